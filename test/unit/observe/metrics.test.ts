@@ -1,0 +1,42 @@
+import { expect, test } from "vitest";
+import { createMetrics, mergeMetricsText } from "../../../src/observe/metrics.ts";
+
+test("counters, gauges and histograms print as Prometheus text", async () => {
+  const metrics = createMetrics();
+  const sent = metrics.counter({ name: "sent_total", help: "Packets sent.", labels: ["proto"] });
+  sent.add(2, { proto: "udp" });
+  sent.add(undefined, { proto: "udp" });
+  let depth = 1;
+  metrics.gauge({ name: "depth", help: "Queue depth.", read: () => depth });
+  metrics.histogram({ name: "seconds", help: "Time.", buckets: [0.1, 1] }).observe(0.5);
+  depth = 7;
+  const lines = (await metrics.print()).split("\n");
+  expect(lines).toContain('sent_total{proto="udp"} 3');
+  expect(lines).toContain("depth 7");
+  expect(lines).toContain('seconds_bucket{le="0.1"} 0');
+  expect(lines).toContain('seconds_bucket{le="+Inf"} 1');
+});
+
+test("a gauge's series can be removed, and a collector taken out", async () => {
+  const metrics = createMetrics();
+  const up = metrics.gauge({ name: "up", help: "Up.", labels: ["node"] });
+  up.set(1, { node: "a" });
+  up.set(1, { node: "b" });
+  up.remove({ node: "a" });
+  const remove = metrics.collect(() => "own_total 4\n");
+  expect(await metrics.print()).toBe('# HELP up Up.\n# TYPE up gauge\nup{node="b"} 1\nown_total 4\n');
+  remove();
+  expect(await metrics.print()).not.toContain("own_total");
+});
+
+test("the process's own metrics are there when asked for", async () => {
+  expect(await createMetrics({ processMetrics: true }).print()).toContain("process_resident_memory_bytes");
+});
+
+test("a family that two sources have is printed once, samples together", () => {
+  const a = '# HELP h H.\n# TYPE h histogram\nh_bucket{le="1"} 1\nh_sum 1\nh_count 1\n# TYPE x gauge\nx 1\n';
+  const b = '# HELP h H.\n# TYPE h histogram\nh_bucket{le="1",n="b"} 2\n';
+  expect(mergeMetricsText([a, b])).toBe(
+    '# HELP h H.\n# TYPE h histogram\nh_bucket{le="1"} 1\nh_sum 1\nh_count 1\nh_bucket{le="1",n="b"} 2\n# TYPE x gauge\nx 1\n',
+  );
+});
