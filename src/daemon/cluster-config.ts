@@ -1,0 +1,163 @@
+import { type Cidr, cidrAt, cidrSize, cidrsOverlap, parseCidr, printCidr } from "../base/cidr.ts";
+import { fnv1a } from "../base/hash.ts";
+import { type Ip, type IpFamily, parseIp } from "../base/ip.ts";
+
+/** What `fairway up` was asked for, as text. */
+export interface UpOptions {
+  readonly nodes?: string;
+  readonly name?: string;
+  readonly dataDir?: string;
+  readonly kubeconfig?: string;
+  readonly apiAddress?: string;
+  readonly apiPort?: string;
+  readonly backend?: string;
+  readonly images?: string;
+  readonly apply?: readonly string[];
+  readonly serviceCidr?: string;
+  readonly clusterCidr?: string;
+  readonly nodeCidr?: string;
+  readonly lbPool?: string;
+  readonly clusterDomain?: string;
+  readonly ingressAddress?: string;
+  readonly ingressHttpPort?: string;
+  readonly ingressHttpsPort?: string;
+  readonly config?: string;
+  readonly plain?: boolean;
+  readonly mode?: string;
+}
+
+export interface NodeConfig {
+  readonly name: string;
+  /** IPv4 first; IPv6 too where the service range has it. */
+  readonly ips: readonly Ip[];
+}
+
+export interface ClusterConfig {
+  readonly name: string;
+  readonly dataDir: string;
+  readonly kubeconfig: string;
+  readonly api: { readonly address: Ip; readonly port: number };
+  readonly serviceCidrs: readonly Cidr[];
+  readonly clusterCidrs: readonly Cidr[];
+  readonly nodeCidrs: readonly Cidr[];
+  readonly lbPool: readonly Cidr[];
+  readonly clusterDomain: string;
+  /** The 10th address of each service range. */
+  readonly clusterDns: readonly Ip[];
+  readonly ingress: { readonly address: Ip; readonly http: number; readonly https: number };
+  readonly nodes: readonly NodeConfig[];
+  readonly backend: "auto" | "nftables" | "userspace";
+  readonly images?: string;
+  readonly apply: readonly string[];
+  readonly config?: string;
+}
+
+/** Wrong usage: exit status 2, one line. */
+export class UsageError extends Error {
+  readonly code = "Usage";
+}
+
+/** `mode` decides the defaults: in plain mode all ranges lie in 127.64.0.0/10, where any user may bind. */
+export function resolveClusterConfig(
+  o: UpOptions,
+  mode: "full" | "plain",
+  place: { readonly home: string; readonly root: boolean },
+): ClusterConfig {
+  const name = o.name ?? "fairway";
+  if (!/^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/.test(name)) {
+    throw new UsageError(`--name ${name}: use at most 32 lower-case letters, digits and dashes, with a letter or digit at both ends`);
+  }
+  const dataDir = o.dataDir ?? (place.root ? `/var/lib/fairway/${name}` : `${place.home}/.local/share/fairway/${name}`);
+  const asked = integer("--nodes", o.nodes ?? "3", 1, 100);
+  const count = mode === "plain" ? 1 : asked;
+  const plain = mode === "plain";
+  const serviceCidrs = cidrList("--service-cidr", o.serviceCidr ?? (plain ? "127.96.0.0/16" : "10.96.0.0/16"));
+  const clusterCidrs = cidrList("--cluster-cidr", o.clusterCidr ?? (plain ? "127.64.0.0/16" : "10.244.0.0/16"));
+  const families = new Set<IpFamily>(serviceCidrs.map((c) => c.family));
+  for (const family of families) {
+    if (!clusterCidrs.some((c) => c.family === family)) {
+      throw new UsageError(`--cluster-cidr: the service range has IPv${family}, so the pod range needs an IPv${family} range too`);
+    }
+  }
+  const third = fnv1a(name) % 256;
+  const defaultNodes = plain
+    ? "127.127.0.0/24"
+    : [`172.28.${third}.0/24`, ...(families.has(6) ? [`fd00:fa:${third.toString(16)}::/64`] : [])].join(",");
+  const nodeCidrs = cidrList("--node-cidr", o.nodeCidr ?? defaultNodes);
+  const node4 = nodeCidrs.find((c) => c.family === 4);
+  if (node4 === undefined || cidrSize(node4) < 16n) throw new UsageError("--node-cidr: give an IPv4 range of at least 16 addresses");
+  const lbPool = cidrList("--lb-pool", o.lbPool ?? printCidr({ ip: cidrAt(node4, cidrSize(node4) / 2n), bits: node4.bits + 1, family: 4 }));
+  refuseOverlaps([
+    ...serviceCidrs.map((c) => ["--service-cidr", c] as const),
+    ...clusterCidrs.map((c) => ["--cluster-cidr", c] as const),
+    ...nodeCidrs.map((c) => ["the node range", c] as const),
+  ]);
+  if (BigInt(count + 2) > cidrSize(node4) / 2n) throw new UsageError(`--nodes ${count}: the node range ${printCidr(node4)} is too small`);
+  const nodes = Array.from(
+    { length: count },
+    (_, i): NodeConfig => ({ name: `node-${i + 1}`, ips: nodeCidrs.map((c) => cidrAt(c, i + 2)) }),
+  );
+  const backend = o.backend ?? "auto";
+  if (backend !== "auto" && backend !== "nftables" && backend !== "userspace") {
+    throw new UsageError(`--backend ${backend}: there are auto, nftables and userspace`);
+  }
+  return {
+    name,
+    dataDir,
+    kubeconfig: o.kubeconfig ?? `${dataDir}/kubeconfig`,
+    api: { address: address("--api-address", o.apiAddress ?? "127.0.0.1"), port: integer("--api-port", o.apiPort ?? "6443", 0, 65535) },
+    serviceCidrs,
+    clusterCidrs,
+    nodeCidrs,
+    lbPool,
+    clusterDomain: domain(o.clusterDomain ?? "cluster.local"),
+    clusterDns: serviceCidrs.map((c) => cidrAt(c, 10)),
+    ingress: {
+      address: address("--ingress-address", o.ingressAddress ?? "127.0.0.1"),
+      http: integer("--ingress-http-port", o.ingressHttpPort ?? "80", 0, 65535),
+      https: integer("--ingress-https-port", o.ingressHttpsPort ?? "443", 0, 65535),
+    },
+    nodes,
+    backend,
+    ...(o.images === undefined ? {} : { images: o.images }),
+    apply: o.apply ?? [],
+    ...(o.config === undefined ? {} : { config: o.config }),
+  };
+}
+
+/** Ranges as the option of a role gives them: `CIDR[,CIDR6]`. Throws a UsageError that names the option. */
+export function cidrList(option: string, text: string): readonly Cidr[] {
+  return text.split(",").map((part) => {
+    const cidr = parseCidr(part);
+    if (cidr === undefined) throw new UsageError(`${option} ${part}: not a range; write it as 10.0.0.0/16`);
+    return cidr;
+  });
+}
+
+export function integer(option: string, text: string, min: number, max: number): number {
+  const n = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (!(n >= min && n <= max)) throw new UsageError(`${option} ${text}: give a number from ${min} to ${max}`);
+  return n;
+}
+
+export function address(option: string, text: string): Ip {
+  const ip = parseIp(text);
+  if (ip === undefined) throw new UsageError(`${option} ${text}: not an IP address`);
+  return ip;
+}
+
+function domain(text: string): string {
+  const name = text.toLowerCase().replace(/\.$/, "");
+  if (!/^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)*[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name)) {
+    throw new UsageError(`--cluster-domain ${text}: not a domain name`);
+  }
+  return name;
+}
+
+function refuseOverlaps(ranges: readonly (readonly [string, Cidr])[]): void {
+  for (const [i, [whoA, a]] of ranges.entries()) {
+    for (const [whoB, b] of ranges.slice(i + 1)) {
+      if (cidrsOverlap(a, b)) throw new UsageError(`${whoA} ${printCidr(a)} and ${whoB} ${printCidr(b)} overlap; choose ranges apart`);
+    }
+  }
+}

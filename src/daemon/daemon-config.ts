@@ -1,0 +1,34 @@
+import type { Ip } from "../base/ip.ts";
+
+export type Part = "proxy" | "dns" | "ingress";
+export const parts: readonly Part[] = ["proxy", "dns", "ingress"];
+
+/** What one node's daemon runs with; plain data, since the supervisor hands it to its children. */
+export interface DaemonConfig {
+  readonly nodeName: string;
+  readonly kubeconfig: string;
+  /** Sockets and checkpoints of this node's processes; 0700. */
+  readonly runDir: string;
+  readonly enable: readonly Part[];
+  readonly clusterDomain: string;
+  /** Where cluster DNS answers on this node; empty: the addresses of Service kube-system/kube-dns, once they are known. */
+  readonly clusterDns: readonly Ip[];
+  readonly dnsPort: number;
+  /** Ranges whose clients may ask for names outside the cluster, and whose addresses have reverse zones. */
+  readonly clusterCidrs: readonly string[];
+  readonly serviceCidrs: readonly string[];
+  readonly nodeCidrs: readonly string[];
+  readonly ingress: readonly { readonly ip: Ip; readonly http: number; readonly https: number }[];
+  readonly ingressProcesses: number;
+  /** Addresses written to the status of Ingresses of our class. */
+  readonly ingressStatus: readonly Ip[];
+  readonly observe: { readonly ip: Ip; readonly port: number };
+  readonly backend: "auto" | "nftables" | "userspace";
+  /** Services and pods live in 127.64.0.0/10. */
+  readonly plain: boolean;
+  readonly upstreamResolvConf: string;
+  /** A KubeProxyConfiguration file. */
+  readonly proxyConfig?: string;
+  readonly logLevel: "debug" | "info" | "warn" | "error";
+  readonly logFormat: "text" | "json";
+}

@@ -1,0 +1,59 @@
+import type { Running } from "../base/running.ts";
+import type { Log } from "../observe/log.ts";
+
+/** What the parent of a role's process (a supervisor or `up`) may tell it. */
+export type FromParent = { readonly type: "stop" };
+
+/**
+ * Runs one role to the end of its process. SIGTERM, SIGINT, the parent's `stop` and the parent's death end it; a second
+ * signal ends it at once. `onStop` runs only when the parent asked for a whole stop, before the role closes.
+ */
+export async function runRole(log: Log, start: () => Running | Promise<Running>, onStop?: () => Promise<void>): Promise<void> {
+  const end = Promise.withResolvers<"signal" | "stop" | "orphan">();
+  let signals = 0;
+  const onSignal = (): void => {
+    signals++;
+    if (signals > 1) process.exit(1);
+    end.resolve("signal");
+  };
+  process.on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal);
+  process.on("disconnect", () => end.resolve("orphan"));
+  process.on("message", (m) => {
+    if (isStop(m)) end.resolve("stop");
+  });
+  const running = await start();
+  try {
+    await Promise.race([running.ready, end.promise]);
+    tellParent({ type: "ready" });
+    const why = await end.promise;
+    if (why === "stop") await onStop?.();
+  } catch (error) {
+    log("error", error instanceof Error ? error.message : String(error));
+    process.exitCode = 1;
+  }
+  await running.close();
+  process.exit();
+}
+
+/** Nothing happens without a parent that listens. */
+export function tellParent(message: object): void {
+  if (process.connected) process.send?.(message);
+}
+
+function isStop(message: unknown): message is FromParent {
+  return typeof message === "object" && message !== null && "type" in message && message.type === "stop";
+}
+
+/** The configuration a supervisor gave its child in the environment; see `roleEnvironment`. */
+export function roleConfig<T>(): T {
+  const text = process.env[configVariable];
+  if (text === undefined) throw new Error("this command is started by `fairway daemon`, not by hand");
+  return JSON.parse(text) as T;
+}
+
+export function roleEnvironment(config: object): Record<string, string> {
+  return { [configVariable]: JSON.stringify(config) };
+}
+
+const configVariable = "FAIRWAY_ROLE_CONFIG";

@@ -1,0 +1,91 @@
+import { chmodSync, mkdirSync } from "node:fs";
+import type { Ip } from "../base/ip.ts";
+import type { Running } from "../base/running.ts";
+import { bindSocket, closeSocket } from "../kernel/socket.ts";
+import type { Log } from "../observe/log.ts";
+import { inheritedSockets, type NamedSocket, type SupervisedChild, startChild } from "./child.ts";
+import type { DaemonConfig } from "./daemon-config.ts";
+import { roleEnvironment } from "./role.ts";
+
+/** What the agent tells its supervisor when it has learned where cluster DNS answers. */
+export interface DnsAddresses {
+  readonly type: "dns-addresses";
+  readonly ips: readonly Ip[];
+}
+
+/**
+ * One node's daemon. It parses nothing foreign: it binds the sockets, hands them to its children and starts those again
+ * that die. Connections wait in a socket's backlog while the child that accepts from it is started again.
+ */
+export function startSupervisor(config: DaemonConfig, log: Log): Running {
+  mkdirSync(config.runDir, { recursive: true, mode: 0o700 });
+  chmodSync(config.runDir, 0o700);
+  const bound: NamedSocket[] = [];
+  const children: SupervisedChild[] = [];
+  const env = roleEnvironment(config);
+  const ready = Promise.withResolvers<void>();
+  ready.promise.catch(() => undefined);
+
+  const bind = (name: string, ip: Ip, port: number, type: "tcp" | "udp"): NamedSocket => {
+    const socket: NamedSocket = { ...bindSocket({ ip, port, type, freeBind: true }), name };
+    bound.push(socket);
+    return socket;
+  };
+  const child = (name: string, role: string, sockets: readonly NamedSocket[], onMessage?: (m: unknown) => void): SupervisedChild => {
+    const c = startChild({ name, args: [role], env, sockets }, { log, ...(onMessage === undefined ? {} : { onMessage }) });
+    children.push(c);
+    return c;
+  };
+
+  const dnsStarted = Promise.withResolvers<void>();
+  const startDns = (ips: readonly Ip[]): void => {
+    const sockets = ips.flatMap((ip) => [bind("dns", ip, config.dnsPort, "udp"), bind("dns", ip, config.dnsPort, "tcp")]);
+    child("dns", "dns-process", sockets).ready.then(dnsStarted.resolve, dnsStarted.reject);
+  };
+
+  const start = async (): Promise<void> => {
+    const has = (part: DaemonConfig["enable"][number]): boolean => config.enable.includes(part);
+    const waits: Promise<void>[] = [];
+    const inherited = inheritedSockets();
+    const ingressSockets = has("ingress")
+      ? [
+          ...inherited.filter((s) => s.name === "http" || s.name === "https"),
+          ...config.ingress.flatMap((i) => [bind("http", i.ip, i.http, "tcp"), bind("https", i.ip, i.https, "tcp")]),
+        ]
+      : [];
+    let dnsAsked = !has("dns") || config.clusterDns.length > 0;
+    if (has("dns")) {
+      if (dnsAsked) startDns(config.clusterDns);
+      waits.push(dnsStarted.promise);
+    }
+    const agent = child("agent", "agent", [], (m) => {
+      if (!isDnsAddresses(m) || dnsAsked) return;
+      dnsAsked = true;
+      try {
+        startDns(m.ips);
+      } catch (error) {
+        dnsStarted.reject(error);
+      }
+    });
+    waits.push(agent.ready);
+    if (has("ingress")) {
+      for (let i = 0; i < config.ingressProcesses; i++) waits.push(child(`ingress-${i + 1}`, "ingress-process", ingressSockets).ready);
+    }
+    await Promise.all(waits);
+  };
+  start().then(ready.resolve, ready.reject);
+
+  return {
+    ready: ready.promise,
+    close: async () => {
+      ready.reject(new Error("stopped"));
+      await Promise.all(children.map((c) => c.close()));
+      for (const socket of bound) closeSocket(socket);
+      bound.length = 0;
+    },
+  };
+}
+
+function isDnsAddresses(message: unknown): message is DnsAddresses {
+  return typeof message === "object" && message !== null && "type" in message && message.type === "dns-addresses";
+}

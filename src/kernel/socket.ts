@@ -1,0 +1,117 @@
+import { createRequire } from "node:module";
+import { getSystemErrorName } from "node:util";
+import { type Ip, ipBytes, ipFamily, ipFromBytes, printHostPort } from "../base/ip.ts";
+
+/** A bound socket that nobody reads from yet: its descriptor is for a child (`listen({fd})`, `bind({fd})`). */
+export interface BoundSocket {
+  readonly fd: number;
+  readonly ip: Ip;
+  readonly port: number;
+  readonly type: "tcp" | "udp";
+}
+
+export class BindError extends Error {
+  /** The errno's name: EADDRINUSE, EACCES, EADDRNOTAVAIL, … */
+  readonly code: string;
+  constructor(code: string, what: string) {
+    const advice: Record<string, string> = {
+      EADDRINUSE: "another program has it; end that program or choose another port",
+      EACCES: "ports below 1024 need root or CAP_NET_BIND_SERVICE; choose a higher port",
+      EADDRNOTAVAIL: "this machine does not have that address",
+    };
+    super(`cannot bind ${what}: ${code}${advice[code] === undefined ? "" : ` (${advice[code]})`}`);
+    this.code = code;
+  }
+}
+
+// include/linux/socket.h, asm-generic/socket.h, linux/in6.h
+const AF_INET = 2;
+const AF_INET6 = 10;
+const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
+const SOCK_CLOEXEC = 0o2000000;
+const SOCK_NONBLOCK = 0o4000;
+const SOL_SOCKET = 1;
+const SO_REUSEADDR = 2;
+const IPPROTO_IPV6 = 41;
+const IPV6_V6ONLY = 26;
+const IP_FREEBIND_LEVEL = 0;
+const IP_FREEBIND = 15;
+
+interface LibC {
+  socket(domain: number, type: number, protocol: number): number;
+  bind(fd: number, address: Uint8Array, length: number): number;
+  listen(fd: number, backlog: number): number;
+  setsockopt(fd: number, level: number, option: number, value: Uint8Array, length: number): number;
+  getsockname(fd: number, address: Uint8Array, length: Uint8Array): number;
+  close(fd: number): number;
+  errno(): number;
+}
+
+let loaded: LibC | undefined;
+
+function libc(): LibC {
+  if (loaded !== undefined) return loaded;
+  // Loaded when first needed: commands that bind nothing do not pay for it.
+  const koffi = createRequire(import.meta.url)("koffi") as typeof import("koffi");
+  const lib = koffi.load("libc.so.6");
+  loaded = {
+    socket: lib.func("int socket(int, int, int)"),
+    bind: lib.func("int bind(int, const uint8_t *, uint32_t)"),
+    listen: lib.func("int listen(int, int)"),
+    setsockopt: lib.func("int setsockopt(int, int, int, const uint8_t *, uint32_t)"),
+    getsockname: lib.func("int getsockname(int, _Out_ uint8_t *, _Inout_ uint8_t *)"),
+    close: lib.func("int close(int)"),
+    errno: () => koffi.errno(),
+  };
+  return loaded;
+}
+
+/** Binds (and, for TCP, listens, so that connections queue while no child accepts). Port 0 takes any. Throws a BindError. */
+export function bindSocket(o: {
+  readonly ip: Ip;
+  readonly port: number;
+  readonly type: "tcp" | "udp";
+  readonly freeBind?: boolean;
+}): BoundSocket {
+  const c = libc();
+  const what = `${o.type} ${printHostPort(o.ip, o.port)}`;
+  const check = (result: number): number => {
+    if (result >= 0) return result;
+    const code = getSystemErrorName(-c.errno());
+    throw new BindError(code, what);
+  };
+  const six = ipFamily(o.ip) === 6;
+  const fd = check(c.socket(six ? AF_INET6 : AF_INET, (o.type === "tcp" ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  try {
+    const one = new Uint8Array([1, 0, 0, 0]);
+    if (o.type === "tcp") check(c.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, one, 4));
+    if (six) check(c.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, one, 4));
+    if (o.freeBind === true) check(c.setsockopt(fd, IP_FREEBIND_LEVEL, IP_FREEBIND, one, 4));
+    const address = socketAddress(o.ip, o.port);
+    check(c.bind(fd, address, address.length));
+    if (o.type === "tcp") check(c.listen(fd, 1024));
+    const name = new Uint8Array(28);
+    check(c.getsockname(fd, name, new Uint8Array([28, 0, 0, 0])));
+    const port = ((name[2] ?? 0) << 8) | (name[3] ?? 0);
+    return { fd, ip: six ? ipFromBytes(name.subarray(8, 24)) : ipFromBytes(name.subarray(4, 8)), port, type: o.type };
+  } catch (error) {
+    c.close(fd);
+    throw error;
+  }
+}
+
+export function closeSocket(socket: BoundSocket): void {
+  libc().close(socket.fd);
+}
+
+/** struct sockaddr_in (16 bytes) or sockaddr_in6 (28 bytes). */
+function socketAddress(ip: Ip, port: number): Uint8Array {
+  const six = ipFamily(ip) === 6;
+  const out = new Uint8Array(six ? 28 : 16);
+  out[0] = six ? AF_INET6 : AF_INET;
+  out[2] = port >> 8;
+  out[3] = port & 255;
+  out.set(ipBytes(ip), six ? 8 : 4);
+  return out;
+}
