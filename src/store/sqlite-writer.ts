@@ -1,0 +1,47 @@
+import { Worker } from "node:worker_threads";
+import { StoreError } from "./errors.ts";
+import type { WriterCalls, WriterOp, WriterReply } from "./sqlite-messages.ts";
+
+/** The thread that owns the file; asks are answered in order. */
+export class SqliteWriter {
+  readonly #file: string;
+  readonly #worker: Worker;
+  readonly #waiting = new Map<number, { resolve(answer: unknown): void; reject(error: StoreError): void }>();
+  #next = 0;
+  #gone: StoreError | undefined;
+
+  constructor(file: string) {
+    this.#file = file;
+    const name = import.meta.url.endsWith(".ts") ? "./sqlite-writer.worker.ts" : "./sqlite-writer.worker.mjs";
+    this.#worker = new Worker(new URL(name, import.meta.url), { name: "sqlite-writer" });
+    this.#worker.on("message", (reply: WriterReply) => this.#settle(reply));
+    this.#worker.on("error", (error) => this.#fail(error));
+    this.#worker.on("exit", () => this.#fail(undefined));
+  }
+
+  ask<K extends WriterOp>(op: K, ask: WriterCalls[K]["ask"]): Promise<WriterCalls[K]["answer"]> {
+    if (this.#gone !== undefined) return Promise.reject(this.#gone);
+    const id = this.#next++;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve: (answer) => resolve(answer as WriterCalls[K]["answer"]), reject });
+      this.#worker.postMessage({ id, op, ask });
+    });
+  }
+
+  async terminate(): Promise<void> {
+    await this.#worker.terminate();
+  }
+
+  #settle(reply: WriterReply): void {
+    const waiting = this.#waiting.get(reply.id);
+    this.#waiting.delete(reply.id);
+    if (reply.ok) waiting?.resolve(reply.answer);
+    else waiting?.reject(new StoreError(reply.code, this.#file, new Error(reply.message)));
+  }
+
+  #fail(cause: unknown): void {
+    this.#gone ??= new StoreError(cause === undefined ? "closed" : "io", this.#file, cause);
+    for (const waiting of this.#waiting.values()) waiting.reject(this.#gone);
+    this.#waiting.clear();
+  }
+}

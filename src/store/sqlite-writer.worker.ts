@@ -1,0 +1,42 @@
+import { parentPort } from "node:worker_threads";
+import { codeOf, SqliteLog } from "./sqlite-log.ts";
+import type { WriterCalls, WriterReply, WriterRequest } from "./sqlite-messages.ts";
+
+const port = parentPort;
+let log: SqliteLog | undefined;
+
+function answer(request: WriterRequest): unknown {
+  if (request.op === "open") {
+    log = new SqliteLog((request.ask as WriterCalls["open"]["ask"]).file);
+    return log.open();
+  }
+  if (log === undefined) throw new Error("not open");
+  switch (request.op) {
+    case "write":
+      log.write((request.ask as WriterCalls["write"]["ask"]).rows);
+      return null;
+    case "get":
+      return log.get((request.ask as WriterCalls["get"]["ask"]).key);
+    case "list":
+      return log.list(request.ask as WriterCalls["list"]["ask"]);
+    case "history":
+      return log.history(request.ask as WriterCalls["history"]["ask"]);
+    case "compact":
+      log.compact((request.ask as WriterCalls["compact"]["ask"]).before);
+      return null;
+    case "close":
+      log.close();
+      log = undefined;
+      return null;
+  }
+}
+
+port?.on("message", (request: WriterRequest) => {
+  let reply: WriterReply;
+  try {
+    reply = { id: request.id, ok: true, answer: answer(request) };
+  } catch (error) {
+    reply = { id: request.id, ok: false, code: codeOf(error), message: error instanceof Error ? error.message : String(error) };
+  }
+  port.postMessage(reply);
+});
