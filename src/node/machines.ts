@@ -1,0 +1,141 @@
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Cidr } from "../base/cidr.ts";
+import type { Ip } from "../base/ip.ts";
+import { type RunCommand, runCommand, runOrThrow } from "../kernel/command.ts";
+import { type LinkStep, printLinkStep, readLinkNames, readRoutes, runLinkSteps } from "../kernel/link.ts";
+import { deleteNetns, inNetns, netnsPath, readNetnsNames } from "../kernel/netns.ts";
+import { printSysctlScript, type Sysctls } from "../kernel/sysctl.ts";
+import { assertUnused, compileMachines, compilePodRoutes, type Machine, type MachineConfig } from "./machine-plan.ts";
+
+/** What was made, until `close` removes it; after a kill, `removeMachines` does. */
+export interface Machines {
+  readonly bridge: string;
+  /** The host's addresses on the bridge, IPv4 first. */
+  readonly gateways: readonly Ip[];
+  readonly machines: readonly Machine[];
+  /** Routes to the pods of each node (by node name), on the host and on every node; may be called again as nodes get their ranges. */
+  setRoutes(podCidrs: ReadonlyMap<string, readonly Cidr[]>, signal?: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** What a cluster of that name left behind. */
+export interface Leftovers {
+  readonly netns: readonly string[];
+  readonly links: readonly string[];
+}
+
+export interface MachineDeps {
+  readonly run: RunCommand;
+  /** Records of what was made, by cluster; lives as long as the kernel's state does, so below /run. */
+  readonly recordFolder: string;
+}
+
+const worldDeps: MachineDeps = { run: runCommand, recordFolder: "/run/fairway/machines" };
+
+/** Of a node's namespace, not of the host. */
+const nodeSysctls: Sysctls = {
+  "net.ipv4.ip_forward": "1",
+  "net.ipv6.conf.all.forwarding": "1",
+  // Loose: an answer may leave by another link than the request came in by (a DNATed connection through another node).
+  "net.ipv4.conf.all.rp_filter": "2",
+  "net.ipv4.conf.default.rp_filter": "2",
+  "net.ipv6.conf.all.accept_dad": "0",
+  "net.ipv6.conf.default.accept_dad": "0",
+  "net.ipv4.ip_local_port_range": "32768 60999",
+};
+
+/**
+ * Makes the cluster's machines, after removing what an earlier run of the same name left. Throws `range-overlaps` before anything is
+ * made; a failure later removes what was made.
+ */
+export async function createMachines(config: MachineConfig, deps: MachineDeps = worldDeps, signal?: AbortSignal): Promise<Machines> {
+  const { run } = deps;
+  const plan = compileMachines(config);
+  await removeMachines(config.name, deps);
+  assertUnused(config, await readRoutes(run, signal));
+  const netns = plan.machines.map((m) => m.netns);
+  await mkdir(deps.recordFolder, { recursive: true });
+  // Written before the first link: a kill at any later moment leaves a record of all that may exist.
+  await writeFile(recordPath(deps, config.name), JSON.stringify({ netns, links: [plan.bridge, ...plan.machines.map((m) => m.port)] }));
+  const close = (): Promise<void> => removeMachines(config.name, deps);
+  try {
+    await runLinkSteps(
+      run,
+      plan.hostSteps.filter((s) => s.kind !== "route-add"),
+      {},
+      signal,
+    );
+    await Promise.all(plan.machines.map((m) => setUpNode(run, m, plan.nodeSteps.get(m.name) ?? [], signal)));
+    await runLinkSteps(
+      run,
+      plan.hostSteps.filter((s) => s.kind === "route-add"),
+      {},
+      signal,
+    );
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return {
+    bridge: plan.bridge,
+    gateways: plan.gateways,
+    machines: plan.machines,
+    setRoutes: async (podCidrs, stop) => {
+      const routes = compilePodRoutes(plan, config.nodeRanges, podCidrs);
+      await Promise.all([
+        runLinkSteps(run, routes.host, {}, stop),
+        ...plan.machines.map((m) => runLinkSteps(run, routes.nodes.get(m.name) ?? [], { netns: m.netns }, stop)),
+      ]);
+    },
+    close,
+  };
+}
+
+/** What is left of the cluster `name`: of its record, what the kernel still has. Empty when there is nothing to remove. */
+export async function findLeftovers(name: string, deps: MachineDeps = worldDeps, signal?: AbortSignal): Promise<Leftovers> {
+  const record = await readRecord(deps, name);
+  if (record === undefined) return { netns: [], links: [] };
+  const links = new Set(await readLinkNames(deps.run, signal));
+  const namespaces = new Set(readNetnsNames());
+  return { netns: record.netns.filter((n) => namespaces.has(n)), links: record.links.filter((l) => links.has(l)) };
+}
+
+/** Names of all clusters whose machines were made on this host and not removed. */
+export async function recordedClusters(deps: MachineDeps = worldDeps): Promise<readonly string[]> {
+  const files = await readdir(deps.recordFolder).catch(() => []);
+  return files.filter((f) => f.endsWith(".json")).map((f) => decodeURIComponent(f.slice(0, -5)));
+}
+
+/** Removes the links (their routes go with them) and namespaces of a cluster; what is gone already is no error. */
+export async function removeMachines(name: string, deps: MachineDeps = worldDeps): Promise<void> {
+  const record = await readRecord(deps, name);
+  if (record === undefined) return;
+  await runLinkSteps(
+    deps.run,
+    record.links.map((link): LinkStep => ({ kind: "link-delete", name: link })),
+    { force: true },
+  );
+  await deleteNetns(deps.run, record.netns);
+  await rm(recordPath(deps, name), { force: true });
+}
+
+// One process a node: the settings, then the links, in the node's namespace.
+async function setUpNode(run: RunCommand, m: Machine, steps: readonly LinkStep[], signal?: AbortSignal): Promise<void> {
+  const script = `${printSysctlScript(nodeSysctls)}\nexec ip -batch -`;
+  const input = `${steps.map(printLinkStep).join("\n")}\n`;
+  await runOrThrow(run, inNetns(netnsPath(m.netns), ["sh", "-c", script]), { input }, signal);
+}
+
+function recordPath(deps: MachineDeps, name: string): string {
+  return join(deps.recordFolder, `${encodeURIComponent(name)}.json`);
+}
+
+async function readRecord(deps: MachineDeps, name: string): Promise<Leftovers | undefined> {
+  try {
+    return JSON.parse(await readFile(recordPath(deps, name), "utf8")) as Leftovers;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw error;
+  }
+}
