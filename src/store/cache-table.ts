@@ -1,0 +1,228 @@
+import { decodeObject, withRev } from "./object-bytes.ts";
+import type { Rev } from "./store.ts";
+
+/** What selectors look at. */
+export interface Selectable {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly fields: Readonly<Record<string, string>>;
+}
+
+/** Takes labels and selectable fields out of a decoded object. */
+export type Project = (object: Readonly<Record<string, unknown>>) => Selectable;
+
+/** One object as its bytes; selectors' view of it is made when first asked for. */
+export class CacheEntry {
+  /** `namespace/name`, or `name` for cluster-scoped kinds. */
+  readonly key: string;
+  readonly rev: Rev;
+  readonly bytes: Uint8Array;
+  readonly #project: Project;
+  #selectable: Selectable | undefined;
+
+  constructor(key: string, rev: Rev, bytes: Uint8Array, project: Project) {
+    this.key = key;
+    this.rev = rev;
+    this.bytes = bytes;
+    this.#project = project;
+  }
+
+  get selectable(): Selectable {
+    this.#selectable ??= this.#project(decodeObject(this.bytes));
+    return this.#selectable;
+  }
+}
+
+export type EventType = "ADDED" | "MODIFIED" | "DELETED";
+
+/** A change as its watchers see it; the line of each type is encoded once for all of them. */
+export class CacheEvent {
+  readonly rev: Rev;
+  readonly key: string;
+  /** undefined = deleted. */
+  readonly current: CacheEntry | undefined;
+  readonly previous: CacheEntry | undefined;
+  readonly #head: string;
+  readonly #lines = new Map<EventType, Uint8Array>();
+
+  constructor(change: {
+    readonly key: string;
+    readonly rev: Rev;
+    readonly current?: CacheEntry;
+    readonly previous?: CacheEntry;
+    readonly head: string;
+  }) {
+    this.key = change.key;
+    this.rev = change.rev;
+    this.current = change.current;
+    this.previous = change.previous;
+    this.#head = change.head;
+  }
+
+  /** What it is for somebody who sees only what `matches`; undefined = nothing. */
+  typeFor(matches: (entry: CacheEntry) => boolean): EventType | undefined {
+    const now = this.current !== undefined && matches(this.current);
+    const before = this.previous !== undefined && matches(this.previous);
+    if (now) return before ? "MODIFIED" : "ADDED";
+    return before ? "DELETED" : undefined;
+  }
+
+  /** The object of the event: what is no longer seen is shown as it was last, with this event's revision. */
+  object(type: EventType): Uint8Array {
+    if (type !== "DELETED" && this.current !== undefined) return this.current.bytes;
+    return this.previous === undefined ? new Uint8Array() : withRev(this.#head, this.previous.bytes, this.rev);
+  }
+
+  /** `{"type":…,"object":…}` and a newline. */
+  line(type: EventType): Uint8Array {
+    let line = this.#lines.get(type);
+    if (line === undefined) {
+      line = eventLine(type, this.object(type));
+      this.#lines.set(type, line);
+    }
+    return line;
+  }
+}
+
+const maxEvents = 8192;
+const maxEventBytes = 8 << 20;
+
+/** The objects of one resource, sorted by key, and their last events. */
+export class CacheTable {
+  readonly head: string;
+  readonly #project: Project;
+  readonly #entries = new Map<string, CacheEntry>();
+  #sorted: string[] = [];
+  #ring: CacheEvent[] = [];
+  #ringBytes = 0;
+  /** Events after this revision are in the ring. */
+  #floor: Rev;
+  #lastChange: Rev;
+  readonly #listeners = new Set<(event: CacheEvent) => void>();
+
+  constructor(head: string, project: Project) {
+    this.head = head;
+    this.#project = project;
+    this.#floor = 0;
+    this.#lastChange = 0;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** The revision of the last change; 0 when nothing was loaded or changed. */
+  get lastChange(): Rev {
+    return this.#lastChange;
+  }
+
+  get watchers(): number {
+    return this.#listeners.size;
+  }
+
+  get(key: string): CacheEntry | undefined {
+    return this.#entries.get(key);
+  }
+
+  /** In order of keys; `prefix` is "" or `namespace/`, `after` the key to start behind. */
+  range(prefix = "", after = ""): CacheEntry[] {
+    const out: CacheEntry[] = [];
+    for (let i = this.#place(after > prefix ? `${after}\0` : prefix); i < this.#sorted.length; i++) {
+      const key = this.#sorted[i] ?? "";
+      if (!key.startsWith(prefix)) break;
+      const entry = this.#entries.get(key);
+      if (entry !== undefined) out.push(entry);
+    }
+    return out;
+  }
+
+  /** Fills an empty table with what the store held at `rev`; no events. */
+  load(items: Iterable<{ readonly key: string; readonly rev: Rev; readonly bytes: Uint8Array }>): void {
+    for (const { key, rev, bytes } of items) {
+      this.#entries.set(key, new CacheEntry(key, rev, bytes, this.#project));
+      this.#lastChange = Math.max(this.#lastChange, rev);
+    }
+  }
+
+  loaded(rev: Rev): void {
+    this.#sorted = [...this.#entries.keys()].sort();
+    this.#floor = rev;
+  }
+
+  /** `bytes` undefined = deleted. */
+  apply(key: string, rev: Rev, bytes: Uint8Array | undefined): void {
+    const previous = this.#entries.get(key);
+    const current = bytes === undefined ? undefined : new CacheEntry(key, rev, bytes, this.#project);
+    if (current === undefined) {
+      if (previous === undefined) return;
+      this.#entries.delete(key);
+      this.#sorted.splice(this.#place(key), 1);
+    } else {
+      this.#entries.set(key, current);
+      if (previous === undefined) this.#sorted.splice(this.#place(key), 0, key);
+    }
+    this.#lastChange = rev;
+    const event = new CacheEvent({
+      key,
+      rev,
+      head: this.head,
+      ...(current === undefined ? {} : { current }),
+      ...(previous === undefined ? {} : { previous }),
+    });
+    this.#remember(event);
+    for (const listener of this.#listeners) listener(event);
+  }
+
+  /** Calls `listener` for every event after `after`, at once for those that were. "too-old" when some are forgotten. */
+  subscribe(after: Rev, listener: (event: CacheEvent) => void): (() => void) | "too-old" {
+    if (after < this.#floor) return "too-old";
+    for (const event of this.#ring.slice(this.#firstAfter(after))) listener(event);
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  get oldest(): Rev {
+    return this.#floor;
+  }
+
+  #remember(event: CacheEvent): void {
+    this.#ring.push(event);
+    this.#ringBytes += sizeOf(event);
+    if (this.#ring.length <= maxEvents && this.#ringBytes <= maxEventBytes) return;
+    // A quarter at once: dropping one at each event would copy the ring each time.
+    const dropped = this.#ring.slice(0, Math.ceil(this.#ring.length / 4));
+    this.#ring = this.#ring.slice(dropped.length);
+    for (const old of dropped) this.#ringBytes -= sizeOf(old);
+    this.#floor = dropped.at(-1)?.rev ?? this.#floor;
+  }
+
+  #firstAfter(rev: Rev): number {
+    let low = 0;
+    let high = this.#ring.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#ring[middle]?.rev ?? 0) > rev) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
+  #place(key: string): number {
+    let low = 0;
+    let high = this.#sorted.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#sorted[middle] ?? "") >= key) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+}
+
+/** One line of a watch. */
+export function eventLine(type: string, object: Uint8Array): Uint8Array {
+  return Buffer.concat([Buffer.from(`{"type":"${type}","object":`), object, Buffer.from("}\n")]);
+}
+
+function sizeOf(event: CacheEvent): number {
+  return (event.current ?? event.previous)?.bytes.length ?? 0;
+}

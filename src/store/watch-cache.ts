@@ -1,0 +1,115 @@
+import type { CacheTable } from "./cache-table.ts";
+import type { Key, Rev, Store } from "./store.ts";
+
+const pageSize = 2000;
+
+export interface WatchCacheOptions {
+  readonly store: Store;
+  /** Every table by the prefix of its keys, which ends with `/`. Keys outside are passed over. */
+  readonly tables: ReadonlyMap<Key, CacheTable>;
+  /** What all those prefixes start with. */
+  readonly root: Key;
+  /** How many parts a prefix has: `/registry/apps/deployments/` has 3. */
+  readonly depth: number;
+  /** The store's watch ended though nobody closed it: the cache no longer follows. */
+  readonly lost: (error: unknown) => void;
+}
+
+/** Follows a store and keeps the current bytes of every object, so that reads cost no question to the store. */
+export class WatchCache {
+  readonly #options: WatchCacheOptions;
+  readonly #stop = new AbortController();
+  #rev: Rev = 0;
+  #waiting: { readonly rev: Rev; readonly resolve: (reached: boolean) => void }[] = [];
+  #following: Promise<void> = Promise.resolve();
+
+  static async open(options: WatchCacheOptions): Promise<WatchCache> {
+    const cache = new WatchCache(options);
+    await cache.#load();
+    cache.#following = cache.#follow();
+    return cache;
+  }
+
+  private constructor(options: WatchCacheOptions) {
+    this.#options = options;
+  }
+
+  /** What the tables show; they never show half a commit to whoever waits for its revision. */
+  get rev(): Rev {
+    return this.#rev;
+  }
+
+  /** True once `rev` is reached; false when that takes longer than `limit` milliseconds, or the cache is closed. */
+  async reached(rev: Rev, limit = Number.POSITIVE_INFINITY): Promise<boolean> {
+    if (rev <= this.#rev) return true;
+    if (this.#stop.signal.aborted || limit <= 0) return false;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const waiter = { rev, resolve };
+    this.#waiting.push(waiter);
+    if (limit === Number.POSITIVE_INFINITY) return promise;
+    const timer = setTimeout(() => {
+      this.#waiting = this.#waiting.filter((w) => w !== waiter);
+      resolve(false);
+    }, limit);
+    return promise.finally(() => clearTimeout(timer));
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    for (const { resolve } of this.#waiting.splice(0)) resolve(false);
+    await this.#following;
+  }
+
+  async #load(): Promise<void> {
+    const { store, root, tables } = this.#options;
+    let after: Key | undefined;
+    let at: Rev | undefined;
+    do {
+      const page = await store.list(root, {
+        limit: pageSize,
+        ...(at === undefined ? {} : { at }),
+        ...(after === undefined ? {} : { after }),
+      });
+      at = page.rev;
+      after = page.next;
+      for (const { key, rev, value } of page.items) {
+        const [table, name] = this.#tableOf(key);
+        table?.load([{ key: name, rev, bytes: value }]);
+      }
+    } while (after !== undefined);
+    for (const table of tables.values()) table.loaded(at);
+    this.#rev = at;
+  }
+
+  async #follow(): Promise<void> {
+    try {
+      for await (const event of this.#options.store.watch(this.#options.root, this.#rev, this.#stop.signal)) {
+        if (event.kind === "progress") {
+          this.#advance(event.rev);
+          continue;
+        }
+        const [table, name] = this.#tableOf(event.key);
+        table?.apply(name, event.rev, event.kind === "put" ? event.value : undefined);
+      }
+      if (!this.#stop.signal.aborted) this.#options.lost(new Error("the store's watch ended"));
+    } catch (error) {
+      if (!this.#stop.signal.aborted) this.#options.lost(error);
+    }
+  }
+
+  #advance(rev: Rev): void {
+    this.#rev = Math.max(this.#rev, rev);
+    if (this.#waiting.length === 0) return;
+    const due = this.#waiting.filter((w) => w.rev <= this.#rev);
+    if (due.length === 0) return;
+    this.#waiting = this.#waiting.filter((w) => w.rev > this.#rev);
+    for (const { resolve } of due) resolve(true);
+  }
+
+  /** Splits `/registry/apps/deployments/shop/web` into its table and `shop/web`. */
+  #tableOf(key: Key): readonly [CacheTable | undefined, string] {
+    let end = 0;
+    for (let i = 0; i < this.#options.depth; i++) end = key.indexOf("/", end + 1);
+    return [this.#options.tables.get(key.slice(0, end + 1)), key.slice(end + 1)];
+  }
+}
