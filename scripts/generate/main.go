@@ -37,6 +37,8 @@ type Field struct {
 	Inline        bool     `json:"inline,omitempty"`
 	Required      bool     `json:"required,omitempty"`
 	Pointer       bool     `json:"pointer,omitempty"`
+	Omit          string   `json:"omit,omitempty"`   // "empty", "zero", or both as "empty,zero": when JSON leaves the field out
+	GoType        string   `json:"goType,omitempty"` // the name of a named scalar type, as decoding errors print it
 	PatchStrategy string   `json:"patchStrategy,omitempty"`
 	MergeKey      string   `json:"mergeKey,omitempty"`
 	ListType      string   `json:"listType,omitempty"`
@@ -119,6 +121,7 @@ func visit(t reflect.Type) {
 		for _, p := range parts[1:] {
 			if p == "omitempty" || p == "omitzero" {
 				omitempty = true
+				out.Omit = strings.TrimPrefix(out.Omit+","+strings.TrimPrefix(p, "omit"), ",")
 			}
 			if p == "inline" {
 				out.Inline = true
@@ -156,10 +159,21 @@ func visit(t reflect.Type) {
 		default:
 			out.Type = typeName(ft)
 		}
+		if e := element(f.Type); e.Kind() != reflect.Struct && e.Kind() != reflect.Interface && e.PkgPath() != "" {
+			out.GoType = e.String()
+		}
 		out.Required = !omitempty && !out.List && !out.Map && !out.Pointer && !out.Inline && out.Name != "metadata" && out.Name != "status"
 		fields = append(fields, out)
 	}
 	types[name] = fields
+}
+
+// element is what pointers, lists and maps in t hold at the end.
+func element(t reflect.Type) reflect.Type {
+	for t.PkgPath() == "" && (t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map) {
+		t = t.Elem()
+	}
+	return t
 }
 
 func main() {

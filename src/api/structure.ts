@@ -1,0 +1,255 @@
+import { isRecord, type JsonObject, own, setKey } from "./json-value.ts";
+import { isQuantity } from "./quantity.ts";
+import { apiVersionOf, type Resource } from "./scheme.ts";
+import { type Field, goNameOf, isStruct, jsonFields, kindOfType } from "./type-table.ts";
+
+export { parseJsonStrict, type StrictJson } from "./strict-json.ts";
+
+/** An object after its structure was checked. */
+export interface Checked {
+  /** Nulls dropped, empty fields as Kubernetes would write them, unknown fields gone. */
+  readonly object: JsonObject;
+  /** `unknown field "spec.foo"`, for warnings or for a strict refusal. */
+  readonly unknown: readonly string[];
+  /** What makes it unreadable; the text completes `Pod in version "v1" cannot be handled as a Pod:`. */
+  readonly errors: readonly string[];
+}
+
+/** Checks and normalises an object of a kind in the scheme. */
+export function checkStructure(resource: Pick<Resource, "type" | "group" | "version" | "kind">, object: unknown): Checked {
+  return checkType(resource.type, object, { apiVersion: apiVersionOf(resource), kind: resource.kind });
+}
+
+/** Checks and normalises a value of any type in the table. `head` is what stands before the fields (apiVersion and kind). */
+export function checkType(type: string, value: unknown, head: JsonObject = {}): Checked {
+  const walk: Walk = { unknown: [], errors: [] };
+  if (!isRecord(value)) {
+    return { object: {}, unknown: [], errors: [`json: cannot unmarshal ${wordOf(value)} into Go value of type ${goNameOf(type)}`] };
+  }
+  const body = struct(walk, type, value, { json: "", go: "" });
+  return { object: { ...head, ...body }, unknown: walk.unknown, errors: walk.errors };
+}
+
+/** The sentence Kubernetes puts before an error of decoding. */
+export function cannotBeHandled(resource: Pick<Resource, "group" | "version" | "kind">, why: string): string {
+  return `${resource.kind} in version ${JSON.stringify(resource.version)} cannot be handled as a ${resource.kind}: ${why}`;
+}
+
+/** `strict decoding error: unknown field "spec.a", duplicate field "spec.b"` */
+export function strictError(unknown: readonly string[]): string {
+  return `strict decoding error: ${unknown.join(", ")}`;
+}
+
+interface Walk {
+  readonly unknown: string[];
+  readonly errors: string[];
+}
+
+/** Where we are: with indexes for the reader, without them as Go tells it. */
+interface At {
+  readonly json: string;
+  readonly go: string;
+}
+
+function struct(walk: Walk, type: string, value: JsonObject, at: At): Record<string, unknown> {
+  const fields = jsonFields(type);
+  const standsAlone = kindOfType(type) !== undefined;
+  const out: Record<string, unknown> = {};
+  for (const key of Object.keys(value)) {
+    if (fields.has(key) || (standsAlone && (key === "apiVersion" || key === "kind"))) continue;
+    const exact = [...fields.keys()].find((name) => name === key);
+    if (exact === undefined) walk.unknown.push(`unknown field ${JSON.stringify(join(at.json, key))}`);
+  }
+  for (const [name, field] of fields) {
+    const inner = { json: join(at.json, name), go: join(at.go, name) };
+    const given = own(value, name);
+    const read =
+      given === undefined || given === null ? undefined : fieldValue(walk, field, given, inner, goNameOf(type).split(".")[1] ?? "");
+    const kept = omitted(field, read) ? undefined : (read ?? zeroOf(walk, field, inner));
+    if (kept !== undefined) setKey(out, name, kept);
+  }
+  return out;
+}
+
+function fieldValue(walk: Walk, field: Field, value: unknown, at: At, owner: string): unknown {
+  if (field.list) {
+    if (!Array.isArray(value)) return wrong(walk, value, at, owner, `[]${goType(field)}`);
+    return value.map((item, i) => {
+      const inner = { json: `${at.json}[${i}]`, go: at.go };
+      return item === null ? zeroItem(walk, field, inner) : scalarOrStruct(walk, field, item, inner, owner);
+    });
+  }
+  if (field.map) {
+    if (!isRecord(value)) return wrong(walk, value, at, owner, field.goType ?? `map[string]${goType(field)}`);
+    const out: Record<string, unknown> = {};
+    for (const key of Object.keys(value)) {
+      const inner = { json: join(at.json, key), go: at.go };
+      const item = value[key];
+      setKey(out, key, item === null ? zeroItem(walk, field, inner) : scalarOrStruct(walk, field, item, inner, owner));
+    }
+    return out;
+  }
+  return scalarOrStruct(walk, field, value, at, owner);
+}
+
+function scalarOrStruct(walk: Walk, field: Field, value: unknown, at: At, owner: string): unknown {
+  const { type } = field;
+  if (isStruct(type)) return isRecord(value) ? struct(walk, type, value, at) : wrong(walk, value, at, owner, goNameOf(type));
+  switch (type) {
+    case "string":
+      return typeof value === "string" ? value : wrong(walk, value, at, owner, goType(field));
+    case "bool":
+      return typeof value === "boolean" ? value : wrong(walk, value, at, owner, goType(field));
+    case "int32":
+    case "int64":
+    case "int":
+    case "uint8":
+    case "uint32":
+    case "uint64":
+      if (typeof value !== "number") return wrong(walk, value, at, owner, goType(field));
+      return fits(type, value) ? value : wrong(walk, value, at, owner, goType(field), `number ${value}`);
+    case "float64":
+      return typeof value === "number" ? value : wrong(walk, value, at, owner, goType(field));
+    case "bytes":
+      if (typeof value !== "string") return wrong(walk, value, at, owner, "[]uint8");
+      if (!isBase64(value)) walk.errors.push(`illegal base64 data at input byte ${badBase64At(value)}`);
+      return value.replace(/[\r\n]/g, "");
+    case "stringList":
+      if (!Array.isArray(value)) return wrong(walk, value, at, owner, "[]string");
+      return value.map((item) => (typeof item === "string" ? item : wrong(walk, item, at, owner, "string")));
+    case "time":
+    case "microTime":
+      return timeValue(walk, type, value);
+    case "quantity":
+      return quantityValue(walk, value);
+    case "intOrString":
+      return intOrStringValue(walk, value, at, owner);
+    case "duration":
+      return typeof value === "string" ? value : wrong(walk, value, at, owner, "string");
+    default:
+      return value; // raw, any: whatever JSON there is
+  }
+}
+
+function intOrStringValue(walk: Walk, value: unknown, at: At, owner: string): unknown {
+  if (typeof value === "string") return value;
+  if (typeof value === "number" && fits("int32", value)) return value;
+  return typeof value === "number" ? wrong(walk, value, at, owner, "int32", `number ${value}`) : wrong(walk, value, at, owner, "int32");
+}
+
+function timeValue(walk: Walk, type: string, value: unknown): unknown {
+  if (value === "") return undefined;
+  if (typeof value !== "string") {
+    walk.errors.push(`json: cannot unmarshal ${wordOf(value)} into Go value of type string`);
+    return undefined;
+  }
+  const match = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)([.,]\d+)?(Z|[+-]\d\d:\d\d)$/.exec(value);
+  const time = match === null ? Number.NaN : Date.parse(`${match[1]}${match[3]}`);
+  if (Number.isNaN(time)) {
+    const layout = type === "time" ? "2006-01-02T15:04:05Z07:00" : "2006-01-02T15:04:05.000000Z07:00";
+    walk.errors.push(`parsing time ${JSON.stringify(value)} as ${JSON.stringify(layout)}: cannot parse ${JSON.stringify(value)}`);
+    return undefined;
+  }
+  const seconds = new Date(time).toISOString().slice(0, 19);
+  return type === "time" ? `${seconds}Z` : `${seconds}.${(match?.[2] ?? ".").slice(1, 7).padEnd(6, "0")}Z`;
+}
+
+function quantityValue(walk: Walk, value: unknown): unknown {
+  const text = typeof value === "number" ? String(value) : value;
+  if (typeof text === "string" && isQuantity(text)) return text;
+  walk.errors.push("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
+  return undefined;
+}
+
+function wrong(walk: Walk, value: unknown, at: At, owner: string, goTypeName: string, word = wordOf(value)): undefined {
+  walk.errors.push(`json: cannot unmarshal ${word} into Go struct field ${owner}.${at.go} of type ${goTypeName}`);
+  return undefined;
+}
+
+/** Whether Go's encoder would leave the field out. */
+function omitted(field: Field, value: unknown): boolean {
+  if (field.omit === "") return field.pointer && value === undefined;
+  if (value === undefined) return field.pointer || field.list || field.map || field.omit === "zero" || !alwaysWritten(field);
+  if (field.pointer) return false;
+  if (Array.isArray(value)) return value.length === 0;
+  if (isRecord(value)) {
+    if (isStruct(field.type) && !field.map) return field.omit === "zero" && Object.keys(value).length === 0;
+    return Object.keys(value).length === 0 && field.type !== "raw";
+  }
+  return value === "" || value === 0 || value === false;
+}
+
+/** Structs that are no pointers are written even when empty: `status: {}`. */
+function alwaysWritten(field: Field): boolean {
+  return isStruct(field.type) && !field.list && !field.map;
+}
+
+function zeroOf(walk: Walk, field: Field, at: At): unknown {
+  if (field.list || field.map) return null;
+  return zeroItem(walk, field, at);
+}
+
+function zeroItem(walk: Walk, field: Field, at: At): unknown {
+  if (isStruct(field.type)) return struct(walk, field.type, {}, at);
+  switch (field.type) {
+    case "string":
+      return "";
+    case "bool":
+      return false;
+    case "time":
+    case "microTime":
+    case "bytes":
+    case "raw":
+    case "any":
+      return null;
+    case "intOrString":
+      return 0;
+    case "quantity":
+      return "0";
+    case "stringList":
+      return [];
+    default:
+      return 0;
+  }
+}
+
+function goType(field: Field): string {
+  if (isStruct(field.type)) return goNameOf(field.type);
+  const plain: Readonly<Record<string, string>> = { bytes: "[]uint8", stringList: "[]string", intOrString: "intstr.IntOrString" };
+  return (field.map ? undefined : field.goType) ?? plain[field.type] ?? field.type;
+}
+
+function wordOf(value: unknown): string {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "array";
+  return typeof value === "boolean" ? "bool" : typeof value;
+}
+
+function fits(type: string, value: number): boolean {
+  if (!Number.isInteger(value)) return false;
+  switch (type) {
+    case "int32":
+      return value >= -(2 ** 31) && value < 2 ** 31;
+    case "uint8":
+      return value >= 0 && value < 256;
+    case "uint32":
+      return value >= 0 && value < 2 ** 32;
+    case "uint64":
+      return value >= 0 && value < 2 ** 64;
+    default:
+      return value >= -(2 ** 63) && value < 2 ** 63;
+  }
+}
+
+function isBase64(text: string): boolean {
+  return /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(text.replace(/[\r\n]/g, ""));
+}
+
+function badBase64At(text: string): number {
+  const at = text.search(/[^A-Za-z0-9+/=\r\n]/);
+  return at >= 0 ? at : text.length - (text.length % 4);
+}
+
+function join(path: string, name: string): string {
+  return path === "" ? name : `${path}.${name}`;
+}

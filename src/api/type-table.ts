@@ -1,0 +1,101 @@
+import generated from "./table.generated.json" with { type: "json" };
+
+/** One field of an API type. `type` is a key of the table, or a scalar: string, bool, int32, int64, float64, bytes, time, … */
+export interface Field {
+  readonly name: string;
+  /** The protobuf field number; 0 when the field is not in the protobuf form. */
+  readonly number: number;
+  readonly type: string;
+  readonly list: boolean;
+  readonly map: boolean;
+  readonly inline: boolean;
+  readonly required: boolean;
+  readonly pointer: boolean;
+  /** When JSON leaves it out: never (""), when it is empty, or when the whole struct is zero. */
+  readonly omit: "" | "empty" | "zero";
+  readonly goType?: string;
+  readonly patchStrategy: readonly string[];
+  readonly mergeKey?: string;
+  readonly listType?: string;
+  readonly listKeys?: readonly string[];
+}
+
+interface RawField {
+  readonly name: string;
+  readonly number?: number;
+  readonly type: string;
+  readonly list?: boolean;
+  readonly map?: boolean;
+  readonly inline?: boolean;
+  readonly required?: boolean;
+  readonly pointer?: boolean;
+  readonly omit?: string;
+  readonly goType?: string;
+  readonly patchStrategy?: string;
+  readonly mergeKey?: string;
+  readonly listType?: string;
+  readonly listKeys?: readonly string[];
+}
+
+const table = generated as unknown as Readonly<Record<string, { readonly fields: readonly RawField[]; readonly kind: string }>>;
+const ownFields = new Map<string, readonly Field[]>();
+const flatFields = new Map<string, ReadonlyMap<string, Field>>();
+
+/** Every struct type of the table, by its full name (`io.k8s.api.core.v1.Pod`). */
+export const typeNames: readonly string[] = Object.keys(table);
+
+export function isStruct(type: string): boolean {
+  return Object.hasOwn(table, type);
+}
+
+/** The kind of a type that stands by itself (has apiVersion and kind), else undefined. */
+export function kindOfType(type: string): string | undefined {
+  const kind = table[type]?.kind;
+  return kind === "" ? undefined : kind;
+}
+
+/** The fields as declared: an inlined struct is one field with an empty name, as protobuf sees it. */
+export function declaredFields(type: string): readonly Field[] {
+  let fields = ownFields.get(type);
+  if (fields === undefined) {
+    fields = (table[type]?.fields ?? []).map(fieldOf);
+    ownFields.set(type, fields);
+  }
+  return fields;
+}
+
+/** The fields by JSON name, with inlined structs folded in, as JSON sees them. apiVersion and kind are not among them. */
+export function jsonFields(type: string): ReadonlyMap<string, Field> {
+  let fields = flatFields.get(type);
+  if (fields === undefined) {
+    fields = new Map(
+      declaredFields(type).flatMap((f): (readonly [string, Field])[] => (f.inline ? [...jsonFields(f.type)] : [[f.name, f]])),
+    );
+    flatFields.set(type, fields);
+  }
+  return fields;
+}
+
+/** `io.k8s.api.core.v1.Pod` → `v1.Pod`, as Go prints the type. */
+export function goNameOf(type: string): string {
+  return type.split(".").slice(-2).join(".");
+}
+
+function fieldOf(raw: RawField): Field {
+  return {
+    name: raw.name,
+    number: raw.number ?? 0,
+    type: raw.type,
+    list: raw.list ?? false,
+    map: raw.map ?? false,
+    inline: raw.inline ?? false,
+    required: raw.required ?? false,
+    pointer: raw.pointer ?? false,
+    omit: raw.omit === undefined ? "" : raw.omit.includes("zero") ? "zero" : "empty",
+    patchStrategy: raw.patchStrategy === undefined ? [] : raw.patchStrategy.split(","),
+    ...(raw.goType === undefined ? {} : { goType: raw.goType }),
+    ...(raw.mergeKey === undefined ? {} : { mergeKey: raw.mergeKey }),
+    ...(raw.listType === undefined ? {} : { listType: raw.listType }),
+    ...(raw.listKeys === undefined ? {} : { listKeys: raw.listKeys }),
+  };
+}
