@@ -1,0 +1,401 @@
+import type { Ip } from "../../src/base/ip.ts";
+import { ednsOptions } from "../wire/edns.ts";
+import { flagBits, headerBytes } from "../wire/message.ts";
+import { type DomainName, encodeName } from "../wire/name.ts";
+import { classIn, rcodes, typeNumbers } from "../wire/record-type.ts";
+import type { RecordDelta } from "../zone/record-delta.ts";
+import { NameArena } from "./name-arena.ts";
+import { blockFlags, blockHeadBytes, setHeadBytes } from "./name-block.ts";
+import { hashSeed, hashStep } from "./name-hash.ts";
+import { podAddress } from "./pod-address.ts";
+
+export interface AnswererConfig {
+  /** Canonical names: the cluster domain and the reverse zones. */
+  readonly zones: readonly DomainName[];
+  /** Seconds; default 5. */
+  readonly ttl?: number;
+  /** The largest UDP answer sent, whatever the client can take; default 1232 (DNS flag day 2020). */
+  readonly udpBytes?: number;
+  /** Clients that are offered recursion; default all. It is asked once per query, so it should be quick. */
+  readonly isAllowed?: (client: Ip) => boolean;
+  /** EDNS options that need the asynchronous chain: those that answers depend on. Default none. */
+  readonly slowOptions?: ReadonlySet<number>;
+}
+
+export type DnsTransport = "udp" | "tcp";
+
+/** What to do with an alias (ExternalName): leave it to the chain, which looks the target up, or answer the CNAME alone. */
+type AliasPolicy = "defer" | "cname";
+
+const optBytes = 11;
+const noEdns = -1;
+const leastUdpBytes = 512;
+/** `RFC8482` and no second text: the answer to ANY (RFC 8482 section 4.2). */
+const hinfo = Uint8Array.from([0xc0, 0x0c, 0, 13, 0, 1, 0, 0, 0, 0, 0, 9, 7, ...Buffer.from("RFC8482", "latin1"), 0]);
+
+/**
+ * Answers what is known from memory: the zones' names, and what is wrong with a query. Synchronous; the bytes of an answer
+ * are those of its name's block, behind the question as it came.
+ */
+export class Answerer {
+  readonly #zones: readonly Uint8Array[];
+  readonly #ttl: number;
+  readonly #udpBytes: number;
+  readonly #isAllowed: (client: Ip) => boolean;
+  readonly #slowOptions: ReadonlySet<number>;
+  readonly #soa: Uint8Array;
+  #arena: NameArena;
+  #revision = 0;
+  #synced = false;
+  #rotation = 0;
+  // of the query being answered: fields, so that the hot path makes no object
+  #questionEnd = 0;
+  #flags = 0;
+  #limit = 0;
+  /** The client's EDNS flags (DO), or `noEdns`. */
+  #edns = noEdns;
+
+  constructor(config: AnswererConfig) {
+    this.#zones = config.zones.map((zone) => encodeName(zone));
+    this.#ttl = config.ttl ?? 5;
+    this.#udpBytes = config.udpBytes ?? 1232;
+    this.#isAllowed = config.isAllowed ?? (() => true);
+    this.#slowOptions = config.slowOptions ?? new Set();
+    this.#soa = soaRecord(this.#ttl);
+    this.#arena = new NameArena(this.#zones, this.#ttl);
+  }
+
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** Names in the zones, those without records included. */
+  get size(): number {
+    return this.#arena.size;
+  }
+
+  get memory(): NameArena["memory"] {
+    return this.#arena.memory;
+  }
+
+  /** Until then what is not known is SERVFAIL instead of NXDOMAIN: it may only not have arrived yet. */
+  setSynced(): void {
+    this.#synced = true;
+  }
+
+  apply(delta: RecordDelta): void {
+    const arena = delta.full === true ? new NameArena(this.#zones, this.#ttl) : this.#arena;
+    for (const name of delta.deletes) arena.remove(encodeName(name));
+    for (const { key, records } of delta.upserts) arena.put(encodeName(key), records);
+    arena.compactWhenDue();
+    this.#arena = arena;
+    this.#revision = delta.revision;
+    this.#soa[soaSerialAt] = delta.revision >>> 24;
+    this.#soa[soaSerialAt + 1] = delta.revision >>> 16;
+    this.#soa[soaSerialAt + 2] = delta.revision >>> 8;
+    this.#soa[soaSerialAt + 3] = delta.revision;
+  }
+
+  /**
+   * Answers the query in `query[0..n)` into `out`, which has room for 65535 bytes over TCP, else 1232. The result is the
+   * answer's length, 0 for what gets no answer, or undefined for the asynchronous chain.
+   */
+  answer(query: Uint8Array, n: number, client: Ip, out: Uint8Array, transport: DnsTransport = "udp"): number | undefined {
+    return this.#answer(query, n, client, out, { transport, alias: "defer" });
+  }
+
+  /** The same for the chain itself: an alias is answered with its CNAME. */
+  answerAlias(query: Uint8Array, n: number, client: Ip, out: Uint8Array): number | undefined {
+    return this.#answer(query, n, client, out, { transport: "tcp", alias: "cname" });
+  }
+
+  #answer(
+    query: Uint8Array,
+    n: number,
+    client: Ip,
+    out: Uint8Array,
+    how: { readonly transport: DnsTransport; readonly alias: AliasPolicy },
+  ): number | undefined {
+    if (n < headerBytes) return 0;
+    const flags = u16(query, 2);
+    if ((flags & flagBits.qr) !== 0) return 0;
+    this.#flags = flagBits.qr | (flags & (0x7800 | flagBits.rd | flagBits.cd));
+    this.#questionEnd = headerBytes;
+    this.#edns = noEdns;
+    this.#limit = how.transport === "tcp" ? out.length : leastUdpBytes;
+    if ((flags & 0x7800) !== 0) return this.#refuse(query, out, rcodes.NOTIMP);
+    if (u16(query, 4) !== 1) return this.#refuse(query, out, rcodes.FORMERR);
+    // records in a query's first sections belong to IXFR and the like
+    if (u16(query, 6) !== 0 || u16(query, 8) !== 0) return undefined;
+
+    const nameEnd = questionNameEnd(query, n);
+    if (nameEnd < 0) return this.#refuse(query, out, rcodes.FORMERR);
+    this.#questionEnd = nameEnd + 4;
+    const additional = u16(query, 10);
+    if (additional > 1) return undefined;
+    if (additional === 1) {
+      const verdict = this.#readEdns(query, n, how.transport, out.length);
+      if (verdict === "slow") return undefined;
+      if (verdict === "malformed") return this.#refuse(query, out, rcodes.FORMERR);
+      if (verdict === "bad-version") return this.#refuse(query, out, rcodes.BADVERS);
+    } else if (this.#questionEnd !== n) return this.#refuse(query, out, rcodes.FORMERR);
+
+    const type = u16(query, nameEnd);
+    if (u16(query, nameEnd + 2) !== classIn) return undefined;
+    if (type === typeNumbers.AXFR || type === typeNumbers.IXFR || type === typeNumbers.OPT) return undefined;
+    return this.#lookUp(query, nameEnd, type, client, out, how.alias);
+  }
+
+  #lookUp(query: Uint8Array, nameEnd: number, type: number, client: Ip, out: Uint8Array, alias: AliasPolicy): number | undefined {
+    // one pass from the right: the hash of each ancestor, kept at the label where it begins
+    let hash = hashSeed;
+    let labels = 0;
+    for (let at = headerBytes; at < nameEnd; at += 1 + (query[at] ?? 0)) labelStarts[labels++] = at;
+    let at = nameEnd - 1;
+    for (let i = labels - 1; i >= 0; i--) {
+      for (const start = labelStarts[i] ?? 0; at >= start; at--) hash = hashStep(hash, query[at] ?? 0);
+      labelHashes[i] = hash;
+    }
+    const arena = this.#arena;
+    let offset = arena.find(query, headerBytes, nameEnd - headerBytes, hash);
+    if (offset >= 0) {
+      this.#flags |= flagBits.aa;
+      this.#offerRecursion(client);
+      return this.#positive(query, type, offset, out, alias);
+    }
+    for (let i = 1; i < labels; i++) {
+      const start = labelStarts[i] ?? 0;
+      offset = arena.find(query, start, nameEnd - start, labelHashes[i] ?? 0);
+      if (offset < 0) continue;
+      this.#flags |= flagBits.aa;
+      this.#offerRecursion(client);
+      const flags = arena.bytes[offset] ?? 0;
+      if (i === 1 && (flags & blockFlags.podAddresses) !== 0) {
+        const address = podAddress(query, headerBytes + 1, query[headerBytes] ?? 0);
+        if (address !== undefined) return this.#podAnswer(query, type, address, offset, out);
+      }
+      if (!this.#synced) {
+        this.#flags &= ~flagBits.aa;
+        return this.#refuse(query, out, rcodes.SERVFAIL);
+      }
+      return this.#negative(query, offset, out, rcodes.NXDOMAIN);
+    }
+    return undefined;
+  }
+
+  #positive(query: Uint8Array, type: number, offset: number, out: Uint8Array, alias: AliasPolicy): number | undefined {
+    const bytes = this.#arena.bytes;
+    const nameBytes = bytes[offset + 1] ?? 0;
+    const sets = bytes[offset + 3] ?? 0;
+    let wanted = type;
+    if (((bytes[offset] ?? 0) & blockFlags.alias) !== 0 && type !== typeNumbers.CNAME && type !== typeNumbers.ANY) {
+      if (alias === "defer") return undefined;
+      wanted = typeNumbers.CNAME;
+    }
+    if (wanted === typeNumbers.SOA && nameBytes === bytes[offset + 2]) {
+      const end = this.#soaAt(out, this.#copyQuestion(query, out), offset);
+      return this.#finish(out, end, 1, 0, 0);
+    }
+    if (wanted === typeNumbers.ANY && (sets > 0 || nameBytes === bytes[offset + 2])) {
+      const at = this.#copyQuestion(query, out);
+      out.set(hinfo, at);
+      return this.#finish(out, at + hinfo.length, 1, 0, 0);
+    }
+    let head = offset + blockHeadBytes + nameBytes;
+    let data = head + sets * setHeadBytes;
+    for (let i = 0; i < sets; i++, head += setHeadBytes) {
+      const answerBytes = u32(bytes, head + 7);
+      const extraBytes = u32(bytes, head + 11);
+      if (u16(bytes, head) === wanted) return this.#copySet(query, head, data, answerBytes, extraBytes, out);
+      data += answerBytes + extraBytes;
+    }
+    return this.#negative(query, offset, out, rcodes.NOERROR);
+  }
+
+  #copySet(query: Uint8Array, head: number, data: number, answerBytes: number, extraBytes: number, out: Uint8Array): number {
+    const bytes = this.#arena.bytes;
+    const count = u16(bytes, head + 2);
+    const at = this.#copyQuestion(query, out);
+    const room = this.#limit - at - (this.#edns === noEdns ? 0 : optBytes);
+    const stride = bytes[head + 6] ?? 0;
+    if (stride > 0) {
+      // resolvers that take the first address spread over all of them
+      const first = this.#rotation++ % count;
+      const fits = Math.min(count, Math.floor(room / stride));
+      const one = Math.min(fits, count - first);
+      copy(bytes, data + first * stride, one * stride, out, at);
+      copy(bytes, data, (fits - one) * stride, out, at + one * stride);
+      if (fits < count) this.#flags |= flagBits.tc;
+      return this.#finish(out, at + fits * stride, fits, 0, 0);
+    }
+    if (answerBytes <= room) {
+      const extra = extraBytes > 0 && answerBytes + extraBytes <= room ? extraBytes : 0;
+      copy(bytes, data, answerBytes + extra, out, at);
+      return this.#finish(out, at + answerBytes + extra, count, 0, extra > 0 ? u16(bytes, head + 4) : 0);
+    }
+    // what fits, for clients that cannot use TCP
+    let end = data;
+    let kept = 0;
+    for (;;) {
+      const next = end + 12 + u16(bytes, end + 10);
+      if (next - data > room) break;
+      end = next;
+      kept++;
+    }
+    copy(bytes, data, end - data, out, at);
+    this.#flags |= flagBits.tc;
+    return this.#finish(out, at + end - data, kept, 0, 0);
+  }
+
+  #negative(query: Uint8Array, offset: number, out: Uint8Array, rcode: number): number {
+    const end = this.#soaAt(out, this.#copyQuestion(query, out), offset);
+    this.#flags |= rcode;
+    return this.#finish(out, end, 0, 1, 0);
+  }
+
+  #podAnswer(query: Uint8Array, type: number, address: Uint8Array, offset: number, out: Uint8Array): number {
+    const own = address.length === 4 ? typeNumbers.A : typeNumbers.AAAA;
+    if (type === typeNumbers.ANY) {
+      const at = this.#copyQuestion(query, out);
+      out.set(hinfo, at);
+      return this.#finish(out, at + hinfo.length, 1, 0, 0);
+    }
+    if (type !== own) return this.#negative(query, offset, out, rcodes.NOERROR);
+    const at = this.#copyQuestion(query, out);
+    putU16(out, at, 0xc00c);
+    putU16(out, at + 2, own);
+    putU16(out, at + 4, classIn);
+    putU16(out, at + 6, this.#ttl >>> 16);
+    putU16(out, at + 8, this.#ttl);
+    putU16(out, at + 10, address.length);
+    out.set(address, at + 12);
+    return this.#finish(out, at + 12 + address.length, 1, 0, 0);
+  }
+
+  /** An answer with a code and no records, and no more of the question than could be read. */
+  #refuse(query: Uint8Array, out: Uint8Array, rcode: number): number {
+    const end = this.#copyQuestion(query, out);
+    if (rcode > 15) this.#edns |= (rcode >> 4) << 24;
+    this.#flags |= rcode & 15;
+    return this.#finish(out, end, 0, 0, 0);
+  }
+
+  #offerRecursion(client: Ip): void {
+    if (this.#isAllowed(client)) this.#flags |= flagBits.ra;
+  }
+
+  #readEdns(query: Uint8Array, n: number, transport: DnsTransport, room: number): "ok" | "slow" | "malformed" | "bad-version" {
+    const at = this.#questionEnd;
+    if (at + optBytes > n) return "malformed";
+    if (query[at] !== 0 || u16(query, at + 1) !== typeNumbers.OPT) return "slow";
+    const end = at + optBytes + u16(query, at + 9);
+    if (end !== n) return "malformed";
+    this.#edns = u16(query, at + 7) & 0x8000;
+    if (transport === "udp") this.#limit = Math.min(Math.max(u16(query, at + 3), leastUdpBytes), this.#udpBytes, room);
+    if (query[at + 6] !== 0) return "bad-version";
+    for (let option = at + optBytes; option < end; ) {
+      if (option + 4 > end) return "malformed";
+      const next = option + 4 + u16(query, option + 2);
+      if (next > end) return "malformed";
+      if (this.#slowOptions.has(u16(query, option))) return "slow";
+      option = next;
+    }
+    return "ok";
+  }
+
+  /** Id and question as they came: clients check the case of the name they sent (0x20). */
+  #copyQuestion(query: Uint8Array, out: Uint8Array): number {
+    const end = this.#questionEnd;
+    out[0] = query[0] ?? 0;
+    out[1] = query[1] ?? 0;
+    for (let i = headerBytes; i < end; i++) out[i] = query[i] ?? 0;
+    return end;
+  }
+
+  /** The zone's SOA, its names as pointers into the question, which ends with the zone's name. */
+  #soaAt(out: Uint8Array, at: number, offset: number): number {
+    out.set(this.#soa, at);
+    const zoneAt = this.#questionEnd - 4 - (this.#arena.bytes[offset + 2] ?? 0);
+    for (const place of soaPointers) putU16(out, at + place, 0xc000 | zoneAt);
+    return at + this.#soa.length;
+  }
+
+  #finish(out: Uint8Array, end: number, answers: number, authority: number, additional: number): number {
+    putU16(out, 2, this.#flags);
+    putU16(out, 4, this.#questionEnd > headerBytes ? 1 : 0);
+    putU16(out, 6, answers);
+    putU16(out, 8, authority);
+    if (this.#edns === noEdns) {
+      putU16(out, 10, additional);
+      return end;
+    }
+    putU16(out, 10, additional + 1);
+    out[end] = 0;
+    putU16(out, end + 1, typeNumbers.OPT);
+    putU16(out, end + 3, this.#udpBytes);
+    putU16(out, end + 5, this.#edns >>> 16);
+    putU16(out, end + 7, this.#edns);
+    putU16(out, end + 9, 0);
+    return end + optBytes;
+  }
+}
+
+/** A name has at most 127 labels and the root. */
+const labelStarts = new Uint16Array(128);
+const labelHashes = new Int32Array(128);
+
+/** Where type and class of the question begin; -1 when its name or they run over the end, or the name is not plain. */
+function questionNameEnd(query: Uint8Array, n: number): number {
+  let at = headerBytes;
+  for (;;) {
+    if (at >= n) return -1;
+    const length = query[at] ?? 0;
+    if (length > 63) return -1;
+    at += 1 + length;
+    if (length === 0) break;
+  }
+  return at + 4 > n || at - headerBytes > 255 ? -1 : at;
+}
+
+const soaSerialAt = 12 + 9 + 13;
+/** Owner, primary server and mailbox end in the zone's name. */
+const soaPointers = [0, 12 + 7, 12 + 9 + 11];
+
+function soaRecord(ttl: number): Uint8Array {
+  const record = new Uint8Array(12 + 9 + 13 + 20);
+  const view = new DataView(record.buffer);
+  view.setUint16(2, typeNumbers.SOA);
+  view.setUint16(4, classIn);
+  view.setUint32(6, ttl);
+  view.setUint16(10, record.length - 12);
+  record.set(Buffer.from("\x02ns\x03dns", "latin1"), 12);
+  record.set(Buffer.from("\x0ahostmaster", "latin1"), 12 + 9);
+  // serial, refresh, retry, expire, minimum: the last bounds how long a negative answer is kept (RFC 2308)
+  for (const [i, value] of [0, 7200, 1800, 86400, ttl].entries()) view.setUint32(soaSerialAt + 4 * i, value);
+  return record;
+}
+
+/** A loop is quicker than `set(subarray())` for the few bytes most answers have. */
+function copy(from: Uint8Array, start: number, length: number, to: Uint8Array, at: number): void {
+  if (length > 96) {
+    to.set(from.subarray(start, start + length), at);
+    return;
+  }
+  for (let i = 0; i < length; i++) to[at + i] = from[start + i] ?? 0;
+}
+
+function u16(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
+}
+
+function u32(bytes: Uint8Array, at: number): number {
+  return ((u16(bytes, at) << 16) | u16(bytes, at + 2)) >>> 0;
+}
+
+function putU16(out: Uint8Array, at: number, value: number): void {
+  out[at] = value >>> 8;
+  out[at + 1] = value;
+}
+
+/** Options whose presence changes an answer, for `slowOptions`. */
+export const answerChangingOptions: ReadonlySet<number> = new Set([ednsOptions.nsid, ednsOptions.cookie]);

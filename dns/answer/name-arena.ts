@@ -1,0 +1,240 @@
+import type { NameRecords } from "../zone/record-delta.ts";
+import { blockFlags, blockHeadBytes, encodeNameBlock } from "./name-block.ts";
+import { hashName, hashSeed, hashStep, lowerByte } from "./name-hash.ts";
+
+const emptySlot = 0;
+const deadSlot = 1;
+/** Offsets below it mean that a slot is free. */
+const firstOffset = 16;
+const firstCapacity = 1 << 10;
+/** Garbage below it is not worth a compaction. */
+const leastGarbageBytes = 1 << 20;
+
+/**
+ * All names of some zones, as blocks in one growing byte array with an open-addressing index: no object per name. A name that
+ * only has names below it is there too, as an empty block, so that asking for it is no data and not NXDOMAIN (RFC 8020).
+ */
+export class NameArena {
+  #bytes = new Uint8Array(64 << 10);
+  #used = firstOffset;
+  #garbage = 0;
+  #hashes = new Int32Array(firstCapacity);
+  #offsets = new Uint32Array(firstCapacity);
+  /** How many existing names lie one label below the slot's. */
+  #children = new Uint32Array(firstCapacity);
+  #live = 0;
+  #dead = 0;
+  readonly #ttl: number;
+
+  /** `zones` are wire names, lower case: their own names exist from the start. `ttl` in seconds. */
+  constructor(zones: readonly Uint8Array[], ttl: number) {
+    this.#ttl = ttl;
+    for (const zone of zones) {
+      const hash = hashName(zone, 0, zone.length);
+      if (this.find(zone, 0, zone.length, hash) < 0) this.#insert(zone, hash, zone.length, { sets: [] });
+    }
+  }
+
+  /** Where the blocks lie; another array after each change. */
+  get bytes(): Uint8Array {
+    return this.#bytes;
+  }
+
+  get size(): number {
+    return this.#live;
+  }
+
+  /** Bytes in use, garbage included, and what the index takes. */
+  get memory(): { readonly used: number; readonly garbage: number; readonly index: number } {
+    return { used: this.#used, garbage: this.#garbage, index: this.#offsets.length * 12 };
+  }
+
+  /** The offset of the block of the name that lies at `[start, start + length)`, in any case; -1 when it does not exist. */
+  find(name: Uint8Array, start: number, length: number, hash: number): number {
+    const slot = this.#slotOf(name, start, length, hash);
+    return slot < 0 ? -1 : (this.#offsets[slot] ?? -1);
+  }
+
+  /** Makes or replaces a name. Says false for one that is in no zone. */
+  put(name: Uint8Array, records: NameRecords): boolean {
+    const hash = hashName(name, 0, name.length);
+    const slot = this.#slotOf(name, 0, name.length, hash);
+    if (slot >= 0) {
+      const old = this.#offsets[slot] ?? 0;
+      const block = encodeNameBlock(name, this.#bytes[old + 2] ?? 0, records, this.#ttl);
+      this.#offsets[slot] = this.#replaceBlock(old, block);
+      return true;
+    }
+    const zoneBytes = this.#zoneBytesOf(name);
+    if (zoneBytes === 0) return false;
+    this.#insert(name, hash, zoneBytes, records);
+    this.#countInParent(name, zoneBytes, 1);
+    return true;
+  }
+
+  /** Takes a name's records away; the name stays while there are names below it, and a zone's own name always. */
+  remove(name: Uint8Array): void {
+    const slot = this.#slotOf(name, 0, name.length, hashName(name, 0, name.length));
+    if (slot < 0) return;
+    const offset = this.#offsets[slot] ?? 0;
+    const zoneBytes = this.#bytes[offset + 2] ?? 0;
+    if ((this.#children[slot] ?? 0) > 0 || zoneBytes === name.length) {
+      this.#offsets[slot] = this.#replaceBlock(offset, encodeNameBlock(name, zoneBytes, undefined, this.#ttl));
+      return;
+    }
+    this.#drop(slot);
+    this.#countInParent(name, zoneBytes, -1);
+  }
+
+  /** Moves the blocks together when more than a third is garbage. */
+  compactWhenDue(): void {
+    if (this.#garbage < leastGarbageBytes || this.#garbage * 3 < this.#used) return;
+    const next = new Uint8Array(Math.max(64 << 10, Math.ceil((this.#used - this.#garbage) * 1.25)));
+    let at = firstOffset;
+    for (let slot = 0; slot < this.#offsets.length; slot++) {
+      const offset = this.#offsets[slot] ?? 0;
+      if (offset < firstOffset) continue;
+      const size = this.#sizeOf(offset);
+      next.set(this.#bytes.subarray(offset, offset + size), at);
+      this.#offsets[slot] = at;
+      at += size;
+    }
+    this.#bytes = next;
+    this.#used = at;
+    this.#garbage = 0;
+  }
+
+  #slotOf(name: Uint8Array, start: number, length: number, hash: number): number {
+    const mask = this.#offsets.length - 1;
+    for (let slot = spread(hash) & mask; ; slot = (slot + 1) & mask) {
+      const offset = this.#offsets[slot] ?? 0;
+      if (offset === emptySlot) return -1;
+      if (offset !== deadSlot && this.#hashes[slot] === hash && this.#isName(offset, name, start, length)) return slot;
+    }
+  }
+
+  #isName(offset: number, name: Uint8Array, start: number, length: number): boolean {
+    const bytes = this.#bytes;
+    if (bytes[offset + 1] !== length) return false;
+    const at = offset + blockHeadBytes;
+    for (let i = 0; i < length; i++) if (bytes[at + i] !== lowerByte[name[start + i] ?? 0]) return false;
+    return true;
+  }
+
+  #insert(name: Uint8Array, hash: number, zoneBytes: number, records: NameRecords | undefined): void {
+    if ((this.#live + this.#dead + 1) * 5 > this.#offsets.length * 3) this.#rehash();
+    const offset = this.#append(encodeNameBlock(name, zoneBytes, records, this.#ttl));
+    const mask = this.#offsets.length - 1;
+    let slot = spread(hash) & mask;
+    while ((this.#offsets[slot] ?? 0) >= firstOffset) slot = (slot + 1) & mask;
+    if (this.#offsets[slot] === deadSlot) this.#dead--;
+    this.#hashes[slot] = hash;
+    this.#offsets[slot] = offset;
+    this.#children[slot] = 0;
+    this.#live++;
+  }
+
+  #drop(slot: number): void {
+    this.#garbage += this.#sizeOf(this.#offsets[slot] ?? 0);
+    this.#offsets[slot] = deadSlot;
+    this.#live--;
+    this.#dead++;
+  }
+
+  /** A name came or went: its parent gains or loses a child, and exists, as long as it has any. */
+  #countInParent(name: Uint8Array, zoneBytes: number, by: 1 | -1): void {
+    if (name.length === zoneBytes) return;
+    const parent = name.subarray(1 + (name[0] ?? 0));
+    const hash = hashName(parent, 0, parent.length);
+    let slot = this.#slotOf(parent, 0, parent.length, hash);
+    if (slot < 0) {
+      this.#insert(parent, hash, zoneBytes, undefined);
+      this.#countInParent(parent, zoneBytes, 1);
+      slot = this.#slotOf(parent, 0, parent.length, hash);
+    }
+    const left = (this.#children[slot] ?? 0) + by;
+    this.#children[slot] = left;
+    const isEmpty = ((this.#bytes[this.#offsets[slot] ?? 0] ?? 0) & blockFlags.empty) !== 0;
+    if (left === 0 && isEmpty && parent.length !== zoneBytes) {
+      this.#drop(slot);
+      this.#countInParent(parent, zoneBytes, -1);
+    }
+  }
+
+  /** Bytes of the name of the zone that `name` is in; 0 when it is in none. */
+  #zoneBytesOf(name: Uint8Array): number {
+    // all ancestors' hashes in one pass from the right, then the closest first
+    const hashes: number[] = [];
+    const starts: number[] = [];
+    for (let at = 0; at < name.length; at += 1 + (name[at] ?? 0)) starts.push(at);
+    let hash = hashSeed;
+    let at = name.length - 1;
+    for (let i = starts.length - 1; i >= 0; i--) {
+      for (; at >= (starts[i] ?? 0); at--) hash = hashStep(hash, name[at] ?? 0);
+      hashes[i] = hash;
+    }
+    for (let i = 1; i < starts.length; i++) {
+      const start = starts[i] ?? 0;
+      const offset = this.find(name, start, name.length - start, hashes[i] ?? 0);
+      if (offset >= 0) return this.#bytes[offset + 2] ?? 0;
+    }
+    return 0;
+  }
+
+  /** Writes over the old block where the new one fits, so that a change of addresses makes no garbage. */
+  #replaceBlock(offset: number, block: Uint8Array): number {
+    const size = this.#sizeOf(offset);
+    if (block.length === size) {
+      this.#bytes.set(block, offset);
+      return offset;
+    }
+    this.#garbage += size;
+    return this.#append(block);
+  }
+
+  #append(block: Uint8Array): number {
+    const need = this.#used + block.length;
+    if (need > this.#bytes.length) {
+      const grown = new Uint8Array(Math.max(need, Math.ceil(this.#bytes.length * 1.5)));
+      grown.set(this.#bytes.subarray(0, this.#used));
+      this.#bytes = grown;
+    }
+    const offset = this.#used;
+    this.#bytes.set(block, offset);
+    this.#used = need;
+    return offset;
+  }
+
+  #sizeOf(offset: number): number {
+    const b = this.#bytes;
+    return (((b[offset + 4] ?? 0) << 24) | ((b[offset + 5] ?? 0) << 16) | ((b[offset + 6] ?? 0) << 8) | (b[offset + 7] ?? 0)) >>> 0;
+  }
+
+  #rehash(): void {
+    let capacity = firstCapacity;
+    while (capacity < (this.#live + 1) * 3) capacity *= 2;
+    const hashes = this.#hashes;
+    const offsets = this.#offsets;
+    const children = this.#children;
+    this.#hashes = new Int32Array(capacity);
+    this.#offsets = new Uint32Array(capacity);
+    this.#children = new Uint32Array(capacity);
+    this.#dead = 0;
+    const mask = capacity - 1;
+    for (let old = 0; old < offsets.length; old++) {
+      const offset = offsets[old] ?? 0;
+      if (offset < firstOffset) continue;
+      const hash = hashes[old] ?? 0;
+      let slot = spread(hash) & mask;
+      while (this.#offsets[slot] !== emptySlot) slot = (slot + 1) & mask;
+      this.#hashes[slot] = hash;
+      this.#offsets[slot] = offset;
+      this.#children[slot] = children[old] ?? 0;
+    }
+  }
+}
+
+/** FNV's low bits alone are poor for names that differ only near one end. */
+function spread(hash: number): number {
+  return hash ^ (hash >>> 15);
+}

@@ -1,0 +1,160 @@
+import { ipBytes } from "../../src/base/ip.ts";
+import { writeName } from "../wire/name.ts";
+import { type RecordData, type ResourceRecord, typeOf } from "../wire/record.ts";
+import { writeRecordData } from "../wire/record-data.ts";
+import { WireWriter } from "../wire/wire-writer.ts";
+import type { NameRecords, RecordSet } from "../zone/record-delta.ts";
+
+/*
+ * A name's block in the arena:
+ *   0  flags  1  name bytes  2  bytes of its zone's name  3  number of sets  4  size of the block (u32)
+ *   8  the name (wire form, lower case), then a head of 15 bytes for each set:
+ *      type (u16), answers (u16), additional records (u16), stride (u8), bytes of answers (u32), bytes of additional (u32)
+ *   then for each set its answers and additional records as they stand in a message that asks for this name: it lies at
+ *   offset 12, so owners are the pointer c00c and no byte needs a change.
+ */
+export const blockFlags = { podAddresses: 1, alias: 2, empty: 4 } as const;
+export const blockHeadBytes = 8;
+export const setHeadBytes = 15;
+
+const questionAt = 12;
+const maxPointer = 0x3fff;
+/** The most that one name may have; 1,000 endpoints with SRV and additional records take 120 KiB. */
+const maxBlockBytes = 64 << 20;
+
+let scratch = new Uint8Array(64 << 10);
+
+/** Builds a block; the bytes are valid until the next call. `name` is in wire form, lower case. */
+export function encodeNameBlock(name: Uint8Array, zoneBytes: number, records: NameRecords | undefined, ttl: number): Uint8Array {
+  for (;;) {
+    try {
+      return encodeInto(scratch, name, zoneBytes, records, ttl);
+    } catch (error) {
+      if (!(error instanceof RangeError) || scratch.length >= maxBlockBytes) throw error;
+      scratch = new Uint8Array(scratch.length * 2);
+    }
+  }
+}
+
+function encodeInto(out: Uint8Array, name: Uint8Array, zoneBytes: number, records: NameRecords | undefined, ttl: number): Uint8Array {
+  const sets = records?.sets ?? [];
+  out[0] =
+    (records?.podAddresses === true ? blockFlags.podAddresses : 0) |
+    (sets.some((s) => s.data[0]?.kind === "CNAME") ? blockFlags.alias : 0) |
+    (records === undefined ? blockFlags.empty : 0);
+  out[1] = name.length;
+  out[2] = zoneBytes;
+  out[3] = sets.length;
+  out.set(name, blockHeadBytes);
+  let head = blockHeadBytes + name.length;
+  let at = head + sets.length * setHeadBytes;
+  const answersAt = questionAt + name.length + 4;
+  for (const set of sets) {
+    const first = set.data[0];
+    if (first === undefined) throw new Error("a record set without records");
+    const start = at;
+    const places = new Map<string, number>();
+    for (const data of set.data)
+      at = writeAnswer(out, at, data, set.ttl ?? ttl, (target, offset) => {
+        if (!places.has(target)) places.set(target, answersAt + offset - start);
+      });
+    const additionalAt = at;
+    for (const extra of set.additional ?? []) at = writeAdditional(out, at, extra, name, places);
+    putU16(out, head, typeOf(first));
+    putU16(out, head + 2, set.data.length);
+    putU16(out, head + 4, set.additional?.length ?? 0);
+    out[head + 6] = stride(set);
+    putU32(out, head + 7, additionalAt - start);
+    putU32(out, head + 11, at - additionalAt);
+    head += setHeadBytes;
+  }
+  putU32(out, 4, at);
+  return out.subarray(0, at);
+}
+
+/** Bytes of each record where all have the same length and may be rotated; else 0. */
+function stride(set: RecordSet): number {
+  if (set.data.length < 2) return 0;
+  const kind = set.data[0]?.kind;
+  return kind === "A" ? 16 : kind === "AAAA" ? 28 : 0;
+}
+
+function writeAnswer(
+  out: Uint8Array,
+  start: number,
+  data: RecordData,
+  ttl: number,
+  targetAt: (target: string, offset: number) => void,
+): number {
+  if (start + 12 + 600 > out.length) throw new RangeError("block full");
+  putU16(out, start, 0xc00c);
+  return writeTail(out, start + 2, data, ttl, targetAt);
+}
+
+function writeAdditional(
+  out: Uint8Array,
+  start: number,
+  record: ResourceRecord,
+  question: Uint8Array,
+  places: ReadonlyMap<string, number>,
+): number {
+  if (start + 255 + 12 + 600 > out.length) throw new RangeError("block full");
+  let at = start;
+  const place = places.get(record.name);
+  if (place !== undefined && place <= maxPointer) {
+    putU16(out, at, 0xc000 | place);
+    at += 2;
+  } else {
+    at = writeName(record.name, out, at);
+    if (at - start === question.length && question.every((b, i) => b === out[start + i])) {
+      putU16(out, start, 0xc00c);
+      at = start + 2;
+    }
+  }
+  return writeTail(out, at, record.data, record.ttl, () => {});
+}
+
+function writeTail(
+  out: Uint8Array,
+  start: number,
+  data: RecordData,
+  ttl: number,
+  targetAt: (target: string, offset: number) => void,
+): number {
+  putU16(out, start, typeOf(data));
+  putU16(out, start + 2, 1);
+  putU32(out, start + 4, ttl);
+  let at = start + 10;
+  if (data.kind === "A" || data.kind === "AAAA") {
+    const bytes = ipBytes(data.ip);
+    out.set(bytes, at);
+    at += bytes.length;
+  } else if (data.kind === "SRV") {
+    putU16(out, at, data.priority);
+    putU16(out, at + 2, data.weight);
+    putU16(out, at + 4, data.port);
+    targetAt(data.target, at + 6);
+    at = writeName(data.target, out, at + 6);
+  } else if (data.kind === "PTR" || data.kind === "CNAME" || data.kind === "NS") {
+    targetAt(data.target, at);
+    at = writeName(data.target, out, at);
+  } else {
+    const w = new WireWriter(0xffff);
+    writeRecordData(w, data);
+    if (at + w.length > out.length) throw new RangeError("block full");
+    out.set(w.written, at);
+    at += w.length;
+  }
+  putU16(out, start + 8, at - start - 10);
+  return at;
+}
+
+function putU16(out: Uint8Array, at: number, value: number): void {
+  out[at] = value >>> 8;
+  out[at + 1] = value;
+}
+
+function putU32(out: Uint8Array, at: number, value: number): void {
+  putU16(out, at, value >>> 16);
+  putU16(out, at + 2, value & 0xffff);
+}

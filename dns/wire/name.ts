@@ -1,0 +1,138 @@
+import { ParseError } from "./errors.ts";
+
+/**
+ * A domain name as text: labels in the case they came in, each followed by a dot (`.` alone is the root); a dot or backslash
+ * inside a label is escaped by a backslash, other bytes outside printable ASCII as `\DDD` (RFC 1035 section 5.1).
+ */
+export type DomainName = string;
+
+const maxNameBytes = 255;
+const maxLabelBytes = 63;
+
+/** The wire form without compression, case kept. Throws a ParseError for text that is no name; a missing last dot is added. */
+export function encodeName(name: DomainName): Uint8Array {
+  const out = new Uint8Array(maxNameBytes);
+  return out.slice(0, writeName(name, out, 0));
+}
+
+/** Writes `name` at `at` and returns the position after it. Throws a ParseError; `out` needs 255 bytes of room. */
+export function writeName(name: DomainName, out: Uint8Array, at: number): number {
+  if (name === "." || name === "") {
+    out[at] = 0;
+    return at + 1;
+  }
+  let lengthAt = at;
+  let pos = at + 1;
+  const limit = at + maxNameBytes;
+  for (let i = 0; i < name.length; i++) {
+    let c = name.charCodeAt(i);
+    if (c === 0x2e) {
+      const length = pos - lengthAt - 1;
+      if (length === 0 || length > maxLabelBytes) throw new ParseError("bad-label", name);
+      out[lengthAt] = length;
+      lengthAt = pos;
+      pos++;
+      continue;
+    }
+    if (c === 0x5c) {
+      const digits = /^[0-9]{3}/.exec(name.slice(i + 1, i + 4));
+      c = digits === null ? name.charCodeAt(i + 1) : Number(digits[0]);
+      i += digits === null ? 1 : 3;
+    }
+    if (!(c <= 255)) throw new ParseError("bad-label", name);
+    if (pos >= limit - 1) throw new ParseError("name-too-long");
+    out[pos++] = c;
+  }
+  if (pos - lengthAt > 1) {
+    const length = pos - lengthAt - 1;
+    if (length > maxLabelBytes) throw new ParseError("bad-label", name);
+    out[lengthAt] = length;
+    lengthAt = pos;
+    pos++;
+  }
+  if (pos > limit) throw new ParseError("name-too-long");
+  out[lengthAt] = 0;
+  return pos;
+}
+
+/** A name read from a message, and where the next field starts. */
+export interface ReadName {
+  readonly name: DomainName;
+  readonly next: number;
+}
+
+/**
+ * Reads a name that may be compressed. A pointer must point before the place where the name it is part of began, and each
+ * further one lower still, so that no message makes this loop.
+ */
+export function readName(bytes: Uint8Array, start: number, end: number = bytes.length): ReadName {
+  let at = start;
+  let next = -1;
+  let lowest = start;
+  let total = 1;
+  let name = "";
+  for (;;) {
+    if (at >= end) throw new ParseError("truncated");
+    const length = bytes[at] ?? 0;
+    if (length === 0) {
+      return { name: name === "" ? "." : name, next: next < 0 ? at + 1 : next };
+    }
+    if (length >= 0xc0) {
+      if (at + 1 >= end) throw new ParseError("truncated");
+      const target = ((length & 0x3f) << 8) | (bytes[at + 1] ?? 0);
+      if (target >= lowest) throw new ParseError("bad-pointer");
+      if (next < 0) next = at + 2;
+      lowest = target;
+      at = target;
+      continue;
+    }
+    if (length > maxLabelBytes) throw new ParseError("bad-label");
+    if (at + 1 + length > end) throw new ParseError("truncated");
+    total += length + 1;
+    if (total > maxNameBytes) throw new ParseError("name-too-long");
+    name += printLabel(bytes, at + 1, length);
+    at += length + 1;
+  }
+}
+
+function printLabel(bytes: Uint8Array, at: number, length: number): string {
+  let text = "";
+  for (let i = at; i < at + length; i++) {
+    const c = bytes[i] ?? 0;
+    if (c === 0x2e || c === 0x5c) text += `\\${String.fromCharCode(c)}`;
+    else if (c > 0x20 && c < 0x7f) text += String.fromCharCode(c);
+    else text += `\\${String(c).padStart(3, "0")}`;
+  }
+  return `${text}.`;
+}
+
+/** Lower case (ASCII letters only, as DNS compares), with the last dot. */
+export function canonicalName(name: DomainName): DomainName {
+  const lower = name.replace(/[A-Z]/g, (c) => c.toLowerCase());
+  if (lower === "") return ".";
+  return /(^|[^\\])(\\\\)*\.$/.test(lower) ? lower : `${lower}.`;
+}
+
+/** The labels as text, escapes kept; the root has none. */
+export function nameLabels(name: DomainName): readonly string[] {
+  const labels: string[] = [];
+  let start = 0;
+  for (let i = 0; i < name.length; i++) {
+    if (name[i] === "\\") i++;
+    else if (name[i] === ".") {
+      if (i > start) labels.push(name.slice(start, i));
+      start = i + 1;
+    }
+  }
+  if (start < name.length) labels.push(name.slice(start));
+  return labels;
+}
+
+/** True for the zone's own name and all names below it. Both canonical. */
+export function isInZone(name: DomainName, zone: DomainName): boolean {
+  if (zone === ".") return true;
+  if (!name.endsWith(zone)) return false;
+  if (name.length === zone.length) return true;
+  const before = name.slice(0, name.length - zone.length);
+  return before.endsWith(".") && !/(^|[^\\])(\\\\)*\\\.$/.test(before);
+}

@@ -1,0 +1,102 @@
+import type { Ip } from "../../src/base/ip.ts";
+import type { Batch, ObjectKey } from "../../src/snapshot/cluster-snapshot.ts";
+import { Derived, type ProblemDelta } from "../../src/snapshot/derivation.ts";
+import type { Problem } from "../../src/snapshot/problem.ts";
+import { canonicalName, type DomainName } from "../wire/name.ts";
+import { apexNames } from "./apex-names.ts";
+import { namespaceNamesDerivation, type PodMode } from "./namespace-names.ts";
+import { PointerClaims, pointerRecords } from "./pointer-names.ts";
+import type { NameRecords, RecordDelta } from "./record-delta.ts";
+import { reverseName } from "./reverse-zone.ts";
+import { type ServiceNames, serviceNamesDerivation } from "./service-names.ts";
+
+export interface DnsZoneConfig {
+  /** Default `cluster.local`. */
+  readonly clusterDomain?: string;
+  /** Zones of `reverseZones(cidr)`: they get their own NS and SOA. PTR records are kept for all addresses. */
+  readonly reverseZones?: readonly DomainName[];
+  /** Seconds; default 5. */
+  readonly ttl?: number;
+  /** Default insecure, as cluster installers configure it. */
+  readonly pods?: PodMode;
+  /** Addresses of the name server, for NS records. */
+  readonly addresses?: readonly Ip[];
+  /** The first revision; give the current time in seconds, so that serials grow over restarts. Default 1. */
+  readonly revision?: number;
+}
+
+/** The records of the cluster, kept current batch by batch. */
+export class DnsZone {
+  readonly #apex: ReadonlyMap<DomainName, NameRecords>;
+  readonly #services: Derived<ObjectKey, ServiceNames>;
+  readonly #namespaces: Derived<string, ReadonlyMap<DomainName, NameRecords>>;
+  readonly #claims = new PointerClaims();
+  readonly #pointers: Derived<Ip, NameRecords>;
+  #revision: number;
+
+  constructor(config: DnsZoneConfig = {}) {
+    const zone = canonicalName(config.clusterDomain ?? "cluster.local");
+    const ttl = config.ttl ?? 5;
+    this.#revision = config.revision ?? 1;
+    this.#apex = apexNames({ zone, ttl, reverseZones: config.reverseZones ?? [], addresses: config.addresses ?? ["127.0.0.1"] });
+    this.#services = new Derived(serviceNamesDerivation({ zone, ttl }));
+    this.#namespaces = new Derived(namespaceNamesDerivation({ zone, pods: config.pods ?? "insecure" }));
+    this.#pointers = new Derived<Ip, NameRecords>({
+      affected: () => [],
+      compute: (_, ip) => ({ plan: pointerRecords(this.#claims.of(ip)), problems: [] }),
+      equal: sameRecords,
+    });
+  }
+
+  get revision(): number {
+    return this.#revision;
+  }
+
+  problems(): Iterable<Problem> {
+    return this.#services.problems();
+  }
+
+  /** What a batch changes, name by name. The revision grows only when something changed. */
+  apply(batch: Batch): { readonly delta: RecordDelta; readonly problems: ProblemDelta } {
+    const upserts: { key: DomainName; records: NameRecords }[] = [];
+    const deletes: DomainName[] = [];
+    const difference = (
+      before: ReadonlyMap<DomainName, NameRecords> | undefined,
+      after: ReadonlyMap<DomainName, NameRecords> | undefined,
+    ): void => {
+      for (const name of before?.keys() ?? []) if (after?.has(name) !== true) deletes.push(name);
+      for (const [key, records] of after ?? []) {
+        const old = before?.get(key);
+        if (old === undefined || !sameRecords(old, records)) upserts.push({ key, records });
+      }
+    };
+
+    for (const { before, after } of this.#namespaces.apply(batch).changed.values()) difference(before, after);
+    const services = this.#services.apply(batch);
+    const addresses = new Set<Ip>();
+    for (const { before, after } of services.changed.values()) {
+      difference(before?.names, after?.names);
+      this.#claims.replace(before, after, addresses);
+    }
+    for (const [ip, { after }] of this.#pointers.recompute(batch.after, addresses).changed) {
+      if (after === undefined) deletes.push(reverseName(ip));
+      else upserts.push({ key: reverseName(ip), records: after });
+    }
+    if (upserts.length > 0 || deletes.length > 0) this.#revision++;
+    return { delta: { revision: this.#revision, upserts, deletes }, problems: services.problems };
+  }
+
+  /** All names: what a new child starts from. */
+  full(): RecordDelta {
+    const upserts = Array.from(this.#apex, ([key, records]) => ({ key, records }));
+    for (const names of this.#namespaces.values.values()) for (const [key, records] of names) upserts.push({ key, records });
+    for (const { names } of this.#services.values.values()) for (const [key, records] of names) upserts.push({ key, records });
+    for (const [ip, records] of this.#pointers.values) upserts.push({ key: reverseName(ip), records });
+    return { revision: this.#revision, full: true, upserts, deletes: [] };
+  }
+}
+
+/** Data and order; values are small, and built by the same code, so that their text compares them. */
+function sameRecords(a: NameRecords, b: NameRecords): boolean {
+  return a === b || JSON.stringify(a) === JSON.stringify(b);
+}

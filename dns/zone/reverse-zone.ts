@@ -1,0 +1,32 @@
+import type { Cidr } from "../../src/base/cidr.ts";
+import { type Ip, ipBytes, ipFromBigInt, ipToBigInt } from "../../src/base/ip.ts";
+import type { DomainName } from "../wire/name.ts";
+
+/** `4.3.2.1.in-addr.arpa.`; nibbles under `ip6.arpa.` (RFC 3596 section 2.5). */
+export function reverseName(ip: Ip): DomainName {
+  const bytes = ipBytes(ip);
+  return reverseLabels(bytes, bytes.length === 4 ? 4 : 32);
+}
+
+/**
+ * The reverse zones of a range: one where the range ends on a label (8 bits, or 4 in IPv6), else all that it is made of: a /12
+ * has sixteen of /16.
+ */
+export function reverseZones(cidr: Cidr): readonly DomainName[] {
+  const width = cidr.family === 4 ? 32 : 128;
+  const step = cidr.family === 4 ? 8 : 4;
+  const labels = Math.ceil(cidr.bits / step);
+  const count = 1 << (labels * step - cidr.bits);
+  const size = 1n << BigInt(width - labels * step);
+  const first = ipToBigInt(cidr.ip);
+  return Array.from({ length: count }, (_, i) => reverseLabels(ipBytes(ipFromBigInt(first + BigInt(i) * size, cidr.family)), labels));
+}
+
+function reverseLabels(bytes: Uint8Array, count: number): DomainName {
+  const labels =
+    bytes.length === 4
+      ? Array.from(bytes, (b) => String(b))
+      : Array.from(bytes, (b) => [(b >> 4).toString(16), (b & 15).toString(16)]).flat();
+  const suffix = bytes.length === 4 ? "in-addr.arpa." : "ip6.arpa.";
+  return [...labels.slice(0, count).reverse(), suffix].join(".");
+}
