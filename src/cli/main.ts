@@ -1,1 +1,25 @@
-process.stdout.write("fairway\n");
+import { type CommandEntry, runCli } from "./program.ts";
+
+const cluster = "Cluster on this machine:";
+const others = "This program:";
+
+/** In the order of `fairway --help`. Only the module of the command that was asked for is loaded. */
+const entries: readonly CommandEntry[] = [
+  { group: cluster, names: ["status"], load: () => import("./commands/status.ts") },
+  { group: cluster, names: ["node-exec"], load: () => import("./commands/node-exec.ts") },
+  { group: others, names: ["check"], load: () => import("./commands/check.ts") },
+  { group: others, names: ["completion"], load: () => import("./commands/completion.ts") },
+];
+
+// A reader that went away (`fairway render | head`) is no failure.
+process.stdout.on("error", (e: NodeJS.ErrnoException) => {
+  if (e.code === "EPIPE") process.exit(0);
+  throw e;
+});
+
+const status = await runCli(process.argv.slice(2), entries, {
+  stdout: (text) => process.stdout.write(text),
+  stderr: (text) => process.stderr.write(text),
+});
+// A command that goes on (a role) sets its own status when it ends.
+if (status !== 0) process.exitCode = status;

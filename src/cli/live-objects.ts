@@ -1,0 +1,51 @@
+import { createClient } from "../client/client.ts";
+import { isForbidden, isNotFound } from "../client/errors.ts";
+import { loadKubeconfig } from "../client/kubeconfig.ts";
+import type { ResourceOf } from "../client/resource.ts";
+import { resources } from "../client/resources.ts";
+import { createHttpTransport } from "../client/transport.ts";
+import { withTable } from "../snapshot/apply-event.ts";
+import { emptySnapshot, type Kind, type Snapshot, type SnapshotKinds } from "../snapshot/cluster-snapshot.ts";
+import type { FoundCluster } from "./cluster.ts";
+
+export interface LiveSnapshot {
+  readonly snapshot: Snapshot;
+  /** Kinds that this user may not list, or that the cluster does not have: the answer stands without them. */
+  readonly remarks: readonly string[];
+}
+
+const resourceOf: { readonly [K in Kind]: ResourceOf<SnapshotKinds[K]> } = {
+  Service: resources.services,
+  EndpointSlice: resources.endpointSlices,
+  Node: resources.nodes,
+  ServiceCIDR: resources.serviceCidrs,
+  Namespace: resources.namespaces,
+  Pod: resources.pods,
+  Ingress: resources.ingresses,
+  IngressClass: resources.ingressClasses,
+  Secret: resources.secrets,
+  ConfigMap: resources.configMaps,
+};
+
+/** Lists each kind once. What is compiled from it is what a daemon that had just started would have. */
+export async function liveSnapshot(cluster: FoundCluster, kinds: readonly Kind[]): Promise<LiveSnapshot> {
+  const transport = createHttpTransport(loadKubeconfig({ path: cluster.kubeconfig }));
+  const client = createClient(transport);
+  const remarks: string[] = [];
+  const list = async <K extends Kind>(kind: K): Promise<(s: Snapshot) => Snapshot> => {
+    try {
+      const { items } = await client.list(resourceOf[kind]);
+      return (s) => withTable(s, kind, items);
+    } catch (e) {
+      if (!isForbidden(e) && !isNotFound(e)) throw e;
+      remarks.push(`answered without objects of kind ${kind}: ${e instanceof Error ? e.message : String(e)}`);
+      return (s) => s;
+    }
+  };
+  try {
+    const tables = await Promise.all(kinds.map((kind) => list(kind)));
+    return { snapshot: tables.reduce((s, add) => add(s), emptySnapshot), remarks };
+  } finally {
+    transport.close();
+  }
+}

@@ -1,0 +1,2 @@
+export const outputFormats = ["json", "yaml", "wide", "name"] as const;
+export type OutputFormat = (typeof outputFormats)[number];

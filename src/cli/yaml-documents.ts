@@ -1,0 +1,47 @@
+import { LineCounter, parseAllDocuments, type ScalarTag } from "yaml";
+
+/** One document of a file: its 0-based index and value, or what is wrong and in which line. */
+export type ParsedDocument =
+  | { readonly index: number; readonly value: unknown }
+  | { readonly index: number; readonly error: string; readonly line: number };
+
+/** YAML 1.1 wrote octal as 0644, and manifests still do (`defaultMode: 0400`). */
+const octal: ScalarTag = {
+  tag: "tag:yaml.org,2002:int",
+  default: true,
+  test: /^[-+]?0[0-7]+$/,
+  resolve: (text) => Number.parseInt(text, 8),
+  stringify: ({ value }) => String(value),
+};
+
+/** Documents of JSON or YAML text; empty documents are left out but counted. Never throws. */
+export function parseDocuments(text: string): readonly ParsedDocument[] {
+  const first = text.trimStart()[0];
+  if (first === "{" || first === "[") {
+    try {
+      return [{ index: 0, value: JSON.parse(text) as unknown }];
+    } catch {
+      // YAML's flow style begins with a brace too.
+    }
+  }
+  const lines = new LineCounter();
+  const documents = parseAllDocuments(text, {
+    schema: "core",
+    merge: true,
+    customTags: (tags) => [octal, ...tags],
+    lineCounter: lines,
+    prettyErrors: false,
+    logLevel: "silent",
+  });
+  if (!Array.isArray(documents)) return [];
+  return documents.flatMap((document, index): ParsedDocument[] => {
+    const error = document.errors[0];
+    if (error !== undefined) return [{ index, error: error.message.split("\n")[0] ?? "not YAML", line: lines.linePos(error.pos[0]).line }];
+    try {
+      const value: unknown = document.toJS();
+      return value === null || value === undefined ? [] : [{ index, value }];
+    } catch (e) {
+      return [{ index, error: e instanceof Error ? e.message : String(e), line: lines.linePos(document.range[0]).line }];
+    }
+  });
+}
