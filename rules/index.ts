@@ -1,0 +1,73 @@
+import type { IpFamily } from "../src/base/ip.ts";
+import type { Snapshot } from "../src/snapshot/cluster-snapshot.ts";
+import type { Problem } from "../src/snapshot/problem.ts";
+import { batchFromEmpty } from "../src/snapshot/snapshot-store.ts";
+import { createTextApplier } from "./apply/text-applier.ts";
+import type { Packet, Verdict } from "./model/packet.ts";
+import { printTable } from "./nftables/print.ts";
+import { compileFrontends, compileSurroundings, emptyRuleset, type Ruleset, tableOf } from "./nftables/ruleset.ts";
+import { defaultSkeletonOptions } from "./nftables/skeleton.ts";
+import { ProxyPlan } from "./plan/proxy-plan.ts";
+import type { Backend, ProxierConfig, ProxierDeps, RuleOptions } from "./sync/config.ts";
+import { ProxierMetrics } from "./sync/metrics.ts";
+import { NftablesTarget } from "./sync/nftables-target.ts";
+import { type Proxier, runProxier } from "./sync/proxier.ts";
+import { bothFamilies, defaultTableName, planOptionsOf, skeletonOptionsOf, surroundingsOf } from "./sync/surroundings.ts";
+import { traceRulesets } from "./trace/trace.ts";
+
+export type { Packet, TraceStep, Verdict } from "./model/packet.ts";
+export type { Protocol } from "./model/service-port.ts";
+export type { AppliedInfo, Backend, NodePortAddresses, ProxierConfig, ProxierDeps, RuleOptions } from "./sync/config.ts";
+export type { Proxier } from "./sync/proxier.ts";
+
+/** Programs this machine (this thread's network namespace) with the Service rules of a node, until closed. */
+export function startProxier(config: ProxierConfig, deps: ProxierDeps): Proxier {
+  const target = new NftablesTarget(
+    { families: config.families ?? bothFamilies, tableName: config.tableName ?? defaultTableName, skeleton: skeletonOptionsOf(config) },
+    createTextApplier(),
+  );
+  return runProxier(config, deps, target, new ProxierMetrics());
+}
+
+export interface OfflineOptions extends Omit<RuleOptions, "nodeName"> {
+  readonly nodeName: string;
+  readonly backend: Backend;
+  /** Only this family's table in `text`. */
+  readonly family?: IpFamily | undefined;
+}
+
+export interface OfflineProgram {
+  /** What one loader takes: `nft -f` text. */
+  readonly text: string;
+  readonly program: readonly Ruleset[];
+  readonly problems: readonly Problem[];
+  trace(packet: Packet): Verdict;
+}
+
+/** The rules a node would have, from objects alone: no privileges, no cluster. */
+export function compileOffline(snapshot: Snapshot, options: OfflineOptions): OfflineProgram {
+  const plan = new ProxyPlan(options.nodeName, planOptionsOf(options));
+  const delta = plan.apply(batchFromEmpty(snapshot));
+  const surroundings = surroundingsOf(snapshot, plan.node, options, []);
+  const problems = [...plan.problems()];
+  const program = (options.families ?? bothFamilies).map((family) => {
+    const empty = emptyRuleset(family, options.tableName ?? defaultTableName, { ...defaultSkeletonOptions, ...skeletonOptionsOf(options) });
+    const compiled = compileFrontends(delta.frontends.changed, empty);
+    problems.push(...compiled.problems);
+    return compileSurroundings(surroundings, compiled.plan);
+  });
+  const shown = program.filter((r) => options.family === undefined || r.family === options.family);
+  return {
+    text: shown.map((r) => printTable(tableOf(r))).join(""),
+    program,
+    problems,
+    trace: (packet) => traceRulesets(program, packet, plan.node.addresses),
+  };
+}
+
+/** Removes every rule fairway made, and nothing else. */
+export async function cleanup(options: { readonly tableName?: string | undefined } = {}): Promise<void> {
+  const applier = createTextApplier();
+  for (const family of bothFamilies) await applier.remove(family, options.tableName ?? defaultTableName, AbortSignal.timeout(30_000));
+  await applier.close();
+}

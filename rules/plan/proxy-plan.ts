@@ -1,0 +1,166 @@
+import type { Batch, ObjectKey, Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
+import { serviceOfSlice } from "../../src/snapshot/cluster-snapshot.ts";
+import { type Delta, type Derivation, Derived, type ProblemDelta } from "../../src/snapshot/derivation.ts";
+import type { Problem } from "../../src/snapshot/problem.ts";
+import { type NodeView, nodeViewOf, sameNodeView } from "../model/node-view.ts";
+import { type Frontend, type FrontendKey, sameFrontend } from "./frontend.ts";
+import { type PlanOptions, planService, type Seniority, type ServicePlan } from "./service-plan.ts";
+
+export interface PlanDelta {
+  readonly frontends: Delta<FrontendKey, Frontend>;
+  readonly services: Delta<ObjectKey, ServicePlan>;
+  readonly problems: ProblemDelta;
+  readonly node: NodeView;
+}
+
+/** Which Services a batch may change: dirty ones, those of dirty slices before and after, and all when our own Node changed. */
+export function serviceDerivation(nodeName: string, options: PlanOptions): Derivation<ObjectKey, ServicePlan> {
+  let cached: { readonly snapshot: Snapshot; readonly node: NodeView } | undefined;
+  const viewOf = (snapshot: Snapshot): NodeView => {
+    if (cached?.snapshot !== snapshot) cached = { snapshot, node: nodeViewOf(snapshot, nodeName) };
+    return cached.node;
+  };
+  return {
+    affected(batch) {
+      if (batch.dirty.get("Node")?.has(nodeName) === true) {
+        const before = nodeViewOf(batch.before, nodeName);
+        if (!sameNodeView(before, nodeViewOf(batch.after, nodeName))) {
+          return new Set([...batch.before.tables.Service.keys(), ...batch.after.tables.Service.keys()]);
+        }
+      }
+      const keys = new Set<ObjectKey>(batch.dirty.get("Service"));
+      for (const slice of batch.dirty.get("EndpointSlice") ?? []) {
+        for (const snapshot of [batch.before, batch.after]) {
+          const object = snapshot.tables.EndpointSlice.get(slice);
+          const service = object === undefined ? undefined : serviceOfSlice(object);
+          if (service !== undefined) keys.add(service);
+        }
+      }
+      return keys;
+    },
+    compute: (snapshot, key) => planService(snapshot, key, viewOf(snapshot), options),
+    equal: sameServicePlan,
+  };
+}
+
+function sameServicePlan(a: ServicePlan, b: ServicePlan): boolean {
+  return (
+    a.frontends.length === b.frontends.length &&
+    compareSeniority(a.seniority, b.seniority) === 0 &&
+    JSON.stringify([a.healthCheck, a.withoutLocal]) === JSON.stringify([b.healthCheck, b.withoutLocal]) &&
+    a.frontends.every((f, i) => b.frontends[i] !== undefined && sameFrontend(f, b.frontends[i]))
+  );
+}
+
+/** Older first; a Service without a creation time (from a file) is oldest. Then by namespace and name. */
+export function compareSeniority(a: Seniority, b: Seniority): number {
+  return compareText(a.createdAt, b.createdAt) || compareText(a.namespace, b.namespace) || compareText(a.name, b.name);
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** Everything this node should do with packets to Services, kept current batch by batch. */
+export class ProxyPlan {
+  readonly #nodeName: string;
+  readonly #services: Derived<ObjectKey, ServicePlan>;
+  readonly #frontends: Derived<FrontendKey, Frontend>;
+  /** Who claims what: the values of the first derivation, turned round. */
+  readonly #claims = new Map<FrontendKey, Map<ObjectKey, Frontend>>();
+  #node: NodeView;
+
+  constructor(nodeName: string, options: PlanOptions, derivation = serviceDerivation(nodeName, options)) {
+    this.#nodeName = nodeName;
+    this.#node = { name: nodeName, zone: "", addresses: [], podCidrs: [], leaving: false };
+    this.#services = new Derived(derivation);
+    this.#frontends = new Derived({
+      affected: () => [],
+      compute: (_snapshot, key) => this.#award(key),
+      equal: sameFrontend,
+    });
+  }
+
+  get frontends(): ReadonlyMap<FrontendKey, Frontend> {
+    return this.#frontends.values;
+  }
+
+  get services(): ReadonlyMap<ObjectKey, ServicePlan> {
+    return this.#services.values;
+  }
+
+  get node(): NodeView {
+    return this.#node;
+  }
+
+  *problems(): Iterable<Problem> {
+    yield* this.#services.problems();
+    yield* this.#frontends.problems();
+  }
+
+  apply(batch: Batch): PlanDelta {
+    if (batch.dirty.has("Node")) this.#node = nodeViewOf(batch.after, this.#nodeName);
+    const services = this.#services.apply(batch);
+    const keys = new Set<FrontendKey>();
+    for (const [service, { before, after }] of services.changed) {
+      for (const frontend of before?.frontends ?? []) {
+        keys.add(frontend.key);
+        this.#unclaim(frontend.key, service);
+      }
+      for (const frontend of after?.frontends ?? []) {
+        keys.add(frontend.key);
+        this.#claim(frontend, service);
+      }
+    }
+    const frontends = this.#frontends.recompute(batch.after, keys);
+    return {
+      services,
+      frontends,
+      node: this.#node,
+      problems: {
+        gained: [...services.problems.gained, ...frontends.problems.gained],
+        lost: [...services.problems.lost, ...frontends.problems.lost],
+      },
+    };
+  }
+
+  #claim(frontend: Frontend, service: ObjectKey): void {
+    const claims = this.#claims.get(frontend.key);
+    if (claims === undefined) this.#claims.set(frontend.key, new Map([[service, frontend]]));
+    // a Service that names an address twice (as cluster and external IP) has it as the first
+    else if (!claims.has(service)) claims.set(service, frontend);
+  }
+
+  #unclaim(key: FrontendKey, service: ObjectKey): void {
+    const claims = this.#claims.get(key);
+    claims?.delete(service);
+    if (claims?.size === 0) this.#claims.delete(key);
+  }
+
+  #award(key: FrontendKey): { readonly plan: Frontend | undefined; readonly problems: readonly Problem[] } {
+    const claims = this.#claims.get(key);
+    if (claims === undefined) return { plan: undefined, problems: [] };
+    const seniority = (service: ObjectKey): Seniority =>
+      this.#services.values.get(service)?.seniority ?? { createdAt: "", namespace: "", name: "" };
+    const [winner, ...losers] = [...claims].sort(([a], [b]) => compareSeniority(seniority(a), seniority(b)));
+    if (winner === undefined) return { plan: undefined, problems: [] };
+    return { plan: winner[1], problems: losers.map(([, frontend]) => conflict(frontend, winner[1])) };
+  }
+}
+
+function conflict(loser: Frontend, winner: Frontend): Problem {
+  const { namespace, name } = loser.owner;
+  const field = {
+    clusterIP: "spec.clusterIP",
+    externalIP: "spec.externalIPs",
+    loadBalancerIP: "status.loadBalancer.ingress",
+    nodePort: "spec.ports",
+  }[loser.scope];
+  const what = loser.scope === "nodePort" ? `node port ${loser.port}/${loser.protocol}` : loser.key;
+  return {
+    object: { kind: "Service", namespace, name },
+    field,
+    reason: loser.scope === "nodePort" ? "PortConflict" : "AddressConflict",
+    message: `${what} belongs to Service ${winner.owner.namespace}/${winner.owner.name}, which is older; this Service gets no traffic there`,
+  };
+}

@@ -1,0 +1,268 @@
+import type { Service, ServicePort } from "../../src/api/types/core-v1.generated.ts";
+import { type Cidr, cidrContains, parseCidr, printCidr } from "../../src/base/cidr.ts";
+import { type Ip, type IpFamily, ipFamily, parseIp } from "../../src/base/ip.ts";
+import type { Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
+import type { Compiled, Problem } from "../../src/snapshot/problem.ts";
+import { categorizeEndpoints } from "../model/categorize.ts";
+import { type Endpoint, type EndpointsByPort, endpointPortKey, endpointsOfSlices, isForbidden } from "../model/endpoint.ts";
+import type { NodeView } from "../model/node-view.ts";
+import { type Protocol, parseProtocol, type ServicePortName, type TrafficPolicy } from "../model/service-port.ts";
+import { type Action, type Frontend, frontendKey, type Masquerade, nodePortKey, type Pool, poolId, type Scope } from "./frontend.ts";
+
+/** Settings that change what a Service compiles to. */
+export interface PlanOptions {
+  readonly families: readonly IpFamily[];
+  readonly masqueradeAll: boolean;
+  /** Plain mode only: endpoints may be loopback addresses. */
+  readonly allowLoopback: boolean;
+  /** Addresses that this node serves itself (cluster DNS): no frontend for them. */
+  readonly localDnsIps: readonly Ip[];
+}
+
+export const defaultPlanOptions: PlanOptions = { families: [4, 6], masqueradeAll: false, allowLoopback: false, localDnsIps: [] };
+
+/** The order in which Services win an address and port: older first, then by namespace and name. */
+export interface Seniority {
+  readonly createdAt: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export interface HealthCheck {
+  readonly port: number;
+  readonly namespace: string;
+  readonly name: string;
+  /** Ready endpoints on this node, each address once. */
+  readonly localEndpoints: number;
+}
+
+/** What one Service wants: claims, which may lose against another Service's. */
+export interface ServicePlan {
+  readonly seniority: Seniority;
+  readonly frontends: readonly Frontend[];
+  /** Present for a load balancer with external traffic policy Local. */
+  readonly healthCheck?: HealthCheck;
+  /** Policies that have endpoints in the cluster but none on this node; for the metric. */
+  readonly withoutLocal: readonly ("internal" | "external")[];
+}
+
+const proxyNameLabel = "service.kubernetes.io/service-proxy-name";
+const defaultAffinitySeconds = 10800;
+
+/** Pure. No plan for a Service that gets no rules: headless, ExternalName, left to another proxy, without an address yet. */
+export function planService(snapshot: Snapshot, key: string, node: NodeView, options: PlanOptions): Compiled<ServicePlan | undefined> {
+  const service = snapshot.tables.Service.get(key);
+  const spec = service?.spec;
+  if (service === undefined || spec === undefined) return { plan: undefined, problems: [] };
+  if (spec.type === "ExternalName" || service.metadata?.labels?.[proxyNameLabel] !== undefined) return { plan: undefined, problems: [] };
+  const namespace = service.metadata?.namespace ?? "";
+  const name = service.metadata?.name ?? "";
+  const problems: Problem[] = [];
+  const refuse = (field: string, reason: string, message: string): void => {
+    problems.push({ object: { kind: "Service", namespace, name }, field, reason, message });
+  };
+  const clusterIps = clusterIpsOf(service, refuse);
+  if (clusterIps.length === 0) return { plan: undefined, problems };
+
+  const slices = [...(snapshot.slicesByService.get(key)?.values() ?? [])];
+  const frontends: Frontend[] = [];
+  const withoutLocal = new Set<"internal" | "external">();
+  const localReady = new Set<Ip>();
+  const external = externalTraffic(service, node, refuse);
+  const affinitySeconds =
+    spec.sessionAffinity === "ClientIP" ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? defaultAffinitySeconds) : undefined;
+  for (const family of options.families) {
+    const clusterIp = clusterIps.find((ip) => ipFamily(ip) === family);
+    if (clusterIp === undefined) continue;
+    const endpoints = endpointsOfSlices(slices, { family, nodeName: node.name, allowLoopback: options.allowLoopback });
+    problems.push(...endpoints.problems);
+    for (const [i, port] of (spec.ports ?? []).entries()) {
+      const protocol = parseProtocol(port.protocol);
+      if (protocol === undefined) {
+        refuse(`spec.ports[${i}].protocol`, "ProtocolUnknown", `"${port.protocol ?? ""}" is not TCP, UDP or SCTP; the port is left out`);
+        continue;
+      }
+      const owner: ServicePortName = { namespace, name, port: port.name ?? "", protocol };
+      const policies = poolsOf(owner, endpoints.byPort, node, family);
+      for (const endpoint of policies.endpoints) if (endpoint.ready && endpoint.local) localReady.add(endpoint.ip);
+      const of: Claimant = { family, port, protocol, owner, ...(affinitySeconds === undefined ? {} : { affinitySeconds }) };
+
+      const internal: TrafficPolicy = spec.internalTrafficPolicy === "Local" ? "Local" : "Cluster";
+      if (internal === "Local" && policies.any && policies.local.members.length === 0) withoutLocal.add("internal");
+      if (!options.localDnsIps.includes(clusterIp)) {
+        const masquerade: Masquerade = options.masqueradeAll ? "always" : "off-cluster";
+        frontends.push(atAddress(of, clusterIp, { scope: "clusterIP", action: internalAction(of, policies, internal), masquerade }));
+      }
+
+      if (external.policy === "Local" && policies.any && policies.local.members.length === 0) withoutLocal.add("external");
+      const action = externalAction(of, policies, external.policy);
+      const masquerade: Masquerade = external.policy === "Local" ? "never" : "always";
+      for (const ip of external.ips)
+        if (ipFamily(ip) === family) frontends.push(atAddress(of, ip, { scope: "externalIP", action, masquerade }));
+      for (const ip of external.loadBalancerIps) {
+        if (ipFamily(ip) !== family) continue;
+        const frontend = atAddress(of, ip, { scope: "loadBalancerIP", action, masquerade });
+        const sources = external.sourcesFor(ip);
+        frontends.push(sources === undefined ? frontend : { ...frontend, sources });
+      }
+      if (port.nodePort !== undefined && port.nodePort !== 0 && (spec.type === "NodePort" || spec.type === "LoadBalancer"))
+        frontends.push(atNodePort(of, port.nodePort, { action, masquerade }));
+    }
+  }
+  const healthCheckPort = spec.type === "LoadBalancer" && external.policy === "Local" ? (spec.healthCheckNodePort ?? 0) : 0;
+  return {
+    plan: {
+      seniority: { createdAt: service.metadata?.creationTimestamp ?? "", namespace, name },
+      frontends,
+      ...(healthCheckPort === 0 ? {} : { healthCheck: { port: healthCheckPort, namespace, name, localEndpoints: localReady.size } }),
+      withoutLocal: [...withoutLocal],
+    },
+    problems,
+  };
+}
+
+type Refuse = (field: string, reason: string, message: string) => void;
+
+function clusterIpsOf(service: Service, refuse: Refuse): readonly Ip[] {
+  const spec = service.spec ?? {};
+  const listed = spec.clusterIPs !== undefined && spec.clusterIPs.length > 0 ? spec.clusterIPs : [spec.clusterIP ?? ""];
+  if (listed[0] === "None" || listed[0] === "") return [];
+  return listed.flatMap((text, i) => {
+    const ip = parseIp(text);
+    if (ip !== undefined) return [ip];
+    refuse(`spec.clusterIPs[${i}]`, "AddressInvalid", `"${text}" is no IP address; the Service has no rules for it`);
+    return [];
+  });
+}
+
+interface ExternalTraffic {
+  readonly policy: TrafficPolicy;
+  readonly ips: readonly Ip[];
+  readonly loadBalancerIps: readonly Ip[];
+  /** Ranges that may reach a load balancer address; undefined: everybody. */
+  sourcesFor(ip: Ip): readonly Cidr[] | undefined;
+}
+
+function externalTraffic(service: Service, node: NodeView, refuse: Refuse): ExternalTraffic {
+  const spec = service.spec ?? {};
+  const ips = addresses(spec.externalIPs ?? [], (i) => `spec.externalIPs[${i}]`, refuse);
+  const isLoadBalancer = spec.type === "LoadBalancer";
+  // ipMode Proxy: packets must go by way of the load balancer itself; entries with a host name only have no address
+  const ingress = isLoadBalancer ? (service.status?.loadBalancer?.ingress ?? []) : [];
+  const virtual = ingress.filter((entry) => entry.ip !== undefined && entry.ip !== "" && entry.ipMode !== "Proxy");
+  const loadBalancerIps = addresses(
+    virtual.map((entry) => entry.ip ?? ""),
+    (i) => `status.loadBalancer.ingress[${i}].ip`,
+    refuse,
+  ).filter((ip) => !ips.includes(ip));
+  const ranges: Cidr[] = [];
+  let given = 0;
+  if (isLoadBalancer) {
+    for (const [i, text] of (spec.loadBalancerSourceRanges ?? []).entries()) {
+      given++;
+      const cidr = parseCidr(text);
+      if (cidr === undefined)
+        refuse(`spec.loadBalancerSourceRanges[${i}]`, "RangeInvalid", `"${text}" is no range such as 10.0.0.0/8; it allows nobody`);
+      else ranges.push(cidr);
+    }
+  }
+  return {
+    policy: spec.externalTrafficPolicy === "Local" ? "Local" : "Cluster",
+    ips,
+    loadBalancerIps,
+    sourcesFor: (ip) => {
+      if (given === 0) return undefined;
+      const family = ipFamily(ip);
+      const own = ranges.filter((r) => r.family === family);
+      if (own.some((r) => r.bits === 0)) return undefined;
+      // ranges of the other family only say nothing about this one, as in kube-proxy
+      if (own.length === 0 && ranges.length > 0) return undefined;
+      // a node inside a range reaches the address from the address itself, once it is on one of its links
+      const fromNode = node.addresses.some((address) => own.some((r) => cidrContains(r, address)));
+      return widest(fromNode ? [...own, { ip, bits: family === 4 ? 32 : 128, family }] : own);
+    },
+  };
+}
+
+function addresses(texts: readonly string[], field: (i: number) => string, refuse: Refuse): readonly Ip[] {
+  const found: Ip[] = [];
+  for (const [i, text] of texts.entries()) {
+    const ip = parseIp(text);
+    if (ip === undefined) refuse(field(i), "AddressInvalid", `"${text}" is no IP address; it gets no rules`);
+    else if (isForbidden(ip, false))
+      refuse(field(i), "AddressForbidden", `${ip} is a loopback, link-local, multicast or unspecified address; it gets no rules`);
+    else if (!found.includes(ip)) found.push(ip);
+  }
+  return found;
+}
+
+/** Without ranges that another contains (the kernel refuses those), sorted. */
+export function widest(ranges: readonly Cidr[]): readonly Cidr[] {
+  const sorted = [...ranges].sort((a, b) => a.bits - b.bits);
+  const kept: Cidr[] = [];
+  for (const range of sorted) if (!kept.some((k) => cidrContains(k, range.ip))) kept.push(range);
+  return kept.sort((a, b) => (printCidr(a) < printCidr(b) ? -1 : 1));
+}
+
+interface Policies {
+  readonly endpoints: readonly Endpoint[];
+  readonly cluster: Pool;
+  readonly local: Pool;
+  readonly any: boolean;
+}
+
+function poolsOf(owner: ServicePortName, byPort: EndpointsByPort, node: NodeView, family: IpFamily): Policies {
+  const endpoints = byPort.get(endpointPortKey(owner.port, owner.protocol)) ?? [];
+  const { cluster, local, any } = categorizeEndpoints(endpoints, { nodeName: node.name, zone: node.zone });
+  const pool = (policy: TrafficPolicy, members: readonly Endpoint[]): Pool => ({
+    id: poolId(owner, policy, family),
+    members: members.map((e) => ({ ip: e.ip, port: e.port, local: e.local })),
+  });
+  return { endpoints, cluster: pool("Cluster", cluster), local: pool("Local", local), any };
+}
+
+/** The frontends of one ServicePort in one family. */
+interface Claimant {
+  readonly family: IpFamily;
+  readonly port: ServicePort;
+  readonly protocol: Protocol;
+  readonly owner: ServicePortName;
+  readonly affinitySeconds?: number;
+}
+
+function internalAction(of: Claimant, policies: Policies, policy: TrafficPolicy): Action {
+  if (!policies.any) return { kind: "reject" };
+  const pool = policy === "Local" ? policies.local : policies.cluster;
+  return pool.members.length === 0 ? { kind: "drop" } : balance(of, pool);
+}
+
+function externalAction(of: Claimant, policies: Policies, policy: TrafficPolicy): Action {
+  if (!policies.any) return { kind: "reject" };
+  return policy === "Local" ? balance(of, policies.cluster, policies.local) : balance(of, policies.cluster);
+}
+
+function balance(of: Claimant, pool: Pool, localPool?: Pool): Action {
+  return {
+    kind: "balance",
+    pool,
+    ...(localPool === undefined ? {} : { localPool }),
+    ...(of.affinitySeconds === undefined ? {} : { affinitySeconds: of.affinitySeconds }),
+  };
+}
+
+interface Claim {
+  readonly scope: Scope;
+  readonly action: Action;
+  readonly masquerade: Masquerade;
+}
+
+function atAddress(of: Claimant, ip: Ip, claim: Claim): Frontend {
+  const { family, protocol, owner } = of;
+  const port = of.port.port;
+  return { key: frontendKey(ip, port, protocol), family, ip, port, protocol, owner, ...claim };
+}
+
+function atNodePort(of: Claimant, port: number, claim: Omit<Claim, "scope">): Frontend {
+  const { family, protocol, owner } = of;
+  return { key: nodePortKey(family, port, protocol), scope: "nodePort", family, port, protocol, owner, ...claim };
+}

@@ -1,0 +1,57 @@
+import type { Cidr } from "../../src/base/cidr.ts";
+import type { Clock } from "../../src/base/clock.ts";
+import type { Ip, IpFamily } from "../../src/base/ip.ts";
+import type { Cause } from "../../src/snapshot/cluster-snapshot.ts";
+import type { ProblemDelta } from "../../src/snapshot/derivation.ts";
+import type { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
+
+/** Which addresses node ports answer on: the node's first of each family, every local one but loopback, or the node's within ranges. */
+export type NodePortAddresses = "primary" | "all" | readonly Cidr[];
+
+/** What decides the rules, besides the objects. */
+export interface RuleOptions {
+  readonly nodeName: string;
+  /** Default both. */
+  readonly families?: readonly IpFamily[] | undefined;
+  /** Addresses of cluster DNS that this node serves itself: not tracked, and exempt from the Service rules. */
+  readonly localDnsIps?: readonly Ip[] | undefined;
+  /** Sources that count as pods of the cluster; default: the Node's podCIDRs. Empty: no off-cluster masquerade, no short circuit for pods. */
+  readonly clusterCidrs?: readonly Cidr[] | undefined;
+  /** Default `primary`. */
+  readonly nodePortAddresses?: NodePortAddresses | undefined;
+  readonly masqueradeAll?: boolean | undefined;
+  /** Default `fairway`. */
+  readonly tableName?: string | undefined;
+  /** Plain mode: endpoints may be loopback addresses. */
+  readonly allowLoopback?: boolean | undefined;
+}
+
+export type Backend = "nftables" | "userspace";
+
+export interface ProxierConfig extends RuleOptions {
+  readonly store: SnapshotStore;
+  /** `auto`: nftables where it can be programmed, else userspace; the log says which and why. */
+  readonly backend: Backend | "auto";
+  /** How nf_tables is reached; `auto`: netlink in this process where koffi loads, else the nft command. */
+  readonly nftables?: "auto" | "netlink" | "command" | undefined;
+  /** At least this long between two transactions; default 0. */
+  readonly minIntervalMs?: number | undefined;
+  /** How often the kernel is compared with what was applied; default 60 s. 0: never. */
+  readonly auditIntervalMs?: number | undefined;
+  /** Serve `healthCheckNodePort`s; default true. */
+  readonly serviceHealth?: boolean | undefined;
+}
+
+export interface ProxierDeps {
+  readonly clock: Clock;
+  readonly log: (level: "debug" | "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
+  readonly onProblems?: ((delta: ProblemDelta) => void) | undefined;
+  readonly onApplied?: ((info: AppliedInfo) => void) | undefined;
+}
+
+export interface AppliedInfo {
+  readonly causes: readonly Cause[];
+  readonly durationMs: number;
+  /** Elements (or listeners) changed. */
+  readonly elements: number;
+}

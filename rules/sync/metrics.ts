@@ -1,0 +1,134 @@
+import type { Batch } from "../../src/snapshot/cluster-snapshot.ts";
+import type { ProxyPlan } from "../plan/proxy-plan.ts";
+
+const buckets = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60];
+
+class Histogram {
+  readonly #counts = new Array<number>(buckets.length).fill(0);
+  #sum = 0;
+  #count = 0;
+
+  observe(seconds: number): void {
+    this.#sum += seconds;
+    this.#count++;
+    for (const [i, le] of buckets.entries()) if (seconds <= le) this.#counts[i] = (this.#counts[i] ?? 0) + 1;
+  }
+
+  print(name: string, help: string): readonly string[] {
+    return [
+      `# HELP ${name} ${help}`,
+      `# TYPE ${name} histogram`,
+      ...buckets.map((le, i) => `${name}_bucket{le="${le}"} ${this.#counts[i] ?? 0}`),
+      `${name}_bucket{le="+Inf"} ${this.#count}`,
+      `${name}_sum ${this.#sum}`,
+      `${name}_count ${this.#count}`,
+    ];
+  }
+}
+
+export interface AppliedSync {
+  readonly durationMs: number;
+  readonly changes: number;
+  readonly plan: ProxyPlan;
+  readonly problems: number;
+  /** Milliseconds since 1970. */
+  readonly now: number;
+}
+
+/** Counters of one proxier under kube-proxy's names, where the meaning is the same, and a few of our own. */
+export class ProxierMetrics {
+  readonly #syncs = new Histogram();
+  readonly #programming = new Histogram();
+  #pendingTriggers: number[] = [];
+  #serviceChanges = 0;
+  #endpointChanges = 0;
+  #pendingServices = 0;
+  #pendingEndpoints = 0;
+  #failures = 0;
+  #audits = 0;
+  #repairs = 0;
+  #elements = 0;
+  #lastSync = 0;
+  #staleFlows = 0;
+  #noLocal = { internal: 0, external: 0 };
+  #problems = 0;
+  #frontends = 0;
+
+  changesSeen(batch: Batch): void {
+    const services = batch.dirty.get("Service")?.size ?? 0;
+    const slices = batch.dirty.get("EndpointSlice") ?? new Set<string>();
+    this.#serviceChanges += services;
+    this.#endpointChanges += slices.size;
+    this.#pendingServices += services;
+    this.#pendingEndpoints += slices.size;
+    for (const key of slices) {
+      const trigger =
+        batch.after.tables.EndpointSlice.get(key)?.metadata?.annotations?.["endpoints.kubernetes.io/last-change-trigger-time"];
+      const time = trigger === undefined ? Number.NaN : Date.parse(trigger);
+      const before =
+        batch.before.tables.EndpointSlice.get(key)?.metadata?.annotations?.["endpoints.kubernetes.io/last-change-trigger-time"];
+      if (!Number.isNaN(time) && trigger !== before) this.#pendingTriggers.push(time);
+    }
+  }
+
+  applied(sync: AppliedSync): void {
+    this.#syncs.observe(sync.durationMs / 1000);
+    this.#elements += sync.changes;
+    this.#lastSync = sync.now / 1000;
+    this.#pendingServices = 0;
+    this.#pendingEndpoints = 0;
+    for (const time of this.#pendingTriggers) this.#programming.observe(Math.max(0, (sync.now - time) / 1000));
+    this.#pendingTriggers = [];
+    this.#problems = sync.problems;
+    this.#frontends = sync.plan.frontends.size;
+    this.#noLocal = { internal: 0, external: 0 };
+    for (const service of sync.plan.services.values()) for (const policy of service.withoutLocal) this.#noLocal[policy]++;
+  }
+
+  failed(): void {
+    this.#failures++;
+  }
+
+  audited(repaired: boolean): void {
+    this.#audits++;
+    if (repaired) this.#repairs++;
+  }
+
+  flowsDeleted(count: number): void {
+    this.#staleFlows += count;
+  }
+
+  print(): string {
+    const one = (name: string, type: "counter" | "gauge", help: string, value: number): readonly string[] => [
+      `# HELP ${name} ${help}`,
+      `# TYPE ${name} ${type}`,
+      `${name} ${value}`,
+    ];
+    const lines = [
+      ...this.#syncs.print("kubeproxy_sync_proxy_rules_duration_seconds", "Time one transaction of Service rules took"),
+      ...this.#programming.print("kubeproxy_network_programming_duration_seconds", "Time from a change of endpoints to rules in force"),
+      ...one("kubeproxy_sync_proxy_rules_service_changes_total", "counter", "Changes of Services seen", this.#serviceChanges),
+      ...one("kubeproxy_sync_proxy_rules_service_changes_pending", "gauge", "Changes of Services not in force yet", this.#pendingServices),
+      ...one("kubeproxy_sync_proxy_rules_endpoint_changes_total", "counter", "Changes of EndpointSlices seen", this.#endpointChanges),
+      ...one(
+        "kubeproxy_sync_proxy_rules_endpoint_changes_pending",
+        "gauge",
+        "Changes of EndpointSlices not in force yet",
+        this.#pendingEndpoints,
+      ),
+      ...one("kubeproxy_sync_proxy_rules_last_timestamp_seconds", "gauge", "When rules were last applied", this.#lastSync),
+      ...one("kubeproxy_sync_proxy_rules_nftables_sync_failures_total", "counter", "Transactions that failed", this.#failures),
+      "# HELP kubeproxy_sync_proxy_rules_no_local_endpoints_total Services with policy Local and endpoints on other nodes only",
+      "# TYPE kubeproxy_sync_proxy_rules_no_local_endpoints_total gauge",
+      `kubeproxy_sync_proxy_rules_no_local_endpoints_total{traffic_policy="internal"} ${this.#noLocal.internal}`,
+      `kubeproxy_sync_proxy_rules_no_local_endpoints_total{traffic_policy="external"} ${this.#noLocal.external}`,
+      ...one("kubeproxy_conntrack_reconciler_deleted_entries_total", "counter", "Stale UDP flows deleted", this.#staleFlows),
+      ...one("fairway_rules_elements_total", "counter", "Elements added or deleted", this.#elements),
+      ...one("fairway_rules_frontends", "gauge", "Addresses and ports in force", this.#frontends),
+      ...one("fairway_rules_refused", "gauge", "Frontends the kernel refused", this.#problems),
+      ...one("fairway_rules_audits_total", "counter", "Comparisons of the kernel with what was applied", this.#audits),
+      ...one("fairway_rules_repairs_total", "counter", "Comparisons that found and repaired foreign changes", this.#repairs),
+    ];
+    return `${lines.join("\n")}\n`;
+  }
+}

@@ -1,0 +1,224 @@
+import type { Ip, IpFamily } from "../../src/base/ip.ts";
+import type { Problem } from "../../src/snapshot/problem.ts";
+import type { AppliedTable, RuleApplier } from "../apply/applier.ts";
+import { type ApplyError, isApplyError } from "../apply/errors.ts";
+import type { Packet, Verdict } from "../model/packet.ts";
+import { adoptAllocations, adoptSkeleton } from "../nftables/adopt.ts";
+import { compileFrontends, compileSurroundings, emptyRuleset, type Ruleset, type Surroundings } from "../nftables/ruleset.ts";
+import { defaultSkeletonOptions, type SkeletonOptions } from "../nftables/skeleton.ts";
+import {
+  type ChangeGroup,
+  diffFromElements,
+  diffFromNothing,
+  diffRulesets,
+  isEmptyTransaction,
+  skeletonVersion,
+  type TableTransaction,
+  transactionSize,
+} from "../nftables/transaction.ts";
+import type { Frontend, FrontendKey } from "../plan/frontend.ts";
+import type { PlanDelta } from "../plan/proxy-plan.ts";
+import { traceRulesets } from "../trace/trace.ts";
+import type { Applied, RuleTarget } from "./target.ts";
+
+export interface NftablesTargetConfig {
+  readonly families: readonly IpFamily[];
+  readonly tableName: string;
+  readonly skeleton: Partial<SkeletonOptions>;
+}
+
+/** One table a family; `applied` is undefined until this process has made or adopted it. */
+interface TableState {
+  readonly family: IpFamily;
+  found: AppliedTable | undefined;
+  applied: Ruleset | undefined;
+  desired: Ruleset;
+}
+
+export class NftablesTarget implements RuleTarget {
+  readonly #config: NftablesTargetConfig;
+  readonly #applier: RuleApplier;
+  #tables: readonly TableState[] = [];
+  /** Frontends whose place changed since the last successful transaction. */
+  readonly #pending = new Set<FrontendKey>();
+  /** What the kernel refused, with the frontend as it was then: left out until it changes. */
+  readonly #refused = new Map<FrontendKey, { readonly frontend: Frontend; readonly problem: Problem }>();
+  readonly #limits = new Map<FrontendKey, readonly Problem[]>();
+
+  constructor(config: NftablesTargetConfig, applier: RuleApplier) {
+    this.#config = config;
+    this.#applier = applier;
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    const tables: TableState[] = [];
+    for (const family of this.#config.families) {
+      const found = await this.#applier.read(family, this.#config.tableName, signal);
+      const skeleton = {
+        ...defaultSkeletonOptions,
+        ...this.#config.skeleton,
+        ...(found === undefined ? {} : adoptSkeleton(found.elements)),
+      };
+      const adopted = adoptAllocations(family, found?.elements ?? []);
+      tables.push({ family, found, applied: undefined, desired: emptyRuleset(family, this.#config.tableName, skeleton, adopted) });
+    }
+    this.#tables = tables;
+  }
+
+  change(delta: PlanDelta, surroundings: Surroundings): void {
+    for (const key of delta.frontends.changed.keys()) {
+      this.#refused.delete(key);
+      this.#limits.delete(key);
+      this.#pending.add(key);
+    }
+    for (const table of this.#tables) {
+      const { plan, problems } = compileFrontends(delta.frontends.changed, table.desired);
+      table.desired = compileSurroundings(surroundings, plan);
+      for (const problem of problems) this.#limits.set(problem.message, [problem]);
+    }
+  }
+
+  async apply(signal: AbortSignal): Promise<Applied> {
+    const transaction = this.#tables.map((t) => this.#difference(t));
+    if (isEmptyTransaction(transaction)) {
+      this.#settled();
+      return { changes: 0 };
+    }
+    try {
+      await this.#applier.apply(transaction, signal);
+    } catch (error) {
+      if (!isApplyError(error)) throw error;
+      if (error.code === "DIVERGED") await this.#reread(signal);
+      if (error.code !== "REFUSED") throw error;
+      await this.#withoutRefused(transaction, signal);
+    }
+    this.#settled();
+    return { changes: transactionSize(transaction) };
+  }
+
+  async audit(signal: AbortSignal): Promise<{ readonly repaired: boolean }> {
+    if (this.#tables.some((t) => t.applied === undefined)) return { repaired: false };
+    const transaction: TableTransaction[] = [];
+    for (const table of this.#tables) {
+      const found = await this.#applier.read(table.family, this.#config.tableName, signal);
+      transaction.push(differenceFrom(found, table.desired));
+    }
+    if (isEmptyTransaction(transaction)) return { repaired: false };
+    await this.#applier.apply(transaction, signal);
+    this.#settled();
+    return { repaired: true };
+  }
+
+  watch(listener: () => void): () => void {
+    return this.#applier.watch((change) => {
+      if (change.table === this.#config.tableName) listener();
+    });
+  }
+
+  problems(): readonly Problem[] {
+    return [...[...this.#refused.values()].map((r) => r.problem), ...[...this.#limits.values()].flat()];
+  }
+
+  trace(packet: Packet, localIps: readonly Ip[]): Verdict {
+    return traceRulesets(this.rulesets(), packet, localIps);
+  }
+
+  rulesets(): readonly Ruleset[] {
+    return this.#tables.map((t) => t.desired);
+  }
+
+  close(): Promise<void> {
+    return this.#applier.close();
+  }
+
+  #difference(table: TableState): TableTransaction {
+    return table.applied === undefined
+      ? differenceFrom(table.found, table.desired)
+      : diffRulesets(table.applied, table.desired, this.#pending);
+  }
+
+  #settled(): void {
+    for (const table of this.#tables) {
+      table.applied = table.desired;
+      table.found = undefined;
+    }
+    this.#pending.clear();
+  }
+
+  /** The tables are not as thought: the next try starts from what is there. */
+  async #reread(signal: AbortSignal): Promise<void> {
+    for (const table of this.#tables) {
+      table.found = await this.#applier.read(table.family, this.#config.tableName, signal);
+      table.applied = undefined;
+    }
+  }
+
+  /** Applies all but the groups the kernel refuses, found by halves; the refused frontends become problems. */
+  async #withoutRefused(transaction: readonly TableTransaction[], signal: AbortSignal): Promise<void> {
+    const units = transaction.flatMap((table) => table.groups.map((group) => ({ table, group })));
+    const isBase = (group: ChangeGroup): boolean => ["version", "surroundings", "shared", "skeleton", "leftover"].includes(group.owner);
+    const base = transaction.map((t) => ({ ...t, groups: t.groups.filter(isBase) }));
+    if (!isEmptyTransaction(base)) await this.#applier.apply(base, signal);
+    const refused = new Map<FrontendKey, ApplyError>();
+    const attempt = async (some: readonly (typeof units)[number][]): Promise<void> => {
+      if (some.length === 0) return;
+      const tables = transaction.map(({ family, table }) => ({
+        family,
+        table,
+        groups: some.filter((u) => u.table.family === family).map((u) => u.group),
+      }));
+      try {
+        await this.#applier.apply(tables, signal);
+      } catch (cause) {
+        if (!isApplyError(cause) || cause.code !== "REFUSED") throw cause;
+        const only = some[0];
+        if (some.length === 1 && only !== undefined) refused.set(only.group.owner, cause);
+        else {
+          const half = some.length >> 1;
+          await attempt(some.slice(0, half));
+          await attempt(some.slice(half));
+        }
+      }
+    };
+    await attempt(units.filter((u) => !isBase(u.group)));
+    if (refused.size === 0) return;
+    for (const table of this.#tables) {
+      const changed = new Map<FrontendKey, { before: Frontend }>();
+      for (const [key, cause] of refused) {
+        const placed = table.desired.frontends.get(key);
+        if (placed === undefined) continue;
+        changed.set(key, { before: placed.frontend });
+        this.#refused.set(key, { frontend: placed.frontend, problem: refusal(placed.frontend, cause) });
+      }
+      // what was there before a refused change still is: say so, so that leaving the frontend out removes it
+      const previous = table.applied;
+      const now = table.desired;
+      let standing = now.frontends;
+      for (const key of changed.keys()) {
+        const old = previous?.frontends.get(key);
+        standing = old === undefined ? standing.delete(key) : standing.set(key, old);
+      }
+      table.applied = { ...now, frontends: standing };
+      table.found = undefined;
+      table.desired = compileFrontends(changed, now).plan;
+    }
+    const rest = this.#tables.map((t) => diffRulesets(t.applied ?? t.desired, t.desired));
+    if (!isEmptyTransaction(rest)) await this.#applier.apply(rest, signal);
+  }
+}
+
+function differenceFrom(found: AppliedTable | undefined, desired: Ruleset): TableTransaction {
+  return found === undefined || found.version !== skeletonVersion(desired)
+    ? diffFromNothing(desired)
+    : diffFromElements(found.elements, desired);
+}
+
+function refusal(frontend: Frontend, error: ApplyError): Problem {
+  const { namespace, name } = frontend.owner;
+  return {
+    object: { kind: "Service", namespace, name },
+    field: frontend.scope === "nodePort" ? "spec.ports" : "spec",
+    reason: "RuleRefused",
+    message: `the kernel refused the rules of ${frontend.key}: ${error.message}; this Service has none there until it changes`,
+  };
+}

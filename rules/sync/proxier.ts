@@ -1,0 +1,188 @@
+import { type BackoffPolicy, backoffDelay } from "../../src/base/backoff.ts";
+import type { Running } from "../../src/base/running.ts";
+import type { Cause } from "../../src/snapshot/cluster-snapshot.ts";
+import type { Problem } from "../../src/snapshot/problem.ts";
+import { isApplyError } from "../apply/errors.ts";
+import type { Packet, Verdict } from "../model/packet.ts";
+import { ProxyPlan } from "../plan/proxy-plan.ts";
+import type { ProxierConfig, ProxierDeps } from "./config.ts";
+import type { ProxierMetrics } from "./metrics.ts";
+import { planOptionsOf, readMachineIps, surroundingsOf } from "./surroundings.ts";
+import type { RuleTarget } from "./target.ts";
+
+export interface Proxier extends Running {
+  problems(): readonly Problem[];
+  /** Prometheus text, with kube-proxy's names. */
+  metrics(): string;
+  /** Whether any frontend in force may send new connections to this address. */
+  endpointInUse(ip: string): boolean;
+  /** False when a change has waited for longer than twice the interval (30 s at least). */
+  healthy(): boolean;
+  trace(packet: Packet): Verdict;
+}
+
+const retryPolicy: BackoffPolicy = { first: 250, factor: 2, max: 30_000, jitter: 0.3 };
+const defaultAuditInterval = 60_000;
+const patience = 30_000;
+
+/** Keeps `target` as the store's objects say, until closed. Closing leaves the rules in force. */
+export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: RuleTarget, metrics: ProxierMetrics): Proxier {
+  const { clock, log } = deps;
+  const stop = new AbortController();
+  const plan = new ProxyPlan(config.nodeName, planOptionsOf(config));
+  let inUse: ReadonlySet<string> = new Set();
+  let waitingSince: number | undefined;
+  let causes: Cause[] = [];
+  let dirty = false;
+  let auditWanted = false;
+  let wake: () => void = () => undefined;
+  const ready = Promise.withResolvers<void>();
+  let isReady = false;
+  ready.promise.catch(() => undefined); // also told through the log; nobody has to wait for it
+
+  const cursor = config.store.cursor(() => {
+    waitingSince ??= clock.monotonic();
+    wake();
+  });
+  const unwatch = target.watch(() => {
+    auditWanted = true;
+    wake();
+  });
+
+  const take = (): void => {
+    if (!config.store.synced(["Service", "EndpointSlice", "Node"])) return;
+    const batch = cursor.take();
+    if (batch === undefined) return;
+    metrics.changesSeen(batch);
+    const delta = plan.apply(batch);
+    target.change(delta, surroundingsOf(batch.after, plan.node, config, readMachineIps()));
+    causes.push(...batch.causes);
+    causes = causes.slice(-32);
+    dirty = true;
+    if (delta.problems.gained.length > 0 || delta.problems.lost.length > 0) deps.onProblems?.(delta.problems);
+  };
+
+  const sync = async (): Promise<void> => {
+    const started = clock.monotonic();
+    const before = target.problems();
+    const { changes } = await target.apply(stop.signal);
+    const durationMs = clock.monotonic() - started;
+    dirty = false;
+    waitingSince = undefined;
+    const applied = causes;
+    causes = [];
+    inUse = addressesOf(plan);
+    metrics.applied({ durationMs, changes, plan, problems: target.problems().length, now: clock.now() });
+    reportRefusals(before);
+    if (changes > 0) deps.onApplied?.({ causes: applied, durationMs, elements: changes });
+    if (!isReady) {
+      isReady = true;
+      ready.resolve();
+    }
+  };
+
+  const reportRefusals = (before: readonly Problem[]): void => {
+    const now = target.problems();
+    const gained = now.filter((p) => !before.some((q) => q.message === p.message));
+    const lost = before.filter((p) => !now.some((q) => q.message === p.message));
+    if (gained.length > 0 || lost.length > 0) deps.onProblems?.({ gained, lost });
+  };
+
+  const audit = async (): Promise<void> => {
+    auditWanted = false;
+    const { repaired } = await target.audit(stop.signal);
+    metrics.audited(repaired);
+    if (repaired) log("warn", "somebody else changed the Service rules; they are repaired", {});
+  };
+
+  const loop = async (): Promise<void> => {
+    let failures = 0;
+    let lastApplied = Number.NEGATIVE_INFINITY;
+    let lastAudit = clock.monotonic();
+    const auditInterval = config.auditIntervalMs ?? defaultAuditInterval;
+    await target.start(stop.signal);
+    while (!stop.signal.aborted) {
+      let pause: number | undefined = auditInterval === 0 ? undefined : Math.max(0, lastAudit + auditInterval - clock.monotonic());
+      try {
+        take();
+        if (dirty) {
+          const tooEarly = lastApplied + (config.minIntervalMs ?? 0) - clock.monotonic();
+          if (tooEarly > 0) pause = tooEarly;
+          else {
+            lastApplied = clock.monotonic();
+            await sync();
+            failures = 0;
+            // what came meanwhile is next; each round lets other work of this process run
+            await new Promise((resolve) => setImmediate(resolve));
+            continue;
+          }
+        } else if (isReady && (auditWanted || pause === 0)) {
+          lastAudit = clock.monotonic();
+          await audit();
+          continue;
+        }
+      } catch (error) {
+        if (stop.signal.aborted) break;
+        if (isApplyError(error) && error.code === "UNUSABLE" && !isReady) throw error;
+        if (!isApplyError(error)) throw error;
+        metrics.failed();
+        pause = error.code === "DIVERGED" && failures === 0 ? 0 : backoffDelay(retryPolicy, failures, Math.random());
+        failures++;
+        log("error", `Service rules were not applied: ${error.message}; next try in ${Math.round(pause)} ms`, { code: error.code });
+      }
+      await waitFor(pause);
+    }
+  };
+
+  const waitFor = async (pause: number | undefined): Promise<void> => {
+    if (pause === 0) return;
+    const rest = new AbortController();
+    const woken = new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+    const timer = pause === undefined ? new Promise<void>(() => undefined) : clock.sleep(pause, rest.signal).catch(() => undefined);
+    await Promise.race([woken, timer, aborted(stop.signal)]);
+    wake = () => undefined;
+    rest.abort();
+  };
+
+  const running = loop().catch((error: unknown) => {
+    if (stop.signal.aborted) return;
+    log("error", `Service rules stopped: ${error instanceof Error ? error.message : String(error)}`, {});
+    ready.reject(error);
+  });
+
+  return {
+    ready: ready.promise,
+    problems: () => [...plan.problems(), ...target.problems()],
+    metrics: () => metrics.print(),
+    endpointInUse: (ip) => inUse.has(ip),
+    healthy: () =>
+      isReady && (waitingSince === undefined || clock.monotonic() - waitingSince < Math.max(patience, 2 * (config.minIntervalMs ?? 0))),
+    trace: (packet) => target.trace(packet, plan.node.addresses),
+    async close() {
+      stop.abort(new Error("closed"));
+      cursor.close();
+      unwatch();
+      await running;
+      await target.close();
+    },
+  };
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
+function addressesOf(plan: ProxyPlan): ReadonlySet<string> {
+  const found = new Set<string>();
+  for (const { action } of plan.frontends.values()) {
+    if (action.kind !== "balance") continue;
+    for (const member of action.pool.members) found.add(member.ip);
+    for (const member of action.localPool?.members ?? []) found.add(member.ip);
+  }
+  return found;
+}

@@ -1,0 +1,55 @@
+import { networkInterfaces } from "node:os";
+import { cidrContains, parseCidr } from "../../src/base/cidr.ts";
+import { type Ip, type IpFamily, parseIp } from "../../src/base/ip.ts";
+import type { Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
+import { type NodeView, primaryAddress } from "../model/node-view.ts";
+import type { Surroundings } from "../nftables/ruleset.ts";
+import type { SkeletonOptions } from "../nftables/skeleton.ts";
+import type { PlanOptions } from "../plan/service-plan.ts";
+import type { RuleOptions } from "./config.ts";
+
+export const bothFamilies: readonly IpFamily[] = [4, 6];
+export const defaultTableName = "fairway";
+
+/** Pure. `machineIps`: addresses of this machine's links, where ranges choose among them. */
+export function surroundingsOf(snapshot: Snapshot, node: NodeView, options: RuleOptions, machineIps: readonly Ip[]): Surroundings {
+  const choice = options.nodePortAddresses ?? "primary";
+  const families = options.families ?? bothFamilies;
+  const nodePortIps =
+    choice === "primary"
+      ? families.flatMap((family) => primaryAddress(node, family) ?? [])
+      : choice === "all"
+        ? []
+        : [...new Set([...node.addresses, ...machineIps])].filter((ip) => choice.some((c) => cidrContains(c, ip)) && !isLoopback(ip));
+  return {
+    nodePortIps,
+    podCidrs: options.clusterCidrs ?? node.podCidrs,
+    serviceCidrs: [...snapshot.tables.ServiceCIDR.values()].flatMap((o) => o.spec?.cidrs ?? []).flatMap((text) => parseCidr(text) ?? []),
+    localDnsIps: options.localDnsIps ?? [],
+  };
+}
+
+export function planOptionsOf(options: RuleOptions): PlanOptions {
+  return {
+    families: options.families ?? bothFamilies,
+    masqueradeAll: options.masqueradeAll ?? false,
+    allowLoopback: options.allowLoopback ?? false,
+    localDnsIps: options.localDnsIps ?? [],
+  };
+}
+
+export function skeletonOptionsOf(options: RuleOptions): Partial<SkeletonOptions> {
+  const choice = options.nodePortAddresses ?? "primary";
+  // a range that holds everything asks for every local address, whatever links come and go
+  const all = choice === "all" || (choice !== "primary" && choice.some((c) => c.bits === 0));
+  return { nodePorts: all ? "all-local" : "listed", masqueradeAll: options.masqueradeAll ?? false };
+}
+
+/** Addresses on the links of this thread's network namespace. */
+export function readMachineIps(): readonly Ip[] {
+  return Object.values(networkInterfaces()).flatMap((link) => (link ?? []).flatMap((a) => parseIp(a.address) ?? []));
+}
+
+function isLoopback(ip: Ip): boolean {
+  return ip === "::1" || ip.startsWith("127.");
+}

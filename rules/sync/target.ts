@@ -1,0 +1,29 @@
+import type { Ip } from "../../src/base/ip.ts";
+import type { Problem } from "../../src/snapshot/problem.ts";
+import type { Packet, Verdict } from "../model/packet.ts";
+import type { Surroundings } from "../nftables/ruleset.ts";
+import type { PlanDelta } from "../plan/proxy-plan.ts";
+
+export interface Applied {
+  /** Elements or listeners that were changed. */
+  readonly changes: number;
+}
+
+/** A backend with the world it programs. Calls never overlap. */
+export interface RuleTarget {
+  /** Looks at what an earlier process left, before the first change. */
+  start(signal: AbortSignal): Promise<void>;
+  /** Takes a change into the desired program. Pure as far as the world goes. */
+  change(delta: PlanDelta, surroundings: Surroundings): void;
+  /** Makes the world as desired. Throws ApplyError; then nothing of what failed is in force, and it may be called again. */
+  apply(signal: AbortSignal): Promise<Applied>;
+  /** Compares the world with what was applied and repairs it. */
+  audit(signal: AbortSignal): Promise<{ readonly repaired: boolean }>;
+  /** Calls back when the world was changed by others. Returns how to stop. */
+  watch(listener: () => void): () => void;
+  /** Frontends that the world refused. */
+  problems(): readonly Problem[];
+  trace(packet: Packet, localIps: readonly Ip[]): Verdict;
+  /** Frees sockets; leaves kernel rules in force. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,17 @@
+import { spawn } from "node:child_process";
+import type { RunNft } from "../../rules/apply/text-applier.ts";
+
+/** Runs `nft` in a named network namespace. */
+export function nftIn(namespace: string): RunNft {
+  return (args, stdin) =>
+    new Promise((resolve, reject) => {
+      const child = spawn("ip", ["netns", "exec", namespace, "nft", ...args], { stdio: ["pipe", "pipe", "pipe"] });
+      let stdout = "";
+      let stderr = "";
+      child.stdout.on("data", (b: Buffer) => (stdout += b.toString()));
+      child.stderr.on("data", (b: Buffer) => (stderr += b.toString()));
+      child.on("error", reject);
+      child.on("close", (code) => resolve({ code: code ?? 1, stdout, stderr }));
+      child.stdin.end(stdin);
+    });
+}

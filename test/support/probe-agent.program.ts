@@ -1,0 +1,137 @@
+// Runs in a network namespace of a kernel test: serves, probes on request. One JSON document a line on stdin and stdout.
+import dgram from "node:dgram";
+import net from "node:net";
+import { createInterface } from "node:readline";
+
+interface Request {
+  readonly id: number;
+  readonly do: "serve" | "probe" | "hold" | "say" | "release";
+  readonly protocol?: "tcp" | "udp";
+  readonly host?: string;
+  readonly port?: number;
+  readonly name?: string;
+  readonly localAddress?: string;
+  readonly timeoutMs?: number;
+  readonly count?: number;
+  readonly hold?: number;
+}
+
+const held = new Map<number, net.Socket>();
+const answer = (id: number, value: unknown): void => {
+  process.stdout.write(`${JSON.stringify({ id, value })}\n`);
+};
+
+/** Answers `name peer-address`, to each TCP connection at once and to each line it sends; to each UDP packet. */
+async function serve(r: Request): Promise<string> {
+  const { name = "", host = "::", port = 0 } = r;
+  const tell = (peer: string | undefined): string => `${name} ${(peer ?? "").replace(/^::ffff:/, "")}\n`;
+  const tcp = net.createServer((s) => {
+    s.on("error", () => s.destroy());
+    s.write(tell(s.remoteAddress));
+    s.on("data", () => s.write(tell(s.remoteAddress)));
+  });
+  const udp = dgram.createSocket({ type: host.includes(":") ? "udp6" : "udp4" });
+  udp.on("message", (_, from) => udp.send(tell(from.address), from.port, from.address));
+  await new Promise<void>((resolve) => udp.bind(port, host, resolve));
+  await new Promise<void>((resolve) => tcp.listen(port, host, resolve));
+  return "serving";
+}
+
+function connect(r: Request): Promise<{ readonly said: string; readonly socket?: net.Socket }> {
+  return new Promise((resolve) => {
+    const socket = net.connect({
+      host: r.host ?? "",
+      port: r.port ?? 0,
+      ...(r.localAddress === undefined ? {} : { localAddress: r.localAddress }),
+    });
+    const end = (said: string): void => {
+      clearTimeout(timer);
+      resolve({ said, socket });
+    };
+    const timer = setTimeout(() => {
+      socket.destroy();
+      end("drop");
+    }, r.timeoutMs ?? 500);
+    socket.once("data", (b) => end(b.toString().trim()));
+    socket.once("error", (e: NodeJS.ErrnoException) => {
+      socket.destroy();
+      end(e.code === "ECONNREFUSED" ? "reject" : e.code === "ETIMEDOUT" ? "drop" : `error ${e.code}`);
+    });
+  });
+}
+
+function datagram(r: Request): Promise<string> {
+  return new Promise((resolve) => {
+    const host = r.host ?? "";
+    const socket = dgram.createSocket(host.includes(":") ? "udp6" : "udp4");
+    const end = (said: string): void => {
+      clearTimeout(timer);
+      socket.close();
+      resolve(said);
+    };
+    const timer = setTimeout(() => end("drop"), r.timeoutMs ?? 500);
+    socket.on("message", (b) => end(b.toString().trim()));
+    // a packet dropped in the output hook makes send() fail with EPERM
+    const failed = (e: NodeJS.ErrnoException): void =>
+      end(e.code === "ECONNREFUSED" ? "reject" : e.code === "EPERM" ? "eperm" : `error ${e.code}`);
+    socket.on("error", failed);
+    const go = (): void => {
+      socket.connect(r.port ?? 0, host, () => socket.send("?", (e) => (e === null ? undefined : failed(e))));
+    };
+    if (r.localAddress === undefined) go();
+    else socket.bind(0, r.localAddress, go);
+  });
+}
+
+async function probe(r: Request): Promise<readonly string[]> {
+  const said: string[] = [];
+  for (let i = 0; i < (r.count ?? 1); i++) {
+    if (r.protocol === "udp") said.push(await datagram(r));
+    else {
+      const { said: text, socket } = await connect(r);
+      socket?.destroy();
+      said.push(text);
+    }
+    if (said.at(-1) === "drop") break;
+  }
+  return said;
+}
+
+createInterface({ input: process.stdin })
+  .on("line", (line) => {
+    const r = JSON.parse(line) as Request;
+    const run = async (): Promise<unknown> => {
+      switch (r.do) {
+        case "serve":
+          return serve(r);
+        case "probe":
+          return probe(r);
+        case "hold": {
+          const { said, socket } = await connect(r);
+          if (socket !== undefined) held.set(r.id, socket);
+          return { hold: r.id, said };
+        }
+        case "say": {
+          const socket = held.get(r.hold ?? 0);
+          if (socket === undefined || socket.destroyed) return "gone";
+          return new Promise((resolve) => {
+            const timer = setTimeout(() => resolve("silent"), r.timeoutMs ?? 1000);
+            socket.once("data", (b) => {
+              clearTimeout(timer);
+              resolve(b.toString().trim());
+            });
+            socket.write("?");
+          });
+        }
+        case "release":
+          held.get(r.hold ?? 0)?.destroy();
+          return "released";
+      }
+    };
+    run().then(
+      (value) => answer(r.id, value),
+      (e: unknown) => answer(r.id, `error ${String(e)}`),
+    );
+  })
+  .on("close", () => process.exit(0));
+answer(0, "ready");

@@ -1,0 +1,186 @@
+import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from "node:child_process";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+/** Address plan of the lab. `a` and `b` are nodes; pods `a1`, `a2` on `a`, `b1`, `b2` on `b`. */
+export const labAddresses = {
+  client: { 4: "172.31.7.100", 6: "fd31:7::100" },
+  client2: { 4: "172.31.7.101", 6: "fd31:7::101" },
+  a: { 4: "172.31.7.1", 6: "fd31:7::1" },
+  /** A second address of node `a`. */
+  aSecond: { 4: "172.31.7.11", 6: "fd31:7::11" },
+  b: { 4: "172.31.7.2", 6: "fd31:7::2" },
+  a1: { 4: "10.244.1.2", 6: "fd44:1::2" },
+  a2: { 4: "10.244.1.3", 6: "fd44:1::3" },
+  b1: { 4: "10.244.2.2", 6: "fd44:2::2" },
+  b2: { 4: "10.244.2.3", 6: "fd44:2::3" },
+} as const;
+export const labPodCidrs = { a: ["10.244.1.0/24", "fd44:1::/64"], b: ["10.244.2.0/24", "fd44:2::/64"] } as const;
+/** Routed from the client and node `b` to node `a`: cluster IPs, external and load balancer IPs. */
+export const labServiceRoutes = ["10.96.0.0/16", "198.51.100.0/24", "fd96::/112", "fd98::/112"] as const;
+
+export type Place = "client" | "a" | "b" | "a1" | "a2" | "b1" | "b2";
+const places: readonly Place[] = ["client", "a", "b", "a1", "a2", "b1", "b2"];
+
+/** A process in a namespace that serves and probes. */
+export class ProbeAgent {
+  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #waiting = new Map<number, (value: unknown) => void>();
+  #next = 1;
+  readonly ready: Promise<void>;
+
+  constructor(namespace: string) {
+    this.#child = spawn("ip", ["netns", "exec", namespace, process.execPath, join(import.meta.dirname, "probe-agent.program.ts")]);
+    this.ready = new Promise((resolve) => this.#waiting.set(0, () => resolve()));
+    createInterface({ input: this.#child.stdout }).on("line", (line) => {
+      const { id, value } = JSON.parse(line) as { readonly id: number; readonly value: unknown };
+      this.#waiting.get(id)?.(value);
+      this.#waiting.delete(id);
+    });
+    this.#child.stderr.on("data", (b: Buffer) => process.stderr.write(b));
+  }
+
+  ask(request: Readonly<Record<string, unknown>>): Promise<unknown> {
+    const id = this.#next++;
+    return new Promise((resolve) => {
+      this.#waiting.set(id, resolve);
+      this.#child.stdin.write(`${JSON.stringify({ id, ...request })}\n`);
+    });
+  }
+
+  /** What each of `count` new connections (or packets) got: `name source`, `reject`, `drop`. Ends early at a drop. */
+  async probe(request: {
+    readonly protocol: "tcp" | "udp";
+    readonly host: string;
+    readonly port: number;
+    readonly count?: number;
+    readonly localAddress?: string;
+    readonly timeoutMs?: number;
+  }): Promise<readonly string[]> {
+    return (await this.ask({ do: "probe", ...request })) as readonly string[];
+  }
+
+  async close(): Promise<void> {
+    const gone = new Promise((resolve) => this.#child.once("exit", resolve));
+    this.#child.stdin.end();
+    await gone;
+  }
+}
+
+/** Two nodes with two pods each and a client on one wire, IPv4 and IPv6, each a network namespace. */
+export class RulesLab {
+  readonly prefix: string;
+  readonly agents: Readonly<Record<Place, ProbeAgent>>;
+
+  private constructor(prefix: string, agents: Readonly<Record<Place, ProbeAgent>>) {
+    this.prefix = prefix;
+    this.agents = agents;
+  }
+
+  namespace(place: Place): string {
+    return `${this.prefix}-${place}`;
+  }
+
+  static async start(name: string): Promise<RulesLab> {
+    const prefix = `fwt-${name}-${process.pid}`;
+    const commands = labCommands(prefix);
+    try {
+      for (const place of [...places, "wire"]) ip(["netns", "add", `${prefix}-${place}`]);
+      for (const place of places) {
+        // link-local addresses must be usable at once, so links made later get no duplicate detection
+        const settings = ["net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0"];
+        if (place === "a" || place === "b") settings.push("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1");
+        execFileSync("ip", ["netns", "exec", `${prefix}-${place}`, "sysctl", "-q", "-w", ...settings]);
+      }
+      for (const command of commands) ip(command);
+      const agents = Object.fromEntries(places.map((p) => [p, new ProbeAgent(`${prefix}-${p}`)])) as Record<Place, ProbeAgent>;
+      await Promise.all(Object.values(agents).map((a) => a.ready));
+      for (const pod of ["a1", "a2", "b1", "b2"] as const) {
+        for (const host of Object.values(labAddresses[pod])) await agents[pod].ask({ do: "serve", name: pod, host, port: 8080 });
+      }
+      return new RulesLab(prefix, agents);
+    } catch (error) {
+      removeNamespaces(prefix);
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(Object.values(this.agents).map((a) => a.close()));
+    removeNamespaces(this.prefix);
+  }
+
+  /** Runs a command in a place's namespace; its stdout. */
+  run(place: Place, command: string, args: readonly string[]): string {
+    return execFileSync("ip", ["netns", "exec", this.namespace(place), command, ...args], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+  }
+}
+
+function ip(args: readonly string[]): void {
+  execFileSync("ip", args, { stdio: ["ignore", "ignore", "pipe"] });
+}
+
+function removeNamespaces(prefix: string): void {
+  for (const place of [...places, "wire"]) {
+    try {
+      execFileSync("ip", ["netns", "del", `${prefix}-${place}`], { stdio: "ignore" });
+    } catch {
+      // it was not made
+    }
+  }
+}
+
+function labCommands(prefix: string): readonly (readonly string[])[] {
+  const ns = (place: string): string => `${prefix}-${place}`;
+  const commands: string[][] = [];
+  const inside = (place: string, ...args: readonly string[]): void => void commands.push(["-n", ns(place), ...args]);
+  for (const place of places) inside(place, "link", "set", "lo", "up");
+  inside("wire", "link", "add", "br0", "type", "bridge");
+  inside("wire", "link", "set", "br0", "up");
+  const address = (place: string, link: string, of: { readonly 4: string; readonly 6: string }, bits: readonly [number, number]): void => {
+    inside(place, "addr", "add", `${of[4]}/${bits[0]}`, "dev", link);
+    inside(place, "addr", "add", `${of[6]}/${bits[1]}`, "dev", link, "nodad");
+  };
+  for (const place of ["client", "a", "b"] as const) {
+    commands.push(["link", "add", "eth0", "netns", ns(place), "type", "veth", "peer", "name", place, "netns", ns("wire")]);
+    inside("wire", "link", "set", "dev", place, "master", "br0", "up");
+    inside(place, "link", "set", "eth0", "up");
+    address(place, "eth0", labAddresses[place], [24, 64]);
+  }
+  address("client", "eth0", labAddresses.client2, [24, 64]);
+  address("a", "eth0", labAddresses.aSecond, [24, 64]);
+  for (const node of ["a", "b"] as const) {
+    for (const pod of [`${node}1`, `${node}2`] as const) {
+      const of = labAddresses[pod as "a1"];
+      commands.push(["link", "add", "eth0", "netns", ns(pod), "type", "veth", "peer", "name", pod, "netns", ns(node)]);
+      inside(node, "link", "set", "dev", pod, "up");
+      inside(pod, "link", "set", "eth0", "up");
+      address(pod, "eth0", of, [32, 128]);
+      inside(node, "route", "add", `${of[4]}/32`, "dev", pod);
+      inside(node, "-6", "route", "add", `${of[6]}/128`, "dev", pod);
+      inside(pod, "route", "add", labAddresses[node][4], "dev", "eth0");
+      inside(pod, "route", "add", "default", "via", labAddresses[node][4]);
+      // neighbour discovery answers for addresses of the receiving link only, so the gateway is a link-local one
+      inside(node, "addr", "add", "fe80::1/64", "dev", pod, "nodad");
+      inside(pod, "-6", "route", "add", "default", "via", "fe80::1", "dev", "eth0");
+    }
+    const other = node === "a" ? "b" : "a";
+    inside(node, "route", "add", labPodCidrs[other][0], "via", labAddresses[other][4]);
+    inside(node, "-6", "route", "add", labPodCidrs[other][1], "via", labAddresses[other][6]);
+  }
+  for (const place of ["client", "b"] as const) {
+    for (const route of labServiceRoutes) {
+      const v6 = route.includes(":");
+      inside(place, ...(v6 ? ["-6"] : []), "route", "add", route, "via", labAddresses.a[v6 ? 6 : 4]);
+    }
+  }
+  // the node itself needs a route for its own packets to be translated on the way out
+  for (const route of labServiceRoutes) {
+    const v6 = route.includes(":");
+    inside("a", ...(v6 ? ["-6"] : []), "route", "add", route, "via", labAddresses.b[v6 ? 6 : 4]);
+  }
+  return commands;
+}
