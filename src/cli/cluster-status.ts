@@ -124,7 +124,7 @@ export function readClusterStatus(dataDir: string): ClusterStatus | undefined {
   } catch (e) {
     const { code } = e as NodeJS.ErrnoException;
     if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-    if (code === "EACCES") throw inputError(`${file}: may not be read by this user; ask as the user who runs the cluster`, e);
+    if (code === "EACCES") throw inputError(`${file}: may not be read by this user; ask as the user who runs the cluster`);
     throw e;
   }
   return parseClusterStatus(text, file);

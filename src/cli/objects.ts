@@ -183,7 +183,7 @@ function filesOf(path: string): readonly string[] {
       )
       .sort();
   } catch (e) {
-    throw inputError(`${path}: ${describe(e)}`, e);
+    throw inputError(`${path}: ${describe(e)}`);
   }
 }
 
@@ -191,7 +191,7 @@ function readText(file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch (e) {
-    throw inputError(`${file}: ${describe(e)}`, e);
+    throw inputError(`${file}: ${describe(e)}`);
   }
 }
 

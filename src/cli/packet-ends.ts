@@ -22,7 +22,7 @@ export type TargetSpec =
       readonly protocol?: PacketProtocol;
     };
 
-export const packetProtocols = ["TCP", "UDP", "SCTP"] as const;
+export const packetProtocols = ["tcp", "udp", "sctp"] as const;
 export type PacketProtocol = (typeof packetProtocols)[number];
 
 /** The two ends of one packet, in addresses. */
@@ -58,7 +58,7 @@ export function parseTarget(text: string): TargetSpec {
   const match = /^(\[[^\]]*\]|[^:/[\]]+)(?::([^:/]+))?(?:\/([A-Za-z]+))?$/.exec(text);
   if (match === null) throw usage(parseIp(text) === undefined ? "cannot be read" : "an IPv6 address needs brackets and a port");
   const [, host = "", port, protocolText] = match;
-  const protocol = protocolText === undefined ? undefined : packetProtocols.find((p) => p === protocolText.toUpperCase());
+  const protocol = protocolText === undefined ? undefined : packetProtocols.find((p) => p === protocolText.toLowerCase());
   if (protocolText !== undefined && protocol === undefined)
     throw usage(`protocol ${protocolText}: there are ${packetProtocols.join(", ")}`);
   if (port !== undefined && /^\d+$/.test(port) && !(Number(port) >= 1 && Number(port) <= 65535))
@@ -67,7 +67,7 @@ export function parseTarget(text: string): TargetSpec {
   if (ip !== undefined) {
     if (port === undefined) throw usage("the port is missing");
     if (!/^\d+$/.test(port)) throw usage(`port ${port}: must be a number`);
-    return { kind: "ip", ip, port: Number(port), protocol: protocol ?? "TCP" };
+    return { kind: "ip", ip, port: Number(port), protocol: protocol ?? "tcp" };
   }
   const [name = "", namespace = "", ...rest] = host.replace(/\.$/, "").split(".");
   const label = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
@@ -171,7 +171,7 @@ function serviceTarget(
   if (service === undefined)
     throw inputError(`--to ${to.name}.${to.namespace}: no Service ${key}${namesLike(snapshot.tables.Service.keySeq(), to.namespace)}`);
   const port = servicePort(service, key, to);
-  const protocol = packetProtocols.find((p) => p === (port.protocol ?? "TCP")) ?? "TCP";
+  const protocol = protocolOf(port);
   return { ip: clusterIp(service, key, family), port: port.port, protocol };
 }
 
@@ -194,15 +194,19 @@ function clusterIp(service: Service, key: string, family: IpFamily | undefined):
 }
 
 function servicePort(service: Service, key: string, to: TargetSpec & { readonly kind: "service" }): ServicePort {
-  const ports = (service.spec?.ports ?? []).filter((p) => to.protocol === undefined || (p.protocol ?? "TCP") === to.protocol);
-  const has = `it has ${(service.spec?.ports ?? []).map((p) => `${p.name ? `${p.name} ` : ""}${p.port}/${p.protocol ?? "TCP"}`).join(", ") || "none"}`;
+  const ports = (service.spec?.ports ?? []).filter((p) => to.protocol === undefined || protocolOf(p) === to.protocol);
+  const has = `it has ${(service.spec?.ports ?? []).map((p) => `${p.name ? `${p.name} ` : ""}${p.port}/${protocolOf(p)}`).join(", ") || "none"}`;
   const found = to.port === undefined ? ports : ports.filter((p) => p.name === to.port || String(p.port) === to.port);
   const [first] = found;
   if (first === undefined) throw inputError(`--to ${to.name}.${to.namespace}: Service ${key}: no such port; ${has}`);
   if (to.port === undefined && new Set(found.map((p) => p.port)).size > 1) {
     throw usageError(`--to ${to.name}.${to.namespace}: Service ${key} has several ports; say which: ${has}`);
   }
-  return found.find((p) => (p.protocol ?? "TCP") === "TCP") ?? first;
+  return found.find((p) => protocolOf(p) === "tcp") ?? first;
+}
+
+function protocolOf(port: ServicePort): PacketProtocol {
+  return packetProtocols.find((p) => p === port.protocol?.toLowerCase()) ?? "tcp";
 }
 
 /** A hint: what there is in the namespace. */

@@ -1,0 +1,43 @@
+import type { Command } from "commander";
+import { type Backend, compileOffline, type Verdict } from "../../../rules/index.ts";
+import type { Kind } from "../../snapshot/cluster-snapshot.ts";
+import { chooseBackends } from "../backend-option.ts";
+import type { TraceOptions } from "../commands/trace.ts";
+import { usageError } from "../errors.ts";
+import { parseSender, parseTarget, resolvePacketEnds, type SenderSpec } from "../packet-ends.ts";
+import { printTrace } from "../printers/trace.ts";
+import { commandIo } from "../program.ts";
+import { type Asked, askObjects, chooseNode, failIf, remark, remarkProblems, splitPaths } from "../question.ts";
+import { ruleSettings } from "./rule-settings.ts";
+
+const ruleKinds: readonly Kind[] = ["Service", "EndpointSlice", "Node", "ServiceCIDR"];
+
+export async function answerTrace(words: readonly string[], options: TraceOptions, self: Command): Promise<void> {
+  const io = commandIo(self);
+  const { paths, words: rest } = splitPaths(options, words, 0);
+  if (rest.length > 0)
+    throw usageError(`trace ${rest.join(" ")}: no such file; objects are given with --objects, ends with --from and --to`);
+  const backends = chooseBackends(options.backend);
+  const from = parseSender(options.from);
+  const to = parseTarget(options.to);
+  const asked = await askObjects(options, paths, from.kind === "pod" ? [...ruleKinds, "Pod"] : ruleKinds, io);
+  const node = chooseNode(asked.snapshot, options.node ?? nodeOf(asked, from), io);
+  const ends = resolvePacketEnds(asked.snapshot, node, from, to);
+  for (const text of ends.remarks) remark(io, text);
+  const packet = { from: ends.source, to: ends.destination, port: ends.port, protocol: ends.protocol };
+  const verdicts = backends.map((backend): readonly [Backend, Verdict] => {
+    const { trace, problems } = compileOffline(asked.snapshot, { nodeName: node, backend, ...ruleSettings(asked) });
+    remarkProblems(io, problems);
+    return [backend, trace(packet)];
+  });
+  io.stdout(
+    printTrace(options.output, options.backend === "all" ? Object.fromEntries(verdicts) : verdicts[0]?.[1], { node, packet, verdicts }),
+  );
+  const bad = verdicts.find(([, v]) => v.verdict === "drop" || v.verdict === "reject");
+  failIf(options, bad !== undefined, `the packet is ${bad?.[1].verdict === "drop" ? "dropped" : "rejected"}`);
+}
+
+function nodeOf(asked: Asked, from: SenderSpec): string | undefined {
+  if (from.kind !== "pod") return undefined;
+  return asked.snapshot.tables.Pod.get(`${from.namespace}/${from.name}`)?.spec?.nodeName;
+}
