@@ -1,4 +1,14 @@
-export { Answerer } from "./answer/answerer.ts";
+export { Answerer, type AnswererConfig } from "./answer/answerer.ts";
+export type { DnsAddress, DnsConfig } from "./config/dns-config.ts";
+export { type QueryOnceOptions, queryOnce } from "./forward/query-once.ts";
+export {
+  type PrintedRecord,
+  printResolution,
+  type Resolution,
+  type ResolveOptions,
+  resolveOffline,
+  searchNames,
+} from "./handler/resolve-offline.ts";
 export { type DnsServer, type DnsServerConfig, type DnsServerDeps, startDnsServer } from "./server/dns-server.ts";
 export { DnsZone, type DnsZoneConfig } from "./zone/dns-zone.ts";
 export type { NameRecords, RecordDelta, RecordSet } from "./zone/record-delta.ts";

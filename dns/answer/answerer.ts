@@ -54,6 +54,7 @@ export class Answerer {
   #limit = 0;
   /** The client's EDNS flags (DO), or `noEdns`. */
   #edns = noEdns;
+  #type = 0;
 
   constructor(config: AnswererConfig) {
     this.#zones = config.zones.map((zone) => encodeName(zone));
@@ -67,6 +68,11 @@ export class Answerer {
 
   get revision(): number {
     return this.#revision;
+  }
+
+  /** The type that the last query asked for, for metrics; 0 when it had none that could be read. */
+  get lastType(): number {
+    return this.#type;
   }
 
   /** Names in the zones, those without records included. */
@@ -122,6 +128,7 @@ export class Answerer {
     this.#flags = flagBits.qr | (flags & (0x7800 | flagBits.rd | flagBits.cd));
     this.#questionEnd = headerBytes;
     this.#edns = noEdns;
+    this.#type = 0;
     this.#limit = how.transport === "tcp" ? out.length : leastUdpBytes;
     if ((flags & 0x7800) !== 0) return this.#refuse(query, out, rcodes.NOTIMP);
     if (u16(query, 4) !== 1) return this.#refuse(query, out, rcodes.FORMERR);
@@ -141,6 +148,7 @@ export class Answerer {
     } else if (this.#questionEnd !== n) return this.#refuse(query, out, rcodes.FORMERR);
 
     const type = u16(query, nameEnd);
+    this.#type = type;
     if (u16(query, nameEnd + 2) !== classIn) return undefined;
     if (type === typeNumbers.AXFR || type === typeNumbers.IXFR || type === typeNumbers.OPT) return undefined;
     return this.#lookUp(query, nameEnd, type, client, out, how.alias);

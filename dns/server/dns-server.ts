@@ -1,33 +1,41 @@
+import { randomBytes, randomInt } from "node:crypto";
 import type { Socket as UdpSocket } from "node:dgram";
+import { readFile } from "node:fs/promises";
 import type { Server as TcpServer } from "node:net";
 import { type Cidr, cidrContains } from "../../src/base/cidr.ts";
+import { type Clock, systemClock } from "../../src/base/clock.ts";
 import { type Ip, parseIp } from "../../src/base/ip.ts";
 import type { Running } from "../../src/base/running.ts";
-import { Answerer } from "../answer/answerer.ts";
+import type { Log } from "../../src/observe/log.ts";
+import { Answerer, answerChangingOptions } from "../answer/answerer.ts";
+import { defaultCacheLimits, MessageCache } from "../cache/message-cache.ts";
+import { type DnsAddress, type DnsConfig, validateDnsConfig } from "../config/dns-config.ts";
+import { isUpstreamError } from "../forward/errors.ts";
+import { Forwarder } from "../forward/forwarder.ts";
+import { parseResolvConf } from "../forward/resolv-conf.ts";
+import { answerCached } from "../handler/cached.ts";
+import { createChain } from "../handler/chain.ts";
+import { forwardQueries } from "../handler/forwarded.ts";
+import type { DnsHandler } from "../handler/handler.ts";
 import { canonicalName } from "../wire/name.ts";
-import { rcodes } from "../wire/record-type.ts";
 import type { RecordDelta } from "../zone/record-delta.ts";
 import { reverseZones } from "../zone/reverse-zone.ts";
-import type { ListenAddress, QueryEngine } from "./engine.ts";
-import { defaultTcpLimits, startTcpListener, type TcpLimits } from "./tcp-listener.ts";
+import { DnsMetrics } from "./dns-metrics.ts";
+import { createEngine, type QueryEngine } from "./engine.ts";
+import { defaultTcpLimits, startTcpListener } from "./tcp-listener.ts";
 import { startUdpListener } from "./udp-listener.ts";
 
-export interface DnsServerConfig {
-  /** Each is bound on UDP and TCP; port 0 = any free port, the same for both. */
-  readonly listen: readonly ListenAddress[];
-  /** Default `cluster.local`. */
-  readonly zone?: string;
-  /** Service and pod ranges; their reverse zones are answered here. */
-  readonly reverse?: readonly Cidr[];
-  /** Seconds; default 5. */
-  readonly ttl?: number;
-  /** Clients that get recursion; default all. */
-  readonly allowedClients?: readonly Cidr[];
-  readonly tcp?: Partial<TcpLimits>;
+export interface DnsServerConfig extends DnsConfig {
+  /** Each is bound on UDP and TCP; port 0 = any free port, the same for both. Not used when sockets are passed. */
+  readonly listen: readonly DnsAddress[];
 }
 
 export interface DnsServerDeps {
-  /** Sockets that a supervisor bound, in place of `listen`. */
+  readonly clock?: Clock;
+  readonly log?: Log;
+  /** In [0, 1), not to be guessed; default from the system's generator. */
+  readonly random?: () => number;
+  /** Sockets that a supervisor bound, in place of `listen`; they are closed with the server. */
   readonly sockets?: { readonly udp: readonly UdpSocket[]; readonly tcp: readonly TcpServer[] };
 }
 
@@ -35,35 +43,77 @@ export interface DnsServer extends Running {
   apply(delta: RecordDelta): void;
   /** All kinds have had their first list: unknown names are NXDOMAIN from now on. */
   setSynced(): void;
-  /** Where it answers, on UDP and TCP. */
-  readonly addresses: () => readonly ListenAddress[];
+  /** Where it answers, on UDP and TCP; empty before it is ready. */
+  readonly addresses: () => readonly DnsAddress[];
+  /** Prometheus text, with CoreDNS's names. */
+  metrics(): string;
 }
 
-/** Starts the server of the cluster's zones. */
+const defaultResolvConf = "/etc/resolv.conf";
+const dnsPort = 53;
+
+/** Starts the server of the cluster's zones. Rejects `ready` for a configuration that makes no sense and sockets it cannot have. */
 export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}): DnsServer {
+  const clock = deps.clock ?? systemClock;
+  const random = deps.random ?? (() => randomInt(0x1_0000_0000) / 0x1_0000_0000);
   const zones = [canonicalName(config.zone ?? "cluster.local"), ...(config.reverse ?? []).flatMap(reverseZones)];
+  const isAllowed = clientPolicy(config.allowedClients);
   const answerer = new Answerer({
     zones,
     ...(config.ttl === undefined ? {} : { ttl: config.ttl }),
-    isAllowed: clientPolicy(config.allowedClients),
+    isAllowed,
+    slowOptions: answerChangingOptions,
   });
-  const engine: QueryEngine = {
-    now: (query, n, client, out, transport) => answerer.answer(query, n, client, out, transport),
-    later: async (query) => refusal(query),
-  };
-  const limits = { ...defaultTcpLimits, ...config.tcp };
+  const metrics = new DnsMetrics(`dns://:${config.listen[0]?.port ?? dnsPort}`);
+  const cache = config.cache === false ? undefined : new MessageCache({ ...defaultCacheLimits, ...config.cache });
+  const closing = new AbortController();
+  const background = new Set<Promise<unknown>>();
   const running: Running[] = [];
-  let addresses: readonly ListenAddress[] = [];
+  let addresses: readonly DnsAddress[] = [];
 
-  const start = async (): Promise<void> => {
+  const chainOf = (forward: DnsHandler | undefined): DnsHandler =>
+    createChain({
+      answerer,
+      zones,
+      isAllowed,
+      clock,
+      edns: { udpSize: 1232, cookieSecret: randomBytes(16), ...(config.nsid === undefined ? {} : { nsid: config.nsid }) },
+      report: (error, name) => {
+        if (!isUpstreamError(error)) metrics.countSingle("panics");
+        deps.log?.(isUpstreamError(error) ? "debug" : "error", "query failed", { name, error });
+      },
+      ...(cache === undefined
+        ? {}
+        : {
+            cache: answerCached(
+              cache,
+              clock,
+              {
+                hit: (kind) => metrics.countCache(`hits ${kind}`),
+                miss: () => metrics.countCache("misses"),
+                stale: () => metrics.countCache("served_stale"),
+                prefetch: () => metrics.countCache("prefetch"),
+              },
+              (task) => {
+                background.add(task);
+                void task.finally(() => background.delete(task));
+              },
+            ),
+          }),
+      ...(forward === undefined ? {} : { forward }),
+    });
+
+  const listen = async (engine: QueryEngine): Promise<void> => {
+    const limits = { ...defaultTcpLimits, ...config.tcp };
+    const anywhere = { ip: "0.0.0.0", port: 0 };
     if (deps.sockets !== undefined) {
-      const udp = deps.sockets.udp.map((socket) => startUdpListener({ ip: "0.0.0.0", port: 0 }, engine, socket));
-      const tcp = deps.sockets.tcp.map((server) => startTcpListener({ ip: "0.0.0.0", port: 0 }, engine, limits, server));
+      const tcp = deps.sockets.tcp.map((server) => startTcpListener(anywhere, engine, limits, server));
+      const udp = deps.sockets.udp.map((socket) => startUdpListener(anywhere, engine, socket));
       running.push(...udp, ...tcp);
       addresses = udp.map((l) => l.address());
       return;
     }
-    const bound: ListenAddress[] = [];
+    const bound: DnsAddress[] = [];
     for (const at of config.listen) {
       // TCP first: its port is the scarcer one when any free port will do
       const tcp = startTcpListener(at, engine, limits);
@@ -76,8 +126,39 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
     }
     addresses = bound;
   };
+
+  const start = async (): Promise<void> => {
+    const wrong = validateDnsConfig(config);
+    if (wrong.length > 0) throw new RangeError(`DNS configuration: ${wrong.join("; ")}`);
+    let chain = chainOf(undefined);
+    await listen(createEngine({ answerer, chain: (q, c) => chain(q, c), metrics, clock, signal: closing.signal }));
+    const upstreams = (await upstreamsOf(config, deps.log)).filter((u) => {
+      const own = addresses.some((a) => a.port === u.port && (a.ip === u.ip || (isAnyAddress(a.ip) && isLoopback(u.ip))));
+      if (own) deps.log?.("warn", "an upstream is this server itself and is left out", { upstream: u.ip });
+      return !own;
+    });
+    if (upstreams.length === 0) return;
+    const forwarder = new Forwarder(
+      { ...config.forward, upstreams },
+      {
+        clock,
+        random,
+        observe: {
+          answered: (upstream, rcode, ms) => metrics.countAnswer(upstream, rcode, ms),
+          failed: (upstream) => metrics.countFailure(upstream, "failed"),
+          checkFailed: (upstream) => metrics.countFailure(upstream, "checkFailed"),
+          allDown: () => metrics.countSingle("allDown"),
+          rejected: () => metrics.countSingle("rejected"),
+        },
+      },
+    );
+    running.push(forwarder);
+    chain = chainOf(forwardQueries(forwarder));
+  };
   const close = async (): Promise<void> => {
+    closing.abort(new Error("the DNS server is closing"));
     await Promise.all(running.splice(0).map((r) => r.close()));
+    await Promise.all(background);
   };
   const ready = start().catch(async (error: unknown) => {
     await close();
@@ -92,7 +173,29 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
     apply: (delta) => answerer.apply(delta),
     setSynced: () => answerer.setSynced(),
     addresses: () => addresses,
+    metrics: () => metrics.print({ cacheEntries: cache?.size ?? 0, cacheEvictions: cache?.evictions ?? 0, names: answerer.size }),
   };
+}
+
+async function upstreamsOf(config: DnsServerConfig, log: Log | undefined): Promise<readonly DnsAddress[]> {
+  const { upstreams = { resolvConf: defaultResolvConf } } = config;
+  if (!("resolvConf" in upstreams)) return upstreams;
+  try {
+    const { nameservers } = parseResolvConf(await readFile(upstreams.resolvConf, "utf8"));
+    if (nameservers.length === 0) log?.("warn", "no upstream: names outside the cluster are refused", { file: upstreams.resolvConf });
+    return nameservers.map((ip) => ({ ip, port: dnsPort }));
+  } catch (error) {
+    log?.("warn", "no upstream: names outside the cluster are refused", { file: upstreams.resolvConf, error });
+    return [];
+  }
+}
+
+function isAnyAddress(ip: Ip): boolean {
+  return ip === "0.0.0.0" || ip === "::";
+}
+
+function isLoopback(ip: Ip): boolean {
+  return ip.startsWith("127.") || ip === "::1";
 }
 
 /** Remembers its answers: a node has few clients, and the question is asked with each query. */
@@ -108,12 +211,4 @@ export function clientPolicy(allowed: readonly Cidr[] | undefined): (client: Ip)
     known.set(client, verdict);
     return verdict;
   };
-}
-
-function refusal(query: Uint8Array): Uint8Array {
-  const out = Uint8Array.from(query.subarray(0, 12));
-  out[2] = 0x80 | ((out[2] ?? 0) & 0x79);
-  out[3] = rcodes.REFUSED;
-  out.fill(0, 4);
-  return out;
 }

@@ -1,7 +1,8 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { type Ip, ipFamily } from "../../src/base/ip.ts";
 import type { Running } from "../../src/base/running.ts";
-import type { ListenAddress, QueryEngine } from "./engine.ts";
+import type { DnsAddress } from "../config/dns-config.ts";
+import type { QueryEngine } from "./engine.ts";
 
 export interface TcpLimits {
   /** Milliseconds without a whole query before a connection is closed (RFC 7766 section 6.2.3 wants seconds). */
@@ -15,7 +16,7 @@ export interface TcpLimits {
 export const defaultTcpLimits: TcpLimits = { idle: 10_000, connections: 1000, connectionsPerClient: 100, pipelined: 100 };
 
 export interface TcpListener extends Running {
-  readonly address: () => ListenAddress;
+  readonly address: () => DnsAddress;
   readonly connections: () => number;
 }
 
@@ -23,7 +24,7 @@ export interface TcpListener extends Running {
 const maxUnsentBytes = 1 << 20;
 
 /** One listening TCP socket with pipelining: answers leave as they are ready, in any order (RFC 7766 section 6.2.1.1). */
-export function startTcpListener(at: ListenAddress, engine: QueryEngine, limits: TcpLimits, bound?: Server): TcpListener {
+export function startTcpListener(at: DnsAddress, engine: QueryEngine, limits: TcpLimits, bound?: Server): TcpListener {
   const server = bound ?? createServer();
   const perClient = new Map<Ip, number>();
   const sockets = new Set<Socket>();

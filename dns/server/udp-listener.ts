@@ -1,18 +1,19 @@
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { ipFamily } from "../../src/base/ip.ts";
 import type { Running } from "../../src/base/running.ts";
-import type { ListenAddress, QueryEngine } from "./engine.ts";
+import type { DnsAddress } from "../config/dns-config.ts";
+import type { QueryEngine } from "./engine.ts";
 
 /** Bursts of a whole node's look-ups wait here while the process is busy. */
 const receiveBufferBytes = 4 << 20;
 const maxUdpAnswer = 1232;
 
 export interface UdpListener extends Running {
-  readonly address: () => ListenAddress;
+  readonly address: () => DnsAddress;
 }
 
 /** One UDP socket on node's own I/O. `bound` is a socket that a supervisor bound before; else one is bound to `at`. */
-export function startUdpListener(at: ListenAddress, engine: QueryEngine, bound?: Socket): UdpListener {
+export function startUdpListener(at: DnsAddress, engine: QueryEngine, bound?: Socket): UdpListener {
   const socket = bound ?? (ipFamily(at.ip) === 4 ? createSocket("udp4") : createSocket({ type: "udp6", ipv6Only: true }));
   let open = true;
   socket.on("message", (query: Buffer, from: RemoteInfo) => {

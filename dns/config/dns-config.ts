@@ -1,0 +1,71 @@
+import type { Cidr } from "../../src/base/cidr.ts";
+import type { Ip } from "../../src/base/ip.ts";
+
+/** An address and port, UDP and TCP. */
+export interface DnsAddress {
+  readonly ip: Ip;
+  /** To listen on: 0 = any free port. */
+  readonly port: number;
+}
+
+/** What a name server does; where a default is named, absent means that. */
+export interface DnsConfig {
+  /** The cluster domain; default `cluster.local`. */
+  readonly zone?: string;
+  /** Service and pod ranges; their reverse zones are answered here. */
+  readonly reverse?: readonly Cidr[];
+  /** Seconds that clients may keep the cluster's names, 0 to 3600; default 5. */
+  readonly ttl?: number;
+  /** Clients that get recursion; default all. The cluster's own names are for everyone. */
+  readonly allowedClients?: readonly Cidr[];
+  /** Who is asked for other names: a list (empty: nobody, they are refused), or a resolv.conf; default `/etc/resolv.conf`. */
+  readonly upstreams?: readonly DnsAddress[] | { readonly resolvConf: string };
+  readonly forward?: {
+    /** Default random. */
+    readonly policy?: "random" | "round-robin" | "sequential";
+    /** Milliseconds for one try; default 2000. */
+    readonly tryTimeout?: number;
+    /** Milliseconds for all tries; default 5000. */
+    readonly timeout?: number;
+    readonly maxConcurrent?: number;
+    /** Milliseconds between looks at a dead upstream; default 500. */
+    readonly checkInterval?: number;
+    readonly forceTcp?: true;
+  };
+  /** Of forwarded answers; `false` keeps none. */
+  readonly cache?:
+    | false
+    | {
+        readonly entries?: number;
+        readonly successSeconds?: number;
+        readonly denialSeconds?: number;
+        readonly staleSeconds?: number;
+      };
+  /** What NSID says; not offered when absent. */
+  readonly nsid?: string;
+  readonly tcp?: {
+    /** Milliseconds without a query after which a connection is closed; default 10000. */
+    readonly idle?: number;
+    readonly connections?: number;
+    readonly connectionsPerClient?: number;
+    /** Queries of one connection that may wait at once. */
+    readonly pipelined?: number;
+  };
+}
+
+/** Says what is wrong, each with the field and what would be right; empty when all is well. */
+export function validateDnsConfig(config: DnsConfig): readonly string[] {
+  const wrong: string[] = [];
+  const { ttl, zone } = config;
+  if (ttl !== undefined && !(Number.isInteger(ttl) && ttl >= 0 && ttl <= 3600))
+    wrong.push(`ttl: ${ttl} is not a number of seconds from 0 to 3600`);
+  if (zone !== undefined && !/^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.?$/.test(zone)) {
+    wrong.push(`zone: ${JSON.stringify(zone)} is not a domain name in lower case`);
+  }
+  if (Array.isArray(config.upstreams)) {
+    for (const [i, { port }] of config.upstreams.entries()) {
+      if (!(Number.isInteger(port) && port >= 1 && port <= 65535)) wrong.push(`upstreams[${i}].port: ${port} is not from 1 to 65535`);
+    }
+  }
+  return wrong;
+}

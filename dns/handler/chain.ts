@@ -1,0 +1,41 @@
+import type { Clock } from "../../src/base/clock.ts";
+import type { Ip } from "../../src/base/ip.ts";
+import type { Answerer } from "../answer/answerer.ts";
+import type { DomainName } from "../wire/name.ts";
+import { refuseForeign, refuseUnusual } from "./access.ts";
+import { answerEdns, type EdnsConfig } from "./edns-options.ts";
+import { answerErrors } from "./failure.ts";
+import { composeChain, type DnsHandler, type Wrap } from "./handler.ts";
+import { answerZones, refuseRest } from "./zone-names.ts";
+
+export interface ChainConfig {
+  readonly answerer: Answerer;
+  /** Canonical. */
+  readonly zones: readonly DomainName[];
+  readonly isAllowed: (client: Ip) => boolean;
+  readonly edns: EdnsConfig;
+  readonly clock: Clock;
+  readonly report: (error: unknown, name: string) => void;
+  readonly cache?: Wrap;
+  /** Absent: names outside the zones are refused. */
+  readonly forward?: DnsHandler;
+}
+
+/** The chain for what the answerer leaves over. The order is this array. */
+export function createChain(config: ChainConfig): DnsHandler {
+  const wraps: readonly (Wrap | undefined)[] = [
+    // outermost, so that an answer to a failure has its OPT record too
+    answerEdns(config.edns, config.clock),
+    answerErrors(config.report),
+    refuseUnusual,
+    // before access: the cluster's names are no secret, recursion is what strangers do not get
+    answerZones(config.answerer, config.zones),
+    refuseForeign(config.isAllowed),
+    // behind access: what strangers ask must not fill it, nor be told from it
+    config.cache,
+  ];
+  return composeChain(
+    wraps.filter((w) => w !== undefined),
+    config.forward ?? refuseRest,
+  );
+}

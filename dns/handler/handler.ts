@@ -1,0 +1,72 @@
+import type { Ip } from "../../src/base/ip.ts";
+import type { DnsTransport } from "../answer/answerer.ts";
+import type { Message, Question } from "../wire/message.ts";
+
+/** A query on its way through the chain. */
+export interface Query {
+  readonly message: Message;
+  /** The first and only question of `message`. */
+  readonly question: Question;
+  readonly client: Ip;
+  readonly transport: DnsTransport;
+}
+
+/** What a query's handlers share. */
+export interface DnsContext {
+  /** Aborts when nobody waits for the answer any more. */
+  readonly signal: AbortSignal;
+  /** Who had a part in the answer, by CoreDNS's plugin names. */
+  readonly took: Set<string>;
+}
+
+/** Returns the answer; a fault that has no answer is thrown, and becomes SERVFAIL in one place. */
+export type DnsHandler = (q: Query, c: DnsContext) => Message | Promise<Message>;
+
+/** A handler that may leave the query to the one behind it, or change what that one says. */
+export type Wrap = (next: DnsHandler) => DnsHandler;
+
+/** The first wrap sees a query first. */
+export function composeChain(wraps: readonly Wrap[], last: DnsHandler): DnsHandler {
+  return wraps.reduceRight<DnsHandler>((next, wrap) => wrap(next), last);
+}
+
+/** An answer to `query` without records. */
+export function emptyAnswer(query: Message, rcode: number): Message {
+  return {
+    id: query.id,
+    isResponse: true,
+    opcode: query.opcode,
+    authoritative: false,
+    truncated: false,
+    recursionDesired: query.recursionDesired,
+    recursionAvailable: false,
+    authenticData: false,
+    checkingDisabled: query.checkingDisabled,
+    rcode,
+    questions: query.questions,
+    answers: [],
+    authority: [],
+    additional: [],
+  };
+}
+
+/** A query of our own. */
+export function questionMessage(question: Question, o: { readonly id: number; readonly like?: Message }): Message {
+  return {
+    id: o.id,
+    isResponse: false,
+    opcode: 0,
+    authoritative: false,
+    truncated: false,
+    recursionDesired: true,
+    recursionAvailable: false,
+    authenticData: o.like?.authenticData ?? false,
+    checkingDisabled: o.like?.checkingDisabled ?? false,
+    rcode: 0,
+    questions: [question],
+    answers: [],
+    authority: [],
+    additional: [],
+    edns: { udpSize: 1232, version: 0, dnssecOk: o.like?.edns?.dnssecOk ?? false, options: [] },
+  };
+}
