@@ -123,6 +123,11 @@ export class CacheTable {
     return this.#entries.get(key);
   }
 
+  /** An entry that is not (any more) in the table, to be matched like those that are. */
+  entryOf(key: string, rev: Rev, bytes: Uint8Array): CacheEntry {
+    return new CacheEntry(key, rev, bytes, this.#project);
+  }
+
   /** In order of keys; `prefix` is "" or `namespace/`, `after` the key to start behind. */
   range(prefix = "", after = ""): CacheEntry[] {
     const out: CacheEntry[] = [];

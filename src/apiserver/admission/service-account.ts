@@ -1,0 +1,82 @@
+import { type Draft, draftOf } from "../../api/json-value.ts";
+import { findResource, type Resource } from "../../api/scheme.ts";
+import { forbidden } from "../../api/status-error.ts";
+import type { Container, Pod, PodSpec, ServiceAccount, Volume } from "../../api/types/core-v1.generated.ts";
+import type { ApiContext } from "../call.ts";
+import { generateName } from "../object-name.ts";
+import type { ApiObject } from "../registry.ts";
+
+const mountPath = "/var/run/secrets/kubernetes.io/serviceaccount";
+/** A little over an hour: long enough for a kubelet to have renewed it, as Kubernetes asks for. */
+const tokenSeconds = 3607;
+const waitForDefault = 2000;
+
+/** Gives a pod its service account and mounts a token, the cluster's root certificate and the namespace into each container. */
+export async function admitServiceAccount(
+  context: ApiContext,
+  resource: Resource,
+  object: ApiObject,
+  namespace: string,
+): Promise<ApiObject> {
+  if (resource.kind !== "Pod" || resource.group !== "") return object;
+  // A mirror of what a node runs by itself has no account.
+  if (object.metadata.annotations?.["kubernetes.io/config.mirror"] !== undefined) return object;
+  const pod = draftOf(object) as unknown as Draft<Pod>;
+  const { spec } = pod;
+  if (spec === undefined) return object;
+  spec.serviceAccountName ||= "default";
+  spec.serviceAccount = spec.serviceAccountName;
+  const account = await findAccount(context, namespace, spec.serviceAccountName);
+  if (account === undefined) {
+    const why = `error looking up service account ${namespace}/${spec.serviceAccountName}: serviceaccount ${JSON.stringify(spec.serviceAccountName)} not found`;
+    throw forbidden(resource, object.metadata.name ?? "", why);
+  }
+  if ((spec.imagePullSecrets ?? []).length === 0 && account.imagePullSecrets !== undefined) {
+    spec.imagePullSecrets = draftOf(account.imagePullSecrets) as Draft<NonNullable<PodSpec["imagePullSecrets"]>>;
+  }
+  if (spec.automountServiceAccountToken ?? account.automountServiceAccountToken ?? true) mountToken(spec, context.random);
+  return pod as unknown as ApiObject;
+}
+
+/** The default account of a namespace is made by a controller: a pod that comes right behind its namespace waits for it. */
+async function findAccount(context: ApiContext, namespace: string, name: string): Promise<ServiceAccount | undefined> {
+  const resource = findResource("", "v1", "serviceaccounts");
+  if (resource === undefined) return undefined;
+  const until = context.clock.monotonic() + waitForDefault;
+  for (;;) {
+    const found = context.registry.find(resource, `${namespace}/${name}`);
+    if (found !== undefined) return found.object as ServiceAccount;
+    if (name !== "default" || context.clock.monotonic() >= until) return undefined;
+    await context.clock.sleep(50);
+  }
+}
+
+function mountToken(spec: Draft<PodSpec>, random: () => number): void {
+  const existing = (spec.volumes ?? []).find((v) => isTokenVolume(v));
+  const name = existing?.name ?? generateName("kube-api-access-", random);
+  let used = false;
+  for (const container of [...(spec.initContainers ?? []), ...(spec.containers ?? [])] as Draft<Container>[]) {
+    if ((container.volumeMounts ?? []).some((m) => m.mountPath === mountPath)) continue;
+    container.volumeMounts = [...(container.volumeMounts ?? []), { name, readOnly: true, mountPath }];
+    used = true;
+  }
+  if (used && existing === undefined) spec.volumes = [...(spec.volumes ?? []), tokenVolume(name)];
+}
+
+function isTokenVolume(volume: Volume): boolean {
+  return volume.name.startsWith("kube-api-access-") && (volume.projected?.sources ?? []).some((s) => s.serviceAccountToken !== undefined);
+}
+
+function tokenVolume(name: string): Draft<Volume> {
+  return {
+    name,
+    projected: {
+      sources: [
+        { serviceAccountToken: { expirationSeconds: tokenSeconds, path: "token" } },
+        { configMap: { name: "kube-root-ca.crt", items: [{ key: "ca.crt", path: "ca.crt" }] } },
+        { downwardAPI: { items: [{ path: "namespace", fieldRef: { apiVersion: "v1", fieldPath: "metadata.namespace" } }] } },
+      ],
+      defaultMode: 0o644,
+    },
+  };
+}

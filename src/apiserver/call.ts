@@ -1,0 +1,54 @@
+import type { IncomingHttpHeaders } from "node:http";
+import type { Resource } from "../api/scheme.ts";
+import { badRequest } from "../api/status-error.ts";
+import type { Clock } from "../base/clock.ts";
+import type { TokenIssuer } from "./authn/token-issuer.ts";
+import type { NodeTransport } from "./node-transport.ts";
+import type { Registry } from "./registry.ts";
+import type { ResourceRequest } from "./request-info.ts";
+import type { ServiceAddresses } from "./services/service-addresses.ts";
+import type { User } from "./user.ts";
+
+export type Log = (level: "debug" | "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
+
+/** What handlers work with. */
+export interface ApiContext {
+  readonly registry: Registry;
+  readonly addresses: ServiceAddresses;
+  readonly tokens: TokenIssuer;
+  readonly nodes: NodeTransport;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly newUid: () => string;
+  readonly log: Log;
+}
+
+/** One request for objects, authenticated and authorized. */
+export interface Call {
+  readonly context: ApiContext;
+  readonly info: ResourceRequest;
+  readonly resource: Resource;
+  readonly method: string;
+  readonly query: URLSearchParams;
+  readonly headers: IncomingHttpHeaders;
+  readonly user: User;
+  /** Aborts when the client has gone. */
+  readonly signal: AbortSignal;
+  /** The whole body; refuses one that is too large with 413. */
+  body(): Promise<Uint8Array>;
+  /** Told to the client in a Warning header. */
+  warn(text: string): void;
+}
+
+/** `dryRun=All`: everything but the write. */
+export function isDryRun(values: readonly string[]): boolean {
+  for (const value of values) {
+    if (value !== "All" && value !== "") throw badRequest(`dryRun: Unsupported value: ${JSON.stringify(value)}: supported values: "All"`);
+  }
+  return values.includes("All");
+}
+
+/** Whole seconds, as times in objects are. */
+export function timestamp(clock: Clock, plusSeconds = 0): string {
+  return `${new Date(clock.now() + plusSeconds * 1000).toISOString().slice(0, 19)}Z`;
+}

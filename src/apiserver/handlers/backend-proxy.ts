@@ -1,0 +1,124 @@
+import { type IncomingMessage, request as requestHttp } from "node:http";
+import { Agent, request as requestHttps } from "node:https";
+import type { Duplex } from "node:stream";
+import { findResource } from "../../api/scheme.ts";
+import { ApiError, badRequest, notFound, unavailable } from "../../api/status-error.ts";
+import type { Pod, Service } from "../../api/types/core-v1.generated.ts";
+import type { EndpointSlice } from "../../api/types/discovery-v1.generated.ts";
+import { cidrContains, parseCidr } from "../../base/cidr.ts";
+import { ipFamily, parseIp } from "../../base/ip.ts";
+import type { Answer } from "../answer.ts";
+import type { Call } from "../call.ts";
+import { headOf, passedOn, relayOf } from "../node-transport.ts";
+import { keyOf } from "../registry.ts";
+
+/** Where a proxy request goes. */
+interface Backend {
+  readonly scheme: "http" | "https";
+  readonly host: string;
+  readonly port: number;
+}
+
+/** `[scheme:]name[:port]`, as proxy paths name a pod or Service. */
+export interface ProxyName {
+  readonly scheme: "http" | "https";
+  readonly name: string;
+  readonly port: string;
+}
+
+const ranges = (texts: readonly string[]) => texts.flatMap((text) => parseCidr(text) ?? []);
+/** Addresses that are this machine, its link or a group: an object shall not make the API server speak to those. */
+const refused = ranges([
+  "0.0.0.0/8",
+  "127.0.0.0/8",
+  "169.254.0.0/16",
+  "224.0.0.0/4",
+  "255.255.255.255/32",
+  "::/128",
+  "::1/128",
+  "::ffff:0:0/96",
+  "fe80::/10",
+  "ff00::/8",
+]);
+/** Plain mode's own pods live on loopback. */
+const allowed = ranges(["127.64.0.0/10"]);
+const connectTimeout = 10_000;
+/** What pods serve over TLS is signed by anybody: the connection is not used to tell who they are, as in Kubernetes. */
+const anyCertificate = new Agent({ rejectUnauthorized: false, keepAlive: false });
+
+export async function proxyToPod(call: Call): Promise<Answer> {
+  const { scheme, name, port } = parseProxyName(call.info.name);
+  const pod = call.context.registry.find(call.resource, keyOf(call.info.namespace, name))?.object as Pod | undefined;
+  if (pod === undefined) throw notFound(call.resource, name);
+  const host = pod.status?.podIP ?? "";
+  if (host === "") throw unavailable(`pod ${name} has no address yet`);
+  const first = (pod.spec?.containers ?? []).flatMap((c) => c.ports ?? [])[0]?.containerPort ?? 80;
+  const named = (pod.spec?.containers ?? []).flatMap((c) => c.ports ?? []).find((p) => p.name === port)?.containerPort;
+  const number = port === "" ? first : /^\d+$/.test(port) ? Number(port) : named;
+  if (number === undefined) throw unavailable(`pod ${name} has no port ${JSON.stringify(port)}`);
+  return pass(call, { scheme, host, port: number });
+}
+
+export async function proxyToService(call: Call): Promise<Answer> {
+  const { scheme, name, port } = parseProxyName(call.info.name);
+  const { registry, random } = call.context;
+  const service = registry.find(call.resource, keyOf(call.info.namespace, name))?.object as Service | undefined;
+  if (service === undefined) throw notFound(call.resource, name);
+  const ports = service.spec?.ports ?? [];
+  const wanted = port === "" ? (ports.length === 1 ? ports[0] : undefined) : ports.find((p) => p.name === port || String(p.port) === port);
+  if (wanted === undefined) throw unavailable(`no service port ${JSON.stringify(port)} found for service ${JSON.stringify(name)}`);
+  const slices = findResource("discovery.k8s.io", "v1", "endpointslices");
+  const ready = (slices === undefined ? [] : registry.all(slices, call.info.namespace).map((o) => o as unknown as EndpointSlice))
+    .filter((s) => s.metadata?.labels?.["kubernetes.io/service-name"] === name)
+    .flatMap((s) => {
+      const number = (s.ports ?? []).find((p) => (p.name ?? "") === (wanted.name ?? ""))?.port;
+      const usable = (s.endpoints ?? []).filter((e) => e.conditions?.ready !== false);
+      return number === undefined
+        ? []
+        : usable.flatMap((e) => (e.addresses ?? []).slice(0, 1)).map((host) => ({ scheme, host, port: number }));
+    });
+  const chosen = ready[Math.floor(random() * ready.length)];
+  if (chosen === undefined) throw unavailable(`no endpoints available for service ${JSON.stringify(name)}`);
+  return pass(call, chosen);
+}
+
+export function parseProxyName(text: string): ProxyName {
+  const parts = text.split(":");
+  const [first = "", second = "", third = ""] = parts;
+  if (parts.length === 3 && (first === "http" || first === "https")) return { scheme: first, name: second, port: third };
+  if (parts.length > 2) throw badRequest(`invalid proxy target ${JSON.stringify(text)}`);
+  return { scheme: "http", name: first, port: second };
+}
+
+/** Whether an address in an object may be spoken to. */
+export function isProxyTarget(host: string): boolean {
+  const ip = parseIp(host);
+  if (ip === undefined) return false;
+  const within = (list: typeof refused): boolean => list.some((c) => c.family === ipFamily(ip) && cidrContains(c, ip));
+  return within(allowed) || !within(refused);
+}
+
+async function pass(call: Call, { scheme, host, port }: Backend): Promise<Answer> {
+  if (!isProxyTarget(host)) throw new ApiError(403, "Forbidden", `address ${host} is not allowed`);
+  const body = await call.body();
+  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+  const query = new URLSearchParams(call.query).toString();
+  const options = {
+    host,
+    port,
+    method: call.method,
+    path: `/${call.info.rest}${query === "" ? "" : `?${query}`}`,
+    headers: { ...passedOn(call.headers, body), host: `${ipFamily(host) === 6 ? `[${host}]` : host}:${port}` },
+    signal: call.signal,
+    timeout: connectTimeout,
+  };
+  const upstream = scheme === "https" ? requestHttps({ ...options, agent: anyCertificate }) : requestHttp(options);
+  upstream.on("timeout", () => upstream.destroy(new Error(`no answer within ${connectTimeout / 1000} s`)));
+  upstream.on("error", (error) => reject(new ApiError(502, "BadGateway", `error trying to reach service: ${error.message}`)));
+  upstream.on("response", (response) => resolve(relayOf(response)));
+  upstream.on("upgrade", (response: IncomingMessage, socket: Duplex, head: Buffer) => {
+    resolve({ kind: "tunnel", to: socket, first: Buffer.concat([headOf(response), head]) });
+  });
+  upstream.end(body);
+  return promise;
+}

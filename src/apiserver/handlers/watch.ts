@@ -1,0 +1,190 @@
+import { apiVersionOf } from "../../api/scheme.ts";
+import { type ApiError, badRequest, gone } from "../../api/status-error.ts";
+import type { CacheEvent } from "../../store/cache-table.ts";
+import { eventLine } from "../../store/cache-table.ts";
+import type { Rev } from "../../store/store.ts";
+import type { Answer, Outlet } from "../answer.ts";
+import type { Call } from "../call.ts";
+import { type Form, representObject } from "../representation.ts";
+import { isSelected, type Selection, selectionOf } from "../selection.ts";
+import { formFor } from "./answer-object.ts";
+import { invalidOption } from "./list.ts";
+import { parseRevision, waitForRevision } from "./revision.ts";
+
+const bookmarkEvery = 60_000;
+/** A watcher that has not taken this much is cut off: it can start again where it was. */
+const maxWaiting = 32 << 20;
+const batchBytes = 256 << 10;
+const initialEventsEnd = "k8s.io/initial-events-end";
+
+interface Watching {
+  readonly call: Call;
+  readonly selection: Selection;
+  readonly form: Form;
+  readonly bookmarks: "bookmarks" | "no-bookmarks";
+  readonly timeout: number;
+  /** Whether what is there comes first, and whether its end is told. */
+  readonly initial: "none" | "events" | "events-and-end";
+  readonly after: Rev | undefined;
+}
+
+/** A stream of changes, from a revision on or beginning with what is there. */
+export async function watchObjects(call: Call): Promise<Answer> {
+  const { query, resource } = call;
+  const initial = initialOf(query);
+  const rev =
+    initial === "none"
+      ? parseRevision(query.get("resourceVersion"))
+      : await waitForRevision(call.context.registry, query.get("resourceVersion"));
+  const watching: Watching = {
+    call,
+    selection: withName(selectionOf(resource, call.info.namespace, query), call.info.name),
+    form: formFor(call),
+    bookmarks: isTrue(query.get("allowWatchBookmarks")) ? "bookmarks" : "no-bookmarks",
+    timeout: timeoutOf(query.get("timeoutSeconds"), call.context.random),
+    initial,
+    after: rev,
+  };
+  return { kind: "stream", type: "application/json", run: (out, signal) => run(watching, out, signal) };
+}
+
+async function run(watching: Watching, out: Outlet, signal: AbortSignal): Promise<void> {
+  const { call, selection, bookmarks } = watching;
+  const { registry } = call.context;
+  const table = registry.table(call.resource);
+  const lines = new Lines(watching, out);
+  const ended = new AbortController();
+  const stop = (): void => ended.abort();
+  const onEvent = (event: CacheEvent): void => {
+    lines.event(event);
+    if (out.waiting > maxWaiting) stop();
+  };
+  let after = watching.after ?? 0;
+  if (watching.initial !== "none") {
+    // The listener is in place in the same turn: nothing can come in between.
+    after = registry.cache.rev;
+    for (const entry of table.range(selection.prefix)) {
+      after = Math.max(after, entry.rev);
+      if (isSelected(selection, entry)) lines.initial(entry.bytes);
+    }
+    lines.flush();
+  }
+  const unsubscribe = table.subscribe(after, onEvent);
+  if (unsubscribe === "too-old") {
+    lines.error(gone(`too old resource version: ${after} (${table.oldest})`));
+    return;
+  }
+  if (watching.initial === "events-and-end") lines.bookmark(after, { [initialEventsEnd]: "true" });
+  const timer = bookmarks === "bookmarks" ? setInterval(() => lines.bookmark(registry.cache.rev), bookmarkEvery) : undefined;
+  const timeout = setTimeout(stop, watching.timeout);
+  signal.addEventListener("abort", stop, { once: true });
+  if (signal.aborted) stop();
+  try {
+    if (!ended.signal.aborted)
+      await new Promise<void>((resolve) => ended.signal.addEventListener("abort", () => resolve(), { once: true }));
+    if (!signal.aborted && bookmarks === "bookmarks") lines.bookmark(registry.cache.rev);
+  } finally {
+    unsubscribe();
+    clearInterval(timer);
+    clearTimeout(timeout);
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+/** Writes events in the form the watcher asked for; those as objects were encoded once for all watchers. */
+class Lines {
+  readonly #watching: Watching;
+  readonly #out: Outlet;
+  #batch: Uint8Array[] = [];
+  #batchSize = 0;
+  #columnsSent = false;
+
+  constructor(watching: Watching, out: Outlet) {
+    this.#watching = watching;
+    this.#out = out;
+  }
+
+  event(event: CacheEvent): void {
+    const { selection, form } = this.#watching;
+    const type = event.typeFor((entry) => isSelected(selection, entry));
+    if (type !== undefined) this.#out.write(form.kind === "object" ? event.line(type) : this.#line(type, event.object(type)));
+  }
+
+  /** Many come at once: they are written in large pieces. */
+  initial(bytes: Uint8Array): void {
+    const line = this.#line("ADDED", bytes);
+    this.#batch.push(line);
+    this.#batchSize += line.length;
+    if (this.#batchSize >= batchBytes) this.flush();
+  }
+
+  flush(): void {
+    if (this.#batch.length > 0) this.#out.write(Buffer.concat(this.#batch));
+    this.#batch = [];
+    this.#batchSize = 0;
+  }
+
+  bookmark(rev: Rev, annotations?: Readonly<Record<string, string>>): void {
+    const { resource } = this.#watching.call;
+    const metadata = { resourceVersion: String(rev), creationTimestamp: null, ...(annotations === undefined ? {} : { annotations }) };
+    const kind =
+      this.#watching.form.kind === "metadata"
+        ? { kind: "PartialObjectMetadata", apiVersion: "meta.k8s.io/v1" }
+        : { kind: resource.kind, apiVersion: apiVersionOf(resource) };
+    this.#out.write(eventLine("BOOKMARK", encode({ ...kind, metadata })));
+  }
+
+  error(error: ApiError): void {
+    this.#out.write(eventLine("ERROR", encode(error.toStatus())));
+  }
+
+  #line(type: string, bytes: Uint8Array): Uint8Array {
+    const { call, form } = this.#watching;
+    const body = representObject(call.resource, bytes, form, this.#columnsSent ? "rows-only" : "with-columns");
+    this.#columnsSent = true;
+    return eventLine(type, body);
+  }
+}
+
+function initialOf(query: URLSearchParams): Watching["initial"] {
+  const version = query.get("resourceVersion") ?? "";
+  const match = query.get("resourceVersionMatch") ?? "";
+  const send = query.get("sendInitialEvents");
+  if (send === null) {
+    if (match !== "")
+      throw invalidOption(
+        "resourceVersionMatch",
+        "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+      );
+    return version === "" || version === "0" ? "events" : "none";
+  }
+  if (match !== "NotOlderThan") {
+    throw invalidOption("resourceVersionMatch", "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+  }
+  if (!isTrue(send)) return version === "" || version === "0" ? "events" : "none";
+  if (!isTrue(query.get("allowWatchBookmarks"))) {
+    throw invalidOption("allowWatchBookmarks", "Forbidden: sendInitialEvents requires setting allowWatchBookmarks to true");
+  }
+  return "events-and-end";
+}
+
+function isTrue(text: string | null): boolean {
+  return text === "true" || text === "1";
+}
+
+/** Half an hour to an hour when not asked for, so that watchers spread over servers again. */
+function timeoutOf(text: string | null, random: () => number): number {
+  if (text === null || text === "" || text === "0") return (1800 + random() * 1800) * 1000;
+  const seconds = Number(text);
+  if (!Number.isInteger(seconds) || seconds < 0) throw badRequest(`timeoutSeconds: Invalid value: ${JSON.stringify(text)}`);
+  return Math.min(seconds, 86_400) * 1000;
+}
+
+/** `watch` on a single name is a field selector in other words. */
+function withName(selection: Selection, name: string): Selection {
+  return name === "" ? selection : { ...selection, fields: [...selection.fields, { field: "metadata.name", equal: true, value: name }] };
+}
+
+function encode(value: unknown): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(value));
+}

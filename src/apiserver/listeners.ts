@@ -1,0 +1,119 @@
+import { readFileSync } from "node:fs";
+import { createServer, type Server } from "node:https";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import { type Ip, printHostPort } from "../base/ip.ts";
+import { StartError } from "./errors.ts";
+import type { Pipeline } from "./pipeline.ts";
+import type { KeyPair } from "./pki.ts";
+
+export interface TlsFiles {
+  readonly certFile: string;
+  readonly keyFile: string;
+}
+
+/** Paths where a client may switch protocols; anywhere else an Upgrade header is passed over. */
+const tunnels = /\/(exec|attach|portforward|proxy)([/?]|$)/;
+
+export interface Listeners {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/** Listens on every address; port 0 takes any, and all others that say 0 take the same one. */
+export async function listen(
+  bind: readonly { readonly ip: Ip; readonly port: number }[],
+  tls: { readonly pair: KeyPair; readonly clientCas: readonly string[] },
+  pipeline: Pipeline,
+): Promise<Listeners> {
+  const servers: Server[] = [];
+  const sockets = new Set<Duplex>();
+  let port = 0;
+  const close = async (): Promise<void> => {
+    const closed = servers.map((server) => new Promise((resolve) => server.close(resolve)));
+    for (const server of servers) server.closeIdleConnections();
+    // What is still open are answers on their way, watches and tunnels: they get a moment to end by themselves.
+    const deadline = setTimeout(() => {
+      for (const socket of sockets) socket.destroy();
+    }, 500);
+    await Promise.all(closed);
+    clearTimeout(deadline);
+  };
+  try {
+    for (const address of bind) {
+      const server = serverFor(tls, pipeline);
+      server.on("secureConnection", (socket: Duplex) => {
+        sockets.add(socket);
+        socket.once("close", () => sockets.delete(socket));
+      });
+      servers.push(server);
+      await listening(server, address.ip, address.port === 0 ? port : address.port);
+      port ||= (server.address() as AddressInfo).port;
+    }
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { port, close };
+}
+
+/** The pair in the files; a StartError names the one that is no good. */
+export function readKeyPair({ certFile, keyFile }: TlsFiles): KeyPair {
+  const pair = { certPem: readPem(certFile), keyPem: readPem(keyFile) };
+  try {
+    createServer({ cert: pair.certPem, key: pair.keyPem }).close();
+  } catch (error) {
+    throw new StartError("badCertificate", `${certFile}, ${keyFile}`, error);
+  }
+  return pair;
+}
+
+export function readClientCa(file: string): string {
+  const pem = readPem(file, "badClientCa");
+  if (!pem.includes("-----BEGIN CERTIFICATE-----")) throw new StartError("badClientCa", file);
+  return pem;
+}
+
+function readPem(file: string, code: "badCertificate" | "badClientCa" = "badCertificate"): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw new StartError(code, file, error);
+  }
+}
+
+function serverFor(tls: { readonly pair: KeyPair; readonly clientCas: readonly string[] }, pipeline: Pipeline): Server {
+  const server = createServer(
+    {
+      cert: tls.pair.certPem,
+      key: tls.pair.keyPem,
+      ca: [...tls.clientCas],
+      requestCert: true,
+      rejectUnauthorized: false, // a token will do as well: who asks is found out per request
+      minVersion: "TLSv1.2",
+      keepAliveTimeout: 120_000,
+      shouldUpgradeCallback: (request) => tunnels.test(request.url ?? ""),
+    },
+    (request, response) => void pipeline.serve(request, response),
+  );
+  server.on("upgrade", (request, socket, head) => void pipeline.upgrade(request, socket, head));
+  server.on("tlsClientError", () => undefined);
+  server.on("clientError", (_error, socket) => socket.destroy());
+  return server;
+}
+
+async function listening(server: Server, ip: Ip, port: number): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once("error", (error: NodeJS.ErrnoException) =>
+    reject(new StartError(codes[error.code ?? ""] ?? "addressNotHere", printHostPort(ip, port), error)),
+  );
+  server.listen(port, ip, resolve);
+  await promise;
+}
+
+const codes: Readonly<Record<string, "addressInUse" | "addressNotHere" | "addressNotAllowed">> = {
+  EADDRINUSE: "addressInUse",
+  EADDRNOTAVAIL: "addressNotHere",
+  EACCES: "addressNotAllowed",
+  EPERM: "addressNotAllowed",
+};

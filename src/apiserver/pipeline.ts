@@ -1,0 +1,172 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import type { TLSSocket } from "node:tls";
+import { type ApiError, badRequest, internal, isApiError, notFoundPath, tooLarge } from "../api/status-error.ts";
+import { type Answer, failure } from "./answer.ts";
+import type { Authenticator } from "./authn/authenticator.ts";
+import { attributesOf, isAllowed, refusal } from "./authz/authorizer.ts";
+import type { ApiContext, Call } from "./call.ts";
+import { reviews } from "./handlers/review.ts";
+import type { Metrics } from "./metrics.ts";
+import { type PathContext, routePath } from "./path-router.ts";
+import { parseRequestInfo, type RequestInfo, type ResourceRequest } from "./request-info.ts";
+import { route } from "./router.ts";
+import { sendAnswer, sendOnSocket } from "./send.ts";
+import type { User } from "./user.ts";
+
+/** What etcd and Kubernetes take at most. */
+const maxBody = 3 << 20;
+const agent = "299 - ";
+
+export interface PipelineOptions {
+  readonly context: ApiContext;
+  readonly authenticator: Authenticator;
+  readonly paths: PathContext;
+  readonly metrics: Metrics;
+  /** Aborts when the server closes. */
+  readonly closing: AbortSignal;
+}
+
+/** From a request to its answer: who asks, may they, what do they want. */
+export class Pipeline {
+  readonly #options: PipelineOptions;
+
+  constructor(options: PipelineOptions) {
+    this.#options = options;
+  }
+
+  async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const gone = new AbortController();
+    const leave = (): void => gone.abort();
+    response.once("close", leave);
+    const signal = AbortSignal.any([gone.signal, this.#options.closing]);
+    const warnings: string[] = [];
+    const started = this.#options.context.clock.monotonic();
+    const answer = await this.#answer(request, signal, (text) => warnings.push(text));
+    const headers: Readonly<Record<string, string>> =
+      warnings.length === 0 ? {} : { warning: warnings.map((w) => agent + JSON.stringify(w)).join(", ") };
+    this.#options.metrics.observe(request.method ?? "GET", statusOf(answer), this.#options.context.clock.monotonic() - started);
+    try {
+      await sendAnswer(request, response, answer, headers, signal);
+    } catch (error) {
+      // The head may be out already: all that is left is to break off.
+      if (!signal.aborted) this.#options.context.log("warn", "an answer broke off", { url: request.url, error: String(error) });
+      response.destroy();
+    }
+  }
+
+  async upgrade(request: IncomingMessage, socket: Duplex, head: Uint8Array): Promise<void> {
+    const gone = new AbortController();
+    socket.once("close", () => gone.abort());
+    socket.on("error", () => gone.abort());
+    const answer = await this.#answer(request, AbortSignal.any([gone.signal, this.#options.closing]), () => undefined);
+    if (socket.destroyed && answer.kind === "tunnel") answer.to.destroy();
+    else await sendOnSocket(socket, head, answer);
+  }
+
+  async #answer(request: IncomingMessage, signal: AbortSignal, warn: (text: string) => void): Promise<Answer> {
+    try {
+      return await this.#handle(request, signal, warn);
+    } catch (error) {
+      return failure(this.#told(error, request));
+    }
+  }
+
+  async #handle(request: IncomingMessage, signal: AbortSignal, warn: (text: string) => void): Promise<Answer> {
+    const { authenticator, paths, context } = this.#options;
+    const url = request.url ?? "/";
+    const mark = url.indexOf("?");
+    const path = mark < 0 ? url : url.slice(0, mark);
+    const query = new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1));
+    const info = parseInfo(request.method ?? "GET", path, query);
+    const user = authenticator.authenticate(request.headers.authorization, request.socket as TLSSocket);
+    const attributes = attributesOf(info);
+    if (!isAllowed(user, attributes)) throw refusal(user, attributes);
+    if (info.kind === "path") return routePath(info, request.headers.accept, query, paths);
+    return this.#forObjects(info, { request, query, user, signal, warn, context });
+  }
+
+  #forObjects(info: ResourceRequest, given: Given): Promise<Answer> {
+    const review = reviews.find((r) => r.group === info.group && r.plural === info.plural && info.version === "v1");
+    const resource = info.resource ?? (review === undefined ? undefined : reviewResource(review));
+    if (resource === undefined) throw notFoundPath();
+    const { request, query, user, signal, warn, context } = given;
+    const call: Call = {
+      context,
+      info,
+      resource,
+      method: request.method ?? "GET",
+      query,
+      headers: request.headers,
+      user,
+      signal,
+      body: () => readAll(request),
+      warn,
+    };
+    if (review === undefined) return route(call);
+    if (info.verb !== "create" || info.name !== "") throw notFoundPath();
+    return review.answer(call);
+  }
+
+  #told(error: unknown, request: IncomingMessage): ApiError {
+    if (isApiError(error)) return error;
+    this.#options.context.log("error", "a request failed", {
+      method: request.method,
+      url: request.url?.split("?")[0],
+      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    });
+    return internal(error instanceof Error ? error.message : String(error));
+  }
+}
+
+interface Given {
+  readonly request: IncomingMessage;
+  readonly query: URLSearchParams;
+  readonly user: User;
+  readonly signal: AbortSignal;
+  readonly warn: (text: string) => void;
+  readonly context: ApiContext;
+}
+
+function parseInfo(method: string, path: string, query: URLSearchParams): RequestInfo {
+  try {
+    return parseRequestInfo(method, path, query);
+  } catch {
+    throw badRequest(`the path ${JSON.stringify(path)} is not properly encoded`);
+  }
+}
+
+function reviewResource({ group, plural, kind }: (typeof reviews)[number]): Call["resource"] {
+  const none: readonly string[] = [];
+  return {
+    group,
+    version: "v1",
+    kind,
+    plural,
+    singular: "",
+    shortNames: none,
+    categories: none,
+    namespaced: false,
+    type: "",
+    verbs: ["create"],
+    subresources: [],
+    fieldSelectors: none,
+  };
+}
+
+async function readAll(request: IncomingMessage): Promise<Uint8Array> {
+  if (Number(request.headers["content-length"] ?? 0) > maxBody) throw tooLarge(`limit is ${maxBody}`);
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > maxBody) throw tooLarge(`limit is ${maxBody}`);
+    chunks.push(chunk);
+  }
+  return chunks.length === 1 ? (chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(chunks);
+}
+
+function statusOf(answer: Answer): number {
+  if (answer.kind === "bytes" || answer.kind === "relay") return answer.status;
+  return answer.kind === "tunnel" ? 101 : 200;
+}

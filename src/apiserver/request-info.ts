@@ -1,0 +1,80 @@
+import { findResource, type Resource } from "../api/scheme.ts";
+
+export type Verb = "get" | "list" | "watch" | "create" | "update" | "patch" | "delete" | "deletecollection";
+
+/** A request for objects: what the path and method say. */
+export interface ResourceRequest {
+  readonly kind: "resource";
+  readonly verb: Verb;
+  readonly group: string;
+  readonly version: string;
+  /** The plural name in the path; `resource` is undefined when nothing has that name. */
+  readonly plural: string;
+  readonly resource: Resource | undefined;
+  /** "" for cluster-scoped requests, and for all namespaces. */
+  readonly namespace: string;
+  /** "" for collections. */
+  readonly name: string;
+  /** "" for the object itself. */
+  readonly subresource: string;
+  /** What stands behind the subresource, without its slash: the path of a proxy request. */
+  readonly rest: string;
+}
+
+/** Anything else: health, discovery, OpenAPI. The verb is the method in lower case, as authorization names it. */
+export interface PathRequest {
+  readonly kind: "path";
+  readonly verb: string;
+  readonly path: string;
+}
+
+export type RequestInfo = ResourceRequest | PathRequest;
+
+const namespaceSubresources = new Set(["status", "finalize"]);
+
+/** `path` as it came, still percent-encoded. Throws a URIError for broken encoding. */
+export function parseRequestInfo(method: string, path: string, query: URLSearchParams): RequestInfo {
+  const parts = path.split("/").slice(1);
+  const asPath: PathRequest = { kind: "path", verb: method.toLowerCase(), path };
+  const groupParts = parts[0] === "api" ? 2 : parts[0] === "apis" ? 3 : Number.POSITIVE_INFINITY;
+  if (parts.length <= groupParts || parts[groupParts] === "") return asPath;
+  const group = groupParts === 2 ? "" : decodeURIComponent(parts[1] ?? "");
+  const version = decodeURIComponent(parts[groupParts - 1] ?? "");
+  const rest = parts.slice(groupParts);
+  const [first = "", second = "", third = ""] = rest;
+  const namespaced = first === "namespaces" && third !== "" && !namespaceSubresources.has(third);
+  const [plural = "", name = "", subresource = ""] = (namespaced ? rest.slice(2) : rest).map((part, i) =>
+    i < 3 ? decodeURIComponent(part) : part,
+  );
+  return {
+    kind: "resource",
+    verb: verbOf(method, name, query),
+    group,
+    version,
+    plural,
+    resource: findResource(group, version, plural),
+    namespace: namespaced ? decodeURIComponent(second) : "",
+    name,
+    subresource,
+    rest: (namespaced ? rest.slice(5) : rest.slice(3)).join("/"),
+  };
+}
+
+function verbOf(method: string, name: string, query: URLSearchParams): Verb {
+  switch (method) {
+    case "POST":
+      return "create";
+    case "PUT":
+      return "update";
+    case "PATCH":
+      return "patch";
+    case "DELETE":
+      return name === "" ? "deletecollection" : "delete";
+    default: {
+      const watch = query.get("watch");
+      if (name !== "" && watch === null) return "get";
+      if (watch === "true" || watch === "1" || watch === "") return "watch";
+      return name === "" ? "list" : "get";
+    }
+  }
+}

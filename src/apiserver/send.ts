@@ -1,0 +1,130 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import { promisify } from "node:util";
+import { gzip } from "node:zlib";
+import type { Answer } from "./answer.ts";
+
+const compress = promisify(gzip);
+/** Smaller answers are not worth the time, as Kubernetes has it. */
+const gzipFrom = 128 << 10;
+
+/** Puts an answer on the wire; returns when it is all there, or the client has gone. */
+export async function sendAnswer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  answer: Answer,
+  headers: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<void> {
+  switch (answer.kind) {
+    case "bytes": {
+      let body = answer.body.length === 1 ? (answer.body[0] ?? new Uint8Array()) : Buffer.concat(answer.body);
+      const zip = body.length >= gzipFrom && /\bgzip\b/.test(String(request.headers["accept-encoding"] ?? ""));
+      if (zip) body = await compress(body, { level: 1 });
+      response.writeHead(answer.status, {
+        ...headers,
+        ...answer.headers,
+        "content-type": answer.type,
+        "cache-control": "no-cache, private",
+        "content-length": body.length,
+        ...(zip ? { "content-encoding": "gzip", vary: "Accept-Encoding" } : {}),
+      });
+      response.end(request.method === "HEAD" ? undefined : body);
+      return;
+    }
+    case "stream":
+      response.writeHead(200, { ...headers, "content-type": answer.type, "cache-control": "no-cache, private" });
+      response.flushHeaders();
+      await answer.run(
+        {
+          get waiting() {
+            return response.writableLength;
+          },
+          write: (bytes) => response.write(bytes),
+        },
+        signal,
+      );
+      response.end();
+      return;
+    case "relay":
+      response.writeHead(answer.status, { ...headers, ...answer.headers });
+      response.flushHeaders();
+      for await (const chunk of answer.body) {
+        if (response.destroyed) return;
+        if (!response.write(chunk)) await drained(response, signal);
+      }
+      response.end();
+      return;
+    case "tunnel":
+      // Only a request with an Upgrade can get one, and those come by the other way.
+      answer.to.destroy();
+      response.writeHead(400);
+      response.end();
+  }
+}
+
+/** As sendAnswer, on a connection that asked to switch protocols. */
+export async function sendOnSocket(socket: Duplex, head: Uint8Array, answer: Answer): Promise<void> {
+  switch (answer.kind) {
+    case "tunnel":
+      join(socket, answer.to, head, answer.first);
+      return;
+    case "bytes": {
+      const body = Buffer.concat(answer.body);
+      socket.end(
+        Buffer.concat([
+          headText(answer.status, { "content-type": answer.type, "content-length": String(body.length), connection: "close" }),
+          body,
+        ]),
+      );
+      return;
+    }
+    case "relay": {
+      socket.write(headText(answer.status, { ...answer.headers, connection: "close" }));
+      for await (const chunk of answer.body) socket.write(chunk);
+      socket.end();
+      return;
+    }
+    case "stream":
+      socket.end(headText(400, { connection: "close" }));
+  }
+}
+
+/** Two connections become one; when either ends or breaks, so does the other. */
+function join(a: Duplex, b: Duplex, toB: Uint8Array, toA: Uint8Array): void {
+  const end = (): void => {
+    a.destroy();
+    b.destroy();
+  };
+  for (const side of [a, b]) {
+    side.on("error", end);
+    side.on("close", end);
+  }
+  if (toA.length > 0) a.write(toA);
+  if (toB.length > 0) b.write(toB);
+  a.pipe(b);
+  b.pipe(a);
+}
+
+function headText(status: number, headers: Readonly<Record<string, string | string[]>>): Buffer {
+  const lines = Object.entries(headers).flatMap(([name, value]) => [value].flat().map((v) => `${name}: ${v}`));
+  return Buffer.from(`HTTP/1.1 ${status} ${statusText(status)}\r\n${lines.join("\r\n")}\r\n\r\n`, "latin1");
+}
+
+function statusText(status: number): string {
+  return status < 400 ? "OK" : "Refused";
+}
+
+function drained(response: ServerResponse, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      response.off("drain", done);
+      response.off("close", done);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    response.once("drain", done);
+    response.once("close", done);
+    signal.addEventListener("abort", done, { once: true });
+  });
+}
