@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { defaultObject } from "../api/defaults/default-object.ts";
 import { isRecord, type JsonObject, own } from "../api/json-value.ts";
 import { type Resource, resourceOfKind } from "../api/scheme.ts";
 import { checkStructure } from "../api/structure.ts";
@@ -34,7 +35,7 @@ export function loadObjects(paths: readonly string[]): readonly LoadedObject[] {
   });
 }
 
-/** The snapshot that the questions are asked of. Kinds that no dataplane reads are left out; of an object that comes twice the last counts. */
+/** The snapshot that the questions are asked of: with the API's defaults, without its validation. Kinds that no dataplane reads are left out; of an object that comes twice the last counts. */
 export function snapshotOf(objects: readonly LoadedObject[]): Snapshot {
   let snapshot = emptySnapshot;
   for (const kind of snapshotKinds) {
@@ -57,7 +58,7 @@ function withKind<K extends Kind>(snapshot: Snapshot, kind: K, objects: readonly
   return withTable(
     snapshot,
     kind,
-    objects.map((o) => asKind<K>(o.value)),
+    objects.map((o) => asKind<K>(defaultObject(resourceOfKind(o.apiVersion, o.kind) ?? { group: "", kind }, o.value))),
   );
 }
 
@@ -105,17 +106,7 @@ function objectOf(value: JsonObject, apiVersion: string, kind: string, source: s
     namespace === undefined ? value : { ...value, metadata: { ...metadata, namespace } },
     full,
   );
-  const stored = kind === "Secret" ? withStringData(object) : object;
-  return { apiVersion, kind, name, ...(namespace === undefined ? {} : { namespace }), value: stored, source: full, unknownFields };
-}
-
-/** `stringData` is for writing only: the API keeps it in `data`. */
-function withStringData(secret: JsonObject): JsonObject {
-  const { stringData, ...rest } = secret;
-  if (!isRecord(stringData)) return secret;
-  const encoded = Object.fromEntries(Object.entries(stringData).map(([k, v]) => [k, Buffer.from(String(v)).toString("base64")]));
-  const data = own(rest, "data");
-  return { ...rest, data: { ...(isRecord(data) ? data : {}), ...encoded } };
+  return { apiVersion, kind, name, ...(namespace === undefined ? {} : { namespace }), value: object, source: full, unknownFields };
 }
 
 function structureOf(

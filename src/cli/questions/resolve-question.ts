@@ -1,0 +1,47 @@
+import type { Command } from "commander";
+import { resolveOffline } from "../../../dns/index.ts";
+import { type Ip, ipBytes, parseIp } from "../../base/ip.ts";
+import type { ResolveCommandOptions } from "../commands/resolve.ts";
+import { usageError } from "../errors.ts";
+import { printResolve } from "../printers/resolve.ts";
+import { commandIo } from "../program.ts";
+import { askObjects, failIf, splitPaths } from "../question.ts";
+
+const recordName =
+  /^(?=.{1,254}$)(\*|[A-Za-z0-9_]([-A-Za-z0-9_]{0,61}[A-Za-z0-9_])?)(\.[A-Za-z0-9_]([-A-Za-z0-9_]{0,61}[A-Za-z0-9_])?)*\.?$/;
+
+export async function answerResolve(words: readonly string[], options: ResolveCommandOptions, self: Command): Promise<void> {
+  const io = commandIo(self);
+  const { paths, words: own } = splitPaths(options, words, 1);
+  const [asGiven = "", givenType, ...rest] = own;
+  const ip = parseIp(asGiven);
+  // An address asks for its name, as with dig -x.
+  const name = ip === undefined ? asGiven : reverseName(ip);
+  const type = givenType ?? (ip === undefined ? "A" : "PTR");
+  if (rest.length > 0) throw usageError(`resolve ${own.join(" ")}: give one name and one type, and files with --objects`);
+  if (!recordName.test(name)) throw usageError(`resolve ${name}: not a domain name`);
+  const { from } = options;
+  if (from !== undefined && parseIp(from) === undefined && !/^[^/]+\/[^/]+$/.test(from)) {
+    throw usageError(`--from ${from}: give NAMESPACE/POD or an IP address`);
+  }
+  const kinds = ["Service", "EndpointSlice", "Namespace", ...(from === undefined || from.includes("/") ? [] : ["Pod" as const])] as const;
+  const asked = await askObjects(options, paths, kinds, io);
+  const clusterDomain = options.clusterDomain ?? asked.cluster?.status?.clusterDomain;
+  const resolution = await resolveOffline(asked.snapshot, name, type, {
+    ...(from === undefined ? {} : { from }),
+    search: options.search === true,
+    ...(clusterDomain === undefined ? {} : { clusterDomain }),
+  }).catch((e: unknown) => {
+    throw e instanceof RangeError ? usageError(`resolve ${own.join(" ")}: ${e.message}`) : e;
+  });
+  io.stdout(printResolve(options.output, resolution));
+  failIf(options, resolution.rcode !== "NOERROR", `${name} is answered ${resolution.rcode}`);
+}
+
+/** `5.0.96.10.in-addr.arpa.`, or a nibble a label below ip6.arpa (RFC 3596). */
+function reverseName(ip: Ip): string {
+  const bytes = Array.from(ipBytes(ip));
+  if (bytes.length === 4) return `${bytes.reverse().join(".")}.in-addr.arpa.`;
+  const nibbles = bytes.flatMap((b) => [b >> 4, b & 15]).reverse();
+  return `${nibbles.map((n) => n.toString(16)).join(".")}.ip6.arpa.`;
+}
