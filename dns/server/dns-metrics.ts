@@ -55,12 +55,6 @@ export class DnsMetrics {
   readonly #cache = new Map<string, number>();
   readonly #upstreams = new Map<string, UpstreamCounts>();
   readonly #single = { allDown: 0, rejected: 0, panics: 0 };
-  readonly #server: string;
-
-  /** `server` is the label of all series: `dns://:53`. */
-  constructor(server: string) {
-    this.#server = server;
-  }
 
   count(
     q: { readonly transport: DnsTransport; readonly client: Ip; readonly type: number },
@@ -98,9 +92,10 @@ export class DnsMetrics {
     this.#single[what]++;
   }
 
-  /** Prometheus text. */
-  print(now: { readonly cacheEntries: number; readonly cacheEvictions: number; readonly names: number }): string {
-    const server = `server="${this.#server}",zone="."`;
+  /** Prometheus text; `port` is in the label by which dashboards tell servers apart: `dns://:53`. */
+  print(now: { readonly port: number; readonly cacheEntries: number; readonly cacheEvictions: number; readonly names: number }): string {
+    const own = `server="dns://:${now.port}"`;
+    const server = `${own},zone="."`;
     const lines: string[] = [];
     const family = (name: string, type: string, help: string): void => {
       lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
@@ -126,9 +121,9 @@ export class DnsMetrics {
     lines.push(`coredns_panics_total ${this.#single.panics}`);
 
     family("coredns_cache_entries", "gauge", "Answers in the cache.");
-    lines.push(`coredns_cache_entries{server="${this.#server}"} ${now.cacheEntries}`);
+    lines.push(`coredns_cache_entries{${own}} ${now.cacheEntries}`);
     family("coredns_cache_evictions_total", "counter", "Answers that went for want of room.");
-    lines.push(`coredns_cache_evictions_total{server="${this.#server}"} ${now.cacheEvictions}`);
+    lines.push(`coredns_cache_evictions_total{${own}} ${now.cacheEvictions}`);
     for (const [name, help] of [
       ["hits", "Answers from the cache."],
       ["misses", "Questions the cache had no answer to."],
@@ -138,8 +133,7 @@ export class DnsMetrics {
       family(`coredns_cache_${name}_total`, "counter", help);
       for (const [event, n] of this.#cache) {
         const [what, kind] = event.split(" ");
-        if (what === name)
-          lines.push(`coredns_cache_${name}_total{server="${this.#server}"${kind === undefined ? "" : `,type="${kind}"`}} ${n}`);
+        if (what === name) lines.push(`coredns_cache_${name}_total{${own}${kind === undefined ? "" : `,type="${kind}"`}} ${n}`);
       }
     }
     family("coredns_forward_request_duration_seconds", "histogram", "Time upstreams took to answer.");

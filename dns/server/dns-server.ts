@@ -64,7 +64,7 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
     isAllowed,
     slowOptions: answerChangingOptions,
   });
-  const metrics = new DnsMetrics(`dns://:${config.listen[0]?.port ?? dnsPort}`);
+  const metrics = new DnsMetrics();
   const cache = config.cache === false ? undefined : new MessageCache({ ...defaultCacheLimits, ...config.cache });
   const closing = new AbortController();
   const background = new Set<Promise<unknown>>();
@@ -82,7 +82,7 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
         if (!isUpstreamError(error)) metrics.countSingle("panics");
         deps.log?.(isUpstreamError(error) ? "debug" : "error", "query failed", { name, error });
       },
-      ...(cache === undefined
+      ...(cache === undefined || forward === undefined
         ? {}
         : {
             cache: answerCached(
@@ -173,7 +173,13 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
     apply: (delta) => answerer.apply(delta),
     setSynced: () => answerer.setSynced(),
     addresses: () => addresses,
-    metrics: () => metrics.print({ cacheEntries: cache?.size ?? 0, cacheEvictions: cache?.evictions ?? 0, names: answerer.size }),
+    metrics: () =>
+      metrics.print({
+        port: addresses[0]?.port ?? dnsPort,
+        cacheEntries: cache?.size ?? 0,
+        cacheEvictions: cache?.evictions ?? 0,
+        names: answerer.size,
+      }),
   };
 }
 
