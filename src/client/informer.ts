@@ -16,6 +16,8 @@ export interface Lister<T> {
   list(): IterableIterator<T>;
   /** Objects whose indexer `index` gave `value`, in no order. */
   byIndex(index: string, value: string): readonly T[];
+  /** How many `byIndex` would give. */
+  count(index: string, value: string): number;
   readonly size: number;
 }
 
@@ -53,6 +55,7 @@ export function startInformer<T extends KubeObject>(transport: Transport, of: Re
     get: (key) => view.objects.get(key),
     list: () => view.objects.values(),
     byIndex: (index, value) => view.byIndex(index, value),
+    count: (index, value) => view.bucket(index, value)?.size ?? 0,
     onChange(listener) {
       view.listeners.add(listener);
       return () => view.listeners.delete(listener);
@@ -88,10 +91,14 @@ class View<T extends KubeObject> implements Sink<T> {
   }
 
   byIndex(index: string, value: string): readonly T[] {
+    const found = this.bucket(index, value);
+    return found === undefined ? [] : [...found.values()];
+  }
+
+  bucket(index: string, value: string): ReadonlyMap<string, T> | undefined {
     const table = this.#indexes.get(index);
     if (table === undefined) throw new Error(`no index ${index}`);
-    const found = table.get(value);
-    return found === undefined ? [] : [...found.values()];
+    return table.get(value);
   }
 
   replace(items: readonly T[], rev: Rev): void {

@@ -1,3 +1,4 @@
+import { resources } from "../../src/client/resources.ts";
 import type { ApiRequest, ApiResponse, Transport } from "../../src/client/transport.ts";
 
 type Json = Record<string, unknown>;
@@ -74,6 +75,8 @@ export class MemoryApi implements Transport {
     const intercepted = this.intercept?.(r);
     if (intercepted !== undefined) return intercepted;
     const url = new URL(r.path, "http://memory");
+    const discovered = discovery(url.pathname);
+    if (discovered !== undefined) return answer(200, discovered);
     const at = parsePath(url.pathname);
     if (at === undefined) return status(404, "NotFound", "the server could not find the requested resource");
     const body =
@@ -110,6 +113,8 @@ export class MemoryApi implements Transport {
       if (at.subresource === "eviction") return this.#delete({ ...at, subresource: undefined }, {});
       return status(404, "NotFound", "no such subresource");
     }
+    const namespace = this.#objects.get(`api/v1/namespaces|/${at.namespace ?? ""}`);
+    if (at.namespace !== undefined && namespace?.metadata.deletionTimestamp !== undefined) return terminating(at.namespace);
     const metadata: Meta = { ...(body["metadata"] as Meta) };
     metadata.name ??= `${metadata.generateName ?? ""}${(++this.#serial).toString(36).padStart(5, "0")}`;
     if (at.namespace !== undefined) metadata.namespace = at.namespace;
@@ -310,6 +315,23 @@ export class MemoryApi implements Transport {
   }
 }
 
+const verbs = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+
+/** What a server says that it serves: the resources that fairway's own code names. */
+function discovery(path: string): unknown {
+  const rows = Object.values(resources);
+  const groups = [...new Set(rows.filter((r) => r.group !== "").map((r) => `${r.group}/${r.version}`))];
+  if (path === "/apis") return { kind: "APIGroupList", groups: groups.map((g) => ({ name: g, preferredVersion: { groupVersion: g } })) };
+  const groupVersion = path === "/api/v1" ? "v1" : path.replace(/^\/apis\//, "");
+  if (groupVersion !== "v1" && !groups.includes(groupVersion)) return undefined;
+  const served = rows.filter((r) => (r.group === "" ? r.version : `${r.group}/${r.version}`) === groupVersion);
+  return {
+    kind: "APIResourceList",
+    groupVersion,
+    resources: served.map((r) => ({ name: r.plural, kind: r.kind, namespaced: r.namespaced, verbs })),
+  };
+}
+
 interface Path {
   readonly groupVersion: string;
   readonly namespace: string | undefined;
@@ -406,6 +428,12 @@ function answer(code: number, body: unknown): ApiResponse {
 
 export function status(code: number, reason: string, message: string, outcome = "Failure"): ApiResponse {
   return answer(code, { kind: "Status", apiVersion: "v1", status: outcome, reason, message, code });
+}
+
+function terminating(namespace: string): ApiResponse {
+  const message = `unable to create new content in namespace ${namespace} because it is being terminated`;
+  const details = { causes: [{ reason: "NamespaceTerminating", message, field: "metadata.namespace" }] };
+  return answer(403, { kind: "Status", apiVersion: "v1", status: "Failure", reason: "Forbidden", message, details, code: 403 });
 }
 
 function stamp(ms: number): string {
