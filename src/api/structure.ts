@@ -1,6 +1,7 @@
 import { isRecord, type JsonObject, own, setKey } from "./json-value.ts";
-import { isQuantity } from "./quantity.ts";
+import { canonicalQuantity, quantityExpression } from "./quantity.ts";
 import { apiVersionOf, type Resource } from "./scheme.ts";
+import { parseMicroTime, parseTime } from "./time.ts";
 import { type Field, goNameOf, isStruct, jsonFields, kindOfType } from "./type-table.ts";
 
 export { parseJsonStrict, type StrictJson } from "./strict-json.ts";
@@ -65,7 +66,7 @@ function struct(walk: Walk, type: string, value: JsonObject, at: At): Record<str
     const given = own(value, name);
     const read =
       given === undefined || given === null ? undefined : fieldValue(walk, field, given, inner, goNameOf(type).split(".")[1] ?? "");
-    const kept = omitted(field, read) ? undefined : (read ?? zeroOf(walk, field, inner));
+    const kept = omitted(field, read) ? undefined : (read ?? zeroItem(walk, field, inner));
     if (kept !== undefined) setKey(out, name, kept);
   }
   return out;
@@ -119,7 +120,7 @@ function scalarOrStruct(walk: Walk, field: Field, value: unknown, at: At, owner:
       return value.map((item) => (typeof item === "string" ? item : wrong(walk, item, at, owner, "string")));
     case "time":
     case "microTime":
-      return timeValue(walk, type, value);
+      return typeof value === "string" ? timeValue(walk, type, value) : wrong(walk, value, at, owner, "string");
     case "quantity":
       return quantityValue(walk, value);
     case "intOrString":
@@ -137,28 +138,19 @@ function intOrStringValue(walk: Walk, value: unknown, at: At, owner: string): un
   return typeof value === "number" ? wrong(walk, value, at, owner, "int32", `number ${value}`) : wrong(walk, value, at, owner, "int32");
 }
 
-function timeValue(walk: Walk, type: string, value: unknown): unknown {
+function timeValue(walk: Walk, type: string, value: string): unknown {
   if (value === "") return undefined;
-  if (typeof value !== "string") {
-    walk.errors.push(`json: cannot unmarshal ${wordOf(value)} into Go value of type string`);
-    return undefined;
-  }
-  const match = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)([.,]\d+)?(Z|[+-]\d\d:\d\d)$/.exec(value);
-  const time = match === null ? Number.NaN : Date.parse(`${match[1]}${match[3]}`);
-  if (Number.isNaN(time)) {
-    const layout = type === "time" ? "2006-01-02T15:04:05Z07:00" : "2006-01-02T15:04:05.000000Z07:00";
-    walk.errors.push(`parsing time ${JSON.stringify(value)} as ${JSON.stringify(layout)}: cannot parse ${JSON.stringify(value)}`);
-    return undefined;
-  }
-  const seconds = new Date(time).toISOString().slice(0, 19);
-  return type === "time" ? `${seconds}Z` : `${seconds}.${(match?.[2] ?? ".").slice(1, 7).padEnd(6, "0")}Z`;
+  const parsed = type === "time" ? parseTime(value) : parseMicroTime(value);
+  if (typeof parsed === "string") return parsed;
+  walk.errors.push(parsed.error);
+  return undefined;
 }
 
 function quantityValue(walk: Walk, value: unknown): unknown {
-  const text = typeof value === "number" ? String(value) : value;
-  if (typeof text === "string" && isQuantity(text)) return text;
-  walk.errors.push("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
-  return undefined;
+  const text = typeof value === "number" ? String(value) : typeof value === "string" ? value.trim() : undefined;
+  const canonical = text === undefined ? undefined : canonicalQuantity(text);
+  if (canonical === undefined) walk.errors.push(`quantities must match the regular expression '${quantityExpression}'`);
+  return canonical;
 }
 
 function wrong(walk: Walk, value: unknown, at: At, owner: string, goTypeName: string, word = wordOf(value)): undefined {
@@ -166,27 +158,25 @@ function wrong(walk: Walk, value: unknown, at: At, owner: string, goTypeName: st
   return undefined;
 }
 
-/** Whether Go's encoder would leave the field out. */
+/** Whether the field is left out: as Go's encoder does, and where Go would write a null. */
 function omitted(field: Field, value: unknown): boolean {
-  if (field.omit === "") return field.pointer && value === undefined;
-  if (value === undefined) return field.pointer || field.list || field.map || field.omit === "zero" || !alwaysWritten(field);
-  if (field.pointer) return false;
+  const plainStruct = isStruct(field.type) && !field.list && !field.map && !field.pointer;
+  if (value === undefined) return !plainStruct && (field.omit !== "" || nullable(field)) ? true : field.omit === "zero";
+  if (field.omit === "" || field.pointer) return false;
   if (Array.isArray(value)) return value.length === 0;
-  if (isRecord(value)) {
-    if (isStruct(field.type) && !field.map) return field.omit === "zero" && Object.keys(value).length === 0;
-    return Object.keys(value).length === 0 && field.type !== "raw";
-  }
+  if (isRecord(value)) return plainStruct ? field.omit === "zero" && isEmpty(value) : field.type !== "raw" && isEmpty(value);
   return value === "" || value === 0 || value === false;
 }
 
-/** Structs that are no pointers are written even when empty: `status: {}`. */
-function alwaysWritten(field: Field): boolean {
-  return isStruct(field.type) && !field.list && !field.map;
+/** Whether Go's zero value of the field is nil. */
+function nullable(field: Field): boolean {
+  return field.list || field.map || field.pointer || nilTypes.has(field.type);
 }
 
-function zeroOf(walk: Walk, field: Field, at: At): unknown {
-  if (field.list || field.map) return null;
-  return zeroItem(walk, field, at);
+const nilTypes = new Set(["time", "microTime", "bytes", "raw", "any", "stringList"]);
+
+function isEmpty(value: JsonObject): boolean {
+  return Object.keys(value).length === 0;
 }
 
 function zeroItem(walk: Walk, field: Field, at: At): unknown {
