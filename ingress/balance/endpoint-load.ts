@@ -1,0 +1,28 @@
+/** What one process knows of one endpoint. Owned by the caller; `now` is monotonic milliseconds everywhere. */
+export interface EndpointLoad {
+  inFlight: number;
+  /** Peak-sensitive moving average of response times, milliseconds. */
+  ewma: number;
+  updatedAt: number;
+  /** After a failure no new request until then, as long as others are there. */
+  avoidUntil: number;
+}
+
+export function newEndpointLoad(): EndpointLoad {
+  return { inFlight: 0, ewma: 0, updatedAt: 0, avoidUntil: 0 };
+}
+
+const decayMs = 10_000;
+
+/** A measured response time: up at once, down slowly (the estimate ingress-nginx and Finagle call peak EWMA). */
+export function observe(load: EndpointLoad, ms: number, now: number): void {
+  const kept = Math.exp(-Math.max(0, now - load.updatedAt) / decayMs);
+  load.ewma = ms > load.ewma ? ms : load.ewma * kept + ms * (1 - kept);
+  load.updatedAt = now;
+}
+
+/** What a next request would wait, in arbitrary units. */
+export function cost(load: EndpointLoad, now: number): number {
+  const decayed = load.ewma * Math.exp(-Math.max(0, now - load.updatedAt) / decayMs);
+  return (decayed + 1) * (load.inFlight + 1);
+}

@@ -1,0 +1,124 @@
+import { unreachable } from "../../src/base/unreachable.ts";
+import type { Filter, FilterKind, HeaderField } from "../route/filter.ts";
+import { applyAddressList } from "./address-list.ts";
+import { applyBasicAuth } from "./basic-auth.ts";
+import { applyCors } from "./cors.ts";
+import { applyConnectionLimit, applyRequestRate } from "./limits.ts";
+import type { FilterContext, FilteredRequest, FilterOutcome, Reply } from "./outcome.ts";
+import { applyAppRoot, applyRedirect, applySslRedirect } from "./redirects.ts";
+import { applyRewrite } from "./rewrite.ts";
+
+/** The order in which filters stand, whatever the order they were asked for in. */
+export const filterOrder: readonly FilterKind[] = [
+  "responseHeaders", // first: they go on refusals and redirects too
+  "sslRedirect", // before anything that asks for a secret over plain text
+  "cors", // a browser sends preflights without credentials: they must not meet auth
+  "appRoot",
+  "redirect",
+  "addressList", // before the limits: who may not come in uses up nobody's share
+  "connectionLimit",
+  "rateLimit", // before auth: guessing passwords is what it slows down
+  "auth",
+  "bodyLimit",
+  "rewrite", // after everything that judges the path the client asked for
+  "requestHeaders",
+];
+
+export function inFilterOrder(filters: readonly Filter[]): readonly Filter[] {
+  return [...filters].sort((a, b) => filterOrder.indexOf(a.kind) - filterOrder.indexOf(b.kind));
+}
+
+/** What a whole chain came to. `reply`: the request ends here. */
+export interface ChainResult {
+  readonly request: FilteredRequest;
+  readonly reply: Reply | undefined;
+  readonly requestHeaders: readonly HeaderField[];
+  readonly responseHeaders: readonly HeaderField[];
+  /** Bytes; 0 is no limit. */
+  readonly bodyLimit: number;
+  /** To be called once, when the request has ended, also after a reply. */
+  readonly releases: readonly (() => void)[];
+}
+
+/** Runs the filters in the given order (see inFilterOrder). A promise only where one of them must wait. */
+export function applyFilters(
+  filters: readonly Filter[],
+  request: FilteredRequest,
+  context: FilterContext,
+): ChainResult | Promise<ChainResult> {
+  if (filters.length === 0) return { request, ...nothing };
+  return goOn(filters, 0, { request, ...nothing }, context);
+}
+
+const nothing = { reply: undefined, requestHeaders: [], responseHeaders: [], bodyLimit: 0, releases: [] };
+
+function goOn(filters: readonly Filter[], from: number, start: ChainResult, context: FilterContext): ChainResult | Promise<ChainResult> {
+  let result = start;
+  for (let i = from; i < filters.length; i++) {
+    const filter = filters[i];
+    if (filter === undefined) break;
+    const outcome = applyFilter(filter, result.request, context);
+    if (outcome instanceof Promise) {
+      const before = result;
+      return outcome.then((o) => {
+        const after = add(before, o);
+        return after.reply === undefined ? goOn(filters, i + 1, after, context) : after;
+      });
+    }
+    result = add(result, outcome);
+    if (result.reply !== undefined) return result;
+  }
+  return result;
+}
+
+function add(result: ChainResult, o: FilterOutcome | undefined): ChainResult {
+  if (o === undefined) return result;
+  const changes = o.target !== undefined;
+  return {
+    request: changes
+      ? { ...result.request, path: o.path ?? result.request.path, target: o.target ?? result.request.target, query: o.query ?? "" }
+      : result.request,
+    reply: o.reply,
+    requestHeaders: o.requestHeaders === undefined ? result.requestHeaders : [...result.requestHeaders, ...o.requestHeaders],
+    responseHeaders: o.responseHeaders === undefined ? result.responseHeaders : [...result.responseHeaders, ...o.responseHeaders],
+    bodyLimit: o.bodyLimit ?? result.bodyLimit,
+    releases: o.release === undefined ? result.releases : [...result.releases, o.release],
+  };
+}
+
+function applyFilter(
+  filter: Filter,
+  request: FilteredRequest,
+  context: FilterContext,
+): FilterOutcome | undefined | Promise<FilterOutcome | undefined> {
+  switch (filter.kind) {
+    case "sslRedirect":
+      return applySslRedirect(filter, request, context);
+    case "appRoot":
+      return applyAppRoot(filter, request);
+    case "redirect":
+      return applyRedirect(filter);
+    case "addressList":
+      return applyAddressList(filter, request);
+    case "connectionLimit":
+      return applyConnectionLimit(filter, request, context);
+    case "rateLimit":
+      return applyRequestRate(filter, request, context);
+    case "cors":
+      return applyCors(filter, request);
+    case "auth":
+      return applyBasicAuth(filter, request, context);
+    case "bodyLimit":
+      return filter.bytes > 0 && request.bodyBytes > filter.bytes
+        ? { reply: { status: 413, headers: [], by: "bodyLimit" } }
+        : { bodyLimit: filter.bytes };
+    case "rewrite":
+      return applyRewrite(filter, request);
+    case "requestHeaders":
+      return { requestHeaders: filter.set };
+    case "responseHeaders":
+      return filter.onlyTls === true && !request.secure ? undefined : { responseHeaders: filter.set };
+    default:
+      return unreachable(filter);
+  }
+}

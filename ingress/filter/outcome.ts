@@ -1,0 +1,62 @@
+import type { FilterKind, HeaderField } from "../route/filter.ts";
+
+/** What filters see of a request; later ones see what earlier ones changed. */
+export interface FilteredRequest {
+  readonly method: string;
+  /** Host as the client wrote it, port included. */
+  readonly authority: string;
+  /** Normalised; after a rewrite, the new one. */
+  readonly path: string;
+  /** Path and query as they go upstream. */
+  readonly target: string;
+  readonly query: string;
+  readonly headers: readonly string[];
+  readonly clientIp: string;
+  /** The client speaks TLS to us, or to the trusted proxy in front of us. */
+  readonly secure: boolean;
+  /** The declared length of the body; 0 when there is none or it is not told. */
+  readonly bodyBytes: number;
+}
+
+/** An answer made here. */
+export interface Reply {
+  readonly status: number;
+  readonly headers: readonly HeaderField[];
+  /** Who decided, for logs and explanations. */
+  readonly by: FilterKind | "route" | "proxy";
+}
+
+/** What a filter does to a request; absent parts stay as they are. `reply` ends the chain. */
+export interface FilterOutcome {
+  readonly reply?: Reply;
+  readonly path?: string;
+  readonly target?: string;
+  readonly query?: string;
+  readonly requestHeaders?: readonly HeaderField[];
+  readonly responseHeaders?: readonly HeaderField[];
+  readonly bodyLimit?: number;
+  /** To be called once the request has ended. */
+  readonly release?: () => void;
+}
+
+/** What filters need of the world. `now` is monotonic milliseconds. */
+export interface FilterContext {
+  readonly now: number;
+  /** Where https is served, for redirects. */
+  readonly httpsPort: number;
+  readonly limits: Limits;
+  readonly passwords: Passwords;
+}
+
+/** Counts that outlive a request. */
+export interface Limits {
+  /** Takes one from the client's bucket; false when it is empty. */
+  takeToken(bucket: string, client: string, rate: { readonly perMinute: number; readonly burst: number }, now: number): boolean;
+  /** Counts a request in flight; undefined when the limit is reached, else what ends it. */
+  enter(bucket: string, client: string, limit: number): (() => void) | undefined;
+}
+
+export interface Passwords {
+  /** `hash` as htpasswd writes it. A promise where checking is slow. */
+  verify(password: string, hash: string): boolean | Promise<boolean>;
+}

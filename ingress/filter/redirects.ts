@@ -1,0 +1,29 @@
+import type { FilterOf } from "../route/filter.ts";
+import type { FilterContext, FilteredRequest, FilterOutcome } from "./outcome.ts";
+
+export function applySslRedirect(f: FilterOf<"sslRedirect">, r: FilteredRequest, c: FilterContext): FilterOutcome | undefined {
+  if (r.secure) return undefined;
+  const host = withoutPort(r.authority);
+  const port = c.httpsPort === 443 ? "" : `:${c.httpsPort}`;
+  return redirect("sslRedirect", f.status, `https://${host}${port}${r.target}`);
+}
+
+export function applyAppRoot(f: FilterOf<"appRoot">, r: FilteredRequest): FilterOutcome | undefined {
+  return r.path === "/" ? redirect("appRoot", 302, `${schemeOf(r)}://${r.authority}${f.path}`) : undefined;
+}
+
+export function applyRedirect(f: FilterOf<"redirect">): FilterOutcome {
+  return redirect("redirect", f.status, f.location);
+}
+
+export function redirect(by: "sslRedirect" | "appRoot" | "redirect" | "rewrite", status: number, location: string): FilterOutcome {
+  return { reply: { status, headers: [{ name: "Location", value: location }], by } };
+}
+
+export function schemeOf(r: FilteredRequest): "http" | "https" {
+  return r.secure ? "https" : "http";
+}
+
+function withoutPort(authority: string): string {
+  return authority.replace(/:[0-9]*$/, "");
+}

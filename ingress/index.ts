@@ -1,0 +1,16 @@
+export type { AccessEntry, ProxyTimeouts } from "./proxy/context.ts";
+export {
+  type Address,
+  type IngressServer,
+  type IngressServerConfig,
+  type IngressServerDeps,
+  startIngressServer,
+} from "./proxy/ingress-server.ts";
+export { type AnsweredBackend, answerRoute, type RouteAnswer, type RouteQuestion, routeOffline } from "./proxy/route-answer.ts";
+export type { KeyPair } from "./proxy/tls-contexts.ts";
+export type { Certificate, Pool, Route, RouteDelta } from "./route/route.ts";
+export { emptyRouteTable, type RouteTable } from "./route/route-table.ts";
+export { ingressClassName, ingressController } from "./translate/ingress-class.ts";
+export { desiredStatus } from "./translate/ingress-status.ts";
+export { IngressTranslator, type TranslatorOptions } from "./translate/ingress-translator.ts";
+export type { Connection, ConnectionFactory, ListenAt } from "./upstream/connection.ts";

@@ -1,0 +1,56 @@
+import type { Clock } from "../../src/base/clock.ts";
+import type { Limits, Passwords } from "../filter/outcome.ts";
+import type { RouteTable } from "../route/route-table.ts";
+import type { EndpointPicker } from "../upstream/endpoint-picker.ts";
+import type { UpstreamPool } from "../upstream/upstream-pool.ts";
+import type { HeadLimits } from "../upstream/wire/request-parser.ts";
+import type { ProxyMetrics } from "./metrics.ts";
+
+export interface ProxyLimits extends HeadLimits {
+  /** Bytes of later requests held while one is being answered. */
+  readonly heldBytes: number;
+  readonly requestsPerConnection: number;
+}
+
+/** Milliseconds. */
+export interface ProxyTimeouts {
+  readonly head: number;
+  readonly idle: number;
+  readonly body: number;
+  readonly linger: number;
+}
+
+/** One line of the access log, as data. */
+export interface AccessEntry {
+  readonly time: number;
+  readonly clientIp: string;
+  readonly method: string;
+  readonly host: string;
+  readonly target: string;
+  readonly status: number;
+  readonly responseBytes: number;
+  readonly milliseconds: number;
+  readonly route: string;
+  readonly upstream: string;
+  readonly requestId: string;
+}
+
+/** What the connections of one ingress server share. `table` is swapped as a whole. */
+export interface ProxyContext {
+  table: RouteTable;
+  draining: boolean;
+  /** Where https is served, for redirects. */
+  httpsPort: number;
+  readonly pool: UpstreamPool;
+  readonly picker: EndpointPicker;
+  readonly limits: Limits;
+  readonly passwords: Passwords;
+  readonly clock: Clock;
+  readonly random: () => number;
+  /** Ranges whose X-Forwarded-* headers are believed. */
+  readonly trustedProxies: readonly string[];
+  readonly wire: ProxyLimits;
+  readonly timeouts: ProxyTimeouts;
+  readonly metrics: ProxyMetrics;
+  readonly accessLog: ((entry: AccessEntry) => void) | undefined;
+}

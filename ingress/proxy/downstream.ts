@@ -1,0 +1,45 @@
+import type { Connection } from "../upstream/connection.ts";
+import type { BodyFraming } from "../upstream/wire/body-framing.ts";
+import type { Http1Response } from "../upstream/wire/response-parser.ts";
+
+/** A response head on its way to the client: end-to-end headers only, flat: name, value. */
+export interface ResponseHead {
+  readonly status: number;
+  readonly reason: string;
+  readonly headers: readonly string[];
+  readonly framing: BodyFraming;
+}
+
+/** The client's side of one request: HTTP/1 and HTTP/2 each have theirs. After complete, abort or switched nothing is called. */
+export interface Downstream {
+  /** 100 Continue, once, if the client waits for it. */
+  continue(): void;
+  informational(head: ResponseHead): void;
+  head(head: ResponseHead): void;
+  /** False: the client is slow; Exchange.drained is called when there is room. */
+  body(bytes: Buffer): boolean;
+  /** What was given since the last flush may leave. */
+  flush(): void;
+  complete(trailers: string): void;
+  /** The response cannot be ended as announced: the client must see that. */
+  abort(): void;
+  pauseRequest(): void;
+  resumeRequest(): void;
+  /** The upstream has switched protocols; bytes go through from here on, until neither side has said anything for `idleMs`. */
+  switched(head: Http1Response, upstream: Connection, rest: Buffer | undefined, idleMs: number): void;
+}
+
+/** A request as both client protocols give it. */
+export interface IncomingRequest {
+  readonly method: string;
+  readonly target: string;
+  readonly authority: string;
+  readonly names: readonly string[];
+  readonly fields: readonly string[];
+  readonly framing: BodyFraming;
+  readonly connectionTokens: readonly string[];
+  readonly upgrade: string | undefined;
+  readonly remoteIp: string;
+  readonly localPort: number;
+  readonly tls: boolean;
+}

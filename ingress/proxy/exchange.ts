@@ -1,0 +1,506 @@
+import { affinityCookie, affinityValue } from "../balance/affinity.ts";
+import type { Reply } from "../filter/outcome.ts";
+import { backendsFor, pickBackend } from "../route/backend-choice.ts";
+import type { HeaderField } from "../route/filter.ts";
+import { cookieValue, headerValue, normalizeHost } from "../route/request-head.ts";
+import type { Forwarding, Pool } from "../route/route.ts";
+import type { Connection, UpstreamAddress } from "../upstream/connection.ts";
+import { endpointKey, type Picked } from "../upstream/endpoint-picker.ts";
+import type { ResponseSink, UpstreamConnection, UpstreamFailure } from "../upstream/upstream-connection.ts";
+import type { PendingConnect } from "../upstream/upstream-pool.ts";
+import type { Http1Response } from "../upstream/wire/response-parser.ts";
+import type { ProxyContext } from "./context.ts";
+import type { Downstream, IncomingRequest } from "./downstream.ts";
+import { type ClientIdentity, clientIdentity, forwardingHeaders } from "./forwarded.ts";
+import { goesOn, safeTrailers } from "./hop-headers.ts";
+import { planRequest, type RequestPlan } from "./request-plan.ts";
+import { reasonOf, statusPage } from "./status-page.ts";
+import { isIdempotent, printUpstreamHead } from "./upstream-request.ts";
+
+/** Bytes of a request body kept until the response begins, so that it can be sent to another endpoint. */
+const maxReplayBytes = 64 * 1024;
+/** A request that may not be sent twice takes only a connection that rested less than this. */
+const freshMs = 1_000;
+
+type Phase = "planning" | "connecting" | "waiting" | "responding" | "done";
+
+/** One request from its head to the end of its response, whatever protocol the client speaks. */
+export class Exchange implements ResponseSink {
+  readonly #context: ProxyContext;
+  readonly #request: IncomingRequest;
+  readonly #down: Downstream;
+  readonly #client: ClientIdentity;
+  readonly #requestId: string;
+  readonly #startedAt: number;
+  #phase: Phase = "planning";
+  #plan: RequestPlan | undefined;
+  #deadline = Number.POSITIVE_INFINITY;
+  // the request body
+  #bodyDone = false;
+  #bodyBytes = 0;
+  #kept: Buffer[] | undefined = [];
+  #keptBytes = 0;
+  #requestPaused = false;
+  // the endpoint
+  #pending: PendingConnect | undefined;
+  #upstream: UpstreamConnection | undefined;
+  #pool: Pool | undefined;
+  #picked: Picked | undefined;
+  #reused = false;
+  #tries = 0;
+  #triedAt = 0;
+  #lastStatus = 502;
+  readonly #tried = new Set<string>();
+  #setCookie: string | undefined;
+  #trailers = "";
+  // the response
+  #status = 0;
+  #responseBytes = 0;
+
+  constructor(context: ProxyContext, request: IncomingRequest, down: Downstream) {
+    this.#context = context;
+    this.#request = request;
+    this.#down = down;
+    this.#startedAt = context.clock.monotonic();
+    this.#bodyDone = request.framing.kind === "none" || (request.framing.kind === "length" && request.framing.bytes === 0);
+    this.#client = clientIdentity(request, request.fields, context.trustedProxies);
+    this.#requestId = requestIdOf(request.fields, context.random);
+  }
+
+  /** True once the whole request has been read: only then may the connection carry another. */
+  get requestComplete(): boolean {
+    return this.#bodyDone;
+  }
+
+  get done(): boolean {
+    return this.#phase === "done";
+  }
+
+  start(): void {
+    const context = this.#context;
+    const plan = planRequest(context.table, this.#request, this.#client, {
+      now: this.#startedAt,
+      httpsPort: context.httpsPort,
+      limits: context.limits,
+      passwords: context.passwords,
+    });
+    if (plan instanceof Promise) {
+      plan.then(
+        (p) => this.#act(p),
+        () => this.#fail(500),
+      );
+    } else this.#act(plan);
+  }
+
+  /** Bytes of the body, decoded from their transfer coding. */
+  body(bytes: Buffer): void {
+    if (this.#phase === "done") return;
+    this.#bodyBytes += bytes.length;
+    const limit = this.#plan?.chain?.bodyLimit ?? 0;
+    if (limit > 0 && this.#bodyBytes > limit) {
+      this.#fail(413);
+      return;
+    }
+    if (this.#kept !== undefined) {
+      if (this.#upstream !== undefined && this.#keptBytes + bytes.length > maxReplayBytes) this.#kept = undefined;
+      else {
+        this.#kept.push(Buffer.from(bytes));
+        this.#keptBytes += bytes.length;
+      }
+    }
+    if (this.#upstream !== undefined) this.#sendBody(this.#upstream, bytes);
+    else if (this.#keptBytes >= maxReplayBytes) this.#pauseRequest();
+  }
+
+  /** Trailers of requests end here, as they do at nginx. */
+  bodyEnd(): void {
+    if (this.#bodyDone || this.#phase === "done") return;
+    this.#bodyDone = true;
+    if (this.#upstream !== undefined) this.#sendBodyEnd(this.#upstream);
+  }
+
+  /** The client has room again. */
+  drained(): void {
+    this.#upstream?.connection.resume();
+  }
+
+  /** The client is gone. */
+  clientGone(): void {
+    if (this.#phase === "done") return;
+    this.#status = this.#status === 0 ? 499 : this.#status;
+    this.#dropUpstream();
+    this.#finish();
+  }
+
+  /** Called now and then; `now` is monotonic. */
+  sweep(now: number): void {
+    if (now < this.#deadline || this.#phase === "done") return;
+    if (this.#phase === "connecting") this.#retryOr("connect", 504);
+    else if (this.#phase === "waiting") this.#retryOr("closed", 504);
+    else if (this.#phase === "responding") this.#fail(504);
+  }
+
+  #act(plan: RequestPlan): void {
+    this.#plan = plan;
+    if (this.#phase === "done") {
+      for (const release of plan.chain?.releases ?? []) release();
+      return;
+    }
+    if (plan.reply !== undefined) {
+      this.#reply(plan.reply);
+      return;
+    }
+    const limit = plan.chain?.bodyLimit ?? 0;
+    if (limit > 0 && this.#bodyBytes > limit) this.#fail(413);
+    else this.#try();
+  }
+
+  // the way up
+
+  #try(): void {
+    const forward = this.#plan?.forward;
+    if (forward === undefined) return;
+    const now = this.#context.clock.monotonic();
+    const picked = this.#pick(forward, now);
+    if (picked === undefined) {
+      this.#fail(this.#tries === 0 ? 503 : this.#lastStatus);
+      return;
+    }
+    this.#picked = picked;
+    this.#tries++;
+    this.#triedAt = now;
+    picked.load.inFlight++;
+    const address = this.#addressOf(picked, forward);
+    const idle = this.#context.pool.take(address, now, isIdempotent(this.#request.method) ? Number.POSITIVE_INFINITY : freshMs);
+    if (idle !== undefined) {
+      this.#reused = true;
+      this.#connected(idle);
+    } else this.#connect(address, forward, now);
+  }
+
+  #connect(address: UpstreamAddress, forward: Forwarding, now: number): void {
+    this.#reused = false;
+    this.#phase = "connecting";
+    this.#deadline = now + forward.timeouts.connectSeconds * 1000;
+    this.#pending = this.#context.pool.connect(
+      address,
+      (c) => {
+        this.#pending = undefined;
+        if (this.#phase === "done") c.abort();
+        else this.#connected(c);
+      },
+      () => {
+        this.#pending = undefined;
+        if (this.#phase !== "done") this.onFailure("connect");
+      },
+    );
+  }
+
+  #pick(forward: Forwarding, now: number): Picked | undefined {
+    const { table, picker, random } = this.#context;
+    const affinity = forward.affinity;
+    const cookie = affinity === undefined ? undefined : cookieValue(this.#request.fields, affinity.cookie);
+    const candidates = backendsFor(forward, this.#request.fields);
+    if (cookie !== undefined && (this.#tries === 0 || affinity?.changeOnFailure === false)) {
+      for (const backend of candidates) {
+        const pool = table.pools.get(backend.pool);
+        const picked = pool === undefined ? undefined : picker.pickByCookie(pool, cookie, this.#tried);
+        if (picked === undefined) continue;
+        this.#pool = pool;
+        return picked;
+      }
+    }
+    // a pool that was chosen stays chosen while its endpoints are tried
+    const chosen = this.#pool?.id ?? pickBackend(candidates, random())?.pool;
+    const pool = chosen === undefined ? undefined : table.pools.get(chosen);
+    if (pool === undefined) return undefined;
+    this.#pool = pool;
+    const picked = picker.pick(pool, { balance: forward.balance, tried: this.#tried, now, random: random() });
+    if (picked !== undefined && affinity !== undefined) {
+      this.#setCookie = affinityCookie(affinity, affinityValue(pool.id, picked.endpoint), this.#client.secure);
+    }
+    return picked;
+  }
+
+  #addressOf(picked: Picked, forward: Forwarding): UpstreamAddress {
+    const { ip, port } = picked.endpoint;
+    return forward.protocol === "https"
+      ? { ip, port, tls: true, serverName: normalizeHost(forward.host ?? this.#request.authority) }
+      : { ip, port, tls: false };
+  }
+
+  #connected(upstream: UpstreamConnection): void {
+    const { forward, chain } = this.#plan ?? {};
+    if (forward === undefined || chain === undefined) return;
+    this.#upstream = upstream;
+    this.#phase = "waiting";
+    const request = this.#request;
+    upstream.begin(request.method, this, { switching: request.upgrade !== undefined });
+    const ours = forwardingHeaders(this.#client, this.#requestId);
+    const head = printUpstreamHead(request, {
+      target: chain.request.target,
+      host: forward.host ?? request.authority,
+      set: chain.requestHeaders.length === 0 ? ours : [...ours, ...chain.requestHeaders],
+      framing: request.framing,
+    });
+    const connection = upstream.connection;
+    this.#resumeRequest();
+    connection.cork();
+    connection.write(head);
+    for (const bytes of this.#kept ?? []) this.#sendBody(upstream, bytes);
+    if (this.#bodyDone && request.framing.kind !== "none") this.#sendBodyEnd(upstream);
+    connection.uncork();
+    this.#expectProgress(forward);
+    if (!this.#bodyDone) this.#down.continue();
+  }
+
+  #sendBody(upstream: UpstreamConnection, bytes: Buffer): void {
+    const { connection } = upstream;
+    let room: boolean;
+    if (this.#request.framing.kind === "chunked") {
+      connection.cork();
+      connection.write(`${bytes.length.toString(16)}\r\n`);
+      connection.write(bytes);
+      room = connection.write("\r\n");
+      connection.uncork();
+    } else room = connection.write(bytes);
+    if (!room) this.#pauseRequest();
+    const forward = this.#plan?.forward;
+    if (forward !== undefined) this.#expectProgress(forward);
+  }
+
+  #sendBodyEnd(upstream: UpstreamConnection): void {
+    if (this.#request.framing.kind === "chunked") upstream.connection.write("0\r\n\r\n");
+    const forward = this.#plan?.forward;
+    if (forward !== undefined) this.#expectProgress(forward);
+  }
+
+  #expectProgress(forward: Forwarding): void {
+    const seconds = this.#bodyDone ? forward.timeouts.readSeconds : Math.max(forward.timeouts.sendSeconds, forward.timeouts.readSeconds);
+    this.#deadline = this.#context.clock.monotonic() + seconds * 1000;
+  }
+
+  #pauseRequest(): void {
+    if (this.#requestPaused || this.#bodyDone) return;
+    this.#requestPaused = true;
+    this.#down.pauseRequest();
+  }
+
+  #resumeRequest(): void {
+    if (!this.#requestPaused) return;
+    this.#requestPaused = false;
+    this.#down.resumeRequest();
+  }
+
+  // the way down
+
+  onDrain(): void {
+    this.#resumeRequest();
+  }
+
+  onInformational(response: Http1Response): void {
+    // 100 was answered here already
+    if (response.status !== 100) this.#down.informational({ ...this.#outgoing(response, false), framing: { kind: "none" } });
+  }
+
+  onHead(response: Http1Response): void {
+    const now = this.#context.clock.monotonic();
+    if (this.#picked !== undefined) this.#context.picker.answered(this.#picked, this.#triedAt, now);
+    this.#phase = "responding";
+    this.#status = response.status;
+    this.#kept = undefined;
+    this.#touch(now);
+    this.#down.head(this.#outgoing(response, true));
+  }
+
+  onBody(bytes: Buffer): void {
+    if (this.#phase !== "responding") return;
+    this.#responseBytes += bytes.length;
+    if (!this.#down.body(bytes)) this.#upstream?.connection.pause();
+  }
+
+  onTrailers(text: string): void {
+    this.#trailers = safeTrailers(text);
+  }
+
+  onBatchEnd(): void {
+    if (this.#phase === "done") return;
+    this.#touch(this.#context.clock.monotonic());
+    this.#down.flush();
+  }
+
+  onComplete(): void {
+    const upstream = this.#upstream;
+    const now = this.#context.clock.monotonic();
+    this.#upstream = undefined;
+    // an answer before the end of the question: neither connection is in a known state (RFC 9112 section 9.3)
+    if (upstream !== undefined) {
+      if (this.#bodyDone) this.#context.pool.release(upstream, now);
+      else upstream.abort();
+    }
+    if (this.#phase === "done") return;
+    this.#finish();
+    this.#down.complete(this.#trailers);
+  }
+
+  onSwitched(response: Http1Response, connection: Connection, rest: Buffer | undefined): void {
+    this.#status = 101;
+    this.#upstream = undefined;
+    this.#finish();
+    this.#down.switched(response, connection, rest, (this.#plan?.forward?.timeouts.readSeconds ?? 60) * 1000);
+  }
+
+  onFailure(failure: UpstreamFailure): void {
+    this.#upstream = undefined;
+    this.#context.metrics.upstreamFailures++;
+    this.#retryOr(failure, 502);
+  }
+
+  #retryOr(failure: UpstreamFailure, status: number): void {
+    const stale = failure === "closed" && this.#reused && this.#phase === "waiting";
+    const picked = this.#picked;
+    this.#dropUpstream();
+    if (this.#phase === "responding") {
+      this.#fail(status);
+      return;
+    }
+    this.#lastStatus = status;
+    const now = this.#context.clock.monotonic();
+    if (picked !== undefined && !stale) {
+      this.#context.picker.failed(picked, now);
+      this.#tried.add(endpointKey(picked.endpoint));
+    }
+    const untouched = failure === "connect";
+    const repeatable = this.#kept !== undefined && (untouched || (failure !== "malformed" && isIdempotent(this.#request.method)));
+    const forward = this.#plan?.forward;
+    if (forward === undefined || !repeatable || (!stale && this.#tries >= forward.tries)) {
+      this.#fail(status);
+      return;
+    }
+    this.#context.metrics.retries++;
+    if (stale && picked !== undefined) {
+      // the endpoint may be well: only the connection had been closed meanwhile
+      picked.load.inFlight++;
+      this.#picked = picked;
+      this.#connect(this.#addressOf(picked, forward), forward, now);
+    } else this.#try();
+  }
+
+  /** The head for the client: hop-by-hop headers are gone, ours are set. */
+  #outgoing(
+    response: Http1Response,
+    final: boolean,
+  ): { status: number; reason: string; headers: string[]; framing: Http1Response["framing"] } {
+    const headers: string[] = [];
+    const set = final ? (this.#plan?.chain?.responseHeaders ?? []) : [];
+    const { names, fields } = response;
+    for (let i = 0; i < names.length; i++) {
+      const name = fields[2 * i] ?? "";
+      if (!goesOn(name, response.connectionTokens)) continue;
+      if (set.length > 0 && set.some((h) => h.name.toLowerCase() === name)) continue;
+      headers.push(names[i] ?? "", fields[2 * i + 1] ?? "");
+    }
+    for (const h of set) headers.push(h.name, h.value);
+    if (final && this.#setCookie !== undefined) headers.push("Set-Cookie", this.#setCookie);
+    return { status: response.status, reason: response.reason, headers, framing: response.framing };
+  }
+
+  #touch(now: number): void {
+    const seconds = this.#plan?.forward?.timeouts.readSeconds ?? 60;
+    this.#deadline = now + seconds * 1000;
+  }
+
+  #dropUpstream(): void {
+    this.#pending?.cancel();
+    this.#pending = undefined;
+    this.#upstream?.abort();
+    this.#upstream = undefined;
+    if (this.#picked !== undefined) {
+      this.#picked.load.inFlight--;
+      this.#picked = undefined;
+    }
+  }
+
+  // the end
+
+  #fail(status: number): void {
+    if (this.#phase === "done") return;
+    this.#dropUpstream();
+    if (this.#phase === "responding") {
+      this.#finish();
+      this.#down.abort();
+      return;
+    }
+    this.#reply({ status, headers: [], by: "proxy" });
+  }
+
+  #reply(reply: Reply): void {
+    const page = statusPage(reply.status);
+    const body = Buffer.from(page, "latin1");
+    this.#status = reply.status;
+    this.#responseBytes = body.length;
+    const headers: string[] = ["Date", new Date(this.#context.clock.now()).toUTCString()];
+    const extra: readonly HeaderField[] = [...reply.headers, ...(this.#plan?.chain?.responseHeaders ?? [])];
+    if (body.length > 0) headers.push("Content-Type", "text/html");
+    for (const h of extra) headers.push(h.name, h.value);
+    headers.push("X-Request-ID", this.#requestId);
+    const bodiless = reply.status === 204 || reply.status === 304;
+    if (!bodiless) headers.push("Content-Length", String(body.length));
+    const empty = bodiless || this.#request.method === "HEAD" || body.length === 0;
+    this.#finish();
+    this.#down.head({
+      status: reply.status,
+      reason: reasonOf(reply.status),
+      headers,
+      framing: empty ? { kind: "none" } : { kind: "length", bytes: body.length },
+    });
+    if (!empty) this.#down.body(body);
+    this.#down.complete("");
+  }
+
+  #finish(): void {
+    this.#phase = "done";
+    this.#deadline = Number.POSITIVE_INFINITY;
+    if (this.#picked !== undefined) this.#picked.load.inFlight--;
+    for (const release of this.#plan?.chain?.releases ?? []) release();
+    const { route } = this.#plan ?? {};
+    const { clock, metrics, accessLog } = this.#context;
+    const ms = clock.monotonic() - this.#startedAt;
+    metrics.request({
+      host: route === undefined || route.host.kind === "any" ? "" : route.host.kind === "exact" ? route.host.name : `*${route.host.suffix}`,
+      method: this.#request.method,
+      status: this.#status,
+      ingress: route?.object.name ?? "",
+      namespace: route?.object.namespace ?? "",
+      service: this.#pool?.service.split("/")[1] ?? "",
+      seconds: ms / 1000,
+      responseBytes: this.#responseBytes,
+    });
+    accessLog?.({
+      time: clock.now(),
+      clientIp: this.#client.ip,
+      method: this.#request.method,
+      host: this.#request.authority,
+      target: this.#request.target,
+      status: this.#status,
+      responseBytes: this.#responseBytes,
+      milliseconds: ms,
+      route: route?.rule ?? "",
+      upstream: this.#picked === undefined ? "" : endpointKey(this.#picked.endpoint),
+      requestId: this.#requestId,
+    });
+    this.#picked = undefined;
+  }
+}
+
+/** The client's own id, if it is a sane one, else a new one: 32 hex digits, as nginx makes them. */
+function requestIdOf(fields: readonly string[], random: () => number): string {
+  const given = headerValue(fields, "x-request-id");
+  if (given !== undefined && /^[!-~]{1,128}$/.test(given)) return given;
+  let id = "";
+  for (let i = 0; i < 4; i++)
+    id += Math.floor(random() * 0x1_0000_0000)
+      .toString(16)
+      .padStart(8, "0");
+  return id;
+}

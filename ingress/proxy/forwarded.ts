@@ -1,0 +1,74 @@
+import { parseIp } from "../../src/base/ip.ts";
+import { isInside } from "../filter/address-list.ts";
+import type { HeaderField } from "../route/filter.ts";
+import { headerValue } from "../route/request-head.ts";
+
+/** Who the client is, after what trusted proxies in front of us say. */
+export interface ClientIdentity {
+  readonly ip: string;
+  readonly secure: boolean;
+  /** Host and port the client asked for. */
+  readonly host: string;
+  readonly port: number;
+  readonly forwardedFor: string;
+}
+
+export interface ConnectionFacts {
+  readonly remoteIp: string;
+  readonly localPort: number;
+  readonly tls: boolean;
+  readonly authority: string;
+}
+
+/** X-Forwarded-* count only from trusted proxies; of X-Forwarded-For the last address that is none of theirs is the client. */
+export function clientIdentity(c: ConnectionFacts, headers: readonly string[], trustedProxies: readonly string[]): ClientIdentity {
+  const own = { ip: c.remoteIp, secure: c.tls, host: c.authority, port: c.localPort, forwardedFor: c.remoteIp };
+  if (trustedProxies.length === 0 || !isInside(trustedProxies, c.remoteIp)) return own;
+  const chain = (headerValue(headers, "x-forwarded-for") ?? "").split(",").map((t) => t.trim());
+  let ip = c.remoteIp;
+  for (const hop of chain.reverse()) {
+    const address = parseIp(hop);
+    if (address === undefined) break;
+    ip = address;
+    if (!isInside(trustedProxies, address)) break;
+  }
+  const proto = headerValue(headers, "x-forwarded-proto")?.split(",")[0]?.trim().toLowerCase();
+  const port = Number(headerValue(headers, "x-forwarded-port"));
+  return {
+    ip,
+    secure: proto === undefined ? own.secure : proto === "https",
+    host: headerValue(headers, "x-forwarded-host")?.split(",")[0]?.trim() || own.host,
+    port: Number.isInteger(port) && port > 0 && port < 65536 ? port : own.port,
+    forwardedFor: ip,
+  };
+}
+
+/** What upstreams are told of the client: ingress-nginx's names. What the client itself sent under these names is replaced. */
+export function forwardingHeaders(client: ClientIdentity, requestId: string): readonly HeaderField[] {
+  const scheme = client.secure ? "https" : "http";
+  return [
+    { name: "X-Request-ID", value: requestId },
+    { name: "X-Real-IP", value: client.ip },
+    { name: "X-Forwarded-For", value: client.forwardedFor },
+    { name: "X-Forwarded-Host", value: client.host },
+    { name: "X-Forwarded-Port", value: String(client.port) },
+    { name: "X-Forwarded-Proto", value: scheme },
+    { name: "X-Forwarded-Scheme", value: scheme },
+    { name: "X-Scheme", value: scheme },
+  ];
+}
+
+/** Headers that forwardingHeaders writes, or that no upstream may get from a client. */
+export const replacedHeaders: ReadonlySet<string> = new Set([
+  "x-request-id",
+  "x-real-ip",
+  "x-forwarded-for",
+  "x-forwarded-host",
+  "x-forwarded-port",
+  "x-forwarded-proto",
+  "x-forwarded-scheme",
+  "x-scheme",
+  "x-original-forwarded-for",
+  "forwarded",
+  "proxy", // CVE-2016-5385, httpoxy
+]);

@@ -1,0 +1,36 @@
+import { parseHeaderBlock } from "../upstream/wire/header-block.ts";
+
+/** RFC 9110 section 7.6.1: headers of one hop, which end here whatever Connection says. */
+const hopByHop: ReadonlySet<string> = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+/** True when a header goes on to the next hop; `named` are the tokens of Connection. */
+export function goesOn(name: string, named: readonly string[]): boolean {
+  return !hopByHop.has(name) && (named.length === 0 || !named.includes(name) || keptAlways.has(name));
+}
+
+/** A sender may not use Connection to strip what routing, framing and identity rest on. */
+const keptAlways: ReadonlySet<string> = new Set(["host", "content-length", "authorization", "cookie"]);
+
+/** Trailer lines that may go on: well-formed, and none that a recipient could take for framing, routing or identity. */
+export function safeTrailers(text: string): string {
+  if (text === "") return "";
+  const block = parseHeaderBlock(text, 0, 64);
+  if ("fault" in block) return "";
+  let out = "";
+  for (const [i, name] of block.names.entries()) {
+    const lower = block.fields[2 * i] ?? "";
+    if (!goesOn(lower, []) || keptAlways.has(lower)) continue;
+    out += `${name}: ${block.fields[2 * i + 1]}\r\n`;
+  }
+  return out;
+}

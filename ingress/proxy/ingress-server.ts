@@ -1,0 +1,233 @@
+import type { Socket } from "node:net";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:tls";
+import { type Clock, systemClock } from "../../src/base/clock.ts";
+import type { Running } from "../../src/base/running.ts";
+import { PasswordChecks } from "../filter/basic-auth.ts";
+import { ProcessLimits } from "../filter/limits.ts";
+import type { RouteDelta } from "../route/route.ts";
+import { emptyRouteTable } from "../route/route-table.ts";
+import type { ConnectionFactory, ListenAt, Listening } from "../upstream/connection.ts";
+import { EndpointPicker } from "../upstream/endpoint-picker.ts";
+import { connectionOf, listenForSockets, netConnections } from "../upstream/net-connection.ts";
+import { UpstreamPool } from "../upstream/upstream-pool.ts";
+import { defaultHeadLimits } from "../upstream/wire/request-parser.ts";
+import type { AccessEntry, ProxyContext, ProxyTimeouts } from "./context.ts";
+import { selfSignedCertificate } from "./default-certificate.ts";
+import { Http1Client } from "./http1-client.ts";
+import { ProxyMetrics } from "./metrics.ts";
+import { type KeyPair, secureContext, TlsContexts } from "./tls-contexts.ts";
+
+export interface IngressServerConfig {
+  readonly http: readonly ListenAt[];
+  readonly https: readonly ListenAt[];
+  /** Shown to clients whose name has no certificate; a self-signed one when absent. */
+  readonly defaultCertificate?: KeyPair;
+  /** Ranges (`address/bits`) whose X-Forwarded-* headers are believed; none by default. */
+  readonly trustedProxies?: readonly string[];
+  readonly accessLog?: (entry: AccessEntry) => void;
+  /** Where redirects to https lead; by default the port of the first https listener. */
+  readonly httpsPort?: number;
+  /** Milliseconds. */
+  readonly timeouts?: Partial<ProxyTimeouts>;
+}
+
+export interface IngressServerDeps {
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly connections: ConnectionFactory;
+  readonly log: (message: string) => void;
+}
+
+export interface IngressServer extends Running {
+  /** Swaps the route table; requests under way keep theirs. */
+  apply(delta: RouteDelta): void;
+  /** Stops accepting; resolves when the last request has ended, or aborts what is left after `withinMs`. */
+  drain(withinMs?: number): Promise<void>;
+  readonly addresses: { readonly http: readonly Address[]; readonly https: readonly Address[] };
+  /** The text format of Prometheus. */
+  metrics(): string;
+  readonly revision: number;
+}
+
+export interface Address {
+  readonly ip: string;
+  readonly port: number;
+}
+
+const defaultTimeouts: ProxyTimeouts = { head: 60_000, idle: 75_000, body: 60_000, linger: 5_000 };
+const sweepMs = 500;
+/** Idle connections get this long to meet Connection: close before they are ended. */
+const idleGraceMs = 1_000;
+const defaultDrainMs = 30_000;
+
+/** An ingress of this process: listens, routes, proxies. `ready` once all listeners are bound. */
+export function startIngressServer(config: IngressServerConfig, deps: Partial<IngressServerDeps> = {}): IngressServer {
+  return new IngressProcess(config, {
+    clock: deps.clock ?? systemClock,
+    random: deps.random ?? Math.random,
+    connections: deps.connections ?? netConnections,
+    log: deps.log ?? (() => {}),
+  });
+}
+
+class IngressProcess implements IngressServer {
+  readonly ready: Promise<void>;
+  readonly #config: IngressServerConfig;
+  readonly #deps: IngressServerDeps;
+  readonly #context: ProxyContext;
+  readonly #clients = new Set<Http1Client>();
+  readonly #handshakes = new Set<Socket>();
+  readonly #contexts = new TlsContexts();
+  readonly #life = new AbortController();
+  #http: readonly Listening[] = [];
+  #https: readonly Listening[] = [];
+  #tls: TlsServer | undefined;
+  #wanted: ReadonlySet<string> = new Set();
+  #onClientGone: (() => void) | undefined;
+
+  constructor(config: IngressServerConfig, deps: IngressServerDeps) {
+    this.#config = config;
+    this.#deps = deps;
+    this.#context = {
+      table: emptyRouteTable,
+      draining: false,
+      httpsPort: config.httpsPort ?? 443,
+      pool: new UpstreamPool(deps.connections),
+      picker: new EndpointPicker(),
+      limits: new ProcessLimits(),
+      passwords: new PasswordChecks(),
+      clock: deps.clock,
+      random: deps.random,
+      trustedProxies: config.trustedProxies ?? [],
+      wire: { ...defaultHeadLimits, heldBytes: 64 * 1024, requestsPerConnection: 100_000 },
+      timeouts: { ...defaultTimeouts, ...config.timeouts },
+      metrics: new ProxyMetrics(),
+      accessLog: config.accessLog,
+    };
+    this.ready = this.#start();
+    // a failed start is the caller's to see, through `ready`
+    this.ready.catch(() => {});
+  }
+
+  get addresses(): IngressServer["addresses"] {
+    return { http: this.#http.map((l) => l.address()), https: this.#https.map((l) => l.address()) };
+  }
+
+  get revision(): number {
+    return this.#context.table.revision;
+  }
+
+  apply(delta: RouteDelta): void {
+    this.#context.table = this.#context.table.with(delta);
+    const pools = this.#context.table.pools;
+    if (delta.full || delta.pools.upserts.length > 0 || delta.pools.deletes.length > 0) {
+      this.#wanted = new Set(pools.valueSeq().flatMap((p) => p.endpoints.map((e) => `${e.ip} ${e.port}`)));
+      this.#context.picker.retain(pools.values());
+      this.#sweepPool();
+    }
+  }
+
+  metrics(): string {
+    return this.#context.metrics.print(this.revision);
+  }
+
+  async drain(withinMs = defaultDrainMs): Promise<void> {
+    this.#context.draining = true;
+    for (const l of [...this.#http, ...this.#https]) await l.close();
+    const { clock } = this.#deps;
+    const gone = (): Promise<void> =>
+      new Promise((resolve) => {
+        this.#onClientGone = () => {
+          if (this.#clients.size === 0) resolve();
+        };
+        this.#onClientGone();
+      });
+    const stop = new AbortController();
+    const pause = (ms: number): Promise<void> => clock.sleep(ms, stop.signal).catch(() => {});
+    await Promise.race([gone(), pause(Math.min(idleGraceMs, withinMs))]);
+    for (const client of this.#clients) client.endIfIdle();
+    await Promise.race([gone(), pause(Math.max(0, withinMs - idleGraceMs))]);
+    stop.abort();
+    await this.close();
+  }
+
+  async close(): Promise<void> {
+    this.#context.draining = true;
+    this.#life.abort();
+    await this.ready.catch(() => {});
+    for (const l of [...this.#http, ...this.#https]) await l.close();
+    for (const socket of this.#handshakes) socket.destroy();
+    for (const client of this.#clients) client.abortConnection();
+    this.#context.pool.close();
+  }
+
+  async #start(): Promise<void> {
+    const { http, https } = this.#config;
+    if (https.length > 0) this.#tls = this.#makeTls();
+    this.#http = http.map((at) => this.#deps.connections.listen(at, (c) => this.#accept(c, false)));
+    this.#https = https.map((at) => listenForSockets(at, (socket) => this.#handshake(socket)));
+    await Promise.all([...this.#http, ...this.#https].map((l) => l.ready));
+    this.#context.httpsPort = this.#config.httpsPort ?? this.#https[0]?.address().port ?? 443;
+    void this.#sweepForLife();
+  }
+
+  #makeTls(): TlsServer {
+    const pair = this.#config.defaultCertificate ?? selfSignedCertificate(this.#deps.clock.now());
+    const fallback = secureContext(pair);
+    const server = createTlsServer({
+      cert: pair.certificate,
+      key: pair.key,
+      minVersion: "TLSv1.2",
+      ALPNProtocols: ["http/1.1"],
+      handshakeTimeout: this.#context.timeouts.head,
+      SNICallback: (name, done) => {
+        try {
+          done(null, this.#contexts.contextFor(this.#context.table, name) ?? fallback);
+        } catch (e) {
+          this.#deps.log(`certificate for ${name} cannot be used: ${e instanceof Error ? e.message : String(e)}`);
+          done(null, fallback);
+        }
+      },
+    });
+    server.on("secureConnection", (socket) => this.#accept(connectionOf(socket), true));
+    server.on("tlsClientError", (_error, socket) => socket.destroy());
+    return server;
+  }
+
+  #handshake(socket: Socket): void {
+    this.#handshakes.add(socket);
+    socket.once("close", () => this.#handshakes.delete(socket));
+    this.#tls?.emit("connection", socket);
+  }
+
+  #accept(connection: ReturnType<typeof connectionOf>, tls: boolean): void {
+    const client: Http1Client = new Http1Client(this.#context, connection, {
+      tls,
+      onClosed: (c) => {
+        this.#clients.delete(c);
+        this.#onClientGone?.();
+      },
+    });
+    this.#clients.add(client);
+  }
+
+  /** One coarse timer for all connections, instead of several for each request. */
+  async #sweepForLife(): Promise<void> {
+    const { clock } = this.#deps;
+    const { signal } = this.#life;
+    while (!signal.aborted) {
+      await clock.sleep(sweepMs, signal).catch(() => {});
+      const now = clock.monotonic();
+      for (const client of this.#clients) client.sweep(now);
+      this.#sweepPool();
+    }
+  }
+
+  #sweepPool(): void {
+    this.#context.pool.sweep(this.#deps.clock.monotonic(), (key) => {
+      const [, ip = "", port = ""] = key.split(" ");
+      return this.#wanted.has(`${ip} ${port}`);
+    });
+  }
+}

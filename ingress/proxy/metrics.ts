@@ -1,0 +1,103 @@
+/** One finished request, for counting. */
+export interface RequestFacts {
+  readonly host: string;
+  readonly method: string;
+  readonly status: number;
+  readonly ingress: string;
+  readonly namespace: string;
+  readonly service: string;
+  readonly seconds: number;
+  readonly responseBytes: number;
+}
+
+const buckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+interface Series {
+  readonly labels: string;
+  count: number;
+  seconds: number;
+  bytes: number;
+  readonly below: number[];
+}
+
+/** Series kept; requests of more kinds than that are counted under `other`. */
+const maxSeries = 10_000;
+
+/** Counters of one ingress process, with ingress-nginx's names where the meaning is the same. */
+export class ProxyMetrics {
+  connections = 0;
+  accepted = 0;
+  retries = 0;
+  upstreamFailures = 0;
+  readonly #series = new Map<string, Series>();
+
+  request(f: RequestFacts): void {
+    let key = `${f.method}\n${f.status}\n${f.namespace}\n${f.ingress}\n${f.service}\n${f.host}`;
+    let series = this.#series.get(key);
+    if (series === undefined) {
+      const full = this.#series.size >= maxSeries;
+      if (full) key = "other";
+      series = this.#series.get(key) ?? {
+        labels: full
+          ? 'host="",method="",status="",namespace="",ingress="other",service=""'
+          : `host="${escaped(f.host)}",method="${escaped(f.method)}",status="${f.status}",namespace="${f.namespace}",ingress="${f.ingress}",service="${f.service}"`,
+        count: 0,
+        seconds: 0,
+        bytes: 0,
+        below: buckets.map(() => 0),
+      };
+      this.#series.set(key, series);
+    }
+    series.count++;
+    series.seconds += f.seconds;
+    series.bytes += f.responseBytes;
+    const at = buckets.findIndex((b) => f.seconds <= b);
+    if (at >= 0) series.below[at] = (series.below[at] ?? 0) + 1;
+  }
+
+  /** The text format of Prometheus. */
+  print(revision: number): string {
+    const lines = [
+      "# TYPE nginx_ingress_controller_requests counter",
+      ...this.#lines((s) => [`nginx_ingress_controller_requests{${s.labels}} ${s.count}`]),
+      "# TYPE nginx_ingress_controller_request_duration_seconds histogram",
+      ...this.#lines((s) => this.#histogram(s)),
+      "# TYPE nginx_ingress_controller_bytes_sent counter",
+      ...this.#lines((s) => [`nginx_ingress_controller_bytes_sent{${s.labels}} ${s.bytes}`]),
+      "# TYPE nginx_ingress_controller_nginx_process_connections gauge",
+      `nginx_ingress_controller_nginx_process_connections{state="active"} ${this.connections}`,
+      "# TYPE nginx_ingress_controller_nginx_process_connections_total counter",
+      `nginx_ingress_controller_nginx_process_connections_total{state="accepted"} ${this.accepted}`,
+      "# TYPE fairway_ingress_retries_total counter",
+      `fairway_ingress_retries_total ${this.retries}`,
+      "# TYPE fairway_ingress_upstream_failures_total counter",
+      `fairway_ingress_upstream_failures_total ${this.upstreamFailures}`,
+      "# TYPE fairway_ingress_route_table_revision gauge",
+      `fairway_ingress_route_table_revision ${revision}`,
+    ];
+    return `${lines.join("\n")}\n`;
+  }
+
+  #lines(of: (s: Series) => readonly string[]): readonly string[] {
+    return [...this.#series.values()].flatMap(of);
+  }
+
+  #histogram(s: Series): readonly string[] {
+    let sum = 0;
+    const name = "nginx_ingress_controller_request_duration_seconds";
+    const steps = buckets.map((b, i) => {
+      sum += s.below[i] ?? 0;
+      return `${name}_bucket{${s.labels},le="${b}"} ${sum}`;
+    });
+    return [
+      ...steps,
+      `${name}_bucket{${s.labels},le="+Inf"} ${s.count}`,
+      `${name}_sum{${s.labels}} ${s.seconds}`,
+      `${name}_count{${s.labels}} ${s.count}`,
+    ];
+  }
+}
+
+function escaped(text: string): string {
+  return text.replace(/[\\"\n]/g, (c) => (c === "\n" ? "\\n" : `\\${c}`));
+}

@@ -1,0 +1,74 @@
+import { applyFilters, type ChainResult } from "../filter/chain.ts";
+import type { FilterContext, FilteredRequest, Reply } from "../filter/outcome.ts";
+import { normalizeHost, normalizePath } from "../route/request-head.ts";
+import type { Forwarding, Route } from "../route/route.ts";
+import type { RouteTable } from "../route/route-table.ts";
+import type { IncomingRequest } from "./downstream.ts";
+import type { ClientIdentity } from "./forwarded.ts";
+
+/** What is to be done with a request. `reply` or `forward`; the rest goes on whichever it is. */
+export interface RequestPlan {
+  readonly route: Route | undefined;
+  readonly reply: Reply | undefined;
+  readonly forward: Forwarding | undefined;
+  readonly chain: ChainResult | undefined;
+}
+
+/** Route, filters, action: everything before the first byte leaves for an endpoint. */
+export function planRequest(
+  table: RouteTable,
+  request: IncomingRequest,
+  client: ClientIdentity,
+  context: FilterContext,
+): RequestPlan | Promise<RequestPlan> {
+  const question = request.target.indexOf("?");
+  const rawPath = question < 0 ? request.target : request.target.slice(0, question);
+  const query = question < 0 ? "" : request.target.slice(question + 1);
+  const path = rawPath === "*" ? "/" : normalizePath(rawPath);
+  if (path === undefined) return replied(undefined, 400);
+  const found = table.match({ method: request.method, host: normalizeHost(request.authority), path, query, headers: request.fields });
+  if (found === undefined) return replied(undefined, 404);
+  const { route } = found;
+  const filtered: FilteredRequest = {
+    method: request.method,
+    authority: request.authority,
+    path,
+    target: request.target,
+    query,
+    headers: request.fields,
+    clientIp: client.ip,
+    secure: client.secure,
+    bodyBytes: request.framing.kind === "length" ? request.framing.bytes : 0,
+  };
+  const chain = applyFilters(route.filters, filtered, context);
+  return chain instanceof Promise ? chain.then((c) => act(route, c)) : act(route, chain);
+}
+
+function act(route: Route, chain: ChainResult): RequestPlan {
+  const { action } = route;
+  if (chain.reply !== undefined) return { route, reply: chain.reply, forward: undefined, chain };
+  switch (action.kind) {
+    case "forward":
+      return { route, reply: undefined, forward: action, chain };
+    case "redirect":
+      return {
+        route,
+        reply: { status: action.status, headers: [{ name: "Location", value: locationOf(action.location, chain.request) }], by: "route" },
+        forward: undefined,
+        chain,
+      };
+    case "respond":
+      return { route, reply: { status: action.status, headers: [], by: "route" }, forward: undefined, chain };
+    case "none":
+      return { route, reply: { status: 404, headers: [], by: "route" }, forward: undefined, chain };
+  }
+}
+
+function locationOf(location: { kind: "text"; text: string } | { kind: "path"; path: string }, r: FilteredRequest): string {
+  if (location.kind === "text") return location.text;
+  return `${r.secure ? "https" : "http"}://${r.authority}${location.path}${r.query === "" ? "" : `?${r.query}`}`;
+}
+
+function replied(route: Route | undefined, status: number): RequestPlan {
+  return { route, reply: { status, headers: [], by: "proxy" }, forward: undefined, chain: undefined };
+}

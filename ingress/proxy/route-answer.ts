@@ -1,0 +1,164 @@
+import type { Cidr } from "../../src/base/cidr.ts";
+import { printHostPort } from "../../src/base/ip.ts";
+import type { Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
+import { printObjectRef } from "../../src/snapshot/problem.ts";
+import { batchFromEmpty } from "../../src/snapshot/snapshot-store.ts";
+import { PasswordChecks } from "../filter/basic-auth.ts";
+import { noLimits } from "../filter/limits.ts";
+import { backendsFor } from "../route/backend-choice.ts";
+import { normalizeHost, normalizePath } from "../route/request-head.ts";
+import type { Forwarding } from "../route/route.ts";
+import { emptyRouteTable, type RouteTable } from "../route/route-table.ts";
+import { IngressTranslator } from "../translate/ingress-translator.ts";
+import type { IncomingRequest } from "./downstream.ts";
+import { clientIdentity, forwardingHeaders } from "./forwarded.ts";
+import { planRequest } from "./request-plan.ts";
+
+export interface RouteQuestion {
+  readonly method?: string;
+  /** `http://host[:port]/path?query` or https. */
+  readonly url: string;
+  /** Pairs of name and value. */
+  readonly headers?: readonly (readonly [name: string, value: string])[];
+  /** The client's address; 203.0.113.1 when absent (an address of documentation). */
+  readonly from?: string;
+  /** Where https is served; 443 when absent. */
+  readonly httpsPort?: number;
+}
+
+export interface AnsweredBackend {
+  /** `namespace/name`. */
+  readonly service: string;
+  readonly port: number;
+  /** A share of 100. */
+  readonly weight: number;
+  readonly endpoints: readonly string[];
+}
+
+/** What `fairway route` prints. */
+export interface RouteAnswer {
+  readonly outcome: "forward" | "redirect" | "respond" | "none";
+  readonly status?: number;
+  readonly location?: string;
+  readonly listener: "http" | "https";
+  readonly backends: readonly AnsweredBackend[];
+  readonly object?: string;
+  readonly rule?: string;
+  readonly request: { readonly path: string; readonly setHeaders: Readonly<Record<string, string>> };
+  readonly filters: readonly string[];
+  readonly why: readonly string[];
+}
+
+/** Answers from objects alone: the same table, filters and choices as the proxy's. Throws a TypeError for what is no URL. */
+export async function routeOffline(
+  snapshot: Snapshot,
+  question: RouteQuestion,
+  options: { readonly allowedEndpoints?: readonly Cidr[] } = {},
+): Promise<RouteAnswer> {
+  const translator = new IngressTranslator(options);
+  translator.apply(batchFromEmpty(snapshot));
+  return answerRoute(emptyRouteTable.with(translator.full()), question);
+}
+
+/** Answers from a route table. Limits are named, not counted. */
+export async function answerRoute(table: RouteTable, question: RouteQuestion): Promise<RouteAnswer> {
+  const { listener, authority, target } = parseUrl(question.url);
+  const secure = listener === "https";
+  const request = incoming(question, { authority, target, secure });
+  const client = clientIdentity(request, request.fields, []);
+  const [rawPath, query] = split(request.target);
+  const head = {
+    method: request.method,
+    host: normalizeHost(request.authority),
+    path: normalizePath(rawPath) ?? rawPath,
+    query,
+    headers: request.fields,
+  };
+  const match = table.match(head);
+  const plan = await planRequest(table, request, client, {
+    now: 0,
+    httpsPort: question.httpsPort ?? 443,
+    limits: noLimits,
+    passwords: new PasswordChecks(),
+  });
+  const { route, reply, chain } = plan;
+  const set = Object.fromEntries(
+    [...forwardingHeaders(client, "").filter((h) => h.value !== ""), ...(chain?.requestHeaders ?? [])].map((h) => [h.name, h.value]),
+  );
+  const action = route?.action;
+  const forward = action?.kind === "forward" ? action : undefined;
+  const location = reply?.headers.find((h) => h.name === "Location")?.value;
+  const backends = forward === undefined ? [] : shares(table, forward, request.fields);
+  const nobody = reply === undefined && backends.every((b) => b.endpoints.length === 0);
+  const why = [...(match?.why() ?? [`no rule for host ${head.host}, and no default backend`])];
+  if (reply !== undefined && reply.by !== "route") why.push(`answered by ${reply.by}: ${reply.status}`);
+  if (action?.kind === "respond") why.push(action.why);
+  if (nobody) why.push("no endpoint is ready");
+  const status = reply?.status ?? (nobody ? 503 : undefined);
+  return {
+    outcome: outcomeOf(action?.kind, status, location),
+    ...(status === undefined ? {} : { status }),
+    ...(location === undefined ? {} : { location }),
+    listener,
+    backends,
+    ...(route === undefined || action?.kind === "none" ? {} : { object: printObjectRef(route.object), rule: route.rule }),
+    request: {
+      path: chain?.request.target ?? request.target,
+      setHeaders: forward === undefined ? {} : { Host: forward.host ?? request.authority, ...set },
+    },
+    filters: [...new Set((route?.filters ?? []).filter((f) => f.kind !== "bodyLimit" || f.bytes > 0).map((f) => f.kind))],
+    why,
+  };
+}
+
+function outcomeOf(kind: string | undefined, status: number | undefined, location: string | undefined): RouteAnswer["outcome"] {
+  if (location !== undefined) return "redirect";
+  if (kind === undefined || kind === "none") return status === 404 || status === undefined ? "none" : "respond";
+  return status === undefined ? "forward" : "respond";
+}
+
+function shares(table: RouteTable, forward: Forwarding, headers: readonly string[]): readonly AnsweredBackend[] {
+  const chosen = backendsFor(forward, headers).filter((b) => b.weight > 0);
+  const total = chosen.reduce((sum, b) => sum + b.weight, 0);
+  return chosen.map((b) => {
+    const pool = table.pools.get(b.pool);
+    return {
+      service: pool?.service ?? b.pool.slice(0, b.pool.lastIndexOf(":")),
+      port: pool?.port ?? (Number(b.pool.slice(b.pool.lastIndexOf(":") + 1)) || 0),
+      weight: (b.weight / total) * 100,
+      endpoints: (pool?.endpoints ?? []).map((e) => printHostPort(e.ip, e.port)),
+    };
+  });
+}
+
+/** By hand: URL would resolve dot segments and escapes, which are the router's business. */
+function parseUrl(url: string): { listener: "http" | "https"; authority: string; target: string } {
+  const m = /^(?:(https?):\/\/)?([^/?#\s]+)(\/[^?#\s]*)?(\?[^#\s]*)?(?:#\S*)?$/i.exec(url);
+  if (m === null) throw new TypeError(`"${url}" is no http or https URL`);
+  const path = Buffer.from(`${m[3] ?? "/"}${m[4] ?? ""}`, "utf8").toString("latin1");
+  return { listener: (m[1] ?? "http").toLowerCase() === "https" ? "https" : "http", authority: m[2] ?? "", target: path };
+}
+
+function incoming(q: RouteQuestion, o: { authority: string; target: string; secure: boolean }): IncomingRequest {
+  const headers = (q.headers ?? []).map(([n, v]) => [n, v.trim()] as const);
+  const host = headers.find(([n]) => n.toLowerCase() === "host")?.[1] ?? o.authority;
+  const others = headers.filter(([n]) => n.toLowerCase() !== "host");
+  return {
+    method: q.method ?? "GET",
+    target: o.target,
+    authority: host,
+    names: ["Host", ...others.map(([n]) => n)],
+    fields: ["host", host, ...others.flatMap(([n, v]) => [n.toLowerCase(), v])],
+    framing: { kind: "none" },
+    connectionTokens: [],
+    upgrade: undefined,
+    remoteIp: q.from ?? "203.0.113.1",
+    localPort: o.secure ? 443 : 80,
+    tls: o.secure,
+  };
+}
+
+function split(target: string): readonly [string, string] {
+  const question = target.indexOf("?");
+  return question < 0 ? [target, ""] : [target.slice(0, question), target.slice(question + 1)];
+}

@@ -1,0 +1,26 @@
+import { cookieValue, headerValue } from "./request-head.ts";
+import type { Forwarding, WeightedBackend } from "./route.ts";
+import { valueMatches } from "./value-match.ts";
+
+/** The backends that share this request: those of the first override that holds, else the route's own. */
+export function backendsFor(action: Forwarding, headers: readonly string[]): readonly WeightedBackend[] {
+  for (const override of action.overrides) {
+    const { name } = override.match;
+    const value = override.on === "header" ? headerValue(headers, name) : cookieValue(headers, name);
+    if (valueMatches(override.match, value)) return override.backends;
+  }
+  return action.backends;
+}
+
+/** One of them by weight; `random` is in [0, 1). `undefined` when no weight is above 0. */
+export function pickBackend(backends: readonly WeightedBackend[], random: number): WeightedBackend | undefined {
+  if (backends.length === 1) return (backends[0]?.weight ?? 0) > 0 ? backends[0] : undefined;
+  let total = 0;
+  for (const b of backends) total += b.weight;
+  let at = random * total;
+  for (const b of backends) {
+    if (at < b.weight) return b;
+    at -= b.weight;
+  }
+  return undefined;
+}

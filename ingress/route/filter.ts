@@ -1,0 +1,111 @@
+/** What stands between a match and its action, as data; ingress/filter applies them, in the order of its own literal array. */
+export type Filter =
+  | SslRedirect
+  | AppRoot
+  | Redirect
+  | RequestRate
+  | ConnectionLimit
+  | AddressList
+  | Cors
+  | BasicAuth
+  | BodyLimit
+  | Rewrite
+  | RequestHeaders
+  | ResponseHeaders;
+
+/** To https, when the client came in plain (as a trusted proxy in front says, or the listener). */
+export interface SslRedirect {
+  readonly kind: "sslRedirect";
+  readonly status: number;
+}
+
+/** `/` is sent to another path. */
+export interface AppRoot {
+  readonly kind: "appRoot";
+  readonly path: string;
+}
+
+export interface Redirect {
+  readonly kind: "redirect";
+  readonly status: number;
+  readonly location: string;
+}
+
+/** A leaky bucket per client address: `perMinute` drains it, `burst` is its depth; what does not fit gets `status`. */
+export interface RequestRate {
+  readonly kind: "rateLimit";
+  /** Routes with the same bucket name share their count. */
+  readonly bucket: string;
+  readonly perMinute: number;
+  readonly burst: number;
+  readonly status: number;
+  /** Ranges that are not counted. */
+  readonly exempt?: readonly string[];
+}
+
+/** Requests in flight per client address. */
+export interface ConnectionLimit {
+  readonly kind: "connectionLimit";
+  readonly bucket: string;
+  readonly limit: number;
+  readonly status: number;
+  readonly exempt?: readonly string[];
+}
+
+/** Ranges as `address/bits`. With `allow`, everyone else gets 403; `deny` comes first. */
+export interface AddressList {
+  readonly kind: "addressList";
+  readonly allow: readonly string[];
+  readonly deny: readonly string[];
+}
+
+export interface Cors {
+  readonly kind: "cors";
+  readonly origins: readonly string[];
+  readonly methods: string;
+  readonly headers: string;
+  readonly exposeHeaders: string;
+  readonly credentials: boolean;
+  readonly maxAgeSeconds: number;
+}
+
+export interface BasicAuth {
+  readonly kind: "auth";
+  readonly realm: string;
+  /** User → hash as htpasswd writes it: `$apr1$`, `$2y$`, `{SHA}`. */
+  readonly users: Readonly<Record<string, string>>;
+}
+
+/** Bytes; 0 is no limit. */
+export interface BodyLimit {
+  readonly kind: "bodyLimit";
+  readonly bytes: number;
+}
+
+/** The path becomes `target`, `$1`…`$9` filled from the groups of `pattern`. */
+export interface Rewrite {
+  readonly kind: "rewrite";
+  readonly pattern: string;
+  readonly ignoreCase: boolean;
+  readonly target: string;
+}
+
+export interface RequestHeaders {
+  readonly kind: "requestHeaders";
+  readonly set: readonly HeaderField[];
+}
+
+export interface ResponseHeaders {
+  readonly kind: "responseHeaders";
+  /** Only where the client's connection is TLS. */
+  readonly onlyTls?: boolean;
+  readonly set: readonly HeaderField[];
+}
+
+export interface HeaderField {
+  readonly name: string;
+  readonly value: string;
+}
+
+export type FilterKind = Filter["kind"];
+export type FilterOf<K extends FilterKind> = Extract<Filter, { kind: K }>;

@@ -1,0 +1,122 @@
+import { compareRoutes } from "./match-order.ts";
+import type { RequestHead } from "./request-head.ts";
+import { headerValue } from "./request-head.ts";
+import type { Route, RouteId } from "./route.ts";
+import { pathRegExp, queryValue, valueMatches } from "./value-match.ts";
+
+/** The routes of one host, best first, and indexes for the look-up. Never changed once made. */
+export interface HostRoutes {
+  readonly byId: ReadonlyMap<RouteId, Route>;
+  readonly ordered: readonly Route[];
+  readonly exact: ReadonlyMap<string, readonly Placed[]>;
+  /** Keyed by the path without its closing slash; the root is "". */
+  readonly prefix: ReadonlyMap<string, readonly Placed[]>;
+  /** What no hash finds (strings, regular expressions, fallbacks), best first. */
+  readonly scanned: readonly Placed[];
+}
+
+/** A route and its place in the order. */
+interface Placed {
+  readonly route: Route;
+  readonly at: number;
+}
+
+export function hostRoutes(routes: Iterable<Route>): HostRoutes {
+  const ordered = [...routes].sort(compareRoutes);
+  const exact = new Map<string, Placed[]>();
+  const prefix = new Map<string, Placed[]>();
+  const scanned: Placed[] = [];
+  for (const [at, route] of ordered.entries()) {
+    if (route.path.kind === "exact") add(exact, route.path.path, { route, at });
+    else if (route.path.kind === "prefix") add(prefix, withoutSlash(route.path.path), { route, at });
+    else scanned.push({ route, at });
+  }
+  return { byId: new Map(ordered.map((r) => [r.id, r])), ordered, exact, prefix, scanned };
+}
+
+/** The best route of the host: exact paths, then prefixes from the longest, then what must be tried one by one. */
+export function findRoute(routes: HostRoutes, head: RequestHead): Route | undefined {
+  const exact = routes.exact.get(head.path);
+  if (exact !== undefined) for (const { route } of exact) if (restMatches(route, head)) return route;
+  let best: Placed | undefined;
+  if (routes.prefix.size > 0) {
+    let at = head.path.length;
+    while (best === undefined && at >= 0) {
+      const found = routes.prefix.get(head.path.slice(0, at));
+      if (found !== undefined) best = found.find(({ route }) => restMatches(route, head));
+      at = at === 0 ? -1 : head.path.lastIndexOf("/", at - 1);
+    }
+  }
+  for (const { route, at } of routes.scanned) {
+    if (best !== undefined && best.at < at) break;
+    if (pathMatches(route, head.path) && restMatches(route, head)) return route;
+  }
+  return best?.route;
+}
+
+/** The plain version, which findRoute must equal: the first that matches. */
+export function findRouteSlowly(routes: HostRoutes, head: RequestHead): Route | undefined {
+  return routes.ordered.find((route) => mismatch(route, head) === undefined);
+}
+
+/** Why a route of the right host does not take a request; `undefined` when it does. */
+export function mismatch(route: Route, head: RequestHead): string | undefined {
+  if (!pathMatches(route, head.path)) return `path ${head.path} is not matched by ${printPath(route)}`;
+  if (route.methods !== undefined && !route.methods.includes(head.method))
+    return `method ${head.method} is not one of ${route.methods.join(", ")}`;
+  for (const match of route.headers ?? []) {
+    if (!valueMatches(match, headerValue(head.headers, match.name))) return `header ${match.name} differs`;
+  }
+  for (const match of route.query ?? []) {
+    if (!valueMatches(match, queryValue(head.query, match.name))) return `query parameter ${match.name} differs`;
+  }
+  return undefined;
+}
+
+export function printPath(route: Route): string {
+  const { path } = route;
+  switch (path.kind) {
+    case "exact":
+    case "prefix":
+      return `${path.kind === "exact" ? "Exact" : "Prefix"} ${path.path}`;
+    case "string":
+      return `the beginning ${path.path}`;
+    case "regex":
+      return `the pattern ^${path.pattern}${path.ignoreCase ? " (any case)" : ""}`;
+    case "fallback":
+      return "anything else of the host";
+  }
+}
+
+function pathMatches(route: Route, path: string): boolean {
+  const match = route.path;
+  switch (match.kind) {
+    case "exact":
+      return path === match.path;
+    case "prefix": {
+      const prefix = withoutSlash(match.path);
+      return path.startsWith(prefix) && (path.length === prefix.length || path.charCodeAt(prefix.length) === 0x2f);
+    }
+    case "string":
+      return path.startsWith(match.path);
+    case "regex":
+      return pathRegExp(match.pattern, match.ignoreCase).test(path);
+    case "fallback":
+      return true;
+  }
+}
+
+function restMatches(route: Route, head: RequestHead): boolean {
+  if (route.methods === undefined && route.headers === undefined && route.query === undefined) return true;
+  return mismatch(route, head) === undefined;
+}
+
+function withoutSlash(path: string): string {
+  return path.endsWith("/") ? path.slice(0, -1) : path;
+}
+
+function add(map: Map<string, Placed[]>, key: string, placed: Placed): void {
+  const list = map.get(key);
+  if (list === undefined) map.set(key, [placed]);
+  else list.push(placed);
+}

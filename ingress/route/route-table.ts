@@ -1,0 +1,152 @@
+import { Map as PersistentMap } from "immutable";
+import { findRoute, type HostRoutes, hostRoutes, mismatch, printPath } from "./host-routes.ts";
+import type { RequestHead } from "./request-head.ts";
+import type { Certificate, HostMatch, Pool, PoolId, Route, RouteDelta, RouteId } from "./route.ts";
+
+/** All routes, pools and certificates at one revision: a value. A delta makes the next one, sharing what did not change. */
+export interface RouteTable {
+  readonly revision: number;
+  readonly routes: PersistentMap<RouteId, Route>;
+  readonly pools: PersistentMap<PoolId, Pool>;
+  /** By host: `a.example.com`, `*.example.com`. */
+  readonly certificates: PersistentMap<string, Certificate>;
+  match(head: RequestHead): Match | undefined;
+  with(delta: RouteDelta): RouteTable;
+}
+
+export interface Match {
+  readonly route: Route;
+  /** For people: what was chosen, and what was passed over. Computed when asked. */
+  why(): readonly string[];
+}
+
+interface State {
+  readonly revision: number;
+  readonly routes: PersistentMap<RouteId, Route>;
+  readonly pools: PersistentMap<PoolId, Pool>;
+  readonly certificates: PersistentMap<string, Certificate>;
+  readonly hosts: PersistentMap<string, HostRoutes>;
+}
+
+/** Keys of `hosts`: the name, `.suffix` for a wildcard, "" for no host. */
+function hostKey(host: HostMatch): string {
+  switch (host.kind) {
+    case "exact":
+      return host.name;
+    case "wildcard":
+      return host.suffix;
+    case "any":
+      return "";
+  }
+}
+
+export const emptyRouteTable: RouteTable = tableOf({
+  revision: 0,
+  routes: PersistentMap(),
+  pools: PersistentMap(),
+  certificates: PersistentMap(),
+  hosts: PersistentMap(),
+});
+
+function tableOf(state: State): RouteTable {
+  return {
+    revision: state.revision,
+    routes: state.routes,
+    pools: state.pools,
+    certificates: state.certificates,
+    match: (head) => matchIn(state, head),
+    with: (delta) => tableOf(nextState(state, delta)),
+  };
+}
+
+function matchIn(state: State, head: RequestHead): Match | undefined {
+  for (const key of hostKeys(head.host)) {
+    const routes = state.hosts.get(key);
+    const route = routes === undefined ? undefined : findRoute(routes, head);
+    if (route !== undefined) return { route, why: () => explain(state, head, route) };
+  }
+  return undefined;
+}
+
+/** Where a host may be found, best first. */
+function hostKeys(host: string): readonly string[] {
+  const dot = host.indexOf(".");
+  // a wildcard stands for one label that is there
+  return dot > 0 ? [host, host.slice(dot), ""] : host === "" ? [""] : [host, ""];
+}
+
+const maxExplained = 20;
+
+function explain(state: State, head: RequestHead, chosen: Route): readonly string[] {
+  const why: string[] = [];
+  for (const key of hostKeys(head.host)) {
+    const routes = state.hosts.get(key);
+    if (routes === undefined) {
+      why.push(key === "" ? "no rule without a host" : `no rule for host ${key.startsWith(".") ? `*${key}` : key}`);
+      continue;
+    }
+    for (const route of routes.ordered) {
+      if (route.id === chosen.id) {
+        why.push(`${route.rule} of ${route.object.kind} ${route.object.namespace ?? ""}/${route.object.name} matches: ${printPath(route)}`);
+        return why;
+      }
+      if (why.length < maxExplained) why.push(`not ${route.rule}: ${mismatch(route, head) ?? "it matches too, and comes after"}`);
+    }
+  }
+  return why;
+}
+
+function nextState(state: State, delta: RouteDelta): State {
+  const base = delta.full ? undefined : state;
+  const routes = (base?.routes ?? PersistentMap<RouteId, Route>()).asMutable();
+  const touched = new Map<string, Map<RouteId, Route | undefined>>();
+  const touch = (route: Route, now: Route | undefined): void => {
+    const key = hostKey(route.host);
+    let changes = touched.get(key);
+    if (changes === undefined) {
+      changes = new Map();
+      touched.set(key, changes);
+    }
+    changes.set(route.id, now);
+  };
+  for (const id of delta.routes.deletes) {
+    const old = routes.get(id);
+    if (old !== undefined) touch(old, undefined);
+    routes.delete(id);
+  }
+  for (const route of delta.routes.upserts) {
+    const old = routes.get(route.id);
+    if (old !== undefined) touch(old, undefined);
+    touch(route, route);
+    routes.set(route.id, route);
+  }
+  const hosts = (base?.hosts ?? PersistentMap<string, HostRoutes>()).asMutable();
+  for (const [key, changes] of touched) {
+    const merged = new Map(hosts.get(key)?.byId);
+    for (const [id, route] of changes) {
+      if (route === undefined) merged.delete(id);
+      else merged.set(id, route);
+    }
+    if (merged.size === 0) hosts.delete(key);
+    else hosts.set(key, hostRoutes(merged.values()));
+  }
+  return {
+    revision: delta.revision,
+    routes: routes.asImmutable(),
+    hosts: hosts.asImmutable(),
+    pools: changed(base?.pools, delta.pools.upserts, delta.pools.deletes, (p) => p.id),
+    certificates: changed(base?.certificates, delta.certificates.upserts, delta.certificates.deletes, (c) => c.host),
+  };
+}
+
+function changed<V>(
+  base: PersistentMap<string, V> | undefined,
+  upserts: readonly V[],
+  deletes: readonly string[],
+  keyOf: (value: V) => string,
+): PersistentMap<string, V> {
+  return (base ?? PersistentMap<string, V>()).withMutations((m) => {
+    for (const key of deletes) m.delete(key);
+    for (const value of upserts) m.set(keyOf(value), value);
+  });
+}

@@ -1,0 +1,137 @@
+import type { ObjectRef } from "../../src/snapshot/problem.ts";
+import type { Filter } from "./filter.ts";
+
+/** Which hosts a route answers. A wildcard stands for exactly one label: suffix `.example.com` matches `a.example.com`. */
+export type HostMatch =
+  | { readonly kind: "exact"; readonly name: string }
+  | { readonly kind: "wildcard"; readonly suffix: string }
+  | { readonly kind: "any" };
+
+/**
+ * Which paths a route answers, compared with the normalised path (see normalizePath). `prefix` is by path elements,
+ * `string` by characters, `regex` is anchored at the start; `fallback` takes what no other route of the host takes.
+ */
+export type PathMatch =
+  | { readonly kind: "exact"; readonly path: string }
+  | { readonly kind: "prefix"; readonly path: string }
+  | { readonly kind: "string"; readonly path: string }
+  | { readonly kind: "regex"; readonly pattern: string; readonly ignoreCase: boolean }
+  | { readonly kind: "fallback" };
+
+/** A test on one value: header, cookie or query parameter. Names of headers are lower case. */
+export interface ValueMatch {
+  readonly name: string;
+  readonly value: { readonly kind: "exact"; readonly text: string } | { readonly kind: "regex"; readonly pattern: string };
+}
+
+export type PoolId = string;
+
+/** Weights are relative to the sum of their list. A pool that is not in the table answers 503. */
+export interface WeightedBackend {
+  readonly pool: PoolId;
+  readonly weight: number;
+}
+
+/** A choice that overrides the weights: the first whose condition holds decides. */
+export interface BackendOverride {
+  readonly on: "header" | "cookie";
+  readonly match: ValueMatch;
+  readonly backends: readonly WeightedBackend[];
+}
+
+/** A cookie that binds a client to an endpoint. */
+export interface CookieAffinity {
+  readonly cookie: string;
+  readonly path: string;
+  readonly maxAgeSeconds?: number;
+  readonly domain?: string;
+  readonly secure?: boolean;
+  readonly sameSite?: string;
+  /** Give the client another endpoint for good when its own fails. */
+  readonly changeOnFailure: boolean;
+}
+
+/** Seconds without progress before the other side is given up. */
+export interface UpstreamTimeouts {
+  readonly connectSeconds: number;
+  readonly sendSeconds: number;
+  readonly readSeconds: number;
+}
+
+export interface Forwarding {
+  readonly kind: "forward";
+  readonly backends: readonly WeightedBackend[];
+  readonly overrides: readonly BackendOverride[];
+  readonly protocol: "http" | "https";
+  /** Sent as Host instead of the client's. */
+  readonly host?: string;
+  readonly timeouts: UpstreamTimeouts;
+  /** How many endpoints may be tried for one request, the first included. */
+  readonly tries: number;
+  readonly balance: "round_robin" | "ewma";
+  readonly affinity?: CookieAffinity;
+}
+
+export type RouteAction =
+  | Forwarding
+  | { readonly kind: "redirect"; readonly status: number; readonly location: RedirectTarget }
+  | { readonly kind: "respond"; readonly status: number; readonly why: string }
+  /** The host is known and the path is nobody's: the default page, 404. */
+  | { readonly kind: "none" };
+
+export type RedirectTarget =
+  | { readonly kind: "text"; readonly text: string }
+  /** The same scheme and host, another path; the query is kept. */
+  | { readonly kind: "path"; readonly path: string };
+
+export type RouteId = string;
+
+export interface Route {
+  readonly id: RouteId;
+  /** The object that asked for it. */
+  readonly object: ObjectRef;
+  /** `host/path` as written in the object. */
+  readonly rule: string;
+  readonly host: HostMatch;
+  readonly path: PathMatch;
+  readonly methods?: readonly string[];
+  readonly headers?: readonly ValueMatch[];
+  readonly query?: readonly ValueMatch[];
+  /** Creation time of the object (RFC 3339); the older wins a tie. */
+  readonly created: string;
+  readonly filters: readonly Filter[];
+  readonly action: RouteAction;
+}
+
+export interface PoolEndpoint {
+  readonly ip: string;
+  readonly port: number;
+}
+
+export interface Pool {
+  readonly id: PoolId;
+  /** `namespace/name` of the Service. */
+  readonly service: string;
+  /** The Service's port number. */
+  readonly port: number;
+  readonly endpoints: readonly PoolEndpoint[];
+}
+
+/** PEM texts. `host` is a name or `*.suffix`. */
+export interface Certificate {
+  readonly host: string;
+  readonly certificate: string;
+  readonly key: string;
+  /** The object it comes from. */
+  readonly object: ObjectRef;
+}
+
+/** Plain data, as it travels from the agent to the ingress processes. */
+export interface RouteDelta {
+  readonly revision: number;
+  /** True: what is not in the upserts is gone. */
+  readonly full: boolean;
+  readonly routes: { readonly upserts: readonly Route[]; readonly deletes: readonly RouteId[] };
+  readonly pools: { readonly upserts: readonly Pool[]; readonly deletes: readonly PoolId[] };
+  readonly certificates: { readonly upserts: readonly Certificate[]; readonly deletes: readonly string[] };
+}

@@ -1,0 +1,290 @@
+import type { Compiled, Problem } from "../../src/snapshot/problem.ts";
+import { inFilterOrder } from "../filter/chain.ts";
+import type { Filter } from "../route/filter.ts";
+import { compareText } from "../route/match-order.ts";
+import { wireText } from "../route/request-head.ts";
+import type { BackendOverride, Forwarding, HostMatch, PathMatch, PoolId, Route, RouteAction, WeightedBackend } from "../route/route.ts";
+import type { Canary } from "./annotations.ts";
+import type { IngressPlan, PathClaim } from "./ingress-plan.ts";
+
+/** All that is claimed of one host. */
+export interface HostClaims {
+  /** Lower case; "" for requests that no host claims. */
+  readonly host: string;
+  /** Those with a claim on the host, in any order. */
+  readonly plans: readonly IngressPlan[];
+  /** A certificate is asked for this host, by whomever. */
+  readonly tls: boolean;
+}
+
+interface Claimed {
+  readonly plan: IngressPlan;
+  readonly claim: PathClaim;
+}
+
+/** Settles what several Ingresses want of one host: the oldest wins a path, canaries join it, one regex makes all paths regex. */
+export function compileHost(h: HostClaims): Compiled<readonly Route[] | undefined> {
+  const all = h.plans
+    .toSorted(compareAge)
+    .flatMap((plan) => plan.claims.filter((c) => c.host === h.host).map((claim) => ({ plan, claim })));
+  const main = all.filter((c) => c.plan.options.canary === undefined);
+  const canaries = all.filter((c) => c.plan.options.canary !== undefined);
+  const problems: Problem[] = [];
+  const regex = main.some(wantsRegex);
+  const winners = new Map<string, Claimed>();
+  for (const c of main) {
+    const key = claimKey(c.claim, regex);
+    const winner = winners.get(key);
+    if (winner === undefined) winners.set(key, c);
+    else if (winner.plan !== c.plan || winner.claim.field !== c.claim.field) problems.push(conflict(c, winner, h.host));
+  }
+  const joined = new Map<string, Claimed[]>();
+  for (const c of canaries) {
+    const key = claimKey(c.claim, regex);
+    if (winners.has(key)) joined.set(key, [...(joined.get(key) ?? []), c]);
+    else problems.push(lonelyCanary(c));
+  }
+  const routes = [...winners].map(([key, c]) => routeOf(h, c, { key, regex, canaries: joined.get(key) ?? [] }));
+  if (!regex) routes.push(...slashRedirects(h, winners));
+  const fallback = fallbackOf(h);
+  if (fallback !== undefined) routes.push(fallback);
+  return { plan: routes.length === 0 ? undefined : routes, problems };
+}
+
+/** The oldest Ingress first, then by namespace and name. */
+function compareAge(a: IngressPlan, b: IngressPlan): number {
+  return (
+    compareText(a.created, b.created) ||
+    compareText(a.object.namespace ?? "", b.object.namespace ?? "") ||
+    compareText(a.object.name, b.object.name)
+  );
+}
+
+/** A rewrite to somewhere else implies use-regex, as at ingress-nginx. */
+function wantsRegex({ plan, claim }: Claimed): boolean {
+  const { useRegex, rewriteTarget } = plan.options;
+  return useRegex || (rewriteTarget !== undefined && rewriteTarget !== claim.path);
+}
+
+function claimKey(c: PathClaim, regex: boolean): string {
+  if (regex) return `regex ${c.path}`;
+  switch (c.pathType) {
+    case "Exact":
+      return `exact ${c.path}`;
+    case "Prefix":
+      return `prefix ${c.path.endsWith("/") ? c.path.slice(0, -1) : c.path}`;
+    case "ImplementationSpecific":
+      return `string ${c.path}`;
+  }
+}
+
+function routeOf(
+  h: HostClaims,
+  c: Claimed,
+  o: { readonly key: string; readonly regex: boolean; readonly canaries: readonly Claimed[] },
+): Route {
+  const { plan, claim } = c;
+  return {
+    id: `${h.host} ${o.key}`,
+    object: plan.object,
+    rule: `${h.host === "" ? "*" : h.host}${claim.path}`,
+    host: hostMatch(h.host),
+    path: pathMatch(claim, o.regex),
+    created: plan.created,
+    filters: filtersOf(h, c, o.regex),
+    action: actionOf(c, o.canaries),
+  };
+}
+
+function hostMatch(host: string): HostMatch {
+  if (host === "") return { kind: "any" };
+  return host.startsWith("*.") ? { kind: "wildcard", suffix: host.slice(1) } : { kind: "exact", name: host };
+}
+
+function pathMatch(claim: PathClaim, regex: boolean): PathMatch {
+  const path = wireText(claim.path);
+  if (regex) return { kind: "regex", pattern: validPattern(path), ignoreCase: true };
+  switch (claim.pathType) {
+    case "Exact":
+      return { kind: "exact", path };
+    case "Prefix":
+      return { kind: "prefix", path };
+    case "ImplementationSpecific":
+      return { kind: "string", path };
+  }
+}
+
+/** A path that is no regular expression is taken by its letters. */
+function validPattern(path: string): string {
+  try {
+    new RegExp(path);
+    return path;
+  } catch {
+    return path.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+  }
+}
+
+/** HSTS as ingress-nginx sets it: a year, subdomains too. */
+const hsts = { name: "Strict-Transport-Security", value: "max-age=31536000; includeSubDomains" };
+
+function filtersOf(h: HostClaims, { plan, claim }: Claimed, regex: boolean): readonly Filter[] {
+  const o = plan.options;
+  const owner = `${plan.object.namespace ?? ""}/${plan.object.name}`;
+  const filters: Filter[] = [];
+  if (h.tls) filters.push({ kind: "responseHeaders", onlyTls: true, set: [hsts] });
+  if (o.forceSslRedirect || (o.sslRedirect && h.tls)) filters.push({ kind: "sslRedirect", status: 308 });
+  if (o.appRoot !== undefined && claim.path === "/") filters.push({ kind: "appRoot", path: o.appRoot });
+  if (o.redirect !== undefined) filters.push({ kind: "redirect", ...o.redirect });
+  const { rate } = o;
+  const exempt = rate.exempt.length === 0 ? {} : { exempt: rate.exempt };
+  if (rate.perSecond !== undefined) {
+    filters.push({
+      kind: "rateLimit",
+      bucket: `${owner} rps`,
+      perMinute: rate.perSecond * 60,
+      burst: rate.perSecond * rate.burstMultiplier,
+      status: 503,
+      ...exempt,
+    });
+  }
+  if (rate.perMinute !== undefined) {
+    filters.push({
+      kind: "rateLimit",
+      bucket: `${owner} rpm`,
+      perMinute: rate.perMinute,
+      burst: rate.perMinute * rate.burstMultiplier,
+      status: 503,
+      ...exempt,
+    });
+  }
+  if (rate.connections !== undefined)
+    filters.push({ kind: "connectionLimit", bucket: owner, limit: rate.connections, status: 503, ...exempt });
+  if (o.allow.length > 0 || o.deny.length > 0) filters.push({ kind: "addressList", allow: o.allow, deny: o.deny });
+  if (o.cors !== undefined) filters.push({ kind: "cors", ...o.cors });
+  if (o.auth !== undefined && plan.users !== undefined) filters.push({ kind: "auth", realm: o.auth.realm, users: plan.users });
+  filters.push({ kind: "bodyLimit", bytes: o.bodyBytes });
+  if (regex && o.rewriteTarget !== undefined && o.rewriteTarget !== claim.path) {
+    filters.push({ kind: "rewrite", pattern: validPattern(wireText(claim.path)), ignoreCase: true, target: o.rewriteTarget });
+    if (o.xForwardedPrefix !== undefined)
+      filters.push({ kind: "requestHeaders", set: [{ name: "X-Forwarded-Prefix", value: o.xForwardedPrefix }] });
+  }
+  return inFilterOrder(filters);
+}
+
+function actionOf({ plan, claim }: Claimed, canaries: readonly Claimed[]): RouteAction {
+  const o = plan.options;
+  if (o.refusal !== undefined) return { kind: "respond", status: 503, why: o.refusal };
+  if (claim.pool === undefined) return { kind: "respond", status: 503, why: "its backend cannot be used" };
+  const { affinity } = o;
+  return {
+    kind: "forward",
+    ...withCanaries(claim.pool, canaries),
+    protocol: o.protocol,
+    ...(o.upstreamVhost === undefined ? {} : { host: o.upstreamVhost }),
+    timeouts: { connectSeconds: o.connectSeconds, sendSeconds: o.sendSeconds, readSeconds: o.readSeconds },
+    tries: o.tries,
+    balance: o.balance,
+    ...(affinity === undefined ? {} : { affinity: { ...affinity, path: affinity.path ?? "/" } }),
+  };
+}
+
+/** Weights as shares of 100; header before cookie before weight, as documented for canaries. */
+function withCanaries(pool: PoolId, canaries: readonly Claimed[]): Pick<Forwarding, "backends" | "overrides"> {
+  const backends: WeightedBackend[] = [];
+  const headers: BackendOverride[] = [];
+  const cookies: BackendOverride[] = [];
+  let rest = 100;
+  for (const { plan, claim } of canaries) {
+    const canary = plan.options.canary;
+    if (canary === undefined || claim.pool === undefined) continue;
+    headers.push(...headerOverrides(canary, pool, claim.pool));
+    if (canary.cookie !== undefined) cookies.push(...alwaysNever("cookie", canary.cookie, pool, claim.pool));
+    const share = Math.min(rest, (canary.weight / canary.weightTotal) * 100);
+    rest -= share;
+    backends.push({ pool: claim.pool, weight: share });
+  }
+  return { backends: [{ pool, weight: rest }, ...backends.filter((b) => b.weight > 0)], overrides: [...headers, ...cookies] };
+}
+
+function headerOverrides(c: Canary, main: PoolId, canary: PoolId): readonly BackendOverride[] {
+  const { header: name, headerValue, headerPattern } = c;
+  if (name === undefined) return [];
+  const backends = [{ pool: canary, weight: 1 }];
+  if (headerValue !== undefined) return [{ on: "header", match: { name, value: { kind: "exact", text: headerValue } }, backends }];
+  if (headerPattern !== undefined) return [{ on: "header", match: { name, value: { kind: "regex", pattern: headerPattern } }, backends }];
+  return alwaysNever("header", name, main, canary);
+}
+
+function alwaysNever(on: "header" | "cookie", name: string, main: PoolId, canary: PoolId): readonly BackendOverride[] {
+  return [
+    { on, match: { name, value: { kind: "exact", text: "always" } }, backends: [{ pool: canary, weight: 1 }] },
+    { on, match: { name, value: { kind: "exact", text: "never" } }, backends: [{ pool: main, weight: 1 }] },
+  ];
+}
+
+/** nginx's quirk: a location `/a/` that proxies makes `/a` a 301 to it, unless `/a` is claimed itself. */
+function slashRedirects(h: HostClaims, winners: ReadonlyMap<string, Claimed>): readonly Route[] {
+  const routes: Route[] = [];
+  const seen = new Set<string>();
+  for (const { plan, claim } of winners.values()) {
+    if (claim.pathType === "Exact" || !claim.path.endsWith("/") || claim.path === "/") continue;
+    const bare = claim.path.slice(0, -1);
+    const prefix = winners.get(`prefix ${bare}`);
+    const claimed = winners.has(`exact ${bare}`) || winners.has(`string ${bare}`) || (prefix !== undefined && prefix.claim !== claim);
+    if (claimed || seen.has(bare)) continue;
+    seen.add(bare);
+    routes.push({
+      id: `${h.host} slash ${bare}`,
+      object: plan.object,
+      rule: `${h.host === "" ? "*" : h.host}${claim.path}`,
+      host: hostMatch(h.host),
+      path: { kind: "exact", path: wireText(bare) },
+      created: plan.created,
+      filters: [],
+      action: { kind: "redirect", status: 301, location: { kind: "path", path: claim.path } },
+    });
+  }
+  return routes;
+}
+
+/** What takes the paths of the host that no rule takes: its Ingress's default backend, else nobody (404). */
+function fallbackOf(h: HostClaims): Route | undefined {
+  const candidates = h.plans.filter((p) => p.options.canary === undefined).toSorted(compareAge);
+  const withDefault = candidates.filter((p) => p.defaultPool !== undefined);
+  // hosts of no rule go to an Ingress that is nothing but a default backend before one that has rules too
+  const plan =
+    (h.host === "" ? (withDefault.find((p) => !p.hasRules) ?? withDefault[0]) : withDefault[0]) ??
+    (h.host === "" ? undefined : candidates[0]);
+  if (plan === undefined) return undefined;
+  const claim: PathClaim = { host: h.host, path: "/", pathType: "Prefix", field: "spec.defaultBackend", pool: plan.defaultPool };
+  const served = plan.defaultPool !== undefined;
+  return {
+    id: `${h.host} fallback`,
+    object: plan.object,
+    rule: `${h.host === "" ? "*" : h.host}`,
+    host: hostMatch(h.host),
+    path: { kind: "fallback" },
+    created: plan.created,
+    filters: served ? filtersOf(h, { plan, claim }, false) : [],
+    action: served ? actionOf({ plan, claim }, []) : { kind: "none" },
+  };
+}
+
+function conflict(loser: Claimed, winner: Claimed, host: string): Problem {
+  const { object } = winner.plan;
+  return {
+    object: loser.plan.object,
+    field: `${loser.claim.field}.path`,
+    reason: "PathConflict",
+    message: `${loser.claim.pathType} ${loser.claim.path} of host ${host === "" ? "*" : host} is already taken by ${object.kind} ${object.namespace ?? ""}/${object.name}, which is older; this one is not served`,
+  };
+}
+
+function lonelyCanary({ plan, claim }: Claimed): Problem {
+  return {
+    object: plan.object,
+    field: `${claim.field}.path`,
+    reason: "CanaryWithoutMain",
+    message: `no Ingress without the canary annotation has ${claim.pathType} ${claim.path} on host ${claim.host === "" ? "*" : claim.host}; this canary is not served`,
+  };
+}

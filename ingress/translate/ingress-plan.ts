@@ -1,0 +1,206 @@
+import type { Secret } from "../../src/api/types/core-v1.generated.ts";
+import type { HTTPIngressPath, Ingress, IngressBackend } from "../../src/api/types/networking-v1.generated.ts";
+import type { ObjectKey, Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
+import type { Compiled, ObjectRef, Problem } from "../../src/snapshot/problem.ts";
+import type { PoolId } from "../route/route.ts";
+import { annotationPrefix, type IngressOptions, parseAnnotations } from "./annotations.ts";
+import { isOurs } from "./ingress-class.ts";
+import { readUsers } from "./user-list.ts";
+
+/** What one Ingress asks for, seen alone; what several claim is settled a host at a time (host-plan.ts). */
+export interface IngressPlan {
+  readonly object: ObjectRef;
+  readonly created: string;
+  readonly options: IngressOptions;
+  /** User → hash; absent without auth. */
+  readonly users: Readonly<Record<string, string>> | undefined;
+  readonly claims: readonly PathClaim[];
+  /** For requests that no rule takes. */
+  readonly defaultPool: PoolId | undefined;
+  readonly hasRules: boolean;
+  readonly tls: readonly TlsClaim[];
+  readonly pools: readonly PoolId[];
+  /** Objects it was computed from, beside itself. */
+  readonly services: readonly ObjectKey[];
+  readonly secrets: readonly ObjectKey[];
+}
+
+/** One path of one host. `host` is lower case, "" for none; aliases are claims of their own. */
+export interface PathClaim {
+  readonly host: string;
+  readonly path: string;
+  readonly pathType: "Exact" | "Prefix" | "ImplementationSpecific";
+  /** Where in the object it stands. */
+  readonly field: string;
+  readonly pool: PoolId | undefined;
+}
+
+export interface TlsClaim {
+  readonly host: string;
+  /** Key of the Secret; `undefined`: the default certificate. */
+  readonly secret: ObjectKey | undefined;
+  readonly field: string;
+}
+
+/** `undefined` for Ingresses of other classes. */
+export function compileIngress(snapshot: Snapshot, key: ObjectKey): Compiled<IngressPlan | undefined> {
+  const ingress = snapshot.tables.Ingress.get(key);
+  if (ingress === undefined || !isOurs(snapshot, ingress)) return { plan: undefined, problems: [] };
+  return new IngressCompiler(snapshot, ingress).compile();
+}
+
+/** One compilation: what is gathered on the way. */
+class IngressCompiler {
+  readonly #snapshot: Snapshot;
+  readonly #ingress: Ingress;
+  readonly #object: ObjectRef;
+  readonly #namespace: string;
+  readonly #problems: Problem[] = [];
+  readonly #services = new Set<ObjectKey>();
+  readonly #secrets = new Set<ObjectKey>();
+  readonly #pools = new Set<PoolId>();
+
+  constructor(snapshot: Snapshot, ingress: Ingress) {
+    this.#snapshot = snapshot;
+    this.#ingress = ingress;
+    this.#namespace = ingress.metadata?.namespace ?? "";
+    this.#object = { kind: "Ingress", namespace: this.#namespace, name: ingress.metadata?.name ?? "" };
+  }
+
+  compile(): Compiled<IngressPlan> {
+    const { metadata, spec } = this.#ingress;
+    const parsed = parseAnnotations(metadata?.annotations ?? {}, (name, reason, message) =>
+      this.#complain(`metadata.annotations[${annotationPrefix}${name}]`, reason, message),
+    );
+    const { users, refusal } = this.#users(parsed);
+    const options = refusal === undefined ? parsed : { ...parsed, refusal };
+    const defaultPool = spec?.defaultBackend === undefined ? undefined : this.#poolOf(spec.defaultBackend, "spec.defaultBackend");
+    const claims = this.#claims(options, defaultPool);
+    const plan: IngressPlan = {
+      object: this.#object,
+      created: typeof metadata?.creationTimestamp === "string" ? metadata.creationTimestamp : "",
+      options,
+      users,
+      claims,
+      defaultPool,
+      hasRules: (spec?.rules?.length ?? 0) > 0,
+      tls: this.#tls(claims),
+      pools: [...this.#pools],
+      services: [...this.#services],
+      secrets: [...this.#secrets],
+    };
+    return { plan, problems: this.#problems };
+  }
+
+  #claims(options: IngressOptions, defaultPool: PoolId | undefined): readonly PathClaim[] {
+    const claims: PathClaim[] = [];
+    for (const [i, rule] of (this.#ingress.spec?.rules ?? []).entries()) {
+      const host = (rule.host ?? "").toLowerCase();
+      if (host !== "" && !/^(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(host)) {
+        this.#complain(`spec.rules[${i}].host`, "InvalidHost", `"${host}" is no host name`);
+        continue;
+      }
+      if (rule.http === undefined || (rule.http.paths ?? []).length === 0) {
+        // a rule without paths sends its whole host to the default backend
+        if (defaultPool !== undefined) claims.push({ host, path: "/", pathType: "Prefix", field: `spec.rules[${i}]`, pool: defaultPool });
+        continue;
+      }
+      for (const [j, path] of (rule.http.paths ?? []).entries()) {
+        const claim = this.#claim(host, path, `spec.rules[${i}].http.paths[${j}]`);
+        if (claim !== undefined) claims.push(claim);
+      }
+    }
+    const hosts = new Set(claims.map((c) => c.host));
+    const aliases = options.serverAliases.filter((a) => !hosts.has(a));
+    const first = claims.find((c) => c.host !== "")?.host;
+    return [...claims, ...aliases.flatMap((host) => claims.filter((c) => c.host === first).map((c) => ({ ...c, host })))];
+  }
+
+  #claim(host: string, path: HTTPIngressPath, field: string): PathClaim | undefined {
+    const pathType = path.pathType ?? "ImplementationSpecific";
+    const text = path.path === undefined || path.path === "" ? "/" : path.path;
+    if (pathType !== "Exact" && pathType !== "Prefix" && pathType !== "ImplementationSpecific") {
+      this.#complain(`${field}.pathType`, "InvalidPathType", `"${pathType}" is none of Exact, Prefix, ImplementationSpecific`);
+      return undefined;
+    }
+    if (!text.startsWith("/")) {
+      this.#complain(`${field}.path`, "InvalidPath", `"${text}" does not begin with /`);
+      return undefined;
+    }
+    return { host, path: text, pathType, field, pool: this.#poolOf(path.backend, `${field}.backend`) };
+  }
+
+  /** The pool a backend names; `undefined`, with a problem, when there is no such thing. The path answers 503 then. */
+  #poolOf(backend: IngressBackend, field: string): PoolId | undefined {
+    const { service } = backend;
+    if (service === undefined) {
+      this.#complain(field, "UnsupportedBackend", "resource backends are not supported, Services are; the path answers 503");
+      return undefined;
+    }
+    const key = `${this.#namespace}/${service.name}`;
+    this.#services.add(key);
+    const found = this.#snapshot.tables.Service.get(key);
+    const port = service.port?.name ?? service.port?.number;
+    if (port === undefined) {
+      this.#complain(`${field}.service.port`, "InvalidBackend", "neither a port name nor a number; the path answers 503");
+      return undefined;
+    }
+    if (found === undefined)
+      this.#complain(`${field}.service.name`, "ServiceNotFound", `there is no Service ${key}; the path answers 503 until there is`);
+    else if (found.spec?.type === "ExternalName") {
+      this.#complain(
+        `${field}.service.name`,
+        "UnsupportedBackend",
+        `Service ${key} is of type ExternalName, which is not proxied to; the path answers 503`,
+      );
+      return undefined;
+    } else if (!(found.spec?.ports ?? []).some((p) => p.name === port || p.port === port)) {
+      const ports = (found.spec?.ports ?? []).map((p) => (p.name === undefined ? `${p.port}` : `${p.name} (${p.port})`)).join(", ");
+      this.#complain(
+        `${field}.service.port`,
+        "ServicePortNotFound",
+        `Service ${key} has no port ${port}, only ${ports}; the path answers 503`,
+      );
+    }
+    const id = `${key}:${port}`;
+    this.#pools.add(id);
+    return id;
+  }
+
+  #tls(claims: readonly PathClaim[]): readonly TlsClaim[] {
+    const out: TlsClaim[] = [];
+    for (const [i, entry] of (this.#ingress.spec?.tls ?? []).entries()) {
+      const secret = entry.secretName === undefined || entry.secretName === "" ? undefined : `${this.#namespace}/${entry.secretName}`;
+      const hosts = entry.hosts ?? [];
+      // without hosts, the certificate is for the hosts of the rules
+      const names = hosts.length > 0 ? hosts : [...new Set(claims.map((c) => c.host).filter((h) => h !== ""))];
+      for (const host of names) out.push({ host: host.toLowerCase(), secret, field: `spec.tls[${i}]` });
+    }
+    return out;
+  }
+
+  #users(options: IngressOptions): { users: IngressPlan["users"]; refusal: string | undefined } {
+    const { auth } = options;
+    if (auth === undefined) return { users: undefined, refusal: undefined };
+    const field = `metadata.annotations[${annotationPrefix}auth-secret]`;
+    const key = auth.secret.includes("/") ? auth.secret : `${this.#namespace}/${auth.secret}`;
+    if (!key.startsWith(`${this.#namespace}/`))
+      return this.#shut(field, "SecretNotAllowed", `Secret ${key} is in another namespace; put the users into one of ${this.#namespace}`);
+    this.#secrets.add(key);
+    const secret: Secret | undefined = this.#snapshot.tables.Secret.get(key);
+    if (secret === undefined) return this.#shut(field, "SecretNotFound", `there is no Secret ${key}`);
+    const read = readUsers(secret, auth.type);
+    if (read.users === undefined) return this.#shut(field, "InvalidSecret", `Secret ${key}: ${read.faults.join("; ")}`);
+    for (const fault of read.faults) this.#complain(field, "UnsupportedPassword", `Secret ${key}: ${fault}`);
+    return { users: read.users, refusal: undefined };
+  }
+
+  #shut(field: string, reason: string, message: string): { users: undefined; refusal: string } {
+    this.#complain(field, reason, `${message}; as it guards these paths, they answer 503 until it is right`);
+    return { users: undefined, refusal: message };
+  }
+
+  #complain(field: string, reason: string, message: string): void {
+    this.#problems.push({ object: this.#object, field, reason, message });
+  }
+}

@@ -1,0 +1,80 @@
+import type { Endpoint, EndpointSlice } from "../../src/api/types/discovery-v1.generated.ts";
+import { type Cidr, cidrContains, parseCidr } from "../../src/base/cidr.ts";
+import { compareIp, type Ip, parseIp } from "../../src/base/ip.ts";
+import type { ObjectKey, Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
+import type { Compiled, Problem } from "../../src/snapshot/problem.ts";
+import type { Pool, PoolEndpoint, PoolId } from "../route/route.ts";
+
+/** `namespace/name:port`, the port by name or number, as backends name it. */
+export function serviceOfPool(id: PoolId): ObjectKey {
+  return id.slice(0, id.lastIndexOf(":"));
+}
+
+/**
+ * The endpoints of one Service port: the ready ones; when none is ready, those that still serve while they terminate, as
+ * kube-proxy has it. `undefined` when there is no such Service or port.
+ */
+export function compilePool(snapshot: Snapshot, id: PoolId, allowed: readonly Cidr[]): Compiled<Pool | undefined> {
+  const key = serviceOfPool(id);
+  const wanted = id.slice(key.length + 1);
+  const service = snapshot.tables.Service.get(key);
+  const port = service?.spec?.ports?.find((p) => p.name === wanted || String(p.port) === wanted);
+  if (port === undefined) return { plan: undefined, problems: [] };
+  const problems: Problem[] = [];
+  const ready = new Map<string, PoolEndpoint>();
+  const serving = new Map<string, PoolEndpoint>();
+  for (const [sliceKey, slice] of snapshot.slicesByService.get(key) ?? []) {
+    const number = portOf(slice, port.name ?? "");
+    if (number === undefined) continue;
+    for (const [i, endpoint] of (slice.endpoints ?? []).entries()) {
+      const list = isReady(endpoint) ? ready : isServing(endpoint) ? serving : undefined;
+      const ip = parseIp(endpoint.addresses?.[0] ?? "");
+      if (list === undefined || ip === undefined) continue;
+      if (isForbidden(ip, allowed)) problems.push(forbidden(sliceKey, i, ip));
+      else list.set(`${ip} ${number}`, { ip, port: number });
+    }
+  }
+  const chosen = [...(ready.size > 0 ? ready : serving).values()];
+  chosen.sort((a, b) => compareIp(a.ip, b.ip) || a.port - b.port);
+  return { plan: { id, service: key, port: port.port, endpoints: chosen }, problems };
+}
+
+/** Equal pools make no change: a slice is rewritten more often than its endpoints differ. */
+export function samePool(a: Pool, b: Pool): boolean {
+  return (
+    a.port === b.port &&
+    a.endpoints.length === b.endpoints.length &&
+    a.endpoints.every((e, i) => e.ip === b.endpoints[i]?.ip && e.port === b.endpoints[i]?.port)
+  );
+}
+
+function portOf(slice: EndpointSlice, name: string): number | undefined {
+  return slice.ports?.find((p) => (p.name ?? "") === name && (p.protocol ?? "TCP") === "TCP")?.port;
+}
+
+function isReady(e: Endpoint): boolean {
+  return e.conditions?.ready !== false && e.conditions?.terminating !== true;
+}
+
+function isServing(e: Endpoint): boolean {
+  return e.conditions?.terminating === true && e.conditions.serving === true;
+}
+
+/** Loopback, link-local, multicast, unspecified: where an endpoint would reach the node itself instead of a pod. */
+const forbiddenRanges = ["127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "0.0.0.0/8", "::1/128", "::/128", "fe80::/10", "ff00::/8"]
+  .map(parseCidr)
+  .filter((c) => c !== undefined);
+
+function isForbidden(ip: Ip, allowed: readonly Cidr[]): boolean {
+  return forbiddenRanges.some((c) => cidrContains(c, ip)) && !allowed.some((c) => cidrContains(c, ip));
+}
+
+function forbidden(sliceKey: ObjectKey, i: number, ip: Ip): Problem {
+  const slash = sliceKey.indexOf("/");
+  return {
+    object: { kind: "EndpointSlice", namespace: sliceKey.slice(0, slash), name: sliceKey.slice(slash + 1) },
+    field: `endpoints[${i}].addresses[0]`,
+    reason: "EndpointNotAllowed",
+    message: `${ip} is a loopback, link-local or multicast address: it gets no requests`,
+  };
+}

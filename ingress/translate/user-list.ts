@@ -1,0 +1,44 @@
+import type { Secret } from "../../src/api/types/core-v1.generated.ts";
+import { passwordHashKind } from "../filter/basic-auth.ts";
+
+export interface UserList {
+  /** User → hash; `undefined` when the Secret has not the shape that was asked for. */
+  readonly users: Readonly<Record<string, string>> | undefined;
+  /** What was left out, and why. Names users, never hashes. */
+  readonly faults: readonly string[];
+}
+
+/** `auth-file`: the key `auth` holds an htpasswd file. `auth-map`: keys are users, values are hashes. */
+export function readUsers(secret: Secret, type: "auth-file" | "auth-map"): UserList {
+  const lines = type === "auth-file" ? fileLines(secret) : mapLines(secret);
+  if (lines === undefined) return { users: undefined, faults: ['it has no key "auth" with an htpasswd file'] };
+  const users: Record<string, string> = {};
+  const faults: string[] = [];
+  for (const [user, hash] of lines) {
+    if (passwordHashKind(hash) === undefined)
+      faults.push(`the password of user ${user} is neither apr1, bcrypt nor SHA: it will not be let in`);
+    else users[user] = hash;
+  }
+  return { users, faults };
+}
+
+function fileLines(secret: Secret): readonly (readonly [string, string])[] | undefined {
+  const text = dataOf(secret, "auth");
+  if (text === undefined) return undefined;
+  return text
+    .split("\n")
+    .map((l) => l.trim())
+    .filter((l) => l !== "" && !l.startsWith("#") && l.includes(":"))
+    .map((l) => [l.slice(0, l.indexOf(":")), l.slice(l.indexOf(":") + 1)]);
+}
+
+function mapLines(secret: Secret): readonly (readonly [string, string])[] {
+  const names = new Set([...Object.keys(secret.data ?? {}), ...Object.keys(secret.stringData ?? {})]);
+  return [...names].map((n) => [n, (dataOf(secret, n) ?? "").trim()]);
+}
+
+/** The text of one key; files that were never applied may still have stringData. */
+export function dataOf(secret: Secret, key: string): string | undefined {
+  const encoded = secret.data?.[key];
+  return encoded === undefined ? secret.stringData?.[key] : Buffer.from(encoded, "base64").toString("utf8");
+}

@@ -1,0 +1,53 @@
+import type { Server } from "node:net";
+import type { Running } from "../../src/base/running.ts";
+
+/** What a connection tells its owner. `bytes` may be written on, but not kept beyond the call without a copy. */
+export interface ConnectionEvents {
+  onData(bytes: Buffer): void;
+  /** All that was written is with the kernel, after a write gave false. */
+  onDrain(): void;
+  /** The other side will send no more. */
+  onEnd(): void;
+  /** Once, last; `error` when it did not end in peace. */
+  onClose(error: Error | undefined): void;
+}
+
+/** A byte stream of a transport. The portable one is net-connection.ts; another may take the socket's handle over. */
+export interface Connection {
+  /** Who hears; changes hands between pool, request and tunnel. */
+  events: ConnectionEvents;
+  readonly remoteIp: string;
+  readonly remotePort: number;
+  readonly localPort: number;
+  /** Text is latin1. False: wait for onDrain. What is written on a closed connection is dropped. */
+  write(data: Buffer | string): boolean;
+  /** Writes between the two go out together. */
+  cork(): void;
+  uncork(): void;
+  pause(): void;
+  resume(): void;
+  /** No more writes; what was written is sent first. */
+  end(): void;
+  abort(): void;
+}
+
+export interface UpstreamAddress {
+  readonly ip: string;
+  readonly port: number;
+  readonly tls: boolean;
+  /** Name for SNI; certificates of endpoints are not verified, as ingress-nginx does by default. */
+  readonly serverName?: string;
+}
+
+export interface ConnectionFactory {
+  listen(at: ListenAt, accept: (c: Connection) => void): Listening;
+  /** `onReady` or the connection's onClose comes, once; never before connect returns. */
+  connect(to: UpstreamAddress, events: ConnectionEvents, onReady: () => void): Connection;
+}
+
+/** An address of its own, or a listening server from the process that made the socket. */
+export type ListenAt = { readonly ip: string; readonly port: number } | { readonly server: Server } | { readonly fd: number };
+
+export interface Listening extends Running {
+  address(): { readonly ip: string; readonly port: number };
+}

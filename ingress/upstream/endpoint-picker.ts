@@ -1,0 +1,89 @@
+import { affinityValue } from "../balance/affinity.ts";
+import { type EndpointLoad, newEndpointLoad, observe } from "../balance/endpoint-load.ts";
+import { pickPeakEwma, pickRoundRobin } from "../balance/pick.ts";
+import type { Pool, PoolEndpoint } from "../route/route.ts";
+
+/** An endpoint chosen for one try. */
+export interface Picked {
+  readonly endpoint: PoolEndpoint;
+  readonly load: EndpointLoad;
+}
+
+export interface PickOptions {
+  readonly balance: "round_robin" | "ewma";
+  /** Endpoints this request has tried in vain, as `ip port`. */
+  readonly tried: ReadonlySet<string>;
+  readonly now: number;
+  readonly random: number;
+}
+
+/** How long an endpoint is left alone after it could not be reached, as long as there are others. */
+const avoidMs = 1_000;
+
+/** Balancers of one process: what it knows of its endpoints. */
+export class EndpointPicker {
+  readonly #loads = new Map<string, EndpointLoad>();
+  readonly #turns = new Map<string, number>();
+
+  /** `undefined` when the pool is empty or all were tried. */
+  pick(pool: Pool, o: PickOptions): Picked | undefined {
+    const { endpoints } = pool;
+    const loads = endpoints.map((e) => this.#load(e));
+    const untried = (i: number): boolean => o.tried.size === 0 || !o.tried.has(endpointKey(endpoints[i] ?? nowhere));
+    const healthy = (i: number): boolean => untried(i) && (loads[i]?.avoidUntil ?? 0) <= o.now;
+    const turn = this.#turns.get(pool.id) ?? Math.floor(o.random * endpoints.length);
+    this.#turns.set(pool.id, turn + 1);
+    let at = -1;
+    for (const usable of [healthy, untried]) {
+      const choice = { count: endpoints.length, usable };
+      at = o.balance === "ewma" ? pickPeakEwma(choice, loads, o.now, o.random) : pickRoundRobin(choice, turn);
+      if (at >= 0) break;
+    }
+    const endpoint = endpoints[at];
+    const load = loads[at];
+    return endpoint === undefined || load === undefined ? undefined : { endpoint, load };
+  }
+
+  /** The endpoint an affinity cookie stands for, if it is still there and untried. */
+  pickByCookie(pool: Pool, cookie: string, tried: ReadonlySet<string>): Picked | undefined {
+    const endpoint = pool.endpoints.find((e) => affinityValue(pool.id, e) === cookie && !tried.has(endpointKey(e)));
+    return endpoint === undefined ? undefined : { endpoint, load: this.#load(endpoint) };
+  }
+
+  failed(picked: Picked, now: number): void {
+    picked.load.avoidUntil = now + avoidMs;
+  }
+
+  answered(picked: Picked, startedAt: number, now: number): void {
+    picked.load.avoidUntil = 0;
+    observe(picked.load, now - startedAt, now);
+  }
+
+  /** Forgets endpoints and pools that are gone. */
+  retain(pools: Iterable<Pool>): void {
+    const endpoints = new Set<string>();
+    const ids = new Set<string>();
+    for (const pool of pools) {
+      ids.add(pool.id);
+      for (const e of pool.endpoints) endpoints.add(endpointKey(e));
+    }
+    for (const key of this.#loads.keys()) if (!endpoints.has(key)) this.#loads.delete(key);
+    for (const id of this.#turns.keys()) if (!ids.has(id)) this.#turns.delete(id);
+  }
+
+  #load(e: PoolEndpoint): EndpointLoad {
+    const key = endpointKey(e);
+    let load = this.#loads.get(key);
+    if (load === undefined) {
+      load = newEndpointLoad();
+      this.#loads.set(key, load);
+    }
+    return load;
+  }
+}
+
+const nowhere: PoolEndpoint = { ip: "", port: 0 };
+
+export function endpointKey(e: PoolEndpoint): string {
+  return `${e.ip} ${e.port}`;
+}

@@ -1,0 +1,177 @@
+import { createServer, connect as netConnect, type Server, type Socket } from "node:net";
+import { connect as tlsConnect } from "node:tls";
+import type { Connection, ConnectionEvents, ConnectionFactory, ListenAt, Listening, UpstreamAddress } from "./connection.ts";
+
+/** The portable transport: public interfaces of node:net and node:tls only. */
+export const netConnections: ConnectionFactory = { listen, connect };
+
+/** Bytes the kernel has not taken yet, above which writers wait. */
+const highWaterMark = 128 * 1024;
+const readBufferBytes = 64 * 1024;
+
+/**
+ * Upstream sockets read into one buffer, shared by all, as long as what was read has left the process when the reader
+ * returns; a write that the kernel did not take at once pins it, and the next read gets a fresh one.
+ */
+const shared = { buffer: Buffer.allocUnsafeSlow(readBufferBytes), pinned: false };
+
+function readBuffer(): Buffer {
+  if (shared.pinned) {
+    shared.buffer = Buffer.allocUnsafeSlow(readBufferBytes);
+    shared.pinned = false;
+  }
+  return shared.buffer;
+}
+
+const silent: ConnectionEvents = { onData: () => {}, onDrain: () => {}, onEnd: () => {}, onClose: () => {} };
+
+/** Takes over an open socket, plain or TLS. */
+export function connectionOf(socket: Socket, events: ConnectionEvents = silent): Connection {
+  const connection = new NetConnection(socket, events);
+  socket.on("data", (bytes: Buffer) => connection.events.onData(bytes));
+  return connection;
+}
+
+class NetConnection implements Connection {
+  events: ConnectionEvents;
+  readonly #socket: Socket;
+  readonly remoteIp: string;
+  readonly remotePort: number;
+  readonly localPort: number;
+  #waiting = false;
+
+  constructor(socket: Socket, events: ConnectionEvents) {
+    this.#socket = socket;
+    this.events = events;
+    this.remoteIp = plainIp(socket.remoteAddress ?? "");
+    this.remotePort = socket.remotePort ?? 0;
+    this.localPort = socket.localPort ?? 0;
+    let error: Error | undefined;
+    socket.setNoDelay(true);
+    socket.on("drain", () => {
+      if (!this.#waiting) return;
+      this.#waiting = false;
+      this.events.onDrain();
+    });
+    socket.on("end", () => this.events.onEnd());
+    socket.on("error", (e: Error) => {
+      error = e;
+    });
+    socket.on("close", () => this.events.onClose(error));
+  }
+
+  write(data: Buffer | string): boolean {
+    const socket = this.#socket;
+    if (socket.destroyed || socket.writableEnded) return true;
+    if (typeof data === "string") socket.write(data, "latin1");
+    else {
+      socket.write(data);
+      if (socket.writableLength > 0 && data.buffer === shared.buffer.buffer) shared.pinned = true;
+    }
+    if (socket.writableLength < highWaterMark) return true;
+    this.#waiting = true;
+    return false;
+  }
+
+  cork(): void {
+    this.#socket.cork();
+  }
+
+  uncork(): void {
+    this.#socket.uncork();
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  end(): void {
+    this.#socket.end();
+  }
+
+  abort(): void {
+    this.#socket.destroy();
+  }
+}
+
+function connect(to: UpstreamAddress, events: ConnectionEvents, onReady: () => void): Connection {
+  if (to.tls) {
+    const socket = tlsConnect({
+      host: to.ip,
+      port: to.port,
+      rejectUnauthorized: false,
+      ...(to.serverName === undefined ? {} : { servername: to.serverName }),
+    });
+    socket.once("secureConnect", onReady);
+    return connectionOf(socket, events);
+  }
+  let connection: Connection | undefined;
+  const socket = netConnect({
+    host: to.ip,
+    port: to.port,
+    allowHalfOpen: true,
+    onread: {
+      buffer: readBuffer,
+      callback: (n, buffer) => {
+        connection?.events.onData((buffer as Buffer).subarray(0, n));
+        return true;
+      },
+    },
+  });
+  connection = new NetConnection(socket, events);
+  socket.once("connect", onReady);
+  return connection;
+}
+
+function listen(at: ListenAt, accept: (c: Connection) => void): Listening {
+  return listenForSockets(at, (socket) => accept(connectionOf(socket)));
+}
+
+/** The sockets themselves, for what wraps them (TLS). A server that was handed in is closed with the listening. */
+export function listenForSockets(at: ListenAt, accept: (socket: Socket) => void): Listening {
+  let server: Server;
+  let ready: Promise<void>;
+  if ("server" in at) {
+    server = at.server;
+    // half-open: an answer may still be under way when the client has said its last
+    Object.assign(server, { allowHalfOpen: true });
+    server.on("connection", accept);
+    ready = Promise.resolve();
+  } else {
+    server = createServer({ allowHalfOpen: true }, accept);
+    ready = new Promise((resolve, reject) => {
+      server.once("error", reject);
+      server.once("listening", () => {
+        server.off("error", reject);
+        resolve();
+      });
+    });
+    server.listen("fd" in at ? { fd: at.fd } : { host: at.ip, port: at.port, backlog: 4096 });
+  }
+  let closing: Promise<void> | undefined;
+  return {
+    ready,
+    address: () => {
+      const a = server.address();
+      return typeof a === "object" && a !== null ? { ip: a.address, port: a.port } : { ip: "", port: 0 };
+    },
+    close: () => {
+      closing ??= new Promise((resolve) => {
+        server.off("connection", accept);
+        // resolves once no connection is left; the owner does not wait for that here
+        if (server.listening) server.close();
+        resolve();
+      });
+      return closing;
+    },
+  };
+}
+
+/** `::ffff:10.0.0.1` of a dual-stack socket is the IPv4 address it stands for. */
+function plainIp(ip: string): string {
+  return ip.startsWith("::ffff:") && ip.includes(".") ? ip.slice(7) : ip;
+}

@@ -1,0 +1,206 @@
+import type { Connection } from "./connection.ts";
+import { ChunkDecoder } from "./wire/chunk-decoder.ts";
+import { type Http1Response, parseResponseHead } from "./wire/response-parser.ts";
+
+/** Why a request could not be answered by this connection. */
+export type UpstreamFailure = "connect" | "closed" | "malformed" | "truncated";
+
+/** Who waits for a response. Nothing comes after onComplete or onFailure. */
+export interface ResponseSink {
+  onInformational(response: Http1Response): void;
+  onHead(response: Http1Response): void;
+  onBody(bytes: Buffer): void;
+  onTrailers(text: string): void;
+  /** All bytes of one read were delivered. */
+  onBatchEnd(): void;
+  onComplete(): void;
+  /** The 101 asked for: from here on the connection belongs to the tunnel; `rest` was read already. */
+  onSwitched(response: Http1Response, connection: Connection, rest: Buffer | undefined): void;
+  onFailure(failure: UpstreamFailure, detail: string): void;
+  onDrain(): void;
+}
+
+const maxHeadBytes = 64 * 1024;
+const maxHeaders = 256;
+
+/** One connection to an endpoint: one request at a time, then back to the pool or closed. */
+export class UpstreamConnection {
+  readonly key: string;
+  /** Requests it has served. */
+  served = 0;
+  /** Monotonic time at which it became idle. */
+  idleSince = 0;
+  /** From the server's Keep-Alive header. */
+  idleSeconds: number | undefined;
+  readonly #connection: Connection;
+  readonly #onIdleEnd: (c: UpstreamConnection) => void;
+  #sink: ResponseSink | undefined;
+  #method = "GET";
+  #switching = false;
+  #partial: Buffer | undefined;
+  #response: Http1Response | undefined;
+  #remaining = 0;
+  #chunks: ChunkDecoder | undefined;
+  #reusable = true;
+  #closed = false;
+
+  /** `onIdleEnd` when it ends, or says anything, while nobody waits for an answer. */
+  constructor(key: string, connection: Connection, onIdleEnd: (c: UpstreamConnection) => void) {
+    this.key = key;
+    this.#connection = connection;
+    this.#onIdleEnd = onIdleEnd;
+    connection.events = {
+      onData: (bytes) => this.#read(bytes),
+      onDrain: () => this.#sink?.onDrain(),
+      onEnd: () => this.#ended(undefined),
+      onClose: (error) => this.#ended(error),
+    };
+  }
+
+  get connection(): Connection {
+    return this.#connection;
+  }
+
+  /** True when the last response ended where it said, and both sides will go on. */
+  get reusable(): boolean {
+    return this.#reusable && !this.#closed && this.#sink === undefined;
+  }
+
+  /** The next bytes read answer a request of this method. The caller writes the request. */
+  begin(method: string, sink: ResponseSink, options: { readonly switching: boolean }): void {
+    this.#method = method;
+    this.#sink = sink;
+    this.#switching = options.switching;
+    this.#response = undefined;
+    this.#partial = undefined;
+    this.#chunks = undefined;
+  }
+
+  /** Closes it without a word to the sink. */
+  abort(): void {
+    this.#sink = undefined;
+    this.#closed = true;
+    this.#reusable = false;
+    this.#connection.abort();
+  }
+
+  #read(bytes: Buffer): void {
+    if (this.#sink === undefined) {
+      // bytes nobody asked for: what follows cannot be told apart from an answer (request smuggling)
+      if (!this.#closed) {
+        this.abort();
+        this.#onIdleEnd(this);
+      }
+      return;
+    }
+    const sink = this.#sink;
+    let rest: Buffer | undefined = bytes;
+    while (rest !== undefined && rest.length > 0 && this.#sink === sink) rest = this.#advance(rest, sink);
+    if (this.#sink === sink) sink.onBatchEnd();
+  }
+
+  /** Uses up a part of `bytes`; what it gives back is still to be read. */
+  #advance(bytes: Buffer, sink: ResponseSink): Buffer | undefined {
+    const response = this.#response;
+    if (response === undefined) return this.#readHead(bytes, sink);
+    switch (response.framing.kind) {
+      case "length": {
+        const n = Math.min(this.#remaining, bytes.length);
+        this.#remaining -= n;
+        sink.onBody(n === bytes.length ? bytes : bytes.subarray(0, n));
+        if (this.#remaining === 0) this.#complete(sink, bytes.length > n);
+        return undefined;
+      }
+      case "chunked": {
+        const chunks = this.#chunks;
+        if (chunks === undefined) return undefined;
+        const used = chunks.push(bytes, sink);
+        if (typeof used === "string") this.#fail(sink, "malformed", used);
+        else if (chunks.done) this.#complete(sink, used < bytes.length);
+        return undefined;
+      }
+      case "close":
+        sink.onBody(bytes);
+        return undefined;
+      case "none":
+        return undefined;
+    }
+  }
+
+  #readHead(bytes: Buffer, sink: ResponseSink): Buffer | undefined {
+    const all = this.#partial === undefined ? bytes : Buffer.concat([this.#partial, bytes]);
+    const end = all.indexOf("\r\n\r\n");
+    if (end < 0 || end > maxHeadBytes) {
+      if (all.length > maxHeadBytes) this.#fail(sink, "malformed", "a response head that is too long");
+      else this.#partial = Buffer.from(all);
+      return undefined;
+    }
+    this.#partial = undefined;
+    const rest = end + 4 < all.length ? all.subarray(end + 4) : undefined;
+    const response = parseResponseHead(all.toString("latin1", 0, end), this.#method, maxHeaders);
+    if ("fault" in response) {
+      this.#fail(sink, "malformed", response.fault);
+      return undefined;
+    }
+    if (response.status === 101) {
+      if (!this.#switching) {
+        this.#fail(sink, "malformed", "101 without a wish to switch");
+        return undefined;
+      }
+      this.#sink = undefined;
+      this.#reusable = false;
+      this.#closed = true;
+      sink.onSwitched(response, this.#connection, rest);
+      return undefined;
+    }
+    if (response.status < 200) {
+      sink.onInformational(response);
+      return rest;
+    }
+    this.#response = response;
+    if (!response.keepAlive) this.#reusable = false;
+    this.idleSeconds = response.idleSeconds;
+    if (response.framing.kind === "length") this.#remaining = response.framing.bytes;
+    if (response.framing.kind === "chunked") this.#chunks = new ChunkDecoder();
+    sink.onHead(response);
+    const empty = response.framing.kind === "none" || (response.framing.kind === "length" && response.framing.bytes === 0);
+    if (empty && this.#sink === sink) {
+      this.#complete(sink, rest !== undefined);
+      return undefined;
+    }
+    return rest;
+  }
+
+  #complete(sink: ResponseSink, surplus: boolean): void {
+    if (this.#sink !== sink) return;
+    if (surplus) this.#reusable = false;
+    this.#sink = undefined;
+    this.served++;
+    sink.onComplete();
+  }
+
+  #fail(sink: ResponseSink, failure: UpstreamFailure, detail: string): void {
+    if (this.#sink !== sink) return;
+    this.abort();
+    sink.onFailure(failure, detail);
+  }
+
+  #ended(error: Error | undefined): void {
+    if (this.#closed) return;
+    const sink = this.#sink;
+    if (sink === undefined) {
+      this.abort();
+      this.#onIdleEnd(this);
+    } else if (this.#response?.framing.kind === "close" && error === undefined) {
+      this.#reusable = false;
+      this.#complete(sink, false);
+      this.abort();
+    } else {
+      this.#fail(
+        sink,
+        this.#response === undefined && this.#partial === undefined ? "closed" : "truncated",
+        error?.message ?? "the endpoint closed the connection",
+      );
+    }
+  }
+}

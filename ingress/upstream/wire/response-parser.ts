@@ -1,0 +1,50 @@
+import { type BodyFraming, declaredFraming, noBody } from "./body-framing.ts";
+import { parseHeaderBlock } from "./header-block.ts";
+import { listTokens } from "./tokens.ts";
+
+/** One HTTP/1 response head. Texts are latin1. */
+export interface Http1Response {
+  readonly status: number;
+  readonly reason: string;
+  readonly names: readonly string[];
+  readonly fields: readonly string[];
+  readonly framing: BodyFraming;
+  readonly keepAlive: boolean;
+  readonly connectionTokens: readonly string[];
+  /** Seconds from `Keep-Alive: timeout=`, if the server says so. */
+  readonly idleSeconds: number | undefined;
+}
+
+export interface BadResponse {
+  readonly fault: string;
+}
+
+/** `text` is the head without the empty line; `method` is that of the request it answers. Never throws. */
+export function parseResponseHead(text: string, method: string, maxHeaders: number): Http1Response | BadResponse {
+  let lineEnd = text.indexOf("\r\n");
+  if (lineEnd < 0) lineEnd = text.length;
+  const line = /^HTTP\/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?$/.exec(text.slice(0, lineEnd));
+  if (line === null) return { fault: "no HTTP/1 status line" };
+  const minor = Number(line[1]);
+  const status = Number(line[2]);
+  const block = parseHeaderBlock(text, lineEnd + 2, maxHeaders);
+  if ("fault" in block) return block;
+  const { names, fields } = block;
+  let connection = "";
+  let idleSeconds: number | undefined;
+  for (let i = 0; i < fields.length; i += 2) {
+    const value = fields[i + 1] ?? "";
+    if (fields[i] === "connection") connection = connection === "" ? value : `${connection},${value}`;
+    else if (fields[i] === "keep-alive") {
+      const timeout = /(?:^|[,;\s])timeout=([0-9]{1,6})/i.exec(value)?.[1];
+      if (timeout !== undefined) idleSeconds = Number(timeout);
+    }
+  }
+  const tokens = connection === "" ? [] : listTokens(connection);
+  const declared = declaredFraming(fields, minor);
+  if (declared !== undefined && "fault" in declared) return { fault: declared.fault };
+  const bodiless = method === "HEAD" || status === 204 || status === 304 || status < 200;
+  const framing: BodyFraming = bodiless ? noBody : (declared ?? { kind: "close" });
+  const keepAlive = framing.kind !== "close" && (minor === 1 ? !tokens.includes("close") : tokens.includes("keep-alive"));
+  return { status, reason: line[3] ?? "", names, fields, framing, keepAlive, connectionTokens: tokens, idleSeconds };
+}
