@@ -83,14 +83,15 @@ export async function resolveOffline(snapshot: Snapshot, name: string, type: str
   });
 
   const candidates = options.search === true ? searchNames(name, podNamespace(snapshot, options.from), domain) : [canonicalName(name)];
-  let first: Resolution | undefined;
+  // a bare label outside the cluster is nobody's: the cluster's own no is what its resolver ends with
+  const reported = nameLabels(canonicalName(name)).length > 1 ? canonicalName(name) : candidates[0];
+  let negative: Resolution | undefined;
   for (const candidate of candidates) {
     const resolution = await ask(chain, candidate, typeNumber);
-    // as stub resolvers do: an answer ends the search, and of the others the name as given is what is reported
     if (resolution.rcode === "NOERROR" && resolution.answers.length > 0) return resolution;
-    if (first === undefined || candidate === canonicalName(name)) first = resolution;
+    if (candidate === reported) negative = resolution;
   }
-  return first ?? (await ask(chain, canonicalName(name), typeNumber));
+  return negative ?? ask(chain, canonicalName(name), typeNumber);
 }
 
 /** The names a pod's resolver tries for `name`, in order. */

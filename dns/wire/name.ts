@@ -1,8 +1,9 @@
 import { ParseError } from "./errors.ts";
 
 /**
- * A domain name as text: labels in the case they came in, each followed by a dot (`.` alone is the root); a dot or backslash
- * inside a label is escaped by a backslash, other bytes outside printable ASCII as `\DDD` (RFC 1035 section 5.1).
+ * A domain name as text: labels in the case they came in, each followed by a dot (`.` alone is the root); a dot, backslash and
+ * what else means something in a zone file is escaped by a backslash, bytes outside printable ASCII as `\DDD` (RFC 1035
+ * section 5.1).
  */
 export type DomainName = string;
 
@@ -95,11 +96,14 @@ export function readName(bytes: Uint8Array, start: number, end: number = bytes.l
   }
 }
 
+/** What means something in zone files: `. \\ " ; ( ) @ $`. */
+const escapedBytes: ReadonlySet<number> = new Set([0x2e, 0x5c, 0x22, 0x3b, 0x28, 0x29, 0x40, 0x24]);
+
 function printLabel(bytes: Uint8Array, at: number, length: number): string {
   let text = "";
   for (let i = at; i < at + length; i++) {
     const c = bytes[i] ?? 0;
-    if (c === 0x2e || c === 0x5c) text += `\\${String.fromCharCode(c)}`;
+    if (escapedBytes.has(c)) text += `\\${String.fromCharCode(c)}`;
     else if (c > 0x20 && c < 0x7f) text += String.fromCharCode(c);
     else text += `\\${String(c).padStart(3, "0")}`;
   }

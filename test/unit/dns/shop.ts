@@ -45,7 +45,7 @@ export const shop: readonly AnyObject[] = [
     ],
     [{ name: "db", port: 5432, protocol: "TCP" }],
   ),
-  { ...slice("store-6", "store", [{ addresses: ["fd00:244::"] }], [{ name: "db", port: 5432, protocol: "TCP" }]), addressType: "IPv6" },
+  slice("store-6", "store", [{ addresses: ["fd00:244::"] }], [{ name: "db", port: 5432, protocol: "TCP" }]),
   slice("asleep-1", "asleep", [{ addresses: ["10.244.1.5"], conditions: { ready: false } }], [{ name: "db", port: 5432 }]),
   slice("portless-1", "portless", [{ addresses: ["10.244.1.3"] }], []),
 ];
@@ -202,6 +202,6 @@ function object(kind: string, metadata: object, spec: object = {}): AnyObject & 
 
 function slice(name: string, service: string, endpoints: readonly object[], ports: readonly object[]): AnyObject {
   const metadata = { namespace: "shop", name, labels: { "kubernetes.io/service-name": service } };
-  const body = { addressType: "IPv4", endpoints, ports };
+  const body = { addressType: name.endsWith("-6") ? "IPv6" : "IPv4", endpoints, ports };
   return { kind: "EndpointSlice", metadata, ...body };
 }
