@@ -99,7 +99,8 @@ test("a Deployment and its Service end in an EndpointSlice, and a new template r
   });
   expect(fewest).toBe(3); // 25 % of 3 unavailable, rounded down, is none
   const sets = (await client.list(resources.replicaSets)).items;
-  expect(sets.map((rs) => [rs.spec?.replicas, rs.metadata?.annotations?.["deployment.kubernetes.io/revision"]]).sort()).toEqual([
+  const sizes = sets.map((rs) => [rs.spec?.replicas, rs.metadata?.annotations?.["deployment.kubernetes.io/revision"]]);
+  expect(sizes.sort((a, b) => Number(a[0]) - Number(b[0]))).toEqual([
     [0, "1"],
     [3, "2"],
   ]);
