@@ -6,6 +6,7 @@ export const nodeErrorCodes = {
   "images-file": "the images file cannot be read or understood",
   "pod-config": "a pod refers to something that does not exist or that this node cannot give",
   "runtime-failed": "a container could not be created or started",
+  "image-missing": "no entry of the images file and no built-in image matches",
 } as const;
 export type NodeErrorCode = keyof typeof nodeErrorCodes;
 

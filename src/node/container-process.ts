@@ -1,0 +1,192 @@
+import { spawn } from "node:child_process";
+import { constants, existsSync, type FSWatcher, mkdirSync, openSync, readFileSync, rmSync, statSync, watch, writeFileSync } from "node:fs";
+import { Socket } from "node:net";
+import { join } from "node:path";
+import type { Clock } from "../base/clock.ts";
+import { ContainerLogWriter, type LogStream } from "./container-log.ts";
+import { type RootLayer, shimArgv } from "./container-shim.ts";
+import { NodeError } from "./errors.ts";
+
+/** One started container as files: what a new agent needs to go on with it. */
+export interface ContainerFiles {
+  readonly folder: string;
+  readonly log: string;
+}
+
+export interface ContainerCommand {
+  readonly argv: readonly string[];
+  readonly root: RootLayer;
+  /** For the shim and what it runs. */
+  readonly env: NodeJS.ProcessEnv;
+}
+
+const drainMs = 500;
+const adoptedPollMs = 500;
+
+/**
+ * The agent's side of a shim: it reads the output into the log and tells of the end. Ends by itself; `abandon` lets go without ending
+ * the container.
+ */
+export class ContainerProcess {
+  readonly files: ContainerFiles;
+  readonly log: ContainerLogWriter;
+  /** The status that the container's command ended with; `undefined` when nobody saw it. Settles after the output is in the log. */
+  readonly exited: Promise<{ readonly code: number | undefined; readonly at: number }>;
+  readonly #clock: Clock;
+  readonly #sockets: Socket[] = [];
+  readonly #stop = new AbortController();
+
+  private constructor(files: ContainerFiles, clock: Clock) {
+    this.files = files;
+    this.#clock = clock;
+    this.log = new ContainerLogWriter(files.log, clock);
+    this.exited = this.#waitForExit();
+    this.exited.catch(() => undefined);
+  }
+
+  /** Starts the shim; resolves when the container's first process runs. Rejects with `runtime-failed`, and what the runtime said. */
+  static async start(files: ContainerFiles, command: ContainerCommand, clock: Clock, signal: AbortSignal): Promise<ContainerProcess> {
+    const { folder } = files;
+    for (const name of command.root.kind === "none" ? [] : ["upper", "work", "root", "layers"])
+      mkdirSync(join(folder, name), { recursive: true, mode: 0o755 });
+    const [file = "", ...args] = shimArgv(folder, command.root, command.argv);
+    const shim = spawn(file, args, { detached: true, stdio: "ignore", env: command.env });
+    const failed = new Promise<never>((_, reject) => {
+      shim.once("error", (cause) => reject(new NodeError("runtime-failed", `cannot run ${file}: ${cause.message}`, cause)));
+    });
+    failed.catch(() => undefined);
+    shim.unref();
+    if (shim.pid !== undefined) writeFileSync(join(folder, "shim"), String(shim.pid));
+    await Promise.race([waitForFile(folder, ["pid", "exit"], signal), failed]);
+    if (!existsSync(join(folder, "pid"))) {
+      const said = readText(join(folder, "runtime.log")).trim().split("\n")[0] ?? "";
+      killShim(folder);
+      throw new NodeError("runtime-failed", said === "" ? `the container ended with ${readText(join(folder, "exit")).trim()}` : said);
+    }
+    const process = new ContainerProcess(files, clock);
+    process.#readOutput();
+    return process;
+  }
+
+  /** Goes on with a container that an earlier agent started; also with one that has ended since. */
+  static adopt(files: ContainerFiles, clock: Clock): ContainerProcess {
+    const process = new ContainerProcess(files, clock);
+    if (shimPid(files.folder) !== undefined) process.#readOutput();
+    return process;
+  }
+
+  /** The container's first process, as this machine numbers it; 0 before it is known. */
+  get pid(): number {
+    return Number(readText(join(this.files.folder, "pid")).trim());
+  }
+
+  get startedAt(): number {
+    return modifiedAt(join(this.files.folder, "pid")) ?? this.#clock.now();
+  }
+
+  abandon(): void {
+    this.#stop.abort();
+    for (const socket of this.#sockets) socket.destroy();
+    this.log.close();
+  }
+
+  #readOutput(): void {
+    for (const [name, stream] of [
+      ["out", "stdout"],
+      ["err", "stderr"],
+    ] as const satisfies readonly (readonly [string, LogStream])[]) {
+      const fd = openSync(join(this.files.folder, name), constants.O_RDONLY | constants.O_NONBLOCK);
+      const socket = new Socket({ fd, readable: true, writable: false });
+      socket.on("data", (bytes: Buffer) => this.log.write(stream, bytes));
+      socket.on("error", () => undefined);
+      this.#sockets.push(socket);
+    }
+  }
+
+  async #waitForExit(): Promise<{ code: number | undefined; at: number }> {
+    const { folder } = this.files;
+    const exit = join(folder, "exit");
+    while (!existsSync(exit)) {
+      const step = AbortSignal.any([AbortSignal.timeout(adoptedPollMs), this.#stop.signal]);
+      await waitForFile(folder, ["exit"], step).catch(() => undefined);
+      if (this.#stop.signal.aborted) return new Promise(() => undefined);
+      if (!existsSync(exit) && shimPid(folder) === undefined) break;
+    }
+    const at = modifiedAt(exit) ?? this.#clock.now();
+    const text = readText(exit).trim();
+    // The shim held the pipes open; with it gone the last bytes are followed by their end.
+    killShim(folder);
+    await Promise.race([Promise.all(this.#sockets.map(ended)), this.#clock.sleep(drainMs)]);
+    for (const socket of this.#sockets) socket.destroy();
+    this.log.close();
+    for (const name of ["out", "err", "ctl"]) rmSync(join(folder, name), { force: true });
+    return { code: text === "" ? undefined : Number(text), at };
+  }
+}
+
+/** The shim's process id while it runs. */
+export function shimPid(folder: string): number | undefined {
+  const pid = Number(readText(join(folder, "shim")));
+  if (!Number.isInteger(pid) || pid <= 1) return undefined;
+  // Numbers are given again: only a process with this folder among its arguments is ours.
+  const args = readText(`/proc/${pid}/cmdline`).split("\0");
+  return args.includes("fairway-shim") && args.includes(folder) ? pid : undefined;
+}
+
+export function killShim(folder: string): void {
+  const pid = shimPid(folder);
+  if (pid === undefined) return;
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // Gone between the look and the kill.
+  }
+}
+
+/** Resolves when one of the files exists; rejects with the signal's reason. */
+export function waitForFile(folder: string, names: readonly string[], signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let watcher: FSWatcher | undefined;
+    const there = (): boolean => names.some((name) => existsSync(join(folder, name)));
+    const finish = (settle: () => void): void => {
+      watcher?.close();
+      signal.removeEventListener("abort", stop);
+      settle();
+    };
+    const stop = (): void => finish(() => reject(signal.reason));
+    if (signal.aborted) {
+      reject(signal.reason);
+      return;
+    }
+    signal.addEventListener("abort", stop, { once: true });
+    watcher = watch(folder, () => {
+      if (there()) finish(resolve);
+    });
+    watcher.on("error", () => undefined);
+    if (there()) finish(resolve);
+  });
+}
+
+function ended(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    if (socket.readableEnded || socket.destroyed) resolve();
+    socket.once("end", resolve);
+    socket.once("close", () => resolve());
+  });
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+function modifiedAt(path: string): number | undefined {
+  try {
+    return statSync(path).mtimeMs;
+  } catch {
+    return undefined;
+  }
+}

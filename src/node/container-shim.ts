@@ -1,0 +1,47 @@
+/**
+ * A container's parent while the agent may come and go: a shell that outlives it. It keeps the output pipes open (a write never fails for
+ * want of a reader), waits for the container, writes its status to `exit`, and stays until the agent has read the rest of the
+ * output and ends it. All mounts are in its own mount namespace: they vanish with it, whatever kills it.
+ *
+ * $1 folder of the container · $2 host, folder or none · $3 the layers over the machine's root, or the unpacked image
+ * $4… the command that runs the container
+ */
+export const shimScript = `
+cd "$1" || exit 1
+kind=$2 base=$3
+shift 3
+mkfifo -m 600 out err ctl || exit 1
+exec 3<>out 4<>err
+code=125
+root() {
+  # crun 1.8 refuses a hybrid hierarchy whose v2 part has controllers; without that part it is plain v1.
+  ! [ -d /sys/fs/cgroup/unified ] || umount -l /sys/fs/cgroup/unified 2>/dev/null
+  lower=$base
+  if [ $kind = host ]; then
+    # Layers of one overlay may not contain each other: beside the machine's root they need a file system of their own.
+    mount -t tmpfs -o size=1m,mode=755 tmpfs layers && cp -a "$base/." layers || return 1
+    lower=layers/empty:layers/mask:/
+  fi
+  mount -t overlay overlay -o "nodev,lowerdir=$lower,upperdir=upper,workdir=work" root
+}
+if [ $kind = none ] || root 2>runtime.log; then
+  "$@" </dev/null >&3 2>&4
+  code=$?
+fi
+echo $code >exit.tmp
+mv exit.tmp exit
+read -r _ <>ctl
+`;
+
+/** What a container's root is made of. `none`: it has the machine's own (plain processes). */
+export type RootLayer =
+  | { readonly kind: "host"; readonly layers: string }
+  | { readonly kind: "folder"; readonly folder: string }
+  | { readonly kind: "none" };
+
+/** Arguments of a process that runs the shim, with a mount namespace of its own when there is something to mount. */
+export function shimArgv(folder: string, root: RootLayer, command: readonly string[]): readonly string[] {
+  const base = root.kind === "host" ? root.layers : root.kind === "folder" ? root.folder : "";
+  const sh = ["sh", "-c", shimScript, "fairway-shim", folder, root.kind, base, ...command];
+  return root.kind === "none" ? sh : ["unshare", "--mount", "--propagation", "private", ...sh];
+}

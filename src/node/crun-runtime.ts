@@ -1,0 +1,237 @@
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Cidr } from "../base/cidr.ts";
+import { cidrAt } from "../base/cidr.ts";
+import type { Clock } from "../base/clock.ts";
+import type { Ip } from "../base/ip.ts";
+import { type CgroupVersion, detectCgroups, oomKills, removeCgroup } from "../kernel/cgroup.ts";
+import { type RunCommand, runOrThrow } from "../kernel/command.ts";
+import { netnsPath, readNetnsNames } from "../kernel/netns.ts";
+import type { ContainerPlan, SandboxPlan } from "./container-plan.ts";
+import { ContainerProcess, killShim } from "./container-process.ts";
+import type { RootLayer } from "./container-shim.ts";
+import { isNodeError } from "./errors.ts";
+import { attachTo, startExec } from "./exec-session.ts";
+import { makeHostLayers } from "./host-layer.ts";
+import { compileOciSpec } from "./oci-spec.ts";
+import { containerFolder, containerId, nodeCgroup, podFolder, podNetnsName } from "./pod-names.ts";
+import { createPodLink, PodAddresses, podLinkName, removePodLink } from "./pod-network.ts";
+import type { AdoptedPod, ContainerExit, ContainerRun, ExecOptions, ExecSession, PodFolders, PodRuntime } from "./pod-runtime.ts";
+import { foldersIn, readLastAttempts, readSandbox, writeSandbox } from "./sandbox-record.ts";
+
+export interface CrunRuntimeConfig {
+  readonly dataDir: string;
+  readonly nodeIps: readonly Ip[];
+  /** Folders and files of the machine that no container may see, beside the usual ones and `dataDir`. */
+  readonly hiddenPaths: readonly string[];
+}
+
+export interface CrunRuntimeDeps {
+  readonly run: RunCommand;
+  readonly clock: Clock;
+}
+
+interface Known {
+  readonly run: ContainerRun;
+  readonly process: ContainerProcess;
+}
+
+/** How long the processes of a removed pod may take to die of SIGKILL. */
+const killMs = 2000;
+
+/**
+ * Containers by crun, in the network namespace that the agent runs in: a container's root is an overlay over the machine's root (or an
+ * unpacked image) in the container's own mount namespace, a pod's network a namespace of its own joined by a pair of links.
+ */
+export class CrunRuntime implements PodRuntime {
+  readonly version: string;
+  readonly addresses = new PodAddresses();
+  readonly #config: CrunRuntimeConfig;
+  readonly #deps: CrunRuntimeDeps;
+  readonly #hostLayers: string;
+  readonly #cgroups: CgroupVersion;
+  readonly #known = new Map<string, Known>();
+
+  private constructor(config: CrunRuntimeConfig, deps: CrunRuntimeDeps, version: string, hostLayers: string) {
+    this.#config = config;
+    this.#deps = deps;
+    this.version = version;
+    this.#hostLayers = hostLayers;
+    this.#cgroups = detectCgroups();
+  }
+
+  /** Throws a KernelError when there is no crun. */
+  static async open(config: CrunRuntimeConfig, deps: CrunRuntimeDeps): Promise<CrunRuntime> {
+    const [version, layers] = await Promise.all([
+      runOrThrow(deps.run, ["crun", "--version"]),
+      makeHostLayers(deps.run, join(config.dataDir, "layers"), [config.dataDir, ...config.hiddenPaths]),
+    ]);
+    return new CrunRuntime(config, deps, `crun://${/version (\S+)/.exec(version.stdout)?.[1] ?? "unknown"}`, layers);
+  }
+
+  /** The node's pod ranges, once they are known. */
+  setPodRanges(ranges: readonly Cidr[]): void {
+    this.addresses.setRanges(ranges);
+  }
+
+  folders(podUid: string): PodFolders {
+    const pod = this.#podFolder(podUid);
+    return { pod, volumes: join(pod, "volumes"), logs: join(pod, "logs") };
+  }
+
+  async createSandbox(plan: SandboxPlan, signal: AbortSignal): Promise<readonly Ip[]> {
+    const folder = this.#podFolder(plan.podUid);
+    const before = readSandbox(folder);
+    if (before !== undefined) return before.ips;
+    if (plan.hostNetwork) {
+      writeSandbox(folder, { plan, ips: this.#config.nodeIps });
+      return this.#config.nodeIps;
+    }
+    const ips = this.addresses.allocate();
+    // Recorded first: a kill from here on leaves nothing that cannot be found.
+    writeSandbox(folder, { plan, ips });
+    const link = { netns: this.#netnsName(plan.podUid), link: podLinkName(plan.podUid), ips };
+    const gateways = this.addresses.ranges.map((r) => cidrAt(r, 1));
+    try {
+      await createPodLink(this.#deps.run, link, gateways, this.#config.nodeIps, signal);
+    } catch (error) {
+      await removePodLink(this.#deps.run, link);
+      this.addresses.release(ips);
+      rmSync(join(folder, "sandbox.json"), { force: true });
+      throw error;
+    }
+    return ips;
+  }
+
+  async startContainer(plan: ContainerPlan, signal: AbortSignal): Promise<ContainerRun> {
+    const id = containerId(plan.podUid, plan.name, plan.attempt);
+    const folder = this.#containerFolder(plan.podUid, plan.name, plan.attempt);
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const spec = compileOciSpec(plan, {
+      rootFolder: "root",
+      netns: plan.hostNetwork ? undefined : netnsPath(this.#netnsName(plan.podUid)),
+      cgroupsPath: this.#cgroups === "none" ? undefined : this.#cgroupPath(id),
+    });
+    writeFileSync(join(folder, "config.json"), JSON.stringify(spec), { mode: 0o600 });
+    const argv = [...this.#crun(), "--log=file:runtime.log", "run", "--bundle=.", "--pid-file=pid", ...(plan.tty ? [] : []), id];
+    const files = { folder, log: join(this.folders(plan.podUid).logs, plan.name, `${plan.attempt}.log`) };
+    const root: RootLayer =
+      plan.root === "host" ? { kind: "host", layers: this.#hostLayers } : { kind: "folder", folder: plan.root.folder };
+    const command = { argv, root, env: process.env };
+    try {
+      const started = await ContainerProcess.start(files, command, this.#deps.clock, signal);
+      return this.#keep(started, plan.podUid, plan.name, plan.attempt);
+    } catch (error) {
+      if (isNodeError(error, "runtime-failed")) rmSync(folder, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  signalContainer(run: ContainerRun, signal: NodeJS.Signals): void {
+    const pid = this.#known.get(run.id)?.process.pid ?? 0;
+    if (pid <= 1) return;
+    try {
+      process.kill(pid, signal);
+    } catch {
+      // It has ended.
+    }
+  }
+
+  exec(run: ContainerRun, argv: readonly string[], options: ExecOptions): ExecSession {
+    // As in the shim: crun 1.8 refuses a hybrid hierarchy whose v2 part has controllers.
+    const hide = "! [ -d /sys/fs/cgroup/unified ] || umount -l /sys/fs/cgroup/unified 2>/dev/null";
+    const crun = [...this.#crun(), "exec", ...(options.tty ? ["--tty"] : []), run.id, ...argv];
+    return startExec(["unshare", "--mount", "--propagation", "private", "sh", "-c", `${hide}; exec "$@"`, "sh", ...crun], options);
+  }
+
+  attach(run: ContainerRun): ExecSession {
+    return attachTo(this.#known.get(run.id)?.process, run);
+  }
+
+  async removePod(podUid: string): Promise<void> {
+    const folder = this.#podFolder(podUid);
+    const mine = [...this.#known.values()].filter((k) => k.run.podUid === podUid);
+    for (const { run } of mine) this.signalContainer(run, "SIGKILL");
+    await Promise.race([Promise.all(mine.map((k) => k.run.exited)), this.#deps.clock.sleep(killMs)]);
+    for (const { run, process: p } of mine) {
+      this.#known.delete(run.id);
+      p.abandon();
+      killShim(p.files.folder);
+      removeCgroup(this.#cgroups, this.#cgroupPath(run.id));
+    }
+    const sandbox = readSandbox(folder);
+    if (sandbox !== undefined && !sandbox.plan.hostNetwork) {
+      await removePodLink(this.#deps.run, { netns: this.#netnsName(podUid), link: podLinkName(podUid) });
+      this.addresses.release(sandbox.ips);
+    }
+    rmSync(folder, { recursive: true, force: true });
+  }
+
+  async adopt(): Promise<readonly AdoptedPod[]> {
+    const pods: AdoptedPod[] = [];
+    const namespaces = new Set(readNetnsNames());
+    for (const podUid of foldersIn(join(this.#config.dataDir, "pods"))) {
+      const folder = this.#podFolder(podUid);
+      const sandbox = readSandbox(folder);
+      const lost = sandbox !== undefined && !sandbox.plan.hostNetwork && !namespaces.has(this.#netnsName(podUid));
+      if (sandbox === undefined || lost) {
+        // The machine was restarted, or the start was cut short: nothing of it can run.
+        await this.removePod(podUid);
+        continue;
+      }
+      if (!sandbox.plan.hostNetwork) this.addresses.take(sandbox.ips);
+      const containers = readLastAttempts(folder).map(({ name, attempt }) => {
+        const files = {
+          folder: this.#containerFolder(podUid, name, attempt),
+          log: join(this.folders(podUid).logs, name, `${attempt}.log`),
+        };
+        return this.#keep(ContainerProcess.adopt(files, this.#deps.clock), podUid, name, attempt);
+      });
+      pods.push({ podUid, namespace: sandbox.plan.namespace, name: sandbox.plan.name, ips: sandbox.ips, containers });
+    }
+    return pods;
+  }
+
+  async close(): Promise<void> {
+    for (const { process: p } of this.#known.values()) p.abandon();
+    this.#known.clear();
+  }
+
+  #keep(started: ContainerProcess, podUid: string, name: string, attempt: number): ContainerRun {
+    const id = containerId(podUid, name, attempt);
+    const exited = started.exited.then(({ code, at }): ContainerExit => {
+      const oom = oomKills(this.#cgroups, this.#cgroupPath(id)) > 0;
+      removeCgroup(this.#cgroups, this.#cgroupPath(id));
+      if (code === undefined) {
+        const message = "The container could not be located when the pod was terminated";
+        return { code: 137, reason: "ContainerStatusUnknown", message, at };
+      }
+      return { code, reason: oom ? "OOMKilled" : code === 0 ? "Completed" : "Error", message: "", at };
+    });
+    const run: ContainerRun = { id, podUid, name, attempt, startedAt: started.startedAt, exited };
+    this.#known.set(id, { run, process: started });
+    return run;
+  }
+
+  #crun(): readonly string[] {
+    const manager = this.#cgroups === "none" ? "disabled" : "cgroupfs";
+    return ["crun", `--root=${join(this.#config.dataDir, "crun")}`, `--cgroup-manager=${manager}`];
+  }
+
+  #podFolder(podUid: string): string {
+    return podFolder(this.#config.dataDir, podUid);
+  }
+
+  #containerFolder(podUid: string, name: string, attempt: number): string {
+    return containerFolder(this.#config.dataDir, podUid, name, attempt);
+  }
+
+  #cgroupPath(id: string): string {
+    return `${nodeCgroup(this.#config.dataDir)}/${id}`;
+  }
+
+  #netnsName(podUid: string): string {
+    return podNetnsName(this.#config.dataDir, podUid);
+  }
+}
