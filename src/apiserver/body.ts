@@ -47,10 +47,10 @@ export function checkObject(call: Call, expected: Expected, value: unknown, dupl
   const kind = value["kind"] ?? expected.kind;
   const given = value["apiVersion"] ?? apiVersion;
   if (given !== apiVersion) {
-    throw badRequest(`the API version in the data (${String(given)}) does not match the expected API version (${apiVersion})`);
+    throw badRequest(`the API version in the data (${textOf(given)}) does not match the expected API version (${apiVersion})`);
   }
   if (kind !== expected.kind)
-    throw badRequest(`${String(kind)} in version ${JSON.stringify(expected.version)} cannot be handled as a ${expected.kind}`);
+    throw badRequest(`${textOf(kind)} in version ${JSON.stringify(expected.version)} cannot be handled as a ${expected.kind}`);
   const checked = checkType(expected.type, value, { apiVersion, kind: expected.kind });
   const [fault] = checked.errors;
   if (fault !== undefined) throw badRequest(cannotBeHandled(expected, fault));
@@ -81,4 +81,8 @@ async function parseBody(bytes: Uint8Array, type: string): Promise<Read> {
     if (error instanceof Error && error.name === "ApiError") throw error;
     throw badRequest(`the body could not be read: ${error instanceof Error ? error.message : String(error)}`);
   }
+}
+
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : JSON.stringify(value);
 }

@@ -2,6 +2,7 @@ import { jsonEqual } from "../api/json-value.ts";
 import { findResource, type Resource } from "../api/scheme.ts";
 import { type Cidr, cidrAt, printCidr } from "../base/cidr.ts";
 import { type Ip, ipFamily } from "../base/ip.ts";
+import { isBackendAddress } from "./backend-address.ts";
 import { type ApiContext, timestamp } from "./call.ts";
 import { createObject, removeObject, updateObject } from "./object-writer.ts";
 import { type ApiObject, keyOf } from "./registry.ts";
@@ -21,9 +22,11 @@ export async function bootstrap(context: ApiContext, options: BootstrapOptions):
   for (const name of systemNamespaces) await ensure(context, resource("", "namespaces"), { metadata: { name } });
   await ensureServiceCidr(context, options.serviceCidrs);
   await ensureApiService(context, options);
-  const [first] = options.advertise;
+  // A server that only this machine reaches has no address that pods could use.
+  const usable = options.advertise.filter((ip) => isBackendAddress(ip, context.loopback));
+  const [first] = usable;
   if (first === undefined) return;
-  const addresses = options.advertise.filter((ip) => ipFamily(ip) === ipFamily(first));
+  const addresses = usable.filter((ip) => ipFamily(ip) === ipFamily(first));
   const port = { name: "https", port: options.advertisePort, protocol: "TCP" };
   await replace(context, resource("", "endpoints"), {
     metadata: { name: "kubernetes", namespace: "default", labels: { "endpointslice.kubernetes.io/skip-mirror": "true" } },

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Resource } from "../api/scheme.ts";
 import { badRequest } from "../api/status-error.ts";
+import type { Cidr } from "../base/cidr.ts";
 import type { Clock } from "../base/clock.ts";
 import type { TokenIssuer } from "./authn/token-issuer.ts";
 import type { NodeTransport } from "./node-transport.ts";
@@ -17,6 +18,8 @@ export interface ApiContext {
   readonly addresses: ServiceAddresses;
   readonly tokens: TokenIssuer;
   readonly nodes: NodeTransport;
+  /** What of 127.0.0.0/8 pods may have: plain mode's own range, absent elsewhere. */
+  readonly loopback: Cidr | undefined;
   readonly clock: Clock;
   readonly random: () => number;
   readonly newUid: () => string;

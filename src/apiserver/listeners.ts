@@ -15,6 +15,13 @@ export interface TlsFiles {
 /** Paths where a client may switch protocols; anywhere else an Upgrade header is passed over. */
 const tunnels = /\/(exec|attach|portforward|proxy)([/?]|$)/;
 
+/** Where to listen. `fd` is a socket that a supervisor bound there; it is used as it is. */
+export interface ListenAddress {
+  readonly ip: Ip;
+  readonly port: number;
+  readonly fd?: number;
+}
+
 export interface Listeners {
   readonly port: number;
   close(): Promise<void>;
@@ -22,7 +29,7 @@ export interface Listeners {
 
 /** Listens on every address; port 0 takes any, and all others that say 0 take the same one. */
 export async function listen(
-  bind: readonly { readonly ip: Ip; readonly port: number }[],
+  bind: readonly ListenAddress[],
   tls: { readonly pair: KeyPair; readonly clientCas: readonly string[] },
   pipeline: Pipeline,
 ): Promise<Listeners> {
@@ -47,7 +54,7 @@ export async function listen(
         socket.once("close", () => sockets.delete(socket));
       });
       servers.push(server);
-      await listening(server, address.ip, address.port === 0 ? port : address.port);
+      await listening(server, address.port === 0 ? { ...address, port } : address);
       port ||= (server.address() as AddressInfo).port;
     }
   } catch (error) {
@@ -102,12 +109,13 @@ function serverFor(tls: { readonly pair: KeyPair; readonly clientCas: readonly s
   return server;
 }
 
-async function listening(server: Server, ip: Ip, port: number): Promise<void> {
+async function listening(server: Server, { ip, port, fd }: ListenAddress): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once("error", (error: NodeJS.ErrnoException) =>
     reject(new StartError(codes[error.code ?? ""] ?? "addressNotHere", printHostPort(ip, port), error)),
   );
-  server.listen(port, ip, resolve);
+  if (fd === undefined) server.listen(port, ip, resolve);
+  else server.listen({ fd }, resolve);
   await promise;
 }
 

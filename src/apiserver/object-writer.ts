@@ -5,12 +5,14 @@ import { alreadyExists, badRequest, conflict, invalid, notFound } from "../api/s
 import { prepareForCreate, prepareForUpdate } from "../api/strategy.ts";
 import type { Service } from "../api/types/core-v1.generated.ts";
 import { validateCreate, validateUpdate } from "../api/validate/validate-object.ts";
+import type { Cidr } from "../base/cidr.ts";
 import { encodeObject } from "../store/object-bytes.ts";
 import { admitCreate } from "./admission/admission.ts";
 import { type ApiContext, timestamp } from "./call.ts";
 import { generateName } from "./object-name.ts";
 import { type ApiObject, type Found, keyOf } from "./registry.ts";
-import { type Allocation, keepAllocated } from "./services/service-addresses.ts";
+import { completeService } from "./services/complete-service.ts";
+import type { Allocation } from "./services/service-addresses.ts";
 
 /** Which object a write is about. */
 export interface Target {
@@ -105,8 +107,12 @@ async function prepared(context: ApiContext, target: Target, given: ApiObject): 
   const { resource, namespace } = target;
   const admitted = await admitCreate(context, resource, defaultObject(resource, given) as ApiObject, namespace);
   const now = timestamp(context.clock);
-  const object = prepareForCreate(resource, admitted, { now, uid: context.newUid(), namespace }) as ApiObject;
-  const errors = validateCreate(resource, object);
+  const object = completed(
+    resource,
+    prepareForCreate(resource, admitted, { now, uid: context.newUid(), namespace }) as ApiObject,
+    undefined,
+  );
+  const errors = validateCreate(resource, object, validationOf(context));
   if (errors.length > 0) throw invalid(resource, object.metadata.name ?? "", errors);
   return object;
 }
@@ -138,12 +144,16 @@ async function replace(context: ApiContext, target: Target, current: Found, want
     throw badRequest(`the name of the object (${wanted.metadata.name ?? ""}) does not match the name on the URL (${name})`);
   }
   const given = { ...wanted, metadata: { ...wanted.metadata, name, resourceVersion: String(current.rev) } };
-  const admitted = prepareForUpdate(resource, defaultObject(resource, given) as ApiObject, current.object, subresource) as ApiObject;
+  const updated = prepareForUpdate(resource, defaultObject(resource, given) as ApiObject, current.object, subresource) as ApiObject;
+  const next = completed(resource, updated, current.object);
   const key = keyOf(namespace, name);
   const old = isService(resource) ? (current.object as Service) : undefined;
-  const errors = validateUpdate(resource, withAllocated(resource, admitted, current.object), current.object);
+  const errors = validateUpdate(resource, next, current.object, {
+    ...validationOf(context),
+    subresource,
+  });
   if (errors.length > 0) throw invalid(resource, name, errors);
-  const [object, allocation] = subresource === "" ? allocate(context, resource, key, admitted, old) : ([admitted, undefined] as const);
+  const [object, allocation] = subresource === "" ? allocate(context, resource, key, next, old) : ([next, undefined] as const);
   if (dryRun) {
     allocation?.undo();
     return encodeObject(registry.table(resource).head, object, current.rev);
@@ -160,6 +170,10 @@ async function replace(context: ApiContext, target: Target, current: Found, want
     const written = await registry.write(resource, key, object, current.rev);
     return written.kind === "written" ? written.bytes : undefined;
   });
+}
+
+function validationOf({ loopback }: ApiContext): { readonly loopback?: Cidr } {
+  return loopback === undefined ? {} : { loopback };
 }
 
 function withoutRevision(object: ApiObject): ApiObject {
@@ -192,12 +206,10 @@ function allocate(
   return [draft as unknown as ApiObject, allocation];
 }
 
-/** An update may leave out what was allocated; validation shall not take that for a change. */
-function withAllocated(resource: Resource, object: ApiObject, old: ApiObject): ApiObject {
+function completed(resource: Resource, object: ApiObject, old: ApiObject | undefined): ApiObject {
   if (!isService(resource)) return object;
   const draft = draftOf(object) as unknown as Draft<Service>;
-  const before = (old as Service).spec;
-  if (draft.spec !== undefined && before !== undefined) keepAllocated(draft.spec, before);
+  completeService(draft, old as Service | undefined);
   return draft as unknown as ApiObject;
 }
 

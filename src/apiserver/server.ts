@@ -16,7 +16,7 @@ import { TokenIssuer } from "./authn/token-issuer.ts";
 import { bootstrap } from "./bootstrap.ts";
 import type { ApiContext, Log } from "./call.ts";
 import { StartError } from "./errors.ts";
-import { type Listeners, listen, readClientCa, readKeyPair } from "./listeners.ts";
+import { type ListenAddress, type Listeners, listen, readClientCa, readKeyPair } from "./listeners.ts";
 import { Metrics } from "./metrics.ts";
 import { NodeTransport } from "./node-transport.ts";
 import { Pipeline } from "./pipeline.ts";
@@ -28,13 +28,15 @@ import { ServiceAddresses } from "./services/service-addresses.ts";
 export interface ApiServerConfig {
   readonly dataDir: string;
   /** Port 0 = any; the first address's port is the server's. */
-  readonly bind: readonly { readonly ip: Ip; readonly port: number }[];
+  readonly bind: readonly ListenAddress[];
   /** Where pods reach the server: the endpoints of the Service default/kubernetes. */
   readonly advertise: readonly Ip[];
   /** Default: the port it listens on. */
   readonly advertisePort?: number;
   /** One a family, the primary one first. */
   readonly serviceCidrs: readonly Cidr[];
+  /** Plain mode: the part of 127.0.0.0/8 that pods and Services live in. */
+  readonly loopback?: Cidr;
   readonly nodePortRange?: PortRange;
   readonly clusterDomain?: string;
   /** More authorities of client certificates, beside the cluster's own. */
@@ -83,6 +85,7 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
     const context: ApiContext = {
       registry,
       nodes,
+      loopback: config.loopback,
       clock,
       random,
       log,

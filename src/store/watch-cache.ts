@@ -39,19 +39,19 @@ export class WatchCache {
     return this.#rev;
   }
 
-  /** True once `rev` is reached; false when that takes longer than `limit` milliseconds, or the cache is closed. */
-  async reached(rev: Rev, limit = Number.POSITIVE_INFINITY): Promise<boolean> {
+  /** True once `rev` is reached; false when `patience` ends first, or the cache is closed. */
+  async reached(rev: Rev, patience?: Promise<void>): Promise<boolean> {
     if (rev <= this.#rev) return true;
-    if (this.#stop.signal.aborted || limit <= 0) return false;
+    if (this.#stop.signal.aborted) return false;
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const waiter = { rev, resolve };
     this.#waiting.push(waiter);
-    if (limit === Number.POSITIVE_INFINITY) return promise;
-    const timer = setTimeout(() => {
+    const giveUp = (): void => {
       this.#waiting = this.#waiting.filter((w) => w !== waiter);
       resolve(false);
-    }, limit);
-    return promise.finally(() => clearTimeout(timer));
+    };
+    patience?.then(giveUp, giveUp);
+    return promise;
   }
 
   async close(): Promise<void> {

@@ -9,7 +9,8 @@ import type { ApiObject } from "../registry.ts";
 const mountPath = "/var/run/secrets/kubernetes.io/serviceaccount";
 /** A little over an hour: long enough for a kubelet to have renewed it, as Kubernetes asks for. */
 const tokenSeconds = 3607;
-const waitForDefault = 2000;
+const tries = 40;
+const betweenTries = 50;
 
 /** Gives a pod its service account and mounts a token, the cluster's root certificate and the namespace into each container. */
 export async function admitServiceAccount(
@@ -42,12 +43,11 @@ export async function admitServiceAccount(
 async function findAccount(context: ApiContext, namespace: string, name: string): Promise<ServiceAccount | undefined> {
   const resource = findResource("", "v1", "serviceaccounts");
   if (resource === undefined) return undefined;
-  const until = context.clock.monotonic() + waitForDefault;
-  for (;;) {
+  for (let attempt = 1; ; attempt++) {
     const found = context.registry.find(resource, `${namespace}/${name}`);
     if (found !== undefined) return found.object as ServiceAccount;
-    if (name !== "default" || context.clock.monotonic() >= until) return undefined;
-    await context.clock.sleep(50);
+    if (name !== "default" || attempt === tries) return undefined;
+    await context.clock.sleep(betweenTries);
   }
 }
 

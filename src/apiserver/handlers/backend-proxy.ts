@@ -5,9 +5,9 @@ import { findResource } from "../../api/scheme.ts";
 import { ApiError, badRequest, notFound, unavailable } from "../../api/status-error.ts";
 import type { Pod, Service } from "../../api/types/core-v1.generated.ts";
 import type { EndpointSlice } from "../../api/types/discovery-v1.generated.ts";
-import { cidrContains, parseCidr } from "../../base/cidr.ts";
-import { ipFamily, parseIp } from "../../base/ip.ts";
+import { ipFamily } from "../../base/ip.ts";
 import type { Answer } from "../answer.ts";
+import { isBackendAddress } from "../backend-address.ts";
 import type { Call } from "../call.ts";
 import { headOf, passedOn, relayOf } from "../node-transport.ts";
 import { keyOf } from "../registry.ts";
@@ -26,22 +26,6 @@ export interface ProxyName {
   readonly port: string;
 }
 
-const ranges = (texts: readonly string[]) => texts.flatMap((text) => parseCidr(text) ?? []);
-/** Addresses that are this machine, its link or a group: an object shall not make the API server speak to those. */
-const refused = ranges([
-  "0.0.0.0/8",
-  "127.0.0.0/8",
-  "169.254.0.0/16",
-  "224.0.0.0/4",
-  "255.255.255.255/32",
-  "::/128",
-  "::1/128",
-  "::ffff:0:0/96",
-  "fe80::/10",
-  "ff00::/8",
-]);
-/** Plain mode's own pods live on loopback. */
-const allowed = ranges(["127.64.0.0/10"]);
 const connectTimeout = 10_000;
 /** What pods serve over TLS is signed by anybody: the connection is not used to tell who they are, as in Kubernetes. */
 const anyCertificate = new Agent({ rejectUnauthorized: false, keepAlive: false });
@@ -90,16 +74,8 @@ export function parseProxyName(text: string): ProxyName {
   return { scheme: "http", name: first, port: second };
 }
 
-/** Whether an address in an object may be spoken to. */
-export function isProxyTarget(host: string): boolean {
-  const ip = parseIp(host);
-  if (ip === undefined) return false;
-  const within = (list: typeof refused): boolean => list.some((c) => c.family === ipFamily(ip) && cidrContains(c, ip));
-  return within(allowed) || !within(refused);
-}
-
 async function pass(call: Call, { scheme, host, port }: Backend): Promise<Answer> {
-  if (!isProxyTarget(host)) throw new ApiError(403, "Forbidden", `address ${host} is not allowed`);
+  if (!isBackendAddress(host, call.context.loopback)) throw new ApiError(403, "Forbidden", `address ${host} is not allowed`);
   const body = await call.body();
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
   const query = new URLSearchParams(call.query).toString();

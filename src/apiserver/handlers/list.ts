@@ -75,7 +75,7 @@ async function askedRevision(call: Call, from: Continue | undefined): Promise<Re
   }
   if (match === "Exact" && version === "0")
     throw invalidOption("resourceVersionMatch", 'Forbidden: resourceVersionMatch "Exact" is forbidden for resourceVersion "0"');
-  const rev = await waitForRevision(call.context.registry, version);
+  const rev = await waitForRevision(call.context, version);
   // With a limit and no rule, a revision means exactly that one.
   const exact = match === "Exact" || (match === "" && (query.get("limit") ?? "0") !== "0" && version !== "0");
   return exact && rev !== undefined ? rev : undefined;

@@ -1,6 +1,6 @@
 import { ApiError, badRequest } from "../../api/status-error.ts";
 import type { Rev } from "../../store/store.ts";
-import type { Registry } from "../registry.ts";
+import type { ApiContext } from "../call.ts";
 
 const patience = 3000;
 
@@ -12,9 +12,13 @@ export function parseRevision(text: string | null): Rev | undefined {
 }
 
 /** What is answered is not older than the revision asked for; one that does not come in time is a 504. */
-export async function waitForRevision(registry: Registry, text: string | null): Promise<Rev | undefined> {
+export async function waitForRevision({ registry, clock }: ApiContext, text: string | null): Promise<Rev | undefined> {
   const rev = parseRevision(text);
-  if (rev !== undefined && !(await registry.cache.reached(rev, patience))) throw tooLarge(rev, registry.cache.rev);
+  if (rev === undefined || rev <= registry.cache.rev) return rev;
+  const enough = new AbortController();
+  const reached = await registry.cache.reached(rev, clock.sleep(patience, enough.signal));
+  enough.abort();
+  if (!reached) throw tooLarge(rev, registry.cache.rev);
   return rev;
 }
 

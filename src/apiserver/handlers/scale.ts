@@ -18,7 +18,7 @@ const scaleType = { group: "autoscaling", version: "v1", kind: "Scale", type: "i
 export async function scale(call: Call): Promise<Answer> {
   const { info, resource, context } = call;
   if (info.verb === "get") {
-    await waitForRevision(context.registry, call.query.get("resourceVersion"));
+    await waitForRevision(context, call.query.get("resourceVersion"));
     const found = context.registry.find(resource, keyOf(info.namespace, info.name));
     if (found === undefined) throw notFound(resource, info.name);
     return json(scaleOf(found.object));

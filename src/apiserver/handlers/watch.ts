@@ -33,9 +33,7 @@ export async function watchObjects(call: Call): Promise<Answer> {
   const { query, resource } = call;
   const initial = initialOf(query);
   const rev =
-    initial === "none"
-      ? parseRevision(query.get("resourceVersion"))
-      : await waitForRevision(call.context.registry, query.get("resourceVersion"));
+    initial === "none" ? parseRevision(query.get("resourceVersion")) : await waitForRevision(call.context, query.get("resourceVersion"));
   const watching: Watching = {
     call,
     selection: withName(selectionOf(resource, call.info.namespace, query), call.info.name),
@@ -75,18 +73,18 @@ async function run(watching: Watching, out: Outlet, signal: AbortSignal): Promis
     return;
   }
   if (watching.initial === "events-and-end") lines.bookmark(after, { [initialEventsEnd]: "true" });
-  const timer = bookmarks === "bookmarks" ? setInterval(() => lines.bookmark(registry.cache.rev), bookmarkEvery) : undefined;
-  const timeout = setTimeout(stop, watching.timeout);
+  const { clock } = call.context;
+  clock.sleep(watching.timeout, ended.signal).then(stop, stop);
   signal.addEventListener("abort", stop, { once: true });
   if (signal.aborted) stop();
   try {
-    if (!ended.signal.aborted)
-      await new Promise<void>((resolve) => ended.signal.addEventListener("abort", () => resolve(), { once: true }));
-    if (!signal.aborted && bookmarks === "bookmarks") lines.bookmark(registry.cache.rev);
+    while (!ended.signal.aborted) {
+      await clock.sleep(bookmarkEvery, ended.signal).catch(() => undefined);
+      // At its end too: the client goes on from there.
+      if (!signal.aborted && bookmarks === "bookmarks") lines.bookmark(registry.cache.rev);
+    }
   } finally {
     unsubscribe();
-    clearInterval(timer);
-    clearTimeout(timeout);
     signal.removeEventListener("abort", stop);
   }
 }

@@ -47,8 +47,6 @@ export class ServiceAddresses {
     const errors: FieldError[] = [];
     const spec = service.spec;
     if (spec !== undefined) {
-      if (old?.spec !== undefined) keepAllocated(spec, old.spec);
-      if (spec.clusterIPs === undefined && (spec.clusterIP ?? "") !== "") spec.clusterIPs = [spec.clusterIP ?? ""];
       errors.push(
         ...fillFamilies(
           service,
@@ -153,7 +151,7 @@ export function hasNodePorts(spec: ServiceSpec): boolean {
   return spec.type === "NodePort" || (spec.type === "LoadBalancer" && spec.allocateLoadBalancerNodePorts !== false);
 }
 
-function needsHealthPort(spec: ServiceSpec): boolean {
+export function needsHealthPort(spec: ServiceSpec): boolean {
   return spec.type === "LoadBalancer" && spec.externalTrafficPolicy === "Local";
 }
 
@@ -167,30 +165,4 @@ function heldBy(service: Service): Held[] {
 
 function equal(a: Held, b: Held): boolean {
   return a.kind === "ip" ? b.kind === "ip" && a.ip === b.ip : b.kind === "port" && a.port === b.port;
-}
-
-/** An update that leaves out what was allocated keeps it, as a client does that sends its own file again. */
-export function keepAllocated(spec: Draft<ServiceSpec>, old: ServiceSpec): void {
-  if (needsClusterIps(old) && needsClusterIps(spec)) {
-    if ((spec.clusterIP ?? "") === "" && (spec.clusterIPs?.[0] ?? "") === "") {
-      if (old.clusterIP !== undefined) spec.clusterIP = old.clusterIP;
-      if (old.clusterIPs !== undefined) spec.clusterIPs = [...old.clusterIPs];
-    } else if (spec.clusterIPs === undefined && spec.clusterIP === old.clusterIP && old.clusterIPs !== undefined) {
-      spec.clusterIPs = [...old.clusterIPs];
-    }
-  }
-  if (hasNodePorts(old) && hasNodePorts(spec)) keepNodePorts(spec.ports ?? [], old.ports ?? []);
-  if (needsHealthPort(old) && needsHealthPort(spec) && (spec.healthCheckNodePort ?? 0) === 0 && old.healthCheckNodePort !== undefined) {
-    spec.healthCheckNodePort = old.healthCheckNodePort;
-  }
-}
-
-function keepNodePorts(ports: Draft<ServicePort>[], old: readonly ServicePort[]): void {
-  const id = (p: ServicePort): string => `${p.protocol ?? "TCP"}/${p.port}`;
-  const before = new Map(old.map((p) => [id(p), p.nodePort]));
-  const asked = new Set(ports.map((p) => p.nodePort ?? 0));
-  for (const port of ports) {
-    const kept = before.get(id(port));
-    if ((port.nodePort ?? 0) === 0 && kept !== undefined && !asked.has(kept)) port.nodePort = kept;
-  }
 }
