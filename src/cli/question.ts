@@ -63,9 +63,16 @@ export function remark(io: CliIo, text: string): void {
   io.stderr(`fairway: warning: ${text.replace(/\s*\n\s*/g, " ")}\n`);
 }
 
+/** The first few, each once: an answer should not drown in what is wrong elsewhere. */
 export function remarkProblems(io: CliIo, problems: readonly Problem[]): void {
-  for (const p of problems) remark(io, `${printObjectRef(p.object)}: ${p.field === "" ? "" : `${p.field}: `}${p.message} (${p.reason})`);
+  const texts = [
+    ...new Set(problems.map((p) => `${printObjectRef(p.object)}: ${p.field === "" ? "" : `${p.field}: `}${p.message} (${p.reason})`)),
+  ];
+  for (const text of texts.slice(0, maxRemarks)) remark(io, text);
+  if (texts.length > maxRemarks) remark(io, `${texts.length - maxRemarks} more problems of other objects`);
 }
+
+const maxRemarks = 8;
 
 /** With --fail, ends with status 1 and says why. The answer has been printed already. */
 export function failIf(options: QuestionOptions, failed: boolean, why: string): void {
