@@ -2,7 +2,6 @@ import { type CommandEntry, runCli } from "./program.ts";
 
 const cluster = "Cluster on this machine:";
 const questions = "Questions, of files (--objects) or of a cluster:";
-const roles = "One role a process, against this or any Kubernetes API server:";
 const others = "This program:";
 
 /** In the order of `fairway --help`. Only the module of the command that was asked for is loaded. */
@@ -14,10 +13,6 @@ const entries: readonly CommandEntry[] = [
   { group: questions, names: ["resolve"], load: () => import("./commands/resolve.ts") },
   { group: questions, names: ["route"], load: () => import("./commands/route.ts") },
   { group: others, names: ["check"], load: () => import("./commands/check.ts") },
-  {
-    group: roles,
-    names: ["apiserver", "controllers", "scheduler", "daemon", "proxy", "dns", "ingress"],
-  },
   { group: others, names: ["completion"], load: () => import("./commands/completion.ts") },
 ];
 
