@@ -17,6 +17,8 @@ await build({
   splitting: true,
   format: "esm",
   platform: "node",
+  // ES modules first: the CommonJS builds of some packages lose their names behind a dynamic import.
+  mainFields: ["module", "main"],
   target: "node24",
   sourcemap: "linked",
   sourcesContent: false,

@@ -2,10 +2,14 @@ import { type CommandEntry, runCli } from "./program.ts";
 
 const cluster = "Cluster on this machine:";
 const questions = "Questions, of files (--objects) or of a cluster:";
+const roles = "One role a process, against this or any Kubernetes API server:";
 const others = "This program:";
 
 /** In the order of `fairway --help`. Only the module of the command that was asked for is loaded. */
 const entries: readonly CommandEntry[] = [
+  { group: cluster, names: ["up"], load: () => import("./commands/up.ts") },
+  { group: cluster, names: ["demo"], load: () => import("./commands/demo.ts") },
+  { group: cluster, names: ["down"], load: () => import("./commands/down.ts") },
   { group: cluster, names: ["status"], load: () => import("./commands/status.ts") },
   { group: cluster, names: ["node-exec"], load: () => import("./commands/node-exec.ts") },
   { group: questions, names: ["render"], load: () => import("./commands/render.ts") },
@@ -13,6 +17,12 @@ const entries: readonly CommandEntry[] = [
   { group: questions, names: ["resolve"], load: () => import("./commands/resolve.ts") },
   { group: questions, names: ["route"], load: () => import("./commands/route.ts") },
   { group: others, names: ["check"], load: () => import("./commands/check.ts") },
+  {
+    group: roles,
+    names: ["apiserver", "controllers", "scheduler", "daemon", "proxy", "dns", "ingress"],
+    load: () => import("./commands/role.ts"),
+  },
+  { group: others, names: ["process"], load: () => import("./commands/process.ts") },
   { group: others, names: ["completion"], load: () => import("./commands/completion.ts") },
 ];
 

@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { join } from "node:path";
 import { type BackoffPolicy, backoffDelay } from "../base/backoff.ts";
 import type { Running } from "../base/running.ts";
 import type { BoundSocket } from "../kernel/socket.ts";
@@ -165,9 +164,4 @@ function describeSockets(sockets: readonly NamedSocket[]): string {
 export function inheritedSockets(): readonly NamedSocket[] {
   const text = process.env[socketsVariable];
   return text === undefined || text === "" ? [] : (JSON.parse(text) as NamedSocket[]);
-}
-
-/** Where a role keeps its files for other processes of the node; short enough for a UNIX socket's 107 bytes. */
-export function socketPath(dataDir: string, name: string): string {
-  return join(dataDir, "run", `${name}.sock`);
 }

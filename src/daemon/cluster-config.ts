@@ -26,12 +26,6 @@ export interface UpOptions {
   readonly mode?: string;
 }
 
-export interface NodeConfig {
-  readonly name: string;
-  /** IPv4 first; IPv6 too where the service range has it. */
-  readonly ips: readonly Ip[];
-}
-
 export interface ClusterConfig {
   readonly name: string;
   readonly dataDir: string;
@@ -45,7 +39,7 @@ export interface ClusterConfig {
   /** The 10th address of each service range. */
   readonly clusterDns: readonly Ip[];
   readonly ingress: { readonly address: Ip; readonly http: number; readonly https: number };
-  readonly nodes: readonly NodeConfig[];
+  readonly nodes: readonly string[];
   readonly backend: "auto" | "nftables" | "userspace";
   readonly images?: string;
   readonly apply: readonly string[];
@@ -93,10 +87,7 @@ export function resolveClusterConfig(
     ...nodeCidrs.map((c) => ["the node range", c] as const),
   ]);
   if (BigInt(count + 2) > cidrSize(node4) / 2n) throw new UsageError(`--nodes ${count}: the node range ${printCidr(node4)} is too small`);
-  const nodes = Array.from(
-    { length: count },
-    (_, i): NodeConfig => ({ name: `node-${i + 1}`, ips: nodeCidrs.map((c) => cidrAt(c, i + 2)) }),
-  );
+  const nodes = Array.from({ length: count }, (_, i) => `node-${i + 1}`);
   const backend = o.backend ?? "auto";
   if (backend !== "auto" && backend !== "nftables" && backend !== "userspace") {
     throw new UsageError(`--backend ${backend}: there are auto, nftables and userspace`);

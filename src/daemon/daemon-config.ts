@@ -6,7 +6,8 @@ export const parts: readonly Part[] = ["proxy", "dns", "ingress"];
 /** What one node's daemon runs with; plain data, since the supervisor hands it to its children. */
 export interface DaemonConfig {
   readonly nodeName: string;
-  readonly kubeconfig: string;
+  /** Absent: the service account of the pod it runs in. */
+  readonly kubeconfig?: string;
   /** Sockets and checkpoints of this node's processes; 0700. */
   readonly runDir: string;
   readonly enable: readonly Part[];
@@ -19,6 +20,7 @@ export interface DaemonConfig {
   readonly serviceCidrs: readonly string[];
   readonly nodeCidrs: readonly string[];
   readonly ingress: readonly { readonly ip: Ip; readonly http: number; readonly https: number }[];
+  /** 0: one a core, 4 at most. */
   readonly ingressProcesses: number;
   /** Addresses written to the status of Ingresses of our class. */
   readonly ingressStatus: readonly Ip[];

@@ -22,17 +22,17 @@ export async function runRole(log: Log, start: () => Running | Promise<Running>,
   process.on("message", (m) => {
     if (isStop(m)) end.resolve("stop");
   });
-  const running = await start();
+  let running: Running | undefined;
   try {
-    await Promise.race([running.ready, end.promise]);
-    tellParent({ type: "ready" });
+    running = await Promise.race([start(), end.promise.then(() => undefined)]);
+    await Promise.race([running?.ready.then(() => tellParent({ type: "ready" })), end.promise]);
     const why = await end.promise;
     if (why === "stop") await onStop?.();
   } catch (error) {
     log("error", error instanceof Error ? error.message : String(error));
     process.exitCode = 1;
   }
-  await running.close();
+  await running?.close();
   process.exit();
 }
 

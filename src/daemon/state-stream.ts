@@ -7,6 +7,8 @@ import { encodeFrame, readFrames } from "./frames.ts";
 
 /** A change of a keyed table, as it travels from the agent to a process that serves it. */
 export interface KeyedDelta {
+  /** The publisher's count of changes. */
+  readonly revision: number;
   readonly upserts: readonly (readonly [key: string, value: unknown])[];
   readonly deletes: readonly string[];
 }
@@ -14,19 +16,21 @@ export interface KeyedDelta {
 /** A table that the agent keeps for its children: `full` is asked when one connects. */
 export interface StateSource {
   readonly name: string;
-  full(): KeyedDelta["upserts"];
+  full(): readonly (readonly [key: string, value: unknown])[];
 }
 
 type ToAgent =
   | { readonly type: "hello"; readonly table: string; readonly pid: number }
-  | { readonly type: "ack"; readonly revision: number };
+  | { readonly type: "ack"; readonly revision: number }
+  | { readonly type: "metrics"; readonly text: string };
 type FromAgent =
   | { readonly type: "full-begin" }
-  | { readonly type: "delta"; readonly revision: number; readonly delta: KeyedDelta }
+  | { readonly type: "delta"; readonly delta: KeyedDelta }
   /** Keys that the child has and that no part of the full state named are gone. */
   | { readonly type: "full-end"; readonly revision: number }
   /** The agent has heard from the API: what is not there does not exist. */
-  | { readonly type: "synced" };
+  | { readonly type: "synced" }
+  | { readonly type: "metrics?" };
 
 /** A full state goes in parts of this many keys, so that a child answers between them. */
 const partKeys = 500;
@@ -37,12 +41,15 @@ interface Child {
   readonly socket: Socket;
   readonly table: string;
   acked: number;
+  onMetrics: ((text: string) => void) | undefined;
 }
 
 export interface StatePublisher extends Running {
   /** Sends a change to the children of a table. Revisions are the publisher's own count. */
-  publish(table: string, delta: KeyedDelta): void;
+  publish(table: string, delta: Omit<KeyedDelta, "revision">): void;
   markSynced(): void;
+  /** Prometheus text of each child that answers within a second. */
+  childMetrics(): Promise<readonly string[]>;
   /** True when every connected child has acknowledged all that was published. */
   settled(): boolean;
 }
@@ -59,11 +66,11 @@ export function startStatePublisher(path: string, sources: readonly StateSource[
       socket.destroy();
       return;
     }
-    const child: Child = { socket, table, acked: -1 };
+    const child: Child = { socket, table, acked: -1, onMetrics: undefined };
     send(socket, { type: "full-begin" });
     const all = source.full();
     for (let i = 0; i < all.length; i += partKeys) {
-      send(socket, { type: "delta", revision, delta: { upserts: all.slice(i, i + partKeys), deletes: [] } });
+      send(socket, { type: "delta", delta: { revision, upserts: all.slice(i, i + partKeys), deletes: [] } });
     }
     send(socket, { type: "full-end", revision });
     if (synced) send(socket, { type: "synced" });
@@ -75,9 +82,14 @@ export function startStatePublisher(path: string, sources: readonly StateSource[
     socket.on("error", () => socket.destroy());
     readFrames(socket, (message) => {
       const m = message as ToAgent;
-      if (m.type === "hello") greet(socket, m.table);
-      else {
-        for (const child of children) if (child.socket === socket) child.acked = m.revision;
+      if (m.type === "hello") {
+        greet(socket, m.table);
+        return;
+      }
+      for (const child of children) {
+        if (child.socket !== socket) continue;
+        if (m.type === "ack") child.acked = m.revision;
+        else child.onMetrics?.(m.text);
       }
     });
   });
@@ -97,7 +109,7 @@ export function startStatePublisher(path: string, sources: readonly StateSource[
     publish: (table, delta) => {
       if (delta.upserts.length === 0 && delta.deletes.length === 0) return;
       revision++;
-      const frame = encodeFrame({ type: "delta", revision, delta } satisfies FromAgent);
+      const frame = encodeFrame({ type: "delta", delta: { revision, upserts: delta.upserts, deletes: delta.deletes } } satisfies FromAgent);
       for (const child of children) {
         if (child.table !== table) {
           child.acked = child.acked === revision - 1 ? revision : child.acked;
@@ -114,6 +126,10 @@ export function startStatePublisher(path: string, sources: readonly StateSource[
       synced = true;
       for (const child of children) send(child.socket, { type: "synced" });
     },
+    childMetrics: async () => {
+      const texts = await Promise.all([...children].map(askMetrics));
+      return texts.filter((t) => t !== "");
+    },
     settled: () => [...children].every((c) => c.acked >= revision),
     close: () =>
       new Promise((resolve) => {
@@ -121,6 +137,20 @@ export function startStatePublisher(path: string, sources: readonly StateSource[
         server.close(() => resolve());
       }),
   };
+}
+
+/** How long a scrape waits for a child. Milliseconds. */
+const metricsTimeout = 1000;
+
+function askMetrics(child: Child): Promise<string> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(""), metricsTimeout);
+    child.onMetrics = (text) => {
+      clearTimeout(timer);
+      resolve(text);
+    };
+    send(child.socket, { type: "metrics?" });
+  });
 }
 
 function send(socket: Socket, message: FromAgent): void {
@@ -134,7 +164,7 @@ function send(socket: Socket, message: FromAgent): void {
 export function startStateSubscriber(
   path: string,
   table: string,
-  deps: { readonly apply: (delta: KeyedDelta) => void; readonly synced: () => void; readonly log: Log },
+  deps: { readonly apply: (delta: KeyedDelta) => void; readonly synced: () => void; readonly metrics: () => string; readonly log: Log },
 ): Running {
   const keys = new Set<string>();
   let seen: Set<string> | undefined;
@@ -156,16 +186,19 @@ export function startStateSubscriber(
         }
         for (const key of m.delta.deletes) keys.delete(key);
         deps.apply(m.delta);
-        if (seen === undefined) acknowledge(m.revision);
+        if (seen === undefined) acknowledge(m.delta.revision);
         return;
       case "full-end": {
         const gone = [...keys].filter((k) => seen?.has(k) === false);
         seen = undefined;
         for (const key of gone) keys.delete(key);
-        if (gone.length > 0) deps.apply({ upserts: [], deletes: gone });
+        if (gone.length > 0) deps.apply({ revision: m.revision, upserts: [], deletes: gone });
         acknowledge(m.revision);
         return;
       }
+      case "metrics?":
+        socket?.write(encodeFrame({ type: "metrics", text: deps.metrics() } satisfies ToAgent));
+        return;
       case "synced":
         deps.synced();
         ready.resolve();

@@ -1,4 +1,5 @@
 import { chmodSync, mkdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import type { Ip } from "../base/ip.ts";
 import type { Running } from "../base/running.ts";
 import { bindSocket, closeSocket } from "../kernel/socket.ts";
@@ -32,7 +33,10 @@ export function startSupervisor(config: DaemonConfig, log: Log): Running {
     return socket;
   };
   const child = (name: string, role: string, sockets: readonly NamedSocket[], onMessage?: (m: unknown) => void): SupervisedChild => {
-    const c = startChild({ name, args: [role], env, sockets }, { log, ...(onMessage === undefined ? {} : { onMessage }) });
+    const c = startChild(
+      { name, args: ["process", role, "--log-level", config.logLevel, "--log-format", config.logFormat], env, sockets },
+      { log, ...(onMessage === undefined ? {} : { onMessage }) },
+    );
     children.push(c);
     return c;
   };
@@ -40,7 +44,7 @@ export function startSupervisor(config: DaemonConfig, log: Log): Running {
   const dnsStarted = Promise.withResolvers<void>();
   const startDns = (ips: readonly Ip[]): void => {
     const sockets = ips.flatMap((ip) => [bind("dns", ip, config.dnsPort, "udp"), bind("dns", ip, config.dnsPort, "tcp")]);
-    child("dns", "dns-process", sockets).ready.then(dnsStarted.resolve, dnsStarted.reject);
+    child("dns", "dns", sockets).ready.then(dnsStarted.resolve, dnsStarted.reject);
   };
 
   const start = async (): Promise<void> => {
@@ -69,7 +73,8 @@ export function startSupervisor(config: DaemonConfig, log: Log): Running {
     });
     waits.push(agent.ready);
     if (has("ingress")) {
-      for (let i = 0; i < config.ingressProcesses; i++) waits.push(child(`ingress-${i + 1}`, "ingress-process", ingressSockets).ready);
+      const processes = config.ingressProcesses || Math.min(availableParallelism(), 4);
+      for (let i = 0; i < processes; i++) waits.push(child(`ingress-${i + 1}`, "ingress", ingressSockets).ready);
     }
     await Promise.all(waits);
   };

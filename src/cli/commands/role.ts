@@ -1,0 +1,225 @@
+import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import type { Command } from "commander";
+import { printCidr } from "../../base/cidr.ts";
+import { address, cidrList, integer } from "../../daemon/cluster-config.ts";
+import { type DaemonConfig, type Part, parts } from "../../daemon/daemon-config.ts";
+import { runRole } from "../../daemon/role.ts";
+import { inputError, usageError } from "../errors.ts";
+import { commandLog, globalOptions } from "../global-options.ts";
+
+interface DaemonOptions {
+  readonly kubeconfig: string;
+  readonly nodeName?: string;
+  readonly config?: string;
+  readonly enable?: string;
+  readonly backend?: string;
+  readonly clusterDomain?: string;
+  readonly clusterDns?: string;
+  readonly clusterCidr?: string;
+  readonly serviceCidr?: string;
+  readonly bind?: string;
+  readonly port?: string;
+  readonly httpPort?: string;
+  readonly httpsPort?: string;
+  readonly publish?: string;
+  readonly metricsAddress?: string;
+  readonly metricsPort?: string;
+  readonly runDir?: string;
+  readonly resolvConf?: string;
+  readonly ingressProcesses?: string;
+  readonly cleanup?: boolean;
+}
+
+/** Each role as a process of its own, against this or any Kubernetes API server. */
+export function register(program: Command): void {
+  registerApiServer(program);
+  kubeconfigOption(program.command("controllers"))
+    .summary("workload, endpoint, address and namespace controllers")
+    .description(
+      "Runs the controllers: Deployments to EndpointSlices, addresses from the pool, namespaces, garbage collection, node ranges.",
+    )
+    .option("--cluster-cidr <cidrs>", "the range that nodes get their pod ranges from", "10.244.0.0/16")
+    .option("--lb-pool <cidrs>", "addresses for LoadBalancer Services; none when absent")
+    .option("--root-ca-file <file>", "what kube-root-ca.crt holds (default: the kubeconfig's certificate authority)")
+    .action(async (o: { kubeconfig: string; clusterCidr: string; lbPool?: string; rootCaFile?: string }, command: Command) => {
+      const { startControllersRole } = await import("../../daemon/control-plane.ts");
+      const { loadKubeconfig } = await import("../../client/kubeconfig.ts");
+      const log = commandLog(command, "controllers");
+      const rootCaPem =
+        o.rootCaFile === undefined ? loadKubeconfig({ path: o.kubeconfig }).caPem : readText("--root-ca-file", o.rootCaFile);
+      const config = {
+        kubeconfig: o.kubeconfig,
+        clusterCidrs: cidrList("--cluster-cidr", o.clusterCidr).map(printCidr),
+        lbPool: o.lbPool === undefined ? [] : cidrList("--lb-pool", o.lbPool).map(printCidr),
+        rootCaPem: rootCaPem ?? "",
+      };
+      await runRole(log, () => startControllersRole(config, log));
+    });
+  kubeconfigOption(program.command("scheduler"))
+    .summary("assigns pods to nodes")
+    .description("Runs the scheduler: requests, node selectors and affinity, taints, host ports.")
+    .action(async (o: { kubeconfig: string }, command: Command) => {
+      const { startSchedulerRole } = await import("../../daemon/control-plane.ts");
+      const log = commandLog(command, "scheduler");
+      await runRole(log, () => startSchedulerRole({ kubeconfig: o.kubeconfig }, log));
+    });
+  daemonCommand(program, "daemon", "a node's service rules, DNS and ingress in one", parts);
+  daemonCommand(program, "proxy", "the daemon with service rules only", ["proxy"]);
+  daemonCommand(program, "dns", "the daemon with DNS only", ["dns"]);
+  daemonCommand(program, "ingress", "the daemon with ingress only", ["ingress"]);
+}
+
+function registerApiServer(program: Command): void {
+  program
+    .command("apiserver")
+    .summary("the Kubernetes API on an embedded store")
+    .description("Serves the Kubernetes API over TLS on an embedded store; /readyz answers ok only when namespace `default` exists.")
+    .requiredOption("--data-dir <dir>", "where objects and certificates are kept")
+    .option("--bind-address <ips>", "where it listens, comma-separated", "127.0.0.1")
+    .option("--secure-port <port>", "its port, 0 = any free one", "6443")
+    .option("--advertise-address <ips>", "what Service default/kubernetes leads to (default: the first bind address)")
+    .option("--kubeconfig-out <file>", "where an admin kubeconfig is written (default DIR/kubeconfig)")
+    .option("--service-cluster-ip-range <cidrs>", "the Services' range", "10.96.0.0/16")
+    .option("--cluster-domain <domain>", "the zone of cluster names", "cluster.local")
+    .option("--client-ca-file <file>", "certificate authorities whose clients are known too")
+    .option("--token-auth-file <file>", 'static tokens: token,user,uid,"group1,group2"')
+    .option("--tls-cert-file <file>", "the serving certificate, PEM (default: signed by its own CA)")
+    .option("--tls-private-key-file <file>", "its key")
+    .action(async (o: Record<string, string>, command: Command) => {
+      const { startStandaloneApiServer } = await import("../../daemon/control-plane.ts");
+      const log = commandLog(command, "apiserver");
+      const bind = (o["bindAddress"] ?? "").split(",").map((ip) => address("--bind-address", ip));
+      if ((o["tlsCertFile"] === undefined) !== (o["tlsPrivateKeyFile"] === undefined)) {
+        throw usageError("--tls-cert-file and --tls-private-key-file go together");
+      }
+      await runRole(log, () =>
+        startStandaloneApiServer(
+          {
+            dataDir: o["dataDir"] ?? "",
+            bind,
+            port: integer("--secure-port", o["securePort"] ?? "6443", 0, 65535),
+            advertise: o["advertiseAddress"]?.split(",").map((ip) => address("--advertise-address", ip)) ?? bind.slice(0, 1),
+            serviceCidrs: cidrList("--service-cluster-ip-range", o["serviceClusterIpRange"] ?? "").map(printCidr),
+            clusterDomain: o["clusterDomain"] ?? "cluster.local",
+            ...(o["clientCaFile"] === undefined ? {} : { clientCaFile: o["clientCaFile"] }),
+            ...(o["tokenAuthFile"] === undefined ? {} : { tokenAuthFile: o["tokenAuthFile"] }),
+            ...(o["tlsCertFile"] === undefined ? {} : { tlsCertFile: o["tlsCertFile"] }),
+            ...(o["tlsPrivateKeyFile"] === undefined ? {} : { tlsPrivateKeyFile: o["tlsPrivateKeyFile"] }),
+          },
+          o["kubeconfigOut"] ?? join(o["dataDir"] ?? "", "kubeconfig"),
+          log,
+        ),
+      );
+    });
+}
+
+function daemonCommand(program: Command, name: string, summary: string, enabled: readonly Part[]): void {
+  const command = program
+    .command(name)
+    .summary(summary)
+    .description(`Runs ${summary}, against any Kubernetes API server, until it is told to end.`);
+  if (name === "proxy") command.option("--cleanup", "remove every rule fairway made, nothing else, and end");
+  command
+    .option("--kubeconfig <file>", "the API server and who this is (default: the pod's service account)")
+    .option("--node-name <name>", "this node's name in the API (default: NODE_NAME, else the host's name)")
+    .option("--run-dir <dir>", "sockets and checkpoints", "/run/fairway/daemon")
+    .option("--metrics-address <ip>", "where /metrics, /healthz, /livez and /readyz answer", "127.0.0.1")
+    .option("--metrics-port <port>", "their port", "10249");
+  if (name === "daemon") command.option("--enable <parts>", `which parts: ${parts.join(",")}`, parts.join(","));
+  if (enabled.includes("proxy")) {
+    command
+      .option("--config <file>", "a KubeProxyConfiguration (kubeproxy.config.k8s.io/v1alpha1)")
+      .option("--backend <backend>", "auto, nftables, userspace", "auto");
+  }
+  if (enabled.includes("dns")) {
+    command
+      .option("--cluster-domain <domain>", "the zone of cluster names", "cluster.local")
+      .option("--cluster-cidr <cidrs>", "the pods' range: may ask for outside names, has reverse zones", "10.244.0.0/16")
+      .option("--service-cidr <cidrs>", "the Services' range", "10.96.0.0/16")
+      .option("--resolv-conf <file>", "whose name servers other names are forwarded to", "/etc/resolv.conf");
+    if (name === "dns")
+      command
+        .option("--bind <ips>", "where it answers (default: the addresses of Service kube-system/kube-dns)")
+        .option("--port <port>", "its port", "53");
+    else command.option("--cluster-dns <ips>", "where DNS answers (default: the addresses of Service kube-system/kube-dns)");
+  }
+  if (enabled.includes("ingress")) {
+    command
+      .option(name === "ingress" ? "--bind <ips>" : "--ingress-address <ips>", "where the ingress listens", "0.0.0.0")
+      .option("--http-port <port>", "its port for http", "80")
+      .option("--https-port <port>", "its port for https", "443")
+      .option("--publish <ips>", "addresses written to the status of Ingresses")
+      .option("--ingress-processes <n>", "how many processes serve it (default: one a core, 4 at most)");
+  }
+  command.action(async (o: DaemonOptions & { readonly ingressAddress?: string }, own: Command) => {
+    if (o.cleanup === true) {
+      const { cleanup } = await import("../../../rules/index.ts");
+      await cleanup();
+      return;
+    }
+    const { startSupervisor } = await import("../../daemon/supervisor.ts");
+    const log = commandLog(own, name);
+    const config = daemonConfigOf(name, enabled, o, own);
+    await runRole(log, () => startSupervisor(config, log));
+  });
+}
+
+function daemonConfigOf(
+  name: string,
+  enabled: readonly Part[],
+  o: DaemonOptions & { readonly ingressAddress?: string },
+  command: Command,
+): DaemonConfig {
+  const { logLevel, logFormat } = globalOptions(command);
+  const enable = o.enable === undefined ? enabled : o.enable.split(",").map(partOf);
+  const ips = (option: string, text: string | undefined): readonly string[] =>
+    text === undefined || text === "" ? [] : text.split(",").map((ip) => address(option, ip));
+  const port = (option: string, text: string | undefined, or: number): number =>
+    text === undefined ? or : integer(option, text, 0, 65535);
+  const ingressIps = name === "ingress" ? ips("--bind", o.bind) : ips("--ingress-address", o.ingressAddress);
+  const backend = o.backend ?? "auto";
+  if (backend !== "auto" && backend !== "nftables" && backend !== "userspace")
+    throw usageError(`--backend ${backend}: there are auto, nftables and userspace`);
+  return {
+    nodeName: o.nodeName ?? process.env["NODE_NAME"] ?? hostname(),
+    ...(o.kubeconfig === undefined ? {} : { kubeconfig: o.kubeconfig }),
+    runDir: o.runDir ?? "/run/fairway/daemon",
+    enable,
+    clusterDomain: o.clusterDomain ?? "cluster.local",
+    clusterDns: name === "dns" ? ips("--bind", o.bind) : ips("--cluster-dns", o.clusterDns),
+    dnsPort: port("--port", o.port, 53),
+    clusterCidrs: o.clusterCidr === undefined ? [] : cidrList("--cluster-cidr", o.clusterCidr).map(printCidr),
+    serviceCidrs: o.serviceCidr === undefined ? [] : cidrList("--service-cidr", o.serviceCidr).map(printCidr),
+    nodeCidrs: [],
+    ingress: ingressIps.map((ip) => ({ ip, http: port("--http-port", o.httpPort, 80), https: port("--https-port", o.httpsPort, 443) })),
+    ingressProcesses: o.ingressProcesses === undefined ? 0 : integer("--ingress-processes", o.ingressProcesses, 1, 64),
+    ingressStatus: ips("--publish", o.publish),
+    observe: { ip: address("--metrics-address", o.metricsAddress ?? "127.0.0.1"), port: port("--metrics-port", o.metricsPort, 10249) },
+    backend,
+    plain: false,
+    upstreamResolvConf: o.resolvConf ?? "/etc/resolv.conf",
+    ...(o.config === undefined ? {} : { proxyConfig: o.config }),
+    logLevel,
+    logFormat,
+  };
+}
+
+function partOf(text: string): Part {
+  const found = parts.find((p) => p === text);
+  if (found === undefined) throw usageError(`--enable ${text}: there are ${parts.join(", ")}`);
+  return found;
+}
+
+function kubeconfigOption(command: Command): Command {
+  return command.requiredOption("--kubeconfig <file>", "the API server and who this is");
+}
+
+function readText(option: string, file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw inputError(`${option} ${file}: cannot be read`, error);
+  }
+}

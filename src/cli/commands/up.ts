@@ -1,0 +1,122 @@
+import { homedir } from "node:os";
+import type { Command } from "commander";
+import { type ClusterConfig, resolveClusterConfig, type UpOptions } from "../../daemon/cluster-config.ts";
+import { type RunningCluster, startCluster } from "../../daemon/up.ts";
+import { applyPaths } from "../apply.ts";
+import { isAlive, processStart, readClusterStatus, removeClusterStatus, writeClusterStatus } from "../cluster-status.ts";
+import { workError } from "../errors.ts";
+import { commandLog, globalOptions } from "../global-options.ts";
+import { clusterStatusOf, printReachable } from "../printers/reachable.ts";
+import { type CliIo, commandIo } from "../program.ts";
+import { startProgress } from "../progress.ts";
+
+const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
+
+export function addUpOptions(command: Command): Command {
+  return command
+    .option("--nodes <n>", "how many nodes (default 3)")
+    .option("--name <name>", "the cluster's name (default fairway)")
+    .option("--data-dir <dir>", "where its data is kept (default /var/lib/fairway/NAME as root, else ~/.local/share/fairway/NAME)")
+    .option("--kubeconfig <file>", "where the admin kubeconfig is written (default DIR/kubeconfig)")
+    .option("--api-address <ip>", "where the API answers (default 127.0.0.1)")
+    .option("--api-port <port>", "its port, 0 = any free one (default 6443)")
+    .option("--backend <backend>", "who carries Service traffic: auto, nftables, userspace (default auto)")
+    .option("--images <file>", "what container images stand for, YAML")
+    .option("--apply <path>", "a manifest or folder to apply once it is up; may be repeated", collect)
+    .option("--service-cidr <cidrs>", "the Services' range, and after a comma its IPv6 one (default 10.96.0.0/16)")
+    .option("--cluster-cidr <cidrs>", "the pods' range (default 10.244.0.0/16; each node gets a /24)")
+    .option("--node-cidr <cidrs>", "the nodes' range (default one of 172.28.0.0/16, by the cluster's name)")
+    .option("--lb-pool <cidrs>", "addresses for LoadBalancer Services (default the upper half of the nodes' range)")
+    .option("--cluster-domain <domain>", "the zone of cluster names (default cluster.local)")
+    .option("--ingress-address <ip>", "where this machine reaches the ingress (default 127.0.0.1)")
+    .option("--ingress-http-port <port>", "its port for http, 0 = any free one (default 80)")
+    .option("--ingress-https-port <port>", "its port for https, 0 = any free one (default 443)")
+    .option("--config <file>", "a KubeProxyConfiguration for the nodes")
+    .option("--plain", "plain output: no colours, no redrawn lines")
+    .option("--mode <mode>", "auto, full (machines and containers), plain (one node, processes, no root) (default auto)");
+}
+
+export function register(program: Command): void {
+  addUpOptions(program.command("up"))
+    .summary("make a whole cluster on this machine and run it until Ctrl-C")
+    .description("Makes a whole Kubernetes cluster on this machine and runs it in the foreground until Ctrl-C.")
+    .action(async (options: UpOptions, command: Command) => {
+      const cluster = await runUp(options, command);
+      await untilEnd(cluster, commandIo(command));
+    });
+}
+
+/** Brings a cluster up and prints what is reachable where; `beforeReady` may add to it (the demo's shop). */
+export async function runUp(
+  options: UpOptions,
+  command: Command,
+  beforeReady?: (cluster: RunningCluster, io: CliIo) => Promise<void>,
+): Promise<RunningCluster> {
+  const io = commandIo(command);
+  const config = resolveClusterConfig(options, "full", { home: homedir(), root: process.getuid?.() === 0 });
+  const had = readClusterStatus(config.dataDir);
+  if (had !== undefined && isAlive(had)) {
+    throw workError(
+      `cluster ${had.name} runs already on ${config.dataDir} (process ${had.pid}); stop it with Ctrl-C or 'fairway down', or choose another --data-dir`,
+    );
+  }
+  const progress = startProgress(io, options.plain === true);
+  const { logLevel, logFormat } = globalOptions(command);
+  const stop = stopSignal();
+  const cluster = await startCluster(config, { log: commandLog(command, "up"), progress, logLevel, logFormat, signal: stop });
+  try {
+    writeClusterStatus(statusOf(cluster, config));
+    if (config.apply.length > 0) {
+      progress.begin("manifests");
+      progress.done("manifests", `${await applyPaths(cluster.client, config.apply)} objects applied`);
+    }
+    await Promise.race([beforeReady?.(cluster, io), aborted(stop)]);
+  } catch (error) {
+    removeClusterStatus(config.dataDir, config.name);
+    await cluster.close();
+    throw error;
+  }
+  io.stdout(printReachable(statusOf(cluster, config)));
+  io.stdout("ready\n");
+  return cluster;
+}
+
+function statusOf(cluster: RunningCluster, config: ClusterConfig): ReturnType<typeof clusterStatusOf> {
+  return clusterStatusOf(cluster, { dataDir: config.dataDir, pid: process.pid, pidStarted: processStart(process.pid) });
+}
+
+/** Until SIGINT, SIGTERM or a failure that cannot be mended; then takes everything down. */
+export async function untilEnd(cluster: RunningCluster, io: CliIo): Promise<void> {
+  const stop = stopSignal();
+  const failure = await Promise.race([cluster.failed, aborted(stop).catch(() => undefined)]);
+  io.stderr(failure === undefined ? "stopping…\n" : `stopping, since ${failure.message}\n`);
+  await cluster.close();
+  removeClusterStatus(cluster.config.dataDir, cluster.config.name);
+  if (failure !== undefined) throw workError(failure.message);
+  process.exit(0);
+}
+
+let stopping: AbortController | undefined;
+
+/** Aborts at the first SIGINT, SIGTERM or SIGHUP; the third ends the process where it stands. */
+function stopSignal(): AbortSignal {
+  if (stopping !== undefined) return stopping.signal;
+  const controller = new AbortController();
+  stopping = controller;
+  let signals = 0;
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(signal, () => {
+      signals++;
+      if (signals > 2) process.exit(130);
+      controller.abort(workError(`stopped by ${signal}`));
+    });
+  }
+  return controller.signal;
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    else signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+}

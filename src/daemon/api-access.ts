@@ -1,0 +1,83 @@
+import type { Clock } from "../base/clock.ts";
+import type { Running } from "../base/running.ts";
+import { isNotFound } from "../client/errors.ts";
+import { type Change, startReflector } from "../client/reflector.ts";
+import type { Resource } from "../client/resource.ts";
+import { resources } from "../client/resources.ts";
+import type { Transport } from "../client/transport.ts";
+import type { Log } from "../observe/log.ts";
+import { type Kind, objectKey, type SnapshotKinds } from "../snapshot/cluster-snapshot.ts";
+import type { SnapshotStore } from "../snapshot/snapshot-store.ts";
+import { trimObject } from "./trim.ts";
+
+const resourceOfKind: { readonly [K in Kind]: Resource } = {
+  Service: resources.services,
+  EndpointSlice: resources.endpointSlices,
+  Node: resources.nodes,
+  ServiceCIDR: resources.serviceCidrs,
+  Namespace: resources.namespaces,
+  Pod: resources.pods,
+  Ingress: resources.ingresses,
+  IngressClass: resources.ingressClasses,
+  Secret: resources.secrets,
+  ConfigMap: resources.configMaps,
+};
+
+/** Keeps `kinds` of the snapshot equal to the API, each by its own reflector. `ready` settles when all had their first list. */
+export function startSnapshotFeed(
+  transport: Transport,
+  store: SnapshotStore,
+  kinds: readonly Kind[],
+  deps: { readonly clock: Clock; readonly log: Log; readonly onFailure: (kind: Kind, error: unknown) => void },
+): Running {
+  const all = kinds.map((kind) => startKind(transport, store, kind, deps));
+  return {
+    ready: Promise.all(all.map((r) => r.ready)).then(() => undefined),
+    close: async () => {
+      await Promise.all(all.map((r) => r.close()));
+    },
+  };
+}
+
+function startKind<K extends Kind>(
+  transport: Transport,
+  store: SnapshotStore,
+  kind: K,
+  deps: { readonly clock: Clock; readonly log: Log; readonly onFailure: (kind: Kind, error: unknown) => void },
+): Running {
+  let announced = false;
+  const optional = kind === "ServiceCIDR";
+  const absent = Promise.withResolvers<void>();
+  const reflector = startReflector<SnapshotKinds[K]>(
+    transport,
+    resourceOfKind[kind],
+    (o) => trimObject(kind, o as SnapshotKinds[K]),
+    {
+      replace: (items) => {
+        announced = false;
+        store.replace(kind, items);
+      },
+      apply: (c: Change<SnapshotKinds[K]>) => store.apply(kind, objectKey(c.object), c.type === "put" ? c.object : undefined, c.rev),
+      bookmark: () => undefined,
+    },
+    {
+      clock: deps.clock,
+      onFailure: (error, retryInMs) => {
+        // API servers before 1.33 have no ServiceCIDR: then there is simply none.
+        if (optional && isNotFound(error) && !store.synced([kind])) {
+          store.replace(kind, []);
+          absent.resolve();
+          return;
+        }
+        deps.onFailure(kind, error);
+        if (!announced)
+          deps.log("warn", `cannot read ${kind} objects; going on with what is known`, {
+            error: String(error),
+            retryInMs: Math.round(retryInMs),
+          });
+        announced = true;
+      },
+    },
+  );
+  return { ready: Promise.race([reflector.ready, absent.promise]), close: () => reflector.close() };
+}

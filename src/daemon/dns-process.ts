@@ -1,0 +1,65 @@
+import { createSocket, type Socket as UdpSocket } from "node:dgram";
+import { once } from "node:events";
+import { createServer, type Server as TcpServer } from "node:net";
+import { type NameRecords, startDnsServer } from "../../dns/index.ts";
+import { parseCidr } from "../base/cidr.ts";
+import { ipFamily } from "../base/ip.ts";
+import type { Running } from "../base/running.ts";
+import type { Log } from "../observe/log.ts";
+import { agentSocket } from "./agent-socket.ts";
+import { inheritedSockets, type NamedSocket } from "./child.ts";
+import type { DaemonConfig } from "./daemon-config.ts";
+import { startStateSubscriber } from "./state-stream.ts";
+
+/** The process that answers DNS on a node: its sockets come from the supervisor, its records from the agent. */
+export async function startDnsProcess(config: DaemonConfig, log: Log): Promise<Running> {
+  const sockets = inheritedSockets().filter((s) => s.name === "dns");
+  const udp = await Promise.all(sockets.filter((s) => s.type === "udp").map(openUdp));
+  const tcp = await Promise.all(sockets.filter((s) => s.type === "tcp").map(openTcp));
+  const ranges = [...config.clusterCidrs, ...config.serviceCidrs, ...config.nodeCidrs, "127.0.0.0/8", "::1/128"];
+  const server = startDnsServer(
+    {
+      listen: [],
+      zone: config.clusterDomain,
+      reverse: [...config.clusterCidrs, ...config.serviceCidrs].flatMap((c) => parseCidr(c) ?? []),
+      allowedClients: ranges.flatMap((c) => parseCidr(c) ?? []),
+    },
+    { sockets: { udp, tcp } },
+  );
+  await server.ready;
+  const state = startStateSubscriber(agentSocket(config), "dns", {
+    log,
+    apply: (delta) =>
+      server.apply({
+        revision: delta.revision,
+        upserts: delta.upserts.map(([key, records]) => ({ key, records: records as NameRecords })),
+        deletes: delta.deletes,
+      }),
+    synced: () => server.setSynced(),
+    metrics: () => server.metrics(),
+  });
+  return {
+    ready: state.ready,
+    close: async () => {
+      await state.close();
+      await server.close();
+    },
+  };
+}
+
+async function openUdp(socket: NamedSocket): Promise<UdpSocket> {
+  const opened = createSocket({ type: ipFamily(socket.ip) === 6 ? "udp6" : "udp4", recvBufferSize: 4 << 20 });
+  // A descriptor that is bound already is "listening" before bind() returns.
+  const listening = once(opened, "listening");
+  opened.bind({ fd: socket.fd });
+  await listening;
+  return opened;
+}
+
+async function openTcp(socket: NamedSocket): Promise<TcpServer> {
+  const opened = createServer();
+  const listening = once(opened, "listening");
+  opened.listen({ fd: socket.fd });
+  await listening;
+  return opened;
+}

@@ -1,0 +1,28 @@
+import type { Secret } from "../api/types/core-v1.generated.ts";
+import type { ObjectMeta } from "../api/types/meta-v1.generated.ts";
+import type { Kind, SnapshotKinds } from "../snapshot/cluster-snapshot.ts";
+
+/**
+ * What a dataplane keeps of an object: no managed fields, no last-applied copy, no owner references; of Secrets only
+ * those kinds that an Ingress can name. Ten thousand Services fit an agent's memory that way.
+ */
+export function trimObject<K extends Kind>(kind: K, object: SnapshotKinds[K]): SnapshotKinds[K] {
+  const { metadata } = object;
+  if (metadata === undefined) return object;
+  const trimmed = { ...object, metadata: trimMetadata(metadata) };
+  if (kind !== "Secret") return trimmed;
+  const secret = trimmed as Secret;
+  if (secret.type === "kubernetes.io/tls" || secret.type === "Opaque" || secret.type === undefined) return trimmed;
+  const { data: _, ...rest } = secret;
+  return rest as SnapshotKinds[K];
+}
+
+const lastApplied = "kubectl.kubernetes.io/last-applied-configuration";
+
+function trimMetadata(m: ObjectMeta): ObjectMeta {
+  const { managedFields: _, ownerReferences: __, annotations, ...rest } = m;
+  if (annotations === undefined) return rest;
+  if (!Object.hasOwn(annotations, lastApplied)) return { ...rest, annotations };
+  const { [lastApplied]: ___, ...others } = annotations;
+  return { ...rest, annotations: others };
+}
