@@ -2,6 +2,8 @@ import type { IpFamily } from "../src/base/ip.ts";
 import type { Snapshot } from "../src/snapshot/cluster-snapshot.ts";
 import type { Problem } from "../src/snapshot/problem.ts";
 import { batchFromEmpty } from "../src/snapshot/snapshot-store.ts";
+import type { RuleApplier } from "./apply/applier.ts";
+import { createNetlinkApplier } from "./apply/netlink-applier.ts";
 import { createTextApplier } from "./apply/text-applier.ts";
 import type { Packet, Verdict } from "./model/packet.ts";
 import { printTable } from "./nftables/print.ts";
@@ -24,9 +26,21 @@ export type { Proxier } from "./sync/proxier.ts";
 export function startProxier(config: ProxierConfig, deps: ProxierDeps): Proxier {
   const target = new NftablesTarget(
     { families: config.families ?? bothFamilies, tableName: config.tableName ?? defaultTableName, skeleton: skeletonOptionsOf(config) },
-    createTextApplier(),
+    openApplier(config.nftables ?? "auto", deps),
   );
   return runProxier(config, deps, target, new ProxierMetrics());
+}
+
+/** Netlink in this process where it can be had, else the nft command. */
+function openApplier(way: NonNullable<ProxierConfig["nftables"]>, deps: Pick<ProxierDeps, "log">): RuleApplier {
+  if (way === "command") return createTextApplier();
+  try {
+    return createNetlinkApplier();
+  } catch (error) {
+    if (way === "netlink") throw error;
+    deps.log("info", `netlink is not to be had in this process (${String(error)}); rules go through the nft command`);
+    return createTextApplier();
+  }
 }
 
 export interface OfflineOptions extends Omit<RuleOptions, "nodeName"> {

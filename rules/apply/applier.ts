@@ -4,22 +4,29 @@ import type { Transaction } from "../nftables/transaction.ts";
 
 /** A table as the kernel has it. */
 export interface AppliedTable {
-  /** The skeleton it was made from; undefined when it does not say. */
-  readonly version: number | undefined;
+  /** The skeleton it was made from, and the fingerprint it had then; undefined when it does not say (it was not finished). */
+  readonly version: { readonly skeleton: number; readonly fingerprint: number } | undefined;
+  /** What its chains and rules are now. */
+  readonly fingerprint: number;
   readonly elements: readonly Element[];
 }
 
-/** Something else than this applier changed a table it was asked to watch. */
+/** Something else than this applier changed a table, or may have. */
 export interface ForeignChange {
-  readonly family: IpFamily;
-  readonly table: string;
+  /** Undefined: notifications were lost. */
+  readonly table: string | undefined;
 }
 
 /** The door to nf_tables. Several implementations, one contract suite. */
 export interface RuleApplier {
   /** Undefined when there is no such table. Elements that packets added are not reported. */
   read(family: IpFamily, table: string, signal: AbortSignal): Promise<AppliedTable | undefined>;
-  /** All or nothing, but for a transaction so large that it is sent in several batches. Throws ApplyError. */
+  /** A number that changes when a chain or rule of the table does; the same for the same rules under the same kernel. */
+  fingerprint(family: IpFamily, table: string, signal: AbortSignal): Promise<number>;
+  /**
+   * All or nothing; but a table made anew where none was, or one that is only extended by chains, may get its chains
+   * before its elements. Throws ApplyError.
+   */
   apply(transaction: Transaction, signal: AbortSignal): Promise<void>;
   /** Removes the table; no error when there is none. */
   remove(family: IpFamily, table: string, signal: AbortSignal): Promise<void>;

@@ -1,3 +1,4 @@
+import { fnv1a } from "../../src/base/hash.ts";
 import type { Element, Field, FieldType, SetDefinition } from "../nftables/statement.ts";
 import type { AppliedTable } from "./applier.ts";
 
@@ -5,8 +6,11 @@ import type { AppliedTable } from "./applier.ts";
 export function parseNftJson(text: string, sets: readonly SetDefinition[]): AppliedTable {
   const document = JSON.parse(text) as { readonly nftables?: readonly Record<string, unknown>[] };
   const elements: Element[] = [];
-  let version: number | undefined;
+  let version: AppliedTable["version"];
+  const rules: string[] = [];
   for (const object of document.nftables ?? []) {
+    if (object["rule"] !== undefined || object["chain"] !== undefined)
+      rules.push(JSON.stringify(object, (key, value: unknown) => (key === "handle" ? undefined : value)));
     const set = (object["set"] ?? object["map"]) as { readonly name: string; readonly elem?: readonly unknown[] } | undefined;
     const definition = sets.find((s) => s.name === set?.name);
     if (set === undefined || definition === undefined || definition.dynamicSize !== undefined) continue;
@@ -14,18 +18,26 @@ export function parseNftJson(text: string, sets: readonly SetDefinition[]): Appl
       const [key, value] = definition.value === undefined ? [item, undefined] : (item as readonly [unknown, unknown]);
       const element: Element = {
         set: set.name,
-        key: parseFields(definition.key, key),
+        key: rangesIn(definition, parseFields(definition.key, key)),
         ...(definition.value === undefined ? {} : { value: parseFields(definition.value, value) }),
       };
-      if (set.name === "version") version = Number(element.key[0]);
+      if (set.name === "version") version = { skeleton: Number(element.key[0]), fingerprint: Number(element.value?.[0]) };
       elements.push(element);
     }
   }
-  return { version, elements };
+  return { version, fingerprint: fnv1a(rules.join("\n")), elements };
+}
+
+/** Where the last address is a range, nft leaves the length off a single address. */
+function rangesIn(definition: SetDefinition, fields: readonly Field[]): readonly Field[] {
+  const last = String(fields.at(-1));
+  if (definition.interval !== true || last.includes("/")) return fields;
+  return [...fields.slice(0, -1), `${last}/${last.includes(":") ? 128 : 32}`];
 }
 
 function parseFields(types: readonly FieldType[], json: unknown): readonly Field[] {
-  const concat = (json as { readonly concat?: readonly unknown[] } | null)?.concat;
+  // a string has a method of that name
+  const concat = typeof json === "object" ? (json as { readonly concat?: readonly unknown[] } | null)?.concat : undefined;
   const parts = concat ?? [json];
   return types.map((type, i) => parseField(type, parts[i]));
 }

@@ -3,7 +3,7 @@ import { type NftResult, runNft } from "../../src/kernel/nft-command.ts";
 import { familyName, printElements, printSkeleton, printTableRemoval } from "../nftables/print.ts";
 import { skeletonSets } from "../nftables/skeleton.ts";
 import type { Transaction } from "../nftables/transaction.ts";
-import type { RuleApplier } from "./applier.ts";
+import type { AppliedTable, RuleApplier } from "./applier.ts";
 import { ApplyError } from "./errors.ts";
 import { parseNftJson } from "./nft-json.ts";
 
@@ -19,15 +19,23 @@ export function createTextApplier(run: RunNft = runNft): RuleApplier {
       throw new ApplyError("UNUSABLE", "the nft command cannot be run: install the package nftables", { cause });
     }
   };
+  /** `-t` leaves out elements. */
+  const list = async (
+    flags: readonly string[],
+    family: IpFamily,
+    table: string,
+    signal: AbortSignal,
+  ): Promise<AppliedTable | undefined> => {
+    const result = await nft(["-j", ...flags, "list", "table", familyName(family), table], "", signal);
+    if (result.code !== 0) {
+      if (/No such file or directory/.test(result.stderr)) return undefined;
+      throw failure(result);
+    }
+    return parseNftJson(result.stdout, skeletonSets(family));
+  };
   return {
-    async read(family, table, signal) {
-      const result = await nft(["-j", "list", "table", familyName(family), table], "", signal);
-      if (result.code !== 0) {
-        if (/No such file or directory/.test(result.stderr)) return undefined;
-        throw failure(result);
-      }
-      return parseNftJson(result.stdout, skeletonSets(family));
-    },
+    read: (family, table, signal) => list([], family, table, signal),
+    fingerprint: async (family, table, signal) => (await list(["-t"], family, table, signal))?.fingerprint ?? 0,
     async apply(transaction, signal) {
       const text = printTransaction(transaction);
       if (text === "") return;

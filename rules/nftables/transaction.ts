@@ -42,9 +42,18 @@ export function skeletonVersion(r: Ruleset): number {
   return fnv1a([...printSkeleton(table), ...printElements("add", table, table.elements)].join("\n"));
 }
 
+/**
+ * Written once a skeleton is loaded: which one, and what its rules look like in the kernel. A table without it is not
+ * finished; one whose rules look otherwise was changed by others. Both are made anew.
+ */
+export function versionTransaction(r: Ruleset, fingerprint: number, before: readonly Element[]): TableTransaction {
+  const mark: Element = { set: "version", key: [skeletonVersion(r)], value: [fingerprint] };
+  return { family: r.family, table: r.table, groups: [{ owner: "version", deletes: before, adds: [mark] }] };
+}
+
 /** The transaction that makes an absent (or foreign) table be `after`. */
 export function diffFromNothing(after: Ruleset): TableTransaction {
-  const groups: ChangeGroup[] = [{ owner: "version", deletes: [], adds: [versionElement(after)] }];
+  const groups: ChangeGroup[] = [];
   if (after.surroundings.length > 0) groups.push({ owner: "surroundings", deletes: [], adds: after.surroundings });
   const shared = [...after.shared.values()].map((s) => s.element);
   if (shared.length > 0) groups.push({ owner: "shared", deletes: [], adds: shared });
@@ -60,7 +69,6 @@ export function diffRulesets(before: Ruleset, after: Ruleset, keys?: Iterable<Fr
   const extension = extendSkeleton(before, after);
   if (extension === "impossible") return diffFromNothing(after);
   const groups: ChangeGroup[] = [];
-  if (extension !== undefined) pushGroup(groups, "version", [versionElement(before)], [versionElement(after)]);
   if (before.surroundings !== after.surroundings) pushGroup(groups, "surroundings", before.surroundings, after.surroundings);
   const among = keys ?? new Set([...before.frontends.keys(), ...after.frontends.keys()]);
   const sharedIds = new Set<string>();
@@ -146,10 +154,6 @@ function skeletonTable(r: Ruleset): Table {
     chains: skeletonChains(r.family, r.skeleton),
     elements: skeletonElements(r.skeleton),
   };
-}
-
-function versionElement(r: Ruleset): Element {
-  return { set: "version", key: [skeletonVersion(r)], value: [0] };
 }
 
 function extendSkeleton(before: Ruleset, after: Ruleset): TableTransaction["skeleton"] | "impossible" | undefined {

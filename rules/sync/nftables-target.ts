@@ -6,6 +6,7 @@ import type { Packet, Verdict } from "../model/packet.ts";
 import { adoptAllocations, adoptSkeleton } from "../nftables/adopt.ts";
 import { compileFrontends, compileSurroundings, emptyRuleset, type Ruleset, type Surroundings } from "../nftables/ruleset.ts";
 import { defaultSkeletonOptions, type SkeletonOptions } from "../nftables/skeleton.ts";
+import type { Element } from "../nftables/statement.ts";
 import {
   type ChangeGroup,
   diffFromElements,
@@ -15,6 +16,7 @@ import {
   skeletonVersion,
   type TableTransaction,
   transactionSize,
+  versionTransaction,
 } from "../nftables/transaction.ts";
 import type { Frontend, FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
@@ -30,6 +32,8 @@ export interface NftablesTargetConfig {
 /** One table a family; `applied` is undefined until this process has made or adopted it. */
 interface TableState {
   readonly family: IpFamily;
+  /** The mark of the skeleton in force; absent until it is written. */
+  mark: Element | undefined;
   found: AppliedTable | undefined;
   applied: Ruleset | undefined;
   desired: Ruleset;
@@ -60,7 +64,13 @@ export class NftablesTarget implements RuleTarget {
         ...(found === undefined ? {} : adoptSkeleton(found.elements)),
       };
       const adopted = adoptAllocations(family, found?.elements ?? []);
-      tables.push({ family, found, applied: undefined, desired: emptyRuleset(family, this.#config.tableName, skeleton, adopted) });
+      tables.push({
+        family,
+        mark: markIn(found),
+        found,
+        applied: undefined,
+        desired: emptyRuleset(family, this.#config.tableName, skeleton, adopted),
+      });
     }
     this.#tables = tables;
   }
@@ -93,6 +103,7 @@ export class NftablesTarget implements RuleTarget {
       await this.#withoutRefused(transaction, signal);
     }
     this.#settled();
+    await this.#markSkeletons(transaction, signal);
     return { changes: transactionSize(transaction) };
   }
 
@@ -106,12 +117,13 @@ export class NftablesTarget implements RuleTarget {
     if (isEmptyTransaction(transaction)) return { repaired: false };
     await this.#applier.apply(transaction, signal);
     this.#settled();
+    await this.#markSkeletons(transaction, signal);
     return { repaired: true };
   }
 
   watch(listener: () => void): () => void {
     return this.#applier.watch((change) => {
-      if (change.table === this.#config.tableName) listener();
+      if (change.table === undefined || change.table === this.#config.tableName) listener();
     });
   }
 
@@ -145,10 +157,25 @@ export class NftablesTarget implements RuleTarget {
     this.#pending.clear();
   }
 
+  async #markSkeletons(transaction: readonly TableTransaction[], signal: AbortSignal): Promise<void> {
+    const marks: TableTransaction[] = [];
+    for (const { family, table, skeleton } of transaction) {
+      const state = this.#tables.find((t) => t.family === family);
+      if (skeleton === undefined || state === undefined) continue;
+      const fingerprint = await this.#applier.fingerprint(family, table, signal);
+      const before = skeleton.kind === "extend" && state.mark !== undefined ? [state.mark] : [];
+      const mark = versionTransaction(state.desired, fingerprint, before);
+      state.mark = mark.groups[0]?.adds[0];
+      marks.push(mark);
+    }
+    if (marks.length > 0) await this.#applier.apply(marks, signal);
+  }
+
   /** The tables are not as thought: the next try starts from what is there. */
   async #reread(signal: AbortSignal): Promise<void> {
     for (const table of this.#tables) {
       table.found = await this.#applier.read(table.family, this.#config.tableName, signal);
+      table.mark = markIn(table.found);
       table.applied = undefined;
     }
   }
@@ -208,9 +235,12 @@ export class NftablesTarget implements RuleTarget {
 }
 
 function differenceFrom(found: AppliedTable | undefined, desired: Ruleset): TableTransaction {
-  return found === undefined || found.version !== skeletonVersion(desired)
-    ? diffFromNothing(desired)
-    : diffFromElements(found.elements, desired);
+  const intact = found?.version?.skeleton === skeletonVersion(desired) && found.version.fingerprint === found.fingerprint;
+  return found !== undefined && intact ? diffFromElements(found.elements, desired) : diffFromNothing(desired);
+}
+
+function markIn(found: AppliedTable | undefined): Element | undefined {
+  return found?.elements.find((e) => e.set === "version");
 }
 
 function refusal(frontend: Frontend, error: ApplyError): Problem {

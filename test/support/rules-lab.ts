@@ -89,7 +89,16 @@ export class RulesLab {
       for (const place of places) {
         // link-local addresses must be usable at once, so links made later get no duplicate detection
         const settings = ["net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0"];
-        if (place === "a" || place === "b") settings.push("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1");
+        if (place === "a" || place === "b") {
+          // many refusals a second are asked for here, more than ICMP's limits let out
+          settings.push(
+            "net.ipv4.icmp_ratelimit=0",
+            "net.ipv6.icmp.ratelimit=0",
+            "net.ipv4.icmp_msgs_per_sec=100000",
+            "net.ipv4.icmp_msgs_burst=10000",
+          );
+          settings.push("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1");
+        }
         execFileSync("ip", ["netns", "exec", `${prefix}-${place}`, "sysctl", "-q", "-w", ...settings]);
       }
       for (const command of commands) ip(command);

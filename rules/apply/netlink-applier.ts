@@ -1,0 +1,195 @@
+import type { IpFamily } from "../../src/base/ip.ts";
+import { NetlinkFault } from "../../src/kernel/netlink.ts";
+import { BatchRefused, type ElementRun, NftNetlink } from "../../src/kernel/nft-netlink.ts";
+import { skeletonSets } from "../nftables/skeleton.ts";
+import { type Element, elementId, type SetDefinition } from "../nftables/statement.ts";
+import type { ChangeGroup, TableTransaction, Transaction } from "../nftables/transaction.ts";
+import type { AppliedTable, ForeignChange, RuleApplier } from "./applier.ts";
+import { ApplyError } from "./errors.ts";
+import { createTextApplier, type RunNft } from "./text-applier.ts";
+
+/** A batch has at most about this many elements; a larger one (a cold start) is sent in several, group by group. */
+const largestBatch = 120_000;
+/** Beyond this the notifications of our own change would be most of what the listener reads. */
+const loudBatch = 2_000;
+const pollInterval = 250;
+
+/**
+ * Elements go over netlink in this process (microseconds a change); chains and rules, which change with the
+ * configuration only, through the nft command. Throws where netlink cannot be used from here.
+ */
+export function createNetlinkApplier(runNft?: RunNft): RuleApplier {
+  const text = createTextApplier(runNft);
+  const nft = guarded(() => new NftNetlink());
+  const definitions = new Map<IpFamily, ReadonlyMap<string, SetDefinition>>();
+  for (const family of [4, 6] as const) definitions.set(family, new Map(skeletonSets(family).map((s) => [s.name, s])));
+
+  const runsOf = (table: Pick<TableTransaction, "family" | "table">, groups: readonly ChangeGroup[]): readonly ElementRun[] => {
+    const runs: ElementRun[] = [];
+    for (const verb of ["delete", "add"] as const) {
+      const bySet = new Map<string, Element[]>();
+      for (const group of groups) {
+        for (const element of verb === "delete" ? group.deletes : group.adds) {
+          const list = bySet.get(element.set);
+          if (list === undefined) bySet.set(element.set, [element]);
+          else list.push(element);
+        }
+      }
+      for (const [name, elements] of bySet) {
+        const set = definitions.get(table.family)?.get(name);
+        if (set === undefined) throw new Error(`no set ${name}`);
+        runs.push({ family: table.family, table: table.table, set, verb, elements });
+      }
+    }
+    return runs;
+  };
+
+  const commit = (transaction: Transaction): void => {
+    for (const part of split(transaction)) {
+      const runs = part.flatMap((t) => runsOf(t, t.groups));
+      const size = runs.reduce((n, r) => n + r.elements.length, 0);
+      try {
+        if (size > loudBatch) nft.deaf(1, () => nft.commit(runs));
+        else nft.commit(runs);
+      } catch (error) {
+        throw translate(error, part);
+      }
+    }
+  };
+
+  const listeners = new Set<(change: ForeignChange) => void>();
+  let timer: NodeJS.Timeout | undefined;
+  const tell = (): void => {
+    for (const table of nft.foreignTables()) for (const listener of listeners) listener({ table });
+  };
+
+  return {
+    read: (family, table) =>
+      attempt(() => {
+        if (!nft.hasTable(family, table)) return undefined;
+        const elements: Element[] = [];
+        let version: AppliedTable["version"];
+        for (const set of definitions.get(family)?.values() ?? []) {
+          if (set.dynamicSize !== undefined) continue;
+          try {
+            const found = nft.elements(family, table, set);
+            for (const element of found) elements.push(element);
+            const [mark] = set.name === "version" ? found : [];
+            if (mark !== undefined) version = { skeleton: Number(mark.key[0]), fingerprint: Number(mark.value?.[0]) };
+          } catch (error) {
+            // a table of an older make lacks a set: it is not ours to adopt
+            if (!(error instanceof NetlinkFault && error.code === "ENOENT")) throw error;
+          }
+        }
+        return { version, fingerprint: nft.fingerprint(family, table), elements };
+      }),
+    fingerprint: (family, table) => attempt(() => nft.fingerprint(family, table)),
+    async apply(transaction, signal) {
+      const elements: TableTransaction[] = [];
+      const whole: TableTransaction[] = [];
+      const skeletons: TableTransaction[] = [];
+      for (const table of transaction) {
+        const standing = table.skeleton?.kind === "replace" && (await attempt(() => nft.hasTable(table.family, table.table)));
+        // a table in use is replaced in one transaction with everything in it
+        if (standing) whole.push(table);
+        else {
+          if (table.skeleton !== undefined) skeletons.push({ ...table, groups: [] });
+          elements.push({ family: table.family, table: table.table, groups: table.groups });
+        }
+      }
+      if (whole.length > 0 || skeletons.length > 0) {
+        await text.apply([...whole, ...skeletons], signal);
+        // our own command's changes are not foreign
+        guarded(() => nft.foreignTables());
+      }
+      await attempt(() => commit(elements));
+      if (listeners.size > 0) tell();
+    },
+    remove: (family, table, signal) => text.remove(family, table, signal),
+    watch(listener) {
+      listeners.add(listener);
+      if (timer === undefined) {
+        nft.listen();
+        // netlink sockets are none of those Node can wait for; an empty read costs about a microsecond
+        timer = setInterval(tell, pollInterval);
+        timer.unref();
+      }
+      return () => {
+        listeners.delete(listener);
+        if (listeners.size > 0) return;
+        clearInterval(timer);
+        timer = undefined;
+      };
+    },
+    close() {
+      clearInterval(timer);
+      nft.close();
+      return Promise.resolve();
+    },
+  };
+}
+
+function attempt<T>(work: () => T): Promise<T> {
+  try {
+    return Promise.resolve(guarded(work));
+  } catch (error) {
+    return Promise.reject(error as Error);
+  }
+}
+
+function guarded<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw translate(error, []);
+  }
+}
+
+function translate(error: unknown, transaction: Transaction): unknown {
+  if (error instanceof BatchRefused) {
+    const { element } = error;
+    const owner = element === undefined ? undefined : ownerOf(transaction, element);
+    if (["ENOENT", "EEXIST", "EBUSY"].includes(error.code)) return new ApplyError("DIVERGED", error.message, { owner, cause: error });
+    if (["ENOMEM", "ENOBUFS", "EINTR", "ERESTART", "EAGAIN", "EMFILE", "ENFILE"].includes(error.code)) {
+      return new ApplyError("UNAVAILABLE", error.message, { cause: error });
+    }
+    if (error.code === "EPERM")
+      return new ApplyError("UNUSABLE", "nf_tables may not be programmed from here: it takes CAP_NET_ADMIN", { cause: error });
+    return new ApplyError("REFUSED", error.message, { owner, cause: error });
+  }
+  if (error instanceof NetlinkFault) {
+    const lasting = ["EPERM", "EPROTONOSUPPORT", "EAFNOSUPPORT", "EOPNOTSUPP"].includes(error.code);
+    return new ApplyError(lasting ? "UNUSABLE" : "UNAVAILABLE", error.message, { cause: error });
+  }
+  return error;
+}
+
+function ownerOf(transaction: Transaction, element: Element): string | undefined {
+  const id = elementId(element);
+  for (const { groups } of transaction) {
+    for (const group of groups) if ([...group.deletes, ...group.adds].some((e) => elementId(e) === id)) return group.owner;
+  }
+  return undefined;
+}
+
+/** Whole groups stay together, so that each frontend changes at once. */
+function split(transaction: Transaction): readonly Transaction[] {
+  const parts: TableTransaction[][] = [[]];
+  let size = 0;
+  for (const table of transaction) {
+    let groups: ChangeGroup[] = [];
+    for (const group of table.groups) {
+      const count = group.deletes.length + group.adds.length;
+      if (size > 0 && size + count > largestBatch) {
+        parts.at(-1)?.push({ family: table.family, table: table.table, groups });
+        parts.push([]);
+        groups = [];
+        size = 0;
+      }
+      groups.push(group);
+      size += count;
+    }
+    if (groups.length > 0) parts.at(-1)?.push({ family: table.family, table: table.table, groups });
+  }
+  return parts;
+}

@@ -1,0 +1,365 @@
+import { createRequire } from "node:module";
+import { getSystemErrorName } from "node:util";
+
+// linux/netlink.h, asm-generic/socket.h
+const AF_NETLINK = 16;
+const SOCK_RAW = 3;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SO_SNDBUFFORCE = 32;
+const SO_RCVBUFFORCE = 33;
+const SOL_NETLINK = 270;
+const NETLINK_ADD_MEMBERSHIP = 1;
+const NETLINK_DROP_MEMBERSHIP = 2;
+const NETLINK_CAP_ACK = 10;
+const NETLINK_EXT_ACK = 11;
+const MSG_DONTWAIT = 0x40;
+
+export const netlinkFamily = { netfilter: 12 } as const;
+export const NLM_F_REQUEST = 1;
+export const NLM_F_ACK = 4;
+export const NLM_F_DUMP = 0x300;
+export const NLM_F_CREATE = 0x400;
+const NLM_F_DUMP_INTR = 0x10;
+const NLM_F_ACK_TLVS = 0x200;
+const NLMSG_ERROR = 2;
+const NLMSG_DONE = 3;
+const NLMSGERR_ATTR_MSG = 1;
+const NLMSGERR_ATTR_OFFS = 2;
+
+/** One message as the kernel sent it. */
+export interface NetlinkMessage {
+  readonly type: number;
+  readonly flags: number;
+  readonly sequence: number;
+  /** The port of the socket whose request this answers or reports. */
+  readonly port: number;
+  readonly body: Buffer;
+}
+
+/** What the kernel said about one message of a request. */
+export interface NetlinkError {
+  readonly sequence: number;
+  /** `ENOENT` and so on. */
+  readonly code: string;
+  readonly text: string;
+  /** Where in the refused message the bad attribute starts, from the start of its header. */
+  readonly offset: number | undefined;
+}
+
+/** A system call failed: no such facility, no permission, buffers full. */
+export class NetlinkFault extends Error {
+  readonly code: string;
+  constructor(call: string, errno: number) {
+    const code = getSystemErrorName(-errno);
+    super(`netlink: ${call}: ${code}`);
+    this.name = "NetlinkFault";
+    this.code = code;
+  }
+}
+
+interface LibC {
+  socket(domain: number, type: number, protocol: number): number;
+  bind(fd: number, address: Uint8Array, length: number): number;
+  getsockname(fd: number, address: Uint8Array, length: Uint8Array): number;
+  setsockopt(fd: number, level: number, option: number, value: Uint8Array, length: number): number;
+  send(fd: number, data: Uint8Array, length: number, flags: number): number;
+  recv(fd: number, data: Uint8Array, length: number, flags: number): number;
+  close(fd: number): number;
+  errno(): number;
+}
+
+let loaded: LibC | undefined;
+
+/** Throws when the FFI library or libc cannot be loaded on this machine. */
+function libc(): LibC {
+  if (loaded !== undefined) return loaded;
+  const koffi = createRequire(import.meta.url)("koffi") as typeof import("koffi");
+  const lib = koffi.load("libc.so.6");
+  loaded = {
+    socket: lib.func("int socket(int, int, int)"),
+    bind: lib.func("int bind(int, const uint8_t *, uint32_t)"),
+    getsockname: lib.func("int getsockname(int, _Out_ uint8_t *, _Inout_ uint8_t *)"),
+    setsockopt: lib.func("int setsockopt(int, int, int, const uint8_t *, uint32_t)"),
+    send: lib.func("int64_t send(int, const uint8_t *, size_t, int)"),
+    recv: lib.func("int64_t recv(int, _Out_ uint8_t *, size_t, int)"),
+    close: lib.func("int close(int)"),
+    errno: () => koffi.errno(),
+  };
+  return loaded;
+}
+
+function int32(n: number): Uint8Array {
+  const bytes = Buffer.alloc(4);
+  bytes.writeInt32LE(n);
+  return bytes;
+}
+
+/**
+ * A netlink socket of the network namespace of the thread that opens it. Requests are answered inside `send`, so all
+ * calls return at once; nothing blocks but the kernel's own work.
+ */
+export class NetlinkSocket {
+  readonly #c: LibC;
+  readonly #fd: number;
+  readonly #buffer = Buffer.alloc(256 * 1024);
+  #sequence = 1;
+  #closed = false;
+  /** The address of this socket: the `port` of what it causes. */
+  readonly port: number;
+
+  /** Throws a NetlinkFault, or the loader's error where FFI is missing. */
+  constructor(family: number) {
+    this.#c = libc();
+    this.#fd = this.#check("socket", this.#c.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, family));
+    try {
+      const address = Buffer.alloc(12);
+      address.writeUInt16LE(AF_NETLINK);
+      this.#check("bind", this.#c.bind(this.#fd, address, 12));
+      const name = Buffer.alloc(12);
+      this.#check("getsockname", this.#c.getsockname(this.#fd, name, int32(12)));
+      this.port = name.readUInt32LE(4);
+      // without CAP_NET_ADMIN these fail; small requests work all the same
+      this.#c.setsockopt(this.#fd, SOL_SOCKET, SO_SNDBUFFORCE, int32(128 * 1024 * 1024), 4);
+      this.#c.setsockopt(this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, int32(8 * 1024 * 1024), 4);
+      this.#c.setsockopt(this.#fd, SOL_NETLINK, NETLINK_CAP_ACK, int32(1), 4);
+      this.#c.setsockopt(this.#fd, SOL_NETLINK, NETLINK_EXT_ACK, int32(1), 4);
+    } catch (error) {
+      this.#c.close(this.#fd);
+      throw error;
+    }
+  }
+
+  nextSequence(): number {
+    this.#sequence = this.#sequence >= 0x7fffffff ? 1 : this.#sequence + 1;
+    return this.#sequence;
+  }
+
+  subscribe(group: number): void {
+    this.#check("subscribe", this.#c.setsockopt(this.#fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, int32(group), 4));
+  }
+
+  unsubscribe(group: number): void {
+    this.#check("unsubscribe", this.#c.setsockopt(this.#fd, SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, int32(group), 4));
+  }
+
+  send(bytes: Uint8Array): void {
+    this.#check("send", Number(this.#c.send(this.#fd, bytes, bytes.length, 0)));
+  }
+
+  /** What has arrived, without waiting: one datagram's messages, or undefined when there is nothing. Throws ENOBUFS where some were lost. */
+  receive(): readonly NetlinkMessage[] | undefined {
+    const n = Number(this.#c.recv(this.#fd, this.#buffer, this.#buffer.length, MSG_DONTWAIT));
+    if (n < 0) {
+      const errno = this.#c.errno();
+      if (getSystemErrorName(-errno) === "EAGAIN") return undefined;
+      throw new NetlinkFault("recv", errno);
+    }
+    const messages: NetlinkMessage[] = [];
+    for (let at = 0; at + 16 <= n; ) {
+      const length = this.#buffer.readUInt32LE(at);
+      if (length < 16 || at + length > n) break;
+      messages.push({
+        type: this.#buffer.readUInt16LE(at + 4),
+        flags: this.#buffer.readUInt16LE(at + 6),
+        sequence: this.#buffer.readUInt32LE(at + 8),
+        port: this.#buffer.readUInt32LE(at + 12),
+        body: Buffer.from(this.#buffer.subarray(at + 16, at + length)),
+      });
+      at += (length + 3) & ~3;
+    }
+    return messages;
+  }
+
+  /** Sends and gathers what the kernel answered at once: the errors, none when all was accepted. */
+  transact(bytes: Uint8Array): readonly NetlinkError[] {
+    this.drain();
+    this.send(bytes);
+    const errors: NetlinkError[] = [];
+    for (let messages = this.receive(); messages !== undefined; messages = this.receive()) {
+      for (const message of messages) {
+        const error = parseError(message);
+        if (error !== undefined) errors.push(error);
+      }
+    }
+    return errors;
+  }
+
+  /** All messages of a dump. Starts again when the table changed meanwhile. Throws a NetlinkFault with the kernel's code. */
+  dump(bytes: Uint8Array): readonly NetlinkMessage[] {
+    for (let attempt = 0; ; attempt++) {
+      this.drain();
+      this.send(bytes);
+      const found: NetlinkMessage[] = [];
+      let interrupted = false;
+      let done = false;
+      while (!done) {
+        const messages = this.receive();
+        if (messages === undefined) break;
+        for (const message of messages) {
+          if ((message.flags & NLM_F_DUMP_INTR) !== 0) interrupted = true;
+          if (message.type === NLMSG_DONE) done = true;
+          else if (message.type === NLMSG_ERROR) {
+            const errno = -message.body.readInt32LE(0);
+            if (errno !== 0) throw new NetlinkFault("dump", errno);
+            done = true;
+          } else found.push(message);
+        }
+      }
+      if (!interrupted || attempt >= 8) return found;
+    }
+  }
+
+  drain(): void {
+    try {
+      while (this.receive() !== undefined);
+    } catch (error) {
+      if (!(error instanceof NetlinkFault && error.code === "ENOBUFS")) throw error;
+    }
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#c.close(this.#fd);
+  }
+
+  #check(call: string, result: number): number {
+    if (result < 0) throw new NetlinkFault(call, this.#c.errno());
+    return result;
+  }
+}
+
+function parseError(message: NetlinkMessage): NetlinkError | undefined {
+  if (message.type !== NLMSG_ERROR) return undefined;
+  const errno = -message.body.readInt32LE(0);
+  if (errno === 0) return undefined;
+  let text = "";
+  let offset: number | undefined;
+  if ((message.flags & NLM_F_ACK_TLVS) !== 0) {
+    for (const [type, value] of readAttributes(message.body, 20)) {
+      if (type === NLMSGERR_ATTR_MSG) text = readString(value);
+      if (type === NLMSGERR_ATTR_OFFS) offset = value.readUInt32LE(0);
+    }
+  }
+  return { sequence: message.body.readUInt32LE(12), code: getSystemErrorName(-errno), text, offset };
+}
+
+/** Type (without flag bits) and payload of each attribute from `start`. */
+export function* readAttributes(body: Buffer, start: number): Iterable<readonly [type: number, value: Buffer]> {
+  for (let at = start; at + 4 <= body.length; ) {
+    const length = body.readUInt16LE(at);
+    if (length < 4 || at + length > body.length) return;
+    yield [body.readUInt16LE(at + 2) & 0x3fff, body.subarray(at + 4, at + length)];
+    at += (length + 3) & ~3;
+  }
+}
+
+export function readString(value: Buffer): string {
+  const end = value.indexOf(0);
+  return value.toString("latin1", 0, end < 0 ? value.length : end);
+}
+
+/** Messages one after the other in one growing buffer; attribute lengths are written when they end. */
+export class NetlinkWriter {
+  #buffer: Buffer;
+  #at = 0;
+  #message = 0;
+
+  constructor(size = 4096) {
+    this.#buffer = Buffer.allocUnsafe(size);
+  }
+
+  get length(): number {
+    return this.#at;
+  }
+
+  /** Where the current message starts. */
+  get messageStart(): number {
+    return this.#message;
+  }
+
+  bytes(): Buffer {
+    return this.#buffer.subarray(0, this.#at);
+  }
+
+  begin(type: number, flags: number, sequence: number): void {
+    this.#reserve(16);
+    this.#message = this.#at;
+    this.#buffer.writeUInt32LE(0, this.#at);
+    this.#buffer.writeUInt16LE(type, this.#at + 4);
+    this.#buffer.writeUInt16LE(flags, this.#at + 6);
+    this.#buffer.writeUInt32LE(sequence, this.#at + 8);
+    this.#buffer.writeUInt32LE(0, this.#at + 12);
+    this.#at += 16;
+  }
+
+  end(): void {
+    this.#buffer.writeUInt32LE(this.#at - this.#message, this.#message);
+  }
+
+  /** Adds flags to the message that was last begun. */
+  addFlags(flags: number): void {
+    this.#buffer.writeUInt16LE(this.#buffer.readUInt16LE(this.#message + 6) | flags, this.#message + 6);
+  }
+
+  u8(...values: readonly number[]): void {
+    this.#reserve(values.length);
+    for (const value of values) this.#buffer[this.#at++] = value;
+  }
+
+  u16be(value: number): void {
+    this.#reserve(2);
+    this.#buffer[this.#at++] = value >>> 8;
+    this.#buffer[this.#at++] = value;
+  }
+
+  u32be(value: number): void {
+    this.#reserve(4);
+    this.#buffer.writeUInt32BE(value >>> 0, this.#at);
+    this.#at += 4;
+  }
+
+  u32(value: number): void {
+    this.#reserve(4);
+    this.#buffer.writeUInt32LE(value >>> 0, this.#at);
+    this.#at += 4;
+  }
+
+  raw(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    this.#buffer.set(bytes, this.#at);
+    this.#at += bytes.length;
+  }
+
+  /** Opens an attribute; pass what it returns to `close`. */
+  open(type: number): number {
+    this.#reserve(4);
+    const at = this.#at;
+    this.#buffer.writeUInt16LE(type, at + 2);
+    this.#at += 4;
+    return at;
+  }
+
+  close(at: number): void {
+    this.#buffer.writeUInt16LE(this.#at - at, at);
+    const padded = (this.#at + 3) & ~3;
+    this.#reserve(3);
+    while (this.#at < padded) this.#buffer[this.#at++] = 0;
+  }
+
+  string(type: number, text: string): void {
+    const at = this.open(type);
+    this.raw(Buffer.from(`${text}\0`, "latin1"));
+    this.close(at);
+  }
+
+  #reserve(n: number): void {
+    if (this.#at + n <= this.#buffer.length) return;
+    const larger = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, this.#at + n));
+    this.#buffer.copy(larger, 0, 0, this.#at);
+    this.#buffer = larger;
+  }
+}
+/** Set on the type of an attribute that holds attributes. */
+export const nested = 0x8000;

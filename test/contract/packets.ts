@@ -1,0 +1,296 @@
+import type { RuleOptions } from "../../rules/index.ts";
+import type { Node, Service } from "../../src/api/types/core-v1.generated.ts";
+import type { EndpointSlice } from "../../src/api/types/discovery-v1.generated.ts";
+import type { ServiceCIDR } from "../../src/api/types/networking-v1.generated.ts";
+import { parseCidr } from "../../src/base/cidr.ts";
+import type { IpFamily } from "../../src/base/ip.ts";
+import { labAddresses, labPodCidrs } from "../support/rules-lab.ts";
+import { makeNode, makeService, makeSlice, type SliceEndpoint } from "../support/rules-objects.ts";
+
+/**
+ * What packets to Services become on node `a`. Run by the tracer on every backend's program and by the real kernel, in
+ * both families, TCP and UDP. Everything here happens in one cluster: each case names the Service it is about.
+ */
+export interface PacketCase {
+  readonly name: string;
+  readonly from: Source;
+  readonly to: Target;
+  readonly want: Want;
+  readonly config?: ConfigName;
+}
+export type Source = "client" | "client2" | "a" | "b" | "a1" | "a2";
+export type Target =
+  | { readonly clusterIP: ServiceName; readonly port?: number }
+  | { readonly externalIP: ServiceName; readonly port?: number }
+  | { readonly loadBalancerIP: ServiceName; readonly port?: number }
+  | { readonly nodePort: ServiceName; readonly at: "a" | "aSecond" }
+  /** An address of the Service range that no Service has. */
+  | { readonly unallocated: number };
+export type Pod = "a1" | "a2" | "b1" | "b2";
+export type Want =
+  | { readonly verdict: "deliver"; readonly endpoints: readonly Pod[]; readonly masquerade: boolean }
+  | { readonly verdict: "reject" | "drop" | "pass" };
+
+export type ConfigName = "default" | "masqueradeAll" | "allNodePortAddresses" | "noDetector" | "twoNodePortAddresses";
+const nodePortRanges = [`${labAddresses.a[4]}/24`, `${labAddresses.a[6]}/64`];
+export const configs: Readonly<Record<ConfigName, Omit<RuleOptions, "nodeName">>> = {
+  default: {},
+  masqueradeAll: { masqueradeAll: true },
+  allNodePortAddresses: { nodePortAddresses: "all" },
+  noDetector: { clusterCidrs: [] },
+  twoNodePortAddresses: { nodePortAddresses: nodePortRanges.flatMap((text) => parseCidr(text) ?? []) },
+};
+
+type Spec = NonNullable<Service["spec"]>;
+interface ServiceCase {
+  readonly spec?: Omit<Spec, "type"> & { readonly type?: string };
+  readonly endpoints: readonly (Pod | (Omit<SliceEndpoint, "ip" | "node"> & { readonly pod: Pod }))[];
+  /** Source ranges, by who is in them. */
+  readonly allow?: readonly ("client" | "a" | "none")[];
+  readonly proxyMode?: boolean;
+}
+
+const local = { externalTrafficPolicy: "Local" } as const;
+const services = {
+  plain: { endpoints: ["a1", "b1"] },
+  wide: { endpoints: ["a1", "a2", "b1", "b2"] },
+  externalLocal: { spec: local, endpoints: ["a1", "b1"] },
+  externalLocalRemote: { spec: local, endpoints: ["b1", "b2"] },
+  internalLocal: { spec: { internalTrafficPolicy: "Local" }, endpoints: ["a1", "b1"] },
+  internalLocalRemote: { spec: { internalTrafficPolicy: "Local" }, endpoints: ["b1"] },
+  empty: { endpoints: [] },
+  emptyLocal: { spec: local, endpoints: [] },
+  ranges: { endpoints: ["a1", "b1"], allow: ["client"] },
+  rangesLocal: { spec: local, endpoints: ["a1", "b1"], allow: ["client", "a"] },
+  rangesEmpty: { endpoints: [], allow: ["client"] },
+  draining: {
+    endpoints: [
+      { pod: "a1", terminating: true },
+      { pod: "b1", ready: false },
+    ],
+  },
+  drainingLocal: { spec: local, endpoints: [{ pod: "a1", terminating: true }, "b1"] },
+  someDraining: { endpoints: ["a1", { pod: "b1", terminating: true }] },
+  notReady: { endpoints: [{ pod: "a1", ready: false }] },
+  zones: {
+    endpoints: [
+      { pod: "a1", zones: ["east"] },
+      { pod: "b1", zones: ["west"] },
+    ],
+  },
+  zonesPartly: { endpoints: [{ pod: "a1", zones: ["east"] }, "b1"] },
+  nodes: {
+    endpoints: [
+      { pod: "a2", zones: ["east"], nodes: ["b"] },
+      { pod: "b2", zones: ["west"], nodes: ["a"] },
+    ],
+  },
+  sticky: { spec: { sessionAffinity: "ClientIP" }, endpoints: ["a1", "a2", "b1", "b2"] },
+  stickyLocal: {
+    spec: { ...local, sessionAffinity: "ClientIP", sessionAffinityConfig: { clientIP: { timeoutSeconds: 60 } } },
+    endpoints: ["a1", "a2", "b1"],
+  },
+  self: { endpoints: ["a1"] },
+  selfLocal: { spec: local, endpoints: ["a1"] },
+  proxied: { endpoints: ["a1"], proxyMode: true },
+} satisfies Readonly<Record<string, ServiceCase>>;
+export type ServiceName = keyof typeof services;
+const names = Object.keys(services) as readonly ServiceName[];
+const number = (name: ServiceName): number => names.indexOf(name) + 16;
+
+const clusterIp = (name: ServiceName, family: IpFamily): string =>
+  family === 4 ? `10.96.0.${number(name)}` : `fd96::${number(name).toString(16)}`;
+const loadBalancerIp = (name: ServiceName, family: IpFamily): string =>
+  family === 4 ? `198.51.100.${number(name)}` : `fd98::${number(name).toString(16)}`;
+const externalIp = (name: ServiceName, family: IpFamily): string =>
+  family === 4 ? `198.51.100.${number(name) + 100}` : `fd98::${(number(name) + 100).toString(16)}`;
+
+export function targetAddress(target: Target, family: IpFamily): { readonly ip: string; readonly port: number } {
+  if ("clusterIP" in target) return { ip: clusterIp(target.clusterIP, family), port: target.port ?? 80 };
+  if ("externalIP" in target) return { ip: externalIp(target.externalIP, family), port: target.port ?? 80 };
+  if ("loadBalancerIP" in target) return { ip: loadBalancerIp(target.loadBalancerIP, family), port: target.port ?? 80 };
+  if ("nodePort" in target) return { ip: labAddresses[target.at][family], port: 30000 + number(target.nodePort) };
+  return { ip: family === 4 ? `10.96.200.${target.unallocated}` : `fd96::c8${target.unallocated.toString(16)}`, port: 80 };
+}
+
+export function podAddress(pod: Pod, family: IpFamily): string {
+  return labAddresses[pod][family];
+}
+
+/** The objects of the one cluster. */
+export function packetObjects(): readonly (Service | EndpointSlice | Node | ServiceCIDR)[] {
+  const objects: (Service | EndpointSlice | Node | ServiceCIDR)[] = [
+    makeNode("a", [labAddresses.a[4], labAddresses.a[6]], labPodCidrs.a, { "topology.kubernetes.io/zone": "east" }),
+    makeNode("b", [labAddresses.b[4], labAddresses.b[6]], labPodCidrs.b, { "topology.kubernetes.io/zone": "west" }),
+    {
+      apiVersion: "networking.k8s.io/v1",
+      kind: "ServiceCIDR",
+      metadata: { name: "kubernetes" },
+      spec: { cidrs: ["10.96.0.0/16", "fd96::/112"] },
+    },
+  ];
+  for (const name of names) {
+    const of: ServiceCase = services[name];
+    const nodePort = 30000 + number(name);
+    const families: readonly IpFamily[] = [4, 6];
+    const ranges = (of.allow ?? []).flatMap((who) =>
+      families.map((f) => (who === "none" ? (f === 4 ? "203.0.113.0/24" : "fd99::/64") : `${labAddresses[who][f]}/${f === 4 ? 32 : 128}`)),
+    );
+    objects.push(
+      makeService(
+        name,
+        {
+          ...of.spec,
+          type: "LoadBalancer",
+          clusterIP: clusterIp(name, 4),
+          clusterIPs: [clusterIp(name, 4), clusterIp(name, 6)],
+          externalIPs: families.map((f) => externalIp(name, f)),
+          ...(ranges.length === 0 ? {} : { loadBalancerSourceRanges: ranges }),
+          ports: [
+            { name: "t", port: 80, protocol: "TCP", nodePort },
+            { name: "u", port: 80, protocol: "UDP", nodePort },
+          ],
+        },
+        {
+          status: {
+            loadBalancer: {
+              ingress: families.map((f) => ({ ip: loadBalancerIp(name, f), ipMode: of.proxyMode === true ? "Proxy" : "VIP" })),
+            },
+          },
+        },
+      ),
+    );
+    for (const family of families) {
+      if (of.endpoints.length === 0) continue;
+      const endpoints = of.endpoints.map((e): SliceEndpoint => {
+        const { pod, ...more } = typeof e === "string" ? { pod: e } : e;
+        return { ip: podAddress(pod, family), node: pod[0] ?? "", ...more };
+      });
+      objects.push(
+        makeSlice(name, endpoints, {
+          ports: [
+            { name: "t", protocol: "TCP", port: 8080 },
+            { name: "u", protocol: "UDP", port: 8080 },
+          ],
+        }),
+      );
+    }
+  }
+  return objects;
+}
+
+const to = (...endpoints: readonly Pod[]) => ({
+  kept: { verdict: "deliver", endpoints, masquerade: false } as const,
+  masqueraded: { verdict: "deliver", endpoints, masquerade: true } as const,
+});
+const reject = { verdict: "reject" } as const;
+const drop = { verdict: "drop" } as const;
+const pass = { verdict: "pass" } as const;
+
+type Row = readonly [name: string, from: Source, to: Target, want: Want, config?: ConfigName];
+const rows: readonly Row[] = [
+  ["cluster IP from a pod", "a2", { clusterIP: "plain" }, to("a1", "b1").kept],
+  ["cluster IP from outside the cluster", "client", { clusterIP: "plain" }, to("a1", "b1").masqueraded],
+  ["cluster IP from the node", "a", { clusterIP: "plain" }, to("a1", "b1").masqueraded],
+  ["cluster IP with four endpoints", "a2", { clusterIP: "wide" }, to("a1", "a2", "b1", "b2").masqueraded],
+  ["cluster IP with four endpoints, from outside", "client", { clusterIP: "wide" }, to("a1", "a2", "b1", "b2").masqueraded],
+  ["external IP from outside", "client", { externalIP: "plain" }, to("a1", "b1").masqueraded],
+  ["external IP from a pod", "a2", { externalIP: "plain" }, to("a1", "b1").masqueraded],
+  ["external IP from the node", "a", { externalIP: "plain" }, to("a1", "b1").masqueraded],
+  ["external IP from the other node", "b", { externalIP: "plain" }, to("a1", "b1").masqueraded],
+  ["load balancer IP from outside", "client", { loadBalancerIP: "plain" }, to("a1", "b1").masqueraded],
+  ["load balancer IP from a pod", "a2", { loadBalancerIP: "plain" }, to("a1", "b1").masqueraded],
+  ["load balancer IP from the node", "a", { loadBalancerIP: "plain" }, to("a1", "b1").masqueraded],
+  ["node port from outside", "client", { nodePort: "plain", at: "a" }, to("a1", "b1").masqueraded],
+  ["node port from a pod", "a2", { nodePort: "plain", at: "a" }, to("a1", "b1").masqueraded],
+  ["node port from the node", "a", { nodePort: "plain", at: "a" }, to("a1", "b1").masqueraded],
+  ["node port from the other node", "b", { nodePort: "plain", at: "a" }, to("a1", "b1").masqueraded],
+  ["node port on another address of the node", "client", { nodePort: "plain", at: "aSecond" }, pass],
+  [
+    "node port on an address of the node in the ranges",
+    "client",
+    { nodePort: "plain", at: "a" },
+    to("a1", "b1").masqueraded,
+    "twoNodePortAddresses",
+  ],
+  ["node port on all local addresses", "client", { nodePort: "plain", at: "a" }, to("a1", "b1").masqueraded, "allNodePortAddresses"],
+
+  ["policy Local: load balancer IP from outside", "client", { loadBalancerIP: "externalLocal" }, to("a1").kept],
+  ["policy Local: external IP from outside", "client", { externalIP: "externalLocal" }, to("a1").kept],
+  ["policy Local: node port from outside", "client", { nodePort: "externalLocal", at: "a" }, to("a1").kept],
+  ["policy Local: load balancer IP from a pod is short-circuited", "a2", { loadBalancerIP: "externalLocal" }, to("a1", "b1").kept],
+  ["policy Local: node port from a pod is short-circuited", "a2", { nodePort: "externalLocal", at: "a" }, to("a1", "b1").kept],
+  ["policy Local: external IP from the node is short-circuited", "a", { externalIP: "externalLocal" }, to("a1", "b1").masqueraded],
+  ["policy Local: node port from the node is short-circuited", "a", { nodePort: "externalLocal", at: "a" }, to("a1", "b1").masqueraded],
+  ["policy Local: the cluster IP is not concerned", "a2", { clusterIP: "externalLocal" }, to("a1", "b1").kept],
+  ["policy Local, none local: from outside", "client", { loadBalancerIP: "externalLocalRemote" }, drop],
+  ["policy Local, none local: node port from outside", "client", { nodePort: "externalLocalRemote", at: "a" }, drop],
+  ["policy Local, none local: from a pod", "a2", { loadBalancerIP: "externalLocalRemote" }, to("b1", "b2").kept],
+  ["policy Local, none local: from the node", "a", { loadBalancerIP: "externalLocalRemote" }, to("b1", "b2").masqueraded],
+  ["internal policy Local", "a2", { clusterIP: "internalLocal" }, to("a1").kept],
+  ["internal policy Local does not concern node ports", "client", { nodePort: "internalLocal", at: "a" }, to("a1", "b1").masqueraded],
+  ["internal policy Local, none local", "a2", { clusterIP: "internalLocalRemote" }, drop],
+  ["internal policy Local, none local: load balancer IP", "client", { loadBalancerIP: "internalLocalRemote" }, to("b1").masqueraded],
+
+  ["no endpoints: cluster IP from a pod", "a2", { clusterIP: "empty" }, reject],
+  ["no endpoints: cluster IP from outside", "client", { clusterIP: "empty" }, reject],
+  ["no endpoints: external IP", "client", { externalIP: "empty" }, reject],
+  ["no endpoints: load balancer IP", "client", { loadBalancerIP: "empty" }, reject],
+  ["no endpoints: node port", "client", { nodePort: "empty", at: "a" }, reject],
+  ["no endpoints: node port from a pod", "a2", { nodePort: "empty", at: "a" }, reject],
+  ["no endpoints, policy Local: load balancer IP", "client", { loadBalancerIP: "emptyLocal" }, reject],
+  ["no endpoints, policy Local: node port", "client", { nodePort: "emptyLocal", at: "a" }, reject],
+  ["unknown port of a cluster IP from a pod", "a2", { clusterIP: "plain", port: 81 }, reject],
+  ["unknown port of a cluster IP from outside", "client", { clusterIP: "plain", port: 81 }, reject],
+  ["unallocated address of the Service range from a pod", "a2", { unallocated: 1 }, drop],
+  ["unallocated address of the Service range from outside", "client", { unallocated: 1 }, drop],
+
+  ["source ranges: inside", "client", { loadBalancerIP: "ranges" }, to("a1", "b1").masqueraded],
+  ["source ranges: outside", "client2", { loadBalancerIP: "ranges" }, drop],
+  ["source ranges: a pod is outside", "a2", { loadBalancerIP: "ranges" }, drop],
+  ["source ranges do not concern node ports", "client2", { nodePort: "ranges", at: "a" }, to("a1", "b1").masqueraded],
+  ["source ranges do not concern cluster IPs", "a2", { clusterIP: "ranges" }, to("a1", "b1").kept],
+  ["source ranges do not concern external IPs", "client2", { externalIP: "ranges" }, to("a1", "b1").masqueraded],
+  ["source ranges, policy Local: inside", "client", { loadBalancerIP: "rangesLocal" }, to("a1").kept],
+  ["source ranges, policy Local: outside", "client2", { loadBalancerIP: "rangesLocal" }, drop],
+  ["source ranges, policy Local: the node is inside", "a", { loadBalancerIP: "rangesLocal" }, to("a1", "b1").masqueraded],
+  ["source ranges, no endpoints: inside", "client", { loadBalancerIP: "rangesEmpty" }, reject],
+  ["source ranges, no endpoints: outside", "client2", { loadBalancerIP: "rangesEmpty" }, drop],
+
+  ["only terminating endpoints serve: they are used", "a2", { clusterIP: "draining" }, to("a1").kept],
+  ["policy Local: only a terminating endpoint is local", "client", { loadBalancerIP: "drainingLocal" }, to("a1").kept],
+  ["policy Local: the cluster pool has a ready one", "a2", { clusterIP: "drainingLocal" }, to("b1").kept],
+  ["a terminating endpoint beside a ready one", "a2", { clusterIP: "someDraining" }, to("a1").kept],
+  ["no ready endpoint", "a2", { clusterIP: "notReady" }, reject],
+  ["zone hints", "a2", { clusterIP: "zones" }, to("a1").kept],
+  ["zone hints concern node ports too", "client", { nodePort: "zones", at: "a" }, to("a1").masqueraded],
+  ["zone hints on some endpoints only", "a2", { clusterIP: "zonesPartly" }, to("a1", "b1").kept],
+  ["node hints before zone hints", "a1", { clusterIP: "nodes" }, to("b2").kept],
+  ["session affinity", "client", { clusterIP: "sticky" }, to("a1", "a2", "b1", "b2").masqueraded],
+  ["session affinity: node port", "client", { nodePort: "sticky", at: "a" }, to("a1", "a2", "b1", "b2").masqueraded],
+  ["session affinity: load balancer IP", "client", { loadBalancerIP: "sticky" }, to("a1", "a2", "b1", "b2").masqueraded],
+  ["session affinity, policy Local", "client", { loadBalancerIP: "stickyLocal" }, to("a1", "a2").kept],
+  ["session affinity, policy Local: node port", "client2", { nodePort: "stickyLocal", at: "a" }, to("a1", "a2").kept],
+  ["session affinity, policy Local: from a pod of another Service", "a2", { clusterIP: "stickyLocal" }, to("a1", "a2", "b1").masqueraded],
+
+  ["a pod reaches itself", "a1", { clusterIP: "self" }, to("a1").masqueraded],
+  ["a pod reaches itself through a load balancer IP with policy Local", "a1", { loadBalancerIP: "selfLocal" }, to("a1").masqueraded],
+  ["another pod keeps its address", "a2", { clusterIP: "self" }, to("a1").kept],
+  ["a load balancer that sends by proxy has no rule", "client", { loadBalancerIP: "proxied" }, pass],
+  ["its node port has", "client", { nodePort: "proxied", at: "a" }, to("a1").masqueraded],
+
+  ["masqueradeAll: cluster IP from a pod", "a2", { clusterIP: "plain" }, to("a1", "b1").masqueraded, "masqueradeAll"],
+  ["masqueradeAll: policy Local from a pod", "a2", { loadBalancerIP: "externalLocal" }, to("a1", "b1").kept, "masqueradeAll"],
+  ["masqueradeAll: policy Local from outside", "client", { loadBalancerIP: "externalLocal" }, to("a1").kept, "masqueradeAll"],
+  ["no detector: cluster IP from outside", "client", { clusterIP: "self" }, to("a1").kept, "noDetector"],
+  ["no detector: policy Local from a pod", "a2", { loadBalancerIP: "externalLocal" }, to("a1").kept, "noDetector"],
+  ["no detector: policy Local from the node", "a", { loadBalancerIP: "externalLocal" }, to("a1", "b1").masqueraded, "noDetector"],
+];
+
+export const packetTable: readonly PacketCase[] = rows.map(([name, from, target, want, config]) => ({
+  name,
+  from,
+  to: target,
+  want,
+  ...(config === undefined ? {} : { config }),
+}));

@@ -1,0 +1,156 @@
+import { execFileSync } from "node:child_process";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { RuleApplier } from "../../rules/apply/applier.ts";
+import { isApplyError } from "../../rules/apply/errors.ts";
+import { createNetlinkApplier } from "../../rules/apply/netlink-applier.ts";
+import { createTextApplier } from "../../rules/apply/text-applier.ts";
+import { compileOffline } from "../../rules/index.ts";
+import { type Ruleset, tableOf } from "../../rules/nftables/ruleset.ts";
+import { type Element, elementId } from "../../rules/nftables/statement.ts";
+import { diffFromElements, diffFromNothing, diffRulesets } from "../../rules/nftables/transaction.ts";
+import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
+import { packetObjects } from "../contract/packets.ts";
+import { inNetns } from "../support/in-netns.ts";
+import { nftIn } from "../support/nft-in.ts";
+import { fillStore, makeSlice, put } from "../support/rules-objects.ts";
+
+const namespace = `fwt-appliers-${process.pid}`;
+const signal = AbortSignal.timeout(60_000);
+beforeAll(() => {
+  execFileSync("ip", ["netns", "add", namespace]);
+});
+afterAll(() => {
+  execFileSync("ip", ["netns", "del", namespace]);
+});
+const nft = (...args: readonly string[]): string =>
+  execFileSync("ip", ["netns", "exec", namespace, "nft", ...args], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+
+const store = new SnapshotStore();
+fillStore(store, packetObjects());
+const compile = (): readonly Ruleset[] =>
+  compileOffline(store.current, { nodeName: "a", backend: "nftables", localDnsIps: ["10.96.0.10"] }).program;
+const sorted = (elements: readonly Element[]): readonly string[] =>
+  elements.map((e) => `${elementId(e)} : ${e.value?.join(" ") ?? ""}`).sort();
+
+const appliers: readonly (readonly [string, () => RuleApplier])[] = [
+  ["netlink", () => inNetns(namespace, () => createNetlinkApplier(nftIn(namespace)))],
+  ["command", () => createTextApplier(nftIn(namespace))],
+];
+
+describe.each(appliers)("%s applier", (_, create) => {
+  const table = "fairway";
+  const load = async (applier: RuleApplier): Promise<readonly Ruleset[]> => {
+    const program = compile();
+    await applier.apply(program.map(diffFromNothing), signal);
+    return program;
+  };
+  const use = async (work: (applier: RuleApplier) => Promise<void>): Promise<void> => {
+    const applier = create();
+    try {
+      for (const family of [4, 6] as const) await applier.remove(family, table, signal);
+      await work(applier);
+    } finally {
+      await applier.close();
+    }
+  };
+
+  test("what is applied is read back, both families, every kind of element", () =>
+    use(async (applier) => {
+      for (const ruleset of await load(applier)) {
+        const found = await applier.read(ruleset.family, table, signal);
+        expect(sorted(found?.elements ?? [])).toEqual(sorted(tableOf(ruleset).elements));
+        expect(found?.version).toBeUndefined();
+      }
+      expect(nft("list", "table", "ip", table)).toContain("chain services");
+      expect(nft("list", "table", "ip6", table)).toContain("chain services");
+    }));
+
+  test("a table that is not there is undefined; removing it is no error", () =>
+    use(async (applier) => {
+      expect(await applier.read(4, table, signal)).toBeUndefined();
+      await applier.remove(4, table, signal);
+    }));
+
+  test("a change is applied by difference, and in place where the table stands", () =>
+    use(async (applier) => {
+      const before = await load(applier);
+      const changed = new SnapshotStore();
+      fillStore(changed, packetObjects());
+      put(changed, "EndpointSlice", makeSlice("plain", ["10.244.9.9"], { ports: [{ name: "t", protocol: "TCP", port: 8080 }] }));
+      const after = compileOffline(changed.current, { nodeName: "a", backend: "nftables", localDnsIps: ["10.96.0.10"] }).program;
+      await applier.apply(
+        before.map((r, i) => diffRulesets(r, after[i] ?? r)),
+        signal,
+      );
+      for (const ruleset of after) {
+        const found = await applier.read(ruleset.family, table, signal);
+        expect(diffFromElements(found?.elements ?? [], ruleset).groups).toEqual([]);
+      }
+      // a skeleton that cannot be extended replaces the whole table at once
+      const other = compileOffline(changed.current, { nodeName: "a", backend: "nftables", masqueradeAll: true }).program;
+      await applier.apply(
+        after.map((r, i) => diffRulesets(r, other[i] ?? r)),
+        signal,
+      );
+      for (const ruleset of other) {
+        const found = await applier.read(ruleset.family, table, signal);
+        expect(sorted(found?.elements ?? [])).toEqual(sorted(tableOf(ruleset).elements));
+      }
+    }));
+
+  test("a refused element fails the whole transaction and changes nothing", () =>
+    use(async (applier) => {
+      await load(applier);
+      const before = await applier.read(4, table, signal);
+      const group = (owner: string, adds: readonly Element[]) => ({ owner, deletes: [], adds });
+      const good = group("good", [{ set: "cluster-ips", key: ["10.96.9.9"] }]);
+      const bad = group("bad", [{ set: "pools", key: [0xa5ffff01], value: ["no-such-chain"] }]);
+      const failure: unknown = await applier.apply([{ family: 4, table, groups: [good, bad] }], signal).then(
+        () => undefined,
+        (e: unknown) => e,
+      );
+      expect(isApplyError(failure)).toBe(true);
+      const after = await applier.read(4, table, signal);
+      expect(after).toEqual(before);
+    }));
+
+  test("deleting what is not there says that the tables diverged", () =>
+    use(async (applier) => {
+      await load(applier);
+      const groups = [{ owner: "x", deletes: [{ set: "cluster-ips", key: ["10.96.99.99"] }], adds: [] }];
+      await expect(applier.apply([{ family: 4, table, groups }], signal)).rejects.toMatchObject({ code: "DIVERGED" });
+    }));
+
+  test("the fingerprint tells a foreign rule", () =>
+    use(async (applier) => {
+      await load(applier);
+      const before = await applier.fingerprint(4, table, signal);
+      expect((await applier.read(4, table, signal))?.fingerprint).toBe(before);
+      expect(await applier.fingerprint(4, table, signal)).toBe(before);
+      nft("insert", "rule", "ip", table, "services", "accept");
+      expect(await applier.fingerprint(4, table, signal)).not.toBe(before);
+    }));
+});
+
+test("netlink: foreign changes of our table are noticed, our own are not", async () => {
+  const applier = inNetns(namespace, () => createNetlinkApplier(nftIn(namespace)));
+  const seen: (string | undefined)[] = [];
+  const stop = applier.watch((change) => seen.push(change.table));
+  try {
+    const program = compile();
+    await applier.apply(program.map(diffFromNothing), signal);
+    await applier.apply(
+      [{ family: 4, table: "fairway", groups: [{ owner: "x", deletes: [], adds: [{ set: "cluster-ips", key: ["10.96.9.9"] }] }] }],
+      signal,
+    );
+    expect(seen).toEqual([]);
+    nft("add", "table", "ip", "other");
+    nft("delete", "element", "ip", "fairway", "cluster-ips", "{ 10.96.9.9 }");
+    await expect.poll(() => seen).toContain("fairway");
+    expect(seen).not.toContain(undefined);
+  } finally {
+    stop();
+    await applier.close();
+    nft("flush", "ruleset");
+  }
+});
