@@ -31,6 +31,8 @@ interface Entry {
   /** Milliseconds from `stored`. */
   readonly life: number;
   hits: number;
+  /** After a failure the upstream is left alone until then, and this answer stands in. Monotonic milliseconds. */
+  retryAt: number;
 }
 
 export interface CacheHit {
@@ -64,7 +66,8 @@ export class MessageCache {
     return this.#evicted;
   }
 
-  /** What is known; with `stale` also what is over, for when the upstream could not answer. The id is the stored one's. */
+  /** What is known; with `stale` also what is over, for when the upstream could not answer, which `fresh` gives only for a while
+   *  after a failure. The id is the stored one's. */
   get(key: string, now: number, allow: "fresh" | "stale"): CacheHit | undefined {
     const entry = this.#entries.get(key);
     if (entry === undefined) return undefined;
@@ -73,7 +76,7 @@ export class MessageCache {
     if (over >= 0) {
       const gone = entry.kind === "failure" || over >= this.#limits.staleSeconds * 1000;
       if (gone) this.#entries.delete(key);
-      if (gone || allow === "fresh") return undefined;
+      if (gone || (allow === "fresh" && now >= entry.retryAt)) return undefined;
     }
     // a Map keeps the order of insertion: put in again is last to go
     this.#entries.delete(key);
@@ -93,9 +96,12 @@ export class MessageCache {
     const seconds = kind === undefined ? 0 : lifeSeconds(message, kind, this.#limits);
     if (kind === undefined || seconds <= 0 || message.truncated) return false;
     const known = this.#entries.get(key);
-    if (kind === "failure" && known !== undefined && known.kind !== "failure") return false;
+    if (kind === "failure" && known !== undefined && known.kind !== "failure") {
+      known.retryAt = now + seconds * 1000;
+      return false;
+    }
     this.#entries.delete(key);
-    this.#entries.set(key, { message: withMaxTtl(message, seconds), kind, stored: now, life: seconds * 1000, hits: 0 });
+    this.#entries.set(key, { message: withMaxTtl(message, seconds), kind, stored: now, life: seconds * 1000, hits: 0, retryAt: 0 });
     if (this.#entries.size > this.#limits.entries) {
       const oldest = this.#entries.keys().next();
       if (oldest.done !== true) this.#entries.delete(oldest.value);

@@ -3,7 +3,7 @@ import type { MessageCache } from "../cache/message-cache.ts";
 import type { Message } from "../wire/message.ts";
 import { canonicalName } from "../wire/name.ts";
 import { rcodes } from "../wire/record-type.ts";
-import type { DnsContext, DnsHandler, Query, Wrap } from "./handler.ts";
+import { type DnsContext, type DnsHandler, emptyAnswer, type Query, type Wrap } from "./handler.ts";
 
 /** What the cache did, for metrics. */
 export interface CacheObserver {
@@ -29,10 +29,17 @@ export function answerCached(
       const known = pending.get(key);
       if (known !== undefined) return known;
       const task = askNext(next, q, c)
-        .then((message) => {
-          cache.set(key, message, clock.monotonic());
-          return message;
-        })
+        .then(
+          (message) => {
+            cache.set(key, message, clock.monotonic());
+            return message;
+          },
+          (error: unknown) => {
+            // no answer is a failure to remember too: a dead upstream is not waited for by each who asks
+            cache.set(key, emptyAnswer(q.message, rcodes.SERVFAIL), clock.monotonic());
+            throw error;
+          },
+        )
         .finally(() => pending.delete(key));
       pending.set(key, task);
       return task;
@@ -41,7 +48,8 @@ export function answerCached(
       const key = keyOf(q);
       const hit = cache.get(key, clock.monotonic(), "fresh");
       if (hit !== undefined) {
-        observe.hit(hit.kind === "success" ? "success" : "denial");
+        if (hit.stale) observe.stale();
+        else observe.hit(hit.kind === "success" ? "success" : "denial");
         c.took.add("cache");
         if (hit.nearEnd && !pending.has(key)) {
           observe.prefetch();

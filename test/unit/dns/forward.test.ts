@@ -1,0 +1,227 @@
+import { createSocket, type RemoteInfo } from "node:dgram";
+import { createServer } from "node:net";
+import { afterEach, describe, expect, test } from "vitest";
+import { isUpstreamError, upstreamErrorCodes } from "../../../dns/forward/errors.ts";
+import { type ForwardConfig, Forwarder } from "../../../dns/forward/forwarder.ts";
+import { queryOnce } from "../../../dns/forward/query-once.ts";
+import { parseResolvConf } from "../../../dns/forward/resolv-conf.ts";
+import { emptyAnswer, questionMessage } from "../../../dns/handler/handler.ts";
+import { startDnsServer } from "../../../dns/server/dns-server.ts";
+import { parseErrorCodes } from "../../../dns/wire/errors.ts";
+import { decodeMessage, encodeMessage, type Message } from "../../../dns/wire/message.ts";
+import { parseRecord } from "../../../dns/wire/zone-file.ts";
+import { systemClock } from "../../../src/base/clock.ts";
+
+const query = questionMessage({ name: "www.example.org.", type: 1, class: 1 }, { id: 5 });
+const closing: (() => Promise<void> | void)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close();
+});
+
+interface Fake {
+  readonly ip: string;
+  readonly port: number;
+  readonly seen: Message[];
+  readonly ports: Set<number>;
+}
+
+/** A server on UDP and TCP of one port that says what `reply` returns: messages or bytes, in order. */
+async function fakeUpstream(reply: (q: Message, transport: "udp" | "tcp") => readonly (Message | Uint8Array)[]): Promise<Fake> {
+  const seen: Message[] = [];
+  const ports = new Set<number>();
+  const answers = (bytes: Buffer, transport: "udp" | "tcp"): Uint8Array[] => {
+    const q = decodeMessage(bytes);
+    seen.push(q);
+    return reply(q, transport).map((m) => (m instanceof Uint8Array ? m : encodeMessage(m)));
+  };
+  const tcp = createServer((socket) => {
+    socket.on("error", () => socket.destroy());
+    socket.on("data", (chunk: Buffer) => {
+      for (const m of answers(chunk.subarray(2), "tcp")) socket.write(Buffer.concat([Buffer.from([m.length >> 8, m.length & 255]), m]));
+    });
+    closing.push(() => void socket.destroy());
+  });
+  await new Promise<void>((resolve) => tcp.listen(0, "127.0.0.1", resolve));
+  const address = tcp.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  const udp = createSocket("udp4");
+  udp.on("message", (bytes: Buffer, from: RemoteInfo) => {
+    ports.add(from.port);
+    for (const m of answers(bytes, "udp")) udp.send(m, from.port, from.address);
+  });
+  await new Promise<void>((resolve) => udp.bind(port, "127.0.0.1", resolve));
+  closing.push(
+    () => new Promise<void>((resolve) => udp.close(resolve)),
+    () => new Promise<void>((resolve) => tcp.close(() => resolve())),
+  );
+  return { ip: "127.0.0.1", port, seen, ports };
+}
+
+function startForwarder(upstreams: readonly Fake[], config: Partial<ForwardConfig> = {}): { forwarder: Forwarder; events: string[] } {
+  const events: string[] = [];
+  const nameOf = (upstream: string): string => String(upstreams.findIndex((u) => upstream.endsWith(`:${u.port}`)));
+  const forwarder = new Forwarder(
+    { policy: "sequential", tryTimeout: 60, checkInterval: 20, ...config, upstreams },
+    {
+      clock: systemClock,
+      random: Math.random,
+      observe: {
+        answered: (u) => void events.push(`answered ${nameOf(u)}`),
+        failed: (u) => void events.push(`failed ${nameOf(u)}`),
+        checkFailed: () => {},
+        allDown: () => void events.push("all down"),
+        rejected: () => void events.push("rejected"),
+      },
+    },
+  );
+  closing.push(() => forwarder.close());
+  return { forwarder, events };
+}
+
+const never = new AbortController().signal;
+const good = (q: Message): Message => ({ ...emptyAnswer(q, 0), answers: [parseRecord("www.example.org. 60 IN A 10.0.0.1")] });
+
+async function ask(forwarder: Forwarder): Promise<Message> {
+  const m = await forwarder.ask(query, never);
+  if (m === "too-many") throw new Error(m);
+  return m;
+}
+
+describe("one upstream", () => {
+  test("is asked from changing ports with changing ids; the answer has the client's id", async () => {
+    const upstream = await fakeUpstream((q) => [good(q)]);
+    const { forwarder } = startForwarder([upstream]);
+    const answers = [];
+    for (let i = 0; i < 10; i++) answers.push(await ask(forwarder));
+    expect(answers.every((m) => m.id === 5 && m.answers.length === 1)).toBe(true);
+    expect(upstream.ports.size).toBeGreaterThan(5);
+    expect(new Set(upstream.seen.map((q) => q.id)).size).toBeGreaterThan(5);
+    expect(upstream.seen[0]).toMatchObject({ recursionDesired: true, edns: { udpSize: 1232, options: [] } });
+  });
+
+  test("answers that are not to the question do not end the wait", async () => {
+    const upstream = await fakeUpstream((q) => [
+      { ...good(q), id: (q.id + 1) & 0xffff },
+      { ...good(q), questions: [{ name: "www.example.com.", type: 1, class: 1 }] },
+      { ...good(q), questions: [{ name: "www.example.org.", type: 28, class: 1 }] },
+      { ...good(q), isResponse: false },
+      Uint8Array.from([q.id >> 8, q.id & 255, 0x80]),
+      { ...good(q), answers: [parseRecord("www.example.org. 60 IN A 10.0.0.2")] },
+    ]);
+    const { forwarder } = startForwarder([upstream]);
+    expect((await ask(forwarder)).answers[0]?.data).toEqual({ kind: "A", ip: "10.0.0.2" });
+  });
+
+  test("a cut answer is asked for again over TCP, on one connection for all", async () => {
+    const upstream = await fakeUpstream((q, transport) => [transport === "udp" ? { ...emptyAnswer(q, 0), truncated: true } : good(q)]);
+    const { forwarder } = startForwarder([upstream]);
+    expect((await ask(forwarder)).answers.length).toBe(1);
+    expect((await ask(forwarder)).truncated).toBe(false);
+    expect(upstream.seen.length).toBe(4);
+  });
+
+  test("one that does not know EDNS is asked without", async () => {
+    const upstream = await fakeUpstream((q) => [q.edns === undefined ? good(q) : { ...emptyAnswer(q, 1), questions: [] }]);
+    const { forwarder } = startForwarder([upstream]);
+    expect((await ask(forwarder)).rcode).toBe(0);
+  });
+
+  test("silence is a timeout after two tries; closing ends the wait", async () => {
+    const upstream = await fakeUpstream(() => []);
+    const { forwarder, events } = startForwarder([upstream]);
+    await expect(ask(forwarder)).rejects.toSatisfy((e) => isUpstreamError(e) && e.code === "timeout");
+    expect(events).toEqual(["failed 0", "failed 0"]);
+    const waiting = expect(ask(forwarder)).rejects.toSatisfy((e) => isUpstreamError(e) && e.code === "closed");
+    await forwarder.close();
+    await waiting;
+  });
+
+  test("more than max_concurrent at once are refused", async () => {
+    const upstream = await fakeUpstream((q) => [good(q)]);
+    const { forwarder, events } = startForwarder([upstream], { maxConcurrent: 2 });
+    const all = await Promise.all([1, 2, 3].map(() => forwarder.ask(query, never)));
+    expect(all.filter((m) => m === "too-many").length).toBe(1);
+    expect(events.filter((e) => e === "rejected").length).toBe(1);
+  });
+});
+
+describe("several upstreams", () => {
+  test("the next one answers for a dead one, which is passed over until it is back", async () => {
+    let dead = true;
+    const first = await fakeUpstream((q) => (dead ? [] : [good(q)]));
+    const second = await fakeUpstream((q) => [good(q)]);
+    const { forwarder, events } = startForwarder([first, second]);
+    await ask(forwarder);
+    await ask(forwarder);
+    await ask(forwarder);
+    expect(events).toEqual(["failed 0", "answered 1", "failed 0", "answered 1", "answered 1"]);
+    dead = false;
+    // the health check asks for the root's servers, and finds it alive
+    for (let i = 0; i < 100 && !events.includes("answered 0"); i++) {
+      await systemClock.sleep(10);
+      await ask(forwarder);
+    }
+    expect(events).toContain("answered 0");
+    expect(first.seen.some((q) => q.questions[0]?.name === ".")).toBe(true);
+  });
+
+  test("round-robin takes turns", async () => {
+    const upstreams = [await fakeUpstream((q) => [good(q)]), await fakeUpstream((q) => [good(q)])];
+    const { forwarder, events } = startForwarder(upstreams, { policy: "round-robin" });
+    for (let i = 0; i < 4; i++) await ask(forwarder);
+    expect(events).toEqual(["answered 0", "answered 1", "answered 0", "answered 1"]);
+  });
+});
+
+test("a server forwards, caches, follows aliases, and says SERVFAIL when nobody answers", async () => {
+  let up = true;
+  const upstream = await fakeUpstream((q) => {
+    if (!up) return [];
+    const name = q.questions[0]?.name ?? "";
+    return [
+      { ...emptyAnswer(q, name.startsWith("nx") ? 3 : 0), answers: name.startsWith("nx") ? [] : [parseRecord(`${name} 60 IN A 10.0.0.1`)] },
+    ];
+  });
+  const server = startDnsServer({ listen: [{ ip: "127.0.0.1", port: 0 }], upstreams: [upstream], forward: { tryTimeout: 50 } });
+  closing.push(() => server.close());
+  await server.ready;
+  const target = "www.example.org.";
+  server.apply({
+    revision: 2,
+    full: true,
+    upserts: [{ key: "out.shop.svc.cluster.local.", records: { sets: [{ data: [{ kind: "CNAME", target }] }] } }],
+    deletes: [],
+  });
+  const at = server.addresses()[0] ?? { ip: "", port: 0 };
+  const alias = await queryOnce(at, "out.shop.svc.cluster.local.");
+  expect(alias).toMatchObject({
+    rcode: 0,
+    authoritative: true,
+    answers: [{ data: { kind: "CNAME", target } }, { name: target, data: { ip: "10.0.0.1" } }],
+  });
+  const own = await queryOnce(at, target);
+  expect(own).toMatchObject({ rcode: 0, authoritative: false, recursionAvailable: true });
+  expect(upstream.seen.length).toBe(1);
+  expect((await queryOnce(at, "nx.example.org.")).rcode).toBe(3);
+  up = false;
+  expect((await queryOnce(at, "other.example.org.")).rcode).toBe(2);
+  expect(server.metrics()).toMatch(/coredns_cache_hits_total\{[^}]*type="success"\} 1/);
+  expect(server.metrics()).toMatch(/coredns_forward_responses_total\{to="127\.0\.0\.1:\d+",rcode="NXDOMAIN"\} 1/);
+});
+
+test.each([
+  [
+    "nameserver 10.0.0.1\nnameserver fd00::1 # x\nsearch a.b c\noptions ndots:3 edns0",
+    { nameservers: ["10.0.0.1", "fd00::1"], search: ["a.b", "c"], ndots: 3 },
+  ],
+  ["; nothing\nnameserver not.an.ip\nnameserver fe80::1%eth0\ndomain x\nsearch y", { nameservers: [], search: ["y"], ndots: 1 }],
+  ["", { nameservers: [], search: [], ndots: 1 }],
+  ["options ndots:99 ndots:x\n\tnameserver\t127.0.0.1", { nameservers: ["127.0.0.1"], search: [], ndots: 15 }],
+])("resolv.conf %j", (text, want) => {
+  expect(parseResolvConf(text)).toEqual(want);
+});
+
+test("error codes are counted", () => {
+  expect(Object.keys(upstreamErrorCodes).length).toBe(4);
+  expect(Object.keys(parseErrorCodes).length).toBe(10);
+});
