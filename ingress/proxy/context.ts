@@ -18,6 +18,8 @@ export interface ProxyTimeouts {
   readonly idle: number;
   readonly body: number;
   readonly linger: number;
+  /** While draining, idle connections get this long to meet Connection: close before they are ended. */
+  readonly grace: number;
 }
 
 /** One line of the access log, as data. */

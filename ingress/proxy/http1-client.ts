@@ -66,6 +66,11 @@ export class Http1Client implements Downstream, ChunkSink {
     return this.#state === "head" && this.#held === undefined;
   }
 
+  /** A request is under way, or a tunnel open. */
+  get busy(): boolean {
+    return !this.idle && this.#state !== "lingering" && this.#state !== "closed";
+  }
+
   /** Called now and then; `now` is monotonic. */
   sweep(now: number): void {
     this.#exchange?.sweep(now);
@@ -316,7 +321,7 @@ export class Http1Client implements Downstream, ChunkSink {
 
   abort(): void {
     this.#exchange = undefined;
-    this.abortConnection();
+    this.#connection.reset();
   }
 
   pauseRequest(): void {

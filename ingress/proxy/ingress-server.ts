@@ -55,10 +55,9 @@ export interface Address {
   readonly port: number;
 }
 
-const defaultTimeouts: ProxyTimeouts = { head: 60_000, idle: 75_000, body: 60_000, linger: 5_000 };
+const defaultTimeouts: ProxyTimeouts = { head: 60_000, idle: 75_000, body: 60_000, linger: 5_000, grace: 1_000 };
 const sweepMs = 500;
-/** Idle connections get this long to meet Connection: close before they are ended. */
-const idleGraceMs = 1_000;
+const drainStepMs = 20;
 const defaultDrainMs = 30_000;
 
 /** An ingress of this process: listens, routes, proxies. `ready` once all listeners are bound. */
@@ -84,7 +83,6 @@ class IngressProcess implements IngressServer {
   #https: readonly Listening[] = [];
   #tls: TlsServer | undefined;
   #wanted: ReadonlySet<string> = new Set();
-  #onClientGone: (() => void) | undefined;
 
   constructor(config: IngressServerConfig, deps: IngressServerDeps) {
     this.#config = config;
@@ -136,19 +134,16 @@ class IngressProcess implements IngressServer {
     this.#context.draining = true;
     for (const l of [...this.#http, ...this.#https]) await l.close();
     const { clock } = this.#deps;
-    const gone = (): Promise<void> =>
-      new Promise((resolve) => {
-        this.#onClientGone = () => {
-          if (this.#clients.size === 0) resolve();
-        };
-        this.#onClientGone();
-      });
-    const stop = new AbortController();
-    const pause = (ms: number): Promise<void> => clock.sleep(ms, stop.signal).catch(() => {});
-    await Promise.race([gone(), pause(Math.min(idleGraceMs, withinMs))]);
+    const start = clock.monotonic();
+    const until = async (ms: number, done: () => boolean): Promise<void> => {
+      while (!done() && clock.monotonic() - start < ms) await clock.sleep(drainStepMs, this.#life.signal).catch(() => {});
+    };
+    const grace = Math.min(withinMs, this.#context.timeouts.grace);
+    await until(grace, () => this.#clients.size === 0);
+    await until(withinMs, () => ![...this.#clients].some((c) => c.busy));
     for (const client of this.#clients) client.endIfIdle();
-    await Promise.race([gone(), pause(Math.max(0, withinMs - idleGraceMs))]);
-    stop.abort();
+    const farewell = clock.monotonic() - start + grace / 2;
+    await until(farewell, () => this.#clients.size === 0);
     await this.close();
   }
 
@@ -204,10 +199,7 @@ class IngressProcess implements IngressServer {
   #accept(connection: ReturnType<typeof connectionOf>, tls: boolean): void {
     const client: Http1Client = new Http1Client(this.#context, connection, {
       tls,
-      onClosed: (c) => {
-        this.#clients.delete(c);
-        this.#onClientGone?.();
-      },
+      onClosed: (c) => void this.#clients.delete(c),
     });
     this.#clients.add(client);
   }

@@ -29,6 +29,8 @@ export interface Connection {
   /** No more writes; what was written is sent first. */
   end(): void;
   abort(): void;
+  /** As abort, and the other side cannot take it for an orderly end. */
+  reset(): void;
 }
 
 export interface UpstreamAddress {

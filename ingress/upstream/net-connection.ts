@@ -1,5 +1,5 @@
 import { createServer, connect as netConnect, type Server, type Socket } from "node:net";
-import { connect as tlsConnect } from "node:tls";
+import { TLSSocket, connect as tlsConnect } from "node:tls";
 import type { Connection, ConnectionEvents, ConnectionFactory, ListenAt, Listening, UpstreamAddress } from "./connection.ts";
 
 /** The portable transport: public interfaces of node:net and node:tls only. */
@@ -95,6 +95,12 @@ class NetConnection implements Connection {
 
   abort(): void {
     this.#socket.destroy();
+  }
+
+  reset(): void {
+    // a TLS connection that ends without close_notify is truncated already
+    if (this.#socket instanceof TLSSocket) this.#socket.destroy();
+    else this.#socket.resetAndDestroy();
   }
 }
 

@@ -1,0 +1,185 @@
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { type IngressServer, type IngressServerConfig, type Route, startIngressServer } from "../../../ingress/index.ts";
+
+/** One request as an endpoint saw it, and the means to answer it byte by byte. */
+export interface SeenRequest {
+  readonly head: string;
+  readonly body: string;
+  readonly socket: Socket;
+  /** How many requests this connection has carried, this one included. */
+  readonly nth: number;
+}
+
+export type Answer = (request: SeenRequest) => void;
+
+/** An endpoint that speaks raw bytes: each request head with its length-counted or chunked body is one call. */
+export class RawEndpoint {
+  readonly #server: Server;
+  readonly sockets = new Set<Socket>();
+  readonly seen: SeenRequest[] = [];
+  accepted = 0;
+  port = 0;
+
+  private constructor(server: Server) {
+    this.#server = server;
+  }
+
+  static async start(answer: Answer, port = 0): Promise<RawEndpoint> {
+    const server = createServer({ allowHalfOpen: true });
+    const endpoint = new RawEndpoint(server);
+    server.on("connection", (socket) => endpoint.#serve(socket, answer));
+    await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
+    const address = server.address();
+    if (address === null || typeof address === "string") throw new Error("the endpoint does not listen");
+    endpoint.port = address.port;
+    return endpoint;
+  }
+
+  #serve(socket: Socket, answer: Answer): void {
+    this.accepted++;
+    this.sockets.add(socket);
+    socket.on("close", () => this.sockets.delete(socket));
+    socket.on("error", () => socket.destroy());
+    socket.on("end", () => socket.end());
+    let text = "";
+    let nth = 0;
+    socket.on("data", (bytes) => {
+      text += bytes.toString("latin1");
+      for (;;) {
+        const end = text.indexOf("\r\n\r\n");
+        if (end < 0) return;
+        const head = text.slice(0, end);
+        const length = Number(/^content-length: (\d+)/im.exec(head)?.[1] ?? 0);
+        const chunked = /^transfer-encoding: chunked/im.test(head);
+        const close = chunked ? text.indexOf("0\r\n\r\n", end + 4) : end + 4 + length;
+        if (close < 0 || text.length < close) return;
+        const body = text.slice(end + 4, close);
+        text = text.slice(chunked ? close + 5 : close);
+        const request = { head, body, socket, nth: ++nth };
+        this.seen.push(request);
+        answer(request);
+      }
+    });
+  }
+
+  /** Stops listening and cuts what is open. */
+  async close(): Promise<void> {
+    for (const s of this.sockets) s.destroy();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+}
+
+/** A plain text client of one connection. */
+export class RawClient {
+  readonly socket: Socket;
+  text = "";
+  ended = false;
+  closed = false;
+  readonly #waiting = new Set<() => void>();
+
+  constructor(socket: Socket) {
+    this.socket = socket;
+    const wake = (): void => {
+      for (const w of [...this.#waiting]) w();
+    };
+    socket.on("data", (b: Buffer) => {
+      this.text += b.toString("latin1");
+      wake();
+    });
+    socket.on("end", () => {
+      this.ended = true;
+      wake();
+    });
+    socket.on("error", () => wake());
+    socket.on("close", () => {
+      this.closed = true;
+      wake();
+    });
+  }
+
+  static connect(port: number): RawClient {
+    return new RawClient(connect({ port, host: "127.0.0.1", allowHalfOpen: true }));
+  }
+
+  send(text: string): this {
+    this.socket.write(text, "latin1");
+    return this;
+  }
+
+  /** Until what came satisfies `test`, or the connection is gone; gives all that came. */
+  until(test: (text: string) => boolean): Promise<string> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (!test(this.text) && !this.closed) return;
+        this.#waiting.delete(look);
+        resolve(this.text);
+      };
+      this.#waiting.add(look);
+      look();
+    });
+  }
+
+  untilEnd(): Promise<string> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (!this.ended && !this.closed) return;
+        this.#waiting.delete(look);
+        resolve(this.text);
+      };
+      this.#waiting.add(look);
+      look();
+    });
+  }
+}
+
+/** A route of host `a.test`, all paths, to the pool `p`. */
+export function makeRoute(change: Partial<Route> = {}): Route {
+  return {
+    id: "r",
+    object: { kind: "Ingress", namespace: "shop", name: "web" },
+    rule: "a.test/",
+    host: { kind: "exact", name: "a.test" },
+    path: { kind: "prefix", path: "/" },
+    created: "",
+    filters: [],
+    action: makeForward(),
+    ...change,
+  };
+}
+
+export function makeForward(change: Partial<Extract<Route["action"], { kind: "forward" }>> = {}): Route["action"] {
+  return {
+    kind: "forward",
+    backends: [{ pool: "p", weight: 1 }],
+    overrides: [],
+    protocol: "http",
+    timeouts: { connectSeconds: 5, sendSeconds: 60, readSeconds: 60 },
+    tries: 3,
+    balance: "round_robin",
+    ...change,
+  };
+}
+
+/** An ingress on a free port, with one pool of these endpoint ports. */
+export async function startLab(
+  ports: readonly number[],
+  o: { readonly routes?: readonly Route[]; readonly config?: Partial<IngressServerConfig>; readonly random?: () => number } = {},
+): Promise<{ ingress: IngressServer; http: number; https: number }> {
+  const here = { ip: "127.0.0.1", port: 0 };
+  const ingress = startIngressServer({ http: [here], https: [], ...o.config }, { random: o.random ?? (() => 0) });
+  await ingress.ready;
+  ingress.apply({
+    revision: 1,
+    full: true,
+    routes: { upserts: o.routes ?? [makeRoute()], deletes: [] },
+    pools: { upserts: [poolOf(ports)], deletes: [] },
+    certificates: { upserts: [], deletes: [] },
+  });
+  return { ingress, http: ingress.addresses.http[0]?.port ?? 0, https: ingress.addresses.https[0]?.port ?? 0 };
+}
+
+export function poolOf(ports: readonly number[], id = "p") {
+  return { id, service: "shop/web", port: 80, endpoints: ports.map((port) => ({ ip: "127.0.0.1", port })) };
+}
+
+export const get = (path = "/", more = ""): string => `GET ${path} HTTP/1.1\r\nHost: a.test\r\n${more}\r\n`;
