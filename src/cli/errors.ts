@@ -4,6 +4,8 @@ export const cliErrors = {
   Usage: 2,
   /** A file or object that was given is wrong. */
   Input: 2,
+  /** The client room's word for a kubeconfig that is missing or wrong. */
+  kubeconfig: 2,
   /** The question was answered, and `--fail` says that this answer is a failure. */
   Answer: 1,
   /** The work could not be done: no cluster, no right, no answer. */

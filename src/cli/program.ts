@@ -33,8 +33,9 @@ export async function runCli(args: readonly string[], entries: readonly CommandE
   // The name may stand behind global options; a value that happens to be a command's name only loads one module too many.
   const asked = entries.filter((e) => e.names.some((n) => args.includes(n)));
   const first = args.find((a) => !a.startsWith("-"));
-  const whole = first === undefined || first === "help" || first === "completion" || asked.length === 0;
-  for (const entry of whole ? entries : asked) {
+  const whole = first === undefined || first === "completion" || asked.length === 0;
+  const version = args[0] === "--version" || args[0] === "-V";
+  for (const entry of version ? [] : whole ? entries : asked) {
     program.commandsGroup(entry.group);
     (await entry.load()).register(program);
   }

@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { loadObjects, parseObjects, snapshotOf } from "../../../src/cli/objects.ts";
 
@@ -102,4 +103,44 @@ test.each([
   ],
 ])("%s is refused with its place", (_, text, message) => {
   expect(() => parseObjects("f.yaml", text)).toThrow(expect.objectContaining({ code: "Input", message: expect.stringMatching(message) }));
+});
+
+test("whatever the text, objects come out or an input error in one line", () => {
+  const word = fc.constantFrom(
+    "apiVersion: v1\n",
+    "kind: Service\n",
+    "kind: List\n",
+    "metadata:\n",
+    "  name: a\n",
+    "items:\n",
+    "- ",
+    "---\n",
+    "spec: {",
+    "}",
+    "[",
+    "]",
+    ": ",
+    "*a",
+    "&a ",
+    "<<: ",
+    "\t",
+    '"',
+    "'",
+    "!!binary ",
+    "|\n",
+    "0x1",
+    "null",
+    "{}",
+    "\u0000",
+  );
+  fc.assert(
+    fc.property(fc.array(fc.oneof(word, fc.string({ maxLength: 6 })), { maxLength: 20 }), (parts) => {
+      try {
+        snapshotOf(parseObjects("f.yaml", parts.join("")));
+      } catch (e) {
+        expect(e).toMatchObject({ code: "Input", message: expect.stringMatching(/^f\.yaml: [^\n]+/) });
+      }
+    }),
+    { numRuns: 300 },
+  );
 });

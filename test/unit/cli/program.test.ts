@@ -82,6 +82,7 @@ test.each([
 
 test("only the module of the command is loaded; help loads all and lists them under their group", async () => {
   expect((await run("say", "fairly")).loaded).toEqual(["say"]);
+  expect((await run("--version")).loaded).toEqual([]);
   const help = await run("--help");
   expect(help.status).toBe(0);
   expect(help.loaded).toEqual(["say", "fail"]);
