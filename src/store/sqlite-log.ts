@@ -1,6 +1,6 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { StoreErrorCode } from "./errors.ts";
-import type { LogRow, WriterCalls } from "./sqlite-messages.ts";
+import { type Heads, type LogRow, type PackedRows, packRows, type WriterCalls } from "./sqlite-messages.ts";
 import type { Key, Rev, Stored } from "./store.ts";
 
 /** A commit's writes stand at id = revision × this + place in it, so one integer key orders the whole log. */
@@ -25,31 +25,52 @@ export class SqliteLog {
     this.#db.exec(`PRAGMA application_id = ${applicationId};
       CREATE TABLE IF NOT EXISTS log (id INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB);
       CREATE INDEX IF NOT EXISTS log_key ON log (key, id);
+      CREATE INDEX IF NOT EXISTS log_deleted ON log (key, id) WHERE value IS NULL;
       CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
       COMMIT`);
     this.#insert = this.#db.prepare("INSERT INTO log (id, key, value) VALUES (?, ?, ?)");
     this.#get = this.#db.prepare("SELECT id, value FROM log WHERE key = ? ORDER BY id DESC LIMIT 1");
     // With max() SQLite takes the other columns from the row that has the maximum.
     this.#list = this.#db.prepare(
-      `SELECT key, id, value FROM (SELECT key, max(id) AS id, value FROM log WHERE key > ? AND key > ? AND key < ? AND id < ? GROUP BY key)
-       WHERE value IS NOT NULL ORDER BY key LIMIT ?`,
+      `SELECT key, max(id) AS id, value FROM log WHERE key > ? AND key > ? AND key < ? AND id < ?
+       GROUP BY key HAVING value IS NOT NULL ORDER BY key LIMIT ?`,
     );
+    this.#list.setReturnArrays(true);
     this.#history = this.#db.prepare("SELECT id, key, value FROM log WHERE id >= ? AND id < ? AND key > ? AND key < ? ORDER BY id");
   }
 
   open(): WriterCalls["open"]["answer"] {
-    const last = this.#db.prepare("SELECT max(id) AS id FROM log").get()?.["id"];
-    const meta = new Map(
+    return { rev: this.#rev(), compacted: this.#meta("compacted"), heads: this.#heads() };
+  }
+
+  /** Compaction may have removed the newest row (a deletion): the counter must not go back. */
+  #rev(): Rev {
+    const last = this.#db.prepare("SELECT max(id) AS id FROM log").get()?.["id"] ?? 0;
+    return Math.max(revOf(last), this.#meta("rev"));
+  }
+
+  #meta(name: string): number {
+    return Number(this.#db.prepare("SELECT value FROM meta WHERE name = ?").get(name)?.["value"] ?? 0);
+  }
+
+  /** From the indexes alone: the values, which are most of the file, are not read. */
+  #heads(): Heads {
+    const deleted = new Map(
       this.#db
-        .prepare("SELECT name, value FROM meta")
+        .prepare("SELECT key, max(id) AS id FROM log WHERE value IS NULL GROUP BY key")
         .all()
-        .map((row) => [String(row["name"]), Number(row["value"])]),
+        .map((r) => [r["key"], r["id"]]),
     );
-    const compacted = meta.get("compacted") ?? 0;
-    const rows = this.#db.prepare("SELECT key, id FROM (SELECT key, max(id) AS id, value FROM log GROUP BY key) WHERE value IS NOT NULL");
-    const heads = rows.all().map((row) => [String(row["key"]), revOf(row["id"])] as const);
-    // Compaction may remove the newest row (a deletion): the counter must not go back.
-    return { rev: Math.max(revOf(last ?? 0), meta.get("rev") ?? 0), compacted, heads };
+    const newest = this.#db.prepare("SELECT key, max(id) FROM log GROUP BY key");
+    newest.setReturnArrays(true);
+    const keys: string[] = [];
+    const revs: Rev[] = [];
+    for (const [key, id] of newest.all() as unknown as [string, number][]) {
+      if (deleted.get(key) === id) continue;
+      keys.push(key);
+      revs.push(revOf(id));
+    }
+    return { keys: keys.join("\n"), revs: Float64Array.from(revs) };
   }
 
   write(rows: readonly LogRow[]): void {
@@ -71,12 +92,17 @@ export class SqliteLog {
     return row !== undefined && value instanceof Uint8Array ? { key, rev: revOf(row["id"]), value } : null;
   }
 
-  list(ask: WriterCalls["list"]["ask"]): readonly Stored[] {
-    const rows = this.#list.all(ask.prefix, ask.after, endOf(ask.prefix), (ask.at + 1) * rowsPerRev, ask.limit);
-    return rows.flatMap((row) => {
-      const value = row["value"];
-      return value instanceof Uint8Array ? [{ key: String(row["key"]), rev: revOf(row["id"]), value }] : [];
-    });
+  list(ask: WriterCalls["list"]["ask"]): PackedRows {
+    const rows = this.#list.all(ask.prefix, ask.after, endOf(ask.prefix), (ask.at + 1) * rowsPerRev, ask.limit) as unknown as [
+      string,
+      number,
+      Uint8Array,
+    ][];
+    return packRows(
+      rows.map((r) => r[0]),
+      rows.map((r) => revOf(r[1])),
+      rows.map((r) => r[2]),
+    );
   }
 
   history(ask: WriterCalls["history"]["ask"]): readonly LogRow[] {
@@ -90,7 +116,7 @@ export class SqliteLog {
   compact(before: Rev): void {
     const limit = before * rowsPerRev;
     this.#transaction(() => {
-      const { rev } = this.open();
+      const rev = this.#rev();
       this.#db
         .prepare(
           `DELETE FROM log WHERE id < ?1 AND EXISTS

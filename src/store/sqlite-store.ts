@@ -1,6 +1,6 @@
 import { compactedError, StoreError } from "./errors.ts";
 import { EventQueue } from "./event-queue.ts";
-import type { LogRow } from "./sqlite-messages.ts";
+import { type Heads, type LogRow, unpackRows } from "./sqlite-messages.ts";
 import { SqliteWriter } from "./sqlite-writer.ts";
 import type { CommitResult, Key, ListOptions, Lookup, Page, Rev, Store, StoreEvent, Write } from "./store.ts";
 
@@ -22,7 +22,7 @@ export async function openSqliteStore(file: string): Promise<Store> {
   const writer = new SqliteWriter(file);
   try {
     const { rev, compacted, heads } = await writer.ask("open", { file });
-    return new SqliteStore({ file, writer, rev, compacted, heads: new Map(heads) });
+    return new SqliteStore({ file, writer, rev, compacted, heads: mapOf(heads) });
   } catch (error) {
     await writer.terminate();
     throw error;
@@ -71,7 +71,8 @@ class SqliteStore implements Store {
     const at = options.at ?? this.#durable;
     if (at < this.#compacted) throw compactedError(at, this.#compacted);
     const limit = options.limit ?? -1;
-    const items = await this.#writer.ask("list", { prefix, at, limit: limit < 0 ? -1 : limit + 1, after: options.after ?? "" });
+    const rows = await this.#writer.ask("list", { prefix, at, limit: limit < 0 ? -1 : limit + 1, after: options.after ?? "" });
+    const items = [...unpackRows(rows)];
     if (limit < 0 || items.length <= limit) return { rev: at, items };
     const page = items.slice(0, limit);
     const last = page.at(-1);
@@ -192,6 +193,12 @@ class SqliteStore implements Store {
   #check(): void {
     if (this.#closed) throw new StoreError("closed", this.#file);
   }
+}
+
+function mapOf({ keys, revs }: Heads): Map<Key, Rev> {
+  const map = new Map<Key, Rev>();
+  if (keys !== "") for (const [i, key] of keys.split("\n").entries()) map.set(key, revs[i] ?? 0);
+  return map;
 }
 
 function eventOf(row: LogRow): StoreEvent {

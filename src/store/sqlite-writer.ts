@@ -13,7 +13,7 @@ export class SqliteWriter {
   constructor(file: string) {
     this.#file = file;
     const name = import.meta.url.endsWith(".ts") ? "./sqlite-writer.worker.ts" : "./sqlite-writer.worker.mjs";
-    this.#worker = new Worker(new URL(name, import.meta.url), { name: "sqlite-writer" });
+    this.#worker = new Worker(new URL(name, import.meta.url), { name: "sqlite-writer", resourceLimits: { maxYoungGenerationSizeMb: 8 } });
     this.#worker.on("message", (reply: WriterReply) => this.#settle(reply));
     this.#worker.on("error", (error) => this.#fail(error));
     this.#worker.on("exit", () => this.#fail(undefined));

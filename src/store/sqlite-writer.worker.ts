@@ -1,6 +1,6 @@
 import { parentPort } from "node:worker_threads";
 import { codeOf, SqliteLog } from "./sqlite-log.ts";
-import type { WriterCalls, WriterReply, WriterRequest } from "./sqlite-messages.ts";
+import type { PackedRows, WriterCalls, WriterReply, WriterRequest } from "./sqlite-messages.ts";
 
 const port = parentPort;
 let log: SqliteLog | undefined;
@@ -33,10 +33,13 @@ function answer(request: WriterRequest): unknown {
 
 port?.on("message", (request: WriterRequest) => {
   let reply: WriterReply;
+  let moved: ArrayBuffer[] = [];
   try {
-    reply = { id: request.id, ok: true, answer: answer(request) };
+    const given = answer(request);
+    if (request.op === "list") moved = (given as PackedRows).blocks.map((b) => b.buffer as ArrayBuffer);
+    reply = { id: request.id, ok: true, answer: given };
   } catch (error) {
     reply = { id: request.id, ok: false, code: codeOf(error), message: error instanceof Error ? error.message : String(error) };
   }
-  port.postMessage(reply);
+  port.postMessage(reply, moved);
 });
