@@ -32,8 +32,8 @@ export interface ChildDeps {
 
 export interface SupervisedChild extends Running {
   readonly process: ChildProcess | undefined;
-  /** Sends to the child that runs now; false when none does. */
-  send(message: object): boolean;
+  /** As `close`, but asks by a message instead of SIGTERM, and waits this long for the child to end by itself. Milliseconds. */
+  stop(message: object, within: number): Promise<void>;
 }
 
 /** The program this process runs, as arguments of the runtime: the bundle, or the sources in tests. */
@@ -114,27 +114,28 @@ export function startChild(config: ChildConfig, deps: ChildDeps): SupervisedChil
   };
   start();
 
+  const end = (ask: (proc: ChildProcess) => void, within: number): Promise<void> => {
+    closing = true;
+    clearTimeout(timer);
+    ready.reject(new Error(`${config.name} was stopped`));
+    const proc = child;
+    if (proc === undefined || proc.exitCode !== null || proc.signalCode !== null) return Promise.resolve();
+    return new Promise((resolve) => {
+      const kill = setTimeout(() => proc.kill("SIGKILL"), within);
+      proc.once("exit", () => {
+        clearTimeout(kill);
+        resolve();
+      });
+      ask(proc);
+    });
+  };
   return {
     ready: ready.promise,
     get process() {
       return child;
     },
-    send: (message) => child?.connected === true && child.send(message),
-    close: () => {
-      closing = true;
-      clearTimeout(timer);
-      ready.reject(new Error(`${config.name} was stopped`));
-      const proc = child;
-      if (proc === undefined || proc.exitCode !== null || proc.signalCode !== null) return Promise.resolve();
-      return new Promise((resolve) => {
-        const kill = setTimeout(() => proc.kill("SIGKILL"), stopTimeout);
-        proc.once("exit", () => {
-          clearTimeout(kill);
-          resolve();
-        });
-        proc.kill("SIGTERM");
-      });
-    },
+    stop: (message, within) => end((proc) => (proc.connected ? proc.send(message) : proc.kill("SIGTERM")), within),
+    close: () => end((proc) => proc.kill("SIGTERM"), stopTimeout),
   };
 }
 

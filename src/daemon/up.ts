@@ -181,7 +181,7 @@ async function start(
   const running: { node: SupervisedChild; daemon: SupervisedChild; machine: Machine }[] = [];
   undo.push(async () => {
     // First the pods (their node takes them down), then what serves them.
-    await Promise.all(running.map((r) => stopNode(r.node)));
+    await Promise.all(running.map((r) => r.node.stop({ type: "stop" }, nodeStopTimeout)));
     await Promise.all(running.map((r) => r.daemon.close()));
   });
   for (const [i, machine] of machines.machines.entries()) {
@@ -299,21 +299,6 @@ function bindIngress(config: ClusterConfig): readonly NamedSocket[] {
 
 function serviceAddress(config: ClusterConfig, index: number): readonly Ip[] {
   return config.serviceCidrs.map((c) => cidrAt(c, index));
-}
-
-/** Asks the node to end its pods, then ends the process. */
-async function stopNode(node: SupervisedChild): Promise<void> {
-  const proc = node.process;
-  if (proc !== undefined && node.send({ type: "stop" })) {
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, nodeStopTimeout);
-      proc.once("exit", () => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
-  }
-  await node.close();
 }
 
 /** Pod routes follow the nodes' ranges, which the controllers hand out. */
