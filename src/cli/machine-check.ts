@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
+import { type CgroupVersion, detectCgroups } from "../kernel/cgroup.ts";
 
 /** `required`: without it there is only plain mode. `wanted`: something smaller is missing without it. */
 export type Need = "required" | "wanted";
@@ -30,6 +31,7 @@ export interface MachineProbe {
   read(file: string): string | undefined;
   /** `undefined` when the port can be bound, else the error's code. */
   bind(address: string, port: number): Promise<string | undefined>;
+  cgroups(): CgroupVersion;
 }
 
 interface Requirement {
@@ -38,6 +40,8 @@ interface Requirement {
   readonly look: (p: MachineProbe) => Promise<{ readonly ok: boolean; readonly found: string }>;
   readonly cost: string;
   readonly fix: string;
+  /** What must be there for the look to tell anything. */
+  readonly after?: string;
 }
 
 const capNetAdmin = 12n;
@@ -46,15 +50,20 @@ const plainOnly = "only plain mode: one node, Pods are processes, Services live 
 
 const portCosts = {
   53: "nothing: cluster DNS has an address of its own; in plain mode it moves to 8053",
-  80: "ingress for http moves to another port, which is printed (--ingress-http-port chooses one)",
-  443: "ingress for https moves to another port, which is printed (--ingress-https-port chooses one)",
+  80: "'fairway up' needs another port for http; plain mode takes 8080 by itself",
+  443: "'fairway up' needs another port for https; plain mode takes 8443 by itself",
   6443: "'fairway up' needs another port for the API (--api-port)",
 } as const;
 
+const portErrors: Readonly<Record<string, string>> = {
+  EADDRINUSE: "in use",
+  EACCES: "may not be bound by this user (net.ipv4.ip_unprivileged_port_start)",
+};
+
 const portFixes = {
-  53: "stop what listens there, or leave it",
-  80: "stop what listens there, or pass --ingress-http-port",
-  443: "stop what listens there, or pass --ingress-https-port",
+  53: "nothing to do",
+  80: "free it, run as root, or pass --ingress-http-port",
+  443: "free it, run as root, or pass --ingress-https-port",
   6443: "stop what listens there ('fairway status': is it a cluster of yours?), or pass --api-port",
 } as const;
 
@@ -80,6 +89,7 @@ const requirements: readonly Requirement[] = [
   {
     name: "links (veth, bridge)",
     need: "required",
+    after: "namespaces",
     look: (p) =>
       succeeds(
         p,
@@ -93,6 +103,7 @@ const requirements: readonly Requirement[] = [
   {
     name: "nf_tables",
     need: "required",
+    after: "namespaces",
     look: (p) =>
       succeeds(
         p,
@@ -128,13 +139,11 @@ const requirements: readonly Requirement[] = [
     name: "control groups",
     need: "wanted",
     look: async (p) => {
-      const controllers = p.read("/sys/fs/cgroup/cgroup.controllers")?.trim();
-      if (controllers !== undefined) return { ok: true, found: `v2: ${controllers || "no controllers"}` };
-      const v1 = p.read("/proc/cgroups") !== undefined;
-      return { ok: false, found: v1 ? "v1 only" : "none" };
+      const version = p.cgroups();
+      return { ok: version !== "none", found: version === "none" ? "none that may be written" : version };
     },
     cost: "Pods' CPU and memory limits are not enforced",
-    fix: "mount cgroup2 at /sys/fs/cgroup (systemd.unified_cgroup_hierarchy=1)",
+    fix: "run as root with /sys/fs/cgroup mounted writable; in a container, run it with --privileged",
   },
   {
     name: "conntrack",
@@ -149,7 +158,7 @@ const requirements: readonly Requirement[] = [
       need: "wanted",
       look: async (p) => {
         const code = await p.bind("127.0.0.1", port);
-        return { ok: code === undefined, found: code === undefined ? "free on 127.0.0.1" : code === "EADDRINUSE" ? "in use" : code };
+        return { ok: code === undefined, found: code === undefined ? "free on 127.0.0.1" : (portErrors[code] ?? code) };
       },
       cost: portCosts[port],
       fix: portFixes[port],
@@ -177,9 +186,12 @@ const requirements: readonly Requirement[] = [
 
 /** Looks at everything at once; changes nothing that outlives the look. */
 export async function checkMachine(probe: MachineProbe = systemProbe): Promise<MachineReport> {
+  const looked = new Map(requirements.map((r) => [r.name, r.after === undefined ? r.look(probe) : undefined]));
   const findings = await Promise.all(
-    requirements.map(async ({ name, need, look, cost, fix }): Promise<Finding> => {
-      const { ok, found } = await look(probe);
+    requirements.map(async ({ name, need, look, cost, fix, after }): Promise<Finding> => {
+      const before = after === undefined ? undefined : await looked.get(after);
+      const untold = before?.ok === false ? { ok: false, found: `cannot be told without ${after ?? ""}` } : undefined;
+      const { ok, found } = untold ?? (await (looked.get(name) ?? look(probe)));
       return ok ? { name, need, ok, found } : { name, need, ok, found, cost, fix };
     }),
   );
@@ -210,6 +222,7 @@ function lastLine(text: string): string {
 }
 
 const systemProbe: MachineProbe = {
+  cgroups: detectCgroups,
   run: (command, args) =>
     new Promise((resolve) => {
       const env = { ...process.env, LC_ALL: "C", PATH: `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin` };

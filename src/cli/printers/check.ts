@@ -20,9 +20,14 @@ function checkText(report: MachineReport): string {
     ],
     report.findings,
   );
-  const missing = report.findings
-    .filter((f) => !f.ok)
-    .map((f) => `\n${f.name}: ${f.found}\n  costs: ${f.cost ?? ""}\n  get it: ${f.fix ?? ""}\n`)
+  // One paragraph for what costs the same.
+  const costs = new Map<string, readonly Finding[]>();
+  for (const f of report.findings.filter((g) => !g.ok)) costs.set(f.cost ?? "", [...(costs.get(f.cost ?? "") ?? []), f]);
+  const missing = [...costs]
+    .map(
+      ([cost, list]) =>
+        `\nWithout ${list.map((f) => f.name).join(", ")}: ${cost}.\n${list.map((f) => `  ${f.name}: ${f.fix ?? ""}\n`).join("")}`,
+    )
     .join("");
   const verdict =
     report.mode === "full"

@@ -8,13 +8,13 @@ interface World {
   readonly caps?: string;
   readonly files?: Readonly<Record<string, string | undefined>>;
   readonly ports?: Readonly<Record<number, string>>;
+  readonly cgroups?: "v1" | "none";
 }
 
 function probe(world: World): MachineProbe {
   const files: Record<string, string | undefined> = {
     "/proc/self/status": `Name:\tx\nCapEff:\t${world.caps ?? "000001ffffffffff"}\n`,
     "/proc/filesystems": "nodev\tproc\nnodev\toverlay\n",
-    "/sys/fs/cgroup/cgroup.controllers": "cpu memory\n",
     ...world.files,
   };
   return {
@@ -27,6 +27,7 @@ function probe(world: World): MachineProbe {
         : { status: 1, output: `x\n${failure}\n` };
     },
     read: (file) => files[file],
+    cgroups: () => world.cgroups ?? "v2",
     bind: async (_, port) => world.ports?.[port],
   };
 }
@@ -47,7 +48,8 @@ test.each([
     ["nf_tables"],
   ],
   ["no crun", { missing: ["crun"] }, "plain", ["container runtime"]],
-  ["old control groups", { files: { "/sys/fs/cgroup/cgroup.controllers": undefined, "/proc/cgroups": "x" } }, "full", ["control groups"]],
+  ["old control groups", { cgroups: "v1" }, "full", []],
+  ["no control groups", { cgroups: "none" }, "full", ["control groups"]],
   ["ports in use", { ports: { 80: "EADDRINUSE", 443: "EACCES" } }, "full", ["port 80", "port 443"]],
   ["no tools", { missing: ["kubectl", "dig", "conntrack"] }, "full", ["conntrack", "kubectl", "curl and dig"]],
 ] as const)("%s", async (_, world, mode, missing) => {
@@ -64,7 +66,7 @@ test("text says what is missing, what it costs and how to get it; JSON is one li
   expect(text).toMatch(/nf_tables +MISSING +Error: no nf_tables\n/);
   expect(text).toMatch(/curl and dig +missing +no dig\n/);
   expect(text).toContain(
-    "\nnf_tables: Error: no nf_tables\n  costs: no service rules in the kernel: only the userspace backend\n  get it: apt-get install nftables",
+    "\nWithout nf_tables: no service rules in the kernel: only the userspace backend.\n  nf_tables: apt-get install nftables",
   );
   expect(text).toMatch(/runs in plain mode here/);
   expect(JSON.parse(printCheck("json", report))).toEqual(report);
