@@ -53,7 +53,7 @@ export function parseRequestHead(text: string, limits: HeadLimits): Http1Request
     return /^HTTP\/[0-9]\.[0-9]$/.test(version) ? { status: 505, fault: "this HTTP version is not spoken here" } : bad("no HTTP version");
   }
   const minor = version === "HTTP/1.1" ? 1 : 0;
-  if (rawTarget === "" || /[^!-~\x80-\xff]|#/.test(rawTarget)) return bad("the target has a forbidden character");
+  if (rawTarget === "" || /[^!-~]|#/.test(rawTarget)) return bad("the target has a forbidden character");
   const block = parseHeaderBlock(text, lineEnd + 2, limits.headers);
   if ("fault" in block) return block.tooMany === true ? { status: 431, fault: block.fault } : bad(block.fault);
   const { names, fields } = block;
