@@ -6,7 +6,7 @@ import type { LabelSelector } from "./types/meta-v1.generated.ts";
 /** One condition on labels; all of a selector must hold. */
 export interface LabelRequirement {
   readonly key: string;
-  readonly operator: "in" | "notin" | "exists" | "!" | "gt" | "lt";
+  readonly operator: "=" | "!=" | "in" | "notin" | "exists" | "!" | "gt" | "lt";
   readonly values: readonly string[];
 }
 export type Selector = readonly LabelRequirement[];
@@ -52,9 +52,9 @@ function requirement(next: () => string, peek: () => string, text: string): Labe
   switch (operator) {
     case "=":
     case "==":
-      return { key, operator: "in", values: [exactValue(next, peek, text)] };
+      return { key, operator: "=", values: [exactValue(next, peek, text)] };
     case "!=":
-      return { key, operator: "notin", values: [exactValue(next, peek, text)] };
+      return { key, operator: "!=", values: [exactValue(next, peek, text)] };
     case ">":
     case "<": {
       const value = exactValue(next, peek, text);
@@ -135,10 +135,12 @@ function printRequirement({ key, operator, values }: LabelRequirement): string {
       return `${key}>${values[0] ?? ""}`;
     case "lt":
       return `${key}<${values[0] ?? ""}`;
+    case "=":
+    case "!=":
+      return `${key}${operator}${values[0] ?? ""}`;
     case "in":
-      return values.length === 1 ? `${key}=${values[0]}` : `${key} in (${values.join(",")})`;
     case "notin":
-      return values.length === 1 ? `${key}!=${values[0]}` : `${key} notin (${values.join(",")})`;
+      return `${key} ${operator} (${values.join(",")})`;
   }
 }
 
@@ -154,8 +156,10 @@ function matches({ key, operator, values }: LabelRequirement, labels: Readonly<R
       return value !== undefined;
     case "!":
       return value === undefined;
+    case "=":
     case "in":
       return value !== undefined && values.includes(value);
+    case "!=":
     case "notin":
       return value === undefined || !values.includes(value);
     case "gt":
@@ -180,7 +184,7 @@ export function labelSelectorOf(selector: LabelSelector | undefined): Selector {
   if (selector === undefined) return nothing;
   const requirements: LabelRequirement[] = Object.entries(selector.matchLabels ?? {}).map(([key, value]) => ({
     key,
-    operator: "in",
+    operator: "=",
     values: [value],
   }));
   for (const { key, operator, values } of selector.matchExpressions ?? []) {

@@ -43,7 +43,7 @@ function needsClusterIp(spec: ServiceSpec): boolean {
 }
 
 function needsNodePort(spec: ServiceSpec): boolean {
-  return spec.type === "NodePort" || (spec.type === "LoadBalancer" && spec.allocateLoadBalancerNodePorts !== false);
+  return spec.type === "NodePort" || spec.type === "LoadBalancer";
 }
 
 function needsHealthCheckPort(spec: ServiceSpec): boolean {

@@ -27,8 +27,6 @@ const counted = new Set([
   "IngressClass",
   "EndpointSlice",
   "PodDisruptionBudget",
-  "ServiceCIDR",
-  "IPAddress",
 ]);
 /** Kinds whose status may be given at creation. */
 const statusOnCreate = new Set(["Node"]);
@@ -47,6 +45,8 @@ export function prepareForCreate(resource: Named, object: JsonObject, context: C
   out["metadata"] = metadata;
   if (hasStatus(resource) && !statusOnCreate.has(resource.kind)) out["status"] = firstStatus(resource, object);
   if (resource.kind === "Namespace") addNamespaceFinalizer(out);
+  if (resource.kind === "DaemonSet") countTemplates(metadata, 1);
+  if (resource.kind === "EndpointSlice") dropTopology(out);
   return out;
 }
 
@@ -79,6 +79,23 @@ function addNamespaceFinalizer(namespace: Writable): void {
   const spec = isRecord(namespace["spec"]) ? namespace["spec"] : {};
   const finalizers = Array.isArray(spec["finalizers"]) ? (spec["finalizers"] as unknown[]) : [];
   namespace["spec"] = { ...spec, finalizers: finalizers.includes("kubernetes") ? finalizers : [...finalizers, "kubernetes"] };
+}
+
+/** A DaemonSet counts the changes of its template in an annotation, for clients of an older API. */
+const templateGeneration = "deprecated.daemonset.template.generation";
+
+function countTemplates(metadata: Writable, count: number): void {
+  metadata["annotations"] = { ...(isRecord(metadata["annotations"]) ? metadata["annotations"] : {}), [templateGeneration]: String(count) };
+}
+
+/** Topology by labels cannot be written through this version of the API. */
+function dropTopology(slice: Writable): void {
+  if (!Array.isArray(slice["endpoints"])) return;
+  slice["endpoints"] = slice["endpoints"].map((endpoint: unknown) => {
+    if (!isRecord(endpoint)) return endpoint;
+    const { deprecatedTopology: _, ...rest } = endpoint;
+    return rest;
+  });
 }
 
 /**
@@ -115,9 +132,20 @@ export function prepareForUpdate(resource: Named, object: JsonObject, old: JsonO
       if (hasStatus(resource)) keep(out, old, "status");
       if (resource.kind === "Namespace" && subresource !== "finalize") keepNamespaceFinalizers(out, old);
   }
+  if (resource.kind === "DaemonSet" && subresource === "") {
+    const annotations = isRecord(before["annotations"]) ? before["annotations"] : {};
+    const count = Number(annotations[templateGeneration] ?? 0);
+    const changed = !semanticEqual(templateOf(out), templateOf(old));
+    countTemplates(metadata, changed ? count + 1 : count);
+  }
+  if (resource.kind === "EndpointSlice") dropTopology(out);
   if (resource.kind === "Service" && subresource === "")
     return bumped(resource, dropTypeDependentFields(out as Service, old as Service) as JsonObject, old);
   return subresource === "status" ? out : bumped(resource, out, old);
+}
+
+function templateOf(object: JsonObject): unknown {
+  return isRecord(object["spec"]) ? object["spec"]["template"] : undefined;
 }
 
 function hasStatus(resource: Named): boolean {

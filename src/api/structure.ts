@@ -139,7 +139,6 @@ function intOrStringValue(walk: Walk, value: unknown, at: At, owner: string): un
 }
 
 function timeValue(walk: Walk, type: string, value: string): unknown {
-  if (value === "") return undefined;
   const parsed = type === "time" ? parseTime(value) : parseMicroTime(value);
   if (typeof parsed === "string") return parsed;
   walk.errors.push(parsed.error);
@@ -161,12 +160,16 @@ function wrong(walk: Walk, value: unknown, at: At, owner: string, goTypeName: st
 /** Whether the field is left out: as Go's encoder does, and where Go would write a null. */
 function omitted(field: Field, value: unknown): boolean {
   const plainStruct = isStruct(field.type) && !field.list && !field.map && !field.pointer;
-  if (value === undefined) return !plainStruct && (field.omit !== "" || nullable(field)) ? true : field.omit === "zero";
+  if (value === undefined)
+    return field.omit === "zero" || nullable(field) || (field.omit === "empty" && !plainStruct && !structScalars.has(field.type));
   if (field.omit === "" || field.pointer) return false;
   if (Array.isArray(value)) return value.length === 0;
   if (isRecord(value)) return plainStruct ? field.omit === "zero" && isEmpty(value) : field.type !== "raw" && isEmpty(value);
-  return value === "" || value === 0 || value === false;
+  return (value === "" || value === 0 || value === false) && !structScalars.has(field.type);
 }
+
+/** Go has structs for these, and a struct is never empty. */
+const structScalars = new Set(["quantity", "intOrString"]);
 
 /** Whether Go's zero value of the field is nil. */
 function nullable(field: Field): boolean {

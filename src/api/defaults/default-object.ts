@@ -48,7 +48,10 @@ function defaultNamespace(namespace: Draft<Namespace>): void {
   namespace.status = { ...namespace.status, phase: namespace.status?.phase || "Active" };
 }
 
-function defaultNode({ status }: Draft<Node>): void {
+function defaultNode({ spec, status }: Draft<Node>): void {
+  // The old field and the first of the new ones are the same range; the old one wins where they differ.
+  if (spec?.podCIDR && spec.podCIDRs?.[0] !== spec.podCIDR) spec.podCIDRs = [spec.podCIDR];
+  else if (spec?.podCIDRs?.[0]) spec.podCIDR = spec.podCIDRs[0];
   if (status?.capacity !== undefined) status.allocatable ??= { ...status.capacity };
 }
 

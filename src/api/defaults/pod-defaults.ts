@@ -11,6 +11,7 @@ export function defaultPod(pod: Draft<Pod>): void {
   if (spec === undefined) return;
   defaultPodSpec(spec);
   spec.enableServiceLinks ??= true;
+  if ((spec.terminationGracePeriodSeconds ?? 0) < 0) spec.terminationGracePeriodSeconds = 1;
   for (const container of containersOf(spec)) {
     defaultRequests(container);
     if (spec.hostNetwork === true) for (const port of container.ports ?? []) port.hostPort ||= port.containerPort;
@@ -32,12 +33,19 @@ export function defaultPodSpec(spec: Draft<PodSpec>): void {
   for (const volume of spec.volumes ?? []) defaultVolume(volume);
 }
 
-/** Any image without a tag, and without a digest, is meant as `latest`. */
+const pathPart = "[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*";
+const hostPart = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?";
+const host = `(?:${hostPart}(?:\\.${hostPart})*|\\[[a-fA-F0-9:]+\\])(?::[0-9]+)?`;
+const imageName = new RegExp(
+  `^((?:${host}/)?${pathPart}(?:/${pathPart})*)(?::([\\w][\\w.-]{0,127}))?(@[A-Za-z][\\w+.-]*:[0-9a-fA-F]{32,})?$`,
+);
+const maxImageName = 255;
+
+/** An image that has no tag and no digest is meant as `latest`; what is no image name at all is not. */
 export function isLatestImage(image: string): boolean {
-  const name = image.slice(image.lastIndexOf("/") + 1);
-  if (name.includes("@")) return false;
-  const colon = name.indexOf(":");
-  return colon < 0 || name.slice(colon + 1) === "latest";
+  const [, name = "", tag, digest] = imageName.exec(image) ?? [];
+  if (name === "" || name.length > maxImageName) return false;
+  return digest === undefined ? tag === undefined || tag === "latest" : tag === "latest";
 }
 
 function containersOf(spec: Draft<PodSpec>): Draft<Container>[] {

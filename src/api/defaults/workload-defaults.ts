@@ -40,6 +40,8 @@ export function defaultStatefulSet({ spec }: Draft<StatefulSet>): void {
   spec.replicas ??= 1;
   spec.revisionHistoryLimit ??= 10;
   for (const claim of spec.volumeClaimTemplates ?? []) {
+    claim.apiVersion ||= "v1";
+    claim.kind ||= "PersistentVolumeClaim";
     claim.spec ??= {};
     claim.spec.volumeMode ??= "Filesystem";
     claim.status = { ...claim.status, phase: claim.status?.phase ?? "Pending" };

@@ -1,9 +1,11 @@
+import { parseCidr } from "../../base/cidr.ts";
 import { duplicate, type FieldError, forbidden, invalid, notSupported, required, tooLong } from "../field-error.ts";
 import { jsonEqual } from "../json-value.ts";
+import { compareQuantity } from "../quantity.ts";
 import type { Lease } from "../types/coordination-v1.generated.ts";
 import type { ConfigMap, Event, Namespace, Node, Secret, Taint } from "../types/core-v1.generated.ts";
 import type { IPAddress, ServiceCIDR, ServiceCIDRSpec } from "../types/networking-v1.generated.ts";
-import { familyOf, validateCanonicalCidr, validateCidr } from "./addresses.ts";
+import { validateCanonicalCidr, validateCidr } from "./addresses.ts";
 import { immutable } from "./metadata.ts";
 import { configMapKey, dns1123Subdomain, labelValue, pathSegment, qualifiedName } from "./names.ts";
 import { taintEffects } from "./scheduling-validation.ts";
@@ -105,12 +107,22 @@ export function validateNode(node: Node, old?: Node): readonly FieldError[] {
     }
   }
   errors.push(...validateTaints(spec.taints ?? []));
-  if (old !== undefined) return errors;
+  for (const list of ["capacity", "allocatable"] as const) {
+    for (const [name, amount] of Object.entries(node.status?.[list] ?? {})) {
+      if (compareQuantity(amount, "0") < 0) errors.push(invalid(`status.${list}.${name}`, amount, "must be greater than or equal to 0"));
+    }
+  }
   cidrs.forEach((cidr, i) => {
     errors.push(...validateCidr(`spec.podCIDRs[${i}]`, cidr));
   });
-  const families = new Set(cidrs.map((cidr) => familyOf(cidr.split("/")[0] ?? "")));
-  if (cidrs.length > 1 && (cidrs.length > 2 || families.size !== cidrs.length)) {
+  if (cidrs.length < 2) return errors;
+  const families = cidrs.map((cidr) => parseCidr(cidr)?.family);
+  const bad = families.indexOf(undefined);
+  if (bad >= 0) {
+    const why = `failed to check with dual stack with error:invalid CIDR[${bad}]: <nil> (invalid CIDR address: ${cidrs[bad]})`;
+    errors.push({ type: "Internal", field: "spec.podCIDRs", detail: `invalid PodCIDRs. ${why}` });
+  }
+  if (cidrs.length > 2 || bad >= 0 || new Set(families).size < 2) {
     errors.push(invalid("spec.podCIDRs", cidrs, "may specify no more than one CIDR for each IP family"));
   }
   return errors;
@@ -188,7 +200,7 @@ function validateRanges(spec: ServiceCIDRSpec): readonly FieldError[] {
   if (cidrs.length === 0) return [required(field, "at least one CIDR required")];
   if (cidrs.length > 2) return [invalid(field, { CIDRs: cidrs }, "may only hold up to 2 values")];
   const errors = cidrs.flatMap((cidr, i) => validateCanonicalCidr(`${field}[${i}]`, cidr));
-  const [first, second] = cidrs.map((cidr) => familyOf(cidr.split("/")[0] ?? ""));
+  const [first, second] = cidrs.map((cidr) => parseCidr(cidr)?.family);
   if (cidrs.length === 2 && first !== undefined && first === second) {
     errors.push(invalid(field, cidrs, "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64"));
   }
@@ -220,7 +232,6 @@ function strictEventErrors(event: Event, old: Event | undefined): readonly Field
   }
   if (old !== undefined) {
     const names = [
-      "involvedObject",
       "reason",
       "message",
       "source",
@@ -231,9 +242,13 @@ function strictEventErrors(event: Event, old: Event | undefined): readonly Field
       "type",
       "eventTime",
       "action",
-      "related",
     ] as const;
-    return [...errors, ...names.flatMap((name) => immutable(name, event[name], old[name]))];
+    errors.push(...immutable("involvedObject", referenceAsGo(event.involvedObject), referenceAsGo(old.involvedObject)));
+    for (const name of names) errors.push(...immutable(name, event[name] ?? "", old[name] ?? ""));
+    errors.push(...immutable("related", event.related, old.related));
+    errors.push(...immutable("reportingController", event.reportingComponent ?? "", old.reportingComponent ?? ""));
+    errors.push(...immutable("reportingInstance", event.reportingInstance ?? "", old.reportingInstance ?? ""));
+    return errors;
   }
   if (event.eventTime === undefined || event.eventTime === null) errors.push(required("eventTime"));
   if (event.type !== "Normal" && event.type !== "Warning") errors.push(invalid("type", "", `has invalid value: ${event.type ?? ""}`));
@@ -241,6 +256,19 @@ function strictEventErrors(event: Event, old: Event | undefined): readonly Field
   if (event.count) errors.push(invalid("count", "", "needs to be unset"));
   if (event.source?.component || event.source?.host) errors.push(invalid("source", "", "needs to be unset"));
   return errors;
+}
+
+/** As the message prints it: with Go's field names. */
+function referenceAsGo(reference: Event["involvedObject"] | undefined): unknown {
+  return {
+    Kind: reference?.kind ?? "",
+    Namespace: reference?.namespace ?? "",
+    Name: reference?.name ?? "",
+    UID: reference?.uid ?? "",
+    APIVersion: reference?.apiVersion ?? "",
+    ResourceVersion: reference?.resourceVersion ?? "",
+    FieldPath: reference?.fieldPath ?? "",
+  };
 }
 
 function bounded(field: string, value: string | undefined, max: number): readonly FieldError[] {

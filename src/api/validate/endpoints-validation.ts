@@ -68,11 +68,11 @@ function validateAddress({ ip, hostname = "", nodeName }: EndpointAddress, at: s
 
 function validatePort(port: EndpointPort, i: number, all: readonly EndpointPort[]): readonly FieldError[] {
   const at = `ports[${i}]`;
-  const { name = "", protocol = "", appProtocol } = port;
+  const { name = "", protocol, appProtocol } = port;
   return [
     ...(name === "" ? [] : dns1123Label(name).map((why) => invalid(`${at}.name`, name, why))),
     ...(all.slice(0, i).some((other) => (other.name ?? "") === name) ? [duplicate(`${at}.name`, name)] : []),
-    ...protocolErrors(`${at}.protocol`, protocol),
+    ...(protocol === "" ? [notSupported(`${at}.protocol`, "", protocols)] : protocolErrors(`${at}.protocol`, protocol ?? "")),
     ...appProtocolErrors(`${at}.appProtocol`, appProtocol),
   ];
 }

@@ -60,6 +60,7 @@ export function validateMetadataUpdate(metadata: ObjectMeta, old: ObjectMeta): F
   errors.push(...validateLabels(metadata.labels, "metadata.labels"));
   errors.push(...validateAnnotations(metadata.annotations, "metadata.annotations"));
   errors.push(...validateOwners(metadata.ownerReferences ?? [], "metadata.ownerReferences"));
+  errors.push(...validateFinalizers(metadata.finalizers ?? [], "metadata.finalizers"));
   return errors;
 }
 
@@ -131,10 +132,16 @@ function validateOwners(owners: readonly OwnerReference[], field: string): reado
   return errors;
 }
 
+const standardFinalizers = new Set(["kubernetes", "orphan", "foregroundDeletion"]);
+
 function validateFinalizers(finalizers: readonly string[], field: string): readonly FieldError[] {
   const errors = finalizers.flatMap((name) => qualifiedName(name).map((why) => invalid(field, name, why)));
   if (finalizers.includes("orphan") && finalizers.includes("foregroundDeletion")) {
     errors.push(invalid(field, finalizers, "finalizer orphan and foregroundDeletion cannot be both set"));
   }
+  finalizers.forEach((name, i) => {
+    if (name.includes("/") || standardFinalizers.has(name)) return;
+    errors.push(invalid(`${field}[${i}]`, name, "name is neither a standard finalizer name nor is it fully qualified"));
+  });
   return errors;
 }

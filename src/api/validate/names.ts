@@ -76,7 +76,7 @@ export const qualifiedName: TextCheck = (text) => {
 };
 
 export const labelValue: TextCheck = (text) => [
-  ...lengthOf(text, 63),
+  ...(Buffer.byteLength(text) > 63 ? ["must be no more than 63 bytes"] : []),
   ...(text === "" || qualifiedExpression.test(text)
     ? []
     : [

@@ -1,6 +1,6 @@
 import { type FieldError, forbidden, invalid, notSupported, required } from "../field-error.ts";
 import { type Draft, draftOf, semanticEqual } from "../json-value.ts";
-import type { Container, Pod, PodDNSConfig, PodSpec, Toleration } from "../types/core-v1.generated.ts";
+import type { Container, Pod, PodDNSConfig, PodSecurityContext, PodSpec, Toleration } from "../types/core-v1.generated.ts";
 import { validateIp } from "./addresses.ts";
 import { validateContainers } from "./container-validation.ts";
 import { immutable, validateLabels } from "./metadata.ts";
@@ -8,7 +8,7 @@ import { dns1123Label, dns1123Subdomain, inRange, qualifiedName } from "./names.
 import { validateAffinity, validateSpread, validateTolerations } from "./scheduling-validation.ts";
 import { validateVolumes } from "./volume-validation.ts";
 
-const maxSeconds = 2 ** 31 - 1;
+const max32 = 2 ** 31 - 1;
 const dnsPolicies = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
 const restartPolicies = ["Always", "OnFailure", "Never"];
 const maxNameservers = 3;
@@ -44,6 +44,7 @@ export function validatePodSpec(spec: PodSpec, at: string, of: "pod" | "template
   errors.push(...choice(`${at}.restartPolicy`, spec.restartPolicy, restartPolicies));
   errors.push(...choice(`${at}.dnsPolicy`, spec.dnsPolicy, dnsPolicies));
   errors.push(...validateLabels(spec.nodeSelector, `${at}.nodeSelector`));
+  errors.push(...securityErrors(spec.securityContext ?? {}, `${at}.securityContext`));
   if (spec.affinity !== undefined) errors.push(...validateAffinity(spec.affinity, `${at}.affinity`));
   errors.push(...validateDnsConfig(spec.dnsConfig, spec.dnsPolicy, `${at}.dnsConfig`));
   (spec.readinessGates ?? []).forEach(({ conditionType }, i) => {
@@ -54,7 +55,7 @@ export function validatePodSpec(spec: PodSpec, at: string, of: "pod" | "template
   for (const [name, check] of Object.entries(names)) errors.push(...textErrors(spec, name as "nodeName", at, check));
   const deadline = spec.activeDeadlineSeconds;
   if (deadline !== undefined)
-    errors.push(...inRange(deadline, 1, maxSeconds).map((why) => invalid(`${at}.activeDeadlineSeconds`, deadline, why)));
+    errors.push(...inRange(deadline, 1, max32).map((why) => invalid(`${at}.activeDeadlineSeconds`, deadline, why)));
   errors.push(...textErrors(spec, "hostname", at, dns1123Label), ...textErrors(spec, "subdomain", at, dns1123Label));
   errors.push(...validateTolerations(spec.tolerations ?? [], `${at}.tolerations`));
   (spec.hostAliases ?? []).forEach(({ ip, hostnames = [] }, i) => {
@@ -135,6 +136,18 @@ function hostNetworkErrors(spec: PodSpec, at: string, of: "pod" | "template"): r
         : [invalid(`${at}.containers[${i}].ports[${j}].hostPort`, hostPort, "must match `containerPort` when `hostNetwork` is true")];
     }),
   );
+}
+
+function securityErrors(context: PodSecurityContext, at: string): readonly FieldError[] {
+  const errors: FieldError[] = [];
+  for (const name of ["fsGroup", "runAsUser", "runAsGroup"] as const) {
+    const id = context[name];
+    if (id !== undefined) errors.push(...inRange(id, 0, max32).map((why) => invalid(`${at}.${name}`, id, why)));
+  }
+  (context.supplementalGroups ?? []).forEach((id, i) => {
+    errors.push(...inRange(id, 0, max32).map((why) => invalid(`${at}.supplementalGroups[${i}]`, id, why)));
+  });
+  return errors;
 }
 
 function tokenErrors(spec: PodSpec): readonly FieldError[] {

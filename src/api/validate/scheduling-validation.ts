@@ -8,7 +8,7 @@ import type {
   TopologySpreadConstraint,
 } from "../types/core-v1.generated.ts";
 import { validateLabelSelector } from "./metadata.ts";
-import { dns1123Label, labelValue, qualifiedName } from "./names.ts";
+import { dns1123Label, dns1123Subdomain, labelValue, qualifiedName } from "./names.ts";
 
 export const taintEffects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 const requiredTerms = "requiredDuringSchedulingIgnoredDuringExecution";
@@ -73,7 +73,6 @@ export function validateSpread(constraints: readonly TopologySpreadConstraint[],
     const errors: FieldError[] = [];
     if (maxSkew <= 0) errors.push(invalid(`${field}.maxSkew`, maxSkew, "must be greater than zero"));
     if (topologyKey === "") errors.push(required(`${field}.topologyKey`, "can not be empty"));
-    else errors.push(...qualifiedName(topologyKey).map((why) => invalid(`${field}.topologyKey`, topologyKey, why)));
     if (!modes.includes(whenUnsatisfiable)) errors.push(notSupported(`${field}.whenUnsatisfiable`, whenUnsatisfiable, modes));
     const repeats = constraints.slice(i + 1).some((c) => c.topologyKey === topologyKey && c.whenUnsatisfiable === whenUnsatisfiable);
     if (repeats) {
@@ -94,6 +93,10 @@ function validateTerm({ matchExpressions = [], matchFields = [] }: NodeSelectorT
       else if (values.length !== 1)
         errors.push(required(`${field}.values`, "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"));
       if (key !== "metadata.name") errors.push(invalid(`${field}.key`, key, "not a valid field selector key"));
+      else
+        values.forEach((value, j) => {
+          errors.push(...dns1123Subdomain(value).map((why) => invalid(`${field}.values[${j}]`, value, why)));
+        });
       return errors;
     }),
   ];

@@ -145,7 +145,7 @@ function validateClusterIps(spec: ServiceSpec, kept: readonly string[]): readonl
   if (clusterIPs.length > 2) errors.push(invalid("spec.clusterIPs", clusterIPs, "may only hold up to 2 values"));
   if (wrong.length > 0) return errors;
   const families = clusterIPs.map(familyOf);
-  if (clusterIPs.length > 1 && new Set(families).size !== clusterIPs.length) {
+  if (clusterIPs.length > 1 && new Set(families).size < 2) {
     errors.push(invalid("spec.clusterIPs", clusterIPs, "may specify no more than one IP for each IP family"));
   }
   if (isHeadless(spec)) return errors;

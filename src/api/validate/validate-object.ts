@@ -21,7 +21,7 @@ import {
 import { validateEndpointSlice, validateEndpoints } from "./endpoints-validation.ts";
 import { validateIngress, validateIngressClass, validateIngressStatus } from "./ingress-validation.ts";
 import { validateMetadata, validateMetadataUpdate } from "./metadata.ts";
-import { dns1123Label, dns1123Subdomain, type TextCheck } from "./names.ts";
+import { dns1123Label, dns1123Subdomain, pathSegment, type TextCheck } from "./names.ts";
 import { validatePod, validatePodStatus, validatePodUpdate } from "./pod-validation.ts";
 import { validateService, validateServiceStatus } from "./service-validation.ts";
 import {
@@ -113,7 +113,7 @@ function validateEventsGroup(event: JsonObject, old: JsonObject | undefined): re
   return validateEvent(core(event), old === undefined ? undefined : core(old), "events.k8s.io");
 }
 
-function nameRule({ kind }: Named): TextCheck {
+function nameRule({ kind, group }: Named): TextCheck {
   switch (kind) {
     case "Namespace":
     case "Service":
@@ -121,8 +121,10 @@ function nameRule({ kind }: Named): TextCheck {
       return dns1123Label;
     case "IPAddress":
       return (name) => validateCanonicalIp("", name).map((error) => error.detail);
+    case "PodDisruptionBudget":
+      return pathSegment;
     case "Event":
-      return () => [];
+      return group === "" ? () => [] : dns1123Subdomain;
     default:
       return dns1123Subdomain;
   }

@@ -96,7 +96,7 @@ function validateSource(volume: Volume, at: string): readonly FieldError[] {
     case "nfs":
       if (nfs?.server === "") errors.push(required(`${at}.nfs.server`));
       if (nfs?.path === "") errors.push(required(`${at}.nfs.path`));
-      else if (nfs?.path.startsWith("/") === false) errors.push(invalid(`${at}.nfs.path`, nfs.path, "must be an absolute path"));
+      if (nfs?.path.startsWith("/") === false) errors.push(invalid(`${at}.nfs.path`, nfs.path, "must be an absolute path"));
       break;
   }
   return errors;

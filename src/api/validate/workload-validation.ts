@@ -1,8 +1,9 @@
 import { type FieldError, forbidden, invalid, notSupported, required } from "../field-error.ts";
 import { type Draft, draftOf, semanticEqual } from "../json-value.ts";
+import { compareQuantity } from "../quantity.ts";
 import { labelSelectorOf, matchesSelector } from "../selector.ts";
 import type { ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet, StatefulSetSpec } from "../types/apps-v1.generated.ts";
-import type { PodTemplateSpec } from "../types/core-v1.generated.ts";
+import type { PersistentVolumeClaim, PodTemplateSpec } from "../types/core-v1.generated.ts";
 import type { LabelSelector } from "../types/meta-v1.generated.ts";
 import type { PodDisruptionBudget } from "../types/policy-v1.generated.ts";
 import { immutable, validateAnnotations, validateLabelSelector, validateLabels } from "./metadata.ts";
@@ -31,7 +32,7 @@ export function validateDeployment({ spec }: Deployment, old?: Deployment): read
       errors.push(invalid(`${at}.maxUnavailable`, maxUnavailable, "may not be 0 when `maxSurge` is 0"));
     }
     errors.push(...atMostAll(`${at}.maxUnavailable`, maxUnavailable));
-  } else errors.push(notSupported("spec.strategy", { Type: type, RollingUpdate: rollingUpdate ?? null }, ["Recreate", "RollingUpdate"]));
+  } else errors.push(notSupported("spec.strategy", strategyAsGo(type, rollingUpdate), ["Recreate", "RollingUpdate"]));
   const minReady = spec.minReadySeconds ?? 0;
   errors.push(...nonNegative("spec.minReadySeconds", minReady), ...nonNegative("spec.revisionHistoryLimit", spec.revisionHistoryLimit));
   const deadline = spec.progressDeadlineSeconds;
@@ -73,7 +74,7 @@ export function validateDaemonSet({ spec }: DaemonSet, old?: DaemonSet): readonl
     if (unavailable && surge) errors.push(invalid(`${at}.maxSurge`, maxSurge, "may not be set when maxUnavailable is non-zero"));
     if (!unavailable && !surge) errors.push(required(`${at}.maxUnavailable`, "cannot be 0 when maxSurge is 0"));
   } else if (type !== "OnDelete") {
-    errors.push(notSupported("spec.updateStrategy", { Type: type, RollingUpdate: rollingUpdate ?? null }, ["RollingUpdate", "OnDelete"]));
+    errors.push(notSupported("spec.updateStrategy", strategyAsGo(type, rollingUpdate), ["RollingUpdate", "OnDelete"]));
   }
   return [...errors, ...nonNegative("spec.revisionHistoryLimit", spec.revisionHistoryLimit)];
 }
@@ -86,7 +87,9 @@ export function validateStatefulSet({ spec }: StatefulSet, old?: StatefulSet): r
   const service = spec.serviceName ?? "";
   if (service !== "" && old === undefined) errors.push(...dns1123Label(service).map((why) => invalid("spec.serviceName", service, why)));
   errors.push(...validateSelector(spec, "statefulset"));
-  if (spec.selector !== undefined) errors.push(...mismatch(spec, true), ...templateErrors(forMembers(spec)));
+  errors.push(...validateClaims(old === undefined ? (spec.volumeClaimTemplates ?? []) : []));
+  if (isReadable(spec.selector)) errors.push(...mismatch(spec, true), ...templateErrors(forMembers(spec)));
+  else errors.push(invalid("spec.selector", spec.selector));
   errors.push(...templateLimits(spec.template ?? {}, "StatefulSet"));
   return old?.spec === undefined ? errors : [...errors, ...validateStatefulChange(spec, old.spec)];
 }
@@ -126,6 +129,21 @@ function budgetAsGo(spec: NonNullable<PodDisruptionBudget["spec"]>): unknown {
   };
 }
 
+interface RollingUpdate {
+  readonly maxUnavailable?: number | string;
+  readonly maxSurge?: number | string;
+}
+
+function strategyAsGo(type: string, update: RollingUpdate | undefined): unknown {
+  const amounts = { MaxUnavailable: update?.maxUnavailable ?? 0, MaxSurge: update?.maxSurge ?? 0 };
+  return { Type: type, RollingUpdate: update === undefined ? null : amounts };
+}
+
+function statefulStrategyAsGo(type: string, update: NonNullable<StatefulSetSpec["updateStrategy"]>["rollingUpdate"]) {
+  const partition = { Partition: update?.partition ?? 0, MaxUnavailable: update?.maxUnavailable ?? null };
+  return { Type: type, RollingUpdate: update === undefined ? null : partition } as const;
+}
+
 function validateSelector({ selector }: Templated, owner: string): readonly FieldError[] {
   if (selector === undefined) return [required("spec.selector")];
   const empty = isEmptySelector(selector) ? [invalid("spec.selector", selector, `empty selector is invalid for ${owner}`)] : [];
@@ -144,7 +162,7 @@ function isReadable(selector: LabelSelector | undefined): boolean {
 }
 
 function mismatch({ selector, template }: Templated, unlessEmpty: boolean): readonly FieldError[] {
-  if (!isReadable(selector) || (unlessEmpty && (selector === undefined || isEmptySelector(selector)))) return [];
+  if (!isReadable(selector) || (unlessEmpty && selector !== undefined && isEmptySelector(selector))) return [];
   const labels = template?.metadata?.labels;
   if (matchesSelector(labelSelectorOf(selector), labels)) return [];
   return [invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")];
@@ -187,7 +205,7 @@ function validateOrdering(spec: StatefulSetSpec): readonly FieldError[] {
   if (type === "") errors.push(required(at));
   else if (type === "OnDelete") {
     if (rollingUpdate !== undefined) {
-      const value = { Partition: rollingUpdate.partition ?? 0, MaxUnavailable: rollingUpdate.maxUnavailable ?? null };
+      const value = statefulStrategyAsGo(type, rollingUpdate).RollingUpdate;
       errors.push(invalid(`${at}.rollingUpdate`, value, "only allowed for updateStrategy 'RollingUpdate'"));
     }
   } else if (type === "RollingUpdate") {
@@ -198,7 +216,7 @@ function validateOrdering(spec: StatefulSetSpec): readonly FieldError[] {
       if (amountOf(maximum) === 0) errors.push(invalid(`${at}.rollingUpdate.maxUnavailable`, maximum, "cannot be 0"));
       errors.push(...atMostAll(`${at}.rollingUpdate.maxUnavailable`, maximum));
     }
-  } else errors.push(invalid(at, { Type: type, RollingUpdate: rollingUpdate ?? null }, "must be 'RollingUpdate' or 'OnDelete'"));
+  } else errors.push(invalid(at, statefulStrategyAsGo(type, rollingUpdate), "must be 'RollingUpdate' or 'OnDelete'"));
   const policies = ["Delete", "Retain"];
   for (const name of ["whenDeleted", "whenScaled"] as const) {
     const policy = spec.persistentVolumeClaimRetentionPolicy?.[name] ?? "";
@@ -208,13 +226,32 @@ function validateOrdering(spec: StatefulSetSpec): readonly FieldError[] {
   return errors;
 }
 
+/** Claims are not provided here, but those written for other clusters must be right all the same. */
+function validateClaims(claims: readonly PersistentVolumeClaim[]): readonly FieldError[] {
+  return claims.flatMap(({ metadata, spec = {} }, i) => {
+    const at = `spec.volumeClaimTemplates[${i}]`;
+    const { accessModes = [], resources } = spec;
+    const errors: FieldError[] = [...validateLabels(metadata?.labels, `${at}.metadata.labels`)];
+    if (accessModes.length === 0) errors.push(required(`${at}.spec.accessModes`, "at least 1 access mode is required"));
+    for (const mode of accessModes) if (!claimModes.includes(mode)) errors.push(notSupported(`${at}.spec.accessModes`, mode, claimModes));
+    const storage = resources?.requests?.["storage"];
+    if (storage === undefined) errors.push(required(`${at}.spec.resources[storage]`));
+    else if (compareQuantity(storage, "0") <= 0) {
+      errors.push(invalid(`${at}.spec.resources[storage]`, storage, "must be greater than zero"));
+    }
+    return errors;
+  });
+}
+
+const claimModes = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
+
 /** The template as its members get it: host name and subdomain come from the set, volumes of its claims exist. */
 function forMembers({ template, volumeClaimTemplates = [] }: StatefulSetSpec): PodTemplateSpec {
   const out = draftOf(template) as Draft<PodTemplateSpec>;
   if (out.spec === undefined) return template;
   delete out.spec.hostname;
   delete out.spec.subdomain;
-  const claims = volumeClaimTemplates.map((claim) => claim.metadata?.name ?? "");
+  const claims = [...new Set(volumeClaimTemplates.map((claim) => claim.metadata?.name ?? ""))];
   const others = (out.spec.volumes ?? []).filter((volume) => !claims.includes(volume.name));
   if (claims.length > 0) out.spec.volumes = [...claims.map((name) => ({ name, persistentVolumeClaim: { claimName: name } })), ...others];
   return out;
