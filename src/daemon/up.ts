@@ -174,6 +174,7 @@ async function start(
     await Promise.all([controllers.close(), scheduler.close()]);
   });
   await applyBootstrap(client, config);
+  await removeOtherNodes(client, config.nodes);
 
   progress.begin("nodes");
   const hostIngress = bindIngress(config);
@@ -320,6 +321,15 @@ function startRoutes(transport: ReturnType<typeof createHttpTransport>, machines
   };
   informer.onChange(update);
   return informer;
+}
+
+/** Nodes of an earlier run with more of them: their machines are gone, and so are their pods. */
+async function removeOtherNodes(client: Client, names: readonly string[]): Promise<void> {
+  const { items } = await client.list(resources.nodes);
+  for (const node of items) {
+    const name = node.metadata?.name ?? "";
+    if (!names.includes(name)) await client.delete(resources.nodes, { name });
+  }
 }
 
 async function nodesReady(client: Client, names: readonly string[]): Promise<void> {
