@@ -1,0 +1,176 @@
+import { mkdtempSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { createConnection } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { command, eventually, removeDataDir, startTestCluster, type TestCluster } from "../support/cluster-process.ts";
+import { lacking } from "../support/requires.ts";
+
+const lack = lacking("ip", "nft", "crun", "kubectl", "curl", "dig");
+const name = "e2e-life";
+const args = [
+  "--nodes",
+  "2",
+  "--api-port",
+  "0",
+  "--ingress-http-port",
+  "0",
+  "--ingress-https-port",
+  "0",
+  "--service-cidr",
+  "10.104.0.0/16",
+  "--cluster-cidr",
+  "10.204.0.0/16",
+];
+const manifest = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: echo}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: echo}}
+  template:
+    metadata: {labels: {app: echo}}
+    spec:
+      containers: [{name: echo, image: fairway/echo, readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: echo}
+spec: {selector: {app: echo}, ports: [{port: 80, targetPort: 8080}]}
+`;
+
+/** Everything below the `up` process that has `text` in its command line. */
+async function pidsOf(cluster: TestCluster, text: string): Promise<number[]> {
+  const { stdout } = await command("ps", ["-eo", "pid,ppid,args"]);
+  const rows = stdout
+    .split("\n")
+    .map((l) => /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(l))
+    .filter((m) => m !== null);
+  const inside = new Set([cluster.process.pid]);
+  for (let grown = true; grown; ) {
+    grown = false;
+    for (const [, pid, ppid] of rows) {
+      if (inside.has(Number(ppid)) && !inside.has(Number(pid))) {
+        inside.add(Number(pid));
+        grown = true;
+      }
+    }
+  }
+  return rows.filter(([, pid, , argv]) => inside.has(Number(pid)) && argv?.includes(text)).map(([, pid]) => Number(pid));
+}
+
+async function leftovers(): Promise<string> {
+  const all = await command("sh", ["-c", `ip netns list; ip -o link; mount; ls /run/fairway/machines; ps -eo args`]);
+  return all.stdout
+    .split("\n")
+    .filter((l) => l.includes(name) && !l.includes("ps -eo"))
+    .join("\n");
+}
+
+describe.skipIf(lack !== undefined)(`a cluster's life${lack === undefined ? "" : ` (left out: ${lack})`}`, () => {
+  let cluster: TestCluster;
+  const dataDir = mkdtempSync(join(tmpdir(), `fairway-${name}-`));
+
+  beforeAll(async () => {
+    cluster = await startTestCluster({ name, args, dataDir });
+    const applied = await cluster.kubectlInput(manifest, "apply", "-f", "-");
+    expect(applied.stderr).toBe("");
+    await cluster.kubectl("rollout", "status", "deployment/echo", "--timeout=30s");
+  });
+
+  afterAll(async () => {
+    await cluster?.stop();
+    if (cluster !== undefined) removeDataDir(cluster);
+  });
+
+  const echoIp = async (): Promise<string> => (await cluster.kubectl("get", "service", "echo", "-o", "jsonpath={.spec.clusterIP}")).stdout;
+  const answers = async (): Promise<boolean> => {
+    const ip = await echoIp();
+    const http = await command("curl", ["-sS", "-m", "3", `http://${ip}/healthz`, "-o", "/dev/null", "-w", "%{http_code}"]);
+    const dns = await command("dig", ["@10.104.0.10", "echo.default.svc.cluster.local", "+short", "+time=1", "+tries=1"]);
+    return http.stdout === "200" && dns.stdout.trim() === ip;
+  };
+
+  test("a second up on the same data, and on ranges that are taken, are refused in one line", async () => {
+    const same = await command(join(import.meta.dirname, "..", "..", "bin", "fairway"), ["up", "--name", name, "--data-dir", dataDir]);
+    expect(same.code).toBe(1);
+    expect(same.stderr).toMatch(/^fairway: cluster e2e-life runs already/);
+    const overlapping = await command(join(import.meta.dirname, "..", "..", "bin", "fairway"), [
+      "up",
+      "--name",
+      "e2e-other",
+      "--data-dir",
+      join(dataDir, "other"),
+      ...args,
+    ]);
+    expect(overlapping.code).toBe(1);
+    expect(overlapping.stderr).toMatch(/overlaps/);
+  });
+
+  test.each([
+    "process agent",
+    "process dns",
+    "process ingress",
+    "process apiserver",
+    "process controllers",
+    "process node",
+    "process daemon",
+  ])("kill -9 of every %s: it comes back, and the Service answers", async (role) => {
+    const before = await pidsOf(cluster, role);
+    expect(before.length).toBeGreaterThan(0);
+    for (const pid of before) process.kill(pid, "SIGKILL");
+    await eventually(async () => {
+      const now = await pidsOf(cluster, role);
+      return now.length === before.length && now.every((p) => !before.includes(p)) ? true : undefined;
+    });
+    await eventually(async () => ((await answers()) ? true : undefined), { what: `answers after kill of ${role}` });
+    expect((await cluster.kubectl("get", "pods", "-l", "app=echo", "--no-headers")).stdout.match(/Running/g)).toHaveLength(2);
+  });
+
+  test("a killed agent and a foreign flush interrupt no connection, and the flush is repaired", async () => {
+    const ip = await echoIp();
+    const socket = createConnection(80, ip);
+    await new Promise((resolve) => socket.once("connect", resolve));
+    const ask = (): Promise<string> =>
+      new Promise((resolve, reject) => {
+        socket.once("data", (d: Buffer) => resolve(d.toString()));
+        socket.once("error", reject);
+        socket.write("GET /healthz HTTP/1.1\r\nHost: echo\r\n\r\n");
+      });
+    expect(await ask()).toContain("200");
+    for (const pid of await pidsOf(cluster, "process agent")) process.kill(pid, "SIGKILL");
+    await new Promise((r) => setTimeout(r, 300));
+    expect(await ask()).toContain("200");
+    await eventually(async () => ((await answers()) ? true : undefined));
+    await command("ip", ["netns", "exec", `fw-${name}-node-1`, "nft", "flush", "ruleset"]);
+    await eventually(async () => ((await answers()) ? true : undefined), { timeout: 30_000, what: "rules repaired" });
+    socket.destroy();
+  });
+
+  test("kill -9 of up: its processes end, the next up goes on with what was stored", async () => {
+    await cluster.kubectl("create", "configmap", "kept", "--from-literal=a=b");
+    cluster.process.kill("SIGKILL");
+    await eventually(async () => {
+      const { stdout } = await command("ps", ["-eo", "args"]);
+      return stdout.includes(`${dataDir}`) && stdout.includes("fairway.mjs up") ? undefined : true;
+    });
+    cluster = await startTestCluster({ name, args, dataDir });
+    expect((await cluster.kubectl("get", "configmap", "kept", "-o", "jsonpath={.data.a}")).stdout).toBe("b");
+    await eventually(async () => ((await answers()) ? true : undefined), { timeout: 30_000 });
+  });
+
+  test("its files are this user's only, and Ctrl-C leaves nothing behind", async () => {
+    const modes = await command("sh", [
+      "-c",
+      `find ${dataDir} -name '*.kubeconfig' -o -name kubeconfig -o -name '*.key' | xargs stat -c '%a %n'`,
+    ]);
+    expect(modes.stdout.split("\n").filter((l) => l !== "" && !l.startsWith("600 "))).toEqual([]);
+    expect((await readFile(join(dataDir, "kubeconfig"), "utf8")).length).toBeGreaterThan(100);
+    const started = performance.now();
+    expect(await cluster.stop()).toBe(0);
+    expect(performance.now() - started).toBeLessThan(10_000);
+    expect(await leftovers()).toBe("");
+  });
+});
