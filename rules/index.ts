@@ -10,25 +10,48 @@ import { printTable } from "./nftables/print.ts";
 import { compileFrontends, compileSurroundings, emptyRuleset, type Ruleset, tableOf } from "./nftables/ruleset.ts";
 import { defaultSkeletonOptions } from "./nftables/skeleton.ts";
 import { ProxyPlan } from "./plan/proxy-plan.ts";
+import { AutoTarget } from "./sync/auto-target.ts";
 import type { Backend, ProxierConfig, ProxierDeps, RuleOptions } from "./sync/config.ts";
 import { ProxierMetrics } from "./sync/metrics.ts";
 import { NftablesTarget } from "./sync/nftables-target.ts";
 import { type Proxier, runProxier } from "./sync/proxier.ts";
-import { bothFamilies, defaultTableName, planOptionsOf, skeletonOptionsOf, surroundingsOf } from "./sync/surroundings.ts";
+import { bothFamilies, defaultTableName, planOptionsOf, readMachineIps, skeletonOptionsOf, surroundingsOf } from "./sync/surroundings.ts";
+import type { RuleTarget } from "./sync/target.ts";
+import { UserspaceTarget } from "./sync/userspace-target.ts";
 import { traceRulesets } from "./trace/trace.ts";
+import { traceUserspace } from "./trace/userspace-trace.ts";
+import { compileUserspace, emptyUserspaceProgram, printUserspace } from "./userspace/program.ts";
 
 export type { Packet, TraceStep, Verdict } from "./model/packet.ts";
 export type { Protocol } from "./model/service-port.ts";
 export type { AppliedInfo, Backend, NodePortAddresses, ProxierConfig, ProxierDeps, RuleOptions } from "./sync/config.ts";
 export type { Proxier } from "./sync/proxier.ts";
 
-/** Programs this machine (this thread's network namespace) with the Service rules of a node, until closed. */
+/**
+ * Programs this machine (this thread's network namespace) with the Service rules of a node, until closed. Closing leaves
+ * kernel rules in force; `cleanup` removes them.
+ */
 export function startProxier(config: ProxierConfig, deps: ProxierDeps): Proxier {
-  const target = new NftablesTarget(
-    { families: config.families ?? bothFamilies, tableName: config.tableName ?? defaultTableName, skeleton: skeletonOptionsOf(config) },
-    openApplier(config.nftables ?? "auto", deps),
-  );
-  return runProxier(config, deps, target, new ProxierMetrics());
+  return runProxier(config, deps, openTarget(config, deps), new ProxierMetrics());
+}
+
+function openTarget(config: ProxierConfig, deps: ProxierDeps): RuleTarget {
+  if (config.backend === "userspace") return userspaceTarget(deps);
+  const nftables = (): RuleTarget =>
+    new NftablesTarget(
+      { families: config.families ?? bothFamilies, tableName: config.tableName ?? defaultTableName, skeleton: skeletonOptionsOf(config) },
+      openApplier(config.nftables ?? "auto", deps),
+    );
+  if (config.backend === "nftables") return nftables();
+  return new AutoTarget({ preferred: nftables, fallback: () => userspaceTarget(deps), log: deps.log });
+}
+
+function userspaceTarget(deps: ProxierDeps): RuleTarget {
+  return new UserspaceTarget({
+    monotonic: () => deps.clock.monotonic(),
+    random: Math.random,
+    isOwn: (ip) => ip === "::1" || ip.startsWith("127.") || readMachineIps().includes(ip),
+  });
 }
 
 /** Netlink in this process where it can be had, else the nft command. */
@@ -51,8 +74,9 @@ export interface OfflineOptions extends Omit<RuleOptions, "nodeName"> {
 }
 
 export interface OfflineProgram {
-  /** What one loader takes: `nft -f` text. */
+  /** What one loader takes: `nft -f` text, or a JSON document of listeners. */
   readonly text: string;
+  /** One table a family; empty for the userspace backend. */
   readonly program: readonly Ruleset[];
   readonly problems: readonly Problem[];
   trace(packet: Packet): Verdict;
@@ -64,6 +88,18 @@ export function compileOffline(snapshot: Snapshot, options: OfflineOptions): Off
   const delta = plan.apply(batchFromEmpty(snapshot));
   const surroundings = surroundingsOf(snapshot, plan.node, options, []);
   const problems = [...plan.problems()];
+  if (options.backend === "userspace") {
+    const wanted = new Map(
+      [...delta.frontends.changed].filter(([, c]) => options.family === undefined || c.after?.family === options.family),
+    );
+    const listeners = { ...compileUserspace(wanted, emptyUserspaceProgram), surroundings };
+    return {
+      text: printUserspace(listeners),
+      program: [],
+      problems,
+      trace: (packet) => traceUserspace(listeners, packet, plan.node.addresses),
+    };
+  }
   const program = (options.families ?? bothFamilies).map((family) => {
     const empty = emptyRuleset(family, options.tableName ?? defaultTableName, { ...defaultSkeletonOptions, ...skeletonOptionsOf(options) });
     const compiled = compileFrontends(delta.frontends.changed, empty);

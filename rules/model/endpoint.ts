@@ -29,8 +29,8 @@ const headlessLabel = "service.kubernetes.io/headless";
 export interface EndpointOptions {
   readonly family: IpFamily;
   readonly nodeName: string;
-  /** Plain mode serves pods in 127.64.0.0/10; elsewhere a loopback endpoint is refused. */
-  readonly allowLoopback: boolean;
+  /** Plain mode: endpoints may be in 127.64.0.0/10. */
+  readonly plain: boolean;
 }
 
 /**
@@ -57,7 +57,7 @@ export function endpointsOfSlices(
       const field = `endpoints[${i}].addresses[0]`;
       if (ip === undefined || ipFamily(ip) !== options.family) {
         refuse(field, "AddressInvalid", `"${text}" is no ${slice.addressType} address; the endpoint gets no traffic`);
-      } else if (isForbidden(ip, options.allowLoopback)) {
+      } else if (isForbidden(ip, options.plain)) {
         refuse(
           field,
           "AddressForbidden",
@@ -107,8 +107,9 @@ export function compareEndpoints(a: { readonly ip: Ip; readonly port: number }, 
 }
 
 /** Loopback, link-local (with the metadata service), multicast, unspecified: a Service must not be a way to reach them. */
-export function isForbidden(ip: Ip, allowLoopback: boolean): boolean {
-  if (ipFamily(ip) === 6) return ip === "::" || (ip === "::1" && !allowLoopback) || /^(fe[89ab]|ff)/.test(ip) || ip.startsWith("::ffff:");
+export function isForbidden(ip: Ip, allowPlain: boolean): boolean {
+  if (ipFamily(ip) === 6) return ip === "::" || ip === "::1" || /^(fe[89ab]|ff)/.test(ip) || ip.startsWith("::ffff:");
   const [first = 0, second = 0] = ip.split(".", 2).map(Number);
-  return first === 0 || (first === 127 && !allowLoopback) || (first === 169 && second === 254) || first >= 224;
+  if (first === 127) return !(allowPlain && second >= 64 && second < 128);
+  return first === 0 || (first === 169 && second === 254) || first >= 224;
 }

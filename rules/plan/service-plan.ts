@@ -13,13 +13,13 @@ import { type Action, type Frontend, frontendKey, type Masquerade, nodePortKey, 
 export interface PlanOptions {
   readonly families: readonly IpFamily[];
   readonly masqueradeAll: boolean;
-  /** Plain mode only: endpoints may be loopback addresses. */
-  readonly allowLoopback: boolean;
+  /** Plain mode: endpoints and external addresses may be in 127.64.0.0/10. */
+  readonly plain: boolean;
   /** Addresses that this node serves itself (cluster DNS): no frontend for them. */
   readonly localDnsIps: readonly Ip[];
 }
 
-export const defaultPlanOptions: PlanOptions = { families: [4, 6], masqueradeAll: false, allowLoopback: false, localDnsIps: [] };
+export const defaultPlanOptions: PlanOptions = { families: [4, 6], masqueradeAll: false, plain: false, localDnsIps: [] };
 
 /** The order in which Services win an address and port: older first, then by namespace and name. */
 export interface Seniority {
@@ -68,13 +68,13 @@ export function planService(snapshot: Snapshot, key: string, node: NodeView, opt
   const frontends: Frontend[] = [];
   const withoutLocal = new Set<"internal" | "external">();
   const localReady = new Set<Ip>();
-  const external = externalTraffic(service, node, refuse);
+  const external = externalTraffic(service, node, options.plain, refuse);
   const affinitySeconds =
     spec.sessionAffinity === "ClientIP" ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? defaultAffinitySeconds) : undefined;
   for (const family of options.families) {
     const clusterIp = clusterIps.find((ip) => ipFamily(ip) === family);
     if (clusterIp === undefined) continue;
-    const endpoints = endpointsOfSlices(slices, { family, nodeName: node.name, allowLoopback: options.allowLoopback });
+    const endpoints = endpointsOfSlices(slices, { family, nodeName: node.name, plain: options.plain });
     problems.push(...endpoints.problems);
     for (const [i, port] of (spec.ports ?? []).entries()) {
       const protocol = parseProtocol(port.protocol);
@@ -143,9 +143,9 @@ interface ExternalTraffic {
   sourcesFor(ip: Ip): readonly Cidr[] | undefined;
 }
 
-function externalTraffic(service: Service, node: NodeView, refuse: Refuse): ExternalTraffic {
+function externalTraffic(service: Service, node: NodeView, plain: boolean, refuse: Refuse): ExternalTraffic {
   const spec = service.spec ?? {};
-  const ips = addresses(spec.externalIPs ?? [], (i) => `spec.externalIPs[${i}]`, refuse);
+  const ips = addresses(spec.externalIPs ?? [], (i) => `spec.externalIPs[${i}]`, plain, refuse);
   const isLoadBalancer = spec.type === "LoadBalancer";
   // ipMode Proxy: packets must go by way of the load balancer itself; entries with a host name only have no address
   const ingress = isLoadBalancer ? (service.status?.loadBalancer?.ingress ?? []) : [];
@@ -153,6 +153,7 @@ function externalTraffic(service: Service, node: NodeView, refuse: Refuse): Exte
   const loadBalancerIps = addresses(
     virtual.map((entry) => entry.ip ?? ""),
     (i) => `status.loadBalancer.ingress[${i}].ip`,
+    plain,
     refuse,
   ).filter((ip) => !ips.includes(ip));
   const ranges: Cidr[] = [];
@@ -184,12 +185,12 @@ function externalTraffic(service: Service, node: NodeView, refuse: Refuse): Exte
   };
 }
 
-function addresses(texts: readonly string[], field: (i: number) => string, refuse: Refuse): readonly Ip[] {
+function addresses(texts: readonly string[], field: (i: number) => string, plain: boolean, refuse: Refuse): readonly Ip[] {
   const found: Ip[] = [];
   for (const [i, text] of texts.entries()) {
     const ip = parseIp(text);
     if (ip === undefined) refuse(field(i), "AddressInvalid", `"${text}" is no IP address; it gets no rules`);
-    else if (isForbidden(ip, false))
+    else if (isForbidden(ip, plain))
       refuse(field(i), "AddressForbidden", `${ip} is a loopback, link-local, multicast or unspecified address; it gets no rules`);
     else if (!found.includes(ip)) found.push(ip);
   }

@@ -22,7 +22,7 @@ export interface RuleOptions {
   readonly masqueradeAll?: boolean | undefined;
   /** Default `fairway`. */
   readonly tableName?: string | undefined;
-  /** Plain mode: endpoints may be loopback addresses. */
+  /** Plain mode: endpoints and external addresses may be in 127.64.0.0/10, and nowhere else on loopback. */
   readonly allowLoopback?: boolean | undefined;
 }
 

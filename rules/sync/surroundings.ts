@@ -33,7 +33,7 @@ export function planOptionsOf(options: RuleOptions): PlanOptions {
   return {
     families: options.families ?? bothFamilies,
     masqueradeAll: options.masqueradeAll ?? false,
-    allowLoopback: options.allowLoopback ?? false,
+    plain: options.allowLoopback ?? false,
     localDnsIps: options.localDnsIps ?? [],
   };
 }

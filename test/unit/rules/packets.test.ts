@@ -34,6 +34,30 @@ describe.each(["default", "masqueradeAll", "allNodePortAddresses", "noDetector",
   },
 );
 
+describe("userspace", () => {
+  const program = compileOffline(store.current, { nodeName: "a", backend: "userspace" });
+  const cases = packetTable.filter((c) => (c.config ?? "default") === "default");
+  const all = cases.flatMap((c) => ([4, 6] as const).map((family) => [`${c.name} (IPv${family})`, c, family] as const));
+  test.each(all)("%s", (_, c, family) => {
+    const target = targetAddress(c.to, family);
+    const got = program.trace({ from: labAddresses[c.from][family], to: target.ip, port: target.port, protocol: "udp" });
+    const { want } = c;
+    expect(got.verdict).toBe(want.verdict);
+    if (want.verdict !== "deliver") return;
+    const endpoints = want.endpoints.map((pod) => (family === 4 ? `${podAddress(pod, 4)}:8080` : `[${podAddress(pod, 6)}]:8080`)).sort();
+    // the endpoint always sees this machine: a listener's connection is its own
+    expect(got).toMatchObject({ endpoints, masquerade: true });
+  });
+
+  test("is printed as JSON, sorted", () => {
+    const { listeners } = JSON.parse(program.text) as {
+      listeners: readonly { ip: string; port: number; action: string; service: string }[];
+    };
+    expect(listeners.find((l) => l.service === "test/empty:t")?.action).toBe("refuse");
+    expect(listeners.filter((l) => l.service === "test/plain:t").length).toBe(8);
+  });
+});
+
 test("the cluster compiles without problems", () => {
   expect(compileOffline(store.current, { nodeName: "a", backend: "nftables" }).problems).toEqual([]);
 });

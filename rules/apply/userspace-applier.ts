@@ -1,0 +1,278 @@
+import dgram from "node:dgram";
+import net from "node:net";
+import { type Ip, ipFamily, parseIp } from "../../src/base/ip.ts";
+import { printServicePort } from "../model/service-port.ts";
+import type { Frontend, Member } from "../plan/frontend.ts";
+import { type Affinity, chooseEndpoint, type Listener, poolFor, type UserspaceSurroundings } from "../userspace/program.ts";
+
+/** A port below 1024 that may not be bound is served this much higher. */
+const unprivilegedShift = 8000;
+const connectTimeout = 5_000;
+const udpIdle = 120_000;
+/** Clients of UDP listeners that are remembered at most, each with a socket. */
+const largestFlowCount = 4096;
+
+export interface ListenFailure {
+  readonly listener: Listener;
+  readonly code: string;
+  /** Where it listens instead, when there is such a place. */
+  readonly movedTo: number | undefined;
+}
+
+export interface UserspaceDeps {
+  readonly monotonic: () => number;
+  readonly random: () => number;
+  readonly isOwn: (ip: Ip) => boolean;
+}
+
+interface Open {
+  listener: Listener;
+  readonly failure: ListenFailure | undefined;
+  close(): void;
+}
+
+/** The sockets of this process that serve Services. Changing a listener's endpoints touches no connection; removing it lets open ones end by themselves. */
+export class UserspaceApplier {
+  readonly #deps: UserspaceDeps;
+  readonly #open = new Map<string, Open>();
+  readonly #affinity = new Map<string, Map<Ip, Affinity>>();
+  readonly #connections = new Set<net.Socket>();
+  #surroundings: UserspaceSurroundings = { nodePortIps: [], podCidrs: [], serviceCidrs: [] };
+
+  constructor(deps: UserspaceDeps) {
+    this.#deps = deps;
+  }
+
+  /** Opens, changes and closes listeners. Never rejects: one that cannot be opened is among `failures`. */
+  async apply(change: {
+    readonly close: Iterable<string>;
+    readonly open: readonly Listener[];
+    readonly surroundings: UserspaceSurroundings;
+  }): Promise<void> {
+    this.#surroundings = change.surroundings;
+    for (const id of change.close) {
+      this.#open.get(id)?.close();
+      this.#open.delete(id);
+    }
+    await Promise.all(
+      change.open.map(async (listener) => {
+        const open = this.#open.get(listener.id);
+        if (open !== undefined && (open.failure === undefined || open.failure.movedTo !== undefined)) open.listener = listener;
+        else this.#open.set(listener.id, await this.#listen(listener));
+      }),
+    );
+  }
+
+  failures(): readonly ListenFailure[] {
+    return [...this.#open.values()].flatMap((o) => o.failure ?? []);
+  }
+
+  /** Ends listeners and connections. */
+  close(): void {
+    for (const open of this.#open.values()) open.close();
+    this.#open.clear();
+    for (const socket of this.#connections) socket.destroy();
+  }
+
+  async #listen(listener: Listener): Promise<Open> {
+    const bind = listener.protocol === "tcp" ? this.#listenTcp.bind(this) : this.#listenUdp.bind(this);
+    try {
+      return await bind(listener, listener.port, undefined);
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === "EACCES" && listener.port < 1024) {
+        const movedTo = listener.port + unprivilegedShift;
+        try {
+          return await bind(listener, movedTo, { listener, code, movedTo });
+        } catch (again) {
+          return { listener, failure: { listener, code: codeOf(again), movedTo: undefined }, close: () => undefined };
+        }
+      }
+      return { listener, failure: { listener, code, movedTo: undefined }, close: () => undefined };
+    }
+  }
+
+  #listenTcp(listener: Listener, port: number, failure: ListenFailure | undefined): Promise<Open> {
+    return new Promise((resolve, reject) => {
+      const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true }, (client) =>
+        this.#serve(open.listener.frontend, client),
+      );
+      const open: Open = { listener, failure, close: () => server.close() };
+      server.once("error", reject);
+      server.listen({ host: listener.ip, port, exclusive: true, ipv6Only: ipFamily(listener.ip) === 6 }, () => {
+        server.removeListener("error", reject);
+        server.on("error", () => undefined); // accept ran out of descriptors: the next connection is tried again
+        resolve(open);
+      });
+    });
+  }
+
+  #serve(frontend: Frontend, client: net.Socket): void {
+    this.#connections.add(client);
+    client.once("close", () => this.#connections.delete(client));
+    client.on("error", () => client.destroy());
+    const source = sourceOf(client.remoteAddress);
+    const endpoint = source === undefined ? undefined : this.#choose(frontend, source);
+    if (source === undefined || endpoint === undefined) {
+      client.resetAndDestroy();
+      return;
+    }
+    this.#forward(frontend, source, client, endpoint, new Set());
+  }
+
+  /** Connects to the endpoint; one that refuses is passed over, as long as there is another. */
+  #forward(frontend: Frontend, source: Ip, client: net.Socket, endpoint: Member, tried: Set<Member>): void {
+    tried.add(endpoint);
+    const upstream = net.connect({ host: endpoint.ip, port: endpoint.port, allowHalfOpen: true });
+    this.#connections.add(upstream);
+    upstream.once("close", () => this.#connections.delete(upstream));
+    upstream.setTimeout(connectTimeout, () => upstream.destroy(new Error("no answer to connect")));
+    let connected = false;
+    upstream.once("connect", () => {
+      connected = true;
+      upstream.setTimeout(0);
+      client.pipe(upstream);
+      upstream.pipe(client);
+      client.resume();
+    });
+    client.once("close", () => upstream.destroy());
+    upstream.on("error", () => {
+      upstream.destroy();
+      if (connected || client.destroyed) client.destroy();
+      else {
+        const pool = poolFor(frontend, source, this.#surroundings, this.#deps.isOwn);
+        const others = pool?.members.filter((m) => !tried.has(m)) ?? [];
+        const next = others[Math.floor(this.#deps.random() * others.length)];
+        if (next === undefined || tried.size >= 3) client.resetAndDestroy();
+        else {
+          this.#remember(frontend, source, next);
+          this.#forward(frontend, source, client, next, tried);
+        }
+      }
+    });
+    upstream.once("close", () => {
+      if (connected) client.destroy();
+    });
+  }
+
+  #listenUdp(listener: Listener, port: number, failure: ListenFailure | undefined): Promise<Open> {
+    return new Promise((resolve, reject) => {
+      const six = ipFamily(listener.ip) === 6;
+      const socket = dgram.createSocket({ type: six ? "udp6" : "udp4", ipv6Only: six });
+      const flows = new Map<string, UdpFlow>();
+      const open: Open = {
+        listener,
+        failure,
+        close: () => {
+          for (const flow of flows.values()) flow.close();
+          socket.close();
+        },
+      };
+      socket.once("error", reject);
+      socket.on("message", (data, from) => {
+        const { frontend } = open.listener;
+        const id = `${from.address} ${from.port}`;
+        const now = this.#deps.monotonic();
+        const source = sourceOf(from.address);
+        if (source === undefined) return;
+        const pool = poolFor(frontend, source, this.#surroundings, this.#deps.isOwn);
+        let flow = flows.get(id);
+        // a flow to an endpoint that no longer serves is stale: the next packet goes to one that does
+        if (flow !== undefined && pool?.members.some((m) => m.ip === flow?.endpoint.ip && m.port === flow.endpoint.port) !== true) {
+          flow.close();
+          flow = undefined;
+        }
+        if (flow === undefined) {
+          const endpoint = this.#choose(frontend, source);
+          if (endpoint === undefined) return;
+          for (const [key, old] of flows)
+            if (flows.size >= largestFlowCount || now - old.lastUsed > udpIdle) {
+              old.close();
+              flows.delete(key);
+            }
+          flow = openFlow(endpoint, (answer) => socket.send(answer, from.port, from.address), now);
+          flows.set(id, flow);
+        }
+        flow.lastUsed = now;
+        flow.send(data);
+      });
+      socket.bind({ address: listener.ip, port, exclusive: true }, () => {
+        socket.removeListener("error", reject);
+        socket.on("error", () => undefined); // an answer to a client that is gone
+        resolve(open);
+      });
+    });
+  }
+
+  #choose(frontend: Frontend, source: Ip): Member | undefined {
+    const pool = poolFor(frontend, source, this.#surroundings, this.#deps.isOwn);
+    if (pool === undefined) return undefined;
+    const remembered = this.#affinity.get(ownerOf(frontend))?.get(source);
+    const endpoint = chooseEndpoint(pool, remembered, this.#deps.monotonic(), this.#deps.random());
+    if (endpoint !== undefined) this.#remember(frontend, source, endpoint);
+    return endpoint;
+  }
+
+  #remember(frontend: Frontend, source: Ip, endpoint: Member): void {
+    const seconds = frontend.action.kind === "balance" ? frontend.action.affinitySeconds : undefined;
+    const owner = ownerOf(frontend);
+    if (seconds === undefined) {
+      this.#affinity.delete(owner);
+      return;
+    }
+    let clients = this.#affinity.get(owner);
+    if (clients === undefined) {
+      clients = new Map();
+      this.#affinity.set(owner, clients);
+    }
+    const now = this.#deps.monotonic();
+    clients.delete(source);
+    clients.set(source, { endpoint, until: now + seconds * 1000 });
+    // the oldest are first
+    for (const [client, { until }] of clients) {
+      if (until > now && clients.size <= 65_536) break;
+      clients.delete(client);
+    }
+  }
+}
+
+interface UdpFlow {
+  readonly endpoint: Member;
+  lastUsed: number;
+  send(data: Buffer): void;
+  close(): void;
+}
+
+function openFlow(endpoint: Member, answer: (data: Buffer) => void, now: number): UdpFlow {
+  const socket = dgram.createSocket(ipFamily(endpoint.ip) === 6 ? "udp6" : "udp4");
+  let closed = false;
+  socket.on("message", answer);
+  socket.on("error", () => undefined); // refused by an endpoint that is not there yet: UDP clients try again
+  const connected = new Promise<void>((resolve) => socket.connect(endpoint.port, endpoint.ip, () => resolve()));
+  socket.unref();
+  return {
+    endpoint,
+    lastUsed: now,
+    send: (data) => {
+      void connected.then(() => {
+        if (!closed) socket.send(data);
+      });
+    },
+    close: () => {
+      if (!closed) socket.close();
+      closed = true;
+    },
+  };
+}
+
+function ownerOf(frontend: Frontend): string {
+  return `${printServicePort(frontend.owner)}/${frontend.protocol}/${frontend.family}`;
+}
+
+function sourceOf(address: string | undefined): Ip | undefined {
+  return address === undefined ? undefined : parseIp(address.replace(/^::ffff:(?=[0-9.]+$)/, "").replace(/%.*$/, ""));
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : String(error);
+}

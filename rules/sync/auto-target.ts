@@ -1,0 +1,79 @@
+import type { Ip } from "../../src/base/ip.ts";
+import type { Problem } from "../../src/snapshot/problem.ts";
+import { isApplyError } from "../apply/errors.ts";
+import type { Packet, Verdict } from "../model/packet.ts";
+import type { Surroundings } from "../nftables/ruleset.ts";
+import type { PlanDelta } from "../plan/proxy-plan.ts";
+import type { ProxierDeps } from "./config.ts";
+import type { Applied, RuleTarget } from "./target.ts";
+
+export interface AutoChoices {
+  readonly preferred: () => RuleTarget;
+  readonly fallback: () => RuleTarget;
+  readonly log: ProxierDeps["log"];
+}
+
+/** Backend `auto`: the preferred target where it can be started, else the fallback; says once which, and why. */
+export class AutoTarget implements RuleTarget {
+  readonly #choices: AutoChoices;
+  readonly #listeners = new Map<() => void, (() => void) | undefined>();
+  #chosen: RuleTarget | undefined;
+
+  constructor(choices: AutoChoices) {
+    this.#choices = choices;
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    let preferred: RuleTarget | undefined;
+    try {
+      preferred = this.#choices.preferred();
+      await preferred.start(signal);
+      this.#chosen = preferred;
+      this.#choices.log("info", "Service rules: backend nftables");
+    } catch (error) {
+      if (!isApplyError(error) || error.code !== "UNUSABLE") throw error;
+      await preferred?.close();
+      this.#choices.log("warn", `Service rules: backend userspace, because nftables cannot be used: ${error.message}`);
+      this.#chosen = this.#choices.fallback();
+      await this.#chosen.start(signal);
+    }
+    for (const listener of this.#listeners.keys()) this.#listeners.set(listener, this.#chosen.watch(listener));
+  }
+
+  change(delta: PlanDelta, surroundings: Surroundings): void {
+    this.#target.change(delta, surroundings);
+  }
+
+  apply(signal: AbortSignal): Promise<Applied> {
+    return this.#target.apply(signal);
+  }
+
+  audit(signal: AbortSignal): Promise<{ readonly repaired: boolean }> {
+    return this.#target.audit(signal);
+  }
+
+  watch(listener: () => void): () => void {
+    this.#listeners.set(listener, this.#chosen?.watch(listener));
+    return () => {
+      this.#listeners.get(listener)?.();
+      this.#listeners.delete(listener);
+    };
+  }
+
+  problems(): readonly Problem[] {
+    return this.#chosen?.problems() ?? [];
+  }
+
+  trace(packet: Packet, localIps: readonly Ip[]): Verdict {
+    return this.#target.trace(packet, localIps);
+  }
+
+  async close(): Promise<void> {
+    await this.#chosen?.close();
+  }
+
+  get #target(): RuleTarget {
+    if (this.#chosen === undefined) throw new Error("not started");
+    return this.#chosen;
+  }
+}

@@ -1,0 +1,84 @@
+import type { Ip } from "../../src/base/ip.ts";
+import type { Problem } from "../../src/snapshot/problem.ts";
+import { type ListenFailure, UserspaceApplier, type UserspaceDeps } from "../apply/userspace-applier.ts";
+import type { Packet, Verdict } from "../model/packet.ts";
+import type { Surroundings } from "../nftables/ruleset.ts";
+import type { FrontendKey } from "../plan/frontend.ts";
+import type { PlanDelta } from "../plan/proxy-plan.ts";
+import { traceUserspace } from "../trace/userspace-trace.ts";
+import { compileUserspace, emptyUserspaceProgram, type Listener, listenersOf, type UserspaceProgram } from "../userspace/program.ts";
+import type { Applied, RuleTarget } from "./target.ts";
+
+/** Services served by sockets of this process: no privileges, nothing in the kernel, nothing left behind. */
+export class UserspaceTarget implements RuleTarget {
+  readonly #applier: UserspaceApplier;
+  #desired: UserspaceProgram = emptyUserspaceProgram;
+  #applied: UserspaceProgram = emptyUserspaceProgram;
+  readonly #pending = new Set<FrontendKey>();
+
+  constructor(deps: UserspaceDeps) {
+    this.#applier = new UserspaceApplier(deps);
+  }
+
+  start(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  change(delta: PlanDelta, surroundings: Surroundings): void {
+    for (const key of delta.frontends.changed.keys()) this.#pending.add(key);
+    this.#desired = { ...compileUserspace(delta.frontends.changed, this.#desired), surroundings };
+  }
+
+  async apply(): Promise<Applied> {
+    const desired = this.#desired;
+    const moved = JSON.stringify(this.#applied.surroundings) !== JSON.stringify(desired.surroundings);
+    const keys = moved ? new Set([...this.#applied.frontends.keys(), ...desired.frontends.keys()]) : this.#pending;
+    const close = new Set<string>();
+    const open = new Map<string, Listener>();
+    for (const key of keys) {
+      const before = this.#applied.frontends.get(key);
+      const after = desired.frontends.get(key);
+      if (before !== undefined) for (const l of listenersOf(before, this.#applied.surroundings)) close.add(l.id);
+      if (after !== undefined) for (const l of listenersOf(after, desired.surroundings)) open.set(l.id, l);
+    }
+    for (const id of open.keys()) close.delete(id);
+    await this.#applier.apply({ close, open: [...open.values()], surroundings: desired.surroundings });
+    this.#applied = desired;
+    this.#pending.clear();
+    return { changes: close.size + open.size };
+  }
+
+  /** Sockets of this process cannot be changed by others. */
+  audit(): Promise<{ readonly repaired: boolean }> {
+    return Promise.resolve({ repaired: false });
+  }
+
+  watch(): () => void {
+    return () => undefined;
+  }
+
+  problems(): readonly Problem[] {
+    return this.#applier.failures().map(failureProblem);
+  }
+
+  trace(packet: Packet, localIps: readonly Ip[]): Verdict {
+    return traceUserspace(this.#desired, packet, localIps);
+  }
+
+  close(): Promise<void> {
+    this.#applier.close();
+    return Promise.resolve();
+  }
+}
+
+function failureProblem({ listener, code, movedTo }: ListenFailure): Problem {
+  const { namespace, name } = listener.frontend.owner;
+  const object = { kind: "Service", namespace, name };
+  const at = `${listener.ip} port ${listener.port}/${listener.protocol}`;
+  if (movedTo !== undefined) {
+    const message = `${at} may not be bound by this user; it is served on port ${movedTo}`;
+    return { object, field: "spec.ports", reason: "PortMoved", message };
+  }
+  const why = code === "EADDRINUSE" ? "another program has it" : code === "EADDRNOTAVAIL" ? "this machine does not have the address" : code;
+  return { object, field: "spec.ports", reason: "PortUnavailable", message: `${at} cannot be served: ${why}` };
+}

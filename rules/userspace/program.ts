@@ -1,0 +1,128 @@
+import { Map as PersistentMap } from "immutable";
+import { type Cidr, cidrContains, printCidr } from "../../src/base/cidr.ts";
+import { compareIp, type Ip, ipFamily } from "../../src/base/ip.ts";
+import type { Delta } from "../../src/snapshot/derivation.ts";
+import { type Protocol, printServicePort } from "../model/service-port.ts";
+import type { Frontend, FrontendKey, Member, Pool } from "../plan/frontend.ts";
+
+/** What this machine's addresses mean for listeners. */
+export interface UserspaceSurroundings {
+  /** Where node ports listen; empty: on every address of the family. */
+  readonly nodePortIps: readonly Ip[];
+  readonly podCidrs: readonly Cidr[];
+  readonly serviceCidrs: readonly Cidr[];
+}
+
+/** The plan compiled for sockets: which listeners there are and whom each one serves. Immutable. */
+export interface UserspaceProgram {
+  readonly frontends: PersistentMap<FrontendKey, Frontend>;
+  readonly surroundings: UserspaceSurroundings;
+}
+
+export const emptyUserspaceProgram: UserspaceProgram = {
+  frontends: PersistentMap(),
+  surroundings: { nodePortIps: [], podCidrs: [], serviceCidrs: [] },
+};
+
+/** One socket. Its identity is where it listens; everything else may change while it is open. */
+export interface Listener {
+  /** Without the port it had to move to, if any. */
+  readonly id: string;
+  readonly ip: Ip;
+  readonly port: number;
+  readonly protocol: "tcp" | "udp";
+  readonly frontend: Frontend;
+}
+
+export function compileUserspace(changed: Delta<FrontendKey, Frontend>["changed"], before: UserspaceProgram): UserspaceProgram {
+  const frontends = before.frontends.withMutations((map) => {
+    for (const [key, { after }] of changed) {
+      if (after === undefined) map.delete(key);
+      else map.set(key, after);
+    }
+  });
+  return { ...before, frontends };
+}
+
+/** The sockets of one frontend: none for SCTP, and none where connections are refused (nobody listening refuses them). */
+export function listenersOf(frontend: Frontend, surroundings: UserspaceSurroundings): readonly Listener[] {
+  const { protocol, action, port } = frontend;
+  if (protocol === "sctp" || action.kind !== "balance") return [];
+  const of = surroundings.nodePortIps.filter((ip) => ipFamily(ip) === frontend.family);
+  const everywhere: readonly Ip[] = [frontend.family === 4 ? "0.0.0.0" : "::"];
+  const ips = frontend.ip !== undefined ? [frontend.ip] : surroundings.nodePortIps.length > 0 ? of : everywhere;
+  return ips.map((ip) => ({ id: `${ip} ${port} ${protocol}`, ip, port, protocol, frontend }));
+}
+
+/** Who may be given a connection from `source`; undefined: nobody, it is closed. `isOwn`: an address of this machine. */
+export function poolFor(frontend: Frontend, source: Ip, surroundings: UserspaceSurroundings, isOwn: (ip: Ip) => boolean): Pool | undefined {
+  const { action, sources } = frontend;
+  if (action.kind !== "balance") return undefined;
+  if (sources !== undefined && !sources.some((range) => cidrContains(range, source))) return undefined;
+  if (action.localPool === undefined) return action.pool;
+  const inside = isOwn(source) || surroundings.podCidrs.some((range) => cidrContains(range, source));
+  const pool = inside ? action.pool : action.localPool;
+  return pool.members.length === 0 ? undefined : pool;
+}
+
+/** A client with affinity keeps its endpoint while that one serves and it comes back in time. */
+export interface Affinity {
+  readonly endpoint: Member;
+  /** Milliseconds, monotonic. */
+  readonly until: number;
+}
+
+/** Pure choice: the remembered endpoint where it still serves, else a random one. `random` is in [0, 1). */
+export function chooseEndpoint(pool: Pool, remembered: Affinity | undefined, now: number, random: number): Member | undefined {
+  if (remembered !== undefined && remembered.until > now) {
+    const { endpoint } = remembered;
+    const same = pool.members.find((m) => m.ip === endpoint.ip && m.port === endpoint.port);
+    if (same !== undefined) return same;
+  }
+  return pool.members[Math.floor(random * pool.members.length)];
+}
+
+/** The listeners as one JSON document, sorted by address, port and protocol. */
+export function printUserspace(program: UserspaceProgram): string {
+  const rows = [...program.frontends.values()].flatMap((frontend) => {
+    const listeners = listenersOf(frontend, program.surroundings);
+    const { action, sources, owner, affinity } = described(frontend);
+    const at = listeners.length > 0 ? listeners : frontend.ip === undefined ? [] : [{ ip: frontend.ip }];
+    return at.map(({ ip }) => ({
+      ip,
+      port: frontend.port,
+      protocol: frontend.protocol,
+      service: owner,
+      action,
+      ...endpointsOf(frontend),
+      ...affinity,
+      ...sources,
+    }));
+  });
+  rows.sort((a, b) => compareIp(a.ip, b.ip) || a.port - b.port || (a.protocol < b.protocol ? -1 : 1));
+  return `${JSON.stringify({ listeners: rows }, null, 2)}\n`;
+}
+
+type Described = {
+  readonly action: "balance" | "refuse";
+  readonly owner: string;
+  readonly sources: { readonly sources?: readonly string[] };
+  readonly affinity: { readonly affinitySeconds?: number };
+};
+
+function described(frontend: Frontend): Described {
+  const { action } = frontend;
+  const served = action.kind === "balance" && (frontend.protocol as Protocol) !== "sctp";
+  return {
+    action: served ? "balance" : "refuse",
+    owner: printServicePort(frontend.owner),
+    sources: frontend.sources === undefined ? {} : { sources: frontend.sources.map(printCidr) },
+    affinity: action.kind === "balance" && action.affinitySeconds !== undefined ? { affinitySeconds: action.affinitySeconds } : {},
+  };
+}
+
+function endpointsOf({ action }: Frontend): { readonly endpoints: readonly Member[]; readonly localEndpoints?: readonly Member[] } {
+  if (action.kind !== "balance") return { endpoints: [] };
+  const endpoints = action.pool.members;
+  return action.localPool === undefined ? { endpoints } : { endpoints, localEndpoints: action.localPool.members };
+}
