@@ -1,7 +1,7 @@
 import type { Ip } from "../../src/base/ip.ts";
 import { ednsOptions } from "../wire/edns.ts";
 import { flagBits, headerBytes } from "../wire/message.ts";
-import { type DomainName, encodeName } from "../wire/name.ts";
+import { type DomainName, encodeName, writeName } from "../wire/name.ts";
 import { classIn, rcodes, typeNumbers } from "../wire/record-type.ts";
 import type { RecordDelta } from "../zone/record-delta.ts";
 import { NameArena } from "./name-arena.ts";
@@ -91,8 +91,8 @@ export class Answerer {
 
   apply(delta: RecordDelta): void {
     const arena = delta.full === true ? new NameArena(this.#zones, this.#ttl) : this.#arena;
-    for (const name of delta.deletes) arena.remove(encodeName(name));
-    for (const { key, records } of delta.upserts) arena.put(encodeName(key), records);
+    for (const name of delta.deletes) arena.remove(wireName(name));
+    for (const { key, records } of delta.upserts) arena.put(wireName(key), records);
     arena.compactWhenDue();
     this.#arena = arena;
     this.#revision = delta.revision;
@@ -346,6 +346,13 @@ export class Answerer {
     putU16(out, end + 9, 0);
     return end + optBytes;
   }
+}
+
+const nameScratch = new Uint8Array(256);
+
+/** Valid until the next call: names of a delta come by the hundred thousand. */
+function wireName(name: DomainName): Uint8Array {
+  return nameScratch.subarray(0, writeName(name, nameScratch, 0));
 }
 
 /** A name has at most 127 labels and the root. */

@@ -1,6 +1,6 @@
 import type { NameRecords } from "../zone/record-delta.ts";
 import { blockFlags, blockHeadBytes, encodeNameBlock } from "./name-block.ts";
-import { hashName, hashSeed, hashStep, lowerByte } from "./name-hash.ts";
+import { hashName, lowerByte } from "./name-hash.ts";
 
 const emptySlot = 0;
 const deadSlot = 1;
@@ -65,10 +65,9 @@ export class NameArena {
       this.#offsets[slot] = this.#replaceBlock(old, block);
       return true;
     }
-    const zoneBytes = this.#zoneBytesOf(name);
+    const zoneBytes = this.#countInParent(name);
     if (zoneBytes === 0) return false;
     this.#insert(name, hash, zoneBytes, records);
-    this.#countInParent(name, zoneBytes, 1);
     return true;
   }
 
@@ -83,7 +82,7 @@ export class NameArena {
       return;
     }
     this.#drop(slot);
-    this.#countInParent(name, zoneBytes, -1);
+    this.#uncountInParent(name, zoneBytes);
   }
 
   /** Moves the blocks together when more than a third is garbage. */
@@ -141,44 +140,44 @@ export class NameArena {
     this.#dead++;
   }
 
-  /** A name came or went: its parent gains or loses a child, and exists, as long as it has any. */
-  #countInParent(name: Uint8Array, zoneBytes: number, by: 1 | -1): void {
-    if (name.length === zoneBytes) return;
+  /**
+   * A name comes: its parent, made where it does not exist, has a child more. The result is how many bytes the name of their
+   * zone has; 0, with nothing done, for a name in no zone.
+   */
+  #countInParent(name: Uint8Array): number {
     const parent = name.subarray(1 + (name[0] ?? 0));
+    if (parent.length <= 1) return this.#countAtRoot(parent);
     const hash = hashName(parent, 0, parent.length);
     let slot = this.#slotOf(parent, 0, parent.length, hash);
     if (slot < 0) {
+      const zoneBytes = this.#countInParent(parent);
+      if (zoneBytes === 0) return 0;
       this.#insert(parent, hash, zoneBytes, undefined);
-      this.#countInParent(parent, zoneBytes, 1);
       slot = this.#slotOf(parent, 0, parent.length, hash);
     }
-    const left = (this.#children[slot] ?? 0) + by;
+    this.#children[slot] = (this.#children[slot] ?? 0) + 1;
+    return this.#bytes[(this.#offsets[slot] ?? 0) + 2] ?? 0;
+  }
+
+  /** The root is a parent only where it is a zone itself. */
+  #countAtRoot(root: Uint8Array): number {
+    const slot = root.length === 0 ? -1 : this.#slotOf(root, 0, 1, hashName(root, 0, 1));
+    if (slot < 0) return 0;
+    this.#children[slot] = (this.#children[slot] ?? 0) + 1;
+    return 1;
+  }
+
+  /** A name went: its parent has a child less, and goes too when that was all it was there for. */
+  #uncountInParent(name: Uint8Array, zoneBytes: number): void {
+    const parent = name.subarray(1 + (name[0] ?? 0));
+    const slot = this.#slotOf(parent, 0, parent.length, hashName(parent, 0, parent.length));
+    const left = (this.#children[slot] ?? 0) - 1;
     this.#children[slot] = left;
     const isEmpty = ((this.#bytes[this.#offsets[slot] ?? 0] ?? 0) & blockFlags.empty) !== 0;
     if (left === 0 && isEmpty && parent.length !== zoneBytes) {
       this.#drop(slot);
-      this.#countInParent(parent, zoneBytes, -1);
+      this.#uncountInParent(parent, zoneBytes);
     }
-  }
-
-  /** Bytes of the name of the zone that `name` is in; 0 when it is in none. */
-  #zoneBytesOf(name: Uint8Array): number {
-    // all ancestors' hashes in one pass from the right, then the closest first
-    const hashes: number[] = [];
-    const starts: number[] = [];
-    for (let at = 0; at < name.length; at += 1 + (name[at] ?? 0)) starts.push(at);
-    let hash = hashSeed;
-    let at = name.length - 1;
-    for (let i = starts.length - 1; i >= 0; i--) {
-      for (; at >= (starts[i] ?? 0); at--) hash = hashStep(hash, name[at] ?? 0);
-      hashes[i] = hash;
-    }
-    for (let i = 1; i < starts.length; i++) {
-      const start = starts[i] ?? 0;
-      const offset = this.find(name, start, name.length - start, hashes[i] ?? 0);
-      if (offset >= 0) return this.#bytes[offset + 2] ?? 0;
-    }
-    return 0;
   }
 
   /** Writes over the old block where the new one fits, so that a change of addresses makes no garbage. */

@@ -53,16 +53,21 @@ function encodeInto(out: Uint8Array, name: Uint8Array, zoneBytes: number, record
     const first = set.data[0];
     if (first === undefined) throw new Error("a record set without records");
     const start = at;
-    const places = new Map<string, number>();
-    for (const data of set.data)
-      at = writeAnswer(out, at, data, set.ttl ?? ttl, (target, offset) => {
-        if (!places.has(target)) places.set(target, answersAt + offset - start);
-      });
+    const extras = set.additional ?? [];
+    // where each target's name stands, for the additional records that it owns
+    const places = extras.length === 0 ? undefined : new Map<string, number>();
+    const setTtl = set.ttl ?? ttl;
+    for (const data of set.data) {
+      const next = writeAnswer(out, at, data, setTtl);
+      if (places !== undefined && data.kind === "SRV") places.set(data.target, answersAt + at + 18 - start);
+      else if (places !== undefined && data.kind === "NS") places.set(data.target, answersAt + at + 12 - start);
+      at = next;
+    }
     const additionalAt = at;
-    for (const extra of set.additional ?? []) at = writeAdditional(out, at, extra, name, places);
+    if (places !== undefined) for (const extra of extras) at = writeAdditional(out, at, extra, name, places);
     putU16(out, head, typeOf(first));
     putU16(out, head + 2, set.data.length);
-    putU16(out, head + 4, set.additional?.length ?? 0);
+    putU16(out, head + 4, extras.length);
     out[head + 6] = stride(set);
     putU32(out, head + 7, additionalAt - start);
     putU32(out, head + 11, at - additionalAt);
@@ -79,16 +84,11 @@ function stride(set: RecordSet): number {
   return kind === "A" ? 16 : kind === "AAAA" ? 28 : 0;
 }
 
-function writeAnswer(
-  out: Uint8Array,
-  start: number,
-  data: RecordData,
-  ttl: number,
-  targetAt: (target: string, offset: number) => void,
-): number {
+function writeAnswer(out: Uint8Array, start: number, data: RecordData, ttl: number): number {
   if (start + 12 + 600 > out.length) throw new RangeError("block full");
-  putU16(out, start, 0xc00c);
-  return writeTail(out, start + 2, data, ttl, targetAt);
+  out[start] = 0xc0;
+  out[start + 1] = questionAt;
+  return writeTail(out, start + 2, data, ttl);
 }
 
 function writeAdditional(
@@ -111,32 +111,24 @@ function writeAdditional(
       at = start + 2;
     }
   }
-  return writeTail(out, at, record.data, record.ttl, () => {});
+  return writeTail(out, at, record.data, record.ttl);
 }
 
-function writeTail(
-  out: Uint8Array,
-  start: number,
-  data: RecordData,
-  ttl: number,
-  targetAt: (target: string, offset: number) => void,
-): number {
+function writeTail(out: Uint8Array, start: number, data: RecordData, ttl: number): number {
   putU16(out, start, typeOf(data));
   putU16(out, start + 2, 1);
   putU32(out, start + 4, ttl);
   let at = start + 10;
-  if (data.kind === "A" || data.kind === "AAAA") {
-    const bytes = ipBytes(data.ip);
-    out.set(bytes, at);
-    at += bytes.length;
+  if (data.kind === "A") at = writeIpv4(out, at, data.ip);
+  else if (data.kind === "AAAA") {
+    out.set(ipBytes(data.ip), at);
+    at += 16;
   } else if (data.kind === "SRV") {
     putU16(out, at, data.priority);
     putU16(out, at + 2, data.weight);
     putU16(out, at + 4, data.port);
-    targetAt(data.target, at + 6);
     at = writeName(data.target, out, at + 6);
   } else if (data.kind === "PTR" || data.kind === "CNAME" || data.kind === "NS") {
-    targetAt(data.target, at);
     at = writeName(data.target, out, at);
   } else {
     const w = new WireWriter(0xffff);
@@ -147,6 +139,21 @@ function writeTail(
   }
   putU16(out, start + 8, at - start - 10);
   return at;
+}
+
+/** Digits and dots only: `Ip` is canonical text. */
+function writeIpv4(out: Uint8Array, start: number, ip: string): number {
+  let at = start;
+  let octet = 0;
+  for (let i = 0; i < ip.length; i++) {
+    const c = ip.charCodeAt(i);
+    if (c === 0x2e) {
+      out[at++] = octet;
+      octet = 0;
+    } else octet = octet * 10 + c - 0x30;
+  }
+  out[at] = octet;
+  return at + 1;
 }
 
 function putU16(out: Uint8Array, at: number, value: number): void {

@@ -7,6 +7,7 @@ import { apexNames } from "./apex-names.ts";
 import { namespaceNamesDerivation, type PodMode } from "./namespace-names.ts";
 import { PointerClaims, pointerRecords } from "./pointer-names.ts";
 import type { NameRecords, RecordDelta } from "./record-delta.ts";
+import { sameRecords } from "./record-sets.ts";
 import { reverseName } from "./reverse-zone.ts";
 import { type ServiceNames, serviceNamesDerivation } from "./service-names.ts";
 
@@ -76,7 +77,7 @@ export class DnsZone {
     const addresses = new Set<Ip>();
     for (const { before, after } of services.changed.values()) {
       difference(before?.names, after?.names);
-      this.#claims.replace(before, after, addresses);
+      this.#claims.replace(before?.claims ?? [], after?.claims ?? [], addresses);
     }
     for (const [ip, { after }] of this.#pointers.recompute(batch.after, addresses).changed) {
       if (after === undefined) deletes.push(reverseName(ip));
@@ -94,9 +95,4 @@ export class DnsZone {
     for (const [ip, records] of this.#pointers.values) upserts.push({ key: reverseName(ip), records });
     return { revision: this.#revision, full: true, upserts, deletes: [] };
   }
-}
-
-/** Data and order; values are small, and built by the same code, so that their text compares them. */
-function sameRecords(a: NameRecords, b: NameRecords): boolean {
-  return a === b || JSON.stringify(a) === JSON.stringify(b);
 }

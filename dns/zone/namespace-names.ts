@@ -1,6 +1,7 @@
 import type { Batch } from "../../src/snapshot/cluster-snapshot.ts";
 import type { Derivation } from "../../src/snapshot/derivation.ts";
 import type { DomainName } from "../wire/name.ts";
+import { isLabel } from "./label.ts";
 import type { NameRecords } from "./record-delta.ts";
 
 export type PodMode = "disabled" | "insecure";
@@ -19,7 +20,7 @@ export function namespaceNamesDerivation(config: {
       const exists =
         snapshot.tables.Namespace.has(namespace) ||
         snapshot.tables.Service.some((service) => (service.metadata?.namespace ?? "") === namespace);
-      if (!exists || !/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(namespace)) return { plan: undefined, problems: [] };
+      if (!exists || !isLabel(namespace)) return { plan: undefined, problems: [] };
       const names = new Map<DomainName, NameRecords>([[`${namespace}.svc.${config.zone}`, { sets: [] }]]);
       if (config.pods === "insecure") names.set(`${namespace}.pod.${config.zone}`, { sets: [], podAddresses: true });
       return { plan: names, problems: [] };
