@@ -5,6 +5,7 @@ import type { Key, Rev, Stored } from "./store.ts";
 
 /** A commit's writes stand at id = revision × this + place in it, so one integer key orders the whole log. */
 const rowsPerRev = 4096;
+const pageBytes = 4096; // SQLite's default
 const applicationId = 0x66777931; // "fwy1" in the file's header
 
 /** The file: an append-only log of versions. Synchronous; lives in the writer's thread. */
@@ -15,7 +16,7 @@ export class SqliteLog {
   readonly #list: StatementSync;
   readonly #history: StatementSync;
 
-  constructor(file: string) {
+  constructor(file: string, maxBytes?: number) {
     this.#db = new DatabaseSync(file, { timeout: 0 });
     // The lock is taken by the first transaction and kept until the file is closed: a second server cannot open it.
     this.#db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -4096");
@@ -28,6 +29,7 @@ export class SqliteLog {
       CREATE INDEX IF NOT EXISTS log_deleted ON log (key, id) WHERE value IS NULL;
       CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
       COMMIT`);
+    if (maxBytes !== undefined) this.#db.exec(`PRAGMA max_page_count = ${Math.ceil(maxBytes / pageBytes)}`);
     this.#insert = this.#db.prepare("INSERT INTO log (id, key, value) VALUES (?, ?, ?)");
     this.#get = this.#db.prepare("SELECT id, value FROM log WHERE key = ? ORDER BY id DESC LIMIT 1");
     // With max() SQLite takes the other columns from the row that has the maximum.

@@ -68,7 +68,7 @@ export function* unpackRows(rows: PackedRows): Generator<Stored> {
 /** What the store asks its writer, and what each question answers. */
 export interface WriterCalls {
   open: {
-    readonly ask: { readonly file: string };
+    readonly ask: { readonly file: string; readonly maxBytes?: number };
     readonly answer: { readonly rev: Rev; readonly compacted: Rev; readonly heads: Heads };
   };
   write: { readonly ask: { readonly rows: readonly LogRow[] }; readonly answer: null };

@@ -18,10 +18,10 @@ interface Pending {
  * Opens (or makes) the file and locks it; rejects with `locked` when another server has it. The order of commits is
  * decided here, in memory; a worker makes whatever has queued durable in one transaction, and only then is it seen.
  */
-export async function openSqliteStore(file: string): Promise<Store> {
+export async function openSqliteStore(file: string, limits: { readonly maxBytes?: number } = {}): Promise<Store> {
   const writer = new SqliteWriter(file);
   try {
-    const { rev, compacted, heads } = await writer.ask("open", { file });
+    const { rev, compacted, heads } = await writer.ask("open", { file, ...limits });
     return new SqliteStore({ file, writer, rev, compacted, heads: mapOf(heads) });
   } catch (error) {
     await writer.terminate();

@@ -7,7 +7,8 @@ let log: SqliteLog | undefined;
 
 function answer(request: WriterRequest): unknown {
   if (request.op === "open") {
-    log = new SqliteLog((request.ask as WriterCalls["open"]["ask"]).file);
+    const { file, maxBytes } = request.ask as WriterCalls["open"]["ask"];
+    log = new SqliteLog(file, maxBytes);
     return log.open();
   }
   if (log === undefined) throw new Error("not open");

@@ -11,7 +11,17 @@ export function parseTokenFile(text: string): ReadonlyMap<string, User> {
     const fields = csvFields(trimmed);
     const [token = "", name = "", uid = "", groups = ""] = fields;
     if (fields.length < 3 || token === "" || name === "") throw new Error(`line ${i + 1}`);
-    users.set(token, authenticated({ name, ...(uid === "" ? {} : { uid }), groups: groups.split(",").filter((g) => g !== "") }));
+    users.set(
+      token,
+      authenticated({
+        name,
+        ...(uid === "" ? {} : { uid }),
+        groups: groups
+          .split(",")
+          .map((g) => g.trim())
+          .filter((g) => g !== ""),
+      }),
+    );
   }
   return users;
 }

@@ -41,6 +41,40 @@ test("revisions go on where they were, also when the newest row was compacted aw
   await second.close();
 });
 
+test("a full disk refuses what does not fit, keeps what was acknowledged, and goes on when there is room", async () => {
+  const file = join(folder, "full.db");
+  const store = await openSqliteStore(file, { maxBytes: 200_000 });
+  const put = (i: number) =>
+    store.commit([{ key: `/a/${String(i).padStart(3, "0")}`, expect: "absent", encode: () => new Uint8Array(10_000) }]);
+  const results = await Promise.allSettled(
+    Array.from({ length: 40 }, async (_, i) => {
+      for (let turn = 0; turn < i; turn++) await Promise.resolve();
+      return put(i);
+    }),
+  );
+  const kept = results.flatMap((r, i) => (r.status === "fulfilled" && r.value.ok ? [i] : []));
+  // One by one: some room may be left.
+  for (let i = 100; i < 140; i++)
+    if (
+      await put(i).then(
+        () => true,
+        (e) => !hasStoreCode(e, "full"),
+      )
+    )
+      kept.push(i);
+  const refused = await put(200).catch((e: unknown) => e);
+  expect(hasStoreCode(refused, "full")).toBe(true);
+  expect(String(refused)).toContain("free some space");
+  expect(kept.length).toBeGreaterThan(5);
+  const keys = (await store.list("/a/")).items.map((item) => Number(item.key.slice(3)));
+  expect(keys).toEqual(kept.sort((a, b) => a - b));
+  await store.close();
+  const again = await openSqliteStore(file);
+  expect((await again.list("/a/")).items).toHaveLength(kept.length);
+  expect((await again.commit([{ key: "/a/200", expect: "absent", encode: () => new Uint8Array(10_000) }])).ok).toBe(true);
+  await again.close();
+});
+
 test("a file that is no store is refused, naming it", async () => {
   const file = join(folder, "text.db");
   writeFileSync(file, "this is not a database at all, but a text of some length\n".repeat(40));
