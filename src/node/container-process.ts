@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { constants, existsSync, type FSWatcher, mkdirSync, openSync, readFileSync, rmSync, statSync, watch, writeFileSync } from "node:fs";
 import { Socket } from "node:net";
 import { join } from "node:path";
+import { PassThrough, type Writable } from "node:stream";
 import type { Clock } from "../base/clock.ts";
 import { ContainerLogWriter, type LogStream } from "./container-log.ts";
 import { type RootLayer, shimArgv } from "./container-shim.ts";
@@ -16,6 +17,7 @@ export interface ContainerFiles {
 export interface ContainerCommand {
   readonly argv: readonly string[];
   readonly root: RootLayer;
+  readonly input: "pipe" | "none";
   /** For the shim and what it runs. */
   readonly env: NodeJS.ProcessEnv;
 }
@@ -40,7 +42,8 @@ export class ContainerProcess {
     this.files = files;
     this.#clock = clock;
     this.log = new ContainerLogWriter(files.log, clock);
-    this.exited = this.#waitForExit();
+    // Later than the opening of the output: with nobody reading, the last of it would go with the shim.
+    this.exited = Promise.resolve().then(() => this.#waitForExit());
     this.exited.catch(() => undefined);
   }
 
@@ -49,7 +52,7 @@ export class ContainerProcess {
     const { folder } = files;
     for (const name of command.root.kind === "none" ? [] : ["upper", "work", "root", "layers"])
       mkdirSync(join(folder, name), { recursive: true, mode: 0o755 });
-    const [file = "", ...args] = shimArgv(folder, command.root, command.argv);
+    const [file = "", ...args] = shimArgv(folder, command.root, command.input, command.argv);
     const shim = spawn(file, args, { detached: true, stdio: "ignore", env: command.env });
     const failed = new Promise<never>((_, reject) => {
       shim.once("error", (cause) => reject(new NodeError("runtime-failed", `cannot run ${file}: ${cause.message}`, cause)));
@@ -82,6 +85,26 @@ export class ContainerProcess {
 
   get startedAt(): number {
     return modifiedAt(join(this.files.folder, "pid")) ?? this.#clock.now();
+  }
+
+  /** The container's standard input; what is written to one that takes none is never read. Its end is not passed on: others may attach. */
+  openStdin(): Writable {
+    let file: number;
+    try {
+      file = openSync(join(this.files.folder, "in"), constants.O_WRONLY | constants.O_NONBLOCK);
+    } catch {
+      // Nobody has the other end open: the container takes no input, or has ended.
+      return new PassThrough().resume();
+    }
+    const socket = new Socket({ fd: file, readable: false, writable: true });
+    socket.on("error", () => undefined);
+    this.#sockets.push(socket);
+    return socket;
+  }
+
+  /** The terminal that a container with `tty` runs on, as this machine names it. */
+  get terminal(): string {
+    return readText(join(this.files.folder, "tty")).trim();
   }
 
   abandon(): void {
@@ -119,7 +142,7 @@ export class ContainerProcess {
     await Promise.race([Promise.all(this.#sockets.map(ended)), this.#clock.sleep(drainMs)]);
     for (const socket of this.#sockets) socket.destroy();
     this.log.close();
-    for (const name of ["out", "err", "ctl"]) rmSync(join(folder, name), { force: true });
+    for (const name of ["in", "out", "err", "ctl"]) rmSync(join(folder, name), { force: true });
     return { code: text === "" ? undefined : Number(text), at };
   }
 }

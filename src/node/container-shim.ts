@@ -4,14 +4,15 @@
  * output and ends it. All mounts are in its own mount namespace: they vanish with it, whatever kills it.
  *
  * $1 folder of the container · $2 host, folder or none · $3 the layers over the machine's root, or the unpacked image
- * $4… the command that runs the container
+ * $4 pipe or none: where its input comes from · $5… the command that runs the container
  */
 export const shimScript = `
 cd "$1" || exit 1
-kind=$2 base=$3
-shift 3
-mkfifo -m 600 out err ctl || exit 1
+kind=$2 base=$3 input=$4
+shift 4
+mkfifo -m 600 in out err ctl || exit 1
 exec 3<>out 4<>err
+if [ $input = pipe ]; then exec 5<>in; else exec 5</dev/null; fi
 code=125
 root() {
   # crun 1.8 refuses a hybrid hierarchy whose v2 part has controllers; without that part it is plain v1.
@@ -25,7 +26,7 @@ root() {
   mount -t overlay overlay -o "nodev,lowerdir=$lower,upperdir=upper,workdir=work" root
 }
 if [ $kind = none ] || root 2>runtime.log; then
-  "$@" </dev/null >&3 2>&4
+  "$@" <&5 >&3 2>&4 3>&- 4>&- 5>&-
   code=$?
 fi
 echo $code >exit.tmp
@@ -40,8 +41,8 @@ export type RootLayer =
   | { readonly kind: "none" };
 
 /** Arguments of a process that runs the shim, with a mount namespace of its own when there is something to mount. */
-export function shimArgv(folder: string, root: RootLayer, command: readonly string[]): readonly string[] {
+export function shimArgv(folder: string, root: RootLayer, input: "pipe" | "none", command: readonly string[]): readonly string[] {
   const base = root.kind === "host" ? root.layers : root.kind === "folder" ? root.folder : "";
-  const sh = ["sh", "-c", shimScript, "fairway-shim", folder, root.kind, base, ...command];
+  const sh = ["sh", "-c", shimScript, "fairway-shim", folder, root.kind, base, input, ...command];
   return root.kind === "none" ? sh : ["unshare", "--mount", "--propagation", "private", ...sh];
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Cidr } from "../base/cidr.ts";
 import { cidrAt } from "../base/cidr.ts";
@@ -11,7 +11,7 @@ import type { ContainerPlan, SandboxPlan } from "./container-plan.ts";
 import { ContainerProcess, killShim } from "./container-process.ts";
 import type { RootLayer } from "./container-shim.ts";
 import { isNodeError } from "./errors.ts";
-import { attachTo, startExec } from "./exec-session.ts";
+import { attachTo, onTerminal, startExec } from "./exec-session.ts";
 import { makeHostLayers } from "./host-layer.ts";
 import { compileOciSpec } from "./oci-spec.ts";
 import { containerFolder, containerId, nodeCgroup, podFolder, podNetnsName } from "./pod-names.ts";
@@ -106,6 +106,7 @@ export class CrunRuntime implements PodRuntime {
   async startContainer(plan: ContainerPlan, signal: AbortSignal): Promise<ContainerRun> {
     const id = containerId(plan.podUid, plan.name, plan.attempt);
     const folder = this.#containerFolder(plan.podUid, plan.name, plan.attempt);
+    this.#forgetOld(plan);
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const spec = compileOciSpec(plan, {
@@ -114,11 +115,12 @@ export class CrunRuntime implements PodRuntime {
       cgroupsPath: this.#cgroups === "none" ? undefined : this.#cgroupPath(id),
     });
     writeFileSync(join(folder, "config.json"), JSON.stringify(spec), { mode: 0o600 });
-    const argv = [...this.#crun(), "--log=file:runtime.log", "run", "--bundle=.", "--pid-file=pid", ...(plan.tty ? [] : []), id];
+    const crun = [...this.#crun(), "--log=file:runtime.log", "run", "--bundle=.", "--pid-file=pid", id];
     const files = { folder, log: join(this.folders(plan.podUid).logs, plan.name, `${plan.attempt}.log`) };
     const root: RootLayer =
       plan.root === "host" ? { kind: "host", layers: this.#hostLayers } : { kind: "folder", folder: plan.root.folder };
-    const command = { argv, root, env: process.env };
+    const argv = plan.tty ? onTerminal(crun, 'tty >tty; exec "$@"') : crun;
+    const command = { argv, root, input: plan.stdin ? "pipe" : "none", env: process.env } as const;
     try {
       const started = await ContainerProcess.start(files, command, this.#deps.clock, signal);
       return this.#keep(started, plan.podUid, plan.name, plan.attempt);
@@ -212,6 +214,18 @@ export class CrunRuntime implements PodRuntime {
     const run: ContainerRun = { id, podUid, name, attempt, startedAt: started.startedAt, exited };
     this.#known.set(id, { run, process: started });
     return run;
+  }
+
+  /** Of the attempts before, the last one's log stays, for `logs --previous`. */
+  #forgetOld({ podUid, name, attempt }: ContainerPlan): void {
+    for (const old of foldersIn(join(this.#podFolder(podUid), "containers", name)).map(Number)) {
+      if (old >= attempt) continue;
+      this.#known.delete(containerId(podUid, name, old));
+      rmSync(this.#containerFolder(podUid, name, old), { recursive: true, force: true });
+    }
+    const logs = join(this.folders(podUid).logs, name);
+    if (!existsSync(logs)) return;
+    for (const file of readdirSync(logs)) if (Number.parseInt(file, 10) < attempt - 1) rmSync(join(logs, file), { force: true });
   }
 
   #crun(): readonly string[] {

@@ -15,11 +15,13 @@ import { CrunRuntime } from "./crun-runtime.ts";
 import { builtInImages, type ImageEntry, parseImages } from "./images.ts";
 import { readCapacity, readNodeInfo } from "./node-machine.ts";
 import { startRegistration } from "./node-registration.ts";
+import { type NodeServerConfig, type ServedContainer, startNodeServer } from "./node-server.ts";
 import { ObjectWatches } from "./object-watches.ts";
 import { parseResolvConf } from "./pod-dns.ts";
 import { PodFiles } from "./pod-files.ts";
 import type { AdoptedPod } from "./pod-runtime.ts";
 import { PodWorker, type PodWorkerDeps } from "./pod-worker.ts";
+import { serveContainer } from "./served-container.ts";
 import { StatusWriter } from "./status-writer.ts";
 
 export interface NodeConfig {
@@ -39,6 +41,8 @@ export interface NodeConfig {
   readonly capacity?: Readonly<Record<string, string>> | undefined;
   /** As `/version` says it: `v1.36.0+fairway`. */
   readonly version: string;
+  /** The node's own API (logs, exec, attach), for callers with a certificate of this authority in `system:masters`; absent: none. */
+  readonly api?: NodeServerConfig | undefined;
   /** Folders and files of the machine that no container may see (keys, kubeconfigs), beside the usual ones and `dataDir`. */
   readonly hiddenPaths?: readonly string[] | undefined;
 }
@@ -110,6 +114,7 @@ export async function startNode(config: NodeConfig, deps: NodeDeps): Promise<Run
   const statuses = new StatusWriter(client, clock, stop.signal, (pod, error) =>
     log.warn("a pod's status cannot be written", { pod: nameOf(pod), error: messageOf(error) }),
   );
+  const server = config.api === undefined ? undefined : await startNodeServer(config.api, { clock, find });
   const registration = startRegistration(
     {
       facts: {
@@ -118,12 +123,17 @@ export async function startNode(config: NodeConfig, deps: NodeDeps): Promise<Run
         labels: config.labels ?? {},
         capacity,
         info: readNodeInfo(runtime.version, config.version),
-        kubeletPort: 10250,
+        kubeletPort: server?.port ?? 0,
       },
       transport: config.transport,
     },
     { clock, log },
   );
+
+  function find(namespace: string, pod: string, container: string): ServedContainer | undefined {
+    const worker = [...workers.values()].find((w) => w.pod.metadata?.name === pod && w.pod.metadata.namespace === namespace);
+    return worker === undefined ? undefined : serveContainer(worker, container, runtime);
+  }
 
   const workerDeps: PodWorkerDeps = {
     clock,
@@ -190,7 +200,8 @@ export async function startNode(config: NodeConfig, deps: NodeDeps): Promise<Run
     if (uid === "" || pod.metadata?.annotations?.[mirrorAnnotation] !== undefined) return;
     const worker = workers.get(uid) ?? startWorker(pod);
     worker.update(pod);
-    if (pod.metadata?.deletionTimestamp !== undefined) worker.terminate(pod.metadata.deletionGracePeriodSeconds ?? 0);
+    if (pod.metadata?.deletionTimestamp !== undefined)
+      worker.terminate(pod.metadata.deletionGracePeriodSeconds ?? pod.spec?.terminationGracePeriodSeconds ?? 30);
   };
 
   const life = (async (): Promise<void> => {
@@ -229,6 +240,7 @@ export async function startNode(config: NodeConfig, deps: NodeDeps): Promise<Run
     close: async () => {
       stop.abort(new Error("the agent is ending"));
       for (const worker of workers.values()) worker.leave();
+      await server?.close();
       await Promise.all([registration.close(), pods.close(), services.close(), watches.close(), files.close(), events.close()]);
       await runtime.close();
     },

@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import type { Container, Pod, PodStatus, Probe } from "../api/types/core-v1.generated.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Ip } from "../base/ip.ts";
@@ -547,11 +546,6 @@ export class PodWorker {
     await Promise.race([this.#wake.promise, sleep]);
     stop.abort();
   }
-}
-
-/** The log file of one attempt; `logs` is the pod's folder of them. */
-export function logPath(logs: string, container: string, attempt: number): string {
-  return join(logs, container, `${attempt}.log`);
 }
 
 /** Output of at most 10 KiB; a command that outlives the signal is killed. */

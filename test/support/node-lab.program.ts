@@ -35,6 +35,7 @@ const node = await startNode(
     clusterDns: ["10.223.0.10"],
     clusterDomain: "cluster.local",
     imagesFile: config.imagesFile,
+    api: config.api,
     runtime: { nodeBinary: process.execPath, distFolder: config.distFolder },
     version: "v1.36.0+fairway",
   },

@@ -1,8 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
+import { get as httpsGet } from "node:https";
 import { join } from "node:path";
 import { build } from "esbuild";
+import WebSocket from "ws";
 import type { Pod } from "../../src/api/types/core-v1.generated.ts";
+import { ensurePki, type Pki } from "../../src/apiserver/pki.ts";
 import { parseCidr } from "../../src/base/cidr.ts";
 import { type Client, createClient } from "../../src/client/client.ts";
 import { resources } from "../../src/client/resources.ts";
@@ -18,6 +21,7 @@ export interface LabConfig {
   readonly dataDir: string;
   readonly distFolder: string;
   readonly imagesFile: string | undefined;
+  readonly api: { readonly port: number; readonly caPem: string; readonly certPem: string; readonly keyPem: string };
   readonly objects: readonly { readonly path: string; readonly object: object }[];
 }
 export type LabRequest = { readonly id: number } & (
@@ -44,6 +48,7 @@ export class NodeLab {
   readonly #name: string;
   readonly #net: number;
   readonly #deps: MachineDeps;
+  #pki: Pki | undefined;
   #machines: Machines | undefined;
   #child: ChildProcess | undefined;
   #serial = 0;
@@ -83,6 +88,7 @@ export class NodeLab {
       dataDir: join(this.dataDir, "nodes", "node-1"),
       distFolder: await this.#buildPrograms(),
       imagesFile: options.imagesFile,
+      api: await this.#issueCertificates(this.#machines.machines[0]?.ips ?? []),
       objects: [{ path: "/api/v1/nodes", object: node }, ...objects],
     };
     const program = join(import.meta.dirname, "node-lab.program.ts");
@@ -165,6 +171,38 @@ export class NodeLab {
       banner: { js: "import { createRequire as __c } from 'node:module'; const require = __c(import.meta.url);" },
     });
     return outdir;
+  }
+
+  /** A request to the node's API, as the API server sends it. */
+  async nodeRequest(path: string, options: { readonly client?: "none" } = {}): Promise<{ readonly status: number; readonly body: string }> {
+    const { promise, resolve, reject } = Promise.withResolvers<{ status: number; body: string }>();
+    const request = httpsGet(`https://${this.ip}:10250${path}`, { ...this.#tls(options.client), agent: false }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on("data", (d: Buffer) => chunks.push(d));
+      response.on("end", () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }));
+    });
+    request.on("error", reject);
+    return promise;
+  }
+
+  openStream(path: string, protocol = "v5.channel.k8s.io"): WebSocket {
+    return new WebSocket(`wss://${this.ip}:10250${path}`, protocol, { ...this.#tls() });
+  }
+
+  get ip(): string {
+    return `10.${this.#net}.0.11`;
+  }
+
+  #tls(client?: "none"): { readonly ca?: string; readonly cert?: string; readonly key?: string } {
+    const pki = this.#pki;
+    if (pki === undefined) return {};
+    return client === "none" ? { ca: pki.caPem } : { ca: pki.caPem, cert: pki.nodeClient.certPem, key: pki.nodeClient.keyPem };
+  }
+
+  async #issueCertificates(ips: readonly string[]): Promise<LabConfig["api"]> {
+    this.#pki ??= await ensurePki(join(this.dataDir, "pki"), { dnsNames: [], ips: [] });
+    const serving = await this.#pki.issueServerCert("node-1", ips);
+    return { port: 10250, caPem: this.#pki.caPem, certPem: serving.certPem, keyPem: serving.keyPem };
   }
 
   async #ended(): Promise<void> {
