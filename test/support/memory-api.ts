@@ -120,7 +120,7 @@ export class MemoryApi implements Transport {
     if (at.namespace !== undefined) metadata.namespace = at.namespace;
     const key = keyOf({ ...at, name: metadata.name });
     if (this.#objects.has(key)) return status(409, "AlreadyExists", `${at.plural} "${metadata.name}" already exists`);
-    metadata.uid = `uid-${++this.#serial}`;
+    metadata.uid ??= `uid-${++this.#serial}`;
     metadata.generation = 1;
     metadata.creationTimestamp = stamp(this.now());
     const spec = at.plural === "namespaces" ? { spec: { finalizers: ["kubernetes"] }, status: { phase: "Active" } } : {};
