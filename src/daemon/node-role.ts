@@ -36,6 +36,7 @@ export function startNodeRole(config: NodeRoleConfig, log: Log): Running & { rea
       imagesFile: config.images,
       runtime: { nodeBinary: process.execPath, distFolder: distFolder() },
       version: kubernetesVersion.gitVersion,
+      api: { port: config.kubeletPort, ...config.tls },
       hiddenPaths: config.hiddenPaths,
     },
     {
