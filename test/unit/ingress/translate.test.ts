@@ -1,0 +1,310 @@
+import { expect, test } from "vitest";
+import { IngressTranslator, routeOffline } from "../../../ingress/index.ts";
+import { batchFromEmpty } from "../../../src/snapshot/snapshot-store.ts";
+import { loopback, makeIngress, makeRules, makeService, makeSnapshot } from "./cluster.ts";
+
+const services = ["a", "b", "c"].map((n, i) => makeService(n, [`10.0.${i}.1:8080`])).join("");
+const n = (text: string): string => text.replaceAll("@", "nginx.ingress.kubernetes.io/");
+
+interface Case {
+  readonly name: string;
+  readonly ingresses: string;
+  /** URL → what comes of it: `a` a Service, `a 90, b 10`, a status, `status location`. */
+  readonly want: Readonly<Record<string, string>>;
+  /** Reason and object of each problem. */
+  readonly problems?: readonly string[];
+  readonly headers?: readonly (readonly [string, string])[];
+}
+
+const one = (rules: string, annotations = ""): string => makeIngress("one", { spec: rules, annotations: n(annotations) });
+const two = (rules: string, annotations = ""): string =>
+  makeIngress("two", { spec: rules, annotations: n(annotations), created: "2026-02-02T00:00:00Z" });
+
+const cases: readonly Case[] = [
+  {
+    name: "Exact before Prefix, longer first, by elements",
+    ingresses: one(makeRules("h.test", ["/", "Prefix", "a"], ["/x", "Prefix", "b"], ["/x", "Exact", "c"])),
+    want: {
+      "http://h.test/": "a",
+      "http://h.test/x": "c",
+      "http://h.test/x/": "b",
+      "http://h.test/x/y": "b",
+      "http://h.test/xy": "a",
+      "http://h.test/X": "a",
+    },
+  },
+  {
+    name: "ImplementationSpecific is a plain beginning, as at nginx",
+    ingresses: one(makeRules("h.test", ["/x", "ImplementationSpecific", "a"])),
+    want: { "http://h.test/x": "a", "http://h.test/xy": "a", "http://h.test/y": "404" },
+  },
+  {
+    name: "no spelling of a path escapes its rule",
+    ingresses: one(makeRules("h.test", ["/", "Prefix", "a"], ["/admin", "Prefix", "b"])),
+    want: {
+      "http://h.test//admin/x": "b",
+      "http://h.test/y/../admin": "b",
+      "http://h.test/%61dmin": "b",
+      "http://h.test/y/%2e%2e/admin": "b",
+      "http://h.test/..": "400",
+      "http://h.test/%00": "400",
+    },
+  },
+  {
+    name: "hosts: exact before wildcard (one label) before none; case, port and dot do not matter",
+    ingresses:
+      one(makeRules("h.test", ["/", "Prefix", "a"])) +
+      two(`${makeRules("*.h.test", ["/", "Prefix", "b"])}`) +
+      makeIngress("three", { spec: makeRules("", ["/", "Prefix", "c"]) }),
+    want: { "http://H.TEST:8080/": "a", "http://h.test./": "a", "http://x.h.test/": "b", "http://y.x.h.test/": "c", "http://other/": "c" },
+  },
+  {
+    name: "paths of a host that no rule takes do not fall to rules without a host",
+    ingresses: one(makeRules("h.test", ["/x", "Prefix", "a"])) + two(makeRules("", ["/", "Prefix", "b"])),
+    want: { "http://h.test/x": "a", "http://h.test/y": "404", "http://other/y": "b" },
+  },
+  {
+    name: "default backends: of the Ingress for its hosts, of one without rules for the rest",
+    ingresses:
+      one(`defaultBackend: {service: {name: b, port: {name: http}}}, ${makeRules("h.test", ["/x", "Exact", "a"])}`) +
+      two("defaultBackend: {service: {name: c, port: {number: 80}}}"),
+    want: { "http://h.test/x": "a", "http://h.test/y": "b", "http://other/": "c" },
+  },
+  {
+    name: "on conflict the oldest wins, other paths merge",
+    ingresses: two(makeRules("h.test", ["/", "Prefix", "b"], ["/y", "Prefix", "b"])) + one(makeRules("h.test", ["/", "Prefix", "a"])),
+    want: { "http://h.test/": "a", "http://h.test/y": "b" },
+    problems: ["PathConflict shop/two"],
+  },
+  {
+    name: "use-regex on one Ingress makes all paths of the host regular expressions, in any case",
+    ingresses:
+      one(makeRules("h.test", ["/x[0-9]+", "ImplementationSpecific", "a"]), '@use-regex: "true"') +
+      two(makeRules("h.test", ["/yy", "Prefix", "b"])),
+    want: { "http://h.test/x12": "a", "http://h.test/X1": "a", "http://h.test/x": "404", "http://h.test/YYz": "b" },
+  },
+  {
+    name: "a path with a closing slash makes the bare form a 301",
+    ingresses: one(makeRules("h.test", ["/x/", "Prefix", "a"], ["/y/", "ImplementationSpecific", "b"], ["/y", "Exact", "c"])),
+    want: { "http://h.test/x?q": "301 http://h.test/x/?q", "http://h.test/x/": "a", "http://h.test/y": "c", "http://h.test/y/": "b" },
+  },
+  {
+    name: "ssl-redirect is on where TLS is set",
+    ingresses:
+      one(`tls: [{hosts: ["*.h.test"]}], ${makeRules("x.h.test", ["/", "Prefix", "a"])}`) + two(makeRules("h.test", ["/", "Prefix", "b"])),
+    want: { "http://x.h.test/y?z": "308 https://x.h.test/y?z", "https://x.h.test/": "a", "http://h.test/": "b" },
+  },
+  {
+    name: "ssl-redirect can be turned off, and forced",
+    ingresses:
+      one(`tls: [{hosts: [h.test]}], ${makeRules("h.test", ["/", "Prefix", "a"])}`, '@ssl-redirect: "false"') +
+      two(makeRules("i.test", ["/", "Prefix", "b"]), '@force-ssl-redirect: "true"'),
+    want: { "http://h.test/": "a", "http://i.test:8080/": "308 https://i.test/" },
+  },
+  {
+    name: "permanent-redirect with a code",
+    ingresses: one(makeRules("h.test", ["/", "Prefix", "a"]), "@permanent-redirect: 'https://new.test/x', @permanent-redirect-code: '308'"),
+    want: { "http://h.test/y": "308 https://new.test/x" },
+  },
+  {
+    name: "temporal-redirect counts before permanent-redirect",
+    ingresses: one(
+      makeRules("h.test", ["/", "Prefix", "a"]),
+      "@permanent-redirect: 'https://p.test', @temporal-redirect: 'https://t.test'",
+    ),
+    want: { "http://h.test/y": "302 https://t.test" },
+  },
+  {
+    name: "app-root",
+    ingresses: one(makeRules("h.test", ["/", "Prefix", "a"]), "@app-root: /app"),
+    want: { "http://h.test/": "302 http://h.test/app", "http://h.test/x": "a" },
+  },
+  {
+    name: "server-alias",
+    ingresses: one(makeRules("h.test", ["/", "Prefix", "a"]), "@server-alias: 'x.test, *.y.test'"),
+    want: { "http://h.test/": "a", "http://x.test/": "a", "http://z.y.test/": "a" },
+  },
+  {
+    name: "a canary by weight of another total",
+    ingresses:
+      one(makeRules("h.test", ["/", "Prefix", "a"])) +
+      two(makeRules("h.test", ["/", "Prefix", "b"]), "@canary: 'true', @canary-weight: '50', @canary-weight-total: '200'"),
+    want: { "http://h.test/": "a 75, b 25" },
+  },
+  {
+    name: "a canary by header value leaves others to the weight",
+    headers: [["X-V", "always"]],
+    ingresses:
+      one(makeRules("h.test", ["/", "Prefix", "a"])) +
+      two(
+        makeRules("h.test", ["/", "Prefix", "b"]),
+        "@canary: 'true', @canary-by-header: x-v, @canary-by-header-value: two, @canary-weight: '10'",
+      ),
+    want: { "http://h.test/": "a 90, b 10" },
+  },
+  {
+    name: "a canary by header pattern",
+    headers: [["X-V", "v22"]],
+    ingresses:
+      one(makeRules("h.test", ["/", "Prefix", "a"])) +
+      two(makeRules("h.test", ["/", "Prefix", "b"]), "@canary: 'true', @canary-by-header: X-V, @canary-by-header-pattern: '^v2'"),
+    want: { "http://h.test/": "b" },
+  },
+  {
+    name: "a header that says never goes before a cookie that says always",
+    headers: [
+      ["X-V", "never"],
+      ["Cookie", "a=b; beta=always"],
+    ],
+    ingresses:
+      one(makeRules("h.test", ["/", "Prefix", "a"])) +
+      two(
+        makeRules("h.test", ["/", "Prefix", "b"]),
+        "@canary: 'true', @canary-by-header: X-V, @canary-by-cookie: beta, @canary-weight: '100'",
+      ),
+    want: { "http://h.test/": "a" },
+  },
+  {
+    name: "a cookie goes before the weight",
+    headers: [["Cookie", "a=b; beta=never"]],
+    ingresses:
+      one(makeRules("h.test", ["/", "Prefix", "a"])) +
+      two(makeRules("h.test", ["/", "Prefix", "b"]), "@canary: 'true', @canary-by-cookie: beta, @canary-weight: '100'"),
+    want: { "http://h.test/": "a" },
+  },
+  {
+    name: "a canary of nothing",
+    ingresses:
+      one(makeRules("h.test", ["/", "Prefix", "a"])) +
+      two(makeRules("h.test", ["/x", "Prefix", "b"]), "@canary: 'true', @canary-weight: '10'"),
+    want: { "http://h.test/x": "a" },
+    problems: ["CanaryWithoutMain shop/two"],
+  },
+  {
+    name: "what guards a path and cannot be understood shuts it; the rest is served",
+    ingresses:
+      one(makeRules("h.test", ["/", "Prefix", "a"]), "@whitelist-source-range: 'everyone', @unheard-of: 'x', @proxy-body-size: 'much'") +
+      two(makeRules("i.test", ["/", "Prefix", "b"]), "@configuration-snippet: 'deny all;'"),
+    want: { "http://h.test/": "503", "http://i.test/": "b" },
+    problems: [
+      "InvalidAnnotation shop/one",
+      "InvalidAnnotation shop/one",
+      "UnsupportedAnnotation shop/one",
+      "UnsupportedAnnotation shop/two",
+    ],
+  },
+  {
+    name: "auth without its Secret, and auth by a foreign server, shut their paths",
+    ingresses:
+      one(makeRules("h.test", ["/", "Prefix", "a"]), "@auth-type: basic, @auth-secret: nobody") +
+      two(makeRules("i.test", ["/", "Prefix", "b"]), "@auth-url: 'http://auth.test'"),
+    want: { "http://h.test/": "503", "http://i.test/": "503" },
+    problems: ["SecretNotFound shop/one", "UnsupportedAnnotation shop/two"],
+  },
+  {
+    name: "address lists",
+    ingresses:
+      one(makeRules("h.test", ["/", "Prefix", "a"]), "@whitelist-source-range: '10.0.0.0/8, 203.0.113.0/24'") +
+      two(makeRules("i.test", ["/", "Prefix", "b"]), "@denylist-source-range: '203.0.113.1'"),
+    want: { "http://h.test/": "a", "http://i.test/": "403" },
+  },
+  {
+    name: "backends that are not there",
+    ingresses:
+      one(makeRules("h.test", ["/x", "Prefix", "nobody"], ["/", "Prefix", "a"])) +
+      two("rules: [{host: i.test, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: a, port: {name: grpc}}}}]}}]"),
+    want: { "http://h.test/x": "503", "http://h.test/": "a", "http://i.test/": "503" },
+    problems: ["ServiceNotFound shop/one", "ServicePortNotFound shop/two"],
+  },
+  {
+    name: "rewrite to one path, keeping the query",
+    ingresses: one(makeRules("h.test", ["/x", "Prefix", "a"]), "@rewrite-target: /y?z=1"),
+    want: { "http://h.test/x/w?q=2": "a /y?z=1&q=2" },
+  },
+  {
+    name: "rewrite escapes what it decoded",
+    ingresses: one(makeRules("h.test", ["/x/(.*)", "ImplementationSpecific", "a"]), "@rewrite-target: /$1"),
+    want: { "http://h.test/x/a%20b%3Fc%25/%C3%A9": "a /a%20b%3Fc%25/%C3%A9" },
+  },
+];
+
+test.for(cases)("$name", async ({ ingresses, want, problems = [], headers = [] }) => {
+  const snapshot = makeSnapshot(services + ingresses);
+  for (const [url, expected] of Object.entries(want)) {
+    const a = await routeOffline(snapshot, { url, headers });
+    const backends = a.backends.map((b) => b.service.slice("shop/".length));
+    const told =
+      a.status !== undefined
+        ? [a.status, a.location].filter((x) => x !== undefined).join(" ")
+        : a.backends.length === 1
+          ? `${backends[0]}${expected.includes(" /") ? ` ${a.request.path}` : ""}`
+          : a.backends.map((b, i) => `${backends[i]} ${b.weight}`).join(", ");
+    expect({ [url]: told }).toEqual({ [url]: expected });
+  }
+  const translator = new IngressTranslator();
+  translator.apply(batchFromEmpty(snapshot));
+  expect(translator.problems.map((p) => `${p.reason} ${p.object.namespace}/${p.object.name}`).sort()).toEqual([...problems].sort());
+});
+
+test("classes: ours by name, by controller, by the old annotation, by default; others are left alone", () => {
+  const ingress = (name: string, className: string, annotation = ""): string =>
+    `kind: Ingress\nmetadata: {name: ${name}, namespace: shop, annotations: {${annotation}}}\nspec: {${className} ${makeRules(`${name}.test`, ["/", "Prefix", "a"])}}\n---\n`;
+  const classes = (isDefault: boolean): string => `
+kind: IngressClass
+metadata: {name: mine, annotations: {ingressclass.kubernetes.io/is-default-class: "${isDefault}"}}
+spec: {controller: fairway/ingress}
+---
+kind: IngressClass
+metadata: {name: theirs}
+spec: {controller: k8s.io/ingress-nginx}
+---
+`;
+  const ingresses =
+    ingress("name", "ingressClassName: fairway,") +
+    ingress("controller", "ingressClassName: mine,") +
+    ingress("old", "", "kubernetes.io/ingress.class: fairway") +
+    ingress("theirs", "ingressClassName: theirs,") +
+    ingress("unknown", "ingressClassName: nginx,") +
+    ingress("none", "");
+  const served = (isDefault: boolean): readonly string[] => {
+    const translator = new IngressTranslator();
+    translator.apply(batchFromEmpty(makeSnapshot(services + classes(isDefault) + ingresses)));
+    return [...translator.served].sort();
+  };
+  expect(served(false)).toEqual(["shop/controller", "shop/name", "shop/old"]);
+  expect(served(true)).toEqual(["shop/controller", "shop/name", "shop/none", "shop/old"]);
+});
+
+test("endpoints: only ready ones, serving ones when none is ready; loopback only where allowed", () => {
+  const slice = (conditions: readonly string[]): string => `
+kind: EndpointSlice
+metadata: {name: a-1, namespace: shop, labels: {kubernetes.io/service-name: a}}
+addressType: IPv4
+ports: [{name: http, port: 8080}]
+endpoints: [${conditions.map((c, i) => `{addresses: ["127.0.0.${i + 1}"], conditions: {${c}}}`).join(", ")}]
+`;
+  const endpoints = (conditions: readonly string[], allowedEndpoints = loopback): readonly string[] => {
+    const translator = new IngressTranslator({ allowedEndpoints });
+    translator.apply(batchFromEmpty(makeSnapshot(services + one(makeRules("h.test", ["/", "Prefix", "a"])) + slice(conditions))));
+    return translator.full().pools.upserts.flatMap((p) => p.endpoints.map((e) => `${e.ip}:${e.port}`));
+  };
+  const terminating = "ready: false, serving: true, terminating: true";
+  expect(endpoints(["ready: true", "ready: false", terminating, ""])).toEqual(["127.0.0.1:8080", "127.0.0.4:8080"]);
+  expect(endpoints(["ready: false", terminating, "ready: false, serving: false, terminating: true"])).toEqual(["127.0.0.2:8080"]);
+  expect(endpoints(["ready: true"], [])).toEqual([]);
+});
+
+test("a rewritten slice with the same endpoints changes nothing; one changed endpoint, one pool", () => {
+  const with_ = (ip: string): string =>
+    services + one(makeRules("h.test", ["/", "Prefix", "a"], ["/b", "Prefix", "b"])) + makeService("a", [ip]);
+  const before = makeSnapshot(with_("10.0.0.9:8080"));
+  const translator = new IngressTranslator();
+  const first = translator.apply(batchFromEmpty(before));
+  const dirty = new Map([["EndpointSlice" as const, new Set(["shop/a-1"])]]);
+  expect(translator.apply({ before, after: makeSnapshot(with_("10.0.0.9:8080")), dirty, causes: [] })).toMatchObject({
+    revision: first.revision,
+  });
+  const delta = translator.apply({ before, after: makeSnapshot(with_("10.0.0.8:8080")), dirty, causes: [] });
+  expect(delta).toMatchObject({ revision: first.revision + 1, routes: { upserts: [], deletes: [] } });
+  expect(delta.pools.upserts.map((p) => p.id)).toEqual(["shop/a:80"]);
+});
