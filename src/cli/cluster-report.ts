@@ -1,8 +1,9 @@
-import type { Event, Node } from "../api/types/core-v1.generated.ts";
+import type { Event, Node, Pod } from "../api/types/core-v1.generated.ts";
 import { type Client, createClient } from "../client/client.ts";
 import { loadKubeconfig } from "../client/kubeconfig.ts";
 import { resources } from "../client/resources.ts";
 import { createHttpTransport } from "../client/transport.ts";
+import { type Problem, printObjectRef } from "../snapshot/problem.ts";
 import { type ClusterOptions, findCluster } from "./cluster.ts";
 import type { ClusterStatus, NodeStatus } from "./cluster-status.ts";
 
@@ -39,24 +40,32 @@ export interface ClusterReport extends Partial<Omit<ClusterStatus, "nodes" | "pr
 }
 
 const timeoutMs = 5000;
+const daemonTimeoutMs = 1000;
+const recentMs = 10 * 60_000;
+/** The component in whose name daemons write Problems as Events. */
+const reporterName = "fairway";
 
-/** What the status file says, completed by what the API answers now; either may be missing. */
+/** What the status file says, completed by what the API and the daemons answer now; each may be missing. */
 export async function clusterReport(options: ClusterOptions): Promise<ClusterReport> {
   const { status, kubeconfig } = findCluster(options);
   const access = loadKubeconfig({ path: kubeconfig });
   const transport = createHttpTransport(access);
   try {
-    const live = await ask(createClient(transport)).catch((e: unknown) => ({ error: e instanceof Error ? e.message : String(e) }));
-    return combine(access.server, status, live);
+    const [live, problems] = await Promise.all([
+      ask(createClient(transport)).catch((e: unknown) => ({ error: e instanceof Error ? e.message : String(e) })),
+      askDaemons(status?.nodes ?? []),
+    ]);
+    return combine({ server: access.server, status, live, problems, now: Date.now() });
   } finally {
     transport.close();
   }
 }
 
-interface LiveFacts {
+export interface LiveFacts {
   readonly version: string;
   readonly nodes: readonly Node[];
-  readonly podsByNode: ReadonlyMap<string, number>;
+  readonly pods: readonly Pod[];
+  /** Warnings only. */
   readonly events: readonly Event[];
 }
 
@@ -68,41 +77,84 @@ async function ask(client: Client): Promise<LiveFacts> {
     client.list(resources.pods, {}, signal),
     client.list(resources.events, { fieldSelector: "type=Warning" }, signal),
   ]);
-  const podsByNode = new Map<string, number>();
-  for (const pod of pods.items) {
-    const node = pod.spec?.nodeName;
-    if (node !== undefined) podsByNode.set(node, (podsByNode.get(node) ?? 0) + 1);
-  }
   return {
     version: (version as { readonly gitVersion?: string }).gitVersion ?? "",
     nodes: nodes.items,
-    podsByNode,
+    pods: pods.items,
     events: events.items,
   };
 }
 
-/** Pure: the report of what is known. */
-export function combine(server: string, status: ClusterStatus | undefined, live: LiveFacts | { readonly error: string }): ClusterReport {
-  const { problems = [], nodes: machines = [], api, ...rest } = status ?? {};
-  const names = [...new Set([...machines.map((n) => n.name), ...("error" in live ? [] : live.nodes.map((n) => n.metadata?.name ?? ""))])];
+/** What each node's daemon cannot program now; undefined when none of them answers. */
+async function askDaemons(nodes: readonly NodeStatus[]): Promise<readonly Problem[] | undefined> {
+  const answers = await Promise.all(
+    nodes.map(async ({ metrics }) => {
+      if (metrics === undefined) return undefined;
+      const host = metrics.address.includes(":") ? `[${metrics.address}]` : metrics.address;
+      try {
+        const response = await fetch(`http://${host}:${metrics.port}/problems`, { signal: AbortSignal.timeout(daemonTimeoutMs) });
+        return response.ok ? ((await response.json()) as readonly Problem[]) : undefined;
+      } catch {
+        return undefined;
+      }
+    }),
+  );
+  return answers.every((a) => a === undefined) ? undefined : answers.flatMap((a) => a ?? []);
+}
+
+/** Pure: the report of what is known. `now` in milliseconds decides which Events are recent. */
+export function combine(facts: {
+  readonly server: string;
+  readonly status: ClusterStatus | undefined;
+  readonly live: LiveFacts | { readonly error: string };
+  /** Absent when no daemon answered: then Events are all there is. */
+  readonly problems: readonly Problem[] | undefined;
+  readonly now: number;
+}): ClusterReport {
+  const { status, live } = facts;
+  const { problems: stored = [], nodes: machines = [], api, ...rest } = status ?? {};
+  const reached = "error" in live ? undefined : live;
+  const names = [...new Set([...machines.map((n) => n.name), ...(reached?.nodes ?? []).map((n) => n.metadata?.name ?? "")])];
   const nodes = names.map((name) => {
     const machine = machines.find((m) => m.name === name);
-    const object = "error" in live ? undefined : live.nodes.find((n) => n.metadata?.name === name);
-    return nodeReport(name, machine, object, "error" in live ? undefined : (live.podsByNode.get(name) ?? 0));
+    const object = reached?.nodes.find((n) => n.metadata?.name === name);
+    return nodeReport(name, machine, object, reached?.pods.filter((p) => p.spec?.nodeName === name).length);
   });
-  const written = problems.map((p) => ({
-    object:
-      p.object.namespace === undefined ? `${p.object.kind} ${p.object.name}` : `${p.object.kind} ${p.object.namespace}/${p.object.name}`,
-    field: p.field,
-    reason: p.reason,
-    message: p.message,
-  }));
+  const events = reached === undefined ? [] : currentEvents(reached, facts);
+  const all = [...(facts.problems ?? stored).map(problemReport), ...events.map(eventReport)];
   return {
     ...rest,
-    api: { server, ...api, ...("error" in live ? { reachable: false, error: live.error } : { reachable: true, version: live.version }) },
+    api: {
+      server: facts.server,
+      ...api,
+      ...("error" in live ? { reachable: false, error: live.error } : { reachable: true, version: live.version }),
+    },
     nodes,
-    problems: [...written, ...("error" in live ? [] : live.events.map(eventReport))],
+    problems: [...new Map(all.map((p) => [`${p.object}\n${p.field ?? ""}\n${p.message}`, p])).values()],
   };
+}
+
+/** Warnings that still matter: recent ones, of Pods only while they are not ready, and none that the daemons told themselves. */
+function currentEvents(
+  live: LiveFacts,
+  facts: { readonly problems: readonly Problem[] | undefined; readonly now: number },
+): readonly Event[] {
+  const troubled = new Set(
+    live.pods
+      .filter((p) => p.status?.conditions?.find((c) => c.type === "Ready")?.status !== "True" && p.status?.phase !== "Succeeded")
+      .map((p) => `${p.metadata?.namespace ?? ""}/${p.metadata?.name ?? ""}`),
+  );
+  return live.events.filter((e) => {
+    const time = e.series?.lastObservedTime ?? e.lastTimestamp ?? e.eventTime ?? e.metadata?.creationTimestamp;
+    if (time !== undefined && time !== null && facts.now - Date.parse(time) > recentMs) return false;
+    if ((e.reportingComponent || e.source?.component) === reporterName) return facts.problems === undefined;
+    const { kind, namespace, name } = e.involvedObject;
+    return kind !== "Pod" || troubled.has(`${namespace ?? ""}/${name ?? ""}`);
+  });
+}
+
+function problemReport({ object, field, reason, message }: Problem): ProblemReport {
+  return { object: printObjectRef(object), ...(field === "" ? {} : { field }), reason, message };
 }
 
 function nodeReport(name: string, machine: NodeStatus | undefined, object: Node | undefined, pods: number | undefined): NodeReport {

@@ -49,7 +49,7 @@ export function printError(error: unknown): string {
     const text = e instanceof Error ? e.message || e.name : JSON.stringify(e);
     if (!parts.some((p) => p.includes(text))) parts.push(text);
   }
-  return parts.join(": ").replace(/\s*\n\s*/g, " ");
+  return parts.join(": ").replace(/\s*\p{Cc}+\s*/gu, " ");
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -60,7 +60,7 @@ export async function askObjects(options: QuestionOptions, paths: readonly strin
 
 /** One line on stderr that changes nothing about the exit status. */
 export function remark(io: CliIo, text: string): void {
-  io.stderr(`fairway: warning: ${text.replace(/\s*\n\s*/g, " ")}\n`);
+  io.stderr(`fairway: warning: ${text.replace(/\s*\p{Cc}+\s*/gu, " ")}\n`);
 }
 
 /** The first few, each once: an answer should not drown in what is wrong elsewhere. */

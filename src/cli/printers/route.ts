@@ -2,7 +2,7 @@ import type { RouteAnswer } from "../../../ingress/index.ts";
 import { unreachable } from "../../base/unreachable.ts";
 import type { OutputFormat } from "../output-format.ts";
 import { printAnswer } from "./document.ts";
-import { printTable } from "./table.ts";
+import { oneLine, printTable } from "./table.ts";
 
 export interface AskedRequest {
   readonly method: string;
@@ -37,7 +37,7 @@ function routeText(asked: AskedRequest, answer: RouteAnswer, wide: boolean): str
         );
   const headers = wide ? Object.entries(answer.request.setHeaders).map(([k, v]) => `  > ${k}: ${v}`) : [];
   const why = answer.why.map((w, i) => `${String(i + 1).padStart(3)}. ${w}`);
-  return `${[...lines, ...headers].join("\n")}\n${table}${why.map((w) => `${w}\n`).join("")}`;
+  return `${[...lines, ...headers].join("\n")}\n${table}${why.map((w) => `${oneLine(w)}\n`).join("")}`;
 }
 
 function sentence({ outcome, status, location, request }: RouteAnswer): string {

@@ -2,7 +2,7 @@ import type { ClusterReport, NodeReport } from "../cluster-report.ts";
 import type { SocketAddress } from "../cluster-status.ts";
 import type { OutputFormat } from "../output-format.ts";
 import { printAnswer } from "./document.ts";
-import { type Column, printFields, printTable } from "./table.ts";
+import { type Column, oneLine, printFields, printTable } from "./table.ts";
 
 const nodeColumns: readonly Column<NodeReport>[] = [
   { title: "NODE", cell: (n) => n.name },
@@ -51,7 +51,9 @@ function statusText(report: ClusterReport, wide: boolean): string {
     ["Metrics", report.metrics === undefined ? undefined : printSocket(report.metrics)],
   ]);
   const nodes = report.nodes.length === 0 ? "" : `\n${printTable(nodeColumns, report.nodes, { wide })}`;
-  const problems = report.problems.map((p) => `  ${p.object}${p.field === undefined ? "" : `: ${p.field}`}: ${p.message} (${p.reason})\n`);
+  const problems = report.problems.map(
+    (p) => `  ${oneLine(`${p.object}${p.field === undefined ? "" : `: ${p.field}`}: ${p.message} (${p.reason})`)}\n`,
+  );
   return `${head}${nodes}${problems.length === 0 ? "" : `\nProblems:\n${problems.join("")}`}`;
 }
 

@@ -26,7 +26,7 @@ export function printFields(fields: readonly (readonly [name: string, value: str
 }
 
 /** Text of objects may hold anything: control characters must not reach the terminal. */
-function oneLine(text: string): string {
+export function oneLine(text: string): string {
   return text.replace(/\p{Cc}/gu, " ");
 }
 
