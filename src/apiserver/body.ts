@@ -1,4 +1,5 @@
 import { isRecord, type JsonObject } from "../api/json-value.ts";
+import { decodeProtobuf } from "../api/protobuf.ts";
 import { apiVersionOf, type Resource } from "../api/scheme.ts";
 import { badRequest, unsupportedMediaType } from "../api/status-error.ts";
 import { cannotBeHandled, checkType, parseJsonStrict, strictError } from "../api/structure.ts";
@@ -6,7 +7,8 @@ import type { Call } from "./call.ts";
 
 export const jsonType = "application/json";
 export const yamlType = "application/yaml";
-const accepted = [jsonType, yamlType];
+export const protobufType = "application/vnd.kubernetes.protobuf";
+const accepted = [jsonType, yamlType, protobufType];
 
 /** A kind by its names and its type in the generated table. */
 export type Expected = Pick<Resource, "group" | "version" | "kind" | "type">;
@@ -68,6 +70,8 @@ async function parseBody(bytes: Uint8Array, type: string): Promise<Read> {
   const text = (): string => new TextDecoder("utf-8").decode(bytes);
   try {
     switch (type) {
+      case protobufType:
+        return { value: decodeProtobuf(bytes), duplicates: [] };
       case yamlType:
       case "application/apply-patch+yaml": {
         const yaml = await import("yaml"); // rare: kubectl sends JSON

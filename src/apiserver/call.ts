@@ -9,6 +9,7 @@ import type { Registry } from "./registry.ts";
 import type { ResourceRequest } from "./request-info.ts";
 import type { ServiceAddresses } from "./services/service-addresses.ts";
 import type { User } from "./user.ts";
+import type { View } from "./view.ts";
 
 export type Log = (level: "debug" | "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
 
@@ -30,7 +31,10 @@ export interface ApiContext {
 export interface Call {
   readonly context: ApiContext;
   readonly info: ResourceRequest;
+  /** What it is stored as. */
   readonly resource: Resource;
+  /** What the client calls it and sees. */
+  readonly view: View;
   readonly method: string;
   readonly query: URLSearchParams;
   readonly headers: IncomingHttpHeaders;

@@ -13,6 +13,7 @@ import { parseRequestInfo, type RequestInfo, type ResourceRequest } from "./requ
 import { route } from "./router.ts";
 import { sendAnswer, sendOnSocket } from "./send.ts";
 import type { User } from "./user.ts";
+import { viewOf } from "./view.ts";
 
 /** What etcd and Kubernetes take at most. */
 const maxBody = 3 << 20;
@@ -90,11 +91,13 @@ export class Pipeline {
     const review = reviews.find((r) => r.group === info.group && r.plural === info.plural && info.version === "v1");
     const resource = info.resource ?? (review === undefined ? undefined : reviewResource(review));
     if (resource === undefined) throw notFoundPath();
+    const view = viewOf(resource);
     const { request, query, user, signal, warn, context } = given;
     const call: Call = {
       context,
       info,
-      resource,
+      resource: view.stored,
+      view,
       method: request.method ?? "GET",
       query,
       headers: request.headers,

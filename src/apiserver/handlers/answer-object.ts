@@ -2,6 +2,7 @@ import { type Answer, jsonBytes } from "../answer.ts";
 import { yamlType } from "../body.ts";
 import type { Call } from "../call.ts";
 import { type Form, formOf, representObject, wantsYaml } from "../representation.ts";
+import { shownBytes } from "../view.ts";
 
 /** The form a call asks for; 406 when we have none of those. */
 export function formFor(call: Call): Form {
@@ -10,7 +11,7 @@ export function formFor(call: Call): Form {
 
 /** One stored object, in the form asked for. */
 export async function answerObject(call: Call, bytes: Uint8Array, status = 200): Promise<Answer> {
-  const body = representObject(call.resource, bytes, formFor(call));
+  const body = representObject(call.view.resource, shownBytes(call.view, bytes), formFor(call));
   if (!wantsYaml(call.headers.accept)) return jsonBytes(body, status);
   const yaml = await import("yaml");
   const text = yaml.stringify(JSON.parse(new TextDecoder().decode(body)));

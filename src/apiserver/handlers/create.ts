@@ -12,8 +12,8 @@ export function targetOf(call: Call, subresource = call.info.subresource): Targe
 }
 
 export async function create(call: Call): Promise<Answer> {
-  const object = await readObject(call, call.resource);
-  return answerObject(call, await createObject(call.context, targetOf(call), withMetadata(object)), 201);
+  const object = call.view.store(withMetadata(await readObject(call, call.view.resource)));
+  return answerObject(call, await createObject(call.context, targetOf(call), object), 201);
 }
 
 export function withMetadata(object: object): ApiObject {

@@ -1,5 +1,5 @@
 import { isRecord } from "../../api/json-value.ts";
-import type { Resource } from "../../api/scheme.ts";
+import { apiVersionOf, type Resource } from "../../api/scheme.ts";
 import { conflict, notFound } from "../../api/status-error.ts";
 import type { Pod } from "../../api/types/core-v1.generated.ts";
 import type { DeleteOptions } from "../../api/types/meta-v1.generated.ts";
@@ -62,13 +62,17 @@ export async function removeCollection(call: Call): Promise<Answer> {
   const items: ApiObject[] = [];
   for (const entry of context.registry.table(resource).range(selection.prefix)) {
     if (!isSelected(selection, entry)) continue;
-    items.push(decodeObject(entry.bytes) as ApiObject);
+    items.push(call.view.show(decodeObject(entry.bytes) as ApiObject));
     await deleteObject(context, resource, entry.key, options).catch((error: unknown) => {
       if (!(error instanceof Error && "reason" in error && error.reason === "NotFound")) throw error;
     });
   }
-  const apiVersion = resource.group === "" ? resource.version : `${resource.group}/${resource.version}`;
-  return json({ kind: `${resource.kind}List`, apiVersion, metadata: { resourceVersion: String(context.registry.cache.rev) }, items });
+  return json({
+    kind: `${resource.kind}List`,
+    apiVersion: apiVersionOf(call.view.resource),
+    metadata: { resourceVersion: String(context.registry.cache.rev) },
+    items,
+  });
 }
 
 /** Deletes, or marks for deletion what must wait: pods for their node, everything for its finalizers. */

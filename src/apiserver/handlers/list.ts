@@ -9,6 +9,7 @@ import type { Call } from "../call.ts";
 import { prefixOf } from "../registry.ts";
 import { representList } from "../representation.ts";
 import { isSelected, type Selection, selectionOf, selectsAll } from "../selection.ts";
+import { shownBytes } from "../view.ts";
 import { formFor } from "./answer-object.ts";
 import { waitForRevision } from "./revision.ts";
 
@@ -53,7 +54,17 @@ export async function listObjects(call: Call): Promise<Answer> {
     ...(more ? { continue: printContinue({ rev, after: last }) } : {}),
     ...(more && selectsAll(selection) ? { remainingItemCount: entries.length - seen } : {}),
   };
-  return { kind: "bytes", status: 200, type: "application/json", body: representList(resource, page, listMeta, form) };
+  return {
+    kind: "bytes",
+    status: 200,
+    type: "application/json",
+    body: representList(
+      call.view.resource,
+      page.map((bytes) => shownBytes(call.view, bytes)),
+      listMeta,
+      form,
+    ),
+  };
 }
 
 /** The revision that the list must be of exactly; undefined = the current one. */

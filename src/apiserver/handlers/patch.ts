@@ -30,11 +30,11 @@ export function patchOf(call: Call, type: string): ApplyPatch {
 }
 
 export async function patch(call: Call): Promise<Answer> {
-  const apply = patchOf(call, call.resource.type);
+  const apply = patchOf(call, call.view.resource.type);
   const { value: change } = await readBody(call);
   const bytes = await updateObject(call.context, targetOf(call), (current) => {
-    const patched = apply(current.object, change);
-    const object = withMetadata(checkObject(call, call.resource, patched));
+    const patched = apply(call.view.show(current.object), change);
+    const object = call.view.store(withMetadata(checkObject(call, call.view.resource, patched)));
     // The revision is the client's condition only when the patch names one.
     return namesRevision(change) ? object : unpinned(object);
   });

@@ -7,6 +7,6 @@ import { targetOf, withMetadata } from "./create.ts";
 
 /** PUT, of the object or of a part that has its own rules (status, finalize). */
 export async function update(call: Call): Promise<Answer> {
-  const object = withMetadata(await readObject(call, call.resource));
+  const object = call.view.store(withMetadata(await readObject(call, call.view.resource)));
   return answerObject(call, await updateObject(call.context, targetOf(call), () => object));
 }

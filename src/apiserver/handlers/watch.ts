@@ -7,6 +7,7 @@ import type { Answer, Outlet } from "../answer.ts";
 import type { Call } from "../call.ts";
 import { type Form, representObject } from "../representation.ts";
 import { isSelected, type Selection, selectionOf } from "../selection.ts";
+import { shownBytes } from "../view.ts";
 import { formFor } from "./answer-object.ts";
 import { invalidOption } from "./list.ts";
 import { parseRevision, waitForRevision } from "./revision.ts";
@@ -103,9 +104,10 @@ class Lines {
   }
 
   event(event: CacheEvent): void {
-    const { selection, form } = this.#watching;
+    const { call, selection, form } = this.#watching;
     const type = event.typeFor((entry) => isSelected(selection, entry));
-    if (type !== undefined) this.#out.write(form.kind === "object" ? event.line(type) : this.#line(type, event.object(type)));
+    if (type !== undefined)
+      this.#out.write(form.kind === "object" && call.view.form === "as-stored" ? event.line(type) : this.#line(type, event.object(type)));
   }
 
   /** Many come at once: they are written in large pieces. */
@@ -123,7 +125,7 @@ class Lines {
   }
 
   bookmark(rev: Rev, annotations?: Readonly<Record<string, string>>): void {
-    const { resource } = this.#watching.call;
+    const { resource } = this.#watching.call.view;
     const metadata = { resourceVersion: String(rev), creationTimestamp: null, ...(annotations === undefined ? {} : { annotations }) };
     const kind =
       this.#watching.form.kind === "metadata"
@@ -138,7 +140,7 @@ class Lines {
 
   #line(type: string, bytes: Uint8Array): Uint8Array {
     const { call, form } = this.#watching;
-    const body = representObject(call.resource, bytes, form, this.#columnsSent ? "rows-only" : "with-columns");
+    const body = representObject(call.view.resource, shownBytes(call.view, bytes), form, this.#columnsSent ? "rows-only" : "with-columns");
     this.#columnsSent = true;
     return eventLine(type, body);
   }

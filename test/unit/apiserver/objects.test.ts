@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { encodeProtobuf } from "../../../src/api/protobuf.ts";
 import { makeTestServer, type TestServer } from "./test-server.ts";
 
 let api: TestServer;
@@ -384,4 +385,56 @@ test("tables and metadata only, as kubectl and controllers ask for", async () =>
   });
   expect([partial.get("kind"), partial.get("metadata.name"), partial.get("data")]).toEqual(["PartialObjectMetadata", "same", undefined]);
   expect((await api.call("GET", `${cms}/same`, undefined, { accept: "image/png" })).status).toBe(406);
+});
+
+test("an Event is one object in two groups", async () => {
+  const core = "/api/v1/namespaces/shop/events";
+  const events = "/apis/events.k8s.io/v1/namespaces/shop/events";
+  const regarding = { kind: "Pod", namespace: "shop", name: "p" };
+  const made = await api.call("POST", events, {
+    metadata: { name: "e" },
+    regarding,
+    note: "hello",
+    reason: "Tested",
+    type: "Normal",
+    action: "Test",
+    eventTime: "2026-01-01T00:00:00.000000Z",
+    reportingController: "example.org/test",
+    reportingInstance: "test-1",
+  });
+  expect([made.status, made.get("apiVersion"), made.get("note")]).toEqual([201, "events.k8s.io/v1", "hello"]);
+  const shown = await api.call("GET", `${core}/e`);
+  expect([shown.get("apiVersion"), shown.get("message"), shown.get("involvedObject.name")]).toEqual(["v1", "hello", "p"]);
+  const changed = await api.call(
+    "PATCH",
+    `${events}/e`,
+    { series: { count: 2, lastObservedTime: "2026-01-01T00:00:01.000000Z" } },
+    { type: "application/merge-patch+json" },
+  );
+  expect([changed.status, changed.get("series.count"), changed.get("regarding.name")]).toEqual([200, 2, "p"]);
+  const listed = await api.call("GET", events);
+  expect([listed.get("kind"), listed.get("apiVersion"), listed.get("items.0.note"), listed.get("items.0.apiVersion")]).toEqual([
+    "EventList",
+    "events.k8s.io/v1",
+    "hello",
+    "events.k8s.io/v1",
+  ]);
+  const [seen] = await api.watch(`${events}?watch=1&resourceVersion=0`, 1);
+  expect(seen?.object["note"]).toBe("hello");
+  const selected = await api.call("GET", `${core}?fieldSelector=involvedObject.name%3Dp,reason%3DTested`);
+  expect(selected.get("items.0.metadata.name")).toBe("e");
+});
+
+test("protobuf bodies of built-in kinds are taken", async () => {
+  const bytes = encodeProtobuf({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "proto" }, data: { k: "v" } });
+  const made = await api.call("POST", cms, Buffer.from(bytes ?? []), {
+    type: "application/vnd.kubernetes.protobuf",
+    accept: "application/vnd.kubernetes.protobuf,application/json",
+  });
+  expect([made.status, made.get("data.k")]).toEqual([201, "v"]);
+  const options = encodeProtobuf({ apiVersion: "v1", kind: "DeleteOptions", propagationPolicy: "Orphan" });
+  const gone = await api.call("DELETE", `${cms}/proto`, Buffer.from(options ?? []), { type: "application/vnd.kubernetes.protobuf" });
+  expect(gone.get("metadata.finalizers")).toEqual(["orphan"]);
+  const broken = await api.call("POST", cms, Buffer.from("k8s\0\xff\xff"), { type: "application/vnd.kubernetes.protobuf" });
+  expect([broken.status, broken.get("reason")]).toEqual([400, "BadRequest"]);
 });
