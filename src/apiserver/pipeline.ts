@@ -4,6 +4,7 @@ import type { TLSSocket } from "node:tls";
 import { type ApiError, badRequest, internal, isApiError, notFoundPath, tooLarge } from "../api/status-error.ts";
 import { type Answer, failure } from "./answer.ts";
 import type { Authenticator } from "./authn/authenticator.ts";
+import { impersonated } from "./authn/impersonation.ts";
 import { attributesOf, isAllowed, refusal } from "./authz/authorizer.ts";
 import type { ApiContext, Call } from "./call.ts";
 import { reviews } from "./handlers/review.ts";
@@ -80,7 +81,8 @@ export class Pipeline {
     const path = mark < 0 ? url : url.slice(0, mark);
     const query = new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1));
     const info = parseInfo(request.method ?? "GET", path, query);
-    const user = authenticator.authenticate(request.headers.authorization, request.socket as TLSSocket);
+    const caller = authenticator.authenticate(request.headers.authorization, request.socket as TLSSocket);
+    const user = impersonated(caller, request.headers, () => request.headersDistinct);
     const attributes = attributesOf(info);
     if (!isAllowed(user, attributes)) throw refusal(user, attributes);
     if (info.kind === "path") return routePath(info, request.headers.accept, query, paths);

@@ -172,6 +172,34 @@ test.each([
   expect(parseRequestInfo(method, before, new URLSearchParams(query))).toMatchObject(want);
 });
 
+test.each([
+  {
+    name: "by an admin",
+    as: "admin",
+    headers: { "impersonate-user": "jane" },
+    status: 403,
+    message: 'pods is forbidden: User "jane" cannot list resource "pods" in API group "" in the namespace "default"',
+  },
+  {
+    name: "of an admin's group",
+    as: "admin",
+    headers: { "impersonate-user": "jane", "impersonate-group": ["dev", "system:masters"] },
+    status: 200,
+  },
+  {
+    name: "by somebody else",
+    as: "stranger",
+    headers: { "impersonate-user": "admin", "impersonate-group": "system:masters" },
+    status: 403,
+    message: 'users "admin" is forbidden: User "jane" cannot impersonate resource "users" in API group "" at the cluster scope',
+  },
+  { name: "of nobody", as: "admin", headers: { "impersonate-group": "dev" }, status: 400, message: /Impersonate-User is missing/ },
+])("impersonation $name: $status", async ({ as, headers, status, message }) => {
+  const reply = await api.call("GET", pods, undefined, { headers, ...(as === "stranger" ? { as: stranger } : {}) });
+  expect(reply.status).toBe(status);
+  if (message !== undefined) expect(reply.get("message")).toEqual(typeof message === "string" ? message : expect.stringMatching(message));
+});
+
 test("a token file: quotes, comments, groups", () => {
   const users = parseTokenFile('# tokens\nt1,"a ""b""",u1,"g1, g2"\n\nt2,c,\n');
   expect(users.get("t1")).toEqual({ name: 'a "b"', uid: "u1", groups: ["g1", "g2", "system:authenticated"] });

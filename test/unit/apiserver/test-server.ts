@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync } from "node:fs";
-import type { IncomingHttpHeaders } from "node:http";
+import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http";
 import { Agent, request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,6 +20,7 @@ export interface Ask {
   readonly type?: string;
   readonly accept?: string;
   readonly token?: string;
+  readonly headers?: OutgoingHttpHeaders;
   /** undefined = the admin's certificate; "none" = no certificate. */
   readonly as?: KeyPair | "none";
 }
@@ -86,6 +87,7 @@ export async function makeTestServer(config: Partial<ApiServerConfig> = {}, deps
         ...(text === undefined ? {} : { "content-type": ask.type ?? "application/json", "content-length": Buffer.byteLength(text) }),
         ...(ask.accept === undefined ? {} : { accept: ask.accept }),
         ...(ask.token === undefined ? {} : { authorization: `Bearer ${ask.token}` }),
+        ...ask.headers,
       },
     });
     out.end(text);
