@@ -81,14 +81,17 @@ test("rate limit: one and the burst pass, then 503", async () => {
 
 test("connection limit: counts what is in flight", async () => {
   const { http, ups } = await lab(withFilters({ kind: "connectionLimit", bucket: "b", limit: 1, status: 503 }), [() => undefined]);
+  const seen = ups[0]?.seen ?? [];
+  const arrived = async (n: number): Promise<void> => {
+    while (seen.length < n) await new Promise((resolve) => setImmediate(resolve));
+  };
   const first = client(http).send(get());
-  while (ups[0]?.seen.length !== 1) await new Promise((resolve) => setImmediate(resolve));
+  await arrived(1);
   expect(await status(http, get())).toBe(503);
-  const [seen] = ups[0].seen;
-  if (seen !== undefined) ok(seen);
+  if (seen[0] !== undefined) ok(seen[0]);
   await first.until((t) => t.endsWith("ok"));
   first.send(get());
-  while (ups[0].seen.length !== 2) await new Promise((resolve) => setImmediate(resolve));
+  await arrived(2);
 });
 
 test("body limit: by the announced length at once, by the bytes as they come", async () => {
@@ -204,7 +207,7 @@ test("round robin takes turns; a cookie binds to one endpoint", async () => {
       .until((t) => t.endsWith("ok"));
     expect(again).not.toContain("Set-Cookie");
   }
-  const gained = ups.map((u, i) => u.seen.length - (counts[i] ?? 0)).sort();
+  const gained = ups.map((u, i) => u.seen.length - (counts[i] ?? 0)).sort((a, b) => a - b);
   expect(gained).toEqual([0, 4]);
 });
 
