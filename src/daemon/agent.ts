@@ -23,6 +23,7 @@ import { readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import { claimAddresses, discoverClusterDns } from "./cluster-dns.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
 import { ingressEntries } from "./ingress-table.ts";
+import { plainRange } from "./plain-range.ts";
 import { startReporter } from "./reporter.ts";
 import { tellParent } from "./role.ts";
 import { type StateSource, startStatePublisher } from "./state-stream.ts";
@@ -75,7 +76,7 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
     });
   }
   if (has("ingress")) {
-    const translator = new IngressTranslator({});
+    const translator = new IngressTranslator(config.plain ? { allowedEndpoints: [plainRange] } : {});
     sources.push({ name: "ingress", full: () => ingressEntries(translator.full()).upserts });
     problems.set("ingress", () => translator.problems);
     served = () => translator.served;
@@ -107,6 +108,7 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
           store,
           nodeName: config.nodeName,
           backend: config.backend,
+          allowLoopback: config.plain,
           localDnsIps: has("dns") ? clusterDns : [],
         },
         { clock: systemClock, log, onProblems: () => undefined },

@@ -23,6 +23,7 @@ export async function startApiServerRole(config: ApiServerRoleConfig, log: Log):
       ...(config.port === 0 ? {} : { advertisePort: config.port }),
       serviceCidrs: ranges(config.serviceCidrs),
       clusterDomain: config.clusterDomain,
+      ...(config.loopback === undefined ? {} : ranges([config.loopback]).map((loopback) => ({ loopback }))[0]),
       ...(config.clientCaFile === undefined ? {} : { clientCaFile: config.clientCaFile }),
       ...(config.tokenAuthFile === undefined ? {} : { tokenAuthFile: config.tokenAuthFile }),
       ...(config.tlsCertFile === undefined ? {} : { tlsCertFile: config.tlsCertFile }),

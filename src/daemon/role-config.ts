@@ -8,6 +8,8 @@ export interface ApiServerRoleConfig {
   readonly advertise: readonly Ip[];
   readonly serviceCidrs: readonly string[];
   readonly clusterDomain: string;
+  /** Plain mode: the part of 127.0.0.0/8 that pods and Services live in. */
+  readonly loopback?: string;
   readonly clientCaFile?: string;
   readonly tokenAuthFile?: string;
   readonly tlsCertFile?: string;
@@ -35,6 +37,7 @@ export interface NodeRoleConfig {
   readonly dataDir: string;
   readonly clusterName: string;
   readonly clusterDns: readonly Ip[];
+  readonly clusterDnsPort: number;
   readonly clusterDomain: string;
   readonly mode: "containers" | "processes";
   /** Where each node's agent says whether an endpoint is still in its tables. */

@@ -4,8 +4,9 @@ import { type ClusterConfig, resolveClusterConfig, type UpOptions } from "../../
 import { type RunningCluster, startCluster } from "../../daemon/up.ts";
 import { applyPaths } from "../apply.ts";
 import { isAlive, processStart, readClusterStatus, removeClusterStatus, writeClusterStatus } from "../cluster-status.ts";
-import { workError } from "../errors.ts";
+import { usageError, workError } from "../errors.ts";
 import { commandLog, globalOptions } from "../global-options.ts";
+import { checkMachine } from "../machine-check.ts";
 import { clusterStatusOf, printReachable } from "../printers/reachable.ts";
 import { type CliIo, commandIo } from "../program.ts";
 import { startProgress } from "../progress.ts";
@@ -53,7 +54,8 @@ export async function runUp(
   beforeReady?: (cluster: RunningCluster, io: CliIo) => Promise<void>,
 ): Promise<RunningCluster> {
   const io = commandIo(command);
-  const config = resolveClusterConfig(options, "full", { home: homedir(), root: process.getuid?.() === 0 });
+  const mode = await chooseMode(options.mode ?? "auto", io);
+  const config = resolveClusterConfig(options, mode, { home: homedir(), root: process.getuid?.() === 0 });
   const had = readClusterStatus(config.dataDir);
   if (had !== undefined && isAlive(had)) {
     throw workError(
@@ -63,7 +65,7 @@ export async function runUp(
   const progress = startProgress(io, options.plain === true);
   const { logLevel, logFormat } = globalOptions(command);
   const stop = stopSignal();
-  const cluster = await startCluster(config, { log: commandLog(command, "up"), progress, logLevel, logFormat, signal: stop });
+  const cluster = await startCluster(config, mode, { log: commandLog(command, "up"), progress, logLevel, logFormat, signal: stop });
   try {
     writeClusterStatus(statusOf(cluster, config));
     if (config.apply.length > 0) {
@@ -79,6 +81,22 @@ export async function runUp(
   io.stdout(printReachable(statusOf(cluster, config)));
   io.stdout("ready\n");
   return cluster;
+}
+
+/** `auto`: plain mode where machines and containers cannot be made; a line says so, and what is missing. */
+async function chooseMode(asked: string, io: CliIo): Promise<"full" | "plain"> {
+  if (asked === "full" || asked === "plain") {
+    if (asked === "plain") io.stdout("  plain mode: one node, pods are processes of this user, Services live in 127.64.0.0/10\n");
+    return asked;
+  }
+  if (asked !== "auto") throw usageError(`--mode ${asked}: there are auto, full and plain`);
+  const report = await checkMachine();
+  if (report.mode === "full") return "full";
+  io.stdout("  plain mode: one node, pods are processes of this user, Services live in 127.64.0.0/10\n");
+  for (const f of report.findings.filter((x) => !x.ok && x.need === "required")) {
+    io.stdout(`  missing for a whole cluster: ${f.name} (${f.found})${f.fix === undefined ? "" : `; ${f.fix}`}\n`);
+  }
+  return "plain";
 }
 
 function statusOf(cluster: RunningCluster, config: ClusterConfig): ReturnType<typeof clusterStatusOf> {

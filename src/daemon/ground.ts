@@ -1,0 +1,135 @@
+import type { Cidr } from "../base/cidr.ts";
+import { cidrAt, parseCidr } from "../base/cidr.ts";
+import type { Ip } from "../base/ip.ts";
+import type { Running } from "../base/running.ts";
+import { startInformer } from "../client/informer.ts";
+import { resources } from "../client/resources.ts";
+import type { Transport } from "../client/transport.ts";
+import { netnsPath } from "../kernel/netns.ts";
+import { BindError, type BoundSocket, bindSocket, closeSocket } from "../kernel/socket.ts";
+import { createMachines, type Machines } from "../node/machines.ts";
+import type { NamedSocket } from "./child.ts";
+import type { ClusterConfig } from "./cluster-config.ts";
+import { removePods } from "./down.ts";
+
+export interface GroundNode {
+  readonly name: string;
+  readonly ips: readonly Ip[];
+  /** The name below /run/netns, and the path to enter it by; absent in plain mode. */
+  readonly netns?: { readonly name: string; readonly path: string };
+}
+
+/** What a cluster stands on: network namespaces on a bridge, or (plain mode) addresses of loopback. */
+export interface Ground {
+  readonly mode: "full" | "plain";
+  readonly summary: string;
+  /** This machine's addresses that nodes reach the API at. */
+  readonly gateways: readonly Ip[];
+  readonly nodes: readonly GroundNode[];
+  readonly dnsPort: number;
+  /** Where the ingress of this machine itself listens; the sockets are for the first node's ingress. */
+  bindIngress(): readonly NamedSocket[];
+  /** Routes to pods, as the nodes get their ranges. */
+  startRoutes(transport: Transport): Running;
+  close(): Promise<void>;
+}
+
+/** Ports below 1024 that this user may not bind move here, in plain mode. */
+const movedBy = 8000;
+
+export async function makeFullGround(config: ClusterConfig): Promise<Ground> {
+  // What a killed run of the same cluster left is in the way of this one.
+  await removePods(config.dataDir);
+  const machines = await createMachines({
+    name: config.name,
+    nodeNames: config.nodes,
+    nodeRanges: config.nodeCidrs,
+    podRanges: config.clusterCidrs,
+    serviceRanges: config.serviceCidrs,
+    loadBalancerRanges: config.lbPool,
+    clusterDns: config.clusterDns,
+  });
+  return {
+    mode: "full",
+    summary: `${machines.machines.length} network namespaces on bridge ${machines.bridge}`,
+    gateways: machines.gateways,
+    nodes: machines.machines.map((m) => ({ name: m.name, ips: m.ips, netns: { name: m.netns, path: netnsPath(m.netns) } })),
+    dnsPort: 53,
+    bindIngress: () => {
+      const { address, http, https } = config.ingress;
+      return bindAll([
+        ["http", () => bindSocket({ ip: address, port: http, type: "tcp" })],
+        ["https", () => bindSocket({ ip: address, port: https, type: "tcp" })],
+      ]);
+    },
+    startRoutes: (transport) => startRoutes(transport, machines),
+    close: () => machines.close(),
+  };
+}
+
+/** One node, no rights: its addresses are in 127.64.0.0/10, which anyone may bind on Linux. */
+export function makePlainGround(config: ClusterConfig): Ground {
+  const range = config.nodeCidrs[0] as Cidr;
+  const node: GroundNode = { name: config.nodes[0] ?? "node-1", ips: [cidrAt(range, 11)] };
+  const dns = config.clusterDns[0] as Ip;
+  const probe = bindOrMove({ ip: dns, port: 53, type: "udp" });
+  closeSocket(probe);
+  return {
+    mode: "plain",
+    summary: `one node at ${node.ips[0]}, pods as processes`,
+    gateways: [cidrAt(range, 1)],
+    nodes: [node],
+    dnsPort: probe.port,
+    bindIngress: () => {
+      const { address, http, https } = config.ingress;
+      return bindAll([
+        ["http", () => bindOrMove({ ip: address, port: http, type: "tcp" })],
+        ["https", () => bindOrMove({ ip: address, port: https, type: "tcp" })],
+      ]);
+    },
+    startRoutes: () => ({ ready: Promise.resolve(), close: () => Promise.resolve() }),
+    close: () => Promise.resolve(),
+  };
+}
+
+function bindOrMove(o: { readonly ip: Ip; readonly port: number; readonly type: "tcp" | "udp" }): BoundSocket {
+  try {
+    return bindSocket(o);
+  } catch (error) {
+    if (!(error instanceof BindError) || error.code !== "EACCES" || o.port === 0 || o.port >= 1024) throw error;
+    return bindSocket({ ...o, port: o.port + movedBy });
+  }
+}
+
+function bindAll(wanted: readonly (readonly [name: string, bind: () => BoundSocket])[]): readonly NamedSocket[] {
+  const bound: NamedSocket[] = [];
+  try {
+    for (const [name, bind] of wanted) bound.push({ ...bind(), name });
+  } catch (error) {
+    bound.forEach(closeSocket);
+    throw error;
+  }
+  return bound;
+}
+
+/** Pod routes follow the nodes' ranges, which the controllers hand out. */
+function startRoutes(transport: Transport, machines: Machines): Running {
+  let last = "";
+  const informer = startInformer(transport, resources.nodes, {});
+  const update = (): void => {
+    const cidrs = new Map<string, readonly Cidr[]>();
+    for (const node of informer.list()) {
+      const ranges = (node.spec?.podCIDRs ?? []).flatMap((text) => parseCidr(text) ?? []);
+      if (ranges.length > 0) cidrs.set(node.metadata?.name ?? "", ranges);
+    }
+    const text = JSON.stringify([...cidrs]);
+    if (text === last) return;
+    last = text;
+    machines.setRoutes(cidrs).catch(() => {
+      // The next change of a node tries again.
+      last = "";
+    });
+  };
+  informer.onChange(update);
+  return informer;
+}
