@@ -23,7 +23,7 @@ export async function applyWrite(w: Write, c: WriteContext, s: AbortSignal): Pro
         c.assume(w.of, await c.client.create(w.of, w.object, {}, signal));
       } catch (e) {
         // A namespace that is being deleted takes nothing new; what wants to create there will be deleted, too.
-        if (!isNamespaceTerminating(e)) throw e;
+        if (!isNamespaceGoing(e)) throw e;
       }
       return;
     case "update":
@@ -88,6 +88,10 @@ async function applyParallel(writes: readonly Write[], first: number, c: WriteCo
   }
 }
 
-function isNamespaceTerminating(e: unknown): boolean {
-  return e instanceof ApiError && (e.status.details?.causes ?? []).some((cause) => cause.reason === "NamespaceTerminating");
+function isNamespaceGoing(e: unknown): boolean {
+  if (!(e instanceof ApiError)) return false;
+  const { details } = e.status;
+  return (
+    (details?.causes ?? []).some((cause) => cause.reason === "NamespaceTerminating") || (e.code === 404 && details?.kind === "namespaces")
+  );
 }

@@ -6,17 +6,23 @@ import { startLeaderElection } from "../client/leader-election.ts";
 import type { Transport } from "../client/transport.ts";
 import { type Log, silentLog } from "../observe/log.ts";
 import { type Controller, startController } from "./controller.ts";
+import { daemonSets } from "./daemonset/wiring.ts";
 import { deployments } from "./deployment/wiring.ts";
+import { disruptionBudgets } from "./disruption/wiring.ts";
 import { endpoints } from "./endpoints/wiring.ts";
 import { endpointSlices } from "./endpointslice/wiring.ts";
 import { endpointSliceMirroring } from "./endpointslice-mirroring/wiring.ts";
+import { garbageCollector } from "./garbage-collector/wiring.ts";
 import { namespaceDeletion } from "./namespace/wiring.ts";
 import type { NodeMask } from "./node-ipam/reconcile.ts";
 import { nodeIpam } from "./node-ipam/wiring.ts";
+import { nodeLifecycle } from "./node-lifecycle/wiring.ts";
+import { podGarbageCollector } from "./pod-gc/wiring.ts";
 import { replicaSets } from "./replicaset/wiring.ts";
 import { rootCaPublisher } from "./root-ca/wiring.ts";
 import { serviceLoadBalancers } from "./service-lb/wiring.ts";
 import { defaultServiceAccounts } from "./serviceaccount/wiring.ts";
+import { statefulSets } from "./statefulset/wiring.ts";
 import { createViews, type Views } from "./views.ts";
 
 export interface ControllersConfig {
@@ -60,6 +66,12 @@ const controllers = {
   "service-lb": ({ views, config }) => serviceLoadBalancers(views, config.lbPool),
   replicaset: ({ views, clock, random }) => replicaSets(views, { clock, random }),
   deployment: ({ views, clock }) => deployments(views, { clock }),
+  statefulset: ({ views, clock }) => statefulSets(views, { clock }),
+  daemonset: ({ views, clock, random }) => daemonSets(views, { clock, random }),
+  "node-lifecycle": ({ views, clock }) => nodeLifecycle(views, { clock }),
+  "pod-garbage-collector": ({ views, clock }) => podGarbageCollector(views, { clock }),
+  disruption: ({ views, clock }) => disruptionBudgets(views, { clock }),
+  "garbage-collector": ({ views, client, clock }) => garbageCollector(views, { client, clock }),
   namespace: ({ views, client, clock }) => namespaceDeletion(views, { client, clock }),
   endpoints: ({ views }) => endpoints(views),
 } as const satisfies Readonly<Record<string, (c: Context) => Controller>>;
@@ -102,8 +114,7 @@ function startAll(config: ControllersConfig, deps: ControllersDeps): Running {
   return {
     ready,
     async close() {
-      await Promise.all(running.map((r) => r.close()));
-      await views.close();
+      await Promise.all([...running.map((r) => r.close()), views.close()]);
     },
   };
 }

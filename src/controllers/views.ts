@@ -1,4 +1,4 @@
-import type { ConfigMap, Pod, Secret, Service } from "../api/types/core-v1.generated.ts";
+import type { ConfigMap, Pod, Service } from "../api/types/core-v1.generated.ts";
 import type { EndpointSlice } from "../api/types/discovery-v1.generated.ts";
 import type { ObjectMeta } from "../api/types/meta-v1.generated.ts";
 import type { Clock } from "../base/clock.ts";
@@ -14,10 +14,12 @@ export type AnyInformer = Informer<KubeObject & { readonly metadata?: ObjectMeta
 /** One informer a resource, shared by all controllers, started when first asked for. */
 export interface Views {
   of<T extends KubeObject>(of: ResourceOf<T>): Informer<T>;
-  /** The informer of a resource, if anybody has asked for it. */
-  started(of: Resource): AnyInformer | undefined;
+  /** The same for those who read metadata only: less is kept, unless somebody has asked for the whole before. */
+  metadataOf(of: Resource): AnyInformer;
   assume(of: Resource, object: KubeObject): void;
   assumeGone(of: Resource, object: KubeObject): void;
+  /** Aborts when they are closed: for waits that belong to them. */
+  readonly closed: AbortSignal;
   close(): Promise<void>;
 }
 
@@ -74,12 +76,11 @@ const special = new Map<string, Special>([
   [keyOf(resources.pods), { indexers: podIndexers }],
   [keyOf(resources.services), { indexers: serviceIndexers }],
   [keyOf(resources.endpointSlices), { indexers: sliceIndexers }],
-  [keyOf(resources.secrets), { project: (o: Secret) => ({ metadata: withoutManagedFields(o).metadata }) }],
+  [keyOf(resources.secrets), { project: metadataOnly }],
   [
     keyOf(resources.configMaps),
     {
-      project: (o: ConfigMap) =>
-        o.metadata?.name === rootCaName ? withoutManagedFields(o) : { metadata: withoutManagedFields(o).metadata },
+      project: (o: ConfigMap) => (o.metadata?.name === rootCaName ? withoutManagedFields(o) : metadataOnly(o)),
     },
   ],
 ]);
@@ -89,8 +90,9 @@ export const rootCaName = "kube-root-ca.crt";
 
 export function createViews(transport: Transport, o: ViewsOptions): Views {
   const informers = new Map<string, AnyInformer>();
-  const start = (of: Resource): AnyInformer => {
-    const { indexers, project } = special.get(keyOf(of)) ?? {};
+  const closing = new AbortController();
+  const start = (of: Resource, fallback?: Special): AnyInformer => {
+    const { indexers, project } = special.get(keyOf(of)) ?? fallback ?? {};
     return startInformer(transport, of as ResourceOf<KubeObject>, {
       clock: o.clock,
       indexers: { ...commonIndexers, ...(indexers as Indexers<KubeObject> | undefined) },
@@ -105,13 +107,25 @@ export function createViews(transport: Transport, o: ViewsOptions): Views {
       informers.set(key, known);
       return known as unknown as Informer<T>;
     },
-    started: (of) => informers.get(keyOf(of)),
+    metadataOf(of) {
+      const key = keyOf(of);
+      const known = informers.get(key) ?? start(of, { project: metadataOnly });
+      informers.set(key, known);
+      return known;
+    },
     assume: (of, object) => informers.get(keyOf(of))?.assume(object as never),
     assumeGone: (of, object) => informers.get(keyOf(of))?.assumeGone(object as never),
+    closed: closing.signal,
     async close() {
+      closing.abort(new Error("closed"));
       await Promise.all([...informers.values()].map((i) => i.close()));
     },
   };
+}
+
+function metadataOnly(o: KubeObject): KubeObject {
+  const { metadata } = withoutManagedFields(o);
+  return metadata === undefined ? {} : { metadata };
 }
 
 function keyOf(of: Resource): string {

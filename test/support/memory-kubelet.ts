@@ -29,9 +29,10 @@ export function startMemoryKubelet(
       return;
     }
     const status = (o.ready?.(pod) ?? true) ? "True" : "False";
-    if (pod.status?.conditions?.[0]?.status === status) return;
+    if (pod.status?.conditions?.find((c) => c.type === "Ready")?.status === status) return;
     const ip = pod.status?.podIP ?? `10.244.0.${next++}`;
-    const conditions = [{ type: "Ready", status, lastTransitionTime: "2030-01-01T00:00:00Z" }];
+    const others = (pod.status?.conditions ?? []).filter((c) => c.type !== "Ready");
+    const conditions = [...others, { type: "Ready", status, lastTransitionTime: "2030-01-01T00:00:00Z" }];
     await client.updateStatus(resources.pods, { ...pod, status: { phase: "Running", podIP: ip, podIPs: [{ ip }], conditions } });
   };
   pods.onChange(({ key }) => {
