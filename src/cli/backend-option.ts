@@ -1,17 +1,22 @@
 import type { Backend } from "../../rules/index.ts";
 import { usageError } from "./errors.ts";
+import type { Asked } from "./question.ts";
 
 /** The rule backends that can be asked. */
-export const backends = ["nftables"] as const satisfies readonly Backend[];
+const backends = ["nftables", "userspace"] as const satisfies readonly Backend[];
 
-/** Throws a usage error with the list of what there is. */
-export function chooseBackend(asked: string): Backend {
+/** What was asked for; `all` is every one. Throws a usage error with the list of what there is. */
+export function parseBackends(asked: string | undefined): readonly Backend[] | undefined {
+  if (asked === undefined) return undefined;
+  if (asked === "all") return backends;
   const found = backends.find((b) => b === asked);
-  if (found === undefined) throw usageError(`--backend ${asked}: there ${backends.length === 1 ? "is" : "are"} ${backends.join(", ")}`);
-  return found;
+  if (found === undefined) throw usageError(`--backend ${asked}: there are ${backends.join(", ")}`);
+  return [found];
 }
 
-/** The same, and `all` for every one. */
-export function chooseBackends(asked: string): readonly Backend[] {
-  return asked === "all" ? backends : [chooseBackend(asked)];
+/** The one that the running node has; for objects from files, nftables. */
+export function backendOf(asked: Asked, node: string): Backend {
+  const status = asked.cluster?.status;
+  const told = status?.nodes.find((n) => n.name === node)?.backend;
+  return backends.find((b) => b === told) ?? (status?.mode === "plain" ? "userspace" : "nftables");
 }

@@ -3,7 +3,7 @@ import { addQuestionOptions, type QuestionOptions } from "../question.ts";
 
 export interface TraceOptions extends QuestionOptions {
   readonly node?: string;
-  readonly backend: string;
+  readonly backend?: string;
   readonly from: string;
   readonly to: string;
 }
@@ -18,7 +18,7 @@ export function register(program: Command): void {
     .requiredOption("--from <sender>", "IP, NAMESPACE/POD, node, external or external:IP")
     .requiredOption("--to <target>", "IP:PORT[/PROTO] or SERVICE.NAMESPACE[:PORT[/PROTO]]")
     .option("--node <name>", "the node whose rules are asked; default: the Pod's, or the only one")
-    .option("--backend <backend>", "whose rules, or all", "nftables")
+    .option("--backend <backend>", "whose rules: nftables, userspace or all; default: the running node's, nftables for files")
     .argument("[paths...]", "more files and folders, behind --objects");
   addQuestionOptions(command, "drop or reject")
     .addHelpText(

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { compileOffline } from "../../../rules/index.ts";
-import { chooseBackend } from "../backend-option.ts";
+import { backendOf, parseBackends } from "../backend-option.ts";
 import type { RenderOptions } from "../commands/render.ts";
 import { usageError } from "../errors.ts";
 import { printAnswer } from "../printers/document.ts";
@@ -12,9 +12,11 @@ export async function answerRender(words: readonly string[], options: RenderOpti
   const io = commandIo(self);
   const { paths, words: rest } = splitPaths(options, words, 0);
   if (rest.length > 0) throw usageError(`render ${rest.join(" ")}: no such file; objects are given with --objects`);
-  const backend = chooseBackend(options.backend);
+  if (options.backend === "all") throw usageError("--backend all: each has a loader of its own; render one");
+  const backends = parseBackends(options.backend);
   const asked = await askObjects(options, paths, ["Service", "EndpointSlice", "Node", "ServiceCIDR"], io);
   const node = chooseNode(asked.snapshot, options.node, io);
+  const backend = backends?.[0] ?? backendOf(asked, node);
   const family = options.family === undefined ? undefined : options.family === "4" ? 4 : 6;
   const { text, problems } = compileOffline(asked.snapshot, { nodeName: node, backend, family, ...ruleSettings(asked) });
   remarkProblems(io, problems);

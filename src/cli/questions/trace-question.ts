@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { type Backend, compileOffline, type Verdict } from "../../../rules/index.ts";
 import type { Kind } from "../../snapshot/cluster-snapshot.ts";
-import { chooseBackends } from "../backend-option.ts";
+import { backendOf, parseBackends } from "../backend-option.ts";
 import type { TraceOptions } from "../commands/trace.ts";
 import { usageError } from "../errors.ts";
 import { parseSender, parseTarget, resolvePacketEnds, type SenderSpec } from "../packet-ends.ts";
@@ -17,7 +17,7 @@ export async function answerTrace(words: readonly string[], options: TraceOption
   const { paths, words: rest } = splitPaths(options, words, 0);
   if (rest.length > 0)
     throw usageError(`trace ${rest.join(" ")}: no such file; objects are given with --objects, ends with --from and --to`);
-  const backends = chooseBackends(options.backend);
+  const backends = parseBackends(options.backend);
   const from = parseSender(options.from);
   const to = parseTarget(options.to);
   const asked = await askObjects(options, paths, from.kind === "pod" ? [...ruleKinds, "Pod"] : ruleKinds, io);
@@ -25,7 +25,7 @@ export async function answerTrace(words: readonly string[], options: TraceOption
   const ends = resolvePacketEnds(asked.snapshot, node, from, to);
   for (const text of ends.remarks) remark(io, text);
   const packet = { from: ends.source, to: ends.destination, port: ends.port, protocol: ends.protocol };
-  const verdicts = backends.map((backend): readonly [Backend, Verdict] => {
+  const verdicts = (backends ?? [backendOf(asked, node)]).map((backend): readonly [Backend, Verdict] => {
     const { trace, problems } = compileOffline(asked.snapshot, { nodeName: node, backend, ...ruleSettings(asked) });
     remarkProblems(io, problems);
     return [backend, trace(packet)];

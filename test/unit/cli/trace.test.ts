@@ -74,7 +74,9 @@ test("several files behind one --objects, and a folder, are the same question", 
   const one = await run("trace --objects DIR/o.yaml DIR/slices.json --from shop/a --to web.shop:80 -o json");
   expect(JSON.parse(one.out)).toMatchObject({ verdict: "deliver", masquerade: false });
   const backends = await run("trace --from shop/a --to web.shop:80 -o json --backend all --objects DIR/o.yaml DIR/slices.json");
-  expect(JSON.parse(backends.out)).toMatchObject({ nftables: JSON.parse(one.out) });
+  const all = JSON.parse(backends.out);
+  expect(all.nftables).toEqual(JSON.parse(one.out));
+  expect(all.userspace).toMatchObject({ verdict: "deliver", endpoints: all.nftables.endpoints });
 });
 
 test("for people: where to, why, and with wide the rules", async () => {
@@ -111,7 +113,7 @@ test.each([
   [
     "an unknown backend",
     "trace --objects DIR/o.yaml --from node --to 10.0.0.1:80 --backend ipvs",
-    /^fairway: --backend ipvs: there (is|are) nftables/,
+    /^fairway: --backend ipvs: there are nftables, userspace\n$/,
   ],
   [
     "an unknown node",
@@ -162,5 +164,8 @@ test("render prints both families for one loader, or one", async () => {
     text: six.out,
     problems: [],
   });
+  const listeners = JSON.parse((await run("render --objects DIR/o.yaml DIR/slices.json --backend userspace")).out).listeners;
+  expect(listeners).toContainEqual(expect.objectContaining({ ip: "10.96.0.9", port: 80, service: "shop/web:http" }));
+  expect(await run("render --objects DIR/o.yaml --backend all")).toMatchObject({ status: 2 });
   expect(await run("render --objects DIR/o.yaml DIR/bad.yaml --fail")).toMatchObject({ status: 1 });
 });
