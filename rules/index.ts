@@ -1,4 +1,5 @@
 import type { IpFamily } from "../src/base/ip.ts";
+import { Conntrack } from "../src/kernel/conntrack.ts";
 import type { Snapshot } from "../src/snapshot/cluster-snapshot.ts";
 import type { Problem } from "../src/snapshot/problem.ts";
 import { batchFromEmpty } from "../src/snapshot/snapshot-store.ts";
@@ -13,7 +14,7 @@ import { ProxyPlan } from "./plan/proxy-plan.ts";
 import { AutoTarget } from "./sync/auto-target.ts";
 import type { Backend, ProxierConfig, ProxierDeps, RuleOptions } from "./sync/config.ts";
 import { ProxierMetrics } from "./sync/metrics.ts";
-import { NftablesTarget } from "./sync/nftables-target.ts";
+import { type FlowTable, NftablesTarget } from "./sync/nftables-target.ts";
 import { type Proxier, runProxier } from "./sync/proxier.ts";
 import { bothFamilies, defaultTableName, planOptionsOf, readMachineIps, skeletonOptionsOf, surroundingsOf } from "./sync/surroundings.ts";
 import type { RuleTarget } from "./sync/target.ts";
@@ -41,6 +42,7 @@ function openTarget(config: ProxierConfig, deps: ProxierDeps): RuleTarget {
     new NftablesTarget(
       { families: config.families ?? bothFamilies, tableName: config.tableName ?? defaultTableName, skeleton: skeletonOptionsOf(config) },
       openApplier(config.nftables ?? "auto", deps),
+      openFlows(deps),
     );
   if (config.backend === "nftables") return nftables();
   return new AutoTarget({ preferred: nftables, fallback: () => userspaceTarget(deps), log: deps.log });
@@ -63,6 +65,15 @@ function openApplier(way: NonNullable<ProxierConfig["nftables"]>, deps: Pick<Pro
     if (way === "netlink") throw error;
     deps.log("info", `netlink is not to be had in this process (${String(error)}); rules go through the nft command`);
     return createTextApplier();
+  }
+}
+
+function openFlows(deps: Pick<ProxierDeps, "log">): FlowTable | undefined {
+  try {
+    return new Conntrack();
+  } catch (error) {
+    deps.log("warn", `stale UDP flows are not ended, because connection tracking cannot be reached: ${String(error)}`);
+    return undefined;
   }
 }
 

@@ -1,4 +1,6 @@
 import type { Ip, IpFamily } from "../../src/base/ip.ts";
+import type { UdpFlow } from "../../src/kernel/conntrack.ts";
+import { NetlinkFault } from "../../src/kernel/netlink.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
 import type { AppliedTable, RuleApplier } from "../apply/applier.ts";
 import { type ApplyError, isApplyError } from "../apply/errors.ts";
@@ -20,6 +22,7 @@ import {
 } from "../nftables/transaction.ts";
 import type { Frontend, FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
+import { staleFlows } from "../plan/stale-flows.ts";
 import { traceRulesets } from "../trace/trace.ts";
 import type { Applied, RuleTarget } from "./target.ts";
 
@@ -39,6 +42,13 @@ interface TableState {
   desired: Ruleset;
 }
 
+/** Connection tracking, as far as the rules need it. */
+export interface FlowTable {
+  udpFlows(family: IpFamily): readonly UdpFlow[];
+  delete(flows: readonly UdpFlow[]): number;
+  close(): void;
+}
+
 export class NftablesTarget implements RuleTarget {
   readonly #config: NftablesTargetConfig;
   readonly #applier: RuleApplier;
@@ -49,9 +59,14 @@ export class NftablesTarget implements RuleTarget {
   readonly #refused = new Map<FrontendKey, { readonly frontend: Frontend; readonly problem: Problem }>();
   readonly #limits = new Map<FrontendKey, readonly Problem[]>();
 
-  constructor(config: NftablesTargetConfig, applier: RuleApplier) {
+  readonly #flows: FlowTable | undefined;
+  /** Endpoints of a UDP frontend changed: flows to those that are gone must end. */
+  #udpChanged = false;
+
+  constructor(config: NftablesTargetConfig, applier: RuleApplier, flows?: FlowTable) {
     this.#config = config;
     this.#applier = applier;
+    this.#flows = flows;
   }
 
   async start(signal: AbortSignal): Promise<void> {
@@ -76,7 +91,8 @@ export class NftablesTarget implements RuleTarget {
   }
 
   change(delta: PlanDelta, surroundings: Surroundings): void {
-    for (const key of delta.frontends.changed.keys()) {
+    for (const [key, { before, after }] of delta.frontends.changed) {
+      if ((after ?? before)?.protocol === "udp") this.#udpChanged = true;
       this.#refused.delete(key);
       this.#limits.delete(key);
       this.#pending.add(key);
@@ -92,7 +108,7 @@ export class NftablesTarget implements RuleTarget {
     const transaction = this.#tables.map((t) => this.#difference(t));
     if (isEmptyTransaction(transaction)) {
       this.#settled();
-      return { changes: 0 };
+      return { changes: 0, staleFlows: this.#endStaleFlows() };
     }
     try {
       await this.#applier.apply(transaction, signal);
@@ -104,7 +120,8 @@ export class NftablesTarget implements RuleTarget {
     }
     this.#settled();
     await this.#markSkeletons(transaction, signal);
-    return { changes: transactionSize(transaction) };
+    // after the rules are in, or a client could make the flow anew to the endpoint that is gone
+    return { changes: transactionSize(transaction), staleFlows: this.#endStaleFlows() };
   }
 
   async audit(signal: AbortSignal): Promise<{ readonly repaired: boolean }> {
@@ -140,7 +157,32 @@ export class NftablesTarget implements RuleTarget {
   }
 
   close(): Promise<void> {
+    this.#flows?.close();
     return this.#applier.close();
+  }
+
+  #endStaleFlows(): number {
+    const flows = this.#flows;
+    if (!this.#udpChanged || flows === undefined) return 0;
+    this.#udpChanged = false;
+    let ended = 0;
+    try {
+      for (const { family, desired } of this.#tables) {
+        const nodePortIps = new Set(desired.surroundings.filter((e) => e.set === "nodeport-ips").map((e) => e.key[0]));
+        const everywhere = desired.skeleton.nodePorts === "all-local";
+        const stale = staleFlows(
+          flows.udpFlows(family),
+          (key) => desired.frontends.get(key)?.frontend,
+          (ip) => everywhere || nodePortIps.has(ip),
+        );
+        ended += flows.delete(stale);
+      }
+    } catch (error) {
+      // the rules are in force; the flows are looked at again with the next change
+      if (!(error instanceof NetlinkFault)) throw error;
+      this.#udpChanged = true;
+    }
+    return ended;
   }
 
   #difference(table: TableState): TableTransaction {

@@ -16,7 +16,7 @@ export interface Proxier extends Running {
   metrics(): string;
   /** Whether any frontend in force may send new connections to this address. */
   endpointInUse(ip: string): boolean;
-  /** False when a change has waited for longer than twice the interval (30 s at least). */
+  /** False before the rules are in force first, after an error that ended the work, and when a change has waited for longer than twice the interval (30 s at least). */
   healthy(): boolean;
   trace(packet: Packet): Verdict;
 }
@@ -65,7 +65,8 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
   const sync = async (): Promise<void> => {
     const started = clock.monotonic();
     const before = target.problems();
-    const { changes } = await target.apply(stop.signal);
+    const { changes, staleFlows } = await target.apply(stop.signal);
+    metrics.flowsDeleted(staleFlows);
     const durationMs = clock.monotonic() - started;
     dirty = false;
     waitingSince = undefined;
@@ -146,8 +147,10 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
     rest.abort();
   };
 
+  let broken = false;
   const running = loop().catch((error: unknown) => {
     if (stop.signal.aborted) return;
+    broken = true;
     log("error", `Service rules stopped: ${error instanceof Error ? error.message : String(error)}`, {});
     ready.reject(error);
   });
@@ -158,7 +161,9 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
     metrics: () => metrics.print(),
     endpointInUse: (ip) => inUse.has(ip),
     healthy: () =>
-      isReady && (waitingSince === undefined || clock.monotonic() - waitingSince < Math.max(patience, 2 * (config.minIntervalMs ?? 0))),
+      isReady &&
+      !broken &&
+      (waitingSince === undefined || clock.monotonic() - waitingSince < Math.max(patience, 2 * (config.minIntervalMs ?? 0))),
     trace: (packet) => target.trace(packet, plan.node.addresses),
     async close() {
       stop.abort(new Error("closed"));

@@ -7,6 +7,8 @@ import type { PlanDelta } from "../plan/proxy-plan.ts";
 export interface Applied {
   /** Elements or listeners that were changed. */
   readonly changes: number;
+  /** UDP flows ended because nobody serves them any more. */
+  readonly staleFlows: number;
 }
 
 /** A backend with the world it programs. Calls never overlap. */

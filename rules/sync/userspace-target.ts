@@ -45,7 +45,7 @@ export class UserspaceTarget implements RuleTarget {
     await this.#applier.apply({ close, open: [...open.values()], surroundings: desired.surroundings });
     this.#applied = desired;
     this.#pending.clear();
-    return { changes: close.size + open.size };
+    return { changes: close.size + open.size, staleFlows: 0 };
   }
 
   /** Sockets of this process cannot be changed by others. */

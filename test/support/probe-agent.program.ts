@@ -17,6 +17,7 @@ interface Request {
 }
 
 const held = new Map<number, net.Socket>();
+const heldUdp = new Map<number, dgram.Socket>();
 const answer = (id: number, value: unknown): void => {
   process.stdout.write(`${JSON.stringify({ id, value })}\n`);
 };
@@ -107,11 +108,29 @@ createInterface({ input: process.stdin })
         case "probe":
           return probe(r);
         case "hold": {
+          if (r.protocol === "udp") {
+            const socket = dgram.createSocket((r.host ?? "").includes(":") ? "udp6" : "udp4");
+            socket.on("error", () => undefined);
+            await new Promise<void>((resolve) => socket.connect(r.port ?? 0, r.host ?? "", () => resolve()));
+            heldUdp.set(r.id, socket);
+            return { hold: r.id, said: "" };
+          }
           const { said, socket } = await connect(r);
           if (socket !== undefined) held.set(r.id, socket);
           return { hold: r.id, said };
         }
         case "say": {
+          const udp = heldUdp.get(r.hold ?? 0);
+          if (udp !== undefined) {
+            return new Promise((resolve) => {
+              const timer = setTimeout(() => resolve("silent"), r.timeoutMs ?? 1000);
+              udp.once("message", (b) => {
+                clearTimeout(timer);
+                resolve(b.toString().trim());
+              });
+              udp.send("?");
+            });
+          }
           const socket = held.get(r.hold ?? 0);
           if (socket === undefined || socket.destroyed) return "gone";
           return new Promise((resolve) => {
@@ -125,6 +144,7 @@ createInterface({ input: process.stdin })
         }
         case "release":
           held.get(r.hold ?? 0)?.destroy();
+          heldUdp.get(r.hold ?? 0)?.close();
           return "released";
       }
     };

@@ -60,6 +60,15 @@ export class ProbeAgent {
     return (await this.ask({ do: "probe", ...request })) as readonly string[];
   }
 
+  /** Opens a connection (or a UDP socket) that stays; `say` sends on it and tells what came back. */
+  async hold(request: { readonly protocol: "tcp" | "udp"; readonly host: string; readonly port: number }): Promise<{
+    readonly said: string;
+    say(): Promise<string>;
+  }> {
+    const { hold, said } = (await this.ask({ do: "hold", ...request })) as { readonly hold: number; readonly said: string };
+    return { said, say: async () => (await this.ask({ do: "say", hold })) as string };
+  }
+
   async close(): Promise<void> {
     const gone = new Promise((resolve) => this.#child.once("exit", resolve));
     this.#child.stdin.end();

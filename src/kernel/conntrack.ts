@@ -1,0 +1,110 @@
+import { type Ip, type IpFamily, ipFromBytes } from "../base/ip.ts";
+import { NetlinkSocket, NetlinkWriter, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, nested, netlinkFamily, readAttributes } from "./netlink.ts";
+
+// linux/netfilter/nfnetlink.h, nfnetlink_conntrack.h
+const NFNL_SUBSYS_CTNETLINK = 1;
+const IPCTNL_MSG_CT_GET = 1;
+const IPCTNL_MSG_CT_DELETE = 2;
+const CTA_TUPLE_ORIG = 1;
+const CTA_TUPLE_REPLY = 2;
+const CTA_ID = 12;
+const CTA_ZONE = 18;
+const CTA_TUPLE_IP = 1;
+const CTA_TUPLE_PROTO = 2;
+const CTA_PROTO_NUM = 1;
+const CTA_PROTO_SRC_PORT = 2;
+const CTA_PROTO_DST_PORT = 3;
+const IPPROTO_UDP = 17;
+const NFPROTO: Record<IpFamily, number> = { 4: 2, 6: 10 };
+
+/** A UDP flow the kernel keeps: where its first packet was sent, and who answers. */
+export interface UdpFlow {
+  readonly family: IpFamily;
+  readonly to: Ip;
+  readonly toPort: number;
+  readonly answers: Ip;
+  readonly answersPort: number;
+  /** The attributes that name it to the kernel. */
+  readonly name: readonly (readonly [type: number, value: Buffer])[];
+}
+
+/** Connection tracking of the network namespace of the thread that opens it. */
+export class Conntrack {
+  readonly #socket = new NetlinkSocket(netlinkFamily.netfilter);
+
+  /** All UDP flows of a family. Throws NetlinkFault. */
+  udpFlows(family: IpFamily): readonly UdpFlow[] {
+    const w = new NetlinkWriter(64);
+    w.begin((NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_GET, NLM_F_REQUEST | NLM_F_DUMP, this.#socket.nextSequence());
+    w.u8(NFPROTO[family], 0, 0, 0);
+    w.end();
+    const flows: UdpFlow[] = [];
+    for (const message of this.#socket.dump(w.bytes())) {
+      const attributes = new Map(readAttributes(message.body, 4));
+      const original = readTuple(attributes.get(CTA_TUPLE_ORIG));
+      const reply = readTuple(attributes.get(CTA_TUPLE_REPLY));
+      if (original === undefined || reply === undefined || original.protocol !== IPPROTO_UDP) continue;
+      const name = [CTA_TUPLE_ORIG, CTA_ID, CTA_ZONE].flatMap((type) => {
+        const value = attributes.get(type);
+        return value === undefined ? [] : [[type, value] as const];
+      });
+      flows.push({
+        family,
+        to: original.destination,
+        toPort: original.destinationPort,
+        answers: reply.source,
+        answersPort: reply.sourcePort,
+        name,
+      });
+    }
+    return flows;
+  }
+
+  /** Deletes flows; how many there still were. */
+  delete(flows: readonly UdpFlow[]): number {
+    let deleted = 0;
+    for (const flow of flows) {
+      const w = new NetlinkWriter(256);
+      w.begin((NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_DELETE, NLM_F_REQUEST | NLM_F_ACK, this.#socket.nextSequence());
+      w.u8(NFPROTO[flow.family], 0, 0, 0);
+      for (const [type, value] of flow.name) {
+        const at = w.open(type === CTA_TUPLE_ORIG ? type | nested : type);
+        w.raw(value);
+        w.close(at);
+      }
+      w.end();
+      // a flow may end by itself meanwhile
+      if (this.#socket.transact(w.bytes()).length === 0) deleted++;
+    }
+    return deleted;
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+}
+
+interface Tuple {
+  readonly protocol: number;
+  readonly source: Ip;
+  readonly destination: Ip;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+}
+
+function readTuple(tuple: Buffer | undefined): Tuple | undefined {
+  if (tuple === undefined) return undefined;
+  const parts = new Map(readAttributes(tuple, 0));
+  // source first, then destination, in either family
+  const addresses = [...readAttributes(parts.get(CTA_TUPLE_IP) ?? Buffer.alloc(0), 0)];
+  const [source, destination] = addresses.sort(([a], [b]) => a - b).map(([, value]) => ipFromBytes(value));
+  const ports = new Map(readAttributes(parts.get(CTA_TUPLE_PROTO) ?? Buffer.alloc(0), 0));
+  if (source === undefined || destination === undefined) return undefined;
+  return {
+    protocol: ports.get(CTA_PROTO_NUM)?.[0] ?? 0,
+    source,
+    destination,
+    sourcePort: ports.get(CTA_PROTO_SRC_PORT)?.readUInt16BE(0) ?? 0,
+    destinationPort: ports.get(CTA_PROTO_DST_PORT)?.readUInt16BE(0) ?? 0,
+  };
+}
