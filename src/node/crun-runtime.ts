@@ -13,6 +13,7 @@ import type { RootLayer } from "./container-shim.ts";
 import { isNodeError } from "./errors.ts";
 import { attachTo, onTerminal, startExec } from "./exec-session.ts";
 import { makeHostLayers } from "./host-layer.ts";
+import { type HostPortUse, printHostPorts } from "./host-ports.ts";
 import { compileOciSpec } from "./oci-spec.ts";
 import { containerFolder, containerId, nodeCgroup, podFolder, podNetnsName } from "./pod-names.ts";
 import { createPodLink, PodAddresses, podLinkName, removePodLink } from "./pod-network.ts";
@@ -51,6 +52,7 @@ export class CrunRuntime implements PodRuntime {
   readonly #hostLayers: string;
   readonly #cgroups: CgroupVersion;
   readonly #known = new Map<string, Known>();
+  #hasHostPorts = false;
 
   private constructor(config: CrunRuntimeConfig, deps: CrunRuntimeDeps, version: string, hostLayers: string) {
     this.#config = config;
@@ -100,6 +102,7 @@ export class CrunRuntime implements PodRuntime {
       rmSync(join(folder, "sandbox.json"), { force: true });
       throw error;
     }
+    if (plan.hostPorts.length > 0) await this.#setHostPorts(signal);
     return ips;
   }
 
@@ -168,6 +171,10 @@ export class CrunRuntime implements PodRuntime {
       this.addresses.release(sandbox.ips);
     }
     rmSync(folder, { recursive: true, force: true });
+    await this.#setHostPorts();
+    if (this.#known.size === 0 && foldersIn(join(this.#config.dataDir, "pods")).length === 0) {
+      removeCgroup(this.#cgroups, nodeCgroup(this.#config.dataDir));
+    }
   }
 
   async adopt(): Promise<readonly AdoptedPod[]> {
@@ -190,6 +197,7 @@ export class CrunRuntime implements PodRuntime {
         };
         return this.#keep(ContainerProcess.adopt(files, this.#deps.clock), podUid, name, attempt);
       });
+      if (sandbox.plan.hostPorts.length > 0) this.#hasHostPorts = true;
       pods.push({ podUid, namespace: sandbox.plan.namespace, name: sandbox.plan.name, ips: sandbox.ips, containers });
     }
     return pods;
@@ -214,6 +222,17 @@ export class CrunRuntime implements PodRuntime {
     const run: ContainerRun = { id, podUid, name, attempt, startedAt: started.startedAt, exited };
     this.#known.set(id, { run, process: started });
     return run;
+  }
+
+  /** As the pods on the disk have them: made anew as a whole, in one transaction. */
+  async #setHostPorts(signal?: AbortSignal): Promise<void> {
+    const uses = foldersIn(join(this.#config.dataDir, "pods")).flatMap((uid): HostPortUse[] => {
+      const sandbox = readSandbox(this.#podFolder(uid));
+      return (sandbox?.plan.hostPorts ?? []).map((port) => ({ port, podIps: sandbox?.ips ?? [] }));
+    });
+    if (uses.length === 0 && !this.#hasHostPorts) return;
+    this.#hasHostPorts = uses.length > 0;
+    await runOrThrow(this.#deps.run, ["nft", "-f", "-"], { input: printHostPorts(uses) }, signal);
   }
 
   /** Of the attempts before, the last one's log stays, for `logs --previous`. */

@@ -56,6 +56,9 @@ export class PodWorker {
   #finished: "Succeeded" | "Failed" | undefined;
   #reason: string | undefined;
   #message: string | undefined;
+  #toldFinished = false;
+  /** While the pod ends: when the last grace is over, on the monotonic clock. */
+  #killAt: number | undefined;
   #stopped = false;
   #terminating: { readonly graceSeconds: number } | undefined;
   #wake: PromiseWithResolvers<void> = Promise.withResolvers();
@@ -73,7 +76,10 @@ export class PodWorker {
     this.#deps = deps;
     const before = pod.status?.startTime;
     this.#startedAt = before === undefined ? deps.clock.now() : Date.parse(before);
-    if (pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed") this.#finished = pod.status.phase;
+    if (pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed") {
+      this.#finished = pod.status.phase;
+      this.#toldFinished = true;
+    }
     this.done = this.#live(adopted);
   }
 
@@ -128,6 +134,7 @@ export class PodWorker {
 
   async #live(adopted: AdoptedPod | undefined): Promise<void> {
     if (adopted !== undefined) await this.#adopt(adopted);
+    else this.#recall();
     while (!this.#leaving.signal.aborted && this.#terminating === undefined) {
       this.#wake = Promise.withResolvers();
       const wakeAt = this.#finished === undefined && !this.#stopped ? await this.#step() : undefined;
@@ -415,8 +422,6 @@ export class PodWorker {
     await Promise.resolve();
   }
 
-  #killAt: number | undefined;
-
   async #end(): Promise<void> {
     const { clock } = this.#deps;
     this.#publish();
@@ -497,8 +502,44 @@ export class PodWorker {
     }
   }
 
+  /**
+   * A pod that ran here and of which nothing is left: the machine was restarted, or the cluster stopped in between. All of it starts
+   * again, counted as a restart, but for what may not run twice.
+   */
+  #recall(): void {
+    const policy = this.#pod.spec?.restartPolicy ?? "Always";
+    const now = this.#deps.clock.now();
+    for (const status of this.#pod.status?.containerStatuses ?? []) {
+      const { running, terminated = status.lastState?.terminated } = status.state ?? {};
+      if (running === undefined && terminated === undefined) continue;
+      const id = (status.containerID ?? "").replace(/^[^:]*:\/\//, "");
+      const unknown: ContainerExit = {
+        code: 137,
+        reason: "ContainerStatusUnknown",
+        message: "The container could not be located when the pod was restarted",
+        at: now,
+      };
+      const exit: ContainerExit =
+        terminated === undefined || running !== undefined
+          ? unknown
+          : {
+              code: terminated.exitCode,
+              reason: terminated.exitCode === 0 ? "Completed" : "Error",
+              message: terminated.message ?? "",
+              at: Date.parse(terminated.finishedAt ?? "") || now,
+            };
+      const startedAt = Date.parse(running?.startedAt ?? terminated?.startedAt ?? "") || now;
+      const end = { kind: "ended", id, startedAt, exit } as const;
+      const slot = this.#slot(status.name);
+      const over = policy === "Never" || (policy === "OnFailure" && exit.code === 0);
+      slot.attempt = over ? status.restartCount : status.restartCount + 1;
+      slot.view = { ...noView, restarts: slot.attempt, ...(over ? { phase: end } : { lastEnd: end }) };
+    }
+  }
+
   #publish(): void {
-    if (this.#leaving.signal.aborted) return;
+    // What has ended before this agent began is told already, and better than it could be told again.
+    if (this.#leaving.signal.aborted || this.#toldFinished) return;
     const status = compilePodStatus(
       {
         pod: this.#pod,

@@ -289,3 +289,30 @@ test("a killed agent loses no container and no line; what was deleted meanwhile 
   await lab.start({}, objects);
   await expect.poll(() => readdirSync(`${lab.dataDir}/nodes/node-1/pods`)).toEqual([]);
 });
+
+test("a host port leads to its pod until the pod is gone; limits are the kernel's", async () => {
+  const port = { containerPort: 8080, hostPort: 18080 };
+  const limits = { cpu: "100m", memory: "256Mi" };
+  await lab.createPod("ported", { containers: [{ name: "echo", image: "fairway/echo", ports: [port], resources: { limits } }] });
+  const pod = await lab.until("ported", isReady);
+  expect(JSON.parse(curl(`http://${lab.ip}:18080/`))).toMatchObject({ pod: "ported" });
+  const inNode = (...argv: string[]): string => sh("ip", "netns", "exec", lab.netns, ...argv);
+  expect(JSON.parse(inNode("curl", "-sS", `http://${lab.ip}:18080/`))).toMatchObject({ podIP: pod?.status?.podIP });
+  expect(execIn("ported", "sh", "-c", "cat /proc/1/cgroup")).toContain(`${pod?.metadata?.uid}-echo-0`);
+  await lab.client.delete(resources.pods, { namespace: "default", name: "ported" }, { gracePeriodSeconds: 0 });
+  await expect.poll(() => inNode("nft", "list", "tables")).not.toContain("hostports");
+});
+
+test("a pod on its node's network has the node's address and ports", async () => {
+  await lab.createPod("onhost", {
+    hostNetwork: true,
+    dnsPolicy: "ClusterFirstWithHostNet",
+    containers: [{ name: "echo", image: "fairway/echo", env: [{ name: "PORT", value: "9123" }] }],
+  });
+  const pod = await lab.until("onhost", isReady);
+  expect(pod?.status?.podIP).toBe(lab.ip);
+  expect(JSON.parse(curl(`http://${lab.ip}:9123/`))).toMatchObject({ pod: "onhost" });
+  expect(execIn("node-1", "cat", "/etc/resolv.conf")).toContain("nameserver 10.223.0.10");
+  await lab.client.delete(resources.pods, { namespace: "default", name: "onhost" }, { gracePeriodSeconds: 0 });
+  await lab.until("onhost", (p) => p === undefined);
+});
