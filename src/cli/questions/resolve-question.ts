@@ -7,8 +7,8 @@ import { printResolve } from "../printers/resolve.ts";
 import { commandIo } from "../program.ts";
 import { askObjects, failIf, splitPaths } from "../question.ts";
 
-const recordName =
-  /^(?=.{1,254}$)(\*|[A-Za-z0-9_]([-A-Za-z0-9_]{0,61}[A-Za-z0-9_])?)(\.[A-Za-z0-9_]([-A-Za-z0-9_]{0,61}[A-Za-z0-9_])?)*\.?$/;
+/** Any octets may stand in a label; what is typed here is printable, 1 to 63 a label, 253 in all (RFC 1035 section 2.3.4). */
+const recordName = /^(?=.{1,254}$)(\.|[!-\-/-~]{1,63}(\.[!-\-/-~]{1,63})*\.?)$/;
 
 export async function answerResolve(words: readonly string[], options: ResolveCommandOptions, self: Command): Promise<void> {
   const io = commandIo(self);

@@ -89,6 +89,7 @@ test.each([
   ["--objects FILE", /missing required argument 'name'/],
   ["--objects FILE a b c", /resolve a b c: give one name and one type/],
   ["--objects FILE a..b", /resolve a\.\.b: not a domain name/],
+  [`--objects FILE ${"a".repeat(64)}.test`, /not a domain name/],
   ["--objects FILE a WHAT", /resolve a WHAT: WHAT is not a record type; try A, AAAA/],
   ["--objects FILE a --from x", /--from x: give NAMESPACE\/POD or an IP address/],
 ])("%s is wrong usage, in one line", async (line, message) => {
