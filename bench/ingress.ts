@@ -1,0 +1,173 @@
+// CPU per proxied request, 1 KiB responses over 64 kept connections: fairway beside nginx and npm http-proxy, in one run.
+// Needs nginx and wrk on the machine; what is missing is named and left out. Usage: node bench/ingress.ts [seconds]
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createRequire } from "node:module";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { startIngressServer } from "../ingress/index.ts";
+
+const ports = { backend: 18901, nginx: 18902, fairway: 18903, httpProxy: 18904 };
+const role = process.argv[2] ?? "";
+if (role === "fairway") await runFairway();
+else if (role === "http-proxy") runHttpProxy();
+else await compare(Number(role || 2));
+
+async function runFairway(): Promise<void> {
+  const server = startIngressServer({ http: [{ ip: "127.0.0.1", port: ports.fairway }], https: [] });
+  await server.ready;
+  const hosts = Array.from({ length: 10 }, (_, i) => `h${i}.test`);
+  server.apply({
+    revision: 1,
+    full: true,
+    routes: {
+      upserts: hosts.flatMap((name) =>
+        ["/", "/a", "/b"].map((path) => ({
+          id: `${name}${path}`,
+          object: { kind: "Ingress", namespace: "bench", name },
+          rule: `${name}${path}`,
+          host: { kind: "exact" as const, name },
+          path: { kind: "prefix" as const, path },
+          created: "",
+          filters: [{ kind: "bodyLimit" as const, bytes: 1024 * 1024 }],
+          action: {
+            kind: "forward" as const,
+            backends: [{ pool: "p", weight: 1 }],
+            overrides: [],
+            protocol: "http" as const,
+            timeouts: { connectSeconds: 5, sendSeconds: 60, readSeconds: 60 },
+            tries: 3,
+            balance: "round_robin" as const,
+          },
+        })),
+      ),
+      deletes: [],
+    },
+    pools: {
+      upserts: [{ id: "p", service: "bench/backend", port: 80, endpoints: [{ ip: "127.0.0.1", port: ports.backend }] }],
+      deletes: [],
+    },
+    certificates: { upserts: [], deletes: [] },
+  });
+}
+
+function runHttpProxy(): void {
+  // the package has no types of its own
+  const httpProxy = createRequire(import.meta.url)("http-proxy") as {
+    createProxyServer(o: object): { web(request: IncomingMessage, response: ServerResponse): void };
+  };
+  const proxy = httpProxy.createProxyServer({ target: `http://127.0.0.1:${ports.backend}`, xfwd: true });
+  createServer((request, response) => proxy.web(request, response)).listen(ports.httpProxy, "127.0.0.1");
+}
+
+async function compare(seconds: number): Promise<void> {
+  const dir = mkdtempSync(join(tmpdir(), "fairway-bench-"));
+  const children: ChildProcess[] = [];
+  try {
+    const missing = ["nginx", "wrk"].filter((p) => !["/usr/sbin", "/usr/bin", "/usr/local/bin"].some((d) => existsSync(join(d, p))));
+    if (missing.length > 0) {
+      console.log(`left out: this machine has no ${missing.join(", no ")}`);
+      return;
+    }
+    children.push(
+      nginx(
+        dir,
+        "backend",
+        `server { listen 127.0.0.1:${ports.backend}; keepalive_requests 1000000000; location / { return 200 "${"x".repeat(1024)}"; } }`,
+      ),
+    );
+    const upstream = `upstream u { server 127.0.0.1:${ports.backend}; keepalive 320; keepalive_requests 1000000000; }`;
+    const forwarded = [
+      "X-Request-ID $request_id",
+      "X-Real-IP $remote_addr",
+      "X-Forwarded-For $remote_addr",
+      "X-Forwarded-Host $http_host",
+      "X-Forwarded-Port $server_port",
+      "X-Forwarded-Proto $scheme",
+      "X-Forwarded-Scheme $scheme",
+      "X-Scheme $scheme",
+      "Host $http_host",
+    ]
+      .map((h) => `proxy_set_header ${h};`)
+      .join(" ");
+    const location = `location / { proxy_http_version 1.1; proxy_set_header Connection ""; ${forwarded} proxy_buffering off; proxy_buffer_size 4k; proxy_pass http://u; }`;
+    const proxyNginx = nginx(
+      dir,
+      "proxy",
+      `${upstream} server { listen 127.0.0.1:${ports.nginx}; keepalive_requests 1000000000; ${location} }`,
+    );
+    children.push(proxyNginx);
+    const fairway = spawn(process.execPath, [import.meta.filename, "fairway"], { stdio: "inherit" });
+    const other = spawn(process.execPath, [import.meta.filename, "http-proxy"], { stdio: "inherit" });
+    children.push(fairway, other);
+    const rows: readonly (readonly [string, ChildProcess, number])[] = [
+      ["nginx", proxyNginx, ports.nginx],
+      ["fairway", fairway, ports.fairway],
+      ["http-proxy", other, ports.httpProxy],
+    ];
+    await open(ports.backend);
+    let base = 0;
+    for (const [name, child, port] of rows) {
+      await open(port);
+      await load(port, 0.5);
+      const before = cpuMs(child.pid ?? 0);
+      const requests = await load(port, seconds);
+      const micros = ((cpuMs(child.pid ?? 0) - before) * 1000) / requests;
+      base ||= micros;
+      console.log(
+        `${name.padEnd(12)} ${micros.toFixed(1).padStart(7)} µs CPU a request   ${(micros / base).toFixed(2)} × nginx   ${Math.round(requests / seconds)} requests/s`,
+      );
+    }
+  } finally {
+    for (const c of children) c.kill("SIGTERM");
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+/** One process, no master: its CPU is that of the proxying. */
+function nginx(dir: string, name: string, http: string): ChildProcess {
+  const file = join(dir, `${name}.conf`);
+  const temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((t) => `${t}_temp_path ${join(dir, name)}-${t};`).join(" ");
+  writeFileSync(
+    file,
+    `daemon off; master_process off; pid ${join(dir, name)}.pid; error_log ${join(dir, name)}.log; events { worker_connections 4096; } http { access_log off; ${temp} ${http} }`,
+  );
+  return spawn("nginx", ["-c", file, "-e", join(dir, `${name}.log`)], { stdio: "ignore" });
+}
+
+/** User and system time so far. */
+function cpuMs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+async function load(port: number, seconds: number): Promise<number> {
+  const { stdout } = await promisify(execFile)("wrk", [
+    "-t1",
+    "-c64",
+    `-d${Math.ceil(seconds)}s`,
+    "-H",
+    "Host: h3.test",
+    `http://127.0.0.1:${port}/a/x`,
+  ]);
+  if (/Non-2xx/.test(stdout)) throw new Error(stdout);
+  return Number(/([0-9]+) requests in/.exec(stdout)?.[1] ?? 0);
+}
+
+async function open(port: number): Promise<void> {
+  for (let i = 0; i < 100; i++) {
+    const there = await new Promise<boolean>((resolve) => {
+      const socket = connect(port, "127.0.0.1");
+      socket.on("connect", () => resolve(true));
+      socket.on("error", () => resolve(false));
+      socket.on("close", () => undefined);
+      setTimeout(() => socket.destroy(), 50);
+    });
+    if (there) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`nothing listens on port ${port}`);
+}
