@@ -26,5 +26,5 @@ export function commandLog(command: Command, name: string): Log {
 }
 
 export function addOutputOption(command: Command, formats: readonly OutputFormat[] = outputFormats): Command {
-  return command.addOption(new Option("-o, --output <format>", "for programs; without it, text for people").choices(formats));
+  return command.addOption(new Option("-o, --output <format>", "instead of text for people").choices(formats));
 }

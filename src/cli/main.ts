@@ -16,12 +16,12 @@ const entries: readonly CommandEntry[] = [
   { group: questions, names: ["trace"], load: () => import("./commands/trace.ts") },
   { group: questions, names: ["resolve"], load: () => import("./commands/resolve.ts") },
   { group: questions, names: ["route"], load: () => import("./commands/route.ts") },
-  { group: others, names: ["check"], load: () => import("./commands/check.ts") },
   {
     group: roles,
     names: ["apiserver", "controllers", "scheduler", "daemon", "proxy", "dns", "ingress"],
     load: () => import("./commands/role.ts"),
   },
+  { group: others, names: ["check"], load: () => import("./commands/check.ts") },
   { group: others, names: ["process"], load: () => import("./commands/process.ts") },
   { group: others, names: ["completion"], load: () => import("./commands/completion.ts") },
 ];

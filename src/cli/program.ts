@@ -1,4 +1,4 @@
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, type Option } from "commander";
 import manifest from "../../package.json" with { type: "json" };
 import { exitStatusOf, printError } from "./errors.ts";
 import { addGlobalOptions } from "./global-options.ts";
@@ -68,13 +68,23 @@ function newProgram(io: CliIo): Command {
       ...(io.columns === undefined ? {} : { getOutHelpWidth: () => io.columns ?? 80 }),
       outputError: (text, write) => write(`fairway: ${usageLine(text)}\n`),
     })
-    .configureHelp({ showGlobalOptions: true });
+    .configureHelp({ showGlobalOptions: true, subcommandTerm, optionDescription });
   addGlobalOptions(program);
   program.addHelpText(
     "after",
     "\nExit status: 0 done or answered, 1 failed, 2 wrong usage or bad input.\nTry 'fairway demo' for a guided tour, and 'fairway COMMAND --help' for one command.\n",
   );
   return program;
+}
+
+/** `trace`, `node-exec <node> <command...>`: that there are options goes without saying. */
+function subcommandTerm(command: Command): string {
+  return `${command.name()} ${command.usage().replace(/^\[options\] ?/, "")}`.trimEnd();
+}
+
+function optionDescription({ description, argChoices, defaultValue }: Option): string {
+  const choices = argChoices === undefined ? "" : `: ${argChoices.join(", ")}`;
+  return `${description}${choices}${typeof defaultValue === "string" ? ` (default ${defaultValue})` : ""}`;
 }
 
 /** Commander's message as one line that ends with what to do. */

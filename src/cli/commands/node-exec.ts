@@ -6,7 +6,7 @@ export function register(program: Command): void {
     .command("node-exec")
     .summary("run a command in a node's network namespace")
     .description(
-      "Runs a command as the node would: in its network namespace, with its links, addresses, routes and rules.\nThe command takes this process's place, so signals and the exit status are its own.",
+      "Runs a command as the node would: in its network namespace, with its links, addresses, routes and rules. The command takes this process's place, so signals and the exit status are its own.",
     )
     .argument("<node>", "a node of the cluster, as 'fairway status' names it")
     .argument("<command...>", "the command and its arguments, after --")

@@ -12,7 +12,7 @@ export function register(program: Command): void {
     .command("resolve")
     .summary("what cluster DNS would answer")
     .description(
-      "Says what cluster DNS answers for a name, by the objects alone: nothing is asked of other servers, so a name outside the\ncluster is REFUSED here.",
+      "Says what cluster DNS answers for a name, by the objects alone: nothing is asked of other servers, so a name outside the cluster is REFUSED here.",
     )
     .usage("[options] <name> [type]")
     .argument("<name...>", "the name, then the record type (default A; PTR for an IP address)")

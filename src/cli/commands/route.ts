@@ -13,7 +13,7 @@ export function register(program: Command): void {
     .command("route")
     .summary("which backend a request would get, and which Ingress says so")
     .description(
-      "Takes one HTTP request through the ingress: which rule of which Ingress has it, what is rewritten, redirected or refused,\nand which Services get which share. Rate limits are named, not counted.",
+      "Takes one HTTP request through the ingress: which rule of which Ingress has it, what is rewritten, redirected or refused, and which Services get which share. Rate limits are named, not counted.",
     )
     .usage("[options] <url>")
     .argument("<url...>", "http://HOST/PATH or https://HOST/PATH")

@@ -13,12 +13,13 @@ export function register(program: Command): void {
     .command("trace")
     .summary("where a packet would go, and which rule and object say so")
     .description(
-      "Follows the first packet of a connection through the rules of one node: delivered to which endpoints, rejected, dropped,\nor passed because no Service has to do with it; and why.",
+      "Follows the first packet of a connection through the rules of one node: delivered to which endpoints, rejected, dropped, or passed because no Service has to do with it; and why.",
     )
     .requiredOption("--from <sender>", "IP, NAMESPACE/POD, node, external or external:IP")
     .requiredOption("--to <target>", "IP:PORT[/PROTO] or SERVICE.NAMESPACE[:PORT[/PROTO]]")
     .option("--node <name>", "the node whose rules are asked; default: the Pod's, or the only one")
     .option("--backend <backend>", "whose rules: nftables, userspace or all; default: the running node's, nftables for files")
+    .usage("[options]")
     .argument("[paths...]", "more files and folders, behind --objects");
   addQuestionOptions(command, "drop or reject")
     .addHelpText(

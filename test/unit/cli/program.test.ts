@@ -86,7 +86,7 @@ test("only the module of the command is loaded; help loads all and lists them un
   const help = await run("--help");
   expect(help.status).toBe(0);
   expect(help.loaded).toEqual(["say", "fail"]);
-  expect(help.out).toMatch(/Group:\n {2}say \[options\] \[word\] +says it\n {2}fail <how>/);
+  expect(help.out).toMatch(/Group:\n {2}say \[word\] +says it\n {2}fail <how>/);
   expect(help.out).toContain("Exit status: 0 done or answered, 1 failed, 2 wrong usage or bad input.");
   expect((await run("say", "--help")).out).toContain("--log-level");
 });
