@@ -83,7 +83,10 @@ export class Forwarder implements Running {
     const { clock, observe } = this.#deps;
     const deadline = clock.monotonic() + (this.#config.timeout ?? 5000);
     let failure: unknown = new UpstreamError("unreachable", "none is configured");
-    for (const upstream of this.#order()) {
+    const order = this.#order();
+    // A resolver that keeps a client waiting for servers known to be down costs it seconds a look-up, for every name it tries.
+    if (order.length === 0) throw failure;
+    for (const upstream of order) {
       if (clock.monotonic() >= deadline) break;
       const started = clock.monotonic();
       const sent = { ...query, id: Math.floor(this.#deps.random() * 0x10000) };
@@ -101,11 +104,11 @@ export class Forwarder implements Running {
     throw failure;
   }
 
-  /** Healthy ones by policy, each twice so that one lost packet is not the end; when none is healthy, all. */
+  /** Healthy ones by policy, each twice so that one lost packet is not the end; none while all are down: the checks go on. */
   #order(): readonly Upstream[] {
     const healthy = this.#upstreams.filter((u) => !this.#isDown(u));
     if (healthy.length === 0 && this.#upstreams.length > 0) this.#deps.observe.allDown();
-    const list = healthy.length > 0 ? healthy : this.#upstreams;
+    const list = healthy;
     const policy = this.#config.policy ?? "random";
     const first =
       policy === "sequential"

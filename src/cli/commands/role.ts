@@ -199,7 +199,7 @@ function daemonConfigOf(
     observe: { ip: address("--metrics-address", o.metricsAddress ?? "127.0.0.1"), port: port("--metrics-port", o.metricsPort, 10249) },
     backend,
     plain: false,
-    upstreamResolvConf: o.resolvConf ?? "/etc/resolv.conf",
+    upstreams: { resolvConf: o.resolvConf ?? "/etc/resolv.conf" },
     ...(o.config === undefined ? {} : { proxyConfig: o.config }),
     logLevel,
     logFormat,

@@ -126,13 +126,17 @@ describe("one upstream", () => {
     expect((await ask(forwarder)).rcode).toBe(0);
   });
 
-  test("silence is a timeout after two tries; closing ends the wait", async () => {
+  test("silence is a timeout after two tries, and from then on a failure at once; closing ends a wait", async () => {
     const upstream = await fakeUpstream(() => []);
     const { forwarder, events } = startForwarder([upstream]);
     await expect(ask(forwarder)).rejects.toSatisfy((e) => isUpstreamError(e) && e.code === "timeout");
     expect(events).toEqual(["failed 0", "failed 0"]);
-    const waiting = expect(ask(forwarder)).rejects.toSatisfy((e) => isUpstreamError(e) && e.code === "closed");
-    await forwarder.close();
+    const asked = upstream.seen.length;
+    await expect(ask(forwarder)).rejects.toSatisfy((e) => isUpstreamError(e) && e.code === "unreachable");
+    expect(upstream.seen.length).toBe(asked);
+    const { forwarder: other } = startForwarder([upstream]);
+    const waiting = expect(ask(other)).rejects.toSatisfy((e) => isUpstreamError(e) && e.code === "closed");
+    await other.close();
     await waiting;
   });
 
