@@ -28,7 +28,8 @@ export interface DaemonConfig {
   readonly backend: "auto" | "nftables" | "userspace";
   /** Services and pods live in 127.64.0.0/10. */
   readonly plain: boolean;
-  readonly upstreamResolvConf: string;
+  /** Who is asked for names outside the cluster. */
+  readonly upstreams: readonly { readonly ip: Ip; readonly port: number }[] | { readonly resolvConf: string };
   /** A KubeProxyConfiguration file. */
   readonly proxyConfig?: string;
   readonly logLevel: "debug" | "info" | "warn" | "error";

@@ -21,6 +21,7 @@ export async function startDnsProcess(config: DaemonConfig, log: Log): Promise<R
     {
       listen: [],
       zone: config.clusterDomain,
+      upstreams: config.upstreams,
       reverse: [...config.clusterCidrs, ...config.serviceCidrs].flatMap((c) => parseCidr(c) ?? []),
       allowedClients: ranges.flatMap((c) => parseCidr(c) ?? []),
     },

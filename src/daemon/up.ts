@@ -14,6 +14,7 @@ import { type NamedSocket, type SupervisedChild, startChild } from "./child.ts";
 import type { ClusterConfig } from "./cluster-config.ts";
 import { type ClusterIdentity, makeIdentity } from "./cluster-identity.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
+import { startDnsRelay } from "./dns-relay.ts";
 import { type Ground, type GroundNode, makeFullGround, makePlainGround } from "./ground.ts";
 import { plainRange } from "./plain-range.ts";
 import { roleEnvironment } from "./role.ts";
@@ -220,11 +221,14 @@ class ClusterStart {
       await Promise.all(nodes.map((n) => n.stop({ type: "stop" }, nodeStopTimeout)));
       await Promise.all(daemons.map((d) => d.close()));
     });
+    const upstreams = await this.#upstreams(ground);
     for (const [i, node] of ground.nodes.entries()) {
       const place = node.netns === undefined ? {} : { netns: node.netns.path };
       nodes.push(this.#child(`node ${node.name}`, "node", await this.#nodeConfig(ground, node, identity), place));
       const sockets = i === 0 ? hostIngress : [];
-      daemons.push(this.#child(`daemon ${node.name}`, "daemon", await this.#daemonConfig(ground, node, identity), { ...place, sockets }));
+      daemons.push(
+        this.#child(`daemon ${node.name}`, "daemon", await this.#daemonConfig(ground, node, identity, upstreams), { ...place, sockets }),
+      );
     }
     return settled([...nodes, ...daemons]);
   }
@@ -249,7 +253,21 @@ class ClusterStart {
     };
   }
 
-  async #daemonConfig(ground: Ground, node: GroundNode, identity: ClusterIdentity): Promise<DaemonConfig> {
+  /** Whom the nodes ask for names outside the cluster. */
+  async #upstreams(ground: Ground): Promise<DaemonConfig["upstreams"]> {
+    const [gateway] = ground.gateways;
+    if (ground.mode === "plain" || gateway === undefined) return { resolvConf: "/etc/resolv.conf" };
+    const relay = await startDnsRelay(gateway, this.#config.nodeCidrs, this.#deps.log);
+    this.#undo.push(() => relay.close());
+    return [{ ip: gateway, port: relay.port }];
+  }
+
+  async #daemonConfig(
+    ground: Ground,
+    node: GroundNode,
+    identity: ClusterIdentity,
+    upstreams: DaemonConfig["upstreams"],
+  ): Promise<DaemonConfig> {
     const config = this.#config;
     const plain = ground.mode === "plain";
     return {
@@ -269,7 +287,7 @@ class ClusterStart {
       observe: observeOf(node),
       backend: plain ? "userspace" : config.backend,
       plain,
-      upstreamResolvConf: "/etc/resolv.conf",
+      upstreams,
       ...(config.config === undefined ? {} : { proxyConfig: config.config }),
       logLevel: this.#deps.logLevel,
       logFormat: this.#deps.logFormat,
