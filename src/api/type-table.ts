@@ -54,6 +54,37 @@ export function kindOfType(type: string): string | undefined {
   return kind === "" ? undefined : kind;
 }
 
+const groupOfFolder: Readonly<Record<string, string>> = {
+  core: "",
+  apps: "apps",
+  policy: "policy",
+  autoscaling: "autoscaling",
+  authentication: "authentication.k8s.io",
+  authorization: "authorization.k8s.io",
+  coordination: "coordination.k8s.io",
+  discovery: "discovery.k8s.io",
+  events: "events.k8s.io",
+  networking: "networking.k8s.io",
+};
+const metaPrefix = "io.k8s.apimachinery.pkg.apis.meta.v1.";
+
+/** The group a type belongs to; undefined for those that belong to every group, as DeleteOptions does. */
+export function groupOfType(type: string): string | undefined {
+  return type.startsWith(metaPrefix) ? undefined : groupOfFolder[type.split(".").at(-3) ?? ""];
+}
+
+const typeByKind = new Map<string, string>();
+for (const type of typeNames) {
+  const kind = kindOfType(type);
+  const group = groupOfType(type);
+  if (kind !== undefined) typeByKind.set(group === undefined ? `*/${kind}` : `${group === "" ? "v1" : `${group}/v1`}/${kind}`, type);
+}
+
+/** The type behind what an object says of itself. Kinds of the meta group are known under every apiVersion. */
+export function typeOfKind(apiVersion: string, kind: string): string | undefined {
+  return typeByKind.get(`${apiVersion}/${kind}`) ?? typeByKind.get(`*/${kind}`);
+}
+
 /** The fields as declared: an inlined struct is one field with an empty name, as protobuf sees it. */
 export function declaredFields(type: string): readonly Field[] {
   let fields = ownFields.get(type);
