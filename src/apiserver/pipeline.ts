@@ -8,6 +8,7 @@ import { impersonated } from "./authn/impersonation.ts";
 import { attributesOf, isAllowed, refusal } from "./authz/authorizer.ts";
 import type { ApiContext, Call } from "./call.ts";
 import { reviews } from "./handlers/review.ts";
+import { Lifetime } from "./lifetime.ts";
 import type { Metrics } from "./metrics.ts";
 import { type PathContext, routePath } from "./path-router.ts";
 import { parseRequestInfo, type RequestInfo, type ResourceRequest } from "./request-info.ts";
@@ -38,43 +39,38 @@ export class Pipeline {
   }
 
   async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const gone = new AbortController();
-    const leave = (): void => gone.abort();
-    response.once("close", leave);
-    const signal = AbortSignal.any([gone.signal, this.#options.closing]);
+    const life = new Lifetime(response, this.#options.closing);
     const warnings: string[] = [];
     const started = this.#options.context.clock.monotonic();
-    const answer = await this.#answer(request, signal, (text) => warnings.push(text));
+    const answer = await this.#answer(request, life, (text) => warnings.push(text));
     const headers: Readonly<Record<string, string>> =
       warnings.length === 0 ? {} : { warning: warnings.map((w) => agent + JSON.stringify(w)).join(", ") };
     this.#options.metrics.observe(request.method ?? "GET", statusOf(answer), this.#options.context.clock.monotonic() - started);
     try {
-      await sendAnswer(request, response, answer, headers, signal);
+      await sendAnswer(request, response, answer, headers, life);
     } catch (error) {
       // The head may be out already: all that is left is to break off.
-      if (!signal.aborted) this.#options.context.log("warn", "an answer broke off", { url: request.url, error: String(error) });
+      if (!life.over) this.#options.context.log("warn", "an answer broke off", { url: request.url, error: String(error) });
       response.destroy();
     }
   }
 
   async upgrade(request: IncomingMessage, socket: Duplex, head: Uint8Array): Promise<void> {
-    const gone = new AbortController();
-    socket.once("close", () => gone.abort());
-    socket.on("error", () => gone.abort());
-    const answer = await this.#answer(request, AbortSignal.any([gone.signal, this.#options.closing]), () => undefined);
+    socket.on("error", () => undefined); // its close is what counts
+    const answer = await this.#answer(request, new Lifetime(socket, this.#options.closing), () => undefined);
     if (socket.destroyed && answer.kind === "tunnel") answer.to.destroy();
     else await sendOnSocket(socket, head, answer);
   }
 
-  async #answer(request: IncomingMessage, signal: AbortSignal, warn: (text: string) => void): Promise<Answer> {
+  async #answer(request: IncomingMessage, life: Lifetime, warn: (text: string) => void): Promise<Answer> {
     try {
-      return await this.#handle(request, signal, warn);
+      return await this.#handle(request, life, warn);
     } catch (error) {
       return failure(this.#told(error, request));
     }
   }
 
-  async #handle(request: IncomingMessage, signal: AbortSignal, warn: (text: string) => void): Promise<Answer> {
+  async #handle(request: IncomingMessage, life: Lifetime, warn: (text: string) => void): Promise<Answer> {
     const { authenticator, paths, context } = this.#options;
     const url = request.url ?? "/";
     const mark = url.indexOf("?");
@@ -86,7 +82,7 @@ export class Pipeline {
     const attributes = attributesOf(info);
     if (!isAllowed(user, attributes)) throw refusal(user, attributes);
     if (info.kind === "path") return routePath(info, request.headers.accept, query, paths);
-    return this.#forObjects(info, { request, query, user, signal, warn, context });
+    return this.#forObjects(info, { request, query, user, life, warn, context });
   }
 
   #forObjects(info: ResourceRequest, given: Given): Promise<Answer> {
@@ -94,7 +90,7 @@ export class Pipeline {
     const resource = info.resource ?? (review === undefined ? undefined : reviewResource(review));
     if (resource === undefined) throw notFoundPath();
     const view = viewOf(resource);
-    const { request, query, user, signal, warn, context } = given;
+    const { request, query, user, life, warn, context } = given;
     const call: Call = {
       context,
       info,
@@ -104,7 +100,9 @@ export class Pipeline {
       query,
       headers: request.headers,
       user,
-      signal,
+      get signal() {
+        return life.signal;
+      },
       body: () => readAll(request),
       warn,
     };
@@ -128,7 +126,7 @@ interface Given {
   readonly request: IncomingMessage;
   readonly query: URLSearchParams;
   readonly user: User;
-  readonly signal: AbortSignal;
+  readonly life: Lifetime;
   readonly warn: (text: string) => void;
   readonly context: ApiContext;
 }
@@ -159,16 +157,23 @@ function reviewResource({ group, plural, kind }: (typeof reviews)[number]): Call
   };
 }
 
-async function readAll(request: IncomingMessage): Promise<Uint8Array> {
-  if (Number(request.headers["content-length"] ?? 0) > maxBody) throw tooLarge(`limit is ${maxBody}`);
+/** Not by `for await`: that would destroy the connection when the body is too large, before the client is told. */
+function readAll(request: IncomingMessage): Promise<Uint8Array> {
+  const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
   const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
+  let size = Number(request.headers["content-length"] ?? 0) > maxBody ? maxBody : 0;
+  request.on("data", (chunk: Buffer) => {
     size += chunk.length;
-    if (size > maxBody) throw tooLarge(`limit is ${maxBody}`);
-    chunks.push(chunk);
-  }
-  return chunks.length === 1 ? (chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(chunks);
+    if (size <= maxBody) chunks.push(chunk);
+    else {
+      chunks.length = 0;
+      reject(tooLarge(`limit is ${maxBody}`));
+    }
+  });
+  request.on("end", () => resolve(chunks.length === 1 ? (chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(chunks)));
+  request.on("error", reject);
+  request.on("close", () => reject(badRequest("the body ended before its end")));
+  return promise;
 }
 
 function statusOf(answer: Answer): number {

@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import type { Answer } from "./answer.ts";
+import type { Lifetime } from "./lifetime.ts";
 
 const compress = promisify(gzip);
 /** Smaller answers are not worth the time, as Kubernetes has it. */
@@ -14,7 +15,7 @@ export async function sendAnswer(
   response: ServerResponse,
   answer: Answer,
   headers: Readonly<Record<string, string>>,
-  signal: AbortSignal,
+  life: Lifetime,
 ): Promise<void> {
   switch (answer.kind) {
     case "bytes": {
@@ -42,7 +43,7 @@ export async function sendAnswer(
           },
           write: (bytes) => response.write(bytes),
         },
-        signal,
+        life.signal,
       );
       response.end();
       return;
@@ -51,7 +52,7 @@ export async function sendAnswer(
       response.flushHeaders();
       for await (const chunk of answer.body) {
         if (response.destroyed) return;
-        if (!response.write(chunk)) await drained(response, signal);
+        if (!response.write(chunk)) await drained(response, life.signal);
       }
       response.end();
       return;
