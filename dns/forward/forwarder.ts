@@ -82,11 +82,9 @@ export class Forwarder implements Running {
   async #askInTurn(query: Message, signal: AbortSignal): Promise<Message> {
     const { clock, observe } = this.#deps;
     const deadline = clock.monotonic() + (this.#config.timeout ?? 5000);
-    let failure: unknown = new UpstreamError("unreachable", "none is configured");
-    const order = this.#order();
-    // A resolver that keeps a client waiting for servers known to be down costs it seconds a look-up, for every name it tries.
-    if (order.length === 0) throw failure;
-    for (const upstream of order) {
+    let failure: unknown = new UpstreamError("unreachable", this.#upstreams.map((u) => u.name).join(", ") || "none is configured");
+    // none while all are down: to wait for servers known to be down would cost clients seconds for each name they try
+    for (const upstream of this.#order()) {
       if (clock.monotonic() >= deadline) break;
       const started = clock.monotonic();
       const sent = { ...query, id: Math.floor(this.#deps.random() * 0x10000) };

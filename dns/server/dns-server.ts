@@ -1,11 +1,13 @@
 import { randomBytes, randomInt } from "node:crypto";
-import type { Socket as UdpSocket } from "node:dgram";
+import { createSocket, type Socket as UdpSocket } from "node:dgram";
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import type { Server as TcpServer } from "node:net";
 import { type Cidr, cidrContains } from "../../src/base/cidr.ts";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
-import { type Ip, parseIp } from "../../src/base/ip.ts";
+import { type Ip, ipFamily, parseIp } from "../../src/base/ip.ts";
 import type { Running } from "../../src/base/running.ts";
+import { bindSocket } from "../../src/kernel/socket.ts";
 import type { Log } from "../../src/observe/log.ts";
 import { Answerer, answerChangingOptions } from "../answer/answerer.ts";
 import { defaultCacheLimits, MessageCache } from "../cache/message-cache.ts";
@@ -20,14 +22,17 @@ import type { DnsHandler } from "../handler/handler.ts";
 import { canonicalName } from "../wire/name.ts";
 import type { RecordDelta } from "../zone/record-delta.ts";
 import { reverseZones } from "../zone/reverse-zone.ts";
+import { type DatagramBatch, openDatagramBatch } from "./datagram-batch.ts";
 import { DnsMetrics } from "./dns-metrics.ts";
 import { createEngine, type QueryEngine } from "./engine.ts";
 import { defaultTcpLimits, startTcpListener } from "./tcp-listener.ts";
-import { startUdpListener } from "./udp-listener.ts";
+import { type BoundUdp, startUdpListener, type UdpListener } from "./udp-listener.ts";
 
 export interface DnsServerConfig extends DnsConfig {
   /** Each is bound on UDP and TCP; port 0 = any free port, the same for both. Not used when sockets are passed. */
   readonly listen: readonly DnsAddress[];
+  /** How UDP is read: `auto` in batches where this machine can, `portable` by node alone. Default auto. */
+  readonly udpIo?: "auto" | "portable";
 }
 
 export interface DnsServerDeps {
@@ -36,7 +41,11 @@ export interface DnsServerDeps {
   /** In [0, 1), not to be guessed; default from the system's generator. */
   readonly random?: () => number;
   /** Sockets that a supervisor bound, in place of `listen`; they are closed with the server. */
-  readonly sockets?: { readonly udp: readonly UdpSocket[]; readonly tcp: readonly TcpServer[] };
+  readonly sockets?: {
+    /** With its file descriptor, a socket is read and written in batches where this machine can. */
+    readonly udp: readonly (UdpSocket | BoundUdp)[];
+    readonly tcp: readonly TcpServer[];
+  };
 }
 
 export interface DnsServer extends Running {
@@ -105,10 +114,11 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
 
   const listen = async (engine: QueryEngine): Promise<void> => {
     const limits = { ...defaultTcpLimits, ...config.tcp };
+    const batch = config.udpIo === "portable" ? undefined : openDatagramBatch();
     const anywhere = { ip: "0.0.0.0", port: 0 };
     if (deps.sockets !== undefined) {
       const tcp = deps.sockets.tcp.map((server) => startTcpListener(anywhere, engine, limits, server));
-      const udp = deps.sockets.udp.map((socket) => startUdpListener(anywhere, engine, socket));
+      const udp = deps.sockets.udp.map((u) => startUdpListener(anywhere, engine, "socket" in u ? u : { socket: u }, batch));
       running.push(...udp, ...tcp);
       addresses = udp.map((l) => l.address());
       return;
@@ -119,7 +129,7 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
       const tcp = startTcpListener(at, engine, limits);
       running.push(tcp);
       await tcp.ready;
-      const udp = startUdpListener({ ip: at.ip, port: tcp.address().port }, engine);
+      const udp = await listenUdp({ ip: at.ip, port: tcp.address().port }, engine, batch);
       running.push(udp);
       await udp.ready;
       bound.push(udp.address());
@@ -181,6 +191,17 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
         names: answerer.size,
       }),
   };
+}
+
+/** Bound by hand where batches work, so that the file descriptor is known. */
+async function listenUdp(at: DnsAddress, engine: QueryEngine, batch: DatagramBatch | undefined): Promise<UdpListener> {
+  if (batch === undefined) return startUdpListener(at, engine);
+  const { fd } = bindSocket({ ...at, type: "udp" });
+  const socket = createSocket(ipFamily(at.ip) === 4 ? "udp4" : "udp6");
+  const opened = once(socket, "listening");
+  socket.bind({ fd });
+  await opened;
+  return startUdpListener(at, engine, { socket, fd }, batch);
 }
 
 async function upstreamsOf(config: DnsServerConfig, log: Log | undefined): Promise<readonly DnsAddress[]> {

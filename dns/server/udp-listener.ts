@@ -1,32 +1,43 @@
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
-import { ipFamily } from "../../src/base/ip.ts";
+import { type Ip, ipFamily } from "../../src/base/ip.ts";
 import type { Running } from "../../src/base/running.ts";
 import type { DnsAddress } from "../config/dns-config.ts";
+import { batchSize, type DatagramBatch } from "./datagram-batch.ts";
 import type { QueryEngine } from "./engine.ts";
 
 /** Bursts of a whole node's look-ups wait here while the process is busy. */
 const receiveBufferBytes = 4 << 20;
 const maxUdpAnswer = 1232;
+/** After so many full batches the event loop gets its turn. */
+const maxRounds = 8;
 
 export interface UdpListener extends Running {
   readonly address: () => DnsAddress;
 }
 
-/** One UDP socket on node's own I/O. `bound` is a socket that a supervisor bound before; else one is bound to `at`. */
-export function startUdpListener(at: DnsAddress, engine: QueryEngine, bound?: Socket): UdpListener {
-  const socket = bound ?? (ipFamily(at.ip) === 4 ? createSocket("udp4") : createSocket({ type: "udp6", ipv6Only: true }));
+/** A UDP socket, with its file descriptor where that is known: then queries that have queued up are read and answered in batches. */
+export interface BoundUdp {
+  readonly socket: Socket;
+  readonly fd?: number;
+}
+
+/** One UDP socket. `bound` is one that was bound before; else one is bound to `at`. */
+export function startUdpListener(at: DnsAddress, engine: QueryEngine, bound?: BoundUdp, batch?: DatagramBatch): UdpListener {
+  const socket = bound?.socket ?? (ipFamily(at.ip) === 4 ? createSocket("udp4") : createSocket({ type: "udp6", ipv6Only: true }));
   let open = true;
+  const answerLater = (query: Uint8Array, ip: Ip, port: number): void => {
+    void engine.later(query, ip, "udp").then((answer) => {
+      if (answer !== undefined && open) socket.send(answer, port, ip);
+    });
+  };
+  const drain = bound?.fd === undefined || batch === undefined ? undefined : drainer(bound.fd, batch, engine, answerLater);
   socket.on("message", (query: Buffer, from: RemoteInfo) => {
     // node sends from the buffer after this call has returned, so each answer has its own
     const out = Buffer.allocUnsafe(maxUdpAnswer);
     const length = engine.now(query, query.length, from.address, out, "udp");
-    if (length !== undefined) {
-      if (length > 0) socket.send(out, 0, length, from.port, from.address);
-      return;
-    }
-    void engine.later(query, from.address, "udp").then((answer) => {
-      if (answer !== undefined && open) socket.send(answer, from.port, from.address);
-    });
+    if (length === undefined) answerLater(query, from.address, from.port);
+    else if (length > 0) socket.send(out, 0, length, from.port, from.address);
+    drain?.();
   });
   const ready =
     bound === undefined
@@ -62,5 +73,43 @@ export function startUdpListener(at: DnsAddress, engine: QueryEngine, bound?: So
         open = false;
         socket.close(() => resolve());
       }),
+  };
+}
+
+/**
+ * What takes the queries that have queued up behind the one node has read: under load most of them, and none when it is quiet.
+ * Halves the cost of a query.
+ */
+function drainer(
+  fd: number,
+  batch: DatagramBatch,
+  engine: QueryEngine,
+  answerLater: (query: Uint8Array, ip: Ip, port: number) => void,
+): () => void {
+  const clients = new Map<number, Ip>();
+  const clientOf = (i: number): Ip => {
+    const key = batch.ipv4(i);
+    if (key === undefined) return batch.ip(i);
+    const known = clients.get(key);
+    if (known !== undefined) return known;
+    if (clients.size >= 4096) clients.clear();
+    const ip = batch.ip(i);
+    clients.set(key, ip);
+    return ip;
+  };
+  return () => {
+    for (let round = 0; round < maxRounds; round++) {
+      const count = batch.receive(fd);
+      for (let i = 0; i < count; i++) {
+        const query = batch.query(i);
+        const length = batch.length(i);
+        const client = clientOf(i);
+        const answered = engine.now(query, length, client, batch.answer(i), "udp");
+        if (answered === undefined) answerLater(Uint8Array.from(query.subarray(0, length)), client, batch.port(i));
+        else if (answered > 0) batch.queue(i, answered);
+      }
+      batch.send(fd);
+      if (count < batchSize) return;
+    }
   };
 }
