@@ -18,7 +18,7 @@ const entries: readonly CommandEntry[] = [
   { group: questions, names: ["route"], load: () => import("./commands/route.ts") },
   {
     group: roles,
-    names: ["apiserver", "controllers", "scheduler", "daemon", "proxy", "dns", "ingress"],
+    names: ["apiserver", "controllers", "scheduler", "node", "daemon", "proxy", "dns", "ingress"],
     load: () => import("./commands/role.ts"),
   },
   { group: others, names: ["check"], load: () => import("./commands/check.ts") },

@@ -21,7 +21,6 @@ export interface UpOptions {
   readonly ingressAddress?: string;
   readonly ingressHttpPort?: string;
   readonly ingressHttpsPort?: string;
-  readonly config?: string;
   readonly plain?: boolean;
   readonly mode?: string;
 }
@@ -43,7 +42,6 @@ export interface ClusterConfig {
   readonly backend: "auto" | "nftables" | "userspace";
   readonly images?: string;
   readonly apply: readonly string[];
-  readonly config?: string;
 }
 
 /** Wrong usage: exit status 2, one line. */
@@ -112,7 +110,6 @@ export function resolveClusterConfig(
     backend,
     ...(o.images === undefined ? {} : { images: o.images }),
     apply: o.apply ?? [],
-    ...(o.config === undefined ? {} : { config: o.config }),
   };
 }
 

@@ -30,8 +30,6 @@ export interface DaemonConfig {
   readonly plain: boolean;
   /** Who is asked for names outside the cluster. */
   readonly upstreams: readonly { readonly ip: Ip; readonly port: number }[] | { readonly resolvConf: string };
-  /** A KubeProxyConfiguration file. */
-  readonly proxyConfig?: string;
   readonly logLevel: "debug" | "info" | "warn" | "error";
   readonly logFormat: "text" | "json";
 }

@@ -38,6 +38,9 @@ export function startNodeRole(config: NodeRoleConfig, log: Log): Running & { rea
       version: kubernetesVersion.gitVersion,
       api: { port: config.kubeletPort, ...config.tls },
       hiddenPaths: config.hiddenPaths,
+      ...(config.mode === "containers"
+        ? {}
+        : { processes: { dns: { ip: config.clusterDns[0] ?? "127.0.0.1", port: config.clusterDnsPort } } }),
     },
     {
       clock: systemClock,

@@ -288,7 +288,6 @@ class ClusterStart {
       backend: plain ? "userspace" : config.backend,
       plain,
       upstreams,
-      ...(config.config === undefined ? {} : { proxyConfig: config.config }),
       logLevel: this.#deps.logLevel,
       logFormat: this.#deps.logFormat,
     };

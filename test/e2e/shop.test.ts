@@ -136,7 +136,20 @@ describe.skipIf(lack !== undefined)(`the shop${lack === undefined ? "" : ` (left
 
   test("pods reach Services by short names, and the API", async () => {
     for (const name of ["web", "web.shop", "web.shop.svc"]) {
-      const answer = await cluster.kubectl("-n", "shop", "exec", "store-0", "--", "curl", "-sS", "-m", "5", `http://${name}/`);
+      const answer = await cluster.kubectl(
+        "-n",
+        "shop",
+        "exec",
+        "store-0",
+        "-c",
+        "echo",
+        "--",
+        "curl",
+        "-sS",
+        "-m",
+        "5",
+        `http://${name}/`,
+      );
       expect(answer.stderr).toBe("");
       expect(answer.stdout).toContain('"pod":"web-');
     }

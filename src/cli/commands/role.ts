@@ -12,7 +12,6 @@ import { commandLog, globalOptions } from "../global-options.ts";
 interface DaemonOptions {
   readonly kubeconfig: string;
   readonly nodeName?: string;
-  readonly config?: string;
   readonly enable?: string;
   readonly backend?: string;
   readonly clusterDomain?: string;
@@ -65,6 +64,7 @@ export function register(program: Command): void {
       const log = commandLog(command, "scheduler");
       await runRole(log, () => startSchedulerRole({ kubeconfig: o.kubeconfig }, log));
     });
+  registerNode(program);
   daemonCommand(program, "daemon", "a node's service rules, DNS and ingress in one", parts);
   daemonCommand(program, "proxy", "the daemon with service rules only", ["proxy"]);
   daemonCommand(program, "dns", "the daemon with DNS only", ["dns"]);
@@ -115,6 +115,67 @@ function registerApiServer(program: Command): void {
     });
 }
 
+interface NodeOptions {
+  readonly kubeconfig: string;
+  readonly nodeName: string;
+  readonly nodeIp: string;
+  readonly dataDir: string;
+  readonly nodeApiPort: string;
+  readonly tlsCertFile: string;
+  readonly tlsPrivateKeyFile: string;
+  readonly clientCaFile: string;
+  readonly clusterDns: string;
+  readonly clusterDomain: string;
+  readonly images?: string;
+  readonly agentPort: string;
+}
+
+function registerNode(program: Command): void {
+  kubeconfigOption(program.command("node"))
+    .summary("runs the pods of one node")
+    .description("Runs the pods that are assigned to a node, in containers by crun, in this network namespace.")
+    .requiredOption("--node-name <name>", "the node's name in the API")
+    .requiredOption("--node-ip <ips>", "its addresses, comma-separated, IPv4 first")
+    .requiredOption("--tls-cert-file <file>", "the certificate that its API (logs, exec) shows to the API server, PEM")
+    .requiredOption("--tls-private-key-file <file>", "its key")
+    .requiredOption("--client-ca-file <file>", "the authority of the API server's client certificate")
+    .option("--data-dir <dir>", "where pods and their logs are kept", "/var/lib/fairway/node")
+    .option("--node-api-port <port>", "the port of its API", "10250")
+    .option("--cluster-dns <ips>", "where pods ask for names", "10.96.0.10")
+    .option("--cluster-domain <domain>", "the zone of cluster names", "cluster.local")
+    .option("--images <file>", "what container images stand for, YAML")
+    .option("--agent-port <port>", "where the nodes' daemons say which endpoints they still use", "10249")
+    .action(async (o: NodeOptions, command: Command) => {
+      const { startNodeRole } = await import("../../daemon/node-role.ts");
+      const log = commandLog(command, "node");
+      const ips = (option: string, text: string): readonly string[] => text.split(",").map((ip) => address(option, ip));
+      const node = startNodeRole(
+        {
+          nodeName: o.nodeName,
+          nodeIps: ips("--node-ip", o.nodeIp),
+          kubeconfig: o.kubeconfig,
+          kubeletPort: integer("--node-api-port", o.nodeApiPort, 0, 65535),
+          tls: {
+            caPem: readText("--client-ca-file", o.clientCaFile),
+            certPem: readText("--tls-cert-file", o.tlsCertFile),
+            keyPem: readText("--tls-private-key-file", o.tlsPrivateKeyFile),
+          },
+          dataDir: o.dataDir,
+          clusterName: "fairway",
+          clusterDns: ips("--cluster-dns", o.clusterDns),
+          clusterDnsPort: 53,
+          clusterDomain: o.clusterDomain,
+          mode: "containers",
+          hiddenPaths: [],
+          agentPort: integer("--agent-port", o.agentPort, 1, 65535),
+          ...(o.images === undefined ? {} : { images: o.images }),
+        },
+        log,
+      );
+      await runRole(log, () => node);
+    });
+}
+
 function daemonCommand(program: Command, name: string, summary: string, enabled: readonly Part[]): void {
   const command = program
     .command(name)
@@ -129,9 +190,7 @@ function daemonCommand(program: Command, name: string, summary: string, enabled:
     .option("--metrics-port <port>", "their port", "10249");
   if (name === "daemon") command.option("--enable <parts>", `which parts: ${parts.join(",")}`, parts.join(","));
   if (enabled.includes("proxy")) {
-    command
-      .option("--config <file>", "a KubeProxyConfiguration (kubeproxy.config.k8s.io/v1alpha1)")
-      .option("--backend <backend>", "auto, nftables, userspace", "auto");
+    command.option("--backend <backend>", "auto, nftables, userspace", "auto");
   }
   if (enabled.includes("dns")) {
     command
@@ -200,7 +259,6 @@ function daemonConfigOf(
     backend,
     plain: false,
     upstreams: { resolvConf: o.resolvConf ?? "/etc/resolv.conf" },
-    ...(o.config === undefined ? {} : { proxyConfig: o.config }),
     logLevel,
     logFormat,
   };

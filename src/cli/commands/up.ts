@@ -32,7 +32,6 @@ export function addUpOptions(command: Command): Command {
     .option("--ingress-address <ip>", "where this machine reaches the ingress (default 127.0.0.1)")
     .option("--ingress-http-port <port>", "its port for http, 0 = any free one (default 80)")
     .option("--ingress-https-port <port>", "its port for https, 0 = any free one (default 443)")
-    .option("--config <file>", "a KubeProxyConfiguration for the nodes")
     .option("--plain", "plain output: no colours, no redrawn lines")
     .option("--mode <mode>", "auto, full (machines and containers), plain (one node, processes, no root) (default auto)");
 }
@@ -63,7 +62,9 @@ export async function runUp(
     );
   }
   const progress = startProgress(io, options.plain === true);
-  const { logLevel, logFormat } = globalOptions(command);
+  const { logFormat } = globalOptions(command);
+  // The steps below say what goes on; what the processes say is for whoever asks, or when something is wrong.
+  const logLevel = command.getOptionValueSourceWithGlobals("logLevel") === "default" ? "warn" : globalOptions(command).logLevel;
   const stop = stopSignal();
   const cluster = await startCluster(config, mode, { log: commandLog(command, "up"), progress, logLevel, logFormat, signal: stop });
   try {
