@@ -7,6 +7,7 @@ import type { TokenIssuer } from "./authn/token-issuer.ts";
 import type { NodeTransport } from "./node-transport.ts";
 import type { Registry } from "./registry.ts";
 import type { ResourceRequest } from "./request-info.ts";
+import type { KeyedTurns } from "./services/keyed-turns.ts";
 import type { ServiceAddresses } from "./services/service-addresses.ts";
 import type { User } from "./user.ts";
 import type { View } from "./view.ts";
@@ -17,6 +18,7 @@ export type Log = (level: "debug" | "info" | "warn" | "error", message: string, 
 export interface ApiContext {
   readonly registry: Registry;
   readonly addresses: ServiceAddresses;
+  readonly serviceTurns: KeyedTurns;
   readonly tokens: TokenIssuer;
   readonly nodes: NodeTransport;
   /** What of 127.0.0.0/8 pods may have: plain mode's own range, absent elsewhere. */

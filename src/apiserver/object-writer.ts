@@ -35,7 +35,7 @@ export async function createObject(context: ApiContext, target: Target, given: A
     const name = generate ? generateName(metadata.generateName ?? "", context.random) : (metadata.name ?? "");
     const named = { ...given, metadata: { ...metadata, ...(name === "" ? {} : { name }), ...(namespace === "" ? {} : { namespace }) } };
     const object = await prepared(context, target, named);
-    const bytes = await storeNew(context, target, object);
+    const bytes = await inTurn(context, resource, keyOf(namespace, object.metadata.name ?? ""), () => storeNew(context, target, object));
     if (bytes !== undefined) return bytes;
     if (!generate || attempt === maxTries) throw alreadyExists(resource, name);
   }
@@ -66,7 +66,7 @@ export async function updateObject(
         `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${current.object.metadata.uid ?? ""}`,
       );
     }
-    const bytes = await replace(context, target, current, wanted);
+    const bytes = await inTurn(context, resource, key, () => replace(context, target, current, wanted));
     if (bytes !== undefined) return bytes;
     if (pinned !== "" || attempt === maxTries) throw conflict(resource, name);
   }
@@ -86,9 +86,7 @@ export function isReadyToGo(resource: Resource, object: ApiObject): boolean {
 /** Takes the object out of the store, and what it held; false when somebody changed it meanwhile. */
 export async function removeObject(context: ApiContext, resource: Resource, current: Found): Promise<boolean> {
   const key = keyOf(current.object.metadata.namespace ?? "", current.object.metadata.name ?? "");
-  if ((await context.registry.remove(resource, key, current.rev)) === "conflict") return false;
-  if (isService(resource)) context.addresses.release(key, current.object as Service);
-  return true;
+  return inTurn(context, resource, key, () => removeNow(context, resource, key, current));
 }
 
 /** What is stored as it is, without rules of update: for the server's own changes of metadata. False = somebody was faster. */
@@ -101,6 +99,17 @@ export async function overwrite(
   const key = keyOf(object.metadata.namespace ?? "", object.metadata.name ?? "");
   const written = await context.registry.write(resource, key, object, current.rev);
   return written.kind === "written" ? written.bytes : undefined;
+}
+
+/** Writes of one Service follow each other: what one takes and gives back is never what the next one counts on. */
+function inTurn<T>(context: ApiContext, resource: Resource, key: string, work: () => Promise<T>): Promise<T> {
+  return isService(resource) ? context.serviceTurns.run(key, work) : work();
+}
+
+async function removeNow(context: ApiContext, resource: Resource, key: string, current: Found): Promise<boolean> {
+  if ((await context.registry.remove(resource, key, current.rev)) === "conflict") return false;
+  if (isService(resource)) context.addresses.release(key, current.object as Service);
+  return true;
 }
 
 async function prepared(context: ApiContext, target: Target, given: ApiObject): Promise<ApiObject> {
@@ -160,7 +169,9 @@ async function replace(context: ApiContext, target: Target, current: Found, want
   }
   if (isReadyToGo(resource, object)) {
     allocation?.undo();
-    return (await removeObject(context, resource, current)) ? encodeObject(registry.table(resource).head, object, current.rev) : undefined;
+    return (await removeNow(context, resource, key, current))
+      ? encodeObject(registry.table(resource).head, object, current.rev)
+      : undefined;
   }
   if (jsonEqual({ ...object, metadata: { ...object.metadata, resourceVersion: undefined } }, withoutRevision(current.object))) {
     allocation?.undo();

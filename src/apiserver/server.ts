@@ -22,6 +22,7 @@ import { NodeTransport } from "./node-transport.ts";
 import { Pipeline } from "./pipeline.ts";
 import { ensurePki, type Pki } from "./pki.ts";
 import { Registry } from "./registry.ts";
+import { KeyedTurns } from "./services/keyed-turns.ts";
 import { defaultNodePorts, type PortRange } from "./services/port-allocator.ts";
 import { ServiceAddresses } from "./services/service-addresses.ts";
 
@@ -90,6 +91,7 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
       random,
       log,
       newUid: randomUUID,
+      serviceTurns: new KeyedTurns(),
       addresses: new ServiceAddresses({ cidrs: config.serviceCidrs, nodePorts: config.nodePortRange ?? defaultNodePorts, random }),
       tokens: new TokenIssuer({ issuer, audiences: [issuer], key: pki.serviceAccountKey.privateKey, clock }),
     };
