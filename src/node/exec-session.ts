@@ -4,8 +4,8 @@ import type { ContainerProcess } from "./container-process.ts";
 import type { ContainerRun, ExecOptions, ExecSession } from "./pod-runtime.ts";
 
 /** A command as a session. Signals count as 128 + n, as a shell has it. */
-export function startExec(argv: readonly string[], options: ExecOptions): ExecSession {
-  return options.tty ? startOnTerminal(argv) : startOnPipes(argv, options);
+export function startExec(argv: readonly string[], options: ExecOptions, env: NodeJS.ProcessEnv = process.env): ExecSession {
+  return options.tty ? startOnTerminal(argv, env) : startOnPipes(argv, options, env);
 }
 
 /** A container's live output, until it ends. A container without standard input takes none. */
@@ -26,9 +26,9 @@ export function attachTo(container: ContainerProcess | undefined, run: Container
   return { stdin: container?.openStdin() ?? new PassThrough().resume(), stdout, stderr, resize, exitCode, kill: end };
 }
 
-function startOnPipes(argv: readonly string[], options: ExecOptions): ExecSession {
+function startOnPipes(argv: readonly string[], options: ExecOptions, env: NodeJS.ProcessEnv): ExecSession {
   const [file = "", ...args] = argv;
-  const child = spawn(file, args, { stdio: [options.stdin ? "pipe" : "ignore", "pipe", "pipe"] });
+  const child = spawn(file, args, { stdio: [options.stdin ? "pipe" : "ignore", "pipe", "pipe"], env });
   return session(child, child.stdin, child.stdout, child.stderr, () => undefined);
 }
 
@@ -36,9 +36,9 @@ function startOnPipes(argv: readonly string[], options: ExecOptions): ExecSessio
  * Node has no pseudo-terminals; script(1), which every Debian has, makes one. The command learns its size by stty(1) on the terminal's own
  * name, which the kernel answers with SIGWINCH to those on it.
  */
-function startOnTerminal(argv: readonly string[]): ExecSession {
+function startOnTerminal(argv: readonly string[], env: NodeJS.ProcessEnv): ExecSession {
   const [file = "", ...args] = onTerminal(argv, 'tty >&3; exec 3>&-; exec "$@"');
-  const child = spawn(file, args, { stdio: ["pipe", "pipe", "pipe", "pipe"] });
+  const child = spawn(file, args, { stdio: ["pipe", "pipe", "pipe", "pipe"], env });
   const terminal = new Promise<string>((resolve) => {
     let name = "";
     child.stdio[3]?.on("data", (d: Buffer) => {

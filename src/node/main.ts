@@ -21,6 +21,7 @@ import { parseResolvConf } from "./pod-dns.ts";
 import { PodFiles } from "./pod-files.ts";
 import type { AdoptedPod } from "./pod-runtime.ts";
 import { PodWorker, type PodWorkerDeps } from "./pod-worker.ts";
+import { ProcessRuntime } from "./process-runtime.ts";
 import { serveContainer } from "./served-container.ts";
 import { StatusWriter } from "./status-writer.ts";
 
@@ -35,6 +36,8 @@ export interface NodeConfig {
   /** The images file of the command line. */
   readonly imagesFile?: string | undefined;
   readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** Plain mode: pods are processes of this user, with no root and no namespaces; they resolve at `dns`. Absent: containers. */
+  readonly processes?: { readonly dns: { readonly ip: Ip; readonly port: number } } | undefined;
   /** For built-in images: the runtime's binary, and the folder of bundled programs. */
   readonly runtime: { readonly nodeBinary: string; readonly distFolder: string };
   /** Default: what the machine has, and 110 pods. */
@@ -76,10 +79,13 @@ export async function startNode(config: NodeConfig, deps: NodeDeps): Promise<Run
   const { log } = deps;
   mkdirSync(config.dataDir, { recursive: true, mode: 0o711 });
   const images = loadImages(config);
-  const runtime = await CrunRuntime.open(
-    { dataDir: config.dataDir, nodeIps: config.nodeIps, hiddenPaths: config.hiddenPaths ?? [] },
-    { run: runCommand, clock },
-  );
+  const runtime =
+    config.processes === undefined
+      ? await CrunRuntime.open(
+          { dataDir: config.dataDir, nodeIps: config.nodeIps, hiddenPaths: config.hiddenPaths ?? [] },
+          { run: runCommand, clock },
+        )
+      : new ProcessRuntime({ dataDir: config.dataDir, nodeIps: config.nodeIps, dns: config.processes.dns }, { clock });
   const stop = new AbortController();
   const client = createClient(config.transport);
   const events = createEventRecorder(config.transport, { component: "kubelet", host: config.nodeName, clock });

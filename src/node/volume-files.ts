@@ -17,6 +17,9 @@ import { dirname, join, sep } from "node:path";
 import { NodeError } from "./errors.ts";
 import type { VolumeFile, VolumePlan } from "./volume-plan.ts";
 
+/** Only root gives files to a group it is not in; without, pods are this user's own processes anyway. */
+const isRoot = process.getuid?.() === 0;
+
 /**
  * Lays a volume's files so that a reader sees all of the old ones or all of the new ones: they are written to a new folder, to which the
  * link `..data` is then moved; the names that a pod sees are links through it. Returns false when nothing differs.
@@ -33,7 +36,7 @@ export function writeVolumeFiles(folder: string, files: ReadonlyMap<string, Volu
     mkdirSync(dirname(target), { recursive: true, mode: 0o755 });
     writeFileSync(target, file.bytes);
     chmodSync(target, group === undefined ? file.mode : file.mode | 0o040);
-    if (group !== undefined) chownSync(target, 0, group);
+    if (group !== undefined && isRoot) chownSync(target, 0, group);
   }
   writeFileSync(join(folder, next, "..names"), JSON.stringify([...files.keys()].sort()), { mode: 0o600 });
   symlinkSync(next, join(folder, "..data_tmp"));
@@ -65,7 +68,7 @@ export function layVolume(plan: VolumePlan, volumesFolder: string, stamp: string
         mkdirSync(folder, { recursive: true });
         // World-writable as the kubelet's; with a group, new files take it.
         chmodSync(folder, group === undefined ? 0o777 : 0o2777);
-        if (group !== undefined) chownSync(folder, 0, group);
+        if (group !== undefined && isRoot) chownSync(folder, 0, group);
       }
       return folder;
     case "host":

@@ -2,11 +2,12 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Cidr, parseCidr } from "../../src/base/cidr.ts";
 import { runCommand } from "../../src/kernel/command.ts";
 import type { MachineConfig } from "../../src/node/machine-plan.ts";
 import { createMachines, findLeftovers, type MachineDeps, recordedClusters, removeMachines } from "../../src/node/machines.ts";
+import { lacking } from "../support/requires.ts";
 
 const cidr = (text: string): Cidr => parseCidr(text) ?? expect.fail(`no range: ${text}`);
 const sh = (...argv: string[]): string => execFileSync(argv[0] ?? "", argv.slice(1), { encoding: "utf8" });
@@ -23,56 +24,58 @@ function makeConfig(name: string, net: number): MachineConfig {
   };
 }
 
-let deps: MachineDeps;
-beforeEach(() => {
-  deps = { run: runCommand, recordFolder: mkdtempSync(join(tmpdir(), "fw-machines-")) };
-});
-afterEach(async () => {
-  for (const name of ["h4m-a", "h4m-b"]) await removeMachines(name, deps);
-  rmSync(deps.recordFolder, { recursive: true });
-});
+describe.skipIf(lacking("ip", "nsenter") !== undefined)("machines", () => {
+  let deps: MachineDeps;
+  beforeEach(() => {
+    deps = { run: runCommand, recordFolder: mkdtempSync(join(tmpdir(), "fw-machines-")) };
+  });
+  afterEach(async () => {
+    for (const name of ["h4m-a", "h4m-b"]) await removeMachines(name, deps);
+    rmSync(deps.recordFolder, { recursive: true });
+  });
 
-test("two clusters side by side: nodes reach each other and the host, then nothing is left", async () => {
-  const before = [sh("ip", "-br", "link"), sh("ip", "route"), sh("ip", "netns")];
-  const a = await createMachines(makeConfig("h4m-a", 201), deps);
-  const b = await createMachines(makeConfig("h4m-b", 211), deps);
-  expect(a.machines.map((m) => m.ips)).toEqual([
-    ["10.201.0.11", "fd00:201::b"],
-    ["10.201.0.12", "fd00:201::c"],
-  ]);
-  expect(sh("ip", "netns")).toContain("fw-h4m-a-node-2");
-  await a.setRoutes(new Map([["node-2", [cidr("10.202.1.0/24")]]]));
-  expect(sh("ip", "route", "get", "10.202.1.7")).toContain("via 10.201.0.12");
-  expect(sh("ip", "route", "get", "10.203.0.1")).toContain("via 10.201.0.11");
-  expect(sh("ip", "-n", "fw-h4m-a-node-1", "route", "get", "10.202.1.7")).toContain("via 10.201.0.12");
-  expect(sh("ip", "-n", "fw-h4m-a-node-1", "addr", "show", "lo")).toContain("10.203.0.10/32");
-  // A refused connection is an answer of the machine itself: it was reached, and nothing listens there.
-  const probe = `const s=require("net").connect(9,process.argv[1]);s.setTimeout(2000,()=>{console.log("lost");process.exit()});s.on("error",e=>console.log(e.code))`;
-  for (const ip of ["10.201.0.1", "10.201.0.12", "fd00:201::c"]) {
-    expect(sh("ip", "netns", "exec", "fw-h4m-a-node-1", process.execPath, "-e", probe, ip).trim()).toBe("ECONNREFUSED");
-  }
-  expect(sh("ip", "netns", "exec", "fw-h4m-b-node-1", "cat", "/proc/sys/net/ipv4/ip_forward").trim()).toBe("1");
-  await Promise.all([a.close(), b.close()]);
-  await a.close();
-  expect([sh("ip", "-br", "link"), sh("ip", "route"), sh("ip", "netns")]).toEqual(before);
-});
+  test("two clusters side by side: nodes reach each other and the host, then nothing is left", async () => {
+    const before = [sh("ip", "-br", "link"), sh("ip", "route"), sh("ip", "netns")];
+    const a = await createMachines(makeConfig("h4m-a", 201), deps);
+    const b = await createMachines(makeConfig("h4m-b", 211), deps);
+    expect(a.machines.map((m) => m.ips)).toEqual([
+      ["10.201.0.11", "fd00:201::b"],
+      ["10.201.0.12", "fd00:201::c"],
+    ]);
+    expect(sh("ip", "netns")).toContain("fw-h4m-a-node-2");
+    await a.setRoutes(new Map([["node-2", [cidr("10.202.1.0/24")]]]));
+    expect(sh("ip", "route", "get", "10.202.1.7")).toContain("via 10.201.0.12");
+    expect(sh("ip", "route", "get", "10.203.0.1")).toContain("via 10.201.0.11");
+    expect(sh("ip", "-n", "fw-h4m-a-node-1", "route", "get", "10.202.1.7")).toContain("via 10.201.0.12");
+    expect(sh("ip", "-n", "fw-h4m-a-node-1", "addr", "show", "lo")).toContain("10.203.0.10/32");
+    // A refused connection is an answer of the machine itself: it was reached, and nothing listens there.
+    const probe = `const s=require("net").connect(9,process.argv[1]);s.setTimeout(2000,()=>{console.log("lost");process.exit()});s.on("error",e=>console.log(e.code))`;
+    for (const ip of ["10.201.0.1", "10.201.0.12", "fd00:201::c"]) {
+      expect(sh("ip", "netns", "exec", "fw-h4m-a-node-1", process.execPath, "-e", probe, ip).trim()).toBe("ECONNREFUSED");
+    }
+    expect(sh("ip", "netns", "exec", "fw-h4m-b-node-1", "cat", "/proc/sys/net/ipv4/ip_forward").trim()).toBe("1");
+    await Promise.all([a.close(), b.close()]);
+    await a.close();
+    expect([sh("ip", "-br", "link"), sh("ip", "route"), sh("ip", "netns")]).toEqual(before);
+  });
 
-test("a range that the machine uses is refused by name, and nothing is made", async () => {
-  const a = await createMachines(makeConfig("h4m-a", 201), deps);
-  await expect(createMachines({ ...makeConfig("h4m-b", 211), podRanges: [cidr("10.200.0.0/13")] }, deps)).rejects.toThrow(
-    /the pod range 10\.200\.0\.0\/13 overlaps 10\.20\d\.\S+ on fw-h4m-a/,
-  );
-  expect(await findLeftovers("h4m-b", deps)).toEqual({ netns: [], links: [] });
-  await a.close();
-});
+  test("a range that the machine uses is refused by name, and nothing is made", async () => {
+    const a = await createMachines(makeConfig("h4m-a", 201), deps);
+    await expect(createMachines({ ...makeConfig("h4m-b", 211), podRanges: [cidr("10.200.0.0/13")] }, deps)).rejects.toThrow(
+      /the pod range 10\.200\.0\.0\/13 overlaps 10\.20\d\.\S+ on fw-h4m-a/,
+    );
+    expect(await findLeftovers("h4m-b", deps)).toEqual({ netns: [], links: [] });
+    await a.close();
+  });
 
-test("what a killed cluster left is found, removed, and made anew", async () => {
-  await createMachines(makeConfig("h4m-a", 201), deps);
-  expect(await recordedClusters(deps)).toEqual(["h4m-a"]);
-  expect((await findLeftovers("h4m-a", deps)).netns).toEqual(["fw-h4m-a-node-1", "fw-h4m-a-node-2"]);
-  sh("ip", "link", "delete", "fw-h4m-a");
-  const again = await createMachines(makeConfig("h4m-a", 201), deps);
-  expect((await findLeftovers("h4m-a", deps)).links).toHaveLength(3);
-  await again.close();
-  expect(await findLeftovers("h4m-a", deps)).toEqual({ netns: [], links: [] });
+  test("what a killed cluster left is found, removed, and made anew", async () => {
+    await createMachines(makeConfig("h4m-a", 201), deps);
+    expect(await recordedClusters(deps)).toEqual(["h4m-a"]);
+    expect((await findLeftovers("h4m-a", deps)).netns).toEqual(["fw-h4m-a-node-1", "fw-h4m-a-node-2"]);
+    sh("ip", "link", "delete", "fw-h4m-a");
+    const again = await createMachines(makeConfig("h4m-a", 201), deps);
+    expect((await findLeftovers("h4m-a", deps)).links).toHaveLength(3);
+    await again.close();
+    expect(await findLeftovers("h4m-a", deps)).toEqual({ netns: [], links: [] });
+  });
 });

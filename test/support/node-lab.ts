@@ -57,8 +57,8 @@ export class NodeLab {
   constructor(name: string, net: number) {
     this.#name = name;
     this.#net = net;
-    // Not below /tmp: an overlay's upper layer cannot lie on every file system that /tmp may be.
-    this.dataDir = mkdtempSync("/var/lib/fw-lab-");
+    // Not below /tmp: an overlay's upper layer cannot lie on every file system that /tmp may be. Without root the lab is never started.
+    this.dataDir = process.getuid?.() === 0 ? mkdtempSync("/var/lib/fw-lab-") : "";
     this.#deps = { run: runCommand, recordFolder: join(this.dataDir, "machines") };
     this.client = createClient(this.#transport());
   }
