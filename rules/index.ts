@@ -97,7 +97,7 @@ export interface OfflineProgram {
 export function compileOffline(snapshot: Snapshot, options: OfflineOptions): OfflineProgram {
   const plan = new ProxyPlan(options.nodeName, planOptionsOf(options));
   const delta = plan.apply(batchFromEmpty(snapshot));
-  const surroundings = surroundingsOf(snapshot, plan.node, options, []);
+  const surroundings = surroundingsOf(snapshot, plan.node, options, () => []);
   const problems = [...plan.problems()];
   if (options.backend === "userspace") {
     const wanted = new Map(

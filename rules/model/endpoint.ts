@@ -23,6 +23,8 @@ export function endpointPortKey(port: string, protocol: Protocol): string {
   return `${port}/${protocol}`;
 }
 
+const noHints: readonly string[] = [];
+
 /** Slices that carry this label are for headless Services: no rules come of them. */
 const headlessLabel = "service.kubernetes.io/headless";
 
@@ -71,8 +73,8 @@ export function endpointsOfSlices(
           serving: serving ?? true,
           terminating: terminating ?? false,
           local: endpoint.nodeName !== undefined && endpoint.nodeName === options.nodeName,
-          zoneHints: (endpoint.hints?.forZones ?? []).map((z) => z.name),
-          nodeHints: (endpoint.hints?.forNodes ?? []).map((n) => n.name),
+          zoneHints: endpoint.hints?.forZones?.map((z) => z.name) ?? noHints,
+          nodeHints: endpoint.hints?.forNodes?.map((n) => n.name) ?? noHints,
         });
       }
     }
@@ -109,7 +111,9 @@ export function compareEndpoints(a: { readonly ip: Ip; readonly port: number }, 
 /** Loopback, link-local (with the metadata service), multicast, unspecified: a Service must not be a way to reach them. */
 export function isForbidden(ip: Ip, allowPlain: boolean): boolean {
   if (ipFamily(ip) === 6) return ip === "::" || ip === "::1" || /^(fe[89ab]|ff)/.test(ip) || ip.startsWith("::ffff:");
-  const [first = 0, second = 0] = ip.split(".", 2).map(Number);
+  const dot = ip.indexOf(".");
+  const first = Number(ip.slice(0, dot));
+  const second = Number(ip.slice(dot + 1, ip.indexOf(".", dot + 1)));
   if (first === 127) return !(allowPlain && second >= 64 && second < 128);
   return first === 0 || (first === 169 && second === 254) || first >= 224;
 }

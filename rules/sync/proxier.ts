@@ -55,7 +55,7 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
     if (batch === undefined) return;
     metrics.changesSeen(batch);
     const delta = plan.apply(batch);
-    target.change(delta, surroundingsOf(batch.after, plan.node, config, readMachineIps()));
+    target.change(delta, surroundingsOf(batch.after, plan.node, config, readMachineIps));
     causes.push(...batch.causes);
     causes = causes.slice(-32);
     dirty = true;

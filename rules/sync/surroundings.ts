@@ -11,8 +11,8 @@ import type { RuleOptions } from "./config.ts";
 export const bothFamilies: readonly IpFamily[] = [4, 6];
 export const defaultTableName = "fairway";
 
-/** Pure. `machineIps`: addresses of this machine's links, where ranges choose among them. */
-export function surroundingsOf(snapshot: Snapshot, node: NodeView, options: RuleOptions, machineIps: readonly Ip[]): Surroundings {
+/** `machineIps`: addresses of this machine's links; asked for only where ranges choose among them. */
+export function surroundingsOf(snapshot: Snapshot, node: NodeView, options: RuleOptions, machineIps: () => readonly Ip[]): Surroundings {
   const choice = options.nodePortAddresses ?? "primary";
   const families = options.families ?? bothFamilies;
   const nodePortIps =
@@ -20,7 +20,7 @@ export function surroundingsOf(snapshot: Snapshot, node: NodeView, options: Rule
       ? families.flatMap((family) => primaryAddress(node, family) ?? [])
       : choice === "all"
         ? []
-        : [...new Set([...node.addresses, ...machineIps])].filter((ip) => choice.some((c) => cidrContains(c, ip)) && !isLoopback(ip));
+        : [...new Set([...node.addresses, ...machineIps()])].filter((ip) => choice.some((c) => cidrContains(c, ip)) && !isLoopback(ip));
   return {
     nodePortIps,
     podCidrs: options.clusterCidrs ?? node.podCidrs,

@@ -4,7 +4,9 @@ export type IpFamily = 4 | 6;
 
 /** `undefined` for anything but a plain address: no zone, no port, no brackets, no leading zeros in IPv4 (CVE-2021-29923). */
 export function parseIp(text: string): Ip | undefined {
-  const bytes = text.includes(":") ? parseIpv6(text) : parseIpv4(text);
+  // a dotted quad without leading zeros is canonical as it stands
+  if (!text.includes(":")) return ipv4Number(text) === undefined ? undefined : text;
+  const bytes = parseIpv6(text);
   return bytes === undefined ? undefined : ipFromBytes(bytes);
 }
 
@@ -42,6 +44,7 @@ export function ipFromBytes(bytes: Uint8Array): Ip {
 
 /** IPv4 before IPv6, then by number. */
 export function compareIp(a: Ip, b: Ip): number {
+  if (!a.includes(":") && !b.includes(":")) return (ipv4Number(a) ?? 0) - (ipv4Number(b) ?? 0);
   const x = ipBytes(a);
   const y = ipBytes(b);
   if (x.length !== y.length) return x.length - y.length;
@@ -75,16 +78,32 @@ export function ipFromBigInt(n: bigint, family: IpFamily): Ip {
   return ipFromBytes(bytes);
 }
 
-function parseIpv4(text: string): Uint8Array | undefined {
-  const parts = text.split(".");
-  if (parts.length !== 4) return undefined;
-  const bytes = new Uint8Array(4);
-  for (let i = 0; i < 4; i++) {
-    const part = parts[i] ?? "";
-    if (!/^(0|[1-9][0-9]{0,2})$/.test(part) || Number(part) > 255) return undefined;
-    bytes[i] = Number(part);
+/** A dotted quad as a number, without making anything: lists of endpoints are parsed and sorted by the ten thousand. */
+function ipv4Number(text: string): number | undefined {
+  let total = 0;
+  let part = -1;
+  let digits = 0;
+  let dots = 0;
+  for (let i = 0; i <= text.length; i++) {
+    const c = i === text.length ? 46 : text.charCodeAt(i);
+    if (c === 46) {
+      if (digits === 0 || part > 255) return undefined;
+      total = total * 256 + part;
+      part = -1;
+      digits = 0;
+      dots++;
+    } else {
+      if (c < 48 || c > 57 || digits === 3 || (digits > 0 && part === 0)) return undefined;
+      part = (digits === 0 ? 0 : part * 10) + c - 48;
+      digits++;
+    }
   }
-  return bytes;
+  return dots === 4 ? total : undefined;
+}
+
+function parseIpv4(text: string): Uint8Array | undefined {
+  const n = ipv4Number(text);
+  return n === undefined ? undefined : Uint8Array.of(n >>> 24, n >>> 16, n >>> 8, n);
 }
 
 function parseIpv6(text: string): Uint8Array | undefined {
