@@ -14,6 +14,8 @@ const decimals: readonly (readonly [suffix: string, exponent: number])[] = [
 const binaries: readonly string[] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 const nano = 1_000_000_000n;
 const kibi = 1024n;
+/** As many as surely fit into 63 bits. */
+const maxDigits = 18;
 const most = 2n ** 63n - 1n;
 
 type Format = "decimal" | "exponent" | "binary";
@@ -41,7 +43,8 @@ export function compareQuantity(a: string, b: string): number {
 /** As the API writes it back: `0.5` is `500m`, `1024Mi` is `1Gi`, `1000` is `1k`. Undefined for what is no quantity. */
 export function canonicalQuantity(text: string): string | undefined {
   const parsed = parse(text);
-  return parsed === undefined ? undefined : print(parsed.nanos, parsed.format);
+  if (parsed === undefined) return undefined;
+  return parsed.plain ? text : print(parsed.nanos, parsed.format);
 }
 
 /** Container resources are kept to thousandths: what is finer is rounded up. */
@@ -52,7 +55,14 @@ export function ceilToMilli(text: string): string {
   return print(divideUp(parsed.nanos, milli) * milli, parsed.format);
 }
 
-function parse(text: string): { readonly nanos: bigint; readonly format: Format } | undefined {
+interface Parsed {
+  readonly nanos: bigint;
+  readonly format: Format;
+  /** Written so that Kubernetes keeps the text: a whole step of thousands, no zeros to shorten. */
+  readonly plain: boolean;
+}
+
+function parse(text: string): Parsed | undefined {
   const match = text.length <= 64 ? pattern.exec(text) : null;
   if (match === null) return undefined;
   const [, sign, digits = "", suffix = ""] = match;
@@ -68,7 +78,14 @@ function parse(text: string): { readonly nanos: bigint; readonly format: Format 
   else bottom *= 10n ** BigInt(-exponent);
   const magnitude = divideUp(top, bottom);
   const capped = magnitude > most * nano ? most * nano : magnitude;
-  return { nanos: sign === "-" ? -capped : capped, format: isBinary ? "binary" : isExponent ? "exponent" : "decimal" };
+  const shifted = `${whole}${fraction}`;
+  const plain =
+    !isBinary &&
+    (exponent - fraction.length) % 3 === 0 &&
+    !shifted.endsWith("000") &&
+    !shifted.startsWith("0") &&
+    shifted.length <= maxDigits;
+  return { nanos: sign === "-" ? -capped : capped, format: isBinary ? "binary" : isExponent ? "exponent" : "decimal", plain };
 }
 
 function print(nanos: bigint, format: Format): string {
