@@ -4,10 +4,10 @@ import { Derived, type ProblemDelta } from "../../src/snapshot/derivation.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
 import { canonicalName, type DomainName } from "../wire/name.ts";
 import { apexNames } from "./apex-names.ts";
+import { type NameSource, recordsOf, sameSource } from "./name-source.ts";
 import { namespaceNamesDerivation, type PodMode } from "./namespace-names.ts";
-import { PointerClaims, pointerRecords } from "./pointer-names.ts";
-import type { NameRecords, RecordDelta } from "./record-delta.ts";
-import { sameRecords } from "./record-sets.ts";
+import { PointerClaims, pointerSource } from "./pointer-names.ts";
+import type { NameRecords, NameUpsert, RecordDelta } from "./record-delta.ts";
 import { reverseName } from "./reverse-zone.ts";
 import { type ServiceNames, serviceNamesDerivation } from "./service-names.ts";
 
@@ -30,9 +30,10 @@ export interface DnsZoneConfig {
 export class DnsZone {
   readonly #apex: ReadonlyMap<DomainName, NameRecords>;
   readonly #services: Derived<ObjectKey, ServiceNames>;
-  readonly #namespaces: Derived<string, ReadonlyMap<DomainName, NameRecords>>;
+  readonly #namespaces: Derived<string, ReadonlyMap<DomainName, NameSource>>;
   readonly #claims = new PointerClaims();
-  readonly #pointers: Derived<Ip, NameRecords>;
+  readonly #pointers: Derived<Ip, NameSource>;
+  readonly #ttl: number;
   #revision: number;
 
   constructor(config: DnsZoneConfig = {}) {
@@ -42,11 +43,12 @@ export class DnsZone {
     this.#apex = apexNames({ zone, ttl, reverseZones: config.reverseZones ?? [], addresses: config.addresses ?? ["127.0.0.1"] });
     this.#services = new Derived(serviceNamesDerivation({ zone, ttl }));
     this.#namespaces = new Derived(namespaceNamesDerivation({ zone, pods: config.pods ?? "insecure" }));
-    this.#pointers = new Derived<Ip, NameRecords>({
+    this.#pointers = new Derived<Ip, NameSource>({
       affected: () => [],
-      compute: (_, ip) => ({ plan: pointerRecords(this.#claims.of(ip)), problems: [] }),
-      equal: sameRecords,
+      compute: (_, ip) => ({ plan: pointerSource(this.#claims.of(ip)), problems: [] }),
+      equal: sameSource,
     });
+    this.#ttl = ttl;
   }
 
   get revision(): number {
@@ -59,16 +61,13 @@ export class DnsZone {
 
   /** What a batch changes, name by name. The revision grows only when something changed. */
   apply(batch: Batch): { readonly delta: RecordDelta; readonly problems: ProblemDelta } {
-    const upserts: { key: DomainName; records: NameRecords }[] = [];
+    const upserts: NameUpsert[] = [];
     const deletes: DomainName[] = [];
-    const difference = (
-      before: ReadonlyMap<DomainName, NameRecords> | undefined,
-      after: ReadonlyMap<DomainName, NameRecords> | undefined,
-    ): void => {
+    const difference = (before?: ReadonlyMap<DomainName, NameSource>, after?: ReadonlyMap<DomainName, NameSource>): void => {
       for (const name of before?.keys() ?? []) if (after?.has(name) !== true) deletes.push(name);
-      for (const [key, records] of after ?? []) {
+      for (const [key, source] of after ?? []) {
         const old = before?.get(key);
-        if (old === undefined || !sameRecords(old, records)) upserts.push({ key, records });
+        if (old === undefined || !sameSource(old, source)) upserts.push({ key, records: recordsOf(source, this.#ttl) });
       }
     };
 
@@ -81,7 +80,7 @@ export class DnsZone {
     }
     for (const [ip, { after }] of this.#pointers.recompute(batch.after, addresses).changed) {
       if (after === undefined) deletes.push(reverseName(ip));
-      else upserts.push({ key: reverseName(ip), records: after });
+      else upserts.push({ key: reverseName(ip), records: recordsOf(after, this.#ttl) });
     }
     if (upserts.length > 0 || deletes.length > 0) this.#revision++;
     return { delta: { revision: this.#revision, upserts, deletes }, problems: services.problems };
@@ -89,10 +88,18 @@ export class DnsZone {
 
   /** All names: what a new child starts from. */
   full(): RecordDelta {
-    const upserts = Array.from(this.#apex, ([key, records]) => ({ key, records }));
-    for (const names of this.#namespaces.values.values()) for (const [key, records] of names) upserts.push({ key, records });
-    for (const { names } of this.#services.values.values()) for (const [key, records] of names) upserts.push({ key, records });
-    for (const [ip, records] of this.#pointers.values) upserts.push({ key: reverseName(ip), records });
-    return { revision: this.#revision, full: true, upserts, deletes: [] };
+    return { revision: this.#revision, full: true, upserts: Array.from(this.names()), deletes: [] };
+  }
+
+  /** The same one by one, for a stream that need not hold them all. */
+  *names(): Iterable<NameUpsert> {
+    for (const [key, records] of this.#apex) yield { key, records };
+    for (const names of this.#namespaces.values.values()) yield* this.#upserts(names);
+    for (const { names } of this.#services.values.values()) yield* this.#upserts(names);
+    for (const [ip, source] of this.#pointers.values) yield { key: reverseName(ip), records: recordsOf(source, this.#ttl) };
+  }
+
+  *#upserts(names: ReadonlyMap<DomainName, NameSource>): Iterable<NameUpsert> {
+    for (const [key, source] of names) yield { key, records: recordsOf(source, this.#ttl) };
   }
 }

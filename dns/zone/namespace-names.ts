@@ -2,9 +2,12 @@ import type { Batch } from "../../src/snapshot/cluster-snapshot.ts";
 import type { Derivation } from "../../src/snapshot/derivation.ts";
 import type { DomainName } from "../wire/name.ts";
 import { isLabel } from "./label.ts";
-import type { NameRecords } from "./record-delta.ts";
+import type { NameSource } from "./name-source.ts";
 
 export type PodMode = "disabled" | "insecure";
+
+const bare: NameSource = { kind: "records", records: { sets: [] } };
+const pods: NameSource = { kind: "records", records: { sets: [], podAddresses: true } };
 
 /**
  * Namespace → the two names that stand for it. A namespace is there when its object is, or when a Service in it proves it:
@@ -13,7 +16,7 @@ export type PodMode = "disabled" | "insecure";
 export function namespaceNamesDerivation(config: {
   readonly zone: DomainName;
   readonly pods: PodMode;
-}): Derivation<string, ReadonlyMap<DomainName, NameRecords>> {
+}): Derivation<string, ReadonlyMap<DomainName, NameSource>> {
   return {
     affected: affectedNamespaces,
     compute: (snapshot, namespace) => {
@@ -21,8 +24,8 @@ export function namespaceNamesDerivation(config: {
         snapshot.tables.Namespace.has(namespace) ||
         snapshot.tables.Service.some((service) => (service.metadata?.namespace ?? "") === namespace);
       if (!exists || !isLabel(namespace)) return { plan: undefined, problems: [] };
-      const names = new Map<DomainName, NameRecords>([[`${namespace}.svc.${config.zone}`, { sets: [] }]]);
-      if (config.pods === "insecure") names.set(`${namespace}.pod.${config.zone}`, { sets: [], podAddresses: true });
+      const names = new Map<DomainName, NameSource>([[`${namespace}.svc.${config.zone}`, bare]]);
+      if (config.pods === "insecure") names.set(`${namespace}.pod.${config.zone}`, pods);
       return { plan: names, problems: [] };
     },
     equal: (a, b) => a.size === b.size,

@@ -1,33 +1,32 @@
 import type { Ip } from "../../src/base/ip.ts";
 import type { DomainName } from "../wire/name.ts";
-import type { NameRecords } from "./record-delta.ts";
+import type { NameSource } from "./name-source.ts";
 
-/** A Service's wish to be what an address is called. */
+/** A Service's wish to be what an address is called: an endpoint, or the Service itself for its cluster IP. */
 export interface PointerClaim {
-  /** Address and target: equal claims have equal ids. */
-  readonly id: string;
   readonly ip: Ip;
-  readonly target: DomainName;
-  readonly from: "cluster-ip" | "endpoint";
+  readonly name: DomainName;
+  readonly isClusterIp?: true;
 }
 
 /** Who claims which address: what the second derivation, keyed by address, computes from. */
 export class PointerClaims {
   readonly #byIp = new Map<Ip, readonly PointerClaim[]>();
 
-  /** Takes one Service's change, and adds the addresses whose claims differ to `dirty`. */
+  /** Takes one Service's change, and adds the addresses whose claims may differ to `dirty`. */
   replace(before: readonly PointerClaim[], after: readonly PointerClaim[], dirty: Set<Ip>): void {
-    const kept = new Set(after.map((c) => c.id));
-    const known = new Set(before.map((c) => c.id));
+    // claims of slices that did not change are the same objects
+    const kept = before.length === 0 ? undefined : new Set(after);
+    const known = before.length === 0 ? undefined : new Set(before);
     for (const claim of before) {
-      if (kept.has(claim.id)) continue;
-      const rest = (this.#byIp.get(claim.ip) ?? []).filter((c) => c.id !== claim.id);
+      if (kept?.has(claim) === true) continue;
+      const rest = (this.#byIp.get(claim.ip) ?? []).filter((c) => c !== claim);
       if (rest.length === 0) this.#byIp.delete(claim.ip);
       else this.#byIp.set(claim.ip, rest);
       dirty.add(claim.ip);
     }
     for (const claim of after) {
-      if (known.has(claim.id)) continue;
+      if (known?.has(claim) === true) continue;
       const others = this.#byIp.get(claim.ip);
       this.#byIp.set(claim.ip, others === undefined ? [claim] : [...others, claim]);
       dirty.add(claim.ip);
@@ -43,12 +42,11 @@ export class PointerClaims {
  * What an address is called: by the Services whose cluster IP it is, else by all Services that have it as an endpoint; each name
  * once, sorted.
  */
-export function pointerRecords(claims: readonly PointerClaim[]): NameRecords | undefined {
-  const own = claims.filter((c) => c.from === "cluster-ip");
-  const targets = new Set((own.length > 0 ? own : claims).map((c) => c.target));
-  if (targets.size === 0) return undefined;
-  const data = Array.from(targets)
-    .sort()
-    .map((target) => ({ kind: "PTR", target }) as const);
-  return { sets: [{ data }] };
+export function pointerSource(claims: readonly PointerClaim[]): NameSource | undefined {
+  const [first] = claims;
+  if (first === undefined) return undefined;
+  if (claims.length === 1) return { kind: "pointer", targets: [first.name] };
+  const own = claims.filter((c) => c.isClusterIp === true);
+  const targets = Array.from(new Set((own.length > 0 ? own : claims).map((c) => c.name)));
+  return { kind: "pointer", targets: targets.sort() };
 }

@@ -19,12 +19,19 @@ export interface NameRecords {
   readonly podAddresses?: true;
 }
 
-/** Changes of a zone's names. Keys are canonical names (lower case, last dot). A name is replaced as a whole. */
+/** A name that is there now, with all it has. */
+export interface NameUpsert {
+  /** Canonical: lower case, last dot. */
+  readonly key: DomainName;
+  readonly records: NameRecords;
+}
+
+/** Changes of a zone's names. A name is replaced as a whole. */
 export interface RecordDelta {
   /** Grows with each delta; its low 32 bits are the zones' serial number. */
   readonly revision: number;
   /** All names of all zones: what is not in `upserts` is gone. */
   readonly full?: true;
-  readonly upserts: readonly { readonly key: DomainName; readonly records: NameRecords }[];
+  readonly upserts: readonly NameUpsert[];
   readonly deletes: readonly DomainName[];
 }

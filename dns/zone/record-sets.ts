@@ -6,12 +6,18 @@ import type { NameRecords, RecordSet } from "./record-delta.ts";
 
 /** A and AAAA, each address once. */
 export function addressSets(ips: readonly Ip[]): readonly RecordSet[] {
+  const [only, ...more] = ips;
+  if (only !== undefined && more.length === 0) return [{ data: [addressData(only)] }];
   const sets: RecordSet[] = [];
   for (const kind of ["A", "AAAA"] as const) {
     const own = new Set(ips.filter((ip) => (ipFamily(ip) === 4) === (kind === "A")));
     if (own.size > 0) sets.push({ data: Array.from(own, (ip): RecordData => ({ kind, ip })) });
   }
   return sets;
+}
+
+function addressData(ip: Ip): RecordData {
+  return { kind: ipFamily(ip) === 4 ? "A" : "AAAA", ip };
 }
 
 /** A port behind a name that has an address. */
@@ -26,13 +32,19 @@ export interface SrvTarget {
  * it), and each target's addresses as additional records. No set for no targets.
  */
 export function srvSets(targets: readonly SrvTarget[], ttl: number): readonly RecordSet[] {
-  if (targets.length === 0) return [];
+  const [only, ...more] = targets;
+  if (only === undefined) return [];
+  if (more.length === 0) {
+    const { target, port, ip } = only;
+    const additional = [{ name: target, class: classIn, ttl, data: addressData(ip) }];
+    return [{ data: [{ kind: "SRV", priority: 0, weight: 100, port, target }], additional }];
+  }
   const weight = Math.max(1, Math.floor(100 / targets.length));
   const data = new Map<string, RecordData>();
   const additional = new Map<string, ResourceRecord>();
   for (const { target, ip, port } of targets) {
     data.set(`${port} ${target}`, { kind: "SRV", priority: 0, weight, port, target });
-    additional.set(`${ip} ${target}`, { name: target, class: classIn, ttl, data: { kind: ipFamily(ip) === 4 ? "A" : "AAAA", ip } });
+    additional.set(`${ip} ${target}`, { name: target, class: classIn, ttl, data: addressData(ip) });
   }
   return [{ data: Array.from(data.values()), additional: Array.from(additional.values()) }];
 }

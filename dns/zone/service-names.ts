@@ -6,13 +6,14 @@ import type { Compiled, Problem } from "../../src/snapshot/problem.ts";
 import type { DomainName } from "../wire/name.ts";
 import { type EndpointTarget, endpointTargets, type TargetPort } from "./endpoint-targets.ts";
 import { isLabel } from "./label.ts";
+import { endpointRecords, type NameSource } from "./name-source.ts";
 import type { PointerClaim } from "./pointer-names.ts";
-import type { NameRecords } from "./record-delta.ts";
+import type { RecordSet } from "./record-delta.ts";
 import { addressSets, type SrvTarget, srvSets } from "./record-sets.ts";
 
 /** What one Service puts into DNS. */
 export interface ServiceNames {
-  readonly names: ReadonlyMap<DomainName, NameRecords>;
+  readonly names: ReadonlyMap<DomainName, NameSource>;
   /** Which addresses it wants to be what they are called. */
   readonly claims: readonly PointerClaim[];
 }
@@ -56,17 +57,14 @@ function compileServiceNames(config: ServiceNamesConfig, snapshot: Snapshot, key
   const base = `${name}.${namespace}.svc.${config.zone}`;
   if (service.spec?.type === "ExternalName") return compileAlias(service, base);
 
-  const targets = endpointTargets(snapshot, key, base, config.ttl);
-  const names = new Map<DomainName, NameRecords>();
-  const claims = targets.map((t) => t.claim);
-  for (const [owner, own] of groupByName(targets)) names.set(owner, recordsOf(own, config.ttl));
-
+  const targets = endpointTargets(snapshot, key, base);
+  const names = endpointNames(targets, config.ttl);
   const { clusterIP, clusterIPs } = service.spec ?? {};
   if (clusterIP === "None" || clusterIPs?.[0] === "None") {
     const pairs = targets.flatMap((t) => t.ports.map((port) => ({ target: t.name, ip: t.ip, port: port.port, as: port })));
-    if (targets.length > 0) names.set(base, { sets: [...addressSets(targets.map((t) => t.ip)), ...srvSets(pairs, config.ttl)] });
+    if (targets.length > 0) names.set(base, made([...addressSets(targets.map((t) => t.ip)), ...srvSets(pairs, config.ttl)]));
     addPortNames(names, pairs, base, config.ttl);
-    return { plan: { names, claims }, problems: [] };
+    return { plan: { names, claims: targets }, problems: [] };
   }
 
   const problems: Problem[] = [];
@@ -83,19 +81,18 @@ function compileServiceNames(config: ServiceNamesConfig, snapshot: Snapshot, key
   if (own.length > 0) {
     const ports: readonly TargetPort[] = service.spec?.ports ?? [];
     const pairs = ports.flatMap((port) => own.map((ip) => ({ target: base, ip, port: port.port, as: port })));
-    names.set(base, { sets: [...addressSets(own), ...srvSets(pairs, config.ttl)] });
+    names.set(base, made([...addressSets(own), ...srvSets(pairs, config.ttl)]));
     addPortNames(names, pairs, base, config.ttl);
-    for (const ip of own) claims.push({ id: `${ip} ${base}`, ip, target: base, from: "cluster-ip" });
   }
-  return { plan: { names, claims }, problems };
+  const claims = own.map((ip): PointerClaim => ({ ip, name: base, isClusterIp: true }));
+  return { plan: { names, claims: [...targets, ...claims] }, problems };
 }
 
 function compileAlias(service: Service, base: DomainName): Compiled<ServiceNames | undefined> {
   const text = service.spec?.externalName ?? "";
   const target = externalTarget(text);
   if (target !== undefined) {
-    const records: NameRecords = { sets: [{ data: [{ kind: "CNAME", target }] }] };
-    return { plan: { names: new Map([[base, records]]), claims: [] }, problems: [] };
+    return { plan: { names: new Map([[base, made([{ data: [{ kind: "CNAME", target }] }])]]), claims: [] }, problems: [] };
   }
   const message = `${printName(service)} has no DNS name: ${JSON.stringify(text)} is not a host name; for an address make a Service without selector and an EndpointSlice`;
   return { plan: undefined, problems: [problemOf(service, "spec.externalName", "InvalidExternalName", message)] };
@@ -108,16 +105,27 @@ function externalTarget(text: string): DomainName | undefined {
   return name.split(".").every((label) => /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/.test(label)) ? `${name}.` : undefined;
 }
 
-/** Endpoints by their name: several share a hostname where a slice says so. */
-function groupByName(targets: readonly EndpointTarget[]): ReadonlyMap<DomainName, readonly EndpointTarget[]> {
-  return Map.groupBy(targets, (t) => t.name);
+/** Endpoints' own names; several share a hostname where a slice says so. */
+function endpointNames(targets: readonly EndpointTarget[], ttl: number): Map<DomainName, NameSource> {
+  const names = new Map<DomainName, NameSource>();
+  const shared = new Set<DomainName>();
+  for (const target of targets) {
+    if (names.has(target.name)) shared.add(target.name);
+    else names.set(target.name, { kind: "endpoint", target });
+  }
+  for (const name of shared)
+    names.set(name, {
+      kind: "records",
+      records: endpointRecords(
+        targets.filter((t) => t.name === name),
+        ttl,
+      ),
+    });
+  return names;
 }
 
-function recordsOf(own: readonly EndpointTarget[], ttl: number): NameRecords {
-  const [first, ...more] = own;
-  if (first !== undefined && more.length === 0) return first.records;
-  const pairs = own.flatMap((t) => t.ports.map(({ port }) => ({ target: t.name, ip: t.ip, port })));
-  return { sets: [...addressSets(own.map((t) => t.ip)), ...srvSets(pairs, ttl)] };
+function made(sets: readonly RecordSet[]): NameSource {
+  return { kind: "records", records: { sets } };
 }
 
 interface NamedTarget extends SrvTarget {
@@ -125,10 +133,10 @@ interface NamedTarget extends SrvTarget {
 }
 
 /** `_port._proto.<base>`; unnamed ports have no such name. */
-function addPortNames(names: Map<DomainName, NameRecords>, pairs: readonly NamedTarget[], base: DomainName, ttl: number): void {
+function addPortNames(names: Map<DomainName, NameSource>, pairs: readonly NamedTarget[], base: DomainName, ttl: number): void {
   const named = pairs.filter(({ as }) => as.name !== undefined && isLabel(as.name));
   const groups = Map.groupBy(named, ({ as }) => `_${as.name}._${(as.protocol ?? "TCP").toLowerCase()}.${base}`);
-  for (const [owner, group] of groups) names.set(owner, { sets: srvSets(group, ttl) });
+  for (const [owner, group] of groups) names.set(owner, made(srvSets(group, ttl)));
 }
 
 function printName(service: Service): string {
