@@ -101,6 +101,12 @@ export class Exchange implements ResponseSink {
       this.#fail(413);
       return;
     }
+    const { framing } = this.#request;
+    if (framing.kind === "length" && this.#bodyBytes > framing.bytes) {
+      // more than announced would be read as the next request by the endpoint
+      this.#fail(400);
+      return;
+    }
     if (this.#kept !== undefined) {
       if (this.#upstream !== undefined && this.#keptBytes + bytes.length > maxReplayBytes) this.#kept = undefined;
       else {
@@ -115,12 +121,18 @@ export class Exchange implements ResponseSink {
   /** Trailers of requests end here, as they do at nginx. */
   bodyEnd(): void {
     if (this.#bodyDone || this.#phase === "done") return;
+    const { framing } = this.#request;
+    if (framing.kind === "length" && this.#bodyBytes < framing.bytes) {
+      this.#fail(400);
+      return;
+    }
     this.#bodyDone = true;
     if (this.#upstream !== undefined) this.#sendBodyEnd(this.#upstream);
   }
 
   /** The client has room again. */
   drained(): void {
+    if (this.#phase === "responding") this.#touch(this.#context.clock.monotonic());
     this.#upstream?.connection.resume();
   }
 
@@ -136,7 +148,7 @@ export class Exchange implements ResponseSink {
   sweep(now: number): void {
     if (now < this.#deadline || this.#phase === "done") return;
     if (this.#phase === "connecting") this.#retryOr("connect", 504);
-    else if (this.#phase === "waiting") this.#retryOr("closed", 504);
+    else if (this.#phase === "waiting") this.#retryOr("timeout", 504);
     else if (this.#phase === "responding") this.#fail(504);
   }
 
@@ -356,7 +368,7 @@ export class Exchange implements ResponseSink {
     this.#retryOr(failure, 502);
   }
 
-  #retryOr(failure: UpstreamFailure, status: number): void {
+  #retryOr(failure: UpstreamFailure | "timeout", status: number): void {
     const stale = failure === "closed" && this.#reused && this.#phase === "waiting";
     const picked = this.#picked;
     this.#dropUpstream();

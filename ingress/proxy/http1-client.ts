@@ -2,6 +2,7 @@ import type { Connection } from "../upstream/connection.ts";
 import { ChunkDecoder, type ChunkSink } from "../upstream/wire/chunk-decoder.ts";
 import { type Http1Request, parseRequestHead } from "../upstream/wire/request-parser.ts";
 import type { Http1Response } from "../upstream/wire/response-parser.ts";
+import type { ClientConnection } from "./client-connection.ts";
 import type { ProxyContext } from "./context.ts";
 import type { Downstream, ResponseHead } from "./downstream.ts";
 import { Exchange } from "./exchange.ts";
@@ -15,7 +16,7 @@ type State = "head" | "body" | "waiting" | "lingering" | "tunnel" | "closed";
 const joinedBytes = 16 * 1024;
 
 /** One client connection that speaks HTTP/1: requests one after the other, each an Exchange. */
-export class Http1Client implements Downstream, ChunkSink {
+export class Http1Client implements ClientConnection, Downstream, ChunkSink {
   readonly #context: ProxyContext;
   readonly #connection: Connection;
   readonly #tls: boolean;
@@ -66,24 +67,25 @@ export class Http1Client implements Downstream, ChunkSink {
     return this.#state === "head" && this.#held === undefined;
   }
 
-  /** A request is under way, or a tunnel open. */
   get busy(): boolean {
     return !this.idle && this.#state !== "lingering" && this.#state !== "closed";
   }
 
-  /** Called now and then; `now` is monotonic. */
   sweep(now: number): void {
     this.#exchange?.sweep(now);
     if (now < this.#deadline) return;
     if (this.#state === "head" && this.#held !== undefined) this.#refuse(408);
     else if (this.#state === "body") {
       this.#exchange?.clientGone();
-      this.abortConnection();
+      this.#refuse(408);
     } else if (this.#state === "tunnel") this.#tunnel?.sweep(now);
     else if (this.#state === "head" || this.#state === "lingering") this.abortConnection();
   }
 
-  /** Ends the connection if no request is under way. */
+  drain(): void {
+    // the next response says Connection: close
+  }
+
   endIfIdle(): void {
     if (this.idle) this.#connection.end();
   }
@@ -212,7 +214,7 @@ export class Http1Client implements Downstream, ChunkSink {
   }
 
   onTrailers(): void {
-    // trailers of requests end here; their form was checked by the decoder
+    // they end here; their form was checked by the decoder
   }
 
   #ended(): void {

@@ -11,9 +11,11 @@ import { EndpointPicker } from "../upstream/endpoint-picker.ts";
 import { connectionOf, listenForSockets, netConnections } from "../upstream/net-connection.ts";
 import { UpstreamPool } from "../upstream/upstream-pool.ts";
 import { defaultHeadLimits } from "../upstream/wire/request-parser.ts";
+import type { ClientConnection } from "./client-connection.ts";
 import type { AccessEntry, ProxyContext, ProxyTimeouts } from "./context.ts";
 import { selfSignedCertificate } from "./default-certificate.ts";
 import { Http1Client } from "./http1-client.ts";
+import { Http2Client } from "./http2-client.ts";
 import { ProxyMetrics } from "./metrics.ts";
 import { type KeyPair, secureContext, TlsContexts } from "./tls-contexts.ts";
 
@@ -75,7 +77,7 @@ class IngressProcess implements IngressServer {
   readonly #config: IngressServerConfig;
   readonly #deps: IngressServerDeps;
   readonly #context: ProxyContext;
-  readonly #clients = new Set<Http1Client>();
+  readonly #clients = new Set<ClientConnection>();
   readonly #handshakes = new Set<Socket>();
   readonly #contexts = new TlsContexts();
   readonly #life = new AbortController();
@@ -133,6 +135,7 @@ class IngressProcess implements IngressServer {
   async drain(withinMs = defaultDrainMs): Promise<void> {
     this.#context.draining = true;
     for (const l of [...this.#http, ...this.#https]) await l.close();
+    for (const client of this.#clients) client.drain();
     const { clock } = this.#deps;
     const start = clock.monotonic();
     const until = async (ms: number, done: () => boolean): Promise<void> => {
@@ -174,7 +177,7 @@ class IngressProcess implements IngressServer {
       cert: pair.certificate,
       key: pair.key,
       minVersion: "TLSv1.2",
-      ALPNProtocols: ["http/1.1"],
+      ALPNProtocols: ["h2", "http/1.1"],
       handshakeTimeout: this.#context.timeouts.head,
       SNICallback: (name, done) => {
         try {
@@ -185,7 +188,10 @@ class IngressProcess implements IngressServer {
         }
       },
     });
-    server.on("secureConnection", (socket) => this.#accept(connectionOf(socket), true));
+    server.on("secureConnection", (socket) => {
+      if (socket.alpnProtocol === "h2") this.#clients.add(new Http2Client(this.#context, socket, (c) => void this.#clients.delete(c)));
+      else this.#accept(connectionOf(socket), true);
+    });
     server.on("tlsClientError", (_error, socket) => socket.destroy());
     return server;
   }
@@ -197,11 +203,7 @@ class IngressProcess implements IngressServer {
   }
 
   #accept(connection: ReturnType<typeof connectionOf>, tls: boolean): void {
-    const client: Http1Client = new Http1Client(this.#context, connection, {
-      tls,
-      onClosed: (c) => void this.#clients.delete(c),
-    });
-    this.#clients.add(client);
+    this.#clients.add(new Http1Client(this.#context, connection, { tls, onClosed: (c) => void this.#clients.delete(c) }));
   }
 
   /** One coarse timer for all connections, instead of several for each request. */

@@ -1,7 +1,8 @@
 import { applyFilters, type ChainResult } from "../filter/chain.ts";
 import type { FilterContext, FilteredRequest, Reply } from "../filter/outcome.ts";
+import { schemeOf } from "../filter/redirects.ts";
 import { normalizeHost, normalizePath } from "../route/request-head.ts";
-import type { Forwarding, Route } from "../route/route.ts";
+import type { Forwarding, RedirectTarget, Route } from "../route/route.ts";
 import type { RouteTable } from "../route/route-table.ts";
 import type { IncomingRequest } from "./downstream.ts";
 import type { ClientIdentity } from "./forwarded.ts";
@@ -64,9 +65,15 @@ function act(route: Route, chain: ChainResult): RequestPlan {
   }
 }
 
-function locationOf(location: { kind: "text"; text: string } | { kind: "path"; path: string }, r: FilteredRequest): string {
-  if (location.kind === "text") return location.text;
-  return `${r.secure ? "https" : "http"}://${r.authority}${location.path}${r.query === "" ? "" : `?${r.query}`}`;
+function locationOf(location: RedirectTarget, r: FilteredRequest): string {
+  switch (location.kind) {
+    case "text":
+      return location.text;
+    case "path":
+      return `${schemeOf(r)}://${r.authority}${location.path}${r.query === "" ? "" : `?${r.query}`}`;
+    case "host":
+      return `${schemeOf(r)}://${location.host}${r.target}`;
+  }
 }
 
 function replied(route: Route | undefined, status: number): RequestPlan {

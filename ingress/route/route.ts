@@ -82,7 +82,9 @@ export type RouteAction =
 export type RedirectTarget =
   | { readonly kind: "text"; readonly text: string }
   /** The same scheme and host, another path; the query is kept. */
-  | { readonly kind: "path"; readonly path: string };
+  | { readonly kind: "path"; readonly path: string }
+  /** The same scheme, path and query, another host. */
+  | { readonly kind: "host"; readonly host: string };
 
 export type RouteId = string;
 

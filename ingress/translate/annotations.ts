@@ -302,7 +302,7 @@ function parseAffinity(a: AnnotationReader): IngressOptions["affinity"] {
   const kind = a.get("affinity", oneOf("cookie"));
   a.get("affinity-mode", oneOf("balanced", "persistent"));
   a.get("affinity-canary-behavior", oneOf("sticky", "legacy"));
-  a.get("session-cookie-expires", parseCount);
+  const expires = a.get("session-cookie-expires", parseCount);
   const affinity = {
     cookie: a.get("session-cookie-name", parseToken) ?? "INGRESSCOOKIE",
     ...present(
@@ -310,7 +310,7 @@ function parseAffinity(a: AnnotationReader): IngressOptions["affinity"] {
       a.get("session-cookie-path", (t) => (t.includes(";") ? { expected: "a path" } : parsePath(t))),
     ),
     ...present("domain", a.get("session-cookie-domain", parseHostName)),
-    ...present("maxAgeSeconds", a.get("session-cookie-max-age", parseCount)),
+    ...present("maxAgeSeconds", a.get("session-cookie-max-age", parseCount) ?? expires),
     ...present("secure", a.get("session-cookie-secure", parseBoolean)),
     ...present("sameSite", a.get("session-cookie-samesite", oneOf("None", "Lax", "Strict"))),
     changeOnFailure: a.get("session-cookie-change-on-failure", parseBoolean) ?? false,

@@ -46,7 +46,9 @@ export function compileHost(h: HostClaims): Compiled<readonly Route[] | undefine
   }
   const routes = [...winners].map(([key, c]) => routeOf(h, c, { key, regex, canaries: joined.get(key) ?? [] }));
   if (!regex) routes.push(...slashRedirects(h, winners));
-  const fallback = fallbackOf(h);
+  const www = winners.size === 0 ? wwwRedirect(h) : undefined;
+  if (www !== undefined) routes.push(www);
+  const fallback = www === undefined ? fallbackOf(h) : undefined;
   if (fallback !== undefined) routes.push(fallback);
   return { plan: routes.length === 0 ? undefined : routes, problems };
 }
@@ -245,6 +247,29 @@ function slashRedirects(h: HostClaims, winners: ReadonlyMap<string, Claimed>): r
     });
   }
   return routes;
+}
+
+/** The other of `example.com` and `www.example.com`; `undefined` for what has none. */
+export function wwwCounterpart(host: string): string | undefined {
+  if (host === "" || host.startsWith("*.")) return undefined;
+  return host.startsWith("www.") ? host.slice(4) : `www.${host}`;
+}
+
+/** from-to-www-redirect: a host that nobody claims, beside one that asks for it. */
+function wwwRedirect(h: HostClaims): Route | undefined {
+  const target = wwwCounterpart(h.host);
+  const plan = h.plans.toSorted(compareAge).find((p) => p.options.fromToWww && p.claims.some((c) => c.host === target));
+  if (plan === undefined || target === undefined) return undefined;
+  return {
+    id: `${h.host} www`,
+    object: plan.object,
+    rule: h.host,
+    host: hostMatch(h.host),
+    path: { kind: "fallback" },
+    created: plan.created,
+    filters: [],
+    action: { kind: "redirect", status: 308, location: { kind: "host", host: target } },
+  };
 }
 
 /** What takes the paths of the host that no rule takes: its Ingress's default backend, else nobody (404). */

@@ -11,7 +11,7 @@ import { Derived, type ProblemDelta } from "../../src/snapshot/derivation.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
 import type { Certificate, Pool, PoolId, Route, RouteDelta } from "../route/route.ts";
 import { compileCertificate, sameCertificate } from "./certificate-plan.ts";
-import { compileHost } from "./host-plan.ts";
+import { compileHost, wwwCounterpart } from "./host-plan.ts";
 import { compileIngress, type IngressPlan } from "./ingress-plan.ts";
 import { compilePool, samePool, serviceOfPool } from "./pool-plan.ts";
 import { ReverseIndex } from "./reverse-index.ts";
@@ -200,7 +200,9 @@ function secretsOf(plan: IngressPlan | undefined): readonly ObjectKey[] {
 /** Its hosts; a default backend is a claim on requests without one. */
 function hostsOf(plan: IngressPlan | undefined): readonly string[] {
   if (plan === undefined) return [];
-  return [...new Set([...plan.claims.map((c) => c.host), ...(plan.defaultPool === undefined ? [] : [""])])];
+  const hosts = plan.claims.map((c) => c.host);
+  const counterparts = plan.options.fromToWww ? hosts.map(wwwCounterpart).filter((h) => h !== undefined) : [];
+  return [...new Set([...hosts, ...counterparts, ...(plan.defaultPool === undefined ? [] : [""])])];
 }
 
 function namesOf(plan: IngressPlan | undefined): readonly string[] {

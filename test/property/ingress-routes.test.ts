@@ -112,7 +112,7 @@ const annotation = fc.constantFrom<Record<string, string>>(
   { "nginx.ingress.kubernetes.io/use-regex": "true" },
   { "nginx.ingress.kubernetes.io/canary": "true", "nginx.ingress.kubernetes.io/canary-weight": "20" },
   { "nginx.ingress.kubernetes.io/auth-type": "basic", "nginx.ingress.kubernetes.io/auth-secret": "s0" },
-  { "nginx.ingress.kubernetes.io/server-alias": "h2.test" },
+  { "nginx.ingress.kubernetes.io/server-alias": "h2.test", "nginx.ingress.kubernetes.io/from-to-www-redirect": "true" },
   { "nginx.ingress.kubernetes.io/limit-rps": "none" },
 );
 const small = fc.integer({ min: 0, max: 2 });
@@ -123,7 +123,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc
       .record({
         n: small,
-        host: fc.constantFrom("h0.test", "h1.test", "*.test", undefined),
+        host: fc.constantFrom("h0.test", "www.h0.test", "*.test", undefined),
         paths: fc.array(fc.tuple(fc.constantFrom("/", "/a", "/a/"), fc.constantFrom("Prefix", "Exact", "ImplementationSpecific"), small), {
           maxLength: 3,
         }),
@@ -162,15 +162,13 @@ const step: fc.Arbitrary<Step> = fc.oneof(
         }),
       ),
   },
-  fc
-    .record({ n: small, gone: fc.boolean() })
-    .map(
-      ({ n, gone }): Step => ({
-        kind: "Service",
-        name: `s${n}`,
-        object: gone ? undefined : { metadata: meta(`s${n}`), spec: { ports: [{ port: 80, name: "p" }] } },
-      }),
-    ),
+  fc.record({ n: small, gone: fc.boolean() }).map(
+    ({ n, gone }): Step => ({
+      kind: "Service",
+      name: `s${n}`,
+      object: gone ? undefined : { metadata: meta(`s${n}`), spec: { ports: [{ port: 80, name: "p" }] } },
+    }),
+  ),
   fc
     .record({
       n: small,
@@ -192,15 +190,13 @@ const step: fc.Arbitrary<Step> = fc.oneof(
             },
       }),
     ),
-  fc
-    .record({ n: small, good: fc.boolean(), gone: fc.boolean() })
-    .map(
-      ({ n, good, gone }): Step => ({
-        kind: "Secret",
-        name: `s${n}`,
-        object: gone ? undefined : { metadata: meta(`s${n}`), stringData: good ? { auth: "u:{SHA}2jmj7l5rSw0yVb/vlWAYkK/YBwk=" } : {} },
-      }),
-    ),
+  fc.record({ n: small, good: fc.boolean(), gone: fc.boolean() }).map(
+    ({ n, good, gone }): Step => ({
+      kind: "Secret",
+      name: `s${n}`,
+      object: gone ? undefined : { metadata: meta(`s${n}`), stringData: good ? { auth: "u:{SHA}2jmj7l5rSw0yVb/vlWAYkK/YBwk=" } : {} },
+    }),
+  ),
   fc.record({ isDefault: fc.boolean(), gone: fc.boolean() }).map(
     ({ isDefault, gone }): Step => ({
       kind: "IngressClass",

@@ -133,8 +133,13 @@ function splitTarget(method: string, target: string, host: string): { target: st
   return { target: `${absolute[2] ?? "/"}${absolute[3] ?? ""}`, authority };
 }
 
+/** What a request line may carry as its target, in origin-form. */
+export function isOriginTarget(target: string): boolean {
+  return target.charCodeAt(0) === 0x2f && !/[^!-~]|#/.test(target);
+}
+
 /** `host`, `host:port`, `[v6]:port`; no user, no path. */
-function isAuthority(text: string, mayBeEmpty: boolean): boolean {
+export function isAuthority(text: string, mayBeEmpty: boolean): boolean {
   if (text === "") return mayBeEmpty;
   return /^(?:\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9._~!$&'()*+,;=%-]{1,255})(?::[0-9]{0,5})?$/.test(text);
 }

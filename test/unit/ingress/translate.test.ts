@@ -125,6 +125,13 @@ const cases: readonly Case[] = [
     want: { "http://h.test/": "a", "http://x.test/": "a", "http://z.y.test/": "a" },
   },
   {
+    name: "from-to-www-redirect, where the other host is free",
+    ingresses:
+      one(makeRules("h.test", ["/", "Prefix", "a"]), "@from-to-www-redirect: 'true'") +
+      two(makeRules("www.i.test", ["/", "Prefix", "b"]), "@from-to-www-redirect: 'true'"),
+    want: { "http://h.test/": "a", "https://www.h.test/x?y": "308 https://h.test/x?y", "http://i.test/": "308 http://www.i.test/" },
+  },
+  {
     name: "a canary by weight of another total",
     ingresses:
       one(makeRules("h.test", ["/", "Prefix", "a"])) +

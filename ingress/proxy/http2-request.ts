@@ -1,0 +1,178 @@
+import { constants, type ServerHttp2Stream } from "node:http2";
+import { headerValue } from "../route/request-head.ts";
+import type { Connection } from "../upstream/connection.ts";
+import { declaredFraming } from "../upstream/wire/body-framing.ts";
+import { isAuthority, isOriginTarget } from "../upstream/wire/request-parser.ts";
+import type { Http1Response } from "../upstream/wire/response-parser.ts";
+import { isFieldValue, isToken } from "../upstream/wire/tokens.ts";
+import type { ProxyContext } from "./context.ts";
+import type { Downstream, IncomingRequest, ResponseHead } from "./downstream.ts";
+import { Exchange } from "./exchange.ts";
+
+export interface Http2Facts {
+  readonly remoteIp: string;
+  readonly localPort: number;
+}
+
+/** One stream of an HTTP/2 client, as an Exchange sees its client. */
+export class Http2Request implements Downstream {
+  readonly #context: ProxyContext;
+  readonly #stream: ServerHttp2Stream;
+  readonly #exchange: Exchange;
+  #deadline: number;
+  #trailers: Record<string, string> = {};
+  #expectContinue: boolean;
+
+  private constructor(context: ProxyContext, stream: ServerHttp2Stream, request: IncomingRequest) {
+    this.#context = context;
+    this.#stream = stream;
+    this.#expectContinue = headerValue(request.fields, "expect")?.toLowerCase() === "100-continue";
+    this.#exchange = new Exchange(context, request, this);
+    this.#deadline = this.#bodyDeadline();
+    stream.on("data", (bytes: Buffer) => {
+      this.#deadline = this.#bodyDeadline();
+      this.#exchange.body(bytes);
+    });
+    stream.on("end", () => {
+      this.#deadline = Number.POSITIVE_INFINITY;
+      this.#exchange.bodyEnd();
+    });
+    stream.on("drain", () => this.#exchange.drained());
+    stream.on("wantTrailers", () => stream.sendTrailers(this.#trailers));
+  }
+
+  /** `undefined` for a request that no HTTP/1.1 text could carry safely. */
+  static begin(
+    context: ProxyContext,
+    stream: ServerHttp2Stream,
+    headers: Readonly<Record<string, unknown>>,
+    facts: Http2Facts,
+  ): Http2Request | undefined {
+    const request = incomingRequest(headers, stream.endAfterHeaders, facts);
+    return request === undefined ? undefined : new Http2Request(context, stream, request);
+  }
+
+  start(): void {
+    this.#exchange.start();
+  }
+
+  sweep(now: number): void {
+    this.#exchange.sweep(now);
+    if (now >= this.#deadline && !this.#exchange.requestComplete) this.#stream.close(constants.NGHTTP2_CANCEL);
+  }
+
+  clientGone(): void {
+    this.#exchange.clientGone();
+  }
+
+  continue(): void {
+    if (this.#expectContinue && this.#open() && !this.#stream.headersSent) this.#stream.additionalHeaders({ ":status": 100 });
+    this.#expectContinue = false;
+  }
+
+  informational(head: ResponseHead): void {
+    if (this.#open()) this.#stream.additionalHeaders({ ":status": head.status, ...headersOf(head) });
+  }
+
+  head(head: ResponseHead): void {
+    if (!this.#open()) return;
+    const endStream = head.framing.kind === "none";
+    this.#stream.respond({ ":status": head.status, ...headersOf(head) }, { endStream, waitForTrailers: head.framing.kind === "chunked" });
+  }
+
+  body(bytes: Buffer): boolean {
+    // the stream sends later, the buffer is not ours to keep
+    return !this.#open() || this.#stream.write(Buffer.from(bytes));
+  }
+
+  flush(): void {
+    // streams leave when written
+  }
+
+  complete(trailers: string): void {
+    for (const line of trailers.split("\r\n")) {
+      const colon = line.indexOf(":");
+      if (colon > 0) this.#trailers[line.slice(0, colon).toLowerCase()] = line.slice(colon + 1).trim();
+    }
+    if (!this.#open()) return;
+    this.#stream.end();
+    // an answer before the end of the question: the rest of it is not wanted (RFC 9113 section 8.1)
+    if (!this.#exchange.requestComplete) this.#stream.close(constants.NGHTTP2_NO_ERROR);
+  }
+
+  abort(): void {
+    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  }
+
+  pauseRequest(): void {
+    this.#deadline = Number.POSITIVE_INFINITY;
+    this.#stream.pause();
+  }
+
+  resumeRequest(): void {
+    this.#deadline = this.#bodyDeadline();
+    this.#stream.resume();
+  }
+
+  switched(_head: Http1Response, upstream: Connection): void {
+    // cannot be: HTTP/2 has no Upgrade, so none was sent
+    upstream.abort();
+    this.abort();
+  }
+
+  #open(): boolean {
+    return !this.#stream.destroyed && !this.#stream.closed;
+  }
+
+  #bodyDeadline(): number {
+    return this.#context.clock.monotonic() + this.#context.timeouts.body;
+  }
+}
+
+/** The same checks as for HTTP/1: the request becomes HTTP/1.1 text for the endpoint. */
+function incomingRequest(headers: Readonly<Record<string, unknown>>, ended: boolean, facts: Http2Facts): IncomingRequest | undefined {
+  const method = headers[":method"];
+  const target = headers[":path"];
+  const authority = headers[":authority"] ?? headers["host"];
+  if (typeof method !== "string" || !isToken(method) || method === "CONNECT") return undefined;
+  if (typeof target !== "string" || !(isOriginTarget(target) || (target === "*" && method === "OPTIONS"))) return undefined;
+  if (typeof authority !== "string" || !isAuthority(authority, false)) return undefined;
+  const names: string[] = [];
+  const fields: string[] = [];
+  for (const [name, value] of Object.entries(headers)) {
+    if (name.startsWith(":") || name === "host") continue;
+    if (!isToken(name)) return undefined;
+    for (const one of Array.isArray(value) ? value : [value]) {
+      if (typeof one !== "string" || !isFieldValue(one)) return undefined;
+      names.push(name);
+      fields.push(name, one);
+    }
+  }
+  const declared = declaredFraming(fields, 1);
+  if (declared !== undefined && ("fault" in declared || declared.kind === "chunked")) return undefined;
+  return {
+    method,
+    target,
+    authority,
+    names,
+    fields,
+    framing: declared ?? (ended ? { kind: "none" } : { kind: "chunked" }),
+    connectionTokens: [],
+    upgrade: undefined,
+    tls: true,
+    ...facts,
+  };
+}
+
+function headersOf(head: ResponseHead): Record<string, string | string[]> {
+  const out: Record<string, string | string[]> = {};
+  for (let i = 0; i < head.headers.length; i += 2) {
+    const name = (head.headers[i] ?? "").toLowerCase();
+    const value = head.headers[i + 1] ?? "";
+    const before = out[name];
+    if (before === undefined) out[name] = value;
+    else if (Array.isArray(before)) before.push(value);
+    else out[name] = [before, value];
+  }
+  return out;
+}
