@@ -64,7 +64,6 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
 
   const sync = async (): Promise<void> => {
     const started = clock.monotonic();
-    const before = target.problems();
     const { changes, staleFlows } = await target.apply(stop.signal);
     metrics.flowsDeleted(staleFlows);
     const durationMs = clock.monotonic() - started;
@@ -74,7 +73,7 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
     causes = [];
     inUse = addressesOf(plan);
     metrics.applied({ durationMs, changes, plan, problems: target.problems().length, now: clock.now() });
-    reportRefusals(before);
+    reportRefusals();
     if (changes > 0) deps.onApplied?.({ causes: applied, durationMs, elements: changes });
     if (!isReady) {
       isReady = true;
@@ -82,10 +81,12 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
     }
   };
 
-  const reportRefusals = (before: readonly Problem[]): void => {
+  let reported: readonly Problem[] = [];
+  const reportRefusals = (): void => {
     const now = target.problems();
-    const gained = now.filter((p) => !before.some((q) => q.message === p.message));
-    const lost = before.filter((p) => !now.some((q) => q.message === p.message));
+    const gained = now.filter((p) => !reported.some((q) => q.message === p.message));
+    const lost = reported.filter((p) => !now.some((q) => q.message === p.message));
+    reported = now;
     if (gained.length > 0 || lost.length > 0) deps.onProblems?.({ gained, lost });
   };
 

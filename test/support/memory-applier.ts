@@ -1,0 +1,75 @@
+import type { AppliedTable, ForeignChange, RuleApplier } from "../../rules/apply/applier.ts";
+import { ApplyError } from "../../rules/apply/errors.ts";
+import { type Element, elementId } from "../../rules/nftables/statement.ts";
+import type { Transaction } from "../../rules/nftables/transaction.ts";
+import type { IpFamily } from "../../src/base/ip.ts";
+
+/** Tables in memory that refuse and fail on demand. */
+export class MemoryApplier implements RuleApplier {
+  readonly tables = new Map<IpFamily, Map<string, Element>>();
+  readonly transactions: Transaction[] = [];
+  /** What the kernel would refuse. */
+  refuses: (element: Element) => boolean = () => false;
+  /** Thrown by the next calls of `apply`, first to last. */
+  readonly failures: ApplyError[] = [];
+  readonly #listeners = new Set<(change: ForeignChange) => void>();
+
+  read(family: IpFamily): Promise<AppliedTable | undefined> {
+    const table = this.tables.get(family);
+    if (table === undefined) return Promise.resolve(undefined);
+    const elements = [...table.values()];
+    const mark = elements.find((e) => e.set === "version");
+    const version = mark === undefined ? undefined : { skeleton: Number(mark.key[0]), fingerprint: Number(mark.value?.[0]) };
+    return Promise.resolve({ version, fingerprint: 1, elements });
+  }
+
+  fingerprint(): Promise<number> {
+    return Promise.resolve(1);
+  }
+
+  apply(transaction: Transaction): Promise<void> {
+    const failure = this.failures.shift();
+    if (failure !== undefined) return Promise.reject(failure);
+    const next = new Map([...this.tables].map(([family, table]) => [family, new Map(table)]));
+    for (const { family, skeleton, groups } of transaction) {
+      const table = skeleton?.kind === "replace" ? new Map<string, Element>() : (next.get(family) ?? new Map<string, Element>());
+      next.set(family, table);
+      for (const element of skeleton?.table.elements ?? []) table.set(elementId(element), element);
+      for (const group of groups) {
+        for (const element of group.deletes) {
+          if (!table.delete(elementId(element))) return Promise.reject(new ApplyError("DIVERGED", `no ${elementId(element)}`));
+        }
+      }
+      for (const group of groups) {
+        for (const element of group.adds) {
+          if (this.refuses(element)) return Promise.reject(new ApplyError("REFUSED", `refused ${elementId(element)}`));
+          if (table.has(elementId(element))) return Promise.reject(new ApplyError("DIVERGED", `${elementId(element)} is there`));
+          table.set(elementId(element), element);
+        }
+      }
+    }
+    this.tables.clear();
+    for (const [family, table] of next) this.tables.set(family, table);
+    this.transactions.push(transaction);
+    return Promise.resolve();
+  }
+
+  remove(family: IpFamily): Promise<void> {
+    this.tables.delete(family);
+    return Promise.resolve();
+  }
+
+  watch(listener: (change: ForeignChange) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** As if somebody else had changed a table. */
+  changedByOthers(table: string): void {
+    for (const listener of this.#listeners) listener({ table });
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}

@@ -1,0 +1,208 @@
+import { afterEach, expect, test } from "vitest";
+import { ApplyError } from "../../../rules/apply/errors.ts";
+import type { Proxier } from "../../../rules/index.ts";
+import { adoptAllocations } from "../../../rules/nftables/adopt.ts";
+import { tableOf } from "../../../rules/nftables/ruleset.ts";
+import { elementId } from "../../../rules/nftables/statement.ts";
+import { transactionSize } from "../../../rules/nftables/transaction.ts";
+import type { AppliedInfo, ProxierConfig } from "../../../rules/sync/config.ts";
+import { ProxierMetrics } from "../../../rules/sync/metrics.ts";
+import { NftablesTarget } from "../../../rules/sync/nftables-target.ts";
+import { runProxier } from "../../../rules/sync/proxier.ts";
+import type { Clock } from "../../../src/base/clock.ts";
+import type { Problem } from "../../../src/snapshot/problem.ts";
+import { SnapshotStore } from "../../../src/snapshot/snapshot-store.ts";
+import { MemoryApplier } from "../../support/memory-applier.ts";
+import { fillStore, makeNode, makeService, makeSlice, put } from "../../support/rules-objects.ts";
+
+/** Time that passes only when told to. */
+class SteppedClock implements Clock {
+  #now = 0;
+  readonly #sleepers = new Set<{ readonly at: number; readonly wake: () => void }>();
+  now = (): number => this.#now;
+  monotonic = (): number => this.#now;
+  sleep = (ms: number): Promise<void> => new Promise((wake) => this.#sleepers.add({ at: this.#now + ms, wake }));
+  step(ms: number): void {
+    this.#now += ms;
+    for (const sleeper of this.#sleepers) {
+      if (sleeper.at > this.#now) continue;
+      this.#sleepers.delete(sleeper);
+      sleeper.wake();
+    }
+  }
+}
+
+const running: Proxier[] = [];
+afterEach(async () => {
+  for (const proxier of running.splice(0)) await proxier.close();
+});
+
+/** Lets promises and immediates run; nothing here waits for time. */
+const settle = async (): Promise<void> => {
+  for (let i = 0; i < 10; i++) await new Promise((resolve) => setImmediate(resolve));
+};
+
+function start(applier: MemoryApplier, store: SnapshotStore, more: Partial<ProxierConfig> = {}) {
+  const clock = new SteppedClock();
+  const problems: Problem[] = [];
+  const applied: AppliedInfo[] = [];
+  const log: string[] = [];
+  const target = new NftablesTarget({ families: [4], tableName: "fairway", skeleton: {} }, applier);
+  const proxier = runProxier(
+    { store, nodeName: "n", backend: "nftables", auditIntervalMs: 0, ...more },
+    {
+      clock,
+      log: (_, message) => log.push(message),
+      onApplied: (info) => applied.push(info),
+      onProblems: ({ gained, lost }) => {
+        problems.push(...gained);
+        for (const p of lost)
+          problems.splice(
+            problems.findIndex((q) => q.message === p.message),
+            1,
+          );
+      },
+    },
+    target,
+    new ProxierMetrics(),
+  );
+  running.push(proxier);
+  return { clock, proxier, problems, applied, log, target };
+}
+
+const node = makeNode("n", ["192.0.2.1"], ["10.244.0.0/24"]);
+function filled(count: number): SnapshotStore {
+  const store = new SnapshotStore();
+  fillStore(store, [
+    node,
+    ...Array.from({ length: count }, (_, i) => makeService(`s${i}`, { clusterIP: `10.96.0.${i + 1}` })),
+    ...Array.from({ length: count }, (_, i) => makeSlice(`s${i}`, [`10.244.0.${i + 1}`])),
+  ]);
+  return store;
+}
+const has = (applier: MemoryApplier, id: string): boolean => applier.tables.get(4)?.has(id) ?? false;
+
+test("nothing is applied before Services, slices and nodes are known", async () => {
+  const applier = new MemoryApplier();
+  const store = new SnapshotStore();
+  const { proxier } = start(applier, store);
+  store.replace("Service", [makeService("web", { clusterIP: "10.96.0.1" })]);
+  store.replace("EndpointSlice", []);
+  await settle();
+  expect(applier.transactions).toEqual([]);
+  expect(proxier.healthy()).toBe(false);
+  store.replace("Node", [node]);
+  await proxier.ready;
+  expect(has(applier, "service-ips 10.96.0.1 tcp 80")).toBe(true);
+  expect(proxier.healthy()).toBe(true);
+});
+
+test("a burst is one transaction; the next waits for the interval", async () => {
+  const applier = new MemoryApplier();
+  const store = filled(3);
+  const { clock, proxier, applied } = start(applier, store, { minIntervalMs: 1000 });
+  await proxier.ready;
+  expect(applied.length).toBe(1);
+  for (let i = 0; i < 3; i++) put(store, "EndpointSlice", makeSlice(`s${i}`, [`10.244.0.${i + 101}`]), "2");
+  await settle();
+  expect(applied.length).toBe(1);
+  clock.step(1000);
+  await settle();
+  expect(applied.length).toBe(2);
+  expect(applied[1]?.elements).toBe(6);
+  expect(applied[1]?.causes.map((c) => c.key)).toEqual(["test/s0-4", "test/s1-4", "test/s2-4"]);
+});
+
+test("a transaction that fails is tried again, later each time; what came meanwhile goes with it", async () => {
+  const applier = new MemoryApplier();
+  const store = filled(2);
+  const { clock, proxier, log } = start(applier, store);
+  await proxier.ready;
+  applier.failures.push(new ApplyError("UNAVAILABLE", "no memory"), new ApplyError("UNAVAILABLE", "no memory"));
+  put(store, "EndpointSlice", makeSlice("s0", ["10.244.0.201"]), "2");
+  await settle();
+  expect(log.filter((l) => l.includes("no memory")).length).toBe(1);
+  put(store, "EndpointSlice", makeSlice("s1", ["10.244.0.202"]), "3");
+  await settle();
+  clock.step(250);
+  await settle();
+  clock.step(500);
+  await settle();
+  expect(applier.tables.get(4)?.get(`endpoints 10.96.0.1 tcp 80 ${0xa5000000}`)?.value).toEqual(["10.244.0.201", 8080]);
+  expect(applier.tables.get(4)?.get(`endpoints 10.96.0.2 tcp 80 ${0xa5000000}`)?.value).toEqual(["10.244.0.202", 8080]);
+  expect(proxier.metrics()).toContain("nftables_sync_failures_total 2");
+});
+
+test.each([1, 7, 40])("one refused Service of %i does not hold up the others, and is a problem until it changes", async (count) => {
+  const applier = new MemoryApplier();
+  const store = filled(count);
+  const { proxier, problems } = start(applier, store);
+  await proxier.ready;
+  applier.refuses = (e) => e.value?.[0] === "10.244.9.9";
+  put(store, "EndpointSlice", makeSlice("s0", ["10.244.9.9"]), "2");
+  for (let i = 1; i < count; i++) put(store, "EndpointSlice", makeSlice(`s${i}`, [`10.244.1.${i}`]), "2");
+  await settle();
+  for (let i = 1; i < count; i++) expect(has(applier, `service-ips 10.96.0.${i + 1} tcp 80`)).toBe(true);
+  for (let i = 1; i < count; i++) {
+    expect(applier.tables.get(4)?.get(`endpoints 10.96.0.${i + 1} tcp 80 ${0xa5000000}`)?.value).toEqual([`10.244.1.${i}`, 8080]);
+  }
+  // its old rules are gone too: they would send to an endpoint that left
+  expect(has(applier, "service-ips 10.96.0.1 tcp 80")).toBe(false);
+  expect(problems).toMatchObject([{ reason: "RuleRefused", object: { kind: "Service", namespace: "test", name: "s0" } }]);
+  expect(proxier.problems().length).toBe(1);
+
+  put(store, "EndpointSlice", makeSlice("s0", ["10.244.0.77"]), "3");
+  await settle();
+  expect(has(applier, "service-ips 10.96.0.1 tcp 80")).toBe(true);
+  expect(proxier.problems()).toEqual([]);
+  expect(problems).toEqual([]);
+});
+
+test("tables that are not as thought are read again and set right", async () => {
+  const applier = new MemoryApplier();
+  const store = filled(2);
+  const { proxier, target } = start(applier, store);
+  await proxier.ready;
+  applier.tables.get(4)?.delete(`endpoints 10.96.0.1 tcp 80 ${0xa5000000}`);
+  put(store, "EndpointSlice", makeSlice("s0", ["10.244.0.201"]), "2");
+  await settle();
+  const wanted = target.rulesets().flatMap((r) => tableOf(r).elements.map(elementId));
+  expect([...(applier.tables.get(4)?.keys() ?? [])].filter((id) => !id.startsWith("version")).sort()).toEqual(wanted.sort());
+});
+
+test("foreign changes are repaired when they are told of, and by the periodic audit", async () => {
+  const applier = new MemoryApplier();
+  const store = filled(2);
+  const { clock, proxier } = start(applier, store, { auditIntervalMs: 60_000 });
+  await proxier.ready;
+  applier.tables.get(4)?.delete("service-ips 10.96.0.1 tcp 80");
+  applier.changedByOthers("fairway");
+  await settle();
+  expect(has(applier, "service-ips 10.96.0.1 tcp 80")).toBe(true);
+  applier.tables.clear();
+  await settle();
+  clock.step(60_000);
+  await settle();
+  expect(has(applier, "service-ips 10.96.0.2 tcp 80")).toBe(true);
+  expect(proxier.metrics()).toContain("fairway_rules_repairs_total 2");
+});
+
+test("a restart over the same tables changes nothing; slots and ids are gone on with", async () => {
+  const applier = new MemoryApplier();
+  const store = new SnapshotStore();
+  const sticky = { sessionAffinity: "ClientIP", clusterIP: "10.96.0.1" } as const;
+  fillStore(store, [node, makeService("sticky", sticky), makeSlice("sticky", ["10.244.0.1", "10.244.0.2", "10.244.0.3"])]);
+  const first = start(applier, store);
+  await first.proxier.ready;
+  put(store, "EndpointSlice", makeSlice("sticky", ["10.244.0.2", "10.244.0.3"]), "2");
+  await settle();
+  await first.proxier.close();
+  const before = new Map(applier.tables.get(4));
+  const count = applier.transactions.length;
+  const second = start(applier, store);
+  await second.proxier.ready;
+  expect(applier.transactions.slice(count).map(transactionSize)).toEqual([]);
+  expect(applier.tables.get(4)).toEqual(before);
+  const slots = adoptAllocations(4, [...before.values()]).get("10.96.0.1:80/tcp")?.slots;
+  expect(slots?.map((s) => s?.ip)).toEqual([undefined, "10.244.0.2", "10.244.0.3"]);
+});
