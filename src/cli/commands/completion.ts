@@ -1,20 +1,17 @@
-import type { Command } from "commander";
-import { usageError } from "../errors.ts";
-import { type CommandTree, printCompletion, shells } from "../printers/completion.ts";
+import { Argument, type Command } from "commander";
+import { type CommandTree, printCompletion, type Shell, shells } from "../printers/completion.ts";
 import { commandIo } from "../program.ts";
 
 export function register(program: Command): void {
   program
     .command("completion")
     .summary("print a script that completes commands in your shell")
-    .argument("<shell>", shells.join(", "))
+    .addArgument(new Argument("<shell>", "the shell you use").choices(shells))
     .addHelpText(
       "after",
       "\nExamples:\n  source <(fairway completion bash)\n  source <(fairway completion zsh)\n  fairway completion fish | source\n",
     )
-    .action((name: string, _: unknown, command: Command) => {
-      const shell = shells.find((s) => s === name);
-      if (shell === undefined) throw usageError(`completion ${name}: there are ${shells.join(", ")}`);
+    .action((shell: Shell, _: unknown, command: Command) => {
       commandIo(command).stdout(printCompletion(shell, treeOf(program)));
     });
 }
@@ -29,6 +26,8 @@ function treeOf(command: Command): CommandTree {
       takesValue: o.required || o.optional,
       choices: o.argChoices ?? [],
     })),
-    commands: command.commands.map(treeOf),
+    words: command.registeredArguments.flatMap((a) => a.argChoices ?? []),
+    // Hidden commands are not for people.
+    commands: command.createHelp().visibleCommands(command).map(treeOf),
   };
 }

@@ -8,6 +8,8 @@ export interface CommandTree {
   readonly name: string;
   readonly summary: string;
   readonly options: readonly OptionWords[];
+  /** What an argument may be, where that is a few words. */
+  readonly words: readonly string[];
   readonly commands: readonly CommandTree[];
 }
 export interface OptionWords {
@@ -38,7 +40,7 @@ function bash(tree: CommandTree): string {
   const paths = pathsOf(tree);
   const cases = paths.map(({ path, command }) => {
     const flags = [...new Set([...command.options.flatMap((o) => o.flags), ...everywhere])];
-    return `    "${path.join(" ")}") commands="${command.commands.map((c) => c.name).join(" ")}" options="${flags.join(" ")}" ;;`;
+    return `    "${path.join(" ")}") commands="${[...command.commands.map((c) => c.name), ...command.words].join(" ")}" options="${flags.join(" ")}" ;;`;
   });
   const options = uniqueOptions(paths.flatMap(({ command }) => command.options));
   const choices = options
@@ -82,6 +84,7 @@ function fish(tree: CommandTree): string {
   };
   const top = tree.commands.map((c) => `complete -c ${tree.name} -n __fish_use_subcommand -f -a ${c.name} -d ${quote(c.summary)}`);
   const below = tree.commands.flatMap((c) => [
+    ...c.words.map((w) => `complete -c ${tree.name} -n '__fish_seen_subcommand_from ${c.name}' -f -a ${w}`),
     ...c.options.map((o) => optionLine(o, ` -n '__fish_seen_subcommand_from ${c.name}'`)),
     ...c.commands.map((s) => `complete -c ${tree.name} -n '__fish_seen_subcommand_from ${c.name}' -f -a ${s.name} -d ${quote(s.summary)}`),
   ]);

@@ -26,6 +26,7 @@ function entries(loaded: string[] = []): readonly CommandEntry[] {
       });
     }),
     entry("fail", (program) => {
+      program.command("secret", { hidden: true });
       program
         .command("fail")
         .argument("<how>")
@@ -115,6 +116,7 @@ test("the completion script works when bash has sourced it", async () => {
     expect(complete("say", "-o", "y")).toEqual(["yaml"]);
     expect(complete("say", "--f")).toEqual(["--file"]);
     expect(complete("say", "--file", "")).toEqual([]);
+    expect(complete("completion", "z")).toEqual(["zsh"]);
     expect(complete("--log-level", "")).toEqual(["debug", "info", "warn", "error"]);
     expect(complete("say", "--", "--l")).toEqual([]);
   } finally {
@@ -126,5 +128,8 @@ test.each(["zsh", "fish"])("there is a script for %s that names commands and fla
   const { status, out } = await run("completion", shell);
   expect(status).toBe(0);
   for (const word of ["say", "fail", "log-level", "json yaml wide name"]) expect(out).toContain(word);
-  expect(await run("completion", "tcsh")).toMatchObject({ status: 2, err: "fairway: completion tcsh: there are bash, zsh, fish\n" });
+  expect(await run("completion", "tcsh")).toMatchObject({
+    status: 2,
+    err: expect.stringMatching(/^fairway: .*'tcsh' is invalid.* bash, zsh, fish; see --help\n$/),
+  });
 });
