@@ -9,9 +9,9 @@ import { versionInfo } from "./version.ts";
 export interface PathContext {
   /** host:port that clients reach the server at. */
   readonly serverAddress: string;
-  /** Names of checks that do not hold; empty = ready. */
-  notReady(): readonly string[];
-  openApi(path: string): Answer | undefined;
+  /** Of healthz, livez or readyz: the names of what does not hold; empty = well. */
+  failing(check: string): readonly string[];
+  openApi(path: string, accept: string | undefined): Answer | undefined;
 }
 
 /** Health, version, discovery and OpenAPI; 404 for every other path. */
@@ -23,7 +23,7 @@ export function routePath(info: PathRequest, accept: string | undefined, query: 
   if (health !== null) return healthOf(health[1] ?? "", query, context);
   if (path === "/version") return json(versionInfo());
   if (path === "/api" || path === "/apis") return discovery(path, accept, context);
-  const found = context.openApi(path) ?? listed(path);
+  const found = context.openApi(path, accept) ?? listed(path);
   if (found === undefined) throw notFoundPath();
   return found;
 }
@@ -57,8 +57,11 @@ function discovery(path: string, accept: string | undefined, context: PathContex
 }
 
 function healthOf(name: string, query: URLSearchParams, context: PathContext): Answer {
-  const failing = name === "readyz" ? context.notReady() : [];
-  const lines = [...["ping", "store"].map((c) => `[+]${c} ok`), ...failing.map((c) => `[-]${c} failed`)];
+  const failing = context.failing(name);
+  const lines = [
+    ...["ping", "store"].filter((c) => !failing.includes(c)).map((c) => `[+]${c} ok`),
+    ...failing.map((c) => `[-]${c} failed`),
+  ];
   if (failing.length > 0) return plainText(`${lines.join("\n")}\n${name} check failed\n`, 500);
   return plainText(query.has("verbose") ? `${lines.join("\n")}\n${name} check passed\n` : "ok");
 }

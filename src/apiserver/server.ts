@@ -9,16 +9,18 @@ import { type Ip, printHostPort } from "../base/ip.ts";
 import type { Running } from "../base/running.ts";
 import { MemoryStore } from "../store/memory-store.ts";
 import { openSqliteStore } from "../store/sqlite-store.ts";
-import type { Rev, Store } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
 import { Authenticator } from "./authn/authenticator.ts";
 import { readTokenFile } from "./authn/token-file.ts";
 import { TokenIssuer } from "./authn/token-issuer.ts";
 import { bootstrap } from "./bootstrap.ts";
 import type { ApiContext, Log } from "./call.ts";
 import { StartError } from "./errors.ts";
+import { startHousekeeping } from "./housekeeping.ts";
 import { type ListenAddress, type Listeners, listen, readClientCa, readKeyPair } from "./listeners.ts";
 import { Metrics } from "./metrics.ts";
 import { NodeTransport } from "./node-transport.ts";
+import { OpenApiDocuments } from "./openapi-documents.ts";
 import { Pipeline } from "./pipeline.ts";
 import { ensurePki, type Pki } from "./pki.ts";
 import { Registry } from "./registry.ts";
@@ -63,8 +65,6 @@ export interface ApiServer extends Running {
   metrics(): string;
 }
 
-const compactEvery = 300_000;
-
 /** Opens the store, makes what every cluster has, and serves; rejects with one line that names what is in the way. */
 export async function startApiServer(config: ApiServerConfig, deps: ApiServerDeps = {}): Promise<ApiServer> {
   const { clock = systemClock, random = Math.random, log = () => undefined } = deps;
@@ -78,7 +78,11 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
   const closing = new AbortController();
   const undo: (() => Promise<void> | void)[] = [() => store.close()];
   try {
-    const registry = await Registry.open(store, (error) => log("error", "the server lost its store", { error: String(error) }));
+    let lost = false;
+    const registry = await Registry.open(store, (error) => {
+      lost = true;
+      log("error", "the server lost its store; start it again", { error: String(error) });
+    });
     undo.push(() => registry.cache.close());
     const nodes = new NodeTransport({ registry, caPem: pki.caPem, client: pki.nodeClient });
     undo.push(() => nodes.close());
@@ -106,11 +110,15 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
       clock,
     });
     const metrics = new Metrics();
+    const openApi = new OpenApiDocuments();
     let started = false;
     const paths = {
       serverAddress: "",
-      notReady: () => (started && isThere(registry, "default") ? [] : ["namespace-default"]),
-      openApi: () => undefined,
+      failing: (check: string) => [
+        ...(lost ? ["store"] : []),
+        ...(check !== "readyz" || (started && isThere(registry, "default")) ? [] : ["namespace-default"]),
+      ],
+      openApi: (path: string, accept: string | undefined) => openApi.answer(path, accept),
     };
     const pipeline = new Pipeline({ context, authenticator, metrics, closing: closing.signal, paths });
     const listeners: Listeners = await listen(config.bind, { pair, clientCas: [pki.caPem, ...clientCas] }, pipeline);
@@ -124,8 +132,8 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
       advertisePort: config.advertisePort ?? port,
     });
     started = true;
-    const compacting = setInterval(compactor(store, registry, log), compactEvery);
-    undo.push(() => clearInterval(compacting));
+    const housekeeping = startHousekeeping(context);
+    undo.push(() => housekeeping.close());
     return {
       port,
       pki,
@@ -187,16 +195,6 @@ function adoptServices(context: ApiContext): readonly string[] {
 function isThere(registry: Registry, namespace: string): boolean {
   const namespaces = findResource("", "v1", "namespaces");
   return namespaces !== undefined && registry.table(namespaces).get(namespace) !== undefined;
-}
-
-/** Each time forgets what was already past the time before: what happened since then can still be asked for. */
-function compactor(store: Store, registry: Registry, log: Log): () => void {
-  let before: Rev = registry.cache.rev;
-  return () => {
-    const rev = before;
-    before = registry.cache.rev;
-    store.compact(rev).catch((error: unknown) => log("warn", "the store could not be compacted", { error: String(error) }));
-  };
 }
 
 function stateOf(registry: Registry): Parameters<Metrics["print"]>[0] {
