@@ -41,8 +41,8 @@ export interface AccessEntry {
 export interface ProxyContext {
   table: RouteTable;
   draining: boolean;
-  /** Where https is served, for redirects. */
-  httpsPort: number;
+  /** Where https is served beside an http port, for redirects. */
+  httpsPortBeside: (httpPort: number) => number;
   readonly pool: UpstreamPool;
   readonly picker: EndpointPicker;
   readonly limits: Limits;

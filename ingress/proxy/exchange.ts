@@ -80,7 +80,7 @@ export class Exchange implements ResponseSink {
     const context = this.#context;
     const plan = planRequest(context.table, this.#request, this.#client, {
       now: this.#startedAt,
-      httpsPort: context.httpsPort,
+      httpsPort: context.httpsPortBeside(this.#request.localPort),
       limits: context.limits,
       passwords: context.passwords,
     });

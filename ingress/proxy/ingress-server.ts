@@ -8,6 +8,7 @@ import type { RouteDelta } from "../route/route.ts";
 import { emptyRouteTable } from "../route/route-table.ts";
 import type { ConnectionFactory, ListenAt, Listening } from "../upstream/connection.ts";
 import { EndpointPicker } from "../upstream/endpoint-picker.ts";
+import { EndpointUses } from "../upstream/endpoint-uses.ts";
 import { connectionOf, listenForSockets, netConnections } from "../upstream/net-connection.ts";
 import { UpstreamPool } from "../upstream/upstream-pool.ts";
 import { defaultHeadLimits } from "../upstream/wire/request-parser.ts";
@@ -27,7 +28,7 @@ export interface IngressServerConfig {
   /** Ranges (`address/bits`) whose X-Forwarded-* headers are believed; none by default. */
   readonly trustedProxies?: readonly string[];
   readonly accessLog?: (entry: AccessEntry) => void;
-  /** Where redirects to https lead; by default the port of the first https listener. */
+  /** Where redirects to https lead; by default the port of the https listener at the same place in its list. */
   readonly httpsPort?: number;
   /** Milliseconds. */
   readonly timeouts?: Partial<ProxyTimeouts>;
@@ -84,7 +85,7 @@ class IngressProcess implements IngressServer {
   #http: readonly Listening[] = [];
   #https: readonly Listening[] = [];
   #tls: TlsServer | undefined;
-  #wanted: ReadonlySet<string> = new Set();
+  readonly #uses = new EndpointUses();
 
   constructor(config: IngressServerConfig, deps: IngressServerDeps) {
     this.#config = config;
@@ -92,7 +93,7 @@ class IngressProcess implements IngressServer {
     this.#context = {
       table: emptyRouteTable,
       draining: false,
-      httpsPort: config.httpsPort ?? 443,
+      httpsPortBeside: () => config.httpsPort ?? 443,
       pool: new UpstreamPool(deps.connections),
       picker: new EndpointPicker(),
       limits: new ProcessLimits(),
@@ -119,13 +120,16 @@ class IngressProcess implements IngressServer {
   }
 
   apply(delta: RouteDelta): void {
+    const before = this.#context.table.pools;
     this.#context.table = this.#context.table.with(delta);
-    const pools = this.#context.table.pools;
-    if (delta.full || delta.pools.upserts.length > 0 || delta.pools.deletes.length > 0) {
-      this.#wanted = new Set(pools.valueSeq().flatMap((p) => p.endpoints.map((e) => `${e.ip} ${e.port}`)));
-      this.#context.picker.retain(pools.values());
-      this.#sweepPool();
-    }
+    const after = this.#context.table.pools;
+    const touched = new Set([...(delta.full ? before.keys() : []), ...delta.pools.deletes, ...delta.pools.upserts.map((p) => p.id)]);
+    const gone = [...touched].flatMap((id) => this.#uses.replace(before.get(id), after.get(id))).filter((key) => !this.#uses.has(key));
+    this.#context.picker.forget(
+      gone,
+      [...touched].filter((id) => !after.has(id)),
+    );
+    if (gone.length > 0) this.#sweepPool();
   }
 
   metrics(): string {
@@ -166,8 +170,15 @@ class IngressProcess implements IngressServer {
     this.#http = http.map((at) => this.#deps.connections.listen(at, (c) => this.#accept(c, false)));
     this.#https = https.map((at) => listenForSockets(at, (socket) => this.#handshake(socket)));
     await Promise.all([...this.#http, ...this.#https].map((l) => l.ready));
-    this.#context.httpsPort = this.#config.httpsPort ?? this.#https[0]?.address().port ?? 443;
+    this.#context.httpsPortBeside = this.#portPairs();
     void this.#sweepForLife();
+  }
+
+  /** The n-th http listener and the n-th https listener belong together. */
+  #portPairs(): (httpPort: number) => number {
+    const https = this.#https.map((l) => l.address().port);
+    const pairs = new Map(this.#http.map((l, i) => [l.address().port, https[i] ?? https[0] ?? 443]));
+    return (port) => this.#config.httpsPort ?? pairs.get(port) ?? https[0] ?? 443;
   }
 
   #makeTls(): TlsServer {
@@ -221,7 +232,7 @@ class IngressProcess implements IngressServer {
   #sweepPool(): void {
     this.#context.pool.sweep(this.#deps.clock.monotonic(), (key) => {
       const [, ip = "", port = ""] = key.split(" ");
-      return this.#wanted.has(`${ip} ${port}`);
+      return this.#uses.has(`${ip} ${port}`);
     });
   }
 }

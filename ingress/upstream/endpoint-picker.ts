@@ -59,16 +59,10 @@ export class EndpointPicker {
     observe(picked.load, now - startedAt, now);
   }
 
-  /** Forgets endpoints and pools that are gone. */
-  retain(pools: Iterable<Pool>): void {
-    const endpoints = new Set<string>();
-    const ids = new Set<string>();
-    for (const pool of pools) {
-      ids.add(pool.id);
-      for (const e of pool.endpoints) endpoints.add(endpointKey(e));
-    }
-    for (const key of this.#loads.keys()) if (!endpoints.has(key)) this.#loads.delete(key);
-    for (const id of this.#turns.keys()) if (!ids.has(id)) this.#turns.delete(id);
+  /** What is no longer in the table: endpoints as endpointKey names them, pools by id. */
+  forget(endpoints: Iterable<string>, pools: Iterable<string>): void {
+    for (const key of endpoints) this.#loads.delete(key);
+    for (const id of pools) this.#turns.delete(id);
   }
 
   #load(e: PoolEndpoint): EndpointLoad {
