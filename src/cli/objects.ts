@@ -67,8 +67,12 @@ function asKind<K extends Kind>(value: unknown): SnapshotKinds[K] {
   return value as SnapshotKinds[K];
 }
 
-function takeApart(value: unknown, source: string): readonly LoadedObject[] {
-  if (Array.isArray(value)) return value.flatMap((item: unknown, i) => takeApart(item, `${source}, item ${i + 1}`));
+/** Lists in Lists are taken apart too, to this depth: nothing real goes deeper. */
+const maxListDepth = 8;
+
+function takeApart(value: unknown, source: string, depth = 0): readonly LoadedObject[] {
+  if (depth > maxListDepth) throw inputError(`${source}: Lists within Lists within Lists; nested too deeply`);
+  if (Array.isArray(value)) return value.flatMap((item: unknown, i) => takeApart(item, `${source}, item ${i + 1}`, depth + 1));
   if (!isRecord(value)) throw inputError(`${source}: not an object; each document is one Kubernetes object or a List`);
   const kind = text(value, "kind", source);
   const apiVersion = text(value, "apiVersion", source);
@@ -78,7 +82,7 @@ function takeApart(value: unknown, source: string): readonly LoadedObject[] {
     return items.flatMap((item: unknown, i) => {
       // A typed list (`PodList`) may leave kind and apiVersion out of its items, as the API does.
       const named = isRecord(item) && itemKind !== "" && own(item, "kind") === undefined ? { apiVersion, kind: itemKind, ...item } : item;
-      return takeApart(named, `${source}, items[${i}]`);
+      return takeApart(named, `${source}, items[${i}]`, depth + 1);
     });
   }
   return [objectOf(value, apiVersion, kind, source)];

@@ -28,7 +28,8 @@ export function commandIo(command: Command): CliIo {
 }
 
 /** Runs one command line (without runtime and script) and says its exit status. Errors are printed, one line each, never thrown. */
-export async function runCli(args: readonly string[], entries: readonly CommandEntry[], io: CliIo): Promise<number> {
+export async function runCli(line: readonly string[], entries: readonly CommandEntry[], io: CliIo): Promise<number> {
+  const args = line[0] === "help" ? [...line.slice(1, 2), "--help"] : line;
   const program = newProgram(io);
   // The name may stand behind global options; a value that happens to be a command's name only loads one module too many.
   const asked = entries.filter((e) => e.names.some((n) => args.includes(n)));

@@ -24,6 +24,14 @@ export function parseDocuments(text: string): readonly ParsedDocument[] {
       // YAML's flow style begins with a brace too.
     }
   }
+  try {
+    return parseYaml(text);
+  } catch (e) {
+    return [{ index: 0, error: describe(e), line: 1 }];
+  }
+}
+
+function parseYaml(text: string): readonly ParsedDocument[] {
   const lines = new LineCounter();
   const documents = parseAllDocuments(text, {
     schema: "core",
@@ -36,12 +44,18 @@ export function parseDocuments(text: string): readonly ParsedDocument[] {
   if (!Array.isArray(documents)) return [];
   return documents.flatMap((document, index): ParsedDocument[] => {
     const error = document.errors[0];
-    if (error !== undefined) return [{ index, error: error.message.split("\n")[0] ?? "not YAML", line: lines.linePos(error.pos[0]).line }];
+    if (error !== undefined) return [{ index, error: describe(error), line: lines.linePos(error.pos[0]).line }];
     try {
       const value: unknown = document.toJS();
       return value === null || value === undefined ? [] : [{ index, value }];
     } catch (e) {
-      return [{ index, error: e instanceof Error ? e.message : String(e), line: lines.linePos(document.range[0]).line }];
+      return [{ index, error: describe(e), line: lines.linePos(document.range[0]).line }];
     }
   });
+}
+
+function describe(e: unknown): string {
+  // The parser recurses: text nested some thousand levels deep ends its stack, which it reports in its own ways.
+  if (e instanceof RangeError || (e instanceof Error && e.message.includes("call stack"))) return "nested too deeply";
+  return (e instanceof Error ? e.message : String(e)).split("\n")[0] ?? "not YAML";
 }

@@ -73,6 +73,8 @@ test("fields that the API does not know are named", () => {
 test.each([
   ["not YAML", "a: [", /^f\.yaml: line \d+ \(document 1\): /],
   ["a broken second document", `${service}---\na: b: c\n`, /^f\.yaml: line 5 \(document 2\): /],
+  ["JSON nested deeply", `${"[".repeat(100_000)}${"]".repeat(100_000)}`, /^f\.yaml: document 1, .*nested too deeply$/],
+  ["YAML nested deeply", `a: ${"[".repeat(50_000)}`, /^f\.yaml: line 1 \(document 1\): nested too deeply$/],
   ["no object", "- 1\n", /^f\.yaml: document 1, item 1: not an object/],
   ["no kind", "apiVersion: v1\n", /^f\.yaml: document 1: kind: missing/],
   ["a kind that is no text", "apiVersion: v1\nkind: 5\n", /^f\.yaml: document 1: kind: must be text/],

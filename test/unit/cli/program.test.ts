@@ -90,6 +90,8 @@ test("only the module of the command is loaded; help loads all and lists them un
   expect(help.out).toMatch(/Group:\n {2}say \[word\] +says it\n {2}fail <how>/);
   expect(help.out).toContain("Exit status: 0 done or answered, 1 failed, 2 wrong usage or bad input.");
   expect((await run("say", "--help")).out).toContain("--log-level");
+  expect((await run("help")).out).toBe(help.out);
+  expect((await run("help", "say")).out).toContain("Usage: fairway say");
 });
 
 test("no command at all is wrong usage, and shows the help on stderr", async () => {
