@@ -19,10 +19,12 @@ interface Pending {
  * decided here, in memory; a worker makes whatever has queued durable in one transaction, and only then is it seen.
  */
 export async function openSqliteStore(file: string, limits: { readonly maxBytes?: number } = {}): Promise<Store> {
-  const writer = new SqliteWriter(file);
+  let store: SqliteStore | undefined;
+  const writer = new SqliteWriter(file, (error) => store?.lost(error));
   try {
     const { rev, compacted, heads } = await writer.ask("open", { file, ...limits });
-    return new SqliteStore({ file, writer, rev, compacted, heads: mapOf(heads) });
+    store = new SqliteStore({ file, writer, rev, compacted, heads: mapOf(heads) });
+    return store;
   } catch (error) {
     await writer.terminate();
     throw error;
@@ -140,6 +142,11 @@ class SqliteStore implements Store {
     for (const w of this.#watchers) w.queue.end();
     await this.#writer.ask("close", null);
     await this.#writer.terminate();
+  }
+
+  /** The writer is gone: whoever follows is told. */
+  lost(error: StoreError): void {
+    for (const w of this.#watchers) w.queue.end(this.#closed ? undefined : error);
   }
 
   /** Writes what is queued, and what queued meanwhile, until nothing is left. */

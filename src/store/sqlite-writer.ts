@@ -6,12 +6,15 @@ import type { WriterCalls, WriterOp, WriterReply } from "./sqlite-messages.ts";
 export class SqliteWriter {
   readonly #file: string;
   readonly #worker: Worker;
+  readonly #onGone: (error: StoreError) => void;
   readonly #waiting = new Map<number, { resolve(answer: unknown): void; reject(error: StoreError): void }>();
   #next = 0;
   #gone: StoreError | undefined;
 
-  constructor(file: string) {
+  /** `gone` is called once when the thread has ended: nothing can be read or written any more. */
+  constructor(file: string, gone: (error: StoreError) => void) {
     this.#file = file;
+    this.#onGone = gone;
     const name = import.meta.url.endsWith(".ts") ? "./sqlite-writer.worker.ts" : "./sqlite-writer.worker.mjs";
     this.#worker = new Worker(new URL(name, import.meta.url), { name: "sqlite-writer", resourceLimits: { maxYoungGenerationSizeMb: 8 } });
     this.#worker.on("message", (reply: WriterReply) => this.#settle(reply));
@@ -40,8 +43,10 @@ export class SqliteWriter {
   }
 
   #fail(cause: unknown): void {
-    this.#gone ??= new StoreError(cause === undefined ? "closed" : "io", this.#file, cause);
+    if (this.#gone !== undefined) return;
+    this.#gone = new StoreError(cause === undefined ? "closed" : "io", this.#file, cause);
     for (const waiting of this.#waiting.values()) waiting.reject(this.#gone);
     this.#waiting.clear();
+    this.#onGone(this.#gone);
   }
 }

@@ -54,11 +54,11 @@ async function run(watching: Watching, out: Outlet, signal: AbortSignal): Promis
   const lines = new Lines(watching, out);
   const ended = new AbortController();
   const stop = (): void => ended.abort();
+  let after = watching.after ?? 0;
   const onEvent = (event: CacheEvent): void => {
-    lines.event(event);
+    if (event.rev > after) lines.event(event);
     if (out.waiting > maxWaiting) stop();
   };
-  let after = watching.after ?? 0;
   if (watching.initial !== "none") {
     // The listener is in place in the same turn: nothing can come in between.
     after = registry.cache.rev;

@@ -16,6 +16,15 @@ export interface Allocation {
   undo(): void;
 }
 
+/** One Service that takes what it needs; `before` is what it had. */
+interface Taking {
+  readonly key: string;
+  readonly spec: Draft<ServiceSpec>;
+  readonly before: readonly Held[];
+  readonly taken: Held[];
+  readonly errors: FieldError[];
+}
+
 /** A cluster IP, node port or health check port that a Service holds. */
 type Held = { readonly kind: "ip"; readonly ip: Ip } | { readonly kind: "port"; readonly port: number };
 
@@ -44,6 +53,7 @@ export class ServiceAddresses {
   /** Fills in families, cluster IPs and node ports of a Service about to be written; `old` is what it replaces. */
   allocate(key: string, service: Draft<Service>, old: Service | undefined): Allocation {
     const taken: Held[] = [];
+    const before = old === undefined ? [] : heldBy(old);
     const errors: FieldError[] = [];
     const spec = service.spec;
     if (spec !== undefined) {
@@ -54,10 +64,9 @@ export class ServiceAddresses {
           this.#ranges.map((r) => familyName(r.cidr.family)),
         ),
       );
-      if (errors.length === 0) this.#takeIps(key, spec, taken, errors);
-      if (errors.length === 0) this.#takePorts(key, spec, taken, errors);
+      if (errors.length === 0) this.#takeIps({ key, spec, before, taken, errors });
+      if (errors.length === 0) this.#takePorts({ key, spec, before, taken, errors });
     }
-    const before = old === undefined ? [] : heldBy(old);
     const fresh = taken.filter((t) => !before.some((b) => equal(t, b)));
     const undo = (): void => this.#free(key, fresh);
     if (errors.length > 0) undo();
@@ -79,7 +88,7 @@ export class ServiceAddresses {
     this.#free(key, heldBy(service));
   }
 
-  #takeIps(key: string, spec: Draft<ServiceSpec>, taken: Held[], errors: FieldError[]): void {
+  #takeIps({ key, spec, before, taken, errors }: Taking): void {
     if (isHeadless(spec)) {
       spec.clusterIP = "None";
       spec.clusterIPs = ["None"];
@@ -90,7 +99,10 @@ export class ServiceAddresses {
       const range = this.#ranges.find((r) => familyName(r.cidr.family) === family);
       const asked = ips[i] === undefined ? undefined : (parseIp(ips[i]) ?? ips[i]);
       const ip = asked ?? range?.takeAny(key);
-      const why = range === undefined || ip === undefined ? "range is full" : asked === undefined ? undefined : range.take(asked, key);
+      // What it has it keeps, also when the range has been changed since.
+      const kept = before.some((b) => b.kind === "ip" && b.ip === asked);
+      const refused = range === undefined || asked === undefined ? undefined : range.take(asked, key);
+      const why = range === undefined || ip === undefined ? "range is full" : kept ? undefined : refused;
       if (ip === undefined || why !== undefined) {
         const shown = spec.clusterIPs ?? [];
         errors.push(
@@ -109,10 +121,12 @@ export class ServiceAddresses {
     spec.clusterIP = ips[0] ?? "";
   }
 
-  #takePorts(key: string, spec: Draft<ServiceSpec>, taken: Held[], errors: FieldError[]): void {
+  #takePorts({ key, spec, before, taken, errors }: Taking): void {
     const take = (asked: number, field: string): number => {
       const port = asked === 0 ? this.#ports.takeAny(key) : asked;
-      const why = port === undefined ? "range is full" : this.#ports.take(port, key);
+      const kept = before.some((b) => b.kind === "port" && b.port === asked);
+      const refused = port === undefined ? "range is full" : this.#ports.take(port, key);
+      const why = kept ? undefined : refused;
       if (port === undefined || why !== undefined)
         errors.push(invalid(field, asked, port === undefined ? `failed to allocate a nodePort: ${why}` : why));
       else taken.push({ kind: "port", port });

@@ -215,3 +215,21 @@ test("what stored Services hold is adopted; two that hold the same are told", ()
   to.release("n/a", { spec: { clusterIPs: ["10.0.0.5"], ports: [port(80, { nodePort: 30001 })] } });
   expect(to.adopt("n/b", { spec: { clusterIPs: ["10.0.0.5"], ports: [port(80, { nodePort: 30001 })] } })).toEqual([]);
 });
+
+test("a Service keeps what it has when the ranges have been changed", () => {
+  const spec = {
+    type: "NodePort",
+    clusterIP: "10.7.0.5",
+    clusterIPs: ["10.7.0.5"],
+    ipFamilies: ["IPv4"],
+    ports: [port(80, { nodePort: 40000 })],
+  };
+  const to = addresses("10.0.0.0/16");
+  const service = { spec };
+  expect(to.adopt("n/a", service)).toHaveLength(2);
+  expect(specOf(write(to, "n/a", { ...spec, sessionAffinity: "ClientIP" }, service))).toMatchObject({
+    clusterIP: "10.7.0.5",
+    ports: spec.ports,
+  });
+  expect(write(to, "n/b", spec)).toHaveLength(1);
+});

@@ -40,7 +40,7 @@ test("many at once get different addresses and ports; when all are given the nex
 test("of many that ask for the same name or address one wins, and the others hold nothing", async () => {
   const spec = { type: "NodePort", clusterIP: "10.9.0.5", ports: [{ port: 80, nodePort: 30003 }] };
   const named = await Promise.all(Array.from({ length: 8 }, () => api.call("POST", services, { metadata: { name: "one" }, spec })));
-  expect(named.map((r) => r.status).sort()).toEqual([201, ...Array.from({ length: 7 }, () => 409)]);
+  expect(named.map((r) => r.status).sort((a, b) => a - b)).toEqual([201, ...Array.from({ length: 7 }, () => 409)]);
   const others = await Promise.all(
     Array.from({ length: 8 }, (_, i) => api.call("POST", services, { metadata: { name: `other${i}` }, spec })),
   );
