@@ -18,6 +18,7 @@ export const blockHeadBytes = 8;
 export const setHeadBytes = 15;
 
 const questionAt = 12;
+const maxRecords = 0xffff;
 const maxPointer = 0x3fff;
 /** The most that one name may have; 1,000 endpoints with SRV and additional records take 120 KiB. */
 const maxBlockBytes = 64 << 20;
@@ -36,12 +37,12 @@ export function encodeNameBlock(name: Uint8Array, zoneBytes: number, records: Na
   }
 }
 
-function encodeInto(out: Uint8Array, name: Uint8Array, zoneBytes: number, records: NameRecords | undefined, ttl: number): Uint8Array {
-  const sets = records?.sets ?? [];
+function encodeInto(out: Uint8Array, name: Uint8Array, zoneBytes: number, all: NameRecords | undefined, ttl: number): Uint8Array {
+  const sets = all?.sets ?? [];
   out[0] =
-    (records?.podAddresses === true ? blockFlags.podAddresses : 0) |
+    (all?.podAddresses === true ? blockFlags.podAddresses : 0) |
     (sets.some((s) => s.data[0]?.kind === "CNAME") ? blockFlags.alias : 0) |
-    (records === undefined ? blockFlags.empty : 0);
+    (all === undefined ? blockFlags.empty : 0);
   out[1] = name.length;
   out[2] = zoneBytes;
   out[3] = sets.length;
@@ -50,14 +51,16 @@ function encodeInto(out: Uint8Array, name: Uint8Array, zoneBytes: number, record
   let at = head + sets.length * setHeadBytes;
   const answersAt = questionAt + name.length + 4;
   for (const set of sets) {
-    const first = set.data[0];
+    // a section counts with 16 bits; far fewer fit a message
+    const records = set.data.length > maxRecords ? set.data.slice(0, maxRecords) : set.data;
+    const first = records[0];
     if (first === undefined) throw new Error("a record set without records");
     const start = at;
-    const extras = set.additional ?? [];
+    const extras = (set.additional ?? []).slice(0, maxRecords);
     // where each target's name stands, for the additional records that it owns
     const places = extras.length === 0 ? undefined : new Map<string, number>();
     const setTtl = set.ttl ?? ttl;
-    for (const data of set.data) {
+    for (const data of records) {
       const next = writeAnswer(out, at, data, setTtl);
       if (places !== undefined && data.kind === "SRV") places.set(data.target, answersAt + at + 18 - start);
       else if (places !== undefined && data.kind === "NS") places.set(data.target, answersAt + at + 12 - start);
@@ -66,7 +69,7 @@ function encodeInto(out: Uint8Array, name: Uint8Array, zoneBytes: number, record
     const additionalAt = at;
     if (places !== undefined) for (const extra of extras) at = writeAdditional(out, at, extra, name, places);
     putU16(out, head, typeOf(first));
-    putU16(out, head + 2, set.data.length);
+    putU16(out, head + 2, records.length);
     putU16(out, head + 4, extras.length);
     out[head + 6] = stride(set);
     putU32(out, head + 7, additionalAt - start);

@@ -53,12 +53,16 @@ export interface DnsConfig {
   };
 }
 
+const maxZoneLength = 100;
+
 /** Says what is wrong, each with the field and what would be right; empty when all is well. */
 export function validateDnsConfig(config: DnsConfig): readonly string[] {
   const wrong: string[] = [];
   const { ttl, zone } = config;
   if (ttl !== undefined && !(Number.isInteger(ttl) && ttl >= 0 && ttl <= 3600))
     wrong.push(`ttl: ${ttl} is not a number of seconds from 0 to 3600`);
+  if (zone !== undefined && zone.length > maxZoneLength)
+    wrong.push(`zone: has more than ${maxZoneLength} characters, which leaves no room for names in it`);
   if (zone !== undefined && !/^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.?$/.test(zone)) {
     wrong.push(`zone: ${JSON.stringify(zone)} is not a domain name in lower case`);
   }

@@ -2,14 +2,17 @@ import type { Ip } from "../../src/base/ip.ts";
 import { classIn, rcodes, typeNumbers } from "../wire/record-type.ts";
 import { emptyAnswer, type Wrap } from "./handler.ts";
 
-/** Refuses what nobody gets (transfers, other classes than IN), and recursion to clients outside the cluster. Own zones come before it. */
+/** Refuses recursion to clients outside the cluster; the cluster's own names come before it. */
 export function refuseForeign(isAllowed: (client: Ip) => boolean): Wrap {
-  return (next) => async (q, c) => {
-    if (!isAllowed(q.client)) return emptyAnswer(q.message, rcodes.REFUSED);
-    return { ...(await next(q, c)), recursionAvailable: true };
-  };
+  return (next) => (q, c) => (isAllowed(q.client) ? next(q, c) : emptyAnswer(q.message, rcodes.REFUSED));
 }
 
+/** Says in each answer whether its client gets recursion (RA). */
+export function offerRecursion(isAllowed: (client: Ip) => boolean): Wrap {
+  return (next) => async (q, c) => ({ ...(await next(q, c)), recursionAvailable: isAllowed(q.client) });
+}
+
+/** Refuses what nobody gets: transfers, other classes than IN, types that are no data. */
 export const refuseUnusual: Wrap = (next) => (q, c) => {
   const { type, class: rrClass } = q.question;
   const isTransfer = type === typeNumbers.AXFR || type === typeNumbers.IXFR;

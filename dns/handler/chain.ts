@@ -2,7 +2,7 @@ import type { Clock } from "../../src/base/clock.ts";
 import type { Ip } from "../../src/base/ip.ts";
 import type { Answerer } from "../answer/answerer.ts";
 import type { DomainName } from "../wire/name.ts";
-import { refuseForeign, refuseUnusual } from "./access.ts";
+import { offerRecursion, refuseForeign, refuseUnusual } from "./access.ts";
 import { answerEdns, type EdnsConfig } from "./edns-options.ts";
 import { answerErrors } from "./failure.ts";
 import { composeChain, type DnsHandler, type Wrap } from "./handler.ts";
@@ -26,6 +26,7 @@ export function createChain(config: ChainConfig): DnsHandler {
   const wraps: readonly (Wrap | undefined)[] = [
     // outermost, so that an answer to a failure has its OPT record too
     answerEdns(config.edns, config.clock),
+    config.forward === undefined ? undefined : offerRecursion(config.isAllowed),
     answerErrors(config.report),
     refuseUnusual,
     // before access: the cluster's names are no secret, recursion is what strangers do not get

@@ -67,10 +67,12 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
   const random = deps.random ?? (() => randomInt(0x1_0000_0000) / 0x1_0000_0000);
   const zones = [canonicalName(config.zone ?? "cluster.local"), ...(config.reverse ?? []).flatMap(reverseZones)];
   const isAllowed = clientPolicy(config.allowedClients);
+  /** There are upstreams. */
+  let recursion = false;
   const answerer = new Answerer({
     zones,
     ...(config.ttl === undefined ? {} : { ttl: config.ttl }),
-    isAllowed,
+    isAllowed: (client) => recursion && isAllowed(client),
     slowOptions: answerChangingOptions,
   });
   const metrics = new DnsMetrics();
@@ -164,6 +166,7 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
     );
     running.push(forwarder);
     chain = chainOf(forwardQueries(forwarder));
+    recursion = true;
   };
   const close = async (): Promise<void> => {
     closing.abort(new Error("the DNS server is closing"));

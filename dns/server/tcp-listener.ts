@@ -25,7 +25,8 @@ const maxUnsentBytes = 1 << 20;
 
 /** One listening TCP socket with pipelining: answers leave as they are ready, in any order (RFC 7766 section 6.2.1.1). */
 export function startTcpListener(at: DnsAddress, engine: QueryEngine, limits: TcpLimits, bound?: Server): TcpListener {
-  const server = bound ?? createServer();
+  // a client may close its side after its last query, and still wait for answers
+  const server = bound ?? createServer({ allowHalfOpen: true });
   const perClient = new Map<Ip, number>();
   const sockets = new Set<Socket>();
 

@@ -3,7 +3,7 @@ import { type Ip, parseIp } from "../../src/base/ip.ts";
 import type { ObjectKey, Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
 import type { DomainName } from "../wire/name.ts";
 import { endpointLabel } from "./endpoint-name.ts";
-import { isLabel } from "./label.ts";
+import { isLabel, maxNameLength } from "./label.ts";
 
 /** One address of one ready endpoint. There are many: it holds no more than what its records are made from. */
 export interface EndpointTarget {
@@ -62,7 +62,8 @@ function compileSlice(slice: EndpointSlice, base: DomainName): readonly Endpoint
     for (const text of endpoint.addresses ?? []) {
       const ip = parseIp(text);
       const label = ip === undefined ? "" : endpointLabel(endpoint.hostname, ip);
-      if (ip !== undefined && isLabel(label)) targets.push({ name: `${label}.${base}`, ip, ports });
+      const name = `${label}.${base}`;
+      if (ip !== undefined && isLabel(label) && name.length <= maxNameLength) targets.push({ name, ip, ports });
     }
   }
   return distinct(targets);

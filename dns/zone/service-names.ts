@@ -5,7 +5,7 @@ import type { Derivation } from "../../src/snapshot/derivation.ts";
 import type { Compiled, Problem } from "../../src/snapshot/problem.ts";
 import type { DomainName } from "../wire/name.ts";
 import { type EndpointTarget, endpointTargets, type TargetPort } from "./endpoint-targets.ts";
-import { isLabel } from "./label.ts";
+import { isLabel, maxNameLength } from "./label.ts";
 import { endpointRecords, type NameSource } from "./name-source.ts";
 import type { PointerClaim } from "./pointer-names.ts";
 import type { RecordSet } from "./record-delta.ts";
@@ -55,6 +55,10 @@ function compileServiceNames(config: ServiceNamesConfig, snapshot: Snapshot, key
     return { plan: undefined, problems: [problemOf(service, "metadata.name", "InvalidName", message)] };
   }
   const base = `${name}.${namespace}.svc.${config.zone}`;
+  if (base.length > maxNameLength) {
+    const message = `${printName(service)} has no DNS name: with the cluster domain it would have more than 255 bytes`;
+    return { plan: undefined, problems: [problemOf(service, "metadata.name", "NameTooLong", message)] };
+  }
   if (service.spec?.type === "ExternalName") return compileAlias(service, base);
 
   const targets = endpointTargets(snapshot, key, base);
@@ -136,7 +140,7 @@ interface NamedTarget extends SrvTarget {
 function addPortNames(names: Map<DomainName, NameSource>, pairs: readonly NamedTarget[], base: DomainName, ttl: number): void {
   const named = pairs.filter(({ as }) => as.name !== undefined && isLabel(as.name));
   const groups = Map.groupBy(named, ({ as }) => `_${as.name}._${(as.protocol ?? "TCP").toLowerCase()}.${base}`);
-  for (const [owner, group] of groups) names.set(owner, made(srvSets(group, ttl)));
+  for (const [owner, group] of groups) if (owner.length <= maxNameLength) names.set(owner, made(srvSets(group, ttl)));
 }
 
 function printName(service: Service): string {
