@@ -1,5 +1,5 @@
 import type { Batch } from "../../src/snapshot/cluster-snapshot.ts";
-import type { ProxyPlan } from "../plan/proxy-plan.ts";
+import type { AppliedIndex } from "./applied-index.ts";
 
 const buckets = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60];
 
@@ -29,7 +29,7 @@ class Histogram {
 export interface AppliedSync {
   readonly durationMs: number;
   readonly changes: number;
-  readonly plan: ProxyPlan;
+  readonly index: AppliedIndex;
   readonly problems: number;
   /** Milliseconds since 1970. */
   readonly now: number;
@@ -80,9 +80,8 @@ export class ProxierMetrics {
     for (const time of this.#pendingTriggers) this.#programming.observe(Math.max(0, (sync.now - time) / 1000));
     this.#pendingTriggers = [];
     this.#problems = sync.problems;
-    this.#frontends = sync.plan.frontends.size;
-    this.#noLocal = { internal: 0, external: 0 };
-    for (const service of sync.plan.services.values()) for (const policy of service.withoutLocal) this.#noLocal[policy]++;
+    this.#frontends = sync.index.frontends;
+    this.#noLocal = { ...sync.index.withoutLocal };
   }
 
   failed(): void {

@@ -1,12 +1,15 @@
 import { type BackoffPolicy, backoffDelay } from "../../src/base/backoff.ts";
+import type { Ip } from "../../src/base/ip.ts";
 import type { Running } from "../../src/base/running.ts";
-import type { Cause } from "../../src/snapshot/cluster-snapshot.ts";
+import type { Cause, Kind } from "../../src/snapshot/cluster-snapshot.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
 import { isApplyError } from "../apply/errors.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
 import { ProxyPlan } from "../plan/proxy-plan.ts";
+import { AppliedIndex } from "./applied-index.ts";
 import type { ProxierConfig, ProxierDeps } from "./config.ts";
 import type { ProxierMetrics } from "./metrics.ts";
+import { ServiceHealth } from "./service-health.ts";
 import { planOptionsOf, readMachineIps, surroundingsOf } from "./surroundings.ts";
 import type { RuleTarget } from "./target.ts";
 
@@ -24,13 +27,14 @@ export interface Proxier extends Running {
 const retryPolicy: BackoffPolicy = { first: 250, factor: 2, max: 30_000, jitter: 0.3 };
 const defaultAuditInterval = 60_000;
 const patience = 30_000;
+const relevantKinds: readonly Kind[] = ["Service", "EndpointSlice", "Node", "ServiceCIDR"];
 
 /** Keeps `target` as the store's objects say, until closed. Closing leaves the rules in force. */
 export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: RuleTarget, metrics: ProxierMetrics): Proxier {
   const { clock, log } = deps;
   const stop = new AbortController();
   const plan = new ProxyPlan(config.nodeName, planOptionsOf(config));
-  let inUse: ReadonlySet<string> = new Set();
+  const index = new AppliedIndex();
   let waitingSince: number | undefined;
   let causes: Cause[] = [];
   let dirty = false;
@@ -38,7 +42,15 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
   let wake: () => void = () => undefined;
   const ready = Promise.withResolvers<void>();
   let isReady = false;
+  let broken = false;
   ready.promise.catch(() => undefined); // also told through the log; nobody has to wait for it
+
+  const healthy = (): boolean =>
+    isReady &&
+    !broken &&
+    (waitingSince === undefined || clock.monotonic() - waitingSince < Math.max(patience, 2 * (config.minIntervalMs ?? 0)));
+  const serviceHealth = config.serviceHealth === false ? undefined : new ServiceHealth(() => healthy() && !plan.node.leaving);
+  let nodePortIps: readonly Ip[] = [];
 
   const cursor = config.store.cursor(() => {
     waitingSince ??= clock.monotonic();
@@ -53,9 +65,16 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
     if (!config.store.synced(["Service", "EndpointSlice", "Node"])) return;
     const batch = cursor.take();
     if (batch === undefined) return;
+    if (isReady && !relevantKinds.some((kind) => batch.dirty.has(kind))) {
+      if (!dirty) waitingSince = undefined;
+      return;
+    }
     metrics.changesSeen(batch);
     const delta = plan.apply(batch);
-    target.change(delta, surroundingsOf(batch.after, plan.node, config, readMachineIps));
+    index.add(delta);
+    const surroundings = surroundingsOf(batch.after, plan.node, config, readMachineIps);
+    nodePortIps = surroundings.nodePortIps;
+    target.change(delta, surroundings);
     causes.push(...batch.causes);
     causes = causes.slice(-32);
     dirty = true;
@@ -71,8 +90,9 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
     waitingSince = undefined;
     const applied = causes;
     causes = [];
-    inUse = addressesOf(plan);
-    metrics.applied({ durationMs, changes, plan, problems: target.problems().length, now: clock.now() });
+    index.settle();
+    serviceHealth?.update(index.healthChecks, nodePortIps);
+    metrics.applied({ durationMs, changes, index, problems: target.problems().length, now: clock.now() });
     reportRefusals();
     if (changes > 0) deps.onApplied?.({ causes: applied, durationMs, elements: changes });
     if (!isReady) {
@@ -148,7 +168,6 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
     rest.abort();
   };
 
-  let broken = false;
   const running = loop().catch((error: unknown) => {
     if (stop.signal.aborted) return;
     broken = true;
@@ -158,18 +177,16 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
 
   return {
     ready: ready.promise,
-    problems: () => [...plan.problems(), ...target.problems()],
+    problems: () => [...plan.problems(), ...target.problems(), ...(serviceHealth?.problems() ?? [])],
     metrics: () => metrics.print(),
-    endpointInUse: (ip) => inUse.has(ip),
-    healthy: () =>
-      isReady &&
-      !broken &&
-      (waitingSince === undefined || clock.monotonic() - waitingSince < Math.max(patience, 2 * (config.minIntervalMs ?? 0))),
+    endpointInUse: (ip) => index.inUse(ip),
+    healthy,
     trace: (packet) => target.trace(packet, plan.node.addresses),
     async close() {
       stop.abort(new Error("closed"));
       cursor.close();
       unwatch();
+      serviceHealth?.close();
       await running;
       await target.close();
     },
@@ -181,14 +198,4 @@ function aborted(signal: AbortSignal): Promise<void> {
     if (signal.aborted) resolve();
     else signal.addEventListener("abort", () => resolve(), { once: true });
   });
-}
-
-function addressesOf(plan: ProxyPlan): ReadonlySet<string> {
-  const found = new Set<string>();
-  for (const { action } of plan.frontends.values()) {
-    if (action.kind !== "balance") continue;
-    for (const member of action.pool.members) found.add(member.ip);
-    for (const member of action.localPool?.members ?? []) found.add(member.ip);
-  }
-  return found;
 }

@@ -1,0 +1,107 @@
+import { createServer, type Server } from "node:http";
+import type { Ip } from "../../src/base/ip.ts";
+import type { Problem } from "../../src/snapshot/problem.ts";
+import type { HealthCheck } from "../plan/service-plan.ts";
+
+/** What a load balancer is told about one Service on this node. */
+export interface HealthAnswer {
+  readonly status: 200 | 503;
+  readonly weight: number;
+  readonly body: {
+    readonly service: { readonly namespace: string; readonly name: string };
+    readonly localEndpoints: number;
+    readonly serviceProxyHealthy: boolean;
+  };
+}
+
+/** Pure: 200 while this node has ready endpoints of its own and its rules are kept current. */
+export function healthAnswer(check: HealthCheck, proxyHealthy: boolean): HealthAnswer {
+  const { namespace, name, localEndpoints } = check;
+  return {
+    status: localEndpoints > 0 && proxyHealthy ? 200 : 503,
+    weight: localEndpoints,
+    body: { service: { namespace, name }, localEndpoints, serviceProxyHealthy: proxyHealthy },
+  };
+}
+
+interface Listening {
+  readonly server: Server;
+  readonly port: number;
+  error: string | undefined;
+}
+
+/** HTTP servers on the `healthCheckNodePort`s of load balancers with external traffic policy Local. */
+export class ServiceHealth {
+  readonly #proxyHealthy: () => boolean;
+  #checks: ReadonlyMap<number, HealthCheck> = new Map();
+  readonly #listening = new Map<string, Listening>();
+
+  constructor(proxyHealthy: () => boolean) {
+    this.#proxyHealthy = proxyHealthy;
+  }
+
+  /** `ips`: where to listen; empty: everywhere. Ports no longer wanted are closed at once. */
+  update(checks: Iterable<HealthCheck>, ips: readonly Ip[]): void {
+    const wanted = new Map<number, HealthCheck>();
+    for (const check of checks) if (!wanted.has(check.port)) wanted.set(check.port, check);
+    this.#checks = wanted;
+    const places = ips.length === 0 ? ["::"] : ips;
+    const keep = new Set<string>();
+    for (const port of wanted.keys()) {
+      for (const ip of places) {
+        const id = `${ip} ${port}`;
+        keep.add(id);
+        if (this.#listening.get(id)?.error === undefined && this.#listening.has(id)) continue;
+        this.#listening.set(id, this.#listen(ip, port));
+      }
+    }
+    for (const [id, { server }] of this.#listening) {
+      if (keep.has(id)) continue;
+      server.close();
+      server.closeAllConnections();
+      this.#listening.delete(id);
+    }
+  }
+
+  problems(): readonly Problem[] {
+    return [...this.#listening.values()].flatMap(({ error, port }) => {
+      const check = this.#checks.get(port);
+      if (error === undefined || check === undefined) return [];
+      return [
+        {
+          object: { kind: "Service", namespace: check.namespace, name: check.name },
+          field: "spec.healthCheckNodePort",
+          reason: "HealthCheckUnavailable",
+          message: `the health check port ${port} cannot be served: ${error}; load balancers will take this node for unhealthy`,
+        },
+      ];
+    });
+  }
+
+  close(): void {
+    this.update([], []);
+  }
+
+  #listen(ip: Ip, port: number): Listening {
+    const server = createServer((_, response) => {
+      const check = this.#checks.get(port);
+      if (check === undefined) {
+        response.writeHead(503).end();
+        return;
+      }
+      const { status, weight, body } = healthAnswer(check, this.#proxyHealthy());
+      response.writeHead(status, {
+        "Content-Type": "application/json",
+        "X-Content-Type-Options": "nosniff",
+        "X-Load-Balancing-Endpoint-Weight": String(weight),
+      });
+      response.end(JSON.stringify(body));
+    });
+    const listening: Listening = { server, port, error: undefined };
+    server.on("error", (error: NodeJS.ErrnoException) => {
+      listening.error = error.code === "EADDRINUSE" ? "another program has it" : (error.code ?? error.message);
+    });
+    server.listen({ host: ip, port });
+    return listening;
+  }
+}

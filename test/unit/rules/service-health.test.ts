@@ -1,0 +1,53 @@
+import { createServer, get, type IncomingHttpHeaders } from "node:http";
+import type { AddressInfo } from "node:net";
+import { expect, test } from "vitest";
+import { healthAnswer, ServiceHealth } from "../../../rules/sync/service-health.ts";
+
+const ip = "127.75.0.1";
+const ask = (port: number): Promise<{ status: number; headers: IncomingHttpHeaders; body: unknown }> =>
+  new Promise((resolve, reject) => {
+    get({ host: ip, port, agent: false }, (response) => {
+      let text = "";
+      response.on("data", (b: Buffer) => (text += b.toString()));
+      response.on("end", () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body: JSON.parse(text) }));
+    }).on("error", reject);
+  });
+const check = (port: number, localEndpoints: number) => ({ port, namespace: "shop", name: "web", localEndpoints });
+
+test.each([
+  [2, true, 200],
+  [0, true, 503],
+  [2, false, 503],
+] as const)("%i local endpoints, proxy healthy %s: %i", (localEndpoints, healthy, status) => {
+  expect(healthAnswer(check(1, localEndpoints), healthy)).toEqual({
+    status,
+    weight: localEndpoints,
+    body: { service: { namespace: "shop", name: "web" }, localEndpoints, serviceProxyHealthy: healthy },
+  });
+});
+
+test("ports open, follow the endpoints and close", async () => {
+  const free = createServer();
+  await new Promise<void>((resolve) => free.listen(0, ip, resolve));
+  const { port } = free.address() as AddressInfo;
+  let healthy = true;
+  const health = new ServiceHealth(() => healthy);
+  try {
+    health.update([check(port, 1)], [ip]);
+    await expect.poll(() => health.problems().map((p) => p.reason)).toEqual(["HealthCheckUnavailable"]);
+    await new Promise((resolve) => free.close(resolve));
+    // a port that was taken is tried again with the next change
+    health.update([check(port, 3)], [ip]);
+    await expect.poll(async () => (await ask(port).catch(() => undefined))?.status).toBe(200);
+    const { headers, body } = await ask(port);
+    expect(headers["x-load-balancing-endpoint-weight"]).toBe("3");
+    expect(body).toEqual({ service: { namespace: "shop", name: "web" }, localEndpoints: 3, serviceProxyHealthy: true });
+    healthy = false;
+    expect((await ask(port)).status).toBe(503);
+    health.update([], [ip]);
+    await expect(ask(port)).rejects.toThrow("ECONNREFUSED");
+    expect(health.problems()).toEqual([]);
+  } finally {
+    health.close();
+  }
+});
