@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -9,7 +9,8 @@ import { parseRequestInfo } from "../../../src/apiserver/request-info.ts";
 import { authenticated } from "../../../src/apiserver/user.ts";
 import { makeTestServer, type TestServer } from "./test-server.ts";
 
-const tokenFile = join(tmpdir(), `fairway-tokens-${process.pid}-${Math.random()}`);
+const folder = mkdtempSync(join(tmpdir(), "fairway-access-"));
+const tokenFile = join(folder, "tokens");
 let api: TestServer;
 let stranger: KeyPair;
 let outsider: KeyPair;
@@ -20,7 +21,10 @@ beforeAll(async () => {
   outsider = await (await ensurePki(join(api.dir, "other"), { dnsNames: [], ips: [] })).issueClientCert("admin", ["system:masters"]);
   await api.call("POST", "/api/v1/namespaces/default/serviceaccounts", { metadata: { name: "default" } });
 });
-afterAll(() => api.close());
+afterAll(async () => {
+  await api.close();
+  rmSync(folder, { recursive: true });
+});
 
 const pods = "/api/v1/namespaces/default/pods";
 
