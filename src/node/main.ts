@@ -120,7 +120,8 @@ export async function startNode(config: NodeConfig, deps: NodeDeps): Promise<Run
   const statuses = new StatusWriter(client, clock, stop.signal, (pod, error) =>
     log.warn("a pod's status cannot be written", { pod: nameOf(pod), error: messageOf(error) }),
   );
-  const server = config.api === undefined ? undefined : await startNodeServer(config.api, { clock, find });
+  const server =
+    config.api === undefined ? undefined : await startNodeServer({ ...config.api, ip: config.nodeIps[0] ?? "127.0.0.1" }, { clock, find });
   const registration = startRegistration(
     {
       facts: {

@@ -4,6 +4,7 @@ import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { WebSocketServer } from "ws";
 import type { Clock } from "../base/clock.ts";
+import type { Ip } from "../base/ip.ts";
 import type { Running } from "../base/running.ts";
 import { type LogOptions, readLog } from "./log-reader.ts";
 import type { ExecSession } from "./pod-runtime.ts";
@@ -39,7 +40,7 @@ export interface NodeServer extends Running {
 const mastersOrg = "system:masters";
 
 /** The node's own API: logs, exec and attach, over mutual TLS. Rejects when the port cannot be had. */
-export async function startNodeServer(config: NodeServerConfig, deps: NodeServerDeps): Promise<NodeServer> {
+export async function startNodeServer(config: NodeServerConfig & { readonly ip: Ip }, deps: NodeServerDeps): Promise<NodeServer> {
   const server = createServer(
     { ca: config.caPem, cert: config.certPem, key: config.keyPem, requestCert: true, rejectUnauthorized: true, minVersion: "TLSv1.2" },
     (request, response) => {
@@ -54,7 +55,7 @@ export async function startNodeServer(config: NodeServerConfig, deps: NodeServer
   server.on("tlsClientError", () => undefined);
   const listening = Promise.withResolvers<void>();
   server.once("error", listening.reject);
-  server.listen({ port: config.port, host: "::" }, listening.resolve);
+  server.listen({ port: config.port, host: config.ip }, listening.resolve);
   await listening.promise;
   const address = server.address();
   return {
