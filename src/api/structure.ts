@@ -1,4 +1,4 @@
-import { isRecord, type JsonObject, own, setKey } from "./json-value.ts";
+import { isRecord, type JsonObject, setKey } from "./json-value.ts";
 import { canonicalQuantity, quantityExpression } from "./quantity.ts";
 import { apiVersionOf, type Resource } from "./scheme.ts";
 import { parseMicroTime, parseTime } from "./time.ts";
@@ -27,7 +27,7 @@ export function checkType(type: string, value: unknown, head: JsonObject = {}): 
   if (!isRecord(value)) {
     return { object: {}, unknown: [], errors: [`json: cannot unmarshal ${wordOf(value)} into Go value of type ${goNameOf(type)}`] };
   }
-  const body = struct(walk, type, value, { json: "", go: "" });
+  const body = struct(walk, type, value, undefined);
   return { object: { ...head, ...body }, unknown: walk.unknown, errors: walk.errors };
 }
 
@@ -46,28 +46,49 @@ interface Walk {
   readonly errors: string[];
 }
 
-/** Where we are: with indexes for the reader, without them as Go tells it. */
+/** Where we are, outermost last; made into text only when there is something to tell. */
 interface At {
-  readonly json: string;
-  readonly go: string;
+  readonly up: At | undefined;
+  /** A field or a key of a map, or an index of a list. */
+  readonly step: string | number;
+  /** Keys of maps are left out where Go tells the place. */
+  readonly ofMap?: true;
 }
 
-function struct(walk: Walk, type: string, value: JsonObject, at: At): Record<string, unknown> {
+/** `spec.ports[0].port` */
+function jsonPath(at: At | undefined, key?: string): string {
+  let path = key ?? "";
+  for (let node = at; node !== undefined; node = node.up) {
+    const step = typeof node.step === "number" ? `[${node.step}]` : node.step;
+    path = path === "" || path.startsWith("[") ? `${step}${path}` : `${step}.${path}`;
+  }
+  return path;
+}
+
+/** `spec.ports.port` */
+function goPath(at: At | undefined): string {
+  const steps: string[] = [];
+  for (let node = at; node !== undefined; node = node.up)
+    if (typeof node.step === "string" && node.ofMap !== true) steps.unshift(node.step);
+  return steps.join(".");
+}
+
+function struct(walk: Walk, type: string, value: JsonObject, at: At | undefined): Record<string, unknown> {
   const fields = jsonFields(type);
-  const standsAlone = kindOfType(type) !== undefined;
   const out: Record<string, unknown> = {};
   for (const key of Object.keys(value)) {
-    if (fields.has(key) || (standsAlone && (key === "apiVersion" || key === "kind"))) continue;
-    const exact = [...fields.keys()].find((name) => name === key);
-    if (exact === undefined) walk.unknown.push(`unknown field ${JSON.stringify(join(at.json, key))}`);
+    if (fields.has(key)) continue;
+    if ((key === "apiVersion" || key === "kind") && kindOfType(type) !== undefined) continue;
+    walk.unknown.push(`unknown field ${JSON.stringify(jsonPath(at, key))}`);
   }
   for (const [name, field] of fields) {
-    const inner = { json: join(at.json, name), go: join(at.go, name) };
-    const given = own(value, name);
-    const read =
-      given === undefined || given === null ? undefined : fieldValue(walk, field, given, inner, goNameOf(type).split(".")[1] ?? "");
-    const kept = omitted(field, read) ? undefined : (read ?? zeroItem(walk, field, inner));
-    if (kept !== undefined) setKey(out, name, kept);
+    const given = Object.hasOwn(value, name) ? value[name] : undefined;
+    if (given === undefined || given === null) {
+      if (!omitted(field, undefined)) out[name] = zeroItem(walk, field, { up: at, step: name });
+      continue;
+    }
+    const read = fieldValue(walk, field, given, { up: at, step: name }, type);
+    if (!omitted(field, read)) out[name] = read ?? zeroItem(walk, field, { up: at, step: name });
   }
   return out;
 }
@@ -75,8 +96,8 @@ function struct(walk: Walk, type: string, value: JsonObject, at: At): Record<str
 function fieldValue(walk: Walk, field: Field, value: unknown, at: At, owner: string): unknown {
   if (field.list) {
     if (!Array.isArray(value)) return wrong(walk, value, at, owner, `[]${goType(field)}`);
-    return value.map((item, i) => {
-      const inner = { json: `${at.json}[${i}]`, go: at.go };
+    return value.map((item, step) => {
+      const inner = { up: at, step };
       return item === null ? zeroItem(walk, field, inner) : scalarOrStruct(walk, field, item, inner, owner);
     });
   }
@@ -84,7 +105,7 @@ function fieldValue(walk: Walk, field: Field, value: unknown, at: At, owner: str
     if (!isRecord(value)) return wrong(walk, value, at, owner, field.goType ?? `map[string]${goType(field)}`);
     const out: Record<string, unknown> = {};
     for (const key of Object.keys(value)) {
-      const inner = { json: join(at.json, key), go: at.go };
+      const inner: At = { up: at, step: key, ofMap: true };
       const item = value[key];
       setKey(out, key, item === null ? zeroItem(walk, field, inner) : scalarOrStruct(walk, field, item, inner, owner));
     }
@@ -95,7 +116,6 @@ function fieldValue(walk: Walk, field: Field, value: unknown, at: At, owner: str
 
 function scalarOrStruct(walk: Walk, field: Field, value: unknown, at: At, owner: string): unknown {
   const { type } = field;
-  if (isStruct(type)) return isRecord(value) ? struct(walk, type, value, at) : wrong(walk, value, at, owner, goNameOf(type));
   switch (type) {
     case "string":
       return typeof value === "string" ? value : wrong(walk, value, at, owner, goType(field));
@@ -114,7 +134,7 @@ function scalarOrStruct(walk: Walk, field: Field, value: unknown, at: At, owner:
     case "bytes":
       if (typeof value !== "string") return wrong(walk, value, at, owner, "[]uint8");
       if (!isBase64(value)) walk.errors.push(`illegal base64 data at input byte ${badBase64At(value)}`);
-      return value.replace(/[\r\n]/g, "");
+      return /[\r\n]/.test(value) ? value.replace(/[\r\n]/g, "") : value;
     case "stringList":
       if (!Array.isArray(value)) return wrong(walk, value, at, owner, "[]string");
       return value.map((item) => (typeof item === "string" ? item : wrong(walk, item, at, owner, "string")));
@@ -127,8 +147,11 @@ function scalarOrStruct(walk: Walk, field: Field, value: unknown, at: At, owner:
       return intOrStringValue(walk, value, at, owner);
     case "duration":
       return typeof value === "string" ? value : wrong(walk, value, at, owner, "string");
+    case "raw":
+    case "any":
+      return value;
     default:
-      return value; // raw, any: whatever JSON there is
+      return isRecord(value) ? struct(walk, type, value, at) : wrong(walk, value, at, owner, goNameOf(type));
   }
 }
 
@@ -153,7 +176,8 @@ function quantityValue(walk: Walk, value: unknown): unknown {
 }
 
 function wrong(walk: Walk, value: unknown, at: At, owner: string, goTypeName: string, word = wordOf(value)): undefined {
-  walk.errors.push(`json: cannot unmarshal ${word} into Go struct field ${owner}.${at.go} of type ${goTypeName}`);
+  const struct = goNameOf(owner).split(".")[1] ?? "";
+  walk.errors.push(`json: cannot unmarshal ${word} into Go struct field ${struct}.${goPath(at)} of type ${goTypeName}`);
   return undefined;
 }
 
@@ -241,8 +265,4 @@ function isBase64(text: string): boolean {
 function badBase64At(text: string): number {
   const at = text.search(/[^A-Za-z0-9+/=\r\n]/);
   return at >= 0 ? at : text.length - (text.length % 4);
-}
-
-function join(path: string, name: string): string {
-  return path === "" ? name : `${path}.${name}`;
 }
