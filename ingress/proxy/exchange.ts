@@ -212,7 +212,7 @@ export class Exchange implements ResponseSink {
     const { table, picker, random } = this.#context;
     const affinity = forward.affinity;
     const cookie = affinity === undefined ? undefined : cookieValue(this.#request.fields, affinity.cookie);
-    const candidates = backendsFor(forward, this.#request.fields);
+    const candidates = backendsFor(forward, this.#request.fields, table.pools);
     if (cookie !== undefined && (this.#tries === 0 || affinity?.changeOnFailure === false)) {
       for (const backend of candidates) {
         const pool = table.pools.get(backend.pool);

@@ -6,9 +6,11 @@ import { batchFromEmpty } from "../../src/snapshot/snapshot-store.ts";
 import { PasswordChecks } from "../filter/basic-auth.ts";
 import { noLimits } from "../filter/limits.ts";
 import { backendsFor } from "../route/backend-choice.ts";
+import type { Filter } from "../route/filter.ts";
 import { normalizeHost, normalizePath } from "../route/request-head.ts";
 import type { Forwarding } from "../route/route.ts";
 import { emptyRouteTable, type RouteTable } from "../route/route-table.ts";
+import { defaultBodyBytes } from "../translate/annotations.ts";
 import { IngressTranslator } from "../translate/ingress-translator.ts";
 import type { IncomingRequest } from "./downstream.ts";
 import { clientIdentity, forwardingHeaders } from "./forwarded.ts";
@@ -106,9 +108,23 @@ export async function answerRoute(table: RouteTable, question: RouteQuestion): P
       path: chain?.request.target ?? request.target,
       setHeaders: forward === undefined ? {} : { Host: forward.host ?? request.authority, ...set },
     },
-    filters: [...new Set((route?.filters ?? []).filter((f) => f.kind !== "bodyLimit" || f.bytes > 0).map((f) => f.kind))],
+    filters: [...new Set((route?.filters ?? []).filter((f) => isTold(f, secure)).map((f) => f.kind))],
     why,
   };
+}
+
+/** Filters that may act on the request and that somebody asked for: not HSTS nor the body limit every path has. */
+function isTold(filter: Filter, secure: boolean): boolean {
+  switch (filter.kind) {
+    case "sslRedirect":
+      return !secure;
+    case "responseHeaders":
+      return filter.onlyTls !== true;
+    case "bodyLimit":
+      return filter.bytes > 0 && filter.bytes !== defaultBodyBytes;
+    default:
+      return true;
+  }
 }
 
 function outcomeOf(kind: string | undefined, status: number | undefined, location: string | undefined): RouteAnswer["outcome"] {
@@ -118,7 +134,7 @@ function outcomeOf(kind: string | undefined, status: number | undefined, locatio
 }
 
 function shares(table: RouteTable, forward: Forwarding, headers: readonly string[]): readonly AnsweredBackend[] {
-  const chosen = backendsFor(forward, headers).filter((b) => b.weight > 0);
+  const chosen = backendsFor(forward, headers, table.pools).filter((b) => b.weight > 0);
   const total = chosen.reduce((sum, b) => sum + b.weight, 0);
   return chosen.map((b) => {
     const pool = table.pools.get(b.pool);

@@ -1,9 +1,29 @@
 import { cookieValue, headerValue } from "./request-head.ts";
-import type { Forwarding, WeightedBackend } from "./route.ts";
+import type { Forwarding, Pool, PoolId, WeightedBackend } from "./route.ts";
 import { valueMatches } from "./value-match.ts";
 
-/** The backends that share this request: those of the first override that holds, else the route's own. */
-export function backendsFor(action: Forwarding, headers: readonly string[]): readonly WeightedBackend[] {
+/** Pools by id, as a route table has them. */
+export interface Pools {
+  get(id: PoolId): Pool | undefined;
+}
+
+/**
+ * The backends that share this request: those of the first override that holds, else the route's own; stand-ins in the
+ * place of pools without endpoints.
+ */
+export function backendsFor(action: Forwarding, headers: readonly string[], pools: Pools): readonly WeightedBackend[] {
+  const chosen = chosenBackends(action, headers);
+  const replaced = (b: WeightedBackend): boolean => b.standIn !== undefined && (pools.get(b.pool)?.endpoints.length ?? 0) === 0;
+  if (!chosen.some(replaced)) return chosen;
+  const shares = new Map<PoolId, number>();
+  for (const b of chosen) {
+    const pool = replaced(b) ? (b.standIn ?? b.pool) : b.pool;
+    shares.set(pool, (shares.get(pool) ?? 0) + b.weight);
+  }
+  return [...shares].map(([pool, weight]) => ({ pool, weight }));
+}
+
+function chosenBackends(action: Forwarding, headers: readonly string[]): readonly WeightedBackend[] {
   for (const override of action.overrides) {
     const { name } = override.match;
     const value = override.on === "header" ? headerValue(headers, name) : cookieValue(headers, name);

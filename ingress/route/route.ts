@@ -30,6 +30,8 @@ export type PoolId = string;
 export interface WeightedBackend {
   readonly pool: PoolId;
   readonly weight: number;
+  /** Takes its share while it has no endpoint. */
+  readonly standIn?: PoolId;
 }
 
 /** A choice that overrides the weights: the first whose condition holds decides. */

@@ -18,6 +18,9 @@ import {
 
 export const annotationPrefix = "nginx.ingress.kubernetes.io/";
 
+/** proxy-body-size where nobody sets it. */
+export const defaultBodyBytes = 1024 * 1024;
+
 /** What the annotations of one Ingress ask for, by value, with ingress-nginx's defaults. */
 export interface IngressOptions {
   readonly rewriteTarget?: string;
@@ -172,7 +175,7 @@ export function parseAnnotations(annotations: Readonly<Record<string, string>>, 
     deny: a.guard("denylist-source-range", parseRanges) ?? [],
     ...present("auth", parseAuth(a)),
     ...present("cors", parseCors(a)),
-    bodyBytes: a.get("proxy-body-size", parseSize) ?? 1024 * 1024,
+    bodyBytes: a.get("proxy-body-size", parseSize) ?? defaultBodyBytes,
     protocol: parseProtocol(a),
     ...present("upstreamVhost", a.get("upstream-vhost", parseHostName)),
     connectSeconds: a.get("proxy-connect-timeout", parseSeconds) ?? 5,

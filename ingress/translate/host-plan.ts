@@ -203,7 +203,7 @@ function withCanaries(pool: PoolId, canaries: readonly Claimed[]): Pick<Forwardi
     if (canary.cookie !== undefined) cookies.push(...alwaysNever("cookie", canary.cookie, pool, claim.pool));
     const share = Math.min(rest, (canary.weight / canary.weightTotal) * 100);
     rest -= share;
-    backends.push({ pool: claim.pool, weight: share });
+    backends.push({ pool: claim.pool, weight: share, standIn: pool });
   }
   return { backends: [{ pool, weight: rest }, ...backends.filter((b) => b.weight > 0)], overrides: [...headers, ...cookies] };
 }
@@ -211,7 +211,7 @@ function withCanaries(pool: PoolId, canaries: readonly Claimed[]): Pick<Forwardi
 function headerOverrides(c: Canary, main: PoolId, canary: PoolId): readonly BackendOverride[] {
   const { header: name, headerValue, headerPattern } = c;
   if (name === undefined) return [];
-  const backends = [{ pool: canary, weight: 1 }];
+  const backends = [{ pool: canary, weight: 1, standIn: main }];
   if (headerValue !== undefined) return [{ on: "header", match: { name, value: { kind: "exact", text: headerValue } }, backends }];
   if (headerPattern !== undefined) return [{ on: "header", match: { name, value: { kind: "regex", pattern: headerPattern } }, backends }];
   return alwaysNever("header", name, main, canary);
@@ -219,7 +219,7 @@ function headerOverrides(c: Canary, main: PoolId, canary: PoolId): readonly Back
 
 function alwaysNever(on: "header" | "cookie", name: string, main: PoolId, canary: PoolId): readonly BackendOverride[] {
   return [
-    { on, match: { name, value: { kind: "exact", text: "always" } }, backends: [{ pool: canary, weight: 1 }] },
+    { on, match: { name, value: { kind: "exact", text: "always" } }, backends: [{ pool: canary, weight: 1, standIn: main }] },
     { on, match: { name, value: { kind: "exact", text: "never" } }, backends: [{ pool: main, weight: 1 }] },
   ];
 }

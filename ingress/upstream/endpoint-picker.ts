@@ -24,12 +24,14 @@ const avoidMs = 1_000;
 export class EndpointPicker {
   readonly #loads = new Map<string, EndpointLoad>();
   readonly #turns = new Map<string, number>();
+  /** Pools are values: what belongs to the endpoints of one is looked up once. */
+  readonly #members = new WeakMap<Pool, Members>();
 
   /** `undefined` when the pool is empty or all were tried. */
   pick(pool: Pool, o: PickOptions): Picked | undefined {
     const { endpoints } = pool;
-    const loads = endpoints.map((e) => this.#load(e));
-    const untried = (i: number): boolean => o.tried.size === 0 || !o.tried.has(endpointKey(endpoints[i] ?? nowhere));
+    const { loads, keys } = this.#membersOf(pool);
+    const untried = (i: number): boolean => o.tried.size === 0 || !o.tried.has(keys[i] ?? "");
     const healthy = (i: number): boolean => untried(i) && (loads[i]?.avoidUntil ?? 0) <= o.now;
     const turn = this.#turns.get(pool.id) ?? Math.floor(o.random * endpoints.length);
     this.#turns.set(pool.id, turn + 1);
@@ -65,6 +67,15 @@ export class EndpointPicker {
     for (const id of pools) this.#turns.delete(id);
   }
 
+  #membersOf(pool: Pool): Members {
+    let members = this.#members.get(pool);
+    if (members === undefined) {
+      members = { keys: pool.endpoints.map(endpointKey), loads: pool.endpoints.map((e) => this.#load(e)) };
+      this.#members.set(pool, members);
+    }
+    return members;
+  }
+
   #load(e: PoolEndpoint): EndpointLoad {
     const key = endpointKey(e);
     let load = this.#loads.get(key);
@@ -76,7 +87,10 @@ export class EndpointPicker {
   }
 }
 
-const nowhere: PoolEndpoint = { ip: "", port: 0 };
+interface Members {
+  readonly keys: readonly string[];
+  readonly loads: readonly EndpointLoad[];
+}
 
 export function endpointKey(e: PoolEndpoint): string {
   return `${e.ip} ${e.port}`;

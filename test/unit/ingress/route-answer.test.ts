@@ -54,7 +54,7 @@ test("plain http of a host with TLS is redirected", async () => {
 test("rewrites with capture groups, names the filters", async () => {
   const answer = await routeOffline(shop, { url: "http://api.example/v1/items/7?all=1" });
   expect(answer).toMatchObject({ outcome: "forward", request: { path: "/items/7?all=1" }, object: "Ingress shop/api" });
-  expect(answer.filters).toEqual(["rateLimit", "bodyLimit", "rewrite"]);
+  expect(answer.filters).toEqual(["rateLimit", "rewrite"]);
 });
 
 test("nobody's host and nobody's path are none", async () => {

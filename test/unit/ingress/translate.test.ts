@@ -139,6 +139,15 @@ const cases: readonly Case[] = [
     want: { "http://h.test/": "a 75, b 25" },
   },
   {
+    name: "a canary without endpoints leaves its share to the main Service",
+    headers: [["X-V", "always"]],
+    ingresses:
+      one(makeRules("h.test", ["/", "Prefix", "a"])) +
+      two(makeRules("h.test", ["/", "Prefix", "empty"]), "@canary: 'true', @canary-by-header: x-v, @canary-weight: '50'"),
+    want: { "http://h.test/": "a" },
+    problems: ["ServiceNotFound shop/two"],
+  },
+  {
     name: "a canary by header value leaves others to the weight",
     headers: [["X-V", "always"]],
     ingresses:
