@@ -87,6 +87,7 @@ export function compileFrontends(changed: Delta<FrontendKey, Frontend>["changed"
     if (ids === undefined) return;
     affinityIds = ids.users === 1 ? affinityIds.delete(owner) : affinityIds.set(owner, { ...ids, users: ids.users - 1 });
   };
+  const idsInKernel = adoptedIds(changed, before);
   for (const [key, change] of changed) {
     if ((change.after ?? change.before)?.family !== before.family) continue;
     const old = frontends.get(key);
@@ -112,8 +113,8 @@ export function compileFrontends(changed: Delta<FrontendKey, Frontend>["changed"
         const owner = affinityOwner(frontend);
         let ids = affinityIds.get(owner);
         if (ids === undefined) {
-          const id = adopted?.affinityId ?? nextAffinityId++;
-          ids = { id, localId: adopted?.affinityLocalId ?? nextAffinityId++, users: 0 };
+          const had = idsInKernel.get(owner);
+          ids = { id: had?.id ?? nextAffinityId++, localId: had?.localId ?? nextAffinityId++, users: 0 };
         }
         affinityIds = affinityIds.set(owner, { ...ids, users: ids.users + 1 });
         const variant = 1 + skeleton.affinityTimeouts.indexOf(seconds);
@@ -159,6 +160,31 @@ export function tableOf(r: Ruleset): Table {
   // one command per set: stable by set, in the order of the sets
   elements.sort((a, b) => order.indexOf(a.set) - order.indexOf(b.set));
   return { family: r.family, name: r.table, sets: skeletonSets(r.family), chains: skeletonChains(r.family, r.skeleton), elements };
+}
+
+/** The ids that the kernel has for ServicePorts: any of their frontends may name them. An id goes to one owner only. */
+function adoptedIds(
+  changed: Delta<FrontendKey, Frontend>["changed"],
+  { adopted }: Ruleset,
+): ReadonlyMap<string, { readonly id?: number; readonly localId?: number }> {
+  const found = new Map<string, { id?: number; localId?: number }>();
+  if (adopted.size === 0) return found;
+  const ownerOf = new Map<number, string>();
+  const claim = (id: number | undefined, owner: string): id is number => {
+    if (id === undefined || (ownerOf.get(id) ?? owner) !== owner) return false;
+    ownerOf.set(id, owner);
+    return true;
+  };
+  for (const [key, { after }] of changed) {
+    const had = after === undefined ? undefined : adopted.get(key);
+    if (after === undefined || had === undefined) continue;
+    const owner = affinityOwner(after);
+    const ids = found.get(owner) ?? {};
+    if (claim(had.affinityId, owner)) ids.id ??= had.affinityId;
+    if (claim(had.affinityLocalId, owner)) ids.localId ??= had.affinityLocalId;
+    found.set(owner, ids);
+  }
+  return found;
 }
 
 function affinityOwner(frontend: Frontend): string {

@@ -1,0 +1,381 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { Packet, Verdict } from "../../rules/index.ts";
+import { adoptAllocations, adoptSkeleton } from "../../rules/nftables/adopt.ts";
+import { parseTable } from "../../rules/nftables/parse.ts";
+import { placeSlots } from "../../rules/nftables/place.ts";
+import { printTable } from "../../rules/nftables/print.ts";
+import { compileFrontends, compileSurroundings, emptyRuleset, type Ruleset, tableOf } from "../../rules/nftables/ruleset.ts";
+import { defaultSkeletonOptions } from "../../rules/nftables/skeleton.ts";
+import { elementId } from "../../rules/nftables/statement.ts";
+import { diffFromElements, diffFromNothing, diffRulesets } from "../../rules/nftables/transaction.ts";
+import type { Frontend, Pool } from "../../rules/plan/frontend.ts";
+import { ProxyPlan, serviceDerivation } from "../../rules/plan/proxy-plan.ts";
+import { defaultPlanOptions } from "../../rules/plan/service-plan.ts";
+import { traceRulesets } from "../../rules/trace/trace.ts";
+import { traceUserspace } from "../../rules/trace/userspace-trace.ts";
+import { compileUserspace, emptyUserspaceProgram } from "../../rules/userspace/program.ts";
+import { parseCidr } from "../../src/base/cidr.ts";
+import type { IpFamily } from "../../src/base/ip.ts";
+import { batchFromEmpty, SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
+import { MemoryApplier } from "../support/memory-applier.ts";
+import { makeNode, makeService, makeSlice, put } from "../support/rules-objects.ts";
+
+// a small world, so that Services clash, share endpoints and come back
+const serviceNames = ["s0", "s1", "s2", "s3"] as const;
+const address = (family: IpFamily, v4: string, v6: string, n: number): string => (family === 4 ? `${v4}${n}` : `${v6}${n}`);
+const clusterIp = (family: IpFamily, n: number): string => address(family, "10.96.0.", "fd96::", n);
+const podIp = (family: IpFamily, n: number): string =>
+  address(family, n < 4 ? "10.244.1." : "10.244.2.", n < 4 ? "fd44:1::" : "fd44:2::", n);
+const outerIp = (family: IpFamily, n: number): string => address(family, "198.51.100.", "fd98::", n);
+const nodeIp = (family: IpFamily): string => address(family, "192.0.2.", "fd02::", 1);
+
+interface ServiceShape {
+  readonly ip: number;
+  readonly type: "ClusterIP" | "NodePort" | "LoadBalancer";
+  readonly externalLocal: boolean;
+  readonly internalLocal: boolean;
+  readonly sticky: number | undefined;
+  readonly nodePort: number;
+  readonly outer: number;
+  readonly ranges: readonly string[];
+  readonly proxied: boolean;
+  readonly ignored: boolean;
+  readonly age: number;
+  readonly port: number;
+  readonly udp: boolean;
+}
+const serviceShape: fc.Arbitrary<ServiceShape> = fc.record({
+  ip: fc.integer({ min: 1, max: 3 }),
+  type: fc.constantFrom("ClusterIP", "NodePort", "LoadBalancer"),
+  externalLocal: fc.boolean(),
+  internalLocal: fc.boolean(),
+  sticky: fc.constantFrom(undefined, undefined, 60, 10800),
+  nodePort: fc.integer({ min: 30000, max: 30002 }),
+  outer: fc.integer({ min: 1, max: 2 }),
+  ranges: fc.subarray(["203.0.113.0/24", "203.0.113.7/32", "0.0.0.0/0", "192.0.2.0/24", "fd02::/64", "nonsense"]),
+  proxied: fc.boolean(),
+  ignored: fc.constantFrom(false, false, false, true),
+  age: fc.integer({ min: 1, max: 3 }),
+  port: fc.constantFrom(80, 81),
+  udp: fc.boolean(),
+});
+interface EndpointShape {
+  readonly pod: number;
+  readonly state: "ready" | "draining" | "gone" | "unready";
+  readonly zone: string | undefined;
+}
+const endpointShape: fc.Arbitrary<EndpointShape> = fc.record({
+  pod: fc.integer({ min: 1, max: 7 }),
+  state: fc.constantFrom("ready", "ready", "draining", "gone", "unready"),
+  zone: fc.constantFrom(undefined, "east", "west"),
+});
+
+type Step =
+  | { readonly do: "service"; readonly name: string; readonly shape: ServiceShape | undefined }
+  | {
+      readonly do: "slice";
+      readonly name: string;
+      readonly part: number;
+      readonly family: IpFamily;
+      readonly endpoints: readonly EndpointShape[] | undefined;
+    }
+  | { readonly do: "node"; readonly zone: string; readonly pods: boolean };
+const name = fc.constantFrom(...serviceNames);
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({ do: fc.constant("service" as const), name, shape: fc.option(serviceShape, { nil: undefined, freq: 4 }) }),
+  },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      do: fc.constant("slice" as const),
+      name,
+      part: fc.integer({ min: 0, max: 1 }),
+      family: fc.constantFrom<IpFamily>(4, 6),
+      endpoints: fc.option(fc.array(endpointShape, { maxLength: 5 }), { nil: undefined, freq: 5 }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("node" as const), zone: fc.constantFrom("east", "west"), pods: fc.boolean() }) },
+);
+
+let version = 0;
+function take(store: SnapshotStore, s: Step): void {
+  const rv = String(++version);
+  if (s.do === "node") {
+    put(
+      store,
+      "Node",
+      makeNode("n", [nodeIp(4), nodeIp(6)], s.pods ? ["10.244.1.0/24", "fd44:1::/64"] : [], { "topology.kubernetes.io/zone": s.zone }),
+      rv,
+    );
+  } else if (s.do === "service") {
+    const { shape } = s;
+    if (shape === undefined) {
+      store.apply("Service", `test/${s.name}`, undefined, rv);
+      return;
+    }
+    const families: readonly IpFamily[] = [4, 6];
+    const service = makeService(
+      s.name,
+      {
+        type: shape.type,
+        clusterIP: clusterIp(4, shape.ip),
+        clusterIPs: families.map((f) => clusterIp(f, shape.ip)),
+        externalTrafficPolicy: shape.externalLocal ? "Local" : "Cluster",
+        internalTrafficPolicy: shape.internalLocal ? "Local" : "Cluster",
+        externalIPs: shape.outer === 1 ? [outerIp(4, 9)] : [],
+        loadBalancerSourceRanges: shape.ranges,
+        ports: [
+          {
+            name: "p",
+            port: shape.port,
+            protocol: shape.udp ? "UDP" : "TCP",
+            ...(shape.type === "ClusterIP" ? {} : { nodePort: shape.nodePort }),
+          },
+        ],
+        ...(shape.sticky === undefined
+          ? {}
+          : { sessionAffinity: "ClientIP", sessionAffinityConfig: { clientIP: { timeoutSeconds: shape.sticky } } }),
+      },
+      {
+        metadata: {
+          creationTimestamp: `2026-01-0${shape.age}T00:00:00Z`,
+          labels: shape.ignored ? { "service.kubernetes.io/service-proxy-name": "other" } : {},
+        },
+        status: {
+          loadBalancer: { ingress: families.map((f) => ({ ip: outerIp(f, shape.outer), ipMode: shape.proxied ? "Proxy" : "VIP" })) },
+        },
+      },
+    );
+    put(store, "Service", service, rv);
+  } else {
+    const key = `${s.name}-${s.family}-${s.part}`;
+    if (s.endpoints === undefined) {
+      store.apply("EndpointSlice", `test/${key}`, undefined, rv);
+      return;
+    }
+    const endpoints = s.endpoints.map((e) => ({
+      ip: podIp(s.family, e.pod),
+      node: e.pod < 4 ? "n" : "m",
+      ready: e.state === "ready",
+      serving: e.state === "ready" || e.state === "draining",
+      terminating: e.state === "draining" || e.state === "gone",
+      ...(e.zone === undefined ? {} : { zones: [e.zone] }),
+    }));
+    const ports = ["TCP", "UDP"].map((protocol) => ({ name: "p", protocol, port: 8080 }));
+    const slice = makeSlice(s.name, endpoints, { name: key, ports });
+    put(store, "EndpointSlice", { ...slice, addressType: s.family === 4 ? "IPv4" : "IPv6" }, rv);
+  }
+}
+
+const surroundings = {
+  nodePortIps: [nodeIp(4), nodeIp(6)],
+  podCidrs: ["10.244.1.0/24", "fd44:1::/64"].flatMap((c) => parseCidr(c) ?? []),
+  serviceCidrs: ["10.96.0.0/16", "fd96::/112"].flatMap((c) => parseCidr(c) ?? []),
+  localDnsIps: [],
+};
+const families: readonly IpFamily[] = [4, 6];
+const fresh = (family: IpFamily): Ruleset => compileSurroundings(surroundings, emptyRuleset(family, "t", defaultSkeletonOptions));
+
+/** A plan without what depends on how it came to be. */
+const planOf = (plan: ProxyPlan) => ({
+  frontends: new Map([...plan.frontends].sort(([a], [b]) => (a < b ? -1 : 1))),
+  problems: [...plan.problems()].map((p) => JSON.stringify(p)).sort(),
+  services: new Map([...plan.services].sort(([a], [b]) => (a < b ? -1 : 1))),
+});
+
+const members = (pool: Pool | undefined): readonly string[] => (pool?.members ?? []).map((m) => `${m.ip} ${m.port}`).sort();
+
+/** Every endpoint has one slot, and without affinity there is no hole. */
+function checkSlots(ruleset: Ruleset): void {
+  for (const placed of ruleset.frontends.values()) {
+    const { action } = placed.frontend;
+    const pools =
+      action.kind === "balance"
+        ? ([
+            [placed.slots, action.pool],
+            [placed.localSlots, action.localPool],
+          ] as const)
+        : ([
+            [placed.slots, undefined],
+            [placed.localSlots, undefined],
+          ] as const);
+    for (const [slots, pool] of pools) {
+      const taken = slots.flatMap((m) => (m === undefined ? [] : `${m.ip} ${m.port}`));
+      expect([...taken].sort()).toEqual(members(pool));
+      if (placed.affinity === undefined) expect(taken.length).toBe(slots.length);
+      else expect(taken.length * 2).toBeGreaterThanOrEqual(slots.length);
+    }
+  }
+}
+
+const runs = { numRuns: 60, seed: 20260 };
+
+test("after any changes the plan equals a fresh one, and the tables hold exactly what the program says", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.array(step, { minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 12 }), async (bursts) => {
+      const store = new SnapshotStore();
+      const cursor = store.cursor(() => undefined);
+      const plan = new ProxyPlan("n", defaultPlanOptions);
+      const applier = new MemoryApplier();
+      let rulesets = families.map(fresh);
+      await applier.apply(rulesets.map(diffFromNothing));
+      for (const burst of bursts) {
+        for (const s of burst) take(store, s);
+        const batch = cursor.take();
+        if (batch === undefined) continue;
+        const { frontends } = plan.apply(batch);
+        const next = rulesets.map((r) => compileFrontends(frontends.changed, r).plan);
+        await applier.apply(next.map((r, i) => diffRulesets(rulesets[i] ?? r, r, frontends.changed.keys())));
+        rulesets = next;
+        rulesets.forEach(checkSlots);
+      }
+      const anew = new ProxyPlan("n", defaultPlanOptions);
+      anew.apply(batchFromEmpty(store.current));
+      expect(planOf(plan)).toEqual(planOf(anew));
+      for (const ruleset of rulesets) {
+        const held = [...(applier.tables.get(ruleset.family)?.values() ?? [])];
+        expect(new Map(held.map((e) => [elementId(e), e.value]))).toEqual(
+          new Map(tableOf(ruleset).elements.map((e) => [elementId(e), e.value])),
+        );
+        // a new process that reads the tables has nothing to change
+        const skeleton = { ...ruleset.skeleton, ...adoptSkeleton(held) };
+        const adopted = emptyRuleset(ruleset.family, "t", skeleton, adoptAllocations(ruleset.family, held));
+        const changed = new Map([...plan.frontends].map(([key, after]) => [key, { after }]));
+        const again = compileSurroundings(surroundings, compileFrontends(changed, adopted).plan);
+        expect(diffFromElements(held, again).groups).toEqual([]);
+      }
+    }),
+    runs,
+  );
+});
+
+test("what is printed is parsed to what it was", () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 12 }), (steps) => {
+      const store = new SnapshotStore();
+      for (const s of steps) take(store, s);
+      const plan = new ProxyPlan("n", defaultPlanOptions);
+      const { frontends } = plan.apply(batchFromEmpty(store.current));
+      for (const family of families) {
+        const table = tableOf(compileFrontends(frontends.changed, fresh(family)).plan);
+        expect(parseTable(printTable(table))).toEqual(table);
+      }
+    }),
+    { numRuns: 8, seed: 20261 },
+  );
+});
+
+test("nftables and userspace give every packet the same fate, but for the source address", () => {
+  const sources = (f: IpFamily): readonly string[] => [podIp(f, 1), podIp(f, 5), nodeIp(f), address(f, "203.0.113.", "fd77::", 7)];
+  const fate = (v: Verdict) => ({ verdict: v.verdict, endpoints: v.endpoints, service: v.service, affinitySeconds: v.affinitySeconds });
+  const seen = new Map<string, number>();
+  fc.assert(
+    fc.property(
+      fc.array(serviceShape, { minLength: 4, maxLength: 4 }),
+      fc.array(step, { maxLength: 16 }),
+      fc.constantFrom<IpFamily>(4, 6),
+      (shapes, steps, family) => {
+        const store = new SnapshotStore();
+        for (const [i, shape] of shapes.entries()) take(store, { do: "service", name: serviceNames[i] ?? "s0", shape });
+        for (const s of steps) take(store, s);
+        const plan = new ProxyPlan("n", defaultPlanOptions);
+        const { frontends } = plan.apply(batchFromEmpty(store.current));
+        const rulesets = [compileFrontends(frontends.changed, fresh(family)).plan];
+        const listeners = { ...compileUserspace(frontends.changed, emptyUserspaceProgram), surroundings };
+        const own = [nodeIp(4), nodeIp(6)];
+        for (const from of sources(family)) {
+          for (const [to, port] of [
+            [clusterIp(family, 1), 80],
+            [clusterIp(family, 2), 81],
+            [outerIp(family, 1), 80],
+            [outerIp(family, 9), 80],
+            [nodeIp(family), 30000],
+            [clusterIp(family, 250), 80],
+            [outerIp(family, 200), 80],
+          ] as const) {
+            const packet: Packet = { from, to, port, protocol: "tcp" };
+            const kernel = traceRulesets(rulesets, packet, own);
+            seen.set(kernel.verdict, (seen.get(kernel.verdict) ?? 0) + 1);
+            expect({ packet, ...fate(traceUserspace(listeners, packet, own)) }).toEqual({ packet, ...fate(kernel) });
+          }
+        }
+      },
+    ),
+    { numRuns: 40, seed: 20262 },
+  );
+  // the small world has something to say about every verdict
+  for (const verdict of ["deliver", "reject", "drop", "pass"]) expect(seen.get(verdict) ?? 0).toBeGreaterThan(5);
+});
+
+describe("cost", () => {
+  test("one changed slice computes one Service, once", () => {
+    const store = new SnapshotStore();
+    const cursor = store.cursor(() => undefined);
+    for (let i = 0; i < 50; i++) {
+      put(store, "Service", makeService(`s${i}`, { clusterIP: `10.96.1.${i + 1}` }));
+      put(store, "EndpointSlice", makeSlice(`s${i}`, ["10.244.1.1", "10.244.1.2"]));
+    }
+    let computed: string[] = [];
+    const derivation = serviceDerivation("n", defaultPlanOptions);
+    const counted = {
+      ...derivation,
+      compute: (...args: Parameters<typeof derivation.compute>) => {
+        computed.push(args[1]);
+        return derivation.compute(...args);
+      },
+    };
+    const plan = new ProxyPlan("n", defaultPlanOptions, counted);
+    const first = cursor.take();
+    if (first !== undefined) plan.apply(first);
+    expect(computed.length).toBe(50);
+    computed = [];
+    put(store, "EndpointSlice", makeSlice("s7", ["10.244.1.1", "10.244.1.3"]), "2");
+    const second = cursor.take();
+    const delta = second === undefined ? undefined : plan.apply(second);
+    expect(computed).toEqual(["test/s7"]);
+    expect([...(delta?.frontends.changed.keys() ?? [])]).toEqual(["10.96.1.8:80/tcp"]);
+    // the same again changes nothing
+    put(store, "EndpointSlice", makeSlice("s7", ["10.244.1.3", "10.244.1.1"]), "3");
+    const third = cursor.take();
+    expect(third === undefined ? undefined : plan.apply(third).frontends.changed.size).toBe(0);
+  });
+
+  test("a pool of n changed by one is a handful of elements", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 200 }), fc.nat(), fc.constantFrom("swap", "grow", "shrink"), (size, pick, how) => {
+        const pool = (list: readonly number[]): Pool => ({
+          id: "p",
+          members: list.map((n) => ({ ip: `10.0.${n >> 8}.${n & 255}`, port: 80, local: false })),
+        });
+        const all = Array.from({ length: size }, (_, i) => i);
+        const gone = pick % size;
+        const after =
+          how === "grow" ? [...all, 999] : how === "swap" ? all.map((n) => (n === gone ? 999 : n)) : all.filter((n) => n !== gone);
+        const frontend = (p: Pool): Frontend => ({
+          key: "10.96.0.1:80/tcp",
+          scope: "clusterIP",
+          family: 4,
+          ip: "10.96.0.1",
+          port: 80,
+          protocol: "tcp",
+          action: p.members.length === 0 ? { kind: "reject" } : { kind: "balance", pool: p },
+          masquerade: "off-cluster",
+          owner: { namespace: "test", name: "s", port: "", protocol: "tcp" },
+        });
+        const changed = (f: Frontend) => new Map([[f.key, { after: f }]]);
+        const one = compileFrontends(
+          changed(frontend(pool(all))),
+          emptyRuleset(4, "t", { ...defaultSkeletonOptions, largestClass: 1024 }),
+        ).plan;
+        const two = compileFrontends(changed(frontend(pool(after))), one).plan;
+        const [group] = diffRulesets(one, two).groups;
+        expect((group?.deletes.length ?? 0) + (group?.adds.length ?? 0)).toBeLessThanOrEqual(how === "swap" ? 2 : 5);
+        expect(placeSlots(two.frontends.get("10.96.0.1:80/tcp")?.slots ?? [], pool(after), false).length).toBe(after.length);
+      }),
+      { numRuns: 100, seed: 20263 },
+    );
+  });
+});
