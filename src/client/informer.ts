@@ -55,7 +55,7 @@ export function startInformer<T extends KubeObject>(transport: Transport, of: Re
     get: (key) => view.objects.get(key),
     list: () => view.objects.values(),
     byIndex: (index, value) => view.byIndex(index, value),
-    count: (index, value) => view.bucket(index, value)?.size ?? 0,
+    count: (index, value) => view.count(index, value),
     onChange(listener) {
       view.listeners.add(listener);
       return () => view.listeners.delete(listener);
@@ -73,13 +73,16 @@ export function withoutManagedFields<T extends KubeObject>(object: T): T {
   return { ...object, metadata: rest };
 }
 
+/** Most index values have one object; a Map for each would be most of the memory. */
+type Bucket<T> = { readonly key: string; readonly object: T } | Map<string, T>;
+
 class View<T extends KubeObject> implements Sink<T> {
   readonly objects = new Map<string, T>();
   readonly listeners = new Set<(change: ObjectChange<T>) => void>();
   /** Everything up to here has come through the stream. */
   rev: Rev | undefined;
   readonly #indexers: readonly (readonly [name: string, of: (object: T) => readonly string[]])[];
-  readonly #indexes = new Map<string, Map<string, Map<string, T>>>();
+  readonly #indexes = new Map<string, Map<string, Bucket<T>>>();
   /** Writes of ours that the stream has not passed yet: key → version. */
   readonly #ahead = new Map<string, Rev>();
   /** Deletes of ours that the stream has not passed yet: key → uid. */
@@ -91,11 +94,16 @@ class View<T extends KubeObject> implements Sink<T> {
   }
 
   byIndex(index: string, value: string): readonly T[] {
-    const found = this.bucket(index, value);
-    return found === undefined ? [] : [...found.values()];
+    const found = this.#bucket(index, value);
+    return found === undefined ? [] : found instanceof Map ? [...found.values()] : [found.object];
   }
 
-  bucket(index: string, value: string): ReadonlyMap<string, T> | undefined {
+  count(index: string, value: string): number {
+    const found = this.#bucket(index, value);
+    return found === undefined ? 0 : found instanceof Map ? found.size : 1;
+  }
+
+  #bucket(index: string, value: string): Bucket<T> | undefined {
     const table = this.#indexes.get(index);
     if (table === undefined) throw new Error(`no index ${index}`);
     return table.get(value);
@@ -180,13 +188,22 @@ class View<T extends KubeObject> implements Sink<T> {
       if (table === undefined) continue;
       for (const value of before === undefined ? [] : of(before)) {
         const bucket = table.get(value);
-        bucket?.delete(key);
-        if (bucket?.size === 0) table.delete(value);
+        if (!(bucket instanceof Map)) table.delete(value);
+        else if (bucket.delete(key) && bucket.size === 0) table.delete(value);
       }
       for (const value of after === undefined ? [] : of(after)) {
         const bucket = table.get(value);
-        if (bucket === undefined) table.set(value, new Map([[key, after as T]]));
-        else bucket.set(key, after as T);
+        const object = after as T;
+        if (bucket === undefined) table.set(value, { key, object });
+        else if (bucket instanceof Map) bucket.set(key, object);
+        else
+          table.set(
+            value,
+            new Map([
+              [bucket.key, bucket.object],
+              [key, object],
+            ]),
+          );
       }
     }
     for (const listener of this.listeners) listener({ key, before, after });

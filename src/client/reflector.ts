@@ -40,7 +40,8 @@ export interface ReflectorOptions {
   readonly onFailure?: ((error: unknown, retryInMs: number) => void) | undefined;
 }
 
-const defaultBackoff: BackoffPolicy = { first: 100, factor: 2, max: 30_000, jitter: 0.5 };
+/** A server that was away for long is found again within seconds: every minute without a view is a minute of stale rules. */
+const defaultBackoff: BackoffPolicy = { first: 100, factor: 2, max: 10_000, jitter: 0.5 };
 const initialEventsEnd = "k8s.io/initial-events-end";
 /** Silence after which a server that does not know `sendInitialEvents` is taken for what it is. */
 const initialSilenceMs = 10_000;

@@ -121,11 +121,12 @@ async function drain(body: AsyncIterable<Uint8Array>): Promise<void> {
   for await (const _ of body);
 }
 
-/** One agent for each set of TLS material; when files rotate, the old agent's idle connections go. */
+/** One agent for each set of TLS material. When files rotate, idle connections go at once, busy ones when they are done. */
 class AgentCache {
   readonly #secure: boolean;
   #tls: TlsMaterial | undefined;
   #agent: http.Agent | undefined;
+  readonly #retired = new Set<http.Agent>();
 
   constructor(secure: boolean) {
     this.#secure = secure;
@@ -133,25 +134,34 @@ class AgentCache {
 
   agent(tls: TlsMaterial): http.Agent {
     if (this.#agent !== undefined && this.#tls !== undefined && sameTls(this.#tls, tls)) return this.#agent;
-    this.#agent?.destroy();
+    if (this.#agent !== undefined) this.#retire(this.#agent);
     this.#tls = tls;
     // No limit on connections: each watch holds one for minutes.
-    this.#agent = this.#create(tls);
+    this.#agent = this.#create(tls, { keepAlive: true, maxFreeSockets: 8, scheduling: "lifo" });
     return this.#agent;
   }
 
+  /** For one request that must not meet an old connection. */
   fresh(tls: TlsMaterial): http.Agent {
-    this.#tls = undefined;
-    return this.agent(tls);
+    return this.#create(tls, { keepAlive: false });
+  }
+
+  /** Watches go on to their end on the connections they have. */
+  #retire(agent: http.Agent): void {
+    agent.maxFreeSockets = 0;
+    for (const sockets of Object.values(agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
+    for (const old of this.#retired) if (Object.keys(old.sockets).length === 0) this.#retired.delete(old);
+    this.#retired.add(agent);
   }
 
   close(): void {
+    for (const agent of this.#retired) agent.destroy();
+    this.#retired.clear();
     this.#agent?.destroy();
     this.#agent = undefined;
   }
 
-  #create(tls: TlsMaterial): http.Agent {
-    const common = { keepAlive: true, maxFreeSockets: 8, scheduling: "lifo" as const };
+  #create(tls: TlsMaterial, common: http.AgentOptions): http.Agent {
     if (!this.#secure) return new http.Agent(common);
     return new https.Agent({
       ...common,
