@@ -6,7 +6,7 @@ import type { PodSources } from "./pod-env.ts";
 /** What a volume of a pod is on the node. */
 export type VolumePlan =
   | { readonly kind: "files"; readonly name: string; readonly files: ReadonlyMap<string, VolumeFile> }
-  | { readonly kind: "empty"; readonly name: string; readonly memory: boolean; readonly sizeBytes: number | undefined }
+  | { readonly kind: "empty"; readonly name: string; readonly memory: boolean }
   | { readonly kind: "host"; readonly name: string; readonly path: string; readonly type: string };
 
 export interface VolumeFile {
@@ -77,7 +77,7 @@ export function compileVolume(
   const known = ["name", "emptyDir"];
   const other = Object.keys(volume).find((key) => !known.includes(key));
   if (other !== undefined) throw new NodeError("pod-config", `volume "${name}": this node has no ${other} volumes`);
-  return { kind: "empty", name, memory: volume.emptyDir?.medium === "Memory", sizeBytes: undefined };
+  return { kind: "empty", name, memory: volume.emptyDir?.medium === "Memory" };
 }
 
 function addProjection(
@@ -99,9 +99,8 @@ function addProjection(
     addDownward(files, pod, { items: source.downwardAPI.items ?? [] }, mode, given.context);
   } else if (source.serviceAccountToken !== undefined) {
     const wish = tokenWishes(pod).find((w) => w.volume === volume && w.source === index);
-    // Readable by the container's user only, whatever the default is.
-    if (wish !== undefined)
-      files.set(source.serviceAccountToken.path, { bytes: Buffer.from(given.token(wish)), mode: mode & 0o755 & ~0o033 });
+    // Containers of one pod may run as several users, and each may use its account.
+    if (wish !== undefined) files.set(source.serviceAccountToken.path, { bytes: Buffer.from(given.token(wish)), mode });
   } else {
     const kind = Object.keys(source)[0] ?? "empty";
     throw new NodeError("pod-config", `volume "${volume}": this node has no projected ${kind}`);
