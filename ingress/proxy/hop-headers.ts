@@ -11,6 +11,7 @@ const hopByHop: ReadonlySet<string> = new Set([
   "trailer",
   "transfer-encoding",
   "upgrade",
+  "http2-settings",
 ]);
 
 /** True when a header goes on to the next hop; `named` are the tokens of Connection. */

@@ -16,7 +16,11 @@ export class Http2Client implements ClientConnection {
   #idleSince: number;
   #closing = false;
 
-  constructor(context: ProxyContext, socket: TLSSocket, onClosed: (c: Http2Client) => void) {
+  constructor(
+    context: ProxyContext,
+    socket: TLSSocket,
+    o: { readonly onFault: (error: unknown) => void; readonly onClosed: (c: Http2Client) => void },
+  ) {
     this.#context = context;
     this.#socket = socket;
     this.#idleSince = context.clock.monotonic();
@@ -33,7 +37,14 @@ export class Http2Client implements ClientConnection {
       maxOutstandingPings: 10,
     });
     this.#session = session;
-    session.on("stream", (stream, headers) => this.#begin(stream, headers, facts));
+    session.on("stream", (stream, headers) => {
+      try {
+        this.#begin(stream, headers, facts);
+      } catch (error) {
+        o.onFault(error);
+        stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+      }
+    });
     // what goes wrong ends the session; its streams tell their exchanges
     session.on("error", () => undefined);
     session.on("sessionError", () => undefined);
@@ -43,7 +54,7 @@ export class Http2Client implements ClientConnection {
       open = false;
       for (const r of this.#requests) r.clientGone();
       context.metrics.connections--;
-      onClosed(this);
+      o.onClosed(this);
     });
   }
 

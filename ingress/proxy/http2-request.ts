@@ -71,13 +71,18 @@ export class Http2Request implements Downstream {
   }
 
   informational(head: ResponseHead): void {
-    if (this.#open()) this.#stream.additionalHeaders({ ":status": head.status, ...headersOf(head) });
+    if (this.#open() && !this.#stream.headersSent) this.#stream.additionalHeaders({ ":status": head.status, ...headersOf(head) });
   }
 
   head(head: ResponseHead): void {
     if (!this.#open()) return;
     const endStream = head.framing.kind === "none";
-    this.#stream.respond({ ":status": head.status, ...headersOf(head) }, { endStream, waitForTrailers: head.framing.kind === "chunked" });
+    try {
+      this.#stream.respond({ ":status": head.status, ...headersOf(head) }, { endStream, waitForTrailers: head.framing.kind === "chunked" });
+    } catch {
+      // node:http2 refuses what HTTP/2 forbids, such as two values of a header that has one
+      this.abort();
+    }
   }
 
   body(bytes: Buffer): boolean {

@@ -65,11 +65,12 @@ const defaultDrainMs = 30_000;
 
 /** An ingress of this process: listens, routes, proxies. `ready` once all listeners are bound. */
 export function startIngressServer(config: IngressServerConfig, deps: Partial<IngressServerDeps> = {}): IngressServer {
+  const log = deps.log ?? (() => {});
   return new IngressProcess(config, {
     clock: deps.clock ?? systemClock,
     random: deps.random ?? Math.random,
-    connections: deps.connections ?? netConnections,
-    log: deps.log ?? (() => {}),
+    connections: deps.connections ?? netConnections((error) => log(printFault(error))),
+    log,
   });
 }
 
@@ -200,8 +201,11 @@ class IngressProcess implements IngressServer {
       },
     });
     server.on("secureConnection", (socket) => {
-      if (socket.alpnProtocol === "h2") this.#clients.add(new Http2Client(this.#context, socket, (c) => void this.#clients.delete(c)));
-      else this.#accept(connectionOf(socket), true);
+      if (socket.alpnProtocol === "h2")
+        this.#clients.add(
+          new Http2Client(this.#context, socket, { onFault: this.#onFault, onClosed: (c) => void this.#clients.delete(c) }),
+        );
+      else this.#accept(connectionOf(socket, this.#onFault), true);
     });
     server.on("tlsClientError", (_error, socket) => socket.destroy());
     return server;
@@ -217,6 +221,8 @@ class IngressProcess implements IngressServer {
     this.#clients.add(new Http1Client(this.#context, connection, { tls, onClosed: (c) => void this.#clients.delete(c) }));
   }
 
+  readonly #onFault = (error: unknown): void => this.#deps.log(printFault(error));
+
   /** One coarse timer for all connections, instead of several for each request. */
   async #sweepForLife(): Promise<void> {
     const { clock } = this.#deps;
@@ -224,7 +230,14 @@ class IngressProcess implements IngressServer {
     while (!signal.aborted) {
       await clock.sleep(sweepMs, signal).catch(() => {});
       const now = clock.monotonic();
-      for (const client of this.#clients) client.sweep(now);
+      for (const client of this.#clients) {
+        try {
+          client.sweep(now);
+        } catch (error) {
+          this.#onFault(error);
+          client.abortConnection();
+        }
+      }
       this.#sweepPool();
     }
   }
@@ -235,4 +248,8 @@ class IngressProcess implements IngressServer {
       return this.#uses.has(`${ip} ${port}`);
     });
   }
+}
+
+function printFault(error: unknown): string {
+  return `a connection was closed for a fault of the proxy: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
 }

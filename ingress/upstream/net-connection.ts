@@ -2,8 +2,16 @@ import { createServer, connect as netConnect, type Server, type Socket } from "n
 import { TLSSocket, connect as tlsConnect } from "node:tls";
 import type { Connection, ConnectionEvents, ConnectionFactory, ListenAt, Listening, UpstreamAddress } from "./connection.ts";
 
+/** Told of what should not happen; the connection it happened on is closed, the others go on. */
+export type OnFault = (error: unknown) => void;
+
 /** The portable transport: public interfaces of node:net and node:tls only. */
-export const netConnections: ConnectionFactory = { listen, connect };
+export function netConnections(onFault: OnFault): ConnectionFactory {
+  return {
+    listen: (at, accept) => listenForSockets(at, (socket) => accept(connectionOf(socket, onFault))),
+    connect: (to, events, onReady) => connect(to, { events, onReady, onFault }),
+  };
+}
 
 /** Bytes the kernel has not taken yet, above which writers wait. */
 const highWaterMark = 128 * 1024;
@@ -26,9 +34,9 @@ function readBuffer(): Buffer {
 const silent: ConnectionEvents = { onData: () => {}, onDrain: () => {}, onEnd: () => {}, onClose: () => {} };
 
 /** Takes over an open socket, plain or TLS. */
-export function connectionOf(socket: Socket, events: ConnectionEvents = silent): Connection {
-  const connection = new NetConnection(socket, events);
-  socket.on("data", (bytes: Buffer) => connection.events.onData(bytes));
+export function connectionOf(socket: Socket, onFault: OnFault, events: ConnectionEvents = silent): Connection {
+  const connection = new NetConnection(socket, events, onFault);
+  socket.on("data", (bytes: Buffer) => connection.deliver(bytes));
   return connection;
 }
 
@@ -38,11 +46,13 @@ class NetConnection implements Connection {
   readonly remoteIp: string;
   readonly remotePort: number;
   readonly localPort: number;
+  readonly #onFault: OnFault;
   #waiting = false;
 
-  constructor(socket: Socket, events: ConnectionEvents) {
+  constructor(socket: Socket, events: ConnectionEvents, onFault: OnFault) {
     this.#socket = socket;
     this.events = events;
+    this.#onFault = onFault;
     this.remoteIp = plainIp(socket.remoteAddress ?? "");
     this.remotePort = socket.remotePort ?? 0;
     this.localPort = socket.localPort ?? 0;
@@ -51,13 +61,27 @@ class NetConnection implements Connection {
     socket.on("drain", () => {
       if (!this.#waiting) return;
       this.#waiting = false;
-      this.events.onDrain();
+      this.#guard(() => this.events.onDrain());
     });
-    socket.on("end", () => this.events.onEnd());
+    socket.on("end", () => this.#guard(() => this.events.onEnd()));
     socket.on("error", (e: Error) => {
       error = e;
     });
-    socket.on("close", () => this.events.onClose(error));
+    socket.on("close", () => this.#guard(() => this.events.onClose(error)));
+  }
+
+  deliver(bytes: Buffer): void {
+    this.#guard(() => this.events.onData(bytes));
+  }
+
+  /** A fault in what one client or endpoint sets off must not take the process, and all other clients, with it. */
+  #guard(tell: () => void): void {
+    try {
+      tell();
+    } catch (error) {
+      this.#onFault(error);
+      this.#socket.destroy();
+    }
   }
 
   write(data: Buffer | string): boolean {
@@ -104,7 +128,10 @@ class NetConnection implements Connection {
   }
 }
 
-function connect(to: UpstreamAddress, events: ConnectionEvents, onReady: () => void): Connection {
+function connect(
+  to: UpstreamAddress,
+  o: { readonly events: ConnectionEvents; readonly onReady: () => void; readonly onFault: OnFault },
+): Connection {
   if (to.tls) {
     const socket = tlsConnect({
       host: to.ip,
@@ -112,10 +139,10 @@ function connect(to: UpstreamAddress, events: ConnectionEvents, onReady: () => v
       rejectUnauthorized: false,
       ...(to.serverName === undefined ? {} : { servername: to.serverName }),
     });
-    socket.once("secureConnect", onReady);
-    return connectionOf(socket, events);
+    socket.once("secureConnect", o.onReady);
+    return connectionOf(socket, o.onFault, o.events);
   }
-  let connection: Connection | undefined;
+  let connection: NetConnection | undefined;
   const socket = netConnect({
     host: to.ip,
     port: to.port,
@@ -123,18 +150,14 @@ function connect(to: UpstreamAddress, events: ConnectionEvents, onReady: () => v
     onread: {
       buffer: readBuffer,
       callback: (n, buffer) => {
-        connection?.events.onData((buffer as Buffer).subarray(0, n));
+        connection?.deliver((buffer as Buffer).subarray(0, n));
         return true;
       },
     },
   });
-  connection = new NetConnection(socket, events);
-  socket.once("connect", onReady);
+  connection = new NetConnection(socket, o.events, o.onFault);
+  socket.once("connect", o.onReady);
   return connection;
-}
-
-function listen(at: ListenAt, accept: (c: Connection) => void): Listening {
-  return listenForSockets(at, (socket) => accept(connectionOf(socket)));
 }
 
 /** The sockets themselves, for what wraps them (TLS). A server that was handed in is closed with the listening. */

@@ -163,10 +163,18 @@ export function makeForward(change: Partial<Extract<Route["action"], { kind: "fo
 /** An ingress on a free port, with one pool of these endpoint ports. */
 export async function startLab(
   ports: readonly number[],
-  o: { readonly routes?: readonly Route[]; readonly config?: Partial<IngressServerConfig>; readonly random?: () => number } = {},
+  o: {
+    readonly routes?: readonly Route[];
+    readonly config?: Partial<IngressServerConfig>;
+    readonly random?: () => number;
+    readonly log?: (message: string) => void;
+  } = {},
 ): Promise<{ ingress: IngressServer; http: number; https: number }> {
   const here = { ip: "127.0.0.1", port: 0 };
-  const ingress = startIngressServer({ http: [here], https: [], ...o.config }, { random: o.random ?? (() => 0) });
+  const ingress = startIngressServer(
+    { http: [here], https: [], ...o.config },
+    { random: o.random ?? (() => 0), ...(o.log === undefined ? {} : { log: o.log }) },
+  );
   await ingress.ready;
   ingress.apply({
     revision: 1,
