@@ -4,7 +4,7 @@ import { flagBits, headerBytes } from "../wire/message.ts";
 import { type DomainName, encodeName, writeName } from "../wire/name.ts";
 import { classIn, rcodes, typeNumbers } from "../wire/record-type.ts";
 import type { RecordDelta } from "../zone/record-delta.ts";
-import { NameArena } from "./name-arena.ts";
+import { type ArenaZone, NameArena } from "./name-arena.ts";
 import { blockFlags, blockHeadBytes, setHeadBytes } from "./name-block.ts";
 import { hashSeed, hashStep } from "./name-hash.ts";
 import { podAddress } from "./pod-address.ts";
@@ -12,6 +12,8 @@ import { podAddress } from "./pod-address.ts";
 export interface AnswererConfig {
   /** Canonical names: the cluster domain and the reverse zones. */
   readonly zones: readonly DomainName[];
+  /** Canonical names of zones that belong to others (`in-addr.arpa.`): what is known there is answered, the rest left to the chain. */
+  readonly passing?: readonly DomainName[];
   /** Seconds; default 5. */
   readonly ttl?: number;
   /** The largest UDP answer sent, whatever the client can take; default 1232 (DNS flag day 2020). */
@@ -38,7 +40,7 @@ const hinfo = Uint8Array.from([0xc0, 0x0c, 0, 13, 0, 1, 0, 0, 0, 0, 0, 9, 7, ...
  * are those of its name's block, behind the question as it came.
  */
 export class Answerer {
-  readonly #zones: readonly Uint8Array[];
+  readonly #zones: readonly ArenaZone[];
   readonly #ttl: number;
   readonly #udpBytes: number;
   readonly #isAllowed: (client: Ip) => boolean;
@@ -57,7 +59,10 @@ export class Answerer {
   #type = 0;
 
   constructor(config: AnswererConfig) {
-    this.#zones = config.zones.map((zone) => encodeName(zone));
+    this.#zones = [
+      ...config.zones.map((zone) => ({ name: encodeName(zone), isPassing: false })),
+      ...(config.passing ?? []).map((zone) => ({ name: encodeName(zone), isPassing: true })),
+    ];
     this.#ttl = config.ttl ?? 5;
     this.#udpBytes = config.udpBytes ?? 1232;
     this.#isAllowed = config.isAllowed ?? (() => true);
@@ -175,9 +180,10 @@ export class Answerer {
       const start = labelStarts[i] ?? 0;
       offset = arena.find(query, start, nameEnd - start, labelHashes[i] ?? 0);
       if (offset < 0) continue;
+      const flags = arena.bytes[offset] ?? 0;
+      if ((flags & blockFlags.passing) !== 0) return undefined;
       this.#flags |= flagBits.aa;
       this.#offerRecursion(client);
-      const flags = arena.bytes[offset] ?? 0;
       if (i === 1 && (flags & blockFlags.podAddresses) !== 0) {
         const address = podAddress(query, headerBytes + 1, query[headerBytes] ?? 0);
         if (address !== undefined) return this.#podAnswer(query, type, address, offset, out);
@@ -195,8 +201,10 @@ export class Answerer {
     const bytes = this.#arena.bytes;
     const nameBytes = bytes[offset + 1] ?? 0;
     const sets = bytes[offset + 3] ?? 0;
+    const flags = bytes[offset] ?? 0;
     let wanted = type;
-    if (((bytes[offset] ?? 0) & blockFlags.alias) !== 0 && type !== typeNumbers.CNAME && type !== typeNumbers.ANY) {
+    if (sets === 0 && (flags & blockFlags.passing) !== 0) return undefined;
+    if ((flags & blockFlags.alias) !== 0 && type !== typeNumbers.CNAME && type !== typeNumbers.ANY) {
       if (alias === "defer") return undefined;
       wanted = typeNumbers.CNAME;
     }

@@ -1,5 +1,5 @@
 import type { NameRecords } from "../zone/record-delta.ts";
-import { blockFlags, blockHeadBytes, encodeNameBlock } from "./name-block.ts";
+import { type BlockZone, blockFlags, blockHeadBytes, encodeNameBlock } from "./name-block.ts";
 import { hashName, lowerByte } from "./name-hash.ts";
 
 const emptySlot = 0;
@@ -9,6 +9,13 @@ const firstOffset = 16;
 const firstCapacity = 1 << 10;
 /** Garbage below it is not worth a compaction. */
 const leastGarbageBytes = 1 << 20;
+
+export interface ArenaZone {
+  /** On the wire, lower case. */
+  readonly name: Uint8Array;
+  /** See `BlockZone`. */
+  readonly isPassing: boolean;
+}
 
 /**
  * All names of some zones, as blocks in one growing byte array with an open-addressing index: no object per name. A name that
@@ -26,12 +33,12 @@ export class NameArena {
   #dead = 0;
   readonly #ttl: number;
 
-  /** `zones` are wire names, lower case: their own names exist from the start. `ttl` in seconds. */
-  constructor(zones: readonly Uint8Array[], ttl: number) {
+  /** Zones' own names exist from the start. `ttl` in seconds. */
+  constructor(zones: readonly ArenaZone[], ttl: number) {
     this.#ttl = ttl;
-    for (const zone of zones) {
-      const hash = hashName(zone, 0, zone.length);
-      if (this.find(zone, 0, zone.length, hash) < 0) this.#insert(zone, hash, zone.length, { sets: [] });
+    for (const { name, isPassing } of zones) {
+      const hash = hashName(name, 0, name.length);
+      if (this.find(name, 0, name.length, hash) < 0) this.#insert(name, hash, { bytes: name.length, isPassing }, { sets: [] });
     }
   }
 
@@ -61,13 +68,13 @@ export class NameArena {
     const slot = this.#slotOf(name, 0, name.length, hash);
     if (slot >= 0) {
       const old = this.#offsets[slot] ?? 0;
-      const block = encodeNameBlock(name, this.#bytes[old + 2] ?? 0, records, this.#ttl);
+      const block = encodeNameBlock(name, this.#zoneAt(old), records, this.#ttl);
       this.#offsets[slot] = this.#replaceBlock(old, block);
       return true;
     }
-    const zoneBytes = this.#countInParent(name);
-    if (zoneBytes === 0) return false;
-    this.#insert(name, hash, zoneBytes, records);
+    const zone = this.#countInParent(name);
+    if (zone === undefined) return false;
+    this.#insert(name, hash, zone, records);
     return true;
   }
 
@@ -76,13 +83,13 @@ export class NameArena {
     const slot = this.#slotOf(name, 0, name.length, hashName(name, 0, name.length));
     if (slot < 0) return;
     const offset = this.#offsets[slot] ?? 0;
-    const zoneBytes = this.#bytes[offset + 2] ?? 0;
-    if ((this.#children[slot] ?? 0) > 0 || zoneBytes === name.length) {
-      this.#offsets[slot] = this.#replaceBlock(offset, encodeNameBlock(name, zoneBytes, undefined, this.#ttl));
+    const zone = this.#zoneAt(offset);
+    if ((this.#children[slot] ?? 0) > 0 || zone.bytes === name.length) {
+      this.#offsets[slot] = this.#replaceBlock(offset, encodeNameBlock(name, zone, undefined, this.#ttl));
       return;
     }
     this.#drop(slot);
-    this.#uncountInParent(name, zoneBytes);
+    this.#uncountInParent(name, zone.bytes);
   }
 
   /** Moves the blocks together when more than a third is garbage. */
@@ -120,9 +127,9 @@ export class NameArena {
     return true;
   }
 
-  #insert(name: Uint8Array, hash: number, zoneBytes: number, records: NameRecords | undefined): void {
+  #insert(name: Uint8Array, hash: number, zone: BlockZone, records: NameRecords | undefined): void {
     if ((this.#live + this.#dead + 1) * 5 > this.#offsets.length * 3) this.#rehash();
-    const offset = this.#append(encodeNameBlock(name, zoneBytes, records, this.#ttl));
+    const offset = this.#append(encodeNameBlock(name, zone, records, this.#ttl));
     const mask = this.#offsets.length - 1;
     let slot = spread(hash) & mask;
     while ((this.#offsets[slot] ?? 0) >= firstOffset) slot = (slot + 1) & mask;
@@ -141,30 +148,26 @@ export class NameArena {
   }
 
   /**
-   * A name comes: its parent, made where it does not exist, has a child more. The result is how many bytes the name of their
-   * zone has; 0, with nothing done, for a name in no zone.
+   * A name comes: its parent, made where it does not exist, has a child more. The result is the zone of both; undefined, with
+   * nothing done, for a name in no zone.
    */
-  #countInParent(name: Uint8Array): number {
+  #countInParent(name: Uint8Array): BlockZone | undefined {
     const parent = name.subarray(1 + (name[0] ?? 0));
-    if (parent.length <= 1) return this.#countAtRoot(parent);
+    if (parent.length === 0) return undefined;
     const hash = hashName(parent, 0, parent.length);
     let slot = this.#slotOf(parent, 0, parent.length, hash);
     if (slot < 0) {
-      const zoneBytes = this.#countInParent(parent);
-      if (zoneBytes === 0) return 0;
-      this.#insert(parent, hash, zoneBytes, undefined);
+      const zone = this.#countInParent(parent);
+      if (zone === undefined) return undefined;
+      this.#insert(parent, hash, zone, undefined);
       slot = this.#slotOf(parent, 0, parent.length, hash);
     }
     this.#children[slot] = (this.#children[slot] ?? 0) + 1;
-    return this.#bytes[(this.#offsets[slot] ?? 0) + 2] ?? 0;
+    return this.#zoneAt(this.#offsets[slot] ?? 0);
   }
 
-  /** The root is a parent only where it is a zone itself. */
-  #countAtRoot(root: Uint8Array): number {
-    const slot = root.length === 0 ? -1 : this.#slotOf(root, 0, 1, hashName(root, 0, 1));
-    if (slot < 0) return 0;
-    this.#children[slot] = (this.#children[slot] ?? 0) + 1;
-    return 1;
+  #zoneAt(offset: number): BlockZone {
+    return { bytes: this.#bytes[offset + 2] ?? 0, isPassing: ((this.#bytes[offset] ?? 0) & blockFlags.passing) !== 0 };
   }
 
   /** A name went: its parent has a child less, and goes too when that was all it was there for. */

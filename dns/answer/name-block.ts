@@ -13,7 +13,7 @@ import type { NameRecords, RecordSet } from "../zone/record-delta.ts";
  *   then for each set its answers and additional records as they stand in a message that asks for this name: it lies at
  *   offset 12, so owners are the pointer c00c and no byte needs a change.
  */
-export const blockFlags = { podAddresses: 1, alias: 2, empty: 4 } as const;
+export const blockFlags = { podAddresses: 1, alias: 2, empty: 4, passing: 8 } as const;
 export const blockHeadBytes = 8;
 export const setHeadBytes = 15;
 
@@ -25,11 +25,19 @@ const maxBlockBytes = 64 << 20;
 
 let scratch = new Uint8Array(64 << 10);
 
+/** The zone a name is in. */
+export interface BlockZone {
+  /** Of its name on the wire. */
+  readonly bytes: number;
+  /** It belongs to somebody else, who is asked for what is not here. */
+  readonly isPassing: boolean;
+}
+
 /** Builds a block; the bytes are valid until the next call. `name` is in wire form, lower case. */
-export function encodeNameBlock(name: Uint8Array, zoneBytes: number, records: NameRecords | undefined, ttl: number): Uint8Array {
+export function encodeNameBlock(name: Uint8Array, zone: BlockZone, records: NameRecords | undefined, ttl: number): Uint8Array {
   for (;;) {
     try {
-      return encodeInto(scratch, name, zoneBytes, records, ttl);
+      return encodeInto(scratch, name, zone, records, ttl);
     } catch (error) {
       if (!(error instanceof RangeError) || scratch.length >= maxBlockBytes) throw error;
       scratch = new Uint8Array(scratch.length * 2);
@@ -37,14 +45,15 @@ export function encodeNameBlock(name: Uint8Array, zoneBytes: number, records: Na
   }
 }
 
-function encodeInto(out: Uint8Array, name: Uint8Array, zoneBytes: number, all: NameRecords | undefined, ttl: number): Uint8Array {
+function encodeInto(out: Uint8Array, name: Uint8Array, zone: BlockZone, all: NameRecords | undefined, ttl: number): Uint8Array {
   const sets = all?.sets ?? [];
   out[0] =
     (all?.podAddresses === true ? blockFlags.podAddresses : 0) |
     (sets.some((s) => s.data[0]?.kind === "CNAME") ? blockFlags.alias : 0) |
-    (all === undefined ? blockFlags.empty : 0);
+    (all === undefined ? blockFlags.empty : 0) |
+    (zone.isPassing ? blockFlags.passing : 0);
   out[1] = name.length;
-  out[2] = zoneBytes;
+  out[2] = zone.bytes;
   out[3] = sets.length;
   out.set(name, blockHeadBytes);
   let head = blockHeadBytes + name.length;

@@ -58,6 +58,8 @@ export interface DnsServer extends Running {
   metrics(): string;
 }
 
+/** Endpoints may have addresses of nodes and of machines outside: known ones have a name, others are asked for upstream. */
+const foreignReverseZones = ["in-addr.arpa.", "ip6.arpa."];
 const defaultResolvConf = "/etc/resolv.conf";
 const dnsPort = 53;
 
@@ -71,6 +73,7 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
   let recursion = false;
   const answerer = new Answerer({
     zones,
+    passing: foreignReverseZones,
     ...(config.ttl === undefined ? {} : { ttl: config.ttl }),
     isAllowed: (client) => recursion && isAllowed(client),
     slowOptions: answerChangingOptions,
@@ -85,7 +88,7 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
   const chainOf = (forward: DnsHandler | undefined): DnsHandler =>
     createChain({
       answerer,
-      zones,
+      zones: [...zones, ...foreignReverseZones],
       isAllowed,
       clock,
       edns: { udpSize: 1232, cookieSecret: randomBytes(16), ...(config.nsid === undefined ? {} : { nsid: config.nsid }) },

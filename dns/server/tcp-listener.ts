@@ -27,6 +27,7 @@ const maxUnsentBytes = 1 << 20;
 export function startTcpListener(at: DnsAddress, engine: QueryEngine, limits: TcpLimits, bound?: Server): TcpListener {
   // a client may close its side after its last query, and still wait for answers
   const server = bound ?? createServer({ allowHalfOpen: true });
+  const out = new Uint8Array(0xffff);
   const perClient = new Map<Ip, number>();
   const sockets = new Set<Socket>();
 
@@ -45,7 +46,7 @@ export function startTcpListener(at: DnsAddress, engine: QueryEngine, limits: Tc
       if (left === 0) perClient.delete(client);
       else perClient.set(client, left);
     });
-    serveConnection(socket, client, engine, limits);
+    serveConnection(socket, { client, engine, limits, out });
   });
 
   const ready =
@@ -74,12 +75,18 @@ export function startTcpListener(at: DnsAddress, engine: QueryEngine, limits: Tc
   };
 }
 
-function serveConnection(socket: Socket, client: Ip, engine: QueryEngine, limits: TcpLimits): void {
+interface ConnectionParts {
+  readonly client: Ip;
+  readonly engine: QueryEngine;
+  readonly limits: TcpLimits;
+  /** For the answer being made; all connections share it. */
+  readonly out: Uint8Array;
+}
+
+function serveConnection(socket: Socket, { client, engine, limits, out }: ConnectionParts): void {
   let pending: Buffer = Buffer.alloc(0);
   let waiting = 0;
   let ended = false;
-  const out = Buffer.allocUnsafe(0xffff);
-
   const send = (answer: Uint8Array): void => {
     if (socket.destroyed) return;
     const framed = Buffer.allocUnsafe(2 + answer.length);

@@ -9,7 +9,7 @@ import type { QueryEngine } from "./engine.ts";
 const receiveBufferBytes = 4 << 20;
 const maxUdpAnswer = 1232;
 /** After so many full batches the event loop gets its turn. */
-const maxRounds = 8;
+const maxRounds = 4;
 
 export interface UdpListener extends Running {
   readonly address: () => DnsAddress;

@@ -1,7 +1,7 @@
 import { parseIp } from "../../src/base/ip.ts";
 import { unreachable } from "../../src/base/unreachable.ts";
 import { ParseError } from "./errors.ts";
-import { canonicalName, encodeName } from "./name.ts";
+import { encodeName } from "./name.ts";
 import { type RecordData, type ResourceRecord, type SvcParam, typeOf } from "./record.ts";
 import { decodeRecordData } from "./record-data.ts";
 import { classIn, parseClass, parseType, printClass, printType } from "./record-type.ts";
@@ -158,10 +158,4 @@ function quote(text: string): string {
 function unquote(field: string): string {
   const inner = field.startsWith('"') ? field.slice(1, -1) : field;
   return inner.replace(/\\([0-9]{3}|.)/g, (_, e: string) => (e.length === 3 ? String.fromCharCode(Number(e) & 255) : e));
-}
-
-/** The same record for comparison: names in lower case. */
-export function canonicalRecordText(line: string): string {
-  const r = parseRecord(line);
-  return printRecord({ ...r, name: canonicalName(r.name) });
 }

@@ -5,6 +5,7 @@ import { decodeMessage, encodeMessage, type Message } from "../../../dns/wire/me
 import { parseType, printRcode } from "../../../dns/wire/record-type.ts";
 import { printRecord } from "../../../dns/wire/zone-file.ts";
 import { DnsZone } from "../../../dns/zone/dns-zone.ts";
+import type { RecordDelta } from "../../../dns/zone/record-delta.ts";
 import { batchFromEmpty } from "../../../src/snapshot/snapshot-store.ts";
 import { snapshotOf } from "../../support/dns-cases.ts";
 import { shop } from "./shop.ts";
@@ -198,6 +199,29 @@ test("a name goes with its last record, and its parents with their last name", (
   ]);
   answerer.apply({ revision: 44, upserts: [], deletes: [key] });
   expect([rcode(key), rcode("c.cluster.local."), answerer.size]).toEqual(["NXDOMAIN", "NXDOMAIN", size]);
+});
+
+test("in a zone of others what is known is answered, all else is left to the chain", () => {
+  const answerer = new Answerer({ zones: ["cluster.local.", "244.10.in-addr.arpa."], passing: ["in-addr.arpa."] });
+  const ptr = (key: string, target: string): RecordDelta["upserts"][number] => ({
+    key,
+    records: { sets: [{ data: [{ kind: "PTR", target }] }] },
+  });
+  const node = ptr("5.0.168.192.in-addr.arpa.", "kubernetes.default.svc.cluster.local.");
+  answerer.apply({ revision: 1, upserts: [node, ptr("1.0.244.10.in-addr.arpa.", "a.")], deletes: [] });
+  answerer.setSynced();
+  const outcome = (name: string, type = "PTR"): string => {
+    const m = ask(answerer, query(name, type));
+    return typeof m === "string" ? m : `${printRcode(m.rcode)} ${m.answers.length}`;
+  };
+  expect(outcome("5.0.168.192.in-addr.arpa.")).toBe("NOERROR 1");
+  for (const name of ["6.0.168.192.in-addr.arpa.", "0.168.192.in-addr.arpa.", "in-addr.arpa.", "8.8.8.8.in-addr.arpa."])
+    expect(outcome(name)).toBe("chain");
+  expect(outcome("2.0.244.10.in-addr.arpa.")).toBe("NXDOMAIN 0");
+  expect(outcome("1.0.244.10.in-addr.arpa.")).toBe("NOERROR 1");
+  answerer.apply({ revision: 2, upserts: [], deletes: [node.key] });
+  expect(outcome(node.key)).toBe("chain");
+  expect(answerer.size).toBe(5);
 });
 
 test("a full delta leaves nothing of what was before", () => {
