@@ -11,6 +11,7 @@ export interface PathContext {
   readonly serverAddress: string;
   /** Of healthz, livez or readyz: the names of what does not hold; empty = well. */
   failing(check: string): readonly string[];
+  metrics(): string;
   openApi(path: string, accept: string | undefined): Answer | undefined;
 }
 
@@ -22,6 +23,7 @@ export function routePath(info: PathRequest, accept: string | undefined, query: 
   const health = /^\/(healthz|livez|readyz)(?:\/([\w-]+))?$/.exec(path);
   if (health !== null) return healthOf(health[1] ?? "", query, context);
   if (path === "/version") return json(versionInfo());
+  if (path === "/metrics") return plainText(context.metrics());
   if (path === "/api" || path === "/apis") return discovery(path, accept, context);
   const found = context.openApi(path, accept) ?? listed(path);
   if (found === undefined) throw notFoundPath();
@@ -34,7 +36,8 @@ function listed(path: string): Answer | undefined {
   if (root === "api" && parts.length === 2) return found(resourceList("", first));
   if (root === "apis" && parts.length === 2) return found(group(first));
   if (root === "apis" && parts.length === 3) return found(resourceList(first, second));
-  if (path === "") return json({ paths: ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"] });
+  if (path === "")
+    return json({ paths: ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"] });
   return undefined;
 }
 

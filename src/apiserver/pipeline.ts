@@ -134,7 +134,8 @@ interface Given {
 function parseInfo(method: string, path: string, query: URLSearchParams): RequestInfo {
   try {
     return parseRequestInfo(method, path, query);
-  } catch {
+  } catch (error) {
+    if (isApiError(error)) throw error;
     throw badRequest(`the path ${JSON.stringify(path)} is not properly encoded`);
   }
 }

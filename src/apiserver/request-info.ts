@@ -1,4 +1,5 @@
 import { findResource, type Resource } from "../api/scheme.ts";
+import { methodNotAllowed } from "../api/status-error.ts";
 
 export type Verb = "get" | "list" | "watch" | "create" | "update" | "patch" | "delete" | "deletecollection";
 
@@ -32,7 +33,7 @@ export type RequestInfo = ResourceRequest | PathRequest;
 
 const namespaceSubresources = new Set(["status", "finalize"]);
 
-/** `path` as it came, still percent-encoded. Throws a URIError for broken encoding. */
+/** `path` as it came, still percent-encoded. Throws a URIError for broken encoding, 405 for a method that no object has. */
 export function parseRequestInfo(method: string, path: string, query: URLSearchParams): RequestInfo {
   const parts = path.split("/").slice(1);
   const asPath: PathRequest = { kind: "path", verb: method.toLowerCase(), path };
@@ -70,11 +71,14 @@ function verbOf(method: string, name: string, query: URLSearchParams): Verb {
       return "patch";
     case "DELETE":
       return name === "" ? "deletecollection" : "delete";
-    default: {
+    case "GET":
+    case "HEAD": {
       const watch = query.get("watch");
       if (name !== "" && watch === null) return "get";
       if (watch === "true" || watch === "1" || watch === "") return "watch";
       return name === "" ? "list" : "get";
     }
+    default:
+      throw methodNotAllowed(undefined, method);
   }
 }

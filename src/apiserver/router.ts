@@ -9,7 +9,7 @@ import { evict } from "./handlers/eviction.ts";
 import { getObject } from "./handlers/get.ts";
 import { listObjects } from "./handlers/list.ts";
 import { patch } from "./handlers/patch.ts";
-import { podLog, podStream } from "./handlers/pod-stream.ts";
+import { nodeProxy, podLog, podStream } from "./handlers/pod-stream.ts";
 import { scale } from "./handlers/scale.ts";
 import { createToken } from "./handlers/token.ts";
 import { update } from "./handlers/update.ts";
@@ -53,6 +53,7 @@ const subresources: Readonly<Record<string, Readonly<Partial<Record<Verb, Handle
   "pods/exec": { get: podStream, create: podStream },
   "pods/attach": { get: podStream, create: podStream },
   "pods/portforward": { get: podStream, create: podStream },
+  "nodes/proxy": any(nodeProxy),
   "pods/proxy": any(proxyToPod),
   "services/proxy": any(proxyToService),
   "serviceaccounts/token": { create: createToken },

@@ -118,6 +118,7 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
         ...(lost ? ["store"] : []),
         ...(check !== "readyz" || (started && isThere(registry, "default")) ? [] : ["namespace-default"]),
       ],
+      metrics: () => metrics.print(stateOf(registry)),
       openApi: (path: string, accept: string | undefined) => openApi.answer(path, accept),
     };
     const pipeline = new Pipeline({ context, authenticator, metrics, closing: closing.signal, paths });
@@ -139,7 +140,7 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
       pki,
       problems,
       ready: Promise.resolve(),
-      metrics: () => metrics.print(stateOf(registry)),
+      metrics: paths.metrics,
       close: () => closeAll(undo),
     };
   } catch (error) {

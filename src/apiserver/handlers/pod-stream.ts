@@ -35,6 +35,14 @@ export async function podStream(call: Call): Promise<Answer> {
   return call.context.nodes.send({ node, method: call.method, path, headers: call.headers, signal: call.signal });
 }
 
+/** Any path of the node's own API, as `kubectl get --raw /api/v1/nodes/NAME/proxy/…` asks for it. */
+export async function nodeProxy(call: Call): Promise<Answer> {
+  const { info, context, method, headers, signal } = call;
+  const query = call.query.toString();
+  const body = await call.body();
+  return context.nodes.send({ node: info.name, method, path: `/${info.rest}${query === "" ? "" : `?${query}`}`, headers, body, signal });
+}
+
 function podOf(call: Call): Pod {
   const found = call.context.registry.find(call.resource, keyOf(call.info.namespace, call.info.name));
   if (found === undefined) throw notFound(call.resource, call.info.name);

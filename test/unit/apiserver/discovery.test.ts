@@ -67,7 +67,8 @@ test("OpenAPI: an index whose addresses name their content, documents that expla
 
 test("metrics count requests, objects and watches", async () => {
   await api.call("GET", "/api/v1/nodes");
-  const text = api.server.metrics();
+  const { text } = await api.call("GET", "/metrics");
+  expect((await api.call("GET", "/metrics", undefined, { as: "none" })).status).toBe(403);
   expect(text).toMatch(/^apiserver_request_total\{verb="GET",code="200"\} \d+$/m);
   expect(text).toMatch(/^apiserver_storage_objects\{resource="namespaces"\} 4$/m);
   expect(text).toMatch(/^fairway_store_revision \d+$/m);

@@ -152,6 +152,7 @@ test.each([
     message: /./,
   },
   { name: "a verb it has not", method: "DELETE", path: "/api/v1/namespaces", status: 405, message: /not supported/ },
+  { name: "a method nobody has", method: "OPTIONS", path: cms, status: 405, message: /does not allow this method/ },
   { name: "bad dry run", method: "POST", path: `${cms}?dryRun=Some`, body: { metadata: { name: "x" } }, status: 400, message: /dryRun/ },
   { name: "broken encoding", method: "GET", path: "/api/v1/namespaces/%zz/pods", status: 400, message: /not properly encoded/ },
 ])("refused: $name", async ({ method, path, body, type, status, message }) => {

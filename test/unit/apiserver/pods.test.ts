@@ -110,6 +110,11 @@ test("a node that is not there, or not known, is named", async () => {
   ]);
 });
 
+test("a node's own API, through the server", async () => {
+  expect((await api.call("GET", "/api/v1/nodes/node-1/proxy/healthz?x=1")).text).toBe("line 1\nline 2\n");
+  expect(asked.at(-1)).toBe("GET /healthz?x=1 by fairway:apiserver");
+});
+
 test("exec: the WebSocket is the node's, bytes pass both ways", async () => {
   await runningPod("exec");
   const socket = await new Promise<import("node:stream").Duplex>((resolve, reject) => {
