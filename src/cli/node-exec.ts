@@ -7,31 +7,27 @@ import { usageError, workError } from "./errors.ts";
 
 /** Replaces this process by the command, inside the node's network namespace. Returns only by throwing. */
 export function execInNode(node: string, words: readonly string[], options: ClusterOptions): never {
-  const argv = nodeCommand(findLocalCluster(options), node, words);
+  const argv = [...enterNode(findLocalCluster(options), node), ...defaultSignals(), ...words];
   const [program = ""] = argv;
   const file = findProgram(program);
-  if (file === undefined) {
-    throw workError(program === "nsenter" ? "nsenter is missing; install the package util-linux" : `${program}: no such command`);
-  }
-  process.execve?.(file, [program, ...withSignals(argv.slice(1))], process.env);
+  if (file === undefined) throw workError(`${program}: no such command${program === "nsenter" ? "; install the package util-linux" : ""}`);
+  process.execve?.(file, argv, process.env);
   throw workError("this Node.js cannot replace its process; run 'npm run setup' for the one that fairway brings");
 }
 
-/** The command line that does it. In plain mode nodes have no namespace: the command runs as it is. */
-export function nodeCommand(cluster: ClusterStatus, node: string, words: readonly string[]): readonly string[] {
+/** What stands before a command to run it in the node's namespace. In plain mode nodes have none: the command runs as it is. */
+export function enterNode(cluster: ClusterStatus, node: string): readonly string[] {
   const found = cluster.nodes.find((n) => n.name === node);
   if (found === undefined) throw usageError(`node-exec ${node}: no such node; there are ${cluster.nodes.map((n) => n.name).join(", ")}`);
-  if (found.netns === undefined) return words;
+  if (found.netns === undefined) return [];
   const path = isAbsolute(found.netns) ? found.netns : join("/run/netns", found.netns);
-  return ["nsenter", `--net=${path}`, "--", ...words];
+  return ["nsenter", `--net=${path}`, "--"];
 }
 
 /** The runtime ignores SIGPIPE and SIGXFSZ, and what is ignored stays so over exec: coreutils' env gives the command the defaults back. */
-function withSignals(rest: readonly string[]): readonly string[] {
-  const at = rest.indexOf("--") + 1;
-  const reset = ["env", "--default-signal=PIPE,XFSZ"];
-  if (at === 0 || spawnSync(reset[0] ?? "", [...reset.slice(1), "true"], { stdio: "ignore" }).status !== 0) return rest;
-  return [...rest.slice(0, at), ...reset, ...rest.slice(at)];
+function defaultSignals(): readonly string[] {
+  const [env, ...reset] = ["env", "--default-signal=PIPE,XFSZ"] as const;
+  return spawnSync(env, [...reset, "true"], { stdio: "ignore" }).status === 0 ? [env, ...reset] : [];
 }
 
 function findProgram(name: string): string | undefined {
