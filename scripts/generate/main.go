@@ -1,13 +1,17 @@
 // Command generate writes the table of Kubernetes API types that fairway's API room is built on, and the TypeScript
-// types that go with it: names, types, protobuf field numbers, list kinds and keys, patch strategies, defaults. Facts
-// only, read by reflection from k8s.io/api used as a library. Run it with `go run .` in this folder; its output is
-// committed, so building and running fairway needs no Go.
+// types that go with it: names, types, protobuf field numbers, list kinds and keys, patch strategies, what is required.
+// Facts only, read from k8s.io/api used as a library: by reflection, and from the marks in the comments of its fields.
+// Run it with `go run .` in this folder; its output is committed, so building and running fairway needs no Go.
 package main
 
 import (
 	"encoding/json"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"sort"
@@ -43,7 +47,7 @@ type Field struct {
 	MergeKey      string   `json:"mergeKey,omitempty"`
 	ListType      string   `json:"listType,omitempty"`
 	ListKeys      []string `json:"listKeys,omitempty"`
-	Default       any      `json:"default,omitempty"`
+	Needed        bool     `json:"needed,omitempty"` // what schemas call required: always in JSON, and not marked optional
 }
 
 var roots = []any{
@@ -162,10 +166,83 @@ func visit(t reflect.Type) {
 		if e := element(f.Type); e.Kind() != reflect.Struct && e.Kind() != reflect.Interface && e.PkgPath() != "" {
 			out.GoType = e.String()
 		}
+		marks := marksOf(t, f.Name)
+		out.ListType = marks["listType"].first()
+		out.ListKeys = marks["listMapKey"]
+		_, optional := marks["optional"]
+		out.Needed = !omitempty && !optional && !out.Inline && out.Name != "metadata"
 		out.Required = !omitempty && !out.List && !out.Map && !out.Pointer && !out.Inline && out.Name != "metadata" && out.Name != "status"
 		fields = append(fields, out)
 	}
 	types[name] = fields
+}
+
+// marks are the words after a plus sign in the comment of a field: +optional, +listType=map, +listMapKey=name.
+type marks map[string]words
+
+type words []string
+
+func (w words) first() string {
+	if len(w) == 0 {
+		return ""
+	}
+	return w[0]
+}
+
+// markers holds the marks of the fields of a package's structs, by package, type and field.
+var markers = map[string]map[string]map[string]marks{}
+
+func marksOf(t reflect.Type, field string) marks {
+	pkg, ok := markers[t.PkgPath()]
+	if !ok {
+		pkg = readMarkers(t.PkgPath())
+		markers[t.PkgPath()] = pkg
+	}
+	return pkg[t.Name()][field]
+}
+
+func readMarkers(pkgPath string) map[string]map[string]marks {
+	dir, err := exec.Command("go", "list", "-f", "{{.Dir}}", pkgPath).Output()
+	must(err)
+	parsed, err := parser.ParseDir(token.NewFileSet(), strings.TrimSpace(string(dir)), nil, parser.ParseComments)
+	must(err)
+	found := map[string]map[string]marks{}
+	for _, pkg := range parsed {
+		ast.Inspect(pkg, func(n ast.Node) bool {
+			spec, ok := n.(*ast.TypeSpec)
+			if !ok {
+				return true
+			}
+			structure, ok := spec.Type.(*ast.StructType)
+			if !ok {
+				return false
+			}
+			found[spec.Name.Name] = map[string]marks{}
+			for _, field := range structure.Fields.List {
+				for _, name := range field.Names {
+					found[spec.Name.Name][name.Name] = readMarks(field.Doc)
+				}
+			}
+			return false
+		})
+	}
+	return found
+}
+
+func readMarks(doc *ast.CommentGroup) marks {
+	found := marks{}
+	if doc == nil {
+		return found
+	}
+	for _, comment := range doc.List {
+		text := strings.TrimSpace(strings.TrimPrefix(comment.Text, "//"))
+		if !strings.HasPrefix(text, "+") {
+			continue
+		}
+		name, value, _ := strings.Cut(text[1:], "=")
+		found[name] = append(found[name], value)
+	}
+	return found
 }
 
 // element is what pointers, lists and maps in t hold at the end.

@@ -188,11 +188,16 @@ export function labelSelectorOf(selector: LabelSelector | undefined): Selector {
     values: [value],
   }));
   for (const { key, operator, values } of selector.matchExpressions ?? []) {
-    const known = setOperators[operator];
+    const known = Object.hasOwn(setOperators, operator) ? setOperators[operator] : undefined;
     if (known === undefined) throw badRequest(`${JSON.stringify(operator)} is not a valid label selector operator`);
     requirements.push({ key, operator: known, values: [...(values ?? [])].sort() });
   }
   return requirements.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+}
+
+/** Whether labelSelectorOf can read it: every operator is one of the four. */
+export function isReadableSelector(selector: LabelSelector): boolean {
+  return (selector.matchExpressions ?? []).every(({ operator }) => Object.hasOwn(setOperators, operator));
 }
 
 /** From the plain map of a Service or ReplicationController. */

@@ -9,7 +9,10 @@ export interface Field {
   readonly list: boolean;
   readonly map: boolean;
   readonly inline: boolean;
+  /** Always in JSON and no list, map or pointer. */
   readonly required: boolean;
+  /** What schemas call required: always in JSON, and not marked optional. */
+  readonly needed: boolean;
   readonly pointer: boolean;
   /** When JSON leaves it out: never (""), when it is empty, or when the whole struct is zero. */
   readonly omit: "" | "empty" | "zero";
@@ -28,6 +31,7 @@ interface RawField {
   readonly map?: boolean;
   readonly inline?: boolean;
   readonly required?: boolean;
+  readonly needed?: boolean;
   readonly pointer?: boolean;
   readonly omit?: string;
   readonly goType?: string;
@@ -121,6 +125,7 @@ function fieldOf(raw: RawField): Field {
     map: raw.map ?? false,
     inline: raw.inline ?? false,
     required: raw.required ?? false,
+    needed: raw.needed ?? false,
     pointer: raw.pointer ?? false,
     omit: raw.omit === undefined ? "" : raw.omit.includes("zero") ? "zero" : "empty",
     patchStrategy: raw.patchStrategy === undefined ? [] : raw.patchStrategy.split(","),

@@ -79,7 +79,7 @@ function structSchema(type: string, resource: Resource | undefined, describe: De
   if (kind !== undefined) Object.assign(properties, headProperties(type, describe));
   for (const [name, field] of jsonFields(type)) {
     properties[name] = fieldSchema(field, describe(type, name));
-    if (field.required) required.push(name);
+    if (field.needed) required.push(name);
   }
   const kinds = kind === undefined ? [] : kindsOf(type, kind, resource);
   return described(
@@ -140,16 +140,10 @@ function fieldSchema(field: Field, description: string | undefined): JsonObject 
   );
 }
 
-/** A list that strategic merge joins by a key is a map by that key, one of scalars a set. */
-function listExtensions(field: Field): JsonObject {
-  if (!field.list) return {};
-  if (field.listType !== undefined) {
-    return {
-      "x-kubernetes-list-type": field.listType,
-      ...(field.listKeys === undefined ? {} : { "x-kubernetes-list-map-keys": field.listKeys }),
-    };
-  }
-  return {};
+/** How a list is told apart in server-side apply: as one value, as a set, or by keys. */
+function listExtensions({ listType, listKeys = [] }: Field): JsonObject {
+  if (listType === undefined) return {};
+  return { "x-kubernetes-list-type": listType, ...(listKeys.length === 0 ? {} : { "x-kubernetes-list-map-keys": listKeys }) };
 }
 
 function itemSchema(field: Field): JsonObject {

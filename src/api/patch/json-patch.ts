@@ -38,7 +38,7 @@ function parseOperation(raw: unknown): Operation {
   const { op, path, from, value } = raw;
   if (typeof op !== "string" || typeof path !== "string") throw badRequest("error decoding patch: an operation needs op and path");
   if ((op === "move" || op === "copy") && typeof from !== "string") throw badRequest(`error decoding patch: ${op} needs from`);
-  if ((op === "add" || op === "replace" || op === "test") && !Object.hasOwn(raw, "value") && op !== "test") {
+  if ((op === "add" || op === "replace") && !Object.hasOwn(raw, "value")) {
     throw badRequest(`error decoding patch: ${op} needs value`);
   }
   return { op, path: parsePointer(path), from: typeof from === "string" ? parsePointer(from) : [], value: value ?? null };
@@ -58,9 +58,8 @@ function applyOperation(document: unknown, o: Operation): unknown {
   switch (o.op) {
     case "add":
       return put(document, o.path, o.value, "add");
-    case "replace":
-      at(document, o.path, "replace");
-      return o.path.length === 0 ? o.value : put(document, o.path, o.value, "replace");
+    case "replace": // of a member that is not there: Kubernetes sets it, where the RFC refuses
+      return put(document, o.path, o.value, "replace");
     case "remove":
       return remove(document, o.path, "remove");
     case "copy":

@@ -1,4 +1,4 @@
-import { labelSelectorOf, printLabelSelector } from "../selector.ts";
+import { isReadableSelector, labelSelectorOf, printLabelSelector } from "../selector.ts";
 import type { ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet } from "../types/apps-v1.generated.ts";
 import type { PodTemplateSpec } from "../types/core-v1.generated.ts";
 import type { LabelSelector } from "../types/meta-v1.generated.ts";
@@ -80,5 +80,6 @@ function containerCells(template: PodTemplateSpec | undefined): readonly [names:
 }
 
 function printSelector(selector: LabelSelector | undefined): string {
+  if (selector !== undefined && !isReadableSelector(selector)) return "<error>";
   return (selector === undefined ? "" : printLabelSelector(labelSelectorOf(selector))) || "<none>";
 }
