@@ -30,6 +30,8 @@ export interface RuleApplier {
   apply(transaction: Transaction, signal: AbortSignal): Promise<void>;
   /** Removes the table; no error when there is none. */
   remove(family: IpFamily, table: string, signal: AbortSignal): Promise<void>;
+  /** A number that changes when anybody else commits anything; undefined where that cannot be known. Costs microseconds. */
+  foreignCommits(): number | undefined;
   /** Calls back for changes others make, where the implementation can see them. Returns how to stop. */
   watch(listener: (change: ForeignChange) => void): () => void;
   close(): Promise<void>;

@@ -62,10 +62,28 @@ export function createNetlinkApplier(runNft?: RunNft): RuleApplier {
     }
   };
 
+  let textCommits = 0;
+  let commandRunning = false;
   const listeners = new Set<(change: ForeignChange) => void>();
   let timer: NodeJS.Timeout | undefined;
   const tell = (): void => {
+    if (commandRunning) return;
     for (const table of nft.foreignTables()) for (const listener of listeners) listener({ table });
+  };
+
+  /** Runs our own command: what it changes is not foreign; anything beyond its one transaction may be. */
+  const command = async (run: () => Promise<void>): Promise<void> => {
+    tell();
+    const before = guarded(() => nft.generation());
+    commandRunning = true;
+    try {
+      await run();
+      textCommits++;
+    } finally {
+      commandRunning = false;
+    }
+    guarded(() => nft.foreignTables());
+    if (guarded(() => nft.generation()) - before > 1) for (const listener of listeners) listener({ table: undefined });
   };
 
   return {
@@ -103,14 +121,13 @@ export function createNetlinkApplier(runNft?: RunNft): RuleApplier {
         }
       }
       if (whole.length > 0 || skeletons.length > 0) {
-        await text.apply([...whole, ...skeletons], signal);
-        // our own command's changes are not foreign
-        guarded(() => nft.foreignTables());
+        await command(() => text.apply([...whole, ...skeletons], signal));
       }
       await commit(elements);
       if (listeners.size > 0) tell();
     },
-    remove: (family, table, signal) => text.remove(family, table, signal),
+    foreignCommits: () => guarded(() => nft.generation() - nft.commits - textCommits),
+    remove: (family, table, signal) => command(() => text.remove(family, table, signal)),
     watch(listener) {
       listeners.add(listener);
       if (timer === undefined) {

@@ -46,6 +46,7 @@ export function createTextApplier(run: RunNft = runNft): RuleApplier {
       const result = await nft(["-f", "-"], `${printTableRemoval(family, table).join("\n")}\n`, signal);
       if (result.code !== 0) throw failure(result);
     },
+    foreignCommits: () => undefined,
     watch: () => () => undefined,
     close: () => Promise.resolve(),
   };

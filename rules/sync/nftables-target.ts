@@ -59,6 +59,8 @@ export class NftablesTarget implements RuleTarget {
   readonly #refused = new Map<FrontendKey, { readonly frontend: Frontend; readonly problem: Problem }>();
   readonly #limits = new Map<FrontendKey, readonly Problem[]>();
 
+  /** What `foreignCommits` was when the tables were last looked at. */
+  #comparedAt: number | undefined;
   readonly #flows: FlowTable | undefined;
   /** Endpoints of a UDP frontend changed: flows to those that are gone must end. */
   #udpChanged = false;
@@ -70,6 +72,7 @@ export class NftablesTarget implements RuleTarget {
   }
 
   async start(signal: AbortSignal): Promise<void> {
+    this.#comparedAt = this.#applier.foreignCommits();
     const tables: TableState[] = [];
     for (const family of this.#config.families) {
       const found = await this.#applier.read(family, this.#config.tableName, signal);
@@ -126,11 +129,15 @@ export class NftablesTarget implements RuleTarget {
 
   async audit(signal: AbortSignal): Promise<{ readonly repaired: boolean }> {
     if (this.#tables.some((t) => t.applied === undefined)) return { repaired: false };
+    // reading and comparing a large table takes a good part of a second; where nobody else did anything it is not needed
+    const commits = this.#applier.foreignCommits();
+    if (commits !== undefined && commits === this.#comparedAt) return { repaired: false };
     const transaction: TableTransaction[] = [];
     for (const table of this.#tables) {
       const found = await this.#applier.read(table.family, this.#config.tableName, signal);
       transaction.push(differenceFrom(found, table.desired));
     }
+    this.#comparedAt = commits;
     if (isEmptyTransaction(transaction)) return { repaired: false };
     await this.#applier.apply(transaction, signal);
     this.#settled();

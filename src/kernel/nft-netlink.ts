@@ -84,8 +84,14 @@ export class NftNetlink {
   /** Opened with the other, so that both are in the same namespace. */
   readonly #listener = new NetlinkSocket(netlinkFamily.netfilter);
   #listening = false;
+  #commits = 0;
   /** Set when notifications may have been missed. */
   #missed = false;
+
+  /** How many transactions of this object are in force. */
+  get commits(): number {
+    return this.#commits;
+  }
 
   /** One atomic transaction. Returns its size in bytes. Throws BatchRefused or NetlinkFault. */
   commit(runs: readonly ElementRun[]): number {
@@ -125,7 +131,10 @@ export class NftNetlink {
     w.u16be(NFNL_SUBSYS_NFTABLES);
     w.end();
     const [error] = this.#socket.transact(w.bytes());
-    if (error === undefined) return w.length;
+    if (error === undefined) {
+      this.#commits++;
+      return w.length;
+    }
     const at = messages.get(error.sequence);
     throw new BatchRefused(error.code, error.text, at === undefined ? undefined : elementAt(at, error.offset));
   }

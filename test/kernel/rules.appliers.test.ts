@@ -144,10 +144,14 @@ test("netlink: foreign changes of our table are noticed, our own are not", async
       signal,
     );
     expect(seen).toEqual([]);
+    const commits = applier.foreignCommits();
+    await applier.apply(program.map(diffFromNothing), signal);
+    expect(applier.foreignCommits()).toBe(commits);
     nft("add", "table", "ip", "other");
-    nft("delete", "element", "ip", "fairway", "cluster-ips", "{ 10.96.9.9 }");
+    nft("delete", "element", "ip", "fairway", "cluster-ips", "{ 10.96.0.16 }");
     await expect.poll(() => seen).toContain("fairway");
     expect(seen).not.toContain(undefined);
+    expect(applier.foreignCommits()).not.toBe(commits);
   } finally {
     stop();
     await applier.close();

@@ -59,6 +59,10 @@ export class MemoryApplier implements RuleApplier {
     return Promise.resolve();
   }
 
+  foreignCommits(): number | undefined {
+    return undefined;
+  }
+
   watch(listener: (change: ForeignChange) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
