@@ -145,14 +145,11 @@ function revisionFor(plan: Plan, ordinal: number): ControllerRevision {
 function removalSteps(plan: Plan): Steps {
   const { set, ordered } = plan;
   const writes: Write[] = [];
-  const firstSick = plan.condemned.find((p) => !isHealthy(p, set, plan.input.now));
   for (const pod of plan.condemned) {
     if (pod.metadata?.deletionTimestamp !== undefined) {
       if (ordered) return { writes, stop: true };
       continue;
     }
-    // One that is sick may go; others wait until no other one is sick.
-    if (ordered && firstSick !== undefined && firstSick !== pod) return { writes, stop: true };
     writes.push(...deletion(set, pod));
     if (ordered) return { writes, stop: true };
   }
@@ -174,7 +171,8 @@ function updateSteps(plan: Plan): readonly Write[] {
   const rolling = set.spec?.updateStrategy?.rollingUpdate;
   const most = Math.max(1, resolveIntOrPercent(rolling?.maxUnavailable ?? 1, replicas, "up") ?? 1);
   const first = firstOrdinal(set) + (rolling?.partition ?? 0);
-  let missing = [...plan.members.values()].filter((p) => !isHealthy(p, set, input.now)).length;
+  // A member that is not even there is missing as well.
+  let missing = replicas - [...plan.members.values()].filter((p) => isHealthy(p, set, input.now)).length;
   const writes: Write[] = [];
   for (let ordinal = firstOrdinal(set) + replicas - 1; ordinal >= first; ordinal--) {
     const pod = plan.members.get(ordinal);
