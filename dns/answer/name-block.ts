@@ -19,6 +19,7 @@ export const setHeadBytes = 15;
 
 const questionAt = 12;
 const maxRecords = 0xffff;
+const maxMessage = 0xffff;
 const maxPointer = 0x3fff;
 /** The most that one name may have; 1,000 endpoints with SRV and additional records take 120 KiB. */
 const maxBlockBytes = 64 << 20;
@@ -65,18 +66,27 @@ function encodeInto(out: Uint8Array, name: Uint8Array, zone: BlockZone, all: Nam
     const first = records[0];
     if (first === undefined) throw new Error("a record set without records");
     const start = at;
-    const extras = (set.additional ?? []).slice(0, maxRecords);
-    // where each target's name stands, for the additional records that it owns
-    const places = extras.length === 0 ? undefined : new Map<string, number>();
     const setTtl = set.ttl ?? ttl;
+    lastParent = "";
+    places.length = 0;
+    lastFound = 0;
     for (const data of records) {
-      const next = writeAnswer(out, at, data, setTtl);
-      if (places !== undefined && data.kind === "SRV") places.set(data.target, answersAt + at + 18 - start);
-      else if (places !== undefined && data.kind === "NS") places.set(data.target, answersAt + at + 12 - start);
-      at = next;
+      if (at + 12 + 600 > out.length) throw new RangeError("block full");
+      putU16(out, at, 0xc000 | questionAt);
+      // where the target's name stands, for the additional records that it owns
+      places.push(answersAt + at - start + (data.kind === "SRV" ? 18 : 12));
+      at = writeTail(out, at + 2, data, setTtl);
     }
     const additionalAt = at;
-    if (places !== undefined) for (const extra of extras) at = writeAdditional(out, at, extra, name, places);
+    let extras = set.additional ?? [];
+    for (const extra of extras) {
+      at = writeAdditional(out, at, extra, placeOf(records, extra.name));
+      if (at - start <= maxMessage) continue;
+      // they are sent all or none, and more than this never fits
+      at = additionalAt;
+      extras = [];
+      break;
+    }
     putU16(out, head, typeOf(first));
     putU16(out, head + 2, records.length);
     putU16(out, head + 4, extras.length);
@@ -96,34 +106,58 @@ function stride(set: RecordSet): number {
   return kind === "A" ? 16 : kind === "AAAA" ? 28 : 0;
 }
 
-function writeAnswer(out: Uint8Array, start: number, data: RecordData, ttl: number): number {
-  if (start + 12 + 600 > out.length) throw new RangeError("block full");
-  out[start] = 0xc0;
-  out[start + 1] = questionAt;
-  return writeTail(out, start + 2, data, ttl);
+/** Of the names of a set's records, by position. */
+const places: number[] = [];
+
+/** Where `placeOf` found its last name. */
+let lastFound = 0;
+
+/** Where in an answer the name of an additional record stands already. Both come in the same order, so it is searched for from where the last was. */
+function placeOf(records: readonly RecordData[], name: string): number | undefined {
+  for (let i = 0; i < records.length; i++) {
+    const index = (lastFound + i) % records.length;
+    const data = records[index];
+    if ((data?.kind !== "SRV" && data?.kind !== "NS") || data.target !== name) continue;
+    lastFound = index;
+    const place = places[index];
+    return place !== undefined && place <= maxPointer ? place : undefined;
+  }
+  return undefined;
 }
 
-function writeAdditional(
-  out: Uint8Array,
-  start: number,
-  record: ResourceRecord,
-  question: Uint8Array,
-  places: ReadonlyMap<string, number>,
-): number {
+function writeAdditional(out: Uint8Array, start: number, record: ResourceRecord, place: number | undefined): number {
   if (start + 255 + 12 + 600 > out.length) throw new RangeError("block full");
-  let at = start;
-  const place = places.get(record.name);
-  if (place !== undefined && place <= maxPointer) {
-    putU16(out, at, 0xc000 | place);
-    at += 2;
-  } else {
-    at = writeName(record.name, out, at);
-    if (at - start === question.length && question.every((b, i) => b === out[start + i])) {
-      putU16(out, start, 0xc00c);
-      at = start + 2;
-    }
+  if (place === undefined) return writeTail(out, writeTarget(record.name, out, start), record.data, record.ttl);
+  putU16(out, start, 0xc000 | place);
+  return writeTail(out, start + 2, record.data, record.ttl);
+}
+
+/** The parent of the last target written, and where its bytes stand: endpoints of one Service differ in their first label only. */
+let lastParent = "";
+let lastParentAt = 0;
+let lastParentBytes = 0;
+
+function writeTarget(name: string, out: Uint8Array, start: number): number {
+  const dot = name.indexOf(".");
+  if (
+    lastParent !== "" &&
+    dot > 0 &&
+    dot < 64 &&
+    name.length - dot - 1 === lastParent.length &&
+    name.endsWith(lastParent) &&
+    !name.includes("\\")
+  ) {
+    out[start] = dot;
+    for (let i = 0; i < dot; i++) out[start + 1 + i] = name.charCodeAt(i);
+    out.copyWithin(start + 1 + dot, lastParentAt, lastParentAt + lastParentBytes);
+    return start + 1 + dot + lastParentBytes;
   }
-  return writeTail(out, at, record.data, record.ttl);
+  const end = writeName(name, out, start);
+  const first = 1 + (out[start] ?? 0);
+  lastParent = name.includes("\\") || end - start <= first + 1 ? "" : name.slice(dot + 1);
+  lastParentAt = start + first;
+  lastParentBytes = end - start - first;
+  return end;
 }
 
 function writeTail(out: Uint8Array, start: number, data: RecordData, ttl: number): number {
@@ -139,9 +173,9 @@ function writeTail(out: Uint8Array, start: number, data: RecordData, ttl: number
     putU16(out, at, data.priority);
     putU16(out, at + 2, data.weight);
     putU16(out, at + 4, data.port);
-    at = writeName(data.target, out, at + 6);
+    at = writeTarget(data.target, out, at + 6);
   } else if (data.kind === "PTR" || data.kind === "CNAME" || data.kind === "NS") {
-    at = writeName(data.target, out, at);
+    at = writeTarget(data.target, out, at);
   } else {
     const w = new WireWriter(0xffff);
     writeRecordData(w, data);

@@ -240,3 +240,40 @@ test("ten thousand replacements leave no more garbage than names", () => {
   expect(answerer.memory.used).toBeLessThan(3 << 20);
   expect(answered(ask(answerer, query("n19.shop.svc.cluster.local."), "tcp")).answers.length).toBe(50);
 });
+
+test("additional records point at their targets: several ports, shared hostnames, two families", () => {
+  const slice = (name: string, addressType: string, endpoints: readonly object[]) => ({
+    kind: "EndpointSlice",
+    metadata: { namespace: "shop", name, labels: { "kubernetes.io/service-name": "mixed" } },
+    addressType,
+    endpoints,
+    ports: [
+      { name: "a", port: 1, protocol: "TCP" },
+      { name: "b", port: 2, protocol: "TCP" },
+    ],
+  });
+  const objects = [
+    { kind: "Service", metadata: { namespace: "shop", name: "mixed" }, spec: { clusterIP: "None" } },
+    slice("m-4", "IPv4", [
+      { addresses: ["10.9.0.1"], hostname: "twin" },
+      { addresses: ["10.9.0.2"] },
+      { addresses: ["10.9.0.3"], hostname: "twin" },
+    ]),
+    slice("m-6", "IPv6", [{ addresses: ["fd00::1"], hostname: "twin" }]),
+  ] as const;
+  const zone = new DnsZone();
+  zone.apply(batchFromEmpty(snapshotOf(objects)));
+  const answerer = new Answerer({ zones: ["cluster.local."] });
+  answerer.apply(zone.full());
+  const name = "mixed.shop.svc.cluster.local.";
+  const m = answered(ask(answerer, query(name, "SRV"), "tcp"));
+  expect(m.answers.map(printRecord)).toEqual(
+    ["twin", "10-9-0-2"].flatMap((host) => [1, 2].map((p) => `${name} 5 IN SRV 0 12 ${p} ${host}.${name}`)),
+  );
+  expect(m.additional.map(printRecord)).toEqual([
+    `twin.${name} 5 IN A 10.9.0.1`,
+    `10-9-0-2.${name} 5 IN A 10.9.0.2`,
+    `twin.${name} 5 IN A 10.9.0.3`,
+    `twin.${name} 5 IN AAAA fd00::1`,
+  ]);
+});
