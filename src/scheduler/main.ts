@@ -27,7 +27,16 @@ export interface SchedulerDeps {
   readonly log?: Log;
 }
 
+interface Waiting {
+  /** False once something has happened that may make a place. */
+  parked: boolean;
+  readonly message: string;
+  readonly toldAt: number;
+}
+
 const defaultName = "default-scheduler";
+/** The same refusal is told again after this long, however often it was met. */
+const tellAgainMs = 10_000;
 const parallelBindings = 16;
 /** A pod that found no place looks again after this long, though nothing seems to have changed. */
 const retryMs = 60_000;
@@ -64,8 +73,8 @@ class Scheduler implements Running {
   readonly #infos = new Map<string, NodeInfo>();
   /** Pods given to a node whose binding the view does not show yet: key → node. */
   readonly #assumed = new Map<string, { readonly node: string; readonly pod: Pod }>();
-  /** Pods that found no place. */
-  readonly #waiting = new Set<string>();
+  /** Pods that found no place: what they were told, and when. */
+  readonly #waiting = new Map<string, Waiting>();
 
   constructor(config: SchedulerConfig, deps: SchedulerDeps) {
     const log = (deps.log ?? silentLog).child("scheduler");
@@ -114,8 +123,9 @@ class Scheduler implements Running {
         this.#forget(key);
         this.#waiting.delete(key);
       }
-      // A pod that ended, or that is there now, may make room or be what another wants to be near.
-      if (node !== "" && (after === undefined || isEnded(after) || before?.spec?.nodeName !== node)) this.#retryWaiting();
+      // A pod that ended may make room; one that is there now may be what another wants to be near.
+      if (node !== "" && (after === undefined || isEnded(after))) this.#retryWaiting();
+      else if (node !== "" && before?.spec?.nodeName !== node) this.#retryWaiting(dependsOnPods);
       // A status that this scheduler wrote itself is no reason to look again.
       if (after !== undefined && this.#isOurs(after) && JSON.stringify(before?.spec) !== JSON.stringify(after.spec)) this.#queue.add(key);
     });
@@ -132,9 +142,13 @@ class Scheduler implements Running {
     );
   }
 
-  #retryWaiting(): void {
-    for (const key of this.#waiting) this.#queue.add(key);
-    this.#waiting.clear();
+  #retryWaiting(which: (pod: Pod) => boolean = () => true): void {
+    for (const [key, waiting] of this.#waiting) {
+      const pod = this.#pods.get(key);
+      if (!waiting.parked || pod === undefined || !which(pod)) continue;
+      waiting.parked = false;
+      this.#queue.add(key);
+    }
   }
 
   #forget(key: string): void {
@@ -170,11 +184,17 @@ class Scheduler implements Running {
     switch (decision.kind) {
       case "bind":
         await this.#bind(key, pod, decision.node, s);
+        this.#waiting.delete(key);
         return undefined;
-      case "none":
-        this.#waiting.add(key);
-        await this.#refuse(pod, decision.message, s);
+      case "none": {
+        const { message } = decision;
+        const known = this.#waiting.get(key);
+        const now = this.#clock.monotonic();
+        const told = known?.message === message && now - known.toldAt < tellAgainMs;
+        this.#waiting.set(key, { parked: true, message, toldAt: told ? known.toldAt : now });
+        if (!told) await this.#refuse(pod, message, s);
         return { afterMs: retryMs };
+      }
     }
   }
 
@@ -226,6 +246,11 @@ class Scheduler implements Running {
       if (!isNotFound(e) && !isConflict(e)) throw e;
     }
   }
+}
+
+/** Other pods decide where it may be, not only how much they take. */
+function dependsOnPods(pod: Pod): boolean {
+  return pod.spec?.affinity?.podAffinity !== undefined || (pod.spec?.topologySpreadConstraints ?? []).length > 0;
 }
 
 function isEnded(pod: Pod): boolean {
