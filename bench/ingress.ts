@@ -115,10 +115,15 @@ async function compare(seconds: number): Promise<void> {
       await load(port, 0.5);
       const before = cpuMs(child.pid ?? 0);
       const requests = await load(port, seconds);
-      const micros = ((cpuMs(child.pid ?? 0) - before) * 1000) / requests;
+      const after = cpuMs(child.pid ?? 0);
+      const [user, system] = [after.user - before.user, after.system - before.system].map((ms) => (ms * 1000) / requests) as [
+        number,
+        number,
+      ];
+      const micros = user + system;
       base ||= micros;
       console.log(
-        `${name.padEnd(12)} ${micros.toFixed(1).padStart(7)} µs CPU a request   ${(micros / base).toFixed(2)} × nginx   ${Math.round(requests / seconds)} requests/s`,
+        `${name.padEnd(12)} ${micros.toFixed(1).padStart(7)} µs CPU a request (${user.toFixed(1)} user, ${system.toFixed(1)} system)   ${(micros / base).toFixed(2)} × nginx   ${Math.round(requests / seconds)} requests/s`,
       );
     }
   } finally {
@@ -138,10 +143,9 @@ function nginx(dir: string, name: string, http: string): ChildProcess {
   return spawn("nginx", ["-c", file, "-e", join(dir, `${name}.log`)], { stdio: "ignore" });
 }
 
-/** User and system time so far. */
-function cpuMs(pid: number): number {
+function cpuMs(pid: number): { user: number; system: number } {
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
-  return (Number(fields[11]) + Number(fields[12])) * 10;
+  return { user: Number(fields[11]) * 10, system: Number(fields[12]) * 10 };
 }
 
 async function load(port: number, seconds: number): Promise<number> {

@@ -510,9 +510,12 @@ function requestIdOf(fields: readonly string[], random: () => number): string {
   const given = headerValue(fields, "x-request-id");
   if (given !== undefined && /^[!-~]{1,128}$/.test(given)) return given;
   let id = "";
-  for (let i = 0; i < 4; i++)
-    id += Math.floor(random() * 0x1_0000_0000)
-      .toString(16)
-      .padStart(8, "0");
+  for (let i = 0; i < 8; i++) {
+    const bits = Math.floor(random() * 65536);
+    id += (hexBytes[bits >> 8] ?? "00") + (hexBytes[bits & 255] ?? "00");
+  }
   return id;
 }
+
+/** Printing a number costs more than finding it here. */
+const hexBytes = Array.from({ length: 256 }, (_, n) => n.toString(16).padStart(2, "0"));

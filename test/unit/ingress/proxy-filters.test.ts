@@ -1,8 +1,9 @@
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connect as tlsConnect } from "node:tls";
+import { createServer as createTlsServer, connect as tlsConnect } from "node:tls";
 import { hashSync } from "bcryptjs";
 import { afterEach, expect, test } from "vitest";
 import type { IngressServer, Route } from "../../../ingress/index.ts";
@@ -285,4 +286,53 @@ test("metrics count requests by route, with ingress-nginx's names", async () => 
   expect(ingress.metrics()).toContain(
     'nginx_ingress_controller_requests{host="a.test",method="GET",status="200",namespace="shop",ingress="web",service="web"} 2\n',
   );
+});
+
+test("endpoints that speak TLS, told the name they are asked for", async () => {
+  const pair = makePair("inner.test");
+  let name: string | false | null = null;
+  const up = createTlsServer({ key: pair.key, cert: pair.certificate }, (socket) => {
+    name = socket.servername;
+    socket.once("data", (b: Buffer) => socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${b.length}\r\n\r\n${b.toString("latin1")}`));
+  });
+  await new Promise<void>((resolve) => up.listen(0, "127.0.0.1", resolve));
+  const address = up.address();
+  const { ingress, http } = await startLab([typeof address === "object" && address !== null ? address.port : 0], {
+    routes: [makeRoute({ action: makeForward({ protocol: "https", host: "inner.test" }) })],
+  });
+  open.push({ close: () => new Promise((resolve) => void up.close(() => resolve())) }, ingress);
+  const text = await client(http)
+    .send(get("/secure"))
+    .until((t) => t.endsWith("\r\n\r\n") && t.includes("/secure"));
+  expect(text).toContain("GET /secure HTTP/1.1\r\nHost: inner.test\r\n");
+  expect(name).toBe("inner.test");
+});
+
+test("a listening server made elsewhere is taken over", async () => {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { ingress } = await lab({ config: { http: [{ server }] } });
+  expect(await status(ingress.addresses.http[0]?.port ?? 0, get())).toBe(200);
+  await ingress.close();
+  expect(server.listening).toBe(false);
+});
+
+test("slow and hostile clients: an answer where one is due, a closed connection, and the others go on", async () => {
+  const { http } = await lab({ config: { timeouts: { head: 50, idle: 50, body: 50, linger: 50 } } });
+  const c = client(http).send("GET / HT");
+  expect(await c.untilEnd()).toMatch(/^HTTP\/1\.1 408 /);
+  const silent = client(http);
+  expect(await silent.untilEnd()).toBe("");
+  const stalled = client(http).send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\nhalf");
+  expect(await stalled.untilEnd()).toMatch(/^HTTP\/1\.1 408 /);
+  for (const [text, code] of [
+    ["GET / HTTP/1.1\nHost: a.test\n\n", 400],
+    [`GET /${"a".repeat(70_000)}`, 414],
+    [`GET / HTTP/1.1\r\nHost: a.test\r\n${"X: y\r\n".repeat(12_000)}`, 431],
+    ["POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400],
+  ] as const) {
+    const bad = client(http).send(text);
+    expect([text.slice(0, 20), Number((await bad.untilEnd()).slice(9, 12))]).toEqual([text.slice(0, 20), code]);
+  }
+  expect(await status(http, get())).toBe(200);
 });
