@@ -35,8 +35,10 @@ describe.skipIf(lack !== undefined)(`the shop${lack === undefined ? "" : ` (left
 
   afterAll(async () => {
     if (cluster === undefined) return;
-    expect(await cluster.stop()).toBe(0);
+    const code = await cluster.stop();
+    await cluster.fairway("down", "--name", "e2e-shop", "--data-dir", cluster.dataDir);
     removeDataDir(cluster);
+    expect(code).toBe(0);
     const left = await command("sh", ["-c", "ip netns list; ip -o link; mount | grep overlay; ls /run/fairway/machines 2>/dev/null"]);
     expect(left.stdout).not.toContain("e2e-shop");
   });
