@@ -1,0 +1,242 @@
+import { describe, expect, test } from "vitest";
+import { ProxyPlan } from "../../../rules/plan/proxy-plan.ts";
+import { defaultPlanOptions, type PlanOptions, widest } from "../../../rules/plan/service-plan.ts";
+import { staleFlows } from "../../../rules/plan/stale-flows.ts";
+import type { Service } from "../../../src/api/types/core-v1.generated.ts";
+import type { EndpointSlice } from "../../../src/api/types/discovery-v1.generated.ts";
+import { parseCidr, printCidr } from "../../../src/base/cidr.ts";
+import { SnapshotStore } from "../../../src/snapshot/snapshot-store.ts";
+import { fillStore, makeNode, makeService, makeSlice, put } from "../../support/rules-objects.ts";
+
+const node = makeNode("n", ["192.0.2.1", "fd00::1"], ["10.244.0.0/24"]);
+function planOf(objects: readonly (Service | EndpointSlice)[], options: Partial<PlanOptions> = {}): ProxyPlan {
+  const store = new SnapshotStore();
+  const cursor = store.cursor(() => undefined);
+  fillStore(store, [node, ...objects]);
+  const plan = new ProxyPlan("n", { ...defaultPlanOptions, ...options });
+  const batch = cursor.take();
+  if (batch !== undefined) plan.apply(batch);
+  return plan;
+}
+const keys = (plan: ProxyPlan): readonly string[] => [...plan.frontends.keys()].sort();
+const web = (spec: Parameters<typeof makeService>[1] = {}, more: Parameters<typeof makeService>[2] = {}) =>
+  makeService("web", { clusterIP: "10.96.0.1", ...spec }, more);
+
+describe("frontends of a Service", () => {
+  const rows: readonly (readonly [string, Service, readonly string[]])[] = [
+    ["ClusterIP", web(), ["10.96.0.1:80/tcp"]],
+    ["dual stack", web({ clusterIPs: ["10.96.0.1", "fd96::1"] }), ["10.96.0.1:80/tcp", "[fd96::1]:80/tcp"]],
+    ["headless", web({ clusterIP: "None" }), []],
+    ["not allocated yet", web({ clusterIP: "" }), []],
+    ["ExternalName", web({ type: "ExternalName", clusterIP: "10.96.0.1" }), []],
+    ["for another proxy", web({}, { metadata: { labels: { "service.kubernetes.io/service-proxy-name": "x" } } }), []],
+    ["NodePort", web({ type: "NodePort", ports: [{ port: 80, nodePort: 30000 }] }), ["10.96.0.1:80/tcp", "nodePort4:30000/tcp"]],
+    ["a node port left over on a ClusterIP Service", web({ ports: [{ port: 80, nodePort: 30000 }] }), ["10.96.0.1:80/tcp"]],
+    [
+      "one port on two protocols",
+      web({
+        ports: [
+          { name: "t", port: 53 },
+          { name: "u", port: 53, protocol: "UDP" },
+        ],
+      }),
+      ["10.96.0.1:53/tcp", "10.96.0.1:53/udp"],
+    ],
+    ["SCTP", web({ ports: [{ port: 80, protocol: "SCTP" }] }), ["10.96.0.1:80/sctp"]],
+    [
+      "external IPs of the Service's families only",
+      web({ externalIPs: ["198.51.100.1", "fd98::1"] }),
+      ["10.96.0.1:80/tcp", "198.51.100.1:80/tcp"],
+    ],
+    [
+      "load balancer without node ports",
+      web(
+        { type: "LoadBalancer", allocateLoadBalancerNodePorts: false },
+        { status: { loadBalancer: { ingress: [{ ip: "198.51.100.1" }, { hostname: "lb.example" }] } } },
+      ),
+      ["10.96.0.1:80/tcp", "198.51.100.1:80/tcp"],
+    ],
+    [
+      "ipMode Proxy",
+      web({ type: "LoadBalancer" }, { status: { loadBalancer: { ingress: [{ ip: "198.51.100.1", ipMode: "Proxy" }] } } }),
+      ["10.96.0.1:80/tcp"],
+    ],
+    [
+      "ingress status of a Service that is no load balancer",
+      web({}, { status: { loadBalancer: { ingress: [{ ip: "198.51.100.1" }] } } }),
+      ["10.96.0.1:80/tcp"],
+    ],
+  ];
+  test.each(rows)("%s", (_, service, want) => {
+    expect(keys(planOf([service]))).toEqual([...want].sort());
+  });
+
+  test("the address this node serves itself has none", () => {
+    expect(keys(planOf([web({ type: "NodePort", ports: [{ port: 53, nodePort: 30053 }] })], { localDnsIps: ["10.96.0.1"] }))).toEqual([
+      "nodePort4:30053/tcp",
+    ]);
+  });
+});
+
+describe("problems name the object, the field and the other party", () => {
+  test.each([
+    [web({ clusterIP: "10.96" }), "spec.clusterIPs[0]", "AddressInvalid"],
+    [web({ externalIPs: ["127.0.0.1"] }), "spec.externalIPs[0]", "AddressForbidden"],
+    [web({ ports: [{ port: 80, protocol: "QUIC" }] }), "spec.ports[0].protocol", "ProtocolUnknown"],
+    [web({ type: "LoadBalancer", loadBalancerSourceRanges: ["10.0.0.0"] }), "spec.loadBalancerSourceRanges[0]", "RangeInvalid"],
+  ])("%#", (service, field, reason) => {
+    expect([...planOf([service]).problems()]).toMatchObject([
+      { field, reason, object: { kind: "Service", namespace: "test", name: "web" } },
+    ]);
+  });
+
+  test("two Services claim one address: the older has it, the other is told; when that one goes, it gets it", () => {
+    const at = (name: string, created: string) =>
+      makeService(
+        name,
+        { clusterIP: `10.96.0.${name.length}`, externalIPs: ["198.51.100.1"] },
+        { metadata: { creationTimestamp: created } },
+      );
+    const store = new SnapshotStore();
+    const cursor = store.cursor(() => undefined);
+    const plan = new ProxyPlan("n", defaultPlanOptions);
+    const apply = (): ReturnType<ProxyPlan["apply"]> => {
+      const batch = cursor.take();
+      if (batch === undefined) throw new Error("nothing changed");
+      return plan.apply(batch);
+    };
+    fillStore(store, [node, at("younger", "2026-02-02T00:00:00Z"), at("old", "2026-01-01T00:00:00Z")]);
+    apply();
+    expect(plan.frontends.get("198.51.100.1:80/tcp")?.owner.name).toBe("old");
+    expect([...plan.problems()]).toMatchObject([{ object: { name: "younger" }, field: "spec.externalIPs", reason: "AddressConflict" }]);
+    expect([...plan.problems()][0]?.message).toContain("Service test/old");
+    store.apply("Service", "test/old", undefined, "2");
+    expect(apply().problems.lost.length).toBe(1);
+    expect(plan.frontends.get("198.51.100.1:80/tcp")?.owner.name).toBe("younger");
+    expect([...plan.problems()]).toEqual([]);
+  });
+
+  test("two Services of one age claim one node port: by namespace and name", () => {
+    const at = (name: string, ip: string) => makeService(name, { clusterIP: ip, type: "NodePort", ports: [{ port: 80, nodePort: 30000 }] });
+    const plan = planOf([at("b", "10.96.0.1"), at("a", "10.96.0.2")]);
+    expect(plan.frontends.get("nodePort4:30000/tcp")?.owner.name).toBe("a");
+    expect([...plan.problems()]).toMatchObject([{ object: { name: "b" }, reason: "PortConflict" }]);
+  });
+});
+
+describe("source ranges", () => {
+  const ranges = (texts: readonly string[]): readonly string[] | undefined => {
+    const service = web(
+      { type: "LoadBalancer", loadBalancerSourceRanges: [...texts] },
+      { status: { loadBalancer: { ingress: [{ ip: "198.51.100.1" }] } } },
+    );
+    return planOf([service]).frontends.get("198.51.100.1:80/tcp")?.sources?.map(printCidr);
+  };
+  test.each([
+    [[], undefined],
+    [["10.0.0.0/8"], ["10.0.0.0/8"]],
+    [["10.0.0.0/8", " 10.1.0.0/16 ", "10.0.0.0/8"], ["10.0.0.0/8"]],
+    [["0.0.0.0/0", "10.0.0.0/8"], undefined],
+    [["192.0.2.0/24"], ["192.0.2.0/24", "198.51.100.1/32"]],
+    [["fd00::/8"], undefined],
+    [["nonsense"], []],
+  ])("%j: %j", (texts, want) => {
+    expect(ranges(texts)).toEqual(want);
+  });
+
+  test("no range contains another", () => {
+    const of = (texts: readonly string[]) => widest(texts.flatMap((t) => parseCidr(t) ?? [])).map(printCidr);
+    expect(of(["10.1.2.0/24", "10.1.0.0/16", "10.2.0.0/16", "10.1.2.3/32"])).toEqual(["10.1.0.0/16", "10.2.0.0/16"]);
+  });
+});
+
+test("a health check counts ready local addresses once, for policy Local only", () => {
+  const service = (policy: string) =>
+    web({
+      type: "LoadBalancer",
+      externalTrafficPolicy: policy,
+      healthCheckNodePort: 32000,
+      ports: [
+        { name: "a", port: 80 },
+        { name: "b", port: 81 },
+      ],
+    });
+  const ports = [
+    { name: "a", port: 8080 },
+    { name: "b", port: 8081 },
+  ];
+  const slice = makeSlice(
+    "web",
+    [
+      { ip: "10.244.0.1", node: "n" },
+      { ip: "10.244.0.2", node: "n", ready: false },
+      { ip: "10.244.1.1", node: "m" },
+    ],
+    { ports },
+  );
+  expect(planOf([service("Local"), slice]).services.get("test/web")?.healthCheck).toEqual({
+    port: 32000,
+    namespace: "test",
+    name: "web",
+    localEndpoints: 1,
+  });
+  expect(planOf([service("Cluster"), slice]).services.get("test/web")?.healthCheck).toBeUndefined();
+});
+
+test("policies that have endpoints on other nodes only are counted", () => {
+  const slice = makeSlice("web", [{ ip: "10.244.1.1", node: "m" }]);
+  const of = (spec: Parameters<typeof makeService>[1]) => planOf([web(spec), slice]).services.get("test/web")?.withoutLocal;
+  expect(of({})).toEqual([]);
+  expect(of({ internalTrafficPolicy: "Local" })).toEqual(["internal"]);
+  expect(of({ externalTrafficPolicy: "Local", type: "NodePort" })).toEqual(["external"]);
+});
+
+test("a change of our own Node's zone recomputes all Services, another Node's none", () => {
+  const store = new SnapshotStore();
+  const cursor = store.cursor(() => undefined);
+  const plan = new ProxyPlan("n", defaultPlanOptions);
+  fillStore(store, [
+    node,
+    web(),
+    makeSlice("web", [
+      { ip: "10.244.0.1", zones: ["y"] },
+      { ip: "10.244.0.2", zones: ["z"] },
+    ]),
+  ]);
+  const apply = (): number => {
+    const batch = cursor.take();
+    return batch === undefined ? -1 : plan.apply(batch).frontends.changed.size;
+  };
+  expect(apply()).toBe(1);
+  put(store, "Node", makeNode("m", ["192.0.2.2"], []), "2");
+  expect(apply()).toBe(0);
+  put(store, "Node", { ...node, metadata: { ...node.metadata, labels: { "topology.kubernetes.io/zone": "z" } } }, "3");
+  expect(apply()).toBe(1);
+});
+
+test("stale are UDP flows to a frontend with endpoints, answered by none of them", () => {
+  const udp = (name: string, ip: string) =>
+    makeService(name, { clusterIP: ip, type: "NodePort", ports: [{ port: 53, protocol: "UDP", nodePort: 30000 + Number(ip.at(-1)) }] });
+  const plan = planOf([
+    udp("web", "10.96.0.1"),
+    udp("empty", "10.96.0.2"),
+    makeSlice("web", ["10.244.0.1"], { ports: [{ name: "", protocol: "UDP", port: 53 }] }),
+  ]);
+  const flow = (to: string, toPort: number, answers: string, answersPort = 53) => ({ to, toPort, answers, answersPort });
+  const flows = [
+    flow("10.96.0.1", 53, "10.244.0.1"),
+    flow("10.96.0.1", 53, "10.244.0.9"),
+    flow("10.96.0.1", 53, "10.96.0.1"), // from before the Service had rules
+    flow("10.96.0.1", 54, "10.244.0.9"),
+    flow("10.96.0.2", 53, "10.244.0.9"), // no endpoints: left alone
+    flow("192.0.2.1", 30001, "10.244.0.9"),
+    flow("192.0.2.99", 30001, "10.244.0.9"), // not an address of this node
+  ];
+  expect(
+    staleFlows(
+      flows,
+      (key) => plan.frontends.get(key),
+      (ip) => ip === "192.0.2.1",
+    ),
+  ).toEqual([flows[1], flows[2], flows[5]]);
+});
