@@ -25,8 +25,10 @@ function treeOf(command: Command): CommandTree {
       summary: o.description,
       takesValue: o.required || o.optional,
       choices: o.argChoices ?? [],
+      takesNode: o.long === "--node",
     })),
     words: command.registeredArguments.flatMap((a) => a.argChoices ?? []),
+    takesNode: command.registeredArguments[0]?.name() === "node",
     // Hidden commands are not for people.
     commands: command.createHelp().visibleCommands(command).map(treeOf),
   };

@@ -20,13 +20,19 @@ function entries(loaded: string[] = []): readonly CommandEntry[] {
   });
   return [
     entry("say", (program) => {
-      const say = program.command("say").summary("says it").argument("[word]").option("--file <file>", "a file");
+      const say = program
+        .command("say")
+        .summary("says it")
+        .argument("[word]")
+        .option("--file <file>", "a file")
+        .option("--node <name>", "a node");
       addOutputOption(say).action((word: string | undefined, _: unknown, self: Command) => {
         commandIo(self).stdout(`${word ?? "nothing"} ${globalOptions(self).logLevel}\n`);
       });
     }),
     entry("fail", (program) => {
       program.command("secret", { hidden: true });
+      program.command("inside-machine").argument("<node>").argument("[command...]");
       program
         .command("fail")
         .argument("<how>")
@@ -60,7 +66,7 @@ test.each([
   ["an error without a message", ["fail", "bug"], 1, "", "fairway: Error\n"],
   ["an unknown command", ["nope"], 2, "", "fairway: unknown command 'nope'; see --help\n"],
   ["a near miss", ["sya"], 2, "", "fairway: unknown command 'sya' (Did you mean say?)\n"],
-  ["an unknown option", ["say", "--nope"], 2, "", "fairway: unknown option '--nope'; see --help\n"],
+  ["an unknown option", ["say", "--quxx"], 2, "", "fairway: unknown option '--quxx'; see --help\n"],
   ["too many words", ["say", "a", "b"], 2, "", expect.stringMatching(/^fairway: too many arguments.*\n$/)],
   ["a missing word", ["fail"], 2, "", "fairway: missing required argument 'how'; see --help\n"],
   [
@@ -87,7 +93,7 @@ test("only the module of the command is loaded; help loads all and lists them un
   const help = await run("--help");
   expect(help.status).toBe(0);
   expect(help.loaded).toEqual(["say", "fail"]);
-  expect(help.out).toMatch(/Group:\n {2}say \[word\] +says it\n {2}fail <how>/);
+  expect(help.out).toMatch(/Group:\n {2}say \[word\] +says it\n/);
   expect(help.out).toContain("Exit status: 0 done or answered, 1 failed, 2 wrong usage or bad input.");
   expect((await run("say", "--help")).out).toContain("--log-level");
   expect((await run("help")).out).toBe(help.out);
@@ -107,17 +113,19 @@ test("the completion script works when bash has sourced it", async () => {
     writeFileSync(join(dir, "c.sh"), out);
     const complete = (...words: string[]): string[] => {
       const list = words.map((w) => `'${w}'`).join(" ");
-      const script = `source ${join(dir, "c.sh")}; COMP_WORDS=(fairway ${list}); COMP_CWORD=${words.length}; _fairway; printf '%s\\n' "\${COMPREPLY[@]}"`;
+      const script = `fairway() { [ "$*" = "status -o name" ] && printf 'node-1\\nnode-2\\n'; }; source ${join(dir, "c.sh")}; COMP_WORDS=(fairway ${list}); COMP_CWORD=${words.length}; _fairway; printf '%s\\n' "\${COMPREPLY[@]}"`;
       return execFileSync("bash", ["--norc", "-euc", `set +e +u; ${script}`], { encoding: "utf8" })
         .split("\n")
         .filter((l) => l !== "");
     };
-    expect(complete("")).toEqual(["say", "fail", "completion"]);
+    expect(complete("")).toEqual(["say", "inside-machine", "fail", "completion"]);
     expect(complete("s")).toEqual(["say"]);
     expect(complete("say", "-o", "")).toEqual(["json", "yaml", "wide", "name"]);
     expect(complete("say", "-o", "y")).toEqual(["yaml"]);
     expect(complete("say", "--f")).toEqual(["--file"]);
     expect(complete("say", "--file", "")).toEqual([]);
+    expect(complete("inside-machine", "")).toEqual(["node-1", "node-2"]);
+    expect(complete("say", "--node", "node-2")).toEqual(["node-2"]);
     expect(complete("completion", "z")).toEqual(["zsh"]);
     expect(complete("--log-level", "")).toEqual(["debug", "info", "warn", "error"]);
     expect(complete("say", "--", "--l")).toEqual([]);
