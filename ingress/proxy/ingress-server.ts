@@ -45,7 +45,7 @@ export interface IngressServerDeps {
 export interface IngressServer extends Running {
   /** Swaps the route table; requests under way keep theirs. */
   apply(delta: RouteDelta): void;
-  /** Stops accepting; resolves when the last request has ended, or aborts what is left after `withinMs`. */
+  /** Stops accepting; resolves when the last request has ended, or aborts what is left after `withinMs` (5 seconds by default). */
   drain(withinMs?: number): Promise<void>;
   readonly addresses: { readonly http: readonly Address[]; readonly https: readonly Address[] };
   /** The text format of Prometheus. */
@@ -61,7 +61,7 @@ export interface Address {
 const defaultTimeouts: ProxyTimeouts = { head: 60_000, idle: 75_000, body: 60_000, linger: 5_000, grace: 1_000 };
 const sweepMs = 500;
 const drainStepMs = 20;
-const defaultDrainMs = 30_000;
+const defaultDrainMs = 5_000;
 
 /** An ingress of this process: listens, routes, proxies. `ready` once all listeners are bound. */
 export function startIngressServer(config: IngressServerConfig, deps: Partial<IngressServerDeps> = {}): IngressServer {

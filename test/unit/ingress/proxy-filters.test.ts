@@ -7,7 +7,7 @@ import { createServer as createTlsServer, connect as tlsConnect } from "node:tls
 import { hashSync } from "bcryptjs";
 import { afterEach, expect, test } from "vitest";
 import type { IngressServer, Route } from "../../../ingress/index.ts";
-import { type Answer, get, makeForward, makeRoute, poolOf, RawClient, RawEndpoint, startLab } from "./proxy-lab.ts";
+import { type Answer, fastClock, get, makeForward, makeRoute, poolOf, RawClient, RawEndpoint, startLab } from "./proxy-lab.ts";
 
 const open: { close(): Promise<void> }[] = [];
 afterEach(async () => {
@@ -318,7 +318,7 @@ test("a listening server made elsewhere is taken over", async () => {
 });
 
 test("slow and hostile clients: an answer where one is due, a closed connection, and the others go on", async () => {
-  const { http } = await lab({ config: { timeouts: { head: 50, idle: 50, body: 50, linger: 50 } } });
+  const { http } = await lab({ clock: fastClock(20), config: { timeouts: { head: 4_000, idle: 4_000, body: 4_000, linger: 4_000 } } });
   const c = client(http).send("GET / HT");
   expect(await c.untilEnd()).toMatch(/^HTTP\/1\.1 408 /);
   const silent = client(http);

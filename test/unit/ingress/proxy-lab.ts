@@ -1,5 +1,6 @@
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { type IngressServer, type IngressServerConfig, type Route, startIngressServer } from "../../../ingress/index.ts";
+import { type Clock, systemClock } from "../../../src/base/clock.ts";
 
 /** One request as an endpoint saw it, and the means to answer it byte by byte. */
 export interface SeenRequest {
@@ -160,6 +161,15 @@ export function makeForward(change: Partial<Extract<Route["action"], { kind: "fo
   };
 }
 
+/** A clock that runs `speed` times as fast as the world's: time-outs of seconds pass in milliseconds. */
+export function fastClock(speed: number): Clock {
+  return {
+    now: () => systemClock.now(),
+    monotonic: () => systemClock.monotonic() * speed,
+    sleep: (ms, signal) => systemClock.sleep(ms / speed, signal),
+  };
+}
+
 /** An ingress on a free port, with one pool of these endpoint ports. */
 export async function startLab(
   ports: readonly number[],
@@ -168,12 +178,13 @@ export async function startLab(
     readonly config?: Partial<IngressServerConfig>;
     readonly random?: () => number;
     readonly log?: (message: string) => void;
+    readonly clock?: Clock;
   } = {},
 ): Promise<{ ingress: IngressServer; http: number; https: number }> {
   const here = { ip: "127.0.0.1", port: 0 };
   const ingress = startIngressServer(
     { http: [here], https: [], ...o.config },
-    { random: o.random ?? (() => 0), ...(o.log === undefined ? {} : { log: o.log }) },
+    { random: o.random ?? (() => 0), ...(o.log === undefined ? {} : { log: o.log }), ...(o.clock === undefined ? {} : { clock: o.clock }) },
   );
   await ingress.ready;
   ingress.apply({

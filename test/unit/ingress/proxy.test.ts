@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from "vitest";
 import type { IngressServer } from "../../../ingress/index.ts";
-import { type Answer, get, makeForward, makeRoute, poolOf, RawClient, RawEndpoint, startLab } from "./proxy-lab.ts";
+import { type Answer, fastClock, get, makeForward, makeRoute, poolOf, RawClient, RawEndpoint, startLab } from "./proxy-lab.ts";
 
 const open: { close(): Promise<void> }[] = [];
 afterEach(async () => {
@@ -252,8 +252,9 @@ test("an answer before the end of the question closes both", async () => {
 test("no endpoint is 503, no route 404, a hung one 504", async () => {
   const up = await endpoint(() => undefined);
   const { http } = await lab([up.port], {
+    clock: fastClock(20),
     routes: [
-      makeRoute({ action: makeForward({ timeouts: { connectSeconds: 1, sendSeconds: 0.1, readSeconds: 0.1 }, tries: 1 }) }),
+      makeRoute({ action: makeForward({ timeouts: { connectSeconds: 100, sendSeconds: 2, readSeconds: 2 }, tries: 1 }) }),
       makeRoute({
         id: "empty",
         path: { kind: "prefix", path: "/empty" },
