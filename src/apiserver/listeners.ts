@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
-import { createServer, type Server } from "node:https";
+import type { IncomingMessage } from "node:http";
+import { createSecureServer, type Http2SecureServer, type Http2Session } from "node:http2";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
+import { createSecureContext } from "node:tls";
 import { type Ip, printHostPort } from "../base/ip.ts";
 import { StartError } from "./errors.ts";
 import type { Pipeline } from "./pipeline.ts";
@@ -33,12 +35,13 @@ export async function listen(
   tls: { readonly pair: KeyPair; readonly clientCas: readonly string[] },
   pipeline: Pipeline,
 ): Promise<Listeners> {
-  const servers: Server[] = [];
+  const servers: Http2SecureServer[] = [];
+  const sessions = new Set<Http2Session>();
   const sockets = new Set<Duplex>();
   let port = 0;
   const close = async (): Promise<void> => {
     const closed = servers.map((server) => new Promise((resolve) => server.close(resolve)));
-    for (const server of servers) server.closeIdleConnections();
+    for (const session of sessions) session.close();
     // What is still open are answers on their way, watches and tunnels: they get a moment to end by themselves.
     const deadline = setTimeout(() => {
       for (const socket of sockets) socket.destroy();
@@ -49,6 +52,10 @@ export async function listen(
   try {
     for (const address of bind) {
       const server = serverFor(tls, pipeline);
+      server.on("session", (session) => {
+        sessions.add(session);
+        session.once("close", () => sessions.delete(session));
+      });
       server.on("secureConnection", (socket: Duplex) => {
         sockets.add(socket);
         socket.once("close", () => sockets.delete(socket));
@@ -68,7 +75,7 @@ export async function listen(
 export function readKeyPair({ certFile, keyFile }: TlsFiles): KeyPair {
   const pair = { certPem: readPem(certFile), keyPem: readPem(keyFile) };
   try {
-    createServer({ cert: pair.certPem, key: pair.keyPem }).close();
+    createSecureContext({ cert: pair.certPem, key: pair.keyPem });
   } catch (error) {
     throw new StartError("badCertificate", `${certFile}, ${keyFile}`, error);
   }
@@ -89,8 +96,14 @@ function readPem(file: string, code: "badCertificate" | "badClientCa" = "badCert
   }
 }
 
-function serverFor(tls: { readonly pair: KeyPair; readonly clientCas: readonly string[] }, pipeline: Pipeline): Server {
-  const server = createServer(
+/** What the HTTP/1.1 side of the server takes besides. */
+const http1 = {
+  keepAliveTimeout: 120_000,
+  shouldUpgradeCallback: (request: IncomingMessage): boolean => tunnels.test(request.url ?? ""),
+};
+
+function serverFor(tls: { readonly pair: KeyPair; readonly clientCas: readonly string[] }, pipeline: Pipeline): Http2SecureServer {
+  const server = createSecureServer(
     {
       cert: tls.pair.certPem,
       key: tls.pair.keyPem,
@@ -98,8 +111,10 @@ function serverFor(tls: { readonly pair: KeyPair; readonly clientCas: readonly s
       requestCert: true,
       rejectUnauthorized: false, // a token will do as well: who asks is found out per request
       minVersion: "TLSv1.2",
-      keepAliveTimeout: 120_000,
-      shouldUpgradeCallback: (request) => tunnels.test(request.url ?? ""),
+      // client-go speaks HTTP/2 over one connection; measured, it costs a third less per request. WebSockets come by HTTP/1.1.
+      allowHTTP1: true,
+      settings: { maxConcurrentStreams: 1000 },
+      ...http1,
     },
     (request, response) => void pipeline.serve(request, response),
   );
@@ -109,7 +124,7 @@ function serverFor(tls: { readonly pair: KeyPair; readonly clientCas: readonly s
   return server;
 }
 
-async function listening(server: Server, { ip, port, fd }: ListenAddress): Promise<void> {
+async function listening(server: Http2SecureServer, { ip, port, fd }: ListenAddress): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once("error", (error: NodeJS.ErrnoException) =>
     reject(new StartError(codes[error.code ?? ""] ?? "addressNotHere", printHostPort(ip, port), error)),

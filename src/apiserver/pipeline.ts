@@ -1,6 +1,4 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import type { TLSSocket } from "node:tls";
 import { type ApiError, badRequest, internal, isApiError, notFoundPath, tooLarge } from "../api/status-error.ts";
 import { type Answer, failure } from "./answer.ts";
 import type { Authenticator } from "./authn/authenticator.ts";
@@ -16,6 +14,7 @@ import { route } from "./router.ts";
 import { sendAnswer, sendOnSocket } from "./send.ts";
 import type { User } from "./user.ts";
 import { viewOf } from "./view.ts";
+import { connectionOf, distinctHeaders, type WireRequest, type WireResponse } from "./wire.ts";
 
 /** What etcd and Kubernetes take at most. */
 const maxBody = 3 << 20;
@@ -38,7 +37,7 @@ export class Pipeline {
     this.#options = options;
   }
 
-  async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async serve(request: WireRequest, response: WireResponse): Promise<void> {
     const life = new Lifetime(response, this.#options.closing);
     const warnings: string[] = [];
     const started = this.#options.context.clock.monotonic();
@@ -55,14 +54,14 @@ export class Pipeline {
     }
   }
 
-  async upgrade(request: IncomingMessage, socket: Duplex, head: Uint8Array): Promise<void> {
+  async upgrade(request: WireRequest, socket: Duplex, head: Uint8Array): Promise<void> {
     socket.on("error", () => undefined); // its close is what counts
     const answer = await this.#answer(request, new Lifetime(socket, this.#options.closing), () => undefined);
     if (socket.destroyed && answer.kind === "tunnel") answer.to.destroy();
     else await sendOnSocket(socket, head, answer);
   }
 
-  async #answer(request: IncomingMessage, life: Lifetime, warn: (text: string) => void): Promise<Answer> {
+  async #answer(request: WireRequest, life: Lifetime, warn: (text: string) => void): Promise<Answer> {
     try {
       return await this.#handle(request, life, warn);
     } catch (error) {
@@ -70,15 +69,15 @@ export class Pipeline {
     }
   }
 
-  async #handle(request: IncomingMessage, life: Lifetime, warn: (text: string) => void): Promise<Answer> {
+  async #handle(request: WireRequest, life: Lifetime, warn: (text: string) => void): Promise<Answer> {
     const { authenticator, paths, context } = this.#options;
     const url = request.url ?? "/";
     const mark = url.indexOf("?");
     const path = mark < 0 ? url : url.slice(0, mark);
     const query = new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1));
     const info = parseInfo(request.method ?? "GET", path, query);
-    const caller = authenticator.authenticate(request.headers.authorization, request.socket as TLSSocket);
-    const user = impersonated(caller, request.headers, () => request.headersDistinct);
+    const caller = authenticator.authenticate(request.headers.authorization, connectionOf(request));
+    const user = impersonated(caller, request.headers, () => distinctHeaders(request));
     const attributes = attributesOf(info);
     if (!isAllowed(user, attributes)) throw refusal(user, attributes);
     if (info.kind === "path") return routePath(info, request.headers.accept, query, paths);
@@ -111,7 +110,7 @@ export class Pipeline {
     return review.answer(call);
   }
 
-  #told(error: unknown, request: IncomingMessage): ApiError {
+  #told(error: unknown, request: WireRequest): ApiError {
     if (isApiError(error)) return error;
     this.#options.context.log("error", "a request failed", {
       method: request.method,
@@ -123,7 +122,7 @@ export class Pipeline {
 }
 
 interface Given {
-  readonly request: IncomingMessage;
+  readonly request: WireRequest;
   readonly query: URLSearchParams;
   readonly user: User;
   readonly life: Lifetime;
@@ -159,7 +158,7 @@ function reviewResource({ group, plural, kind }: (typeof reviews)[number]): Call
 }
 
 /** Not by `for await`: that would destroy the connection when the body is too large, before the client is told. */
-function readAll(request: IncomingMessage): Promise<Uint8Array> {
+function readAll(request: WireRequest): Promise<Uint8Array> {
   const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
   const chunks: Buffer[] = [];
   let size = Number(request.headers["content-length"] ?? 0) > maxBody ? maxBody : 0;

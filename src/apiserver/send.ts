@@ -1,9 +1,9 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import type { Answer } from "./answer.ts";
 import type { Lifetime } from "./lifetime.ts";
+import type { WireRequest, WireResponse } from "./wire.ts";
 
 const compress = promisify(gzip);
 /** Smaller answers are not worth the time, as Kubernetes has it. */
@@ -11,8 +11,8 @@ const gzipFrom = 128 << 10;
 
 /** Puts an answer on the wire; returns when it is all there, or the client has gone. */
 export async function sendAnswer(
-  request: IncomingMessage,
-  response: ServerResponse,
+  request: WireRequest,
+  response: WireResponse,
   answer: Answer,
   headers: Readonly<Record<string, string>>,
   life: Lifetime,
@@ -35,7 +35,7 @@ export async function sendAnswer(
     }
     case "stream":
       response.writeHead(200, { ...headers, "content-type": answer.type, "cache-control": "no-cache, private" });
-      response.flushHeaders();
+      response.flushHeaders?.();
       await answer.run(
         {
           get waiting() {
@@ -49,9 +49,9 @@ export async function sendAnswer(
       return;
     case "relay":
       response.writeHead(answer.status, { ...headers, ...answer.headers });
-      response.flushHeaders();
+      response.flushHeaders?.();
       for await (const chunk of answer.body) {
-        if (response.destroyed) return;
+        if (life.over) return;
         if (!response.write(chunk)) await drained(response, life.signal);
       }
       response.end();
@@ -116,7 +116,7 @@ function statusText(status: number): string {
   return status < 400 ? "OK" : "Refused";
 }
 
-function drained(response: ServerResponse, signal: AbortSignal): Promise<void> {
+function drained(response: WireResponse, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
       response.off("drain", done);
