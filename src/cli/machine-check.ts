@@ -184,11 +184,15 @@ const requirements: readonly Requirement[] = [
   },
 ];
 
-/** Looks at everything at once; changes nothing that outlives the look. */
-export async function checkMachine(probe: MachineProbe = systemProbe): Promise<MachineReport> {
-  const looked = new Map(requirements.map((r) => [r.name, r.after === undefined ? r.look(probe) : undefined]));
+/** Looks at everything at once; changes nothing that outlives the look. With `needs` of `required` alone it tells the mode, sooner. */
+export async function checkMachine(
+  probe: MachineProbe = systemProbe,
+  needs: readonly Need[] = ["required", "wanted"],
+): Promise<MachineReport> {
+  const asked = requirements.filter((r) => needs.includes(r.need));
+  const looked = new Map(asked.map((r) => [r.name, r.after === undefined ? r.look(probe) : undefined]));
   const findings = await Promise.all(
-    requirements.map(async ({ name, need, look, cost, fix, after }): Promise<Finding> => {
+    asked.map(async ({ name, need, look, cost, fix, after }): Promise<Finding> => {
       const before = after === undefined ? undefined : await looked.get(after);
       const untold = before?.ok === false ? { ok: false, found: `cannot be told without ${after ?? ""}` } : undefined;
       const { ok, found } = untold ?? (await (looked.get(name) ?? look(probe)));

@@ -60,6 +60,13 @@ test.each([
     expect([f.cost, f.fix]).toEqual([expect.stringMatching(/./), expect.stringMatching(/./)]);
 });
 
+test("what decides the mode can be asked for alone", async () => {
+  const report = await checkMachine(probe({ missing: ["crun", "kubectl"] }), ["required"]);
+  expect(report.mode).toBe("plain");
+  expect(report.findings.filter((f) => !f.ok).map((f) => f.name)).toEqual(["container runtime"]);
+  expect(report.findings.every((f) => f.need === "required")).toBe(true);
+});
+
 test("text says what is missing, what it costs and how to get it; JSON is one line", async () => {
   const report = await checkMachine(probe({ failing: { "nft add table": "Error: no nf_tables" }, missing: ["dig"] }));
   const text = printCheck(undefined, report);
