@@ -30,7 +30,8 @@ export async function sendAnswer(
         "content-length": body.length,
         ...(zip ? { "content-encoding": "gzip", vary: "Accept-Encoding" } : {}),
       });
-      response.end(request.method === "HEAD" ? undefined : body);
+      if (request.method === "HEAD") response.end();
+      else response.end(body);
       return;
     }
     case "stream":

@@ -21,7 +21,8 @@ export interface WireResponse extends EventEmitter {
   /** HTTP/1.1 only: HTTP/2 sends them at once. */
   flushHeaders?(): void;
   write(bytes: Uint8Array): boolean;
-  end(bytes?: Uint8Array): unknown;
+  end(): unknown;
+  end(bytes: Uint8Array): unknown;
   destroy(error?: Error): unknown;
 }
 
