@@ -9,10 +9,16 @@ export const ingressClassName = "fairway";
 const classAnnotation = "kubernetes.io/ingress.class";
 const defaultClassAnnotation = "ingressclass.kubernetes.io/is-default-class";
 
-/** The old annotation counts before spec.ingressClassName, as at ingress-nginx; without both, the default class decides. */
+/**
+ * The old annotation counts before spec.ingressClassName, as at ingress-nginx; without both, the default class decides, and
+ * where there are no classes at all, as in a few files to ask about, there is nobody else it could be meant for.
+ */
 export function isOurs(snapshot: Snapshot, ingress: Ingress): boolean {
   const name = ingress.metadata?.annotations?.[classAnnotation] ?? ingress.spec?.ingressClassName;
-  if (name === undefined || name === "") return snapshot.tables.IngressClass.some((c) => isDefault(c) && isOurClass(c));
+  if (name === undefined || name === "") {
+    const classes = snapshot.tables.IngressClass;
+    return classes.isEmpty() || classes.some((c) => isDefault(c) && isOurClass(c));
+  }
   const found = snapshot.tables.IngressClass.get(name);
   return found === undefined ? name === ingressClassName : isOurClass(found);
 }

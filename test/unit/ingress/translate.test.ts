@@ -282,11 +282,12 @@ spec: {controller: k8s.io/ingress-nginx}
     ingress("theirs", "ingressClassName: theirs,") +
     ingress("unknown", "ingressClassName: nginx,") +
     ingress("none", "");
-  const served = (isDefault: boolean): readonly string[] => {
+  const served = (isDefault: boolean | undefined): readonly string[] => {
     const translator = new IngressTranslator();
-    translator.apply(batchFromEmpty(makeSnapshot(services + classes(isDefault) + ingresses)));
+    translator.apply(batchFromEmpty(makeSnapshot(services + (isDefault === undefined ? "\n" : classes(isDefault)) + ingresses)));
     return [...translator.served].sort();
   };
+  expect(served(undefined)).toEqual(["shop/name", "shop/none", "shop/old"]);
   expect(served(false)).toEqual(["shop/controller", "shop/name", "shop/old"]);
   expect(served(true)).toEqual(["shop/controller", "shop/name", "shop/none", "shop/old"]);
 });
