@@ -16,9 +16,9 @@ export interface PlacedFrontend {
   readonly affinity?: {
     /** 1 + position of the timeout in the skeleton's list. */
     readonly variant: number;
-    /** Of the ServicePort, shared by its frontends: a client keeps its endpoint over all addresses. */
+    /** Of the pool, shared by its frontends: a client keeps its endpoint over all addresses. */
     readonly id: number;
-    readonly localId: number;
+    readonly localId?: number;
   };
 }
 
@@ -78,7 +78,8 @@ export function elementsOf(placed: PlacedFrontend): readonly Element[] {
   const variant = affinity?.variant ?? 0;
   if (affinity !== undefined) {
     if (slots.length > 0) number(atNodePort ? "affinity-nodeport-ids" : "affinity-ids", affinity.id);
-    if (localSlots.length > 0) number(atNodePort ? "affinity-local-nodeport-ids" : "affinity-local-ids", affinity.localId);
+    if (localSlots.length > 0 && affinity.localId !== undefined)
+      number(atNodePort ? "affinity-local-nodeport-ids" : "affinity-local-ids", affinity.localId);
   }
   const chain = (kind: PoolKind, list: Slots): number => poolAction(kind, sizeClassOf(list.length), variant);
   let target: number;

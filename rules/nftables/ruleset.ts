@@ -3,7 +3,6 @@ import { type Cidr, printCidr } from "../../src/base/cidr.ts";
 import { type Ip, type IpFamily, ipFamily } from "../../src/base/ip.ts";
 import type { Delta } from "../../src/snapshot/derivation.ts";
 import type { Compiled, Problem } from "../../src/snapshot/problem.ts";
-import { printServicePort } from "../model/service-port.ts";
 import type { Frontend, FrontendKey, Pool } from "../plan/frontend.ts";
 import { widest } from "../plan/service-plan.ts";
 import { elementsOf, type PlacedFrontend, placeSlots, type Slots, sharedElements } from "./place.ts";
@@ -19,9 +18,11 @@ export interface Adopted {
   readonly affinityLocalId?: number;
 }
 
-interface AffinityIds {
+/** A pool with session affinity: a client is remembered by id and slot, so all frontends of the pool have the same ones. */
+interface StickyPool {
   readonly id: number;
-  readonly localId: number;
+  readonly slots: Slots;
+  /** Frontends that balance over it. */
   readonly users: number;
 }
 
@@ -33,10 +34,12 @@ export interface Ruleset {
   readonly frontends: PersistentMap<FrontendKey, PlacedFrontend>;
   /** Elements that several frontends ask for, with how many do. */
   readonly shared: PersistentMap<string, { readonly element: Element; readonly users: number }>;
-  readonly affinityIds: PersistentMap<string, AffinityIds>;
+  /** By pool and by the part of the slots it has (`stickyKey`). */
+  readonly stickyPools: PersistentMap<string, StickyPool>;
   readonly nextAffinityId: number;
   /** Addresses of the node and the cluster: node port addresses, pod ranges, Service ranges, local DNS. */
   readonly surroundings: readonly Element[];
+  /** For the first compilation only, which has all frontends. */
   readonly adopted: ReadonlyMap<FrontendKey, Adopted>;
 }
 
@@ -63,7 +66,7 @@ export function emptyRuleset(
     skeleton,
     frontends: PersistentMap(),
     shared: PersistentMap(),
-    affinityIds: PersistentMap(),
+    stickyPools: PersistentMap(),
     nextAffinityId,
     surroundings: [],
     adopted,
@@ -73,7 +76,7 @@ export function emptyRuleset(
 /** The ruleset after a change of frontends; other families' are skipped. Cost is by the change. */
 export function compileFrontends(changed: Delta<FrontendKey, Frontend>["changed"], before: Ruleset): Compiled<Ruleset> {
   const problems: Problem[] = [];
-  let { skeleton, affinityIds, nextAffinityId } = before;
+  let { skeleton, stickyPools, nextAffinityId } = before;
   const shared = before.shared.asMutable();
   const frontends = before.frontends.asMutable();
   const share = (element: Element, users: number): void => {
@@ -82,12 +85,27 @@ export function compileFrontends(changed: Delta<FrontendKey, Frontend>["changed"
     if (now > 0) shared.set(id, { element, users: now });
     else shared.delete(id);
   };
-  const releaseIds = (owner: string): void => {
-    const ids = affinityIds.get(owner);
-    if (ids === undefined) return;
-    affinityIds = ids.users === 1 ? affinityIds.delete(owner) : affinityIds.set(owner, { ...ids, users: ids.users - 1 });
+  const standing = adoptedPools(changed, before);
+  /** The pool with its slots brought up to date, counted once more. */
+  const stick = (pool: Pool, part: Part): StickyPool => {
+    const key = stickyKey(pool, part);
+    const known = stickyPools.get(key);
+    const found = known ?? standing.get(key);
+    const next = {
+      id: found?.id ?? nextAffinityId++,
+      slots: placeSlots(found?.slots ?? [], pool, true),
+      users: (known?.users ?? 0) + 1,
+    };
+    stickyPools = stickyPools.set(key, next);
+    return next;
   };
-  const idsInKernel = adoptedIds(changed, before);
+  const unstick = (pool: Pool | undefined, part: Part): void => {
+    if (pool === undefined) return;
+    const key = stickyKey(pool, part);
+    const known = stickyPools.get(key);
+    if (known === undefined) return;
+    stickyPools = known.users === 1 ? stickyPools.delete(key) : stickyPools.set(key, { ...known, users: known.users - 1 });
+  };
   for (const [key, change] of changed) {
     if ((change.after ?? change.before)?.family !== before.family) continue;
     const old = frontends.get(key);
@@ -96,39 +114,52 @@ export function compileFrontends(changed: Delta<FrontendKey, Frontend>["changed"
       frontends.delete(key);
     } else {
       const frontend = limited(change.after, problems);
-      const action = frontend.action;
-      const balanced = action.kind === "balance" ? action : undefined;
-      const sticky = balanced?.affinitySeconds !== undefined;
-      const slots = placeSlots(old?.slots ?? adopted?.slots ?? [], balanced?.pool, sticky);
-      const localSlots = placeSlots(old?.localSlots ?? adopted?.localSlots ?? [], balanced?.localPool, sticky);
-      const size = skeletonSizeFor(Math.max(slots.length, localSlots.length));
-      if (size > skeleton.largestClass) skeleton = { ...skeleton, largestClass: size };
+      const balanced = frontend.action.kind === "balance" ? frontend.action : undefined;
+      let placed: PlacedFrontend;
       if (balanced?.affinitySeconds === undefined) {
-        frontends.set(key, { frontend, slots, localSlots });
+        placed = {
+          frontend,
+          slots: placeSlots(old?.slots ?? adopted?.slots ?? [], balanced?.pool, false),
+          localSlots: placeSlots(old?.localSlots ?? adopted?.localSlots ?? [], balanced?.localPool, false),
+        };
       } else {
         const seconds = balanced.affinitySeconds;
         if (!skeleton.affinityTimeouts.includes(seconds)) {
           skeleton = { ...skeleton, affinityTimeouts: [...skeleton.affinityTimeouts, seconds] };
         }
-        const owner = affinityOwner(frontend);
-        let ids = affinityIds.get(owner);
-        if (ids === undefined) {
-          const had = idsInKernel.get(owner);
-          ids = { id: had?.id ?? nextAffinityId++, localId: had?.localId ?? nextAffinityId++, users: 0 };
-        }
-        affinityIds = affinityIds.set(owner, { ...ids, users: ids.users + 1 });
         const variant = 1 + skeleton.affinityTimeouts.indexOf(seconds);
-        frontends.set(key, { frontend, slots, localSlots, affinity: { variant, id: ids.id, localId: ids.localId } });
+        const all = stick(balanced.pool, "all");
+        const local = balanced.localPool === undefined ? undefined : stick(balanced.localPool, "local");
+        placed = {
+          frontend,
+          slots: all.slots,
+          localSlots: local?.slots ?? [],
+          affinity: { variant, id: all.id, ...(local === undefined ? {} : { localId: local.id }) },
+        };
       }
+      const size = skeletonSizeFor(Math.max(placed.slots.length, placed.localSlots.length));
+      if (size > skeleton.largestClass) skeleton = { ...skeleton, largestClass: size };
+      frontends.set(key, placed);
     }
     // what the old one shared is given up after the new one took its share, so that nothing both need goes away between
     const placed = frontends.get(key);
     if (placed !== undefined) for (const element of sharedElements(placed)) share(element, 1);
     if (old !== undefined) for (const element of sharedElements(old)) share(element, -1);
-    if (old?.affinity !== undefined) releaseIds(affinityOwner(old.frontend));
+    if (old?.affinity !== undefined && old.frontend.action.kind === "balance") {
+      unstick(old.frontend.action.pool, "all");
+      unstick(old.frontend.action.localPool, "local");
+    }
   }
   return {
-    plan: { ...before, skeleton, frontends: frontends.asImmutable(), shared: shared.asImmutable(), affinityIds, nextAffinityId },
+    plan: {
+      ...before,
+      skeleton,
+      frontends: frontends.asImmutable(),
+      shared: shared.asImmutable(),
+      stickyPools,
+      nextAffinityId,
+      adopted: changed.size > 0 ? new Map() : before.adopted,
+    },
     problems,
   };
 }
@@ -162,33 +193,33 @@ export function tableOf(r: Ruleset): Table {
   return { family: r.family, name: r.table, sets: skeletonSets(r.family), chains: skeletonChains(r.family, r.skeleton), elements };
 }
 
-/** The ids that the kernel has for ServicePorts: any of their frontends may name them. An id goes to one owner only. */
-function adoptedIds(
-  changed: Delta<FrontendKey, Frontend>["changed"],
-  { adopted }: Ruleset,
-): ReadonlyMap<string, { readonly id?: number; readonly localId?: number }> {
-  const found = new Map<string, { id?: number; localId?: number }>();
-  if (adopted.size === 0) return found;
-  const ownerOf = new Map<number, string>();
-  const claim = (id: number | undefined, owner: string): id is number => {
-    if (id === undefined || (ownerOf.get(id) ?? owner) !== owner) return false;
-    ownerOf.set(id, owner);
-    return true;
-  };
-  for (const [key, { after }] of changed) {
-    const had = after === undefined ? undefined : adopted.get(key);
-    if (after === undefined || had === undefined) continue;
-    const owner = affinityOwner(after);
-    const ids = found.get(owner) ?? {};
-    if (claim(had.affinityId, owner)) ids.id ??= had.affinityId;
-    if (claim(had.affinityLocalId, owner)) ids.localId ??= had.affinityLocalId;
-    found.set(owner, ids);
-  }
-  return found;
+/** A pool's slots begin at 0, or where the local ones do: a remembered slot means something in one of the two only. */
+type Part = "all" | "local";
+
+function stickyKey(pool: Pool, part: Part): string {
+  return `${part} ${pool.id}`;
 }
 
-function affinityOwner(frontend: Frontend): string {
-  return `${printServicePort(frontend.owner)}/${frontend.protocol}`;
+/** Ids and slots that the kernel has for pools: any of their frontends may name them. An id goes to one pool only. */
+function adoptedPools(
+  changed: Delta<FrontendKey, Frontend>["changed"],
+  { adopted }: Ruleset,
+): ReadonlyMap<string, { readonly id: number; readonly slots: Slots }> {
+  const found = new Map<string, { readonly id: number; readonly slots: Slots }>();
+  if (adopted.size === 0) return found;
+  const taken = new Set<number>();
+  const claim = (key: string, id: number | undefined, slots: Slots): void => {
+    if (id === undefined || taken.has(id) || found.has(key)) return;
+    taken.add(id);
+    found.set(key, { id, slots });
+  };
+  for (const [key, { after }] of changed) {
+    const had = adopted.get(key);
+    if (had === undefined || after?.action.kind !== "balance") continue;
+    claim(stickyKey(after.action.pool, "all"), had.affinityId, had.slots);
+    if (after.action.localPool !== undefined) claim(stickyKey(after.action.localPool, "local"), had.affinityLocalId, had.localSlots);
+  }
+  return found;
 }
 
 function limited(frontend: Frontend, problems: Problem[]): Frontend {

@@ -190,6 +190,19 @@ const members = (pool: Pool | undefined): readonly string[] => (pool?.members ??
 
 /** Every endpoint has one slot, and without affinity there is no hole. */
 function checkSlots(ruleset: Ruleset): void {
+  // a client is remembered by id and slot: one id is one list of slots, wherever it is used
+  const sticky = new Map<number, string>();
+  for (const { affinity, slots, localSlots } of ruleset.frontends.values()) {
+    for (const [id, list] of [
+      [affinity?.id, slots],
+      [affinity?.localId, localSlots],
+    ] as const) {
+      if (id === undefined) continue;
+      const text = JSON.stringify(list);
+      expect(sticky.get(id) ?? text).toBe(text);
+      sticky.set(id, text);
+    }
+  }
   for (const placed of ruleset.frontends.values()) {
     const { action } = placed.frontend;
     const pools =

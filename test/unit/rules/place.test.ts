@@ -5,9 +5,9 @@ import { defaultSkeletonOptions, skeletonChains, skeletonElements } from "../../
 import { elementId } from "../../../rules/nftables/statement.ts";
 
 /** Slots as a word: a letter an endpoint, `.` a hole. */
-const slots = (word: string) => [...word].map((c) => (c === "." ? undefined : { ip: c, port: 80, local: false }));
+const slots = (word: string) => word.split("").map((c) => (c === "." ? undefined : { ip: c, port: 80, local: false }));
 const word = (list: ReturnType<typeof placeSlots>): string => list.map((m) => m?.ip ?? ".").join("");
-const pool = (members: string) => ({ id: "p", members: [...members].map((ip) => ({ ip, port: 80, local: false })) });
+const pool = (members: string) => ({ id: "p", members: members.split("").map((ip) => ({ ip, port: 80, local: false })) });
 
 test.each([
   ["", "abc", false, "abc", "a new pool"],
