@@ -7,7 +7,10 @@ const readableByAll = 420;
 
 /** What a Pod gets: all that a template gets, and what is settled only when a pod is made of it. */
 export function defaultPod(pod: Draft<Pod>): void {
-  const { spec } = pod;
+  const { spec, status } = pod;
+  // The old field and the first of the new ones are the same address; the old one wins where they differ.
+  if (status?.podIP && status.podIPs?.[0]?.ip !== status.podIP) status.podIPs = [{ ip: status.podIP }];
+  else if (status?.podIPs?.[0]?.ip) status.podIP = status.podIPs[0].ip;
   if (spec === undefined) return;
   defaultPodSpec(spec);
   spec.enableServiceLinks ??= true;

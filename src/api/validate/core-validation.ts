@@ -107,11 +107,7 @@ export function validateNode(node: Node, old?: Node): readonly FieldError[] {
     }
   }
   errors.push(...validateTaints(spec.taints ?? []));
-  for (const list of ["capacity", "allocatable"] as const) {
-    for (const [name, amount] of Object.entries(node.status?.[list] ?? {})) {
-      if (compareQuantity(amount, "0") < 0) errors.push(invalid(`status.${list}.${name}`, amount, "must be greater than or equal to 0"));
-    }
-  }
+  errors.push(...validateNodeResources(node));
   cidrs.forEach((cidr, i) => {
     errors.push(...validateCidr(`spec.podCIDRs[${i}]`, cidr));
   });
@@ -128,10 +124,19 @@ export function validateNode(node: Node, old?: Node): readonly FieldError[] {
   return errors;
 }
 
-export function validateNodeStatus({ status }: Node): readonly FieldError[] {
-  const addresses = (status?.addresses ?? []).map(({ type, address }) => ({ Type: type, Address: address }));
-  return addresses.flatMap((address, i) =>
+export function validateNodeStatus(node: Node): readonly FieldError[] {
+  const addresses = (node.status?.addresses ?? []).map(({ type, address }) => ({ Type: type, Address: address }));
+  const repeated = addresses.flatMap((address, i) =>
     addresses.slice(0, i).some((other) => jsonEqual(other, address)) ? [duplicate(`status.addresses[${i}]`, address)] : [],
+  );
+  return [...validateNodeResources(node), ...repeated];
+}
+
+function validateNodeResources({ status }: Node): readonly FieldError[] {
+  return (["capacity", "allocatable"] as const).flatMap((list) =>
+    Object.entries(status?.[list] ?? {}).flatMap(([name, amount]) =>
+      compareQuantity(amount, "0") < 0 ? [invalid(`status.${list}.${name}`, amount, "must be greater than or equal to 0")] : [],
+    ),
   );
 }
 

@@ -3,7 +3,7 @@ import { type Draft, draftOf, semanticEqual } from "../json-value.ts";
 import type { Container, Pod, PodDNSConfig, PodSecurityContext, PodSpec, Toleration } from "../types/core-v1.generated.ts";
 import { validateIp } from "./addresses.ts";
 import { validateContainers } from "./container-validation.ts";
-import { immutable, validateLabels } from "./metadata.ts";
+import { validateLabels } from "./metadata.ts";
 import { dns1123Label, dns1123Subdomain, inRange, qualifiedName } from "./names.ts";
 import { validateAffinity, validateSpread, validateTolerations } from "./scheduling-validation.ts";
 import { validateVolumes } from "./volume-validation.ts";
@@ -100,16 +100,6 @@ export function validatePodUpdate(pod: Pod, old: Pod): readonly FieldError[] {
     errors.push(forbidden("spec", `pod updates may not change fields other than ${changeable.join(",")}${firstDifference(spec, before)}`));
   }
   return errors;
-}
-
-export function validatePodStatus(pod: Pod, old: Pod): readonly FieldError[] {
-  const conditions = (pod.status?.conditions ?? []).flatMap(({ type, status }, i) => [
-    ...(type === "" ? [required(`status.conditions[${i}].type`)] : []),
-    ...(["True", "False", "Unknown"].includes(status ?? "")
-      ? []
-      : [notSupported(`status.conditions[${i}].status`, status ?? "", ["False", "True", "Unknown"])]),
-  ]);
-  return [...conditions, ...immutable("status.qosClass", pod.status?.qosClass ?? "", old.status?.qosClass ?? "")];
 }
 
 function textErrors(

@@ -22,8 +22,16 @@ import { validateEndpointSlice, validateEndpoints } from "./endpoints-validation
 import { validateIngress, validateIngressClass, validateIngressStatus } from "./ingress-validation.ts";
 import { validateMetadata, validateMetadataUpdate } from "./metadata.ts";
 import { dns1123Label, dns1123Subdomain, pathSegment, type TextCheck } from "./names.ts";
-import { validatePod, validatePodStatus, validatePodUpdate } from "./pod-validation.ts";
+import { validatePod, validatePodUpdate } from "./pod-validation.ts";
 import { validateService, validateServiceStatus } from "./service-validation.ts";
+import {
+  validateBudgetStatus,
+  validateDaemonSetStatus,
+  validateDeploymentStatus,
+  validatePodStatus,
+  validateReplicaSetStatus,
+  validateStatefulSetStatus,
+} from "./status-validation.ts";
 import {
   validateControllerRevision,
   validateDaemonSet,
@@ -74,6 +82,11 @@ const statusRules: Readonly<Record<string, Rule>> = {
   "/Namespace": validateNamespaceStatus satisfies Rule,
   "/Node": validateNodeStatus satisfies Rule,
   "networking.k8s.io/Ingress": validateIngressStatus satisfies Rule,
+  "apps/Deployment": validateDeploymentStatus satisfies Rule,
+  "apps/ReplicaSet": validateReplicaSetStatus satisfies Rule,
+  "apps/StatefulSet": validateStatefulSetStatus satisfies Rule,
+  "apps/DaemonSet": validateDaemonSetStatus satisfies Rule,
+  "policy/PodDisruptionBudget": validateBudgetStatus satisfies Rule,
 };
 
 /** What is wrong with a new object, defaulted and prepared; empty when it may be stored. */
