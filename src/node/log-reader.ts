@@ -22,6 +22,8 @@ export interface LogLine {
 
 const pollMs = 50;
 const chunkBytes = 64 * 1024;
+/** Between two reads of so much, others get their turn. */
+const readBytes = 256 * 1024;
 
 /** `undefined` for a line that is no log line (cut off by a full disk or a stopped machine). */
 export function parseLogLine(line: string): LogLine | undefined {
@@ -74,20 +76,46 @@ export async function* readLog(
     return kept;
   };
   const tail = new FileTail(path);
+  const older = olderFiles(path);
   try {
-    const before = olderFiles(path).flatMap((file) => new FileTail(file).readAllAndClose());
-    yield limited(printLogLines(selectLines([...before, ...tail.read()], options), options));
-    while (options.follow && left > 0 && !signal.aborted) {
+    if (options.tailLines === undefined) {
+      for (const file of older) {
+        const whole = new FileTail(file);
+        try {
+          for (let lines = whole.read(); lines.length > 0; lines = whole.read())
+            yield limited(printLogLines(selectLines(lines, options), options));
+        } finally {
+          whole.close();
+        }
+      }
+    } else {
+      const lines = lastLines(older, tail, options.tailLines);
+      yield limited(printLogLines(selectLines(lines, options), options));
+    }
+    const { tailLines: _, ...rest } = options;
+    while (left > 0 && !signal.aborted) {
       // Asked before the read: what was written before the end is read after the question.
-      const over = deps.ended();
-      const lines = selectLines(tail.read(), { ...options, tailLines: Number.MAX_SAFE_INTEGER });
-      if (lines.length > 0) yield limited(printLogLines(lines, options));
+      const over = !options.follow || deps.ended();
+      const lines = tail.read();
+      if (lines.length > 0) yield limited(printLogLines(selectLines(lines, rest), options));
       else if (over) return;
       else await deps.clock.sleep(pollMs, signal).catch(() => undefined);
     }
   } finally {
     tail.close();
   }
+}
+
+/** Enough of the end to hold `count` whole lines, from as few bytes as that takes; leaves `tail` at its file's end. */
+function lastLines(older: readonly string[], tail: FileTail, count: number): readonly LogLine[] {
+  let lines = tail.readEnd(count);
+  for (const file of older.toReversed()) {
+    if (lines.filter((l) => l.whole).length > count) break;
+    const before = new FileTail(file);
+    lines = [...before.readEnd(count), ...lines];
+    before.close();
+  }
+  return lines;
 }
 
 /** `x.log.4` … `x.log.1`, the oldest first. */
@@ -105,29 +133,42 @@ function olderFiles(path: string): readonly string[] {
 class FileTail {
   readonly #path: string;
   #fd: number | undefined;
+  #at = 0;
   #rest: Buffer = Buffer.alloc(0);
 
   constructor(path: string) {
     this.#path = path;
   }
 
-  /** Whole lines that have come since the last call. */
+  /** Whole lines that have come since the last call, of a quarter MiB at most; none: there is no more yet. */
   read(): readonly LogLine[] {
     const lines: LogLine[] = [];
-    for (;;) {
-      if (this.#fd === undefined && existsSync(this.#path)) this.#fd = openSync(this.#path, "r");
-      if (this.#fd === undefined) return lines;
-      this.#readTo(lines);
+    while (lines.length === 0) {
+      this.#open();
+      if (this.#fd === undefined) break;
+      if (this.#readTo(lines, readBytes) > 0) continue;
       const now = existsSync(this.#path) ? statSync(this.#path).ino : undefined;
-      if (now === undefined || now === fstatSync(this.#fd).ino) return lines;
+      if (now === undefined || now === fstatSync(this.#fd).ino) break;
       this.close();
     }
+    return lines;
   }
 
-  readAllAndClose(): readonly LogLine[] {
-    const lines = this.read();
-    this.close();
-    return lines;
+  /** More than `count` lines of the file's end, or all of it. */
+  readEnd(count: number): readonly LogLine[] {
+    this.#open();
+    if (this.#fd === undefined) return [];
+    const { size } = fstatSync(this.#fd);
+    for (let bytes = chunkBytes; ; bytes *= 4) {
+      const from = Math.max(0, size - bytes);
+      this.#at = from;
+      this.#rest = Buffer.alloc(0);
+      const lines: LogLine[] = [];
+      this.#readTo(lines, size - from);
+      // The first may be half a line, which does not look like one, or the rest of a longer one.
+      const whole = lines.filter((l) => l.whole).length;
+      if (from === 0 || whole > count + 1) return from === 0 ? lines : lines.slice(1);
+    }
   }
 
   close(): void {
@@ -135,18 +176,32 @@ class FileTail {
     this.#fd = undefined;
   }
 
-  #readTo(lines: LogLine[]): void {
-    const buffer = Buffer.alloc(chunkBytes);
-    for (;;) {
-      const size = this.#fd === undefined ? 0 : readSync(this.#fd, buffer, 0, chunkBytes, null);
-      if (size === 0) return;
-      let rest = Buffer.concat([this.#rest, buffer.subarray(0, size)]);
-      for (let newline = rest.indexOf(10); newline >= 0; newline = rest.indexOf(10)) {
-        const line = parseLogLine(rest.subarray(0, newline).toString("utf8"));
-        if (line !== undefined) lines.push(line);
-        rest = rest.subarray(newline + 1);
-      }
-      this.#rest = rest;
+  #open(): void {
+    if (this.#fd !== undefined || !existsSync(this.#path)) return;
+    this.#fd = openSync(this.#path, "r");
+    this.#at = 0;
+  }
+
+  /** Returns the number of bytes read. */
+  #readTo(lines: LogLine[], atMost: number): number {
+    const buffer = Buffer.allocUnsafe(chunkBytes);
+    const pieces: Buffer[] = [this.#rest];
+    let total = 0;
+    while (this.#fd !== undefined && total < atMost) {
+      const size = readSync(this.#fd, buffer, 0, Math.min(chunkBytes, atMost - total), this.#at);
+      if (size === 0) break;
+      pieces.push(Buffer.from(buffer.subarray(0, size)));
+      this.#at += size;
+      total += size;
     }
+    if (total === 0) return 0;
+    const all = Buffer.concat(pieces);
+    const end = all.lastIndexOf(10);
+    for (const text of end < 0 ? [] : all.subarray(0, end).toString("utf8").split("\n")) {
+      const line = parseLogLine(text);
+      if (line !== undefined) lines.push(line);
+    }
+    this.#rest = all.subarray(end + 1);
+    return total;
   }
 }

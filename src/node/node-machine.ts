@@ -43,8 +43,8 @@ export function findUser(
   const named = groupName === undefined ? undefined : (groups.find((g) => g[0] === groupName)?.[2] ?? groupName);
   const gid = Number(named ?? row?.[3] ?? 0);
   if (!Number.isInteger(gid)) return undefined;
-  const others =
-    groupName !== undefined ? [] : groups.filter((g) => (g[3] ?? "").split(",").includes(row?.[0] ?? "")).map((g) => Number(g[2]));
+  const member = groupName === undefined ? row?.[0] : undefined;
+  const others = member === undefined ? [] : groups.filter((g) => (g[3] ?? "").split(",").includes(member)).map((g) => Number(g[2]));
   return { uid: Number(row?.[2] ?? user), gid, groups: others };
 }
 
