@@ -19,6 +19,7 @@ interface Answers {
   readonly bases: readonly { readonly object: JsonObject; readonly stored?: JsonObject; readonly causes?: readonly Cause[] }[];
   readonly create: readonly Mutation[];
   readonly update: readonly Mutation[];
+  readonly status: readonly (readonly [base: number, status: unknown, before: unknown, causes: readonly Cause[]])[];
 }
 const answers = recorded as unknown as Answers;
 const now = "2026-01-01T00:00:00Z";
@@ -46,11 +47,11 @@ function create(object: JsonObject): { readonly stored: JsonObject; readonly err
   return { stored, errors: validateCreate(resource, stored) };
 }
 
-function update(object: JsonObject, before: JsonObject): readonly FieldError[] {
+function update(object: JsonObject, before: JsonObject, subresource = ""): readonly FieldError[] {
   const resource = resourceOf(object);
   const old = defaultObject(resource, checkStructure(resource, before).object);
-  const next = prepareForUpdate(resource, defaultObject(resource, checkStructure(resource, object).object), old);
-  return validateUpdate(resource, next, old);
+  const next = prepareForUpdate(resource, defaultObject(resource, checkStructure(resource, object).object), old, subresource);
+  return validateUpdate(resource, next, old, { subresource });
 }
 
 /** Kubernetes repeats itself where a check runs twice; a message tells it once. */
@@ -117,5 +118,14 @@ test("what is wrong with a change is told in Kubernetes' words", () => {
     const object = changed(base, path, value);
     const errors = told(update(stamped(object), stamped(answers.bases[base]?.object ?? {})));
     expect({ kind: object["kind"], path, value, told: errors }).toEqual({ kind: object["kind"], path, value, told: wanted(causes) });
+  }
+});
+
+test("what is wrong with a status is told in Kubernetes' words", () => {
+  expect(answers.status.length).toBeGreaterThan(200);
+  for (const [base, status, before, causes] of answers.status) {
+    const object = stamped(answers.bases[base]?.object ?? {});
+    const errors = told(update({ ...object, status }, { ...object, status: before }, "status"));
+    expect({ kind: object["kind"], status, told: errors }).toEqual({ kind: object["kind"], status, told: wanted(causes) });
   }
 });
