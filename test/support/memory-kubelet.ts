@@ -1,4 +1,5 @@
 import type { Pod } from "../../src/api/types/core-v1.generated.ts";
+import type { Clock } from "../../src/base/clock.ts";
 import { createClient } from "../../src/client/client.ts";
 import { isConflict, isNotFound } from "../../src/client/errors.ts";
 import { startInformer } from "../../src/client/informer.ts";
@@ -8,10 +9,10 @@ import type { Transport } from "../../src/client/transport.ts";
 /** Stands in for nodes (and, with `assign`, for the scheduler): pods become ready at once and end when they are deleted. */
 export function startMemoryKubelet(
   transport: Transport,
-  o: { readonly assign?: string; readonly ready?: (pod: Pod) => boolean } = {},
+  o: { readonly assign?: string; readonly ready?: (pod: Pod) => boolean; readonly clock?: Clock } = {},
 ): { readonly ready: Promise<void>; close(): Promise<void> } {
   const client = createClient(transport);
-  const pods = startInformer(transport, resources.pods);
+  const pods = startInformer(transport, resources.pods, { clock: o.clock });
   let next = 1;
   let tail = Promise.resolve();
   const work = async (key: string): Promise<void> => {

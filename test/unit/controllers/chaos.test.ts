@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import type { Deployment } from "../../../src/api/types/apps-v1.generated.ts";
 import type { Pod } from "../../../src/api/types/core-v1.generated.ts";
 import { createClient } from "../../../src/client/client.ts";
-import { ClientError } from "../../../src/client/errors.ts";
+import { ClientError, isNotFound } from "../../../src/client/errors.ts";
 import { resources } from "../../../src/client/resources.ts";
 import type { Transport } from "../../../src/client/transport.ts";
 import { controllerNames, startControllers } from "../../../src/controllers/main.ts";
@@ -60,7 +60,7 @@ async function run(list: readonly Step[], fault: () => Fault): Promise<{ readonl
   const only = controllerNames.filter((name) => name !== "node-lifecycle");
   const controllers = startControllers({ transport, clusterCidrs: [], lbPool: [], rootCaPem: "CA", only }, { clock, random: seeded() });
   const scheduler = startScheduler({ transport }, { clock });
-  const kubelet = startMemoryKubelet(api);
+  const kubelet = startMemoryKubelet(api, { clock });
   try {
     await client.create(resources.nodes, { metadata: { name: "n1" }, status: { allocatable: { cpu: "9", pods: "99" } } });
     await client.create(resources.services, {
@@ -80,9 +80,10 @@ async function run(list: readonly Step[], fault: () => Fault): Promise<{ readonl
         allowed = Math.max(allowed, step.replicas + Math.ceil(step.replicas / 4));
       } else if (step.kind === "image")
         await client.patch(resources.deployments, at, { type: "merge", body: { spec: { template: template(step.image) } } });
-      else if (step.kind === "kill" && pod !== undefined) await client.delete(resources.pods, name, { gracePeriodSeconds: 0 });
+      else if (step.kind === "kill" && pod !== undefined) await unlessGone(client.delete(resources.pods, name, { gracePeriodSeconds: 0 }));
       else if (step.kind === "unready" && pod !== undefined) {
-        await client.patch(resources.pods, name, { type: "merge", body: { status: { phase: "Failed" } } }, { subresource: "status" });
+        const failed = { type: "merge" as const, body: { status: { phase: "Failed" } } };
+        await unlessGone(client.patch(resources.pods, name, failed, { subresource: "status" }));
       } else if (step.kind === "drop") api.endWatches();
       else if (step.kind === "compact") api.compact();
       else if (step.kind === "wait") await clock.advance(step.ms);
@@ -112,6 +113,13 @@ async function run(list: readonly Step[], fault: () => Fault): Promise<{ readonl
     await Promise.all([controllers.close(), scheduler.close()]);
     await kubelet.close();
   }
+}
+
+/** The pod may have ended by itself just before. */
+async function unlessGone(write: Promise<unknown>): Promise<void> {
+  await write.catch((e: unknown) => {
+    if (!isNotFound(e)) throw e;
+  });
 }
 
 /** The same names every time, so that a failure can be run again. */
