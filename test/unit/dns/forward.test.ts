@@ -61,7 +61,7 @@ function startForwarder(upstreams: readonly Fake[], config: Partial<ForwardConfi
   const events: string[] = [];
   const nameOf = (upstream: string): string => String(upstreams.findIndex((u) => upstream.endsWith(`:${u.port}`)));
   const forwarder = new Forwarder(
-    { policy: "sequential", tryTimeout: 60, checkInterval: 20, ...config, upstreams },
+    { policy: "sequential", tryTimeout: 2000, checkInterval: 20, ...config, upstreams },
     {
       clock: systemClock,
       random: Math.random,
@@ -128,7 +128,7 @@ describe("one upstream", () => {
 
   test("silence is a timeout after two tries, and from then on a failure at once; closing ends a wait", async () => {
     const upstream = await fakeUpstream(() => []);
-    const { forwarder, events } = startForwarder([upstream]);
+    const { forwarder, events } = startForwarder([upstream], { tryTimeout: 60 });
     await expect(ask(forwarder)).rejects.toSatisfy((e) => isUpstreamError(e) && e.code === "timeout");
     expect(events).toEqual(["failed 0", "failed 0"]);
     const asked = upstream.seen.length;
@@ -154,14 +154,14 @@ describe("several upstreams", () => {
     let dead = true;
     const first = await fakeUpstream((q) => (dead ? [] : [good(q)]));
     const second = await fakeUpstream((q) => [good(q)]);
-    const { forwarder, events } = startForwarder([first, second]);
+    const { forwarder, events } = startForwarder([first, second], { tryTimeout: 250 });
     await ask(forwarder);
     await ask(forwarder);
     await ask(forwarder);
     expect(events).toEqual(["failed 0", "answered 1", "failed 0", "answered 1", "answered 1"]);
     dead = false;
     // the health check asks for the root's servers, and finds it alive
-    for (let i = 0; i < 100 && !events.includes("answered 0"); i++) {
+    for (let i = 0; i < 300 && !events.includes("answered 0"); i++) {
       await systemClock.sleep(10);
       await ask(forwarder);
     }
@@ -186,7 +186,7 @@ test("a server forwards, caches, follows aliases, and says SERVFAIL when nobody 
       { ...emptyAnswer(q, name.startsWith("nx") ? 3 : 0), answers: name.startsWith("nx") ? [] : [parseRecord(`${name} 60 IN A 10.0.0.1`)] },
     ];
   });
-  const server = startDnsServer({ listen: [{ ip: "127.0.0.1", port: 0 }], upstreams: [upstream], forward: { tryTimeout: 50 } });
+  const server = startDnsServer({ listen: [{ ip: "127.0.0.1", port: 0 }], upstreams: [upstream], forward: { tryTimeout: 300 } });
   closing.push(() => server.close());
   await server.ready;
   const target = "www.example.org.";

@@ -20,7 +20,7 @@ let server: DnsServer;
 let port = 0;
 
 beforeAll(async () => {
-  server = startDnsServer({ listen: [{ ip: "127.0.0.1", port: 0 }], reverse: ranges, upstreams: [], nsid: "node-1", tcp: { idle: 200 } });
+  server = startDnsServer({ listen: [{ ip: "127.0.0.1", port: 0 }], reverse: ranges, upstreams: [], nsid: "node-1", tcp: { idle: 800 } });
   await server.ready;
   const zone = new DnsZone({ reverseZones: reverse });
   zone.apply(batchFromEmpty(snapshotOf(shop)));
