@@ -6,7 +6,7 @@ import { type Change, type Sink, startReflector } from "../../src/client/reflect
 import { resources } from "../../src/client/resources.ts";
 import type { Transport } from "../../src/client/transport.ts";
 
-/** What every Transport must carry: run it with a function that gives an empty API. */
+/** What every Transport must carry: run it with a function that gives an API without pods, with a namespace `shop`. */
 export function transportContract(name: string, open: () => Promise<{ transport: Transport; close(): Promise<void> }>): void {
   const each = (title: string, body: (t: Transport) => Promise<void>): void => {
     test(`${name}: ${title}`, async () => {
@@ -97,9 +97,10 @@ export function transportContract(name: string, open: () => Promise<{ transport:
   });
 
   each("an aborted request rejects with the signal's reason", async (t) => {
+    const { rev } = await createClient(t).list(resources.pods);
     const stop = new AbortController();
     const reason = new Error("enough");
-    const response = await t.request({ method: "GET", path: "/api/v1/pods?watch=true&resourceVersion=100" }, stop.signal);
+    const response = await t.request({ method: "GET", path: `/api/v1/pods?watch=true&resourceVersion=${rev}` }, stop.signal);
     setImmediate(() => stop.abort(reason));
     await expect(
       (async () => {

@@ -1,5 +1,13 @@
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "vitest";
+import { startApiServer } from "../../src/apiserver/server.ts";
+import { parseCidr } from "../../src/base/cidr.ts";
+import { createClient } from "../../src/client/client.ts";
+import { resources } from "../../src/client/resources.ts";
 import type { ApiRequest } from "../../src/client/transport.ts";
 import { createHttpTransport } from "../../src/client/transport.ts";
 import { MemoryApi } from "../support/memory-api.ts";
@@ -15,6 +23,30 @@ transportContract("http", async () => {
     async close() {
       transport.close();
       await server.close();
+    },
+  };
+});
+
+transportContract("API server", async () => {
+  const dataDir = mkdtempSync(join(tmpdir(), "fairway-contract-"));
+  const server = await startApiServer({
+    dataDir,
+    bind: [{ ip: "127.0.0.1", port: 0 }],
+    advertise: ["127.0.0.1"],
+    serviceCidrs: [parseCidr("10.96.0.0/16") ?? expect.fail()],
+    store: "memory",
+  });
+  const { certPem, keyPem } = await server.pki.issueClientCert("test", ["system:masters"]);
+  const transport = createHttpTransport({ server: `https://127.0.0.1:${server.port}`, caPem: server.pki.caPem, certPem, keyPem });
+  const client = createClient(transport);
+  await client.create(resources.namespaces, { metadata: { name: "shop" } });
+  await client.create(resources.serviceAccounts, { metadata: { namespace: "shop", name: "default" } });
+  return {
+    transport,
+    async close() {
+      transport.close();
+      await server.close();
+      rmSync(dataDir, { recursive: true });
     },
   };
 });
