@@ -1,20 +1,21 @@
 import { affinityCookie, affinityValue } from "../balance/affinity.ts";
 import type { Reply } from "../filter/outcome.ts";
 import { backendsFor, pickBackend } from "../route/backend-choice.ts";
-import type { HeaderField } from "../route/filter.ts";
-import { cookieValue, headerValue, normalizeHost } from "../route/request-head.ts";
+import { cookieValue, normalizeHost } from "../route/request-head.ts";
 import type { Forwarding, Pool } from "../route/route.ts";
 import type { Connection, UpstreamAddress } from "../upstream/connection.ts";
 import { endpointKey, type Picked } from "../upstream/endpoint-picker.ts";
 import type { ResponseSink, UpstreamConnection, UpstreamFailure } from "../upstream/upstream-connection.ts";
 import type { PendingConnect } from "../upstream/upstream-pool.ts";
+import { noBody } from "../upstream/wire/body-framing.ts";
 import type { Http1Response } from "../upstream/wire/response-parser.ts";
 import type { ProxyContext } from "./context.ts";
 import type { Downstream, IncomingRequest } from "./downstream.ts";
 import { type ClientIdentity, clientIdentity, forwardingHeaders } from "./forwarded.ts";
-import { goesOn, safeTrailers } from "./hop-headers.ts";
+import { safeTrailers } from "./hop-headers.ts";
+import { outgoingHead, ownResponse } from "./outgoing-response.ts";
+import { requestIdOf } from "./request-id.ts";
 import { planRequest, type RequestPlan } from "./request-plan.ts";
-import { reasonOf, statusPage } from "./status-page.ts";
 import { isIdempotent, printUpstreamHead } from "./upstream-request.ts";
 
 /** Bytes of a request body kept until the response begins, so that it can be sent to another endpoint. */
@@ -312,7 +313,7 @@ export class Exchange implements ResponseSink {
 
   onInformational(response: Http1Response): void {
     // 100 was answered here already
-    if (response.status !== 100) this.#down.informational({ ...this.#outgoing(response, false), framing: { kind: "none" } });
+    if (response.status !== 100) this.#down.informational({ ...outgoingHead(response, [], undefined), framing: noBody });
   }
 
   onHead(response: Http1Response): void {
@@ -322,7 +323,7 @@ export class Exchange implements ResponseSink {
     this.#status = response.status;
     this.#kept = undefined;
     this.#touch(now);
-    this.#down.head(this.#outgoing(response, true));
+    this.#down.head(outgoingHead(response, this.#plan?.chain?.responseHeaders ?? [], this.#setCookie));
   }
 
   onBody(bytes: Buffer): void {
@@ -398,25 +399,6 @@ export class Exchange implements ResponseSink {
     } else this.#try();
   }
 
-  /** The head for the client: hop-by-hop headers are gone, ours are set. */
-  #outgoing(
-    response: Http1Response,
-    final: boolean,
-  ): { status: number; reason: string; headers: string[]; framing: Http1Response["framing"] } {
-    const headers: string[] = [];
-    const set = final ? (this.#plan?.chain?.responseHeaders ?? []) : [];
-    const { names, fields } = response;
-    for (let i = 0; i < names.length; i++) {
-      const name = fields[2 * i] ?? "";
-      if (!goesOn(name, response.connectionTokens)) continue;
-      if (set.length > 0 && set.some((h) => h.name.toLowerCase() === name)) continue;
-      headers.push(names[i] ?? "", fields[2 * i + 1] ?? "");
-    }
-    for (const h of set) headers.push(h.name, h.value);
-    if (final && this.#setCookie !== undefined) headers.push("Set-Cookie", this.#setCookie);
-    return { status: response.status, reason: response.reason, headers, framing: response.framing };
-  }
-
   #touch(now: number): void {
     const seconds = this.#plan?.forward?.timeouts.readSeconds ?? 60;
     this.#deadline = now + seconds * 1000;
@@ -447,26 +429,17 @@ export class Exchange implements ResponseSink {
   }
 
   #reply(reply: Reply): void {
-    const page = statusPage(reply.status);
-    const body = Buffer.from(page, "latin1");
-    this.#status = reply.status;
-    this.#responseBytes = body.length;
-    const headers: string[] = ["Date", new Date(this.#context.clock.now()).toUTCString()];
-    const extra: readonly HeaderField[] = [...reply.headers, ...(this.#plan?.chain?.responseHeaders ?? [])];
-    if (body.length > 0) headers.push("Content-Type", "text/html");
-    for (const h of extra) headers.push(h.name, h.value);
-    headers.push("X-Request-ID", this.#requestId);
-    const bodiless = reply.status === 204 || reply.status === 304;
-    if (!bodiless) headers.push("Content-Length", String(body.length));
-    const empty = bodiless || this.#request.method === "HEAD" || body.length === 0;
-    this.#finish();
-    this.#down.head({
-      status: reply.status,
-      reason: reasonOf(reply.status),
-      headers,
-      framing: empty ? { kind: "none" } : { kind: "length", bytes: body.length },
+    const own = ownResponse(reply, {
+      method: this.#request.method,
+      date: new Date(this.#context.clock.now()),
+      requestId: this.#requestId,
+      set: this.#plan?.chain?.responseHeaders ?? [],
     });
-    if (!empty) this.#down.body(body);
+    this.#status = reply.status;
+    this.#responseBytes = own.body.length;
+    this.#finish();
+    this.#down.head(own.head);
+    if (own.body.length > 0) this.#down.body(own.body);
     this.#down.complete("");
   }
 
@@ -504,18 +477,3 @@ export class Exchange implements ResponseSink {
     this.#picked = undefined;
   }
 }
-
-/** The client's own id, if it is a sane one, else a new one: 32 hex digits, as nginx makes them. */
-function requestIdOf(fields: readonly string[], random: () => number): string {
-  const given = headerValue(fields, "x-request-id");
-  if (given !== undefined && /^[!-~]{1,128}$/.test(given)) return given;
-  let id = "";
-  for (let i = 0; i < 8; i++) {
-    const bits = Math.floor(random() * 65536);
-    id += (hexBytes[bits >> 8] ?? "00") + (hexBytes[bits & 255] ?? "00");
-  }
-  return id;
-}
-
-/** Printing a number costs more than finding it here. */
-const hexBytes = Array.from({ length: 256 }, (_, n) => n.toString(16).padStart(2, "0"));

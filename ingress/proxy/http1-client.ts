@@ -143,7 +143,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     const end = all.indexOf("\r\n\r\n", Math.max(0, (held?.length ?? 0) - 3));
     if (end < 0 || end > wire.headBytes) {
       if (all.length > wire.headBytes) this.#refuse(all.indexOf("\r\n") < 0 ? 414 : 431);
-      else if (hasBareLf(all)) this.#refuse(400);
+      else if (hasBareLf(all, Math.max(0, (held?.length ?? 0) - 2))) this.#refuse(400);
       else if (all.length > 0) {
         if (held === undefined) this.#deadline = clock.monotonic() + timeouts.head;
         this.#held = Buffer.from(all);
@@ -386,7 +386,8 @@ function printHead(head: ResponseHead, more = ""): string {
   return `${text}${more}\r\n`;
 }
 
-function hasBareLf(bytes: Buffer): boolean {
-  for (let at = bytes.indexOf(0x0a); at >= 0; at = bytes.indexOf(0x0a, at + 1)) if (bytes[at - 1] !== 0x0d) return true;
+/** From `from` on: what came before was looked at before. */
+function hasBareLf(bytes: Buffer, from: number): boolean {
+  for (let at = bytes.indexOf(0x0a, from); at >= 0; at = bytes.indexOf(0x0a, at + 1)) if (bytes[at - 1] !== 0x0d) return true;
   return false;
 }

@@ -20,6 +20,8 @@ interface Series {
   readonly below: number[];
 }
 
+const knownMethods: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]);
+
 /** Series kept; requests of more kinds than that are counted under `other`. */
 const maxSeries = 10_000;
 
@@ -32,7 +34,9 @@ export class ProxyMetrics {
   readonly #series = new Map<string, Series>();
 
   request(f: RequestFacts): void {
-    let key = `${f.method}\n${f.status}\n${f.namespace}\n${f.ingress}\n${f.service}\n${f.host}`;
+    // clients choose the method: what is unheard of is one kind
+    const method = knownMethods.has(f.method) ? f.method : "OTHER";
+    let key = `${method}\n${f.status}\n${f.namespace}\n${f.ingress}\n${f.service}\n${f.host}`;
     let series = this.#series.get(key);
     if (series === undefined) {
       const full = this.#series.size >= maxSeries;
@@ -40,7 +44,7 @@ export class ProxyMetrics {
       series = this.#series.get(key) ?? {
         labels: full
           ? 'host="",method="",status="",namespace="",ingress="other",service=""'
-          : `host="${escaped(f.host)}",method="${escaped(f.method)}",status="${f.status}",namespace="${f.namespace}",ingress="${f.ingress}",service="${f.service}"`,
+          : `host="${escaped(f.host)}",method="${method}",status="${f.status}",namespace="${f.namespace}",ingress="${f.ingress}",service="${f.service}"`,
         count: 0,
         seconds: 0,
         bytes: 0,

@@ -22,6 +22,7 @@ export interface ResponseSink {
 
 const maxHeadBytes = 64 * 1024;
 const maxHeaders = 256;
+const maxInformational = 16;
 
 /** One connection to an endpoint: one request at a time, then back to the pool or closed. */
 export class UpstreamConnection {
@@ -39,6 +40,7 @@ export class UpstreamConnection {
   #switching = false;
   #partial: Buffer | undefined;
   #response: Http1Response | undefined;
+  #informational = 0;
   #remaining = 0;
   #chunks: ChunkDecoder | undefined;
   #reusable = true;
@@ -72,6 +74,7 @@ export class UpstreamConnection {
     this.#sink = sink;
     this.#switching = options.switching;
     this.#response = undefined;
+    this.#informational = 0;
     this.#partial = undefined;
     this.#chunks = undefined;
   }
@@ -154,6 +157,10 @@ export class UpstreamConnection {
       return undefined;
     }
     if (response.status < 200) {
+      if (++this.#informational > maxInformational) {
+        this.#fail(sink, "malformed", "no end of informational responses");
+        return undefined;
+      }
       sink.onInformational(response);
       return rest;
     }
