@@ -19,6 +19,8 @@ export interface ForeignChange {
 
 /** The door to nf_tables. Several implementations, one contract suite. */
 export interface RuleApplier {
+  /** Throws ApplyError UNUSABLE, with what to do, where rules cannot be programmed from here. */
+  probe(signal: AbortSignal): Promise<void>;
   /** Undefined when there is no such table. Elements that packets added are not reported. */
   read(family: IpFamily, table: string, signal: AbortSignal): Promise<AppliedTable | undefined>;
   /** A number that changes when a chain or rule of the table does; the same for the same rules under the same kernel. */

@@ -17,6 +17,7 @@ const largestBatch = 20_000;
 /** Beyond this the notifications of our own change would be most of what the listener reads. */
 const loudBatch = 2_000;
 const pollInterval = 250;
+const mayNot = "nf_tables may not be programmed from here: it takes root, or CAP_NET_ADMIN in this network namespace";
 
 /**
  * Elements go over netlink in this process (microseconds a change); chains and rules, which change with the
@@ -87,6 +88,11 @@ export function createNetlinkApplier(runNft?: RunNft): RuleApplier {
   };
 
   return {
+    async probe(signal) {
+      await attempt(() => nft.hasTable(4, ""));
+      // chains are made by the command
+      await text.probe(signal);
+    },
     read: (family, table) =>
       attempt(() => {
         if (!nft.hasTable(family, table)) return undefined;
@@ -175,13 +181,14 @@ function translate(error: unknown, transaction: Transaction): unknown {
     if (["ENOMEM", "ENOBUFS", "EINTR", "ERESTART", "EAGAIN", "EMFILE", "ENFILE"].includes(error.code)) {
       return new ApplyError("UNAVAILABLE", error.message, { cause: error });
     }
-    if (error.code === "EPERM")
-      return new ApplyError("UNUSABLE", "nf_tables may not be programmed from here: it takes CAP_NET_ADMIN", { cause: error });
+    if (error.code === "EPERM") return new ApplyError("UNUSABLE", mayNot, { cause: error });
     return new ApplyError("REFUSED", error.message, { owner, cause: error });
   }
   if (error instanceof NetlinkFault) {
-    const lasting = ["EPERM", "EPROTONOSUPPORT", "EAFNOSUPPORT", "EOPNOTSUPP"].includes(error.code);
-    return new ApplyError(lasting ? "UNUSABLE" : "UNAVAILABLE", error.message, { cause: error });
+    if (error.code === "EPERM") return new ApplyError("UNUSABLE", mayNot, { cause: error });
+    const lacking = ["EPROTONOSUPPORT", "EAFNOSUPPORT", "EOPNOTSUPP", "EINVAL"].includes(error.code);
+    if (lacking) return new ApplyError("UNUSABLE", `this kernel has no nf_tables (${error.message})`, { cause: error });
+    return new ApplyError("UNAVAILABLE", error.message, { cause: error });
   }
   return error;
 }

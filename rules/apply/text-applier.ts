@@ -34,6 +34,10 @@ export function createTextApplier(run: RunNft = runNft): RuleApplier {
     return parseNftJson(result.stdout, skeletonSets(family));
   };
   return {
+    async probe(signal) {
+      const result = await nft(["list", "tables"], "", signal);
+      if (result.code !== 0) throw failure(result);
+    },
     read: (family, table, signal) => list([], family, table, signal),
     fingerprint: async (family, table, signal) => (await list(["-t"], family, table, signal))?.fingerprint ?? 0,
     async apply(transaction, signal) {

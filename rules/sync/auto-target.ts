@@ -16,7 +16,6 @@ export interface AutoChoices {
 /** Backend `auto`: the preferred target where it can be started, else the fallback; says once which, and why. */
 export class AutoTarget implements RuleTarget {
   readonly #choices: AutoChoices;
-  readonly #listeners = new Map<() => void, (() => void) | undefined>();
   #chosen: RuleTarget | undefined;
 
   constructor(choices: AutoChoices) {
@@ -37,7 +36,6 @@ export class AutoTarget implements RuleTarget {
       this.#chosen = this.#choices.fallback();
       await this.#chosen.start(signal);
     }
-    for (const listener of this.#listeners.keys()) this.#listeners.set(listener, this.#chosen.watch(listener));
   }
 
   change(delta: PlanDelta, surroundings: Surroundings): void {
@@ -53,11 +51,7 @@ export class AutoTarget implements RuleTarget {
   }
 
   watch(listener: () => void): () => void {
-    this.#listeners.set(listener, this.#chosen?.watch(listener));
-    return () => {
-      this.#listeners.get(listener)?.();
-      this.#listeners.delete(listener);
-    };
+    return this.#target.watch(listener);
   }
 
   problems(): readonly Problem[] {

@@ -72,6 +72,7 @@ export class NftablesTarget implements RuleTarget {
   }
 
   async start(signal: AbortSignal): Promise<void> {
+    await this.#applier.probe(signal);
     this.#comparedAt = this.#applier.foreignCommits();
     const tables: TableState[] = [];
     for (const family of this.#config.families) {

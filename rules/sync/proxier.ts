@@ -56,10 +56,7 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
     waitingSince ??= clock.monotonic();
     wake();
   });
-  const unwatch = target.watch(() => {
-    auditWanted = true;
-    wake();
-  });
+  let unwatch = (): void => undefined;
 
   const take = (): void => {
     if (!config.store.synced(["Service", "EndpointSlice", "Node"])) return;
@@ -123,6 +120,10 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
     let lastAudit = clock.monotonic();
     const auditInterval = config.auditIntervalMs ?? defaultAuditInterval;
     await target.start(stop.signal);
+    unwatch = target.watch(() => {
+      auditWanted = true;
+      wake();
+    });
     while (!stop.signal.aborted) {
       let pause: number | undefined = auditInterval === 0 ? undefined : Math.max(0, lastAudit + auditInterval - clock.monotonic());
       try {

@@ -21,7 +21,7 @@ export interface RuleTarget {
   apply(signal: AbortSignal): Promise<Applied>;
   /** Compares the world with what was applied and repairs it. */
   audit(signal: AbortSignal): Promise<{ readonly repaired: boolean }>;
-  /** Calls back when the world was changed by others. Returns how to stop. */
+  /** Once started: calls back when the world was changed by others. Returns how to stop. */
   watch(listener: () => void): () => void;
   /** Frontends that the world refused. */
   problems(): readonly Problem[];

@@ -32,7 +32,12 @@ beforeEach(() => {
   fillStore(store, [
     makeNode("a", [labAddresses.a[4], labAddresses.a[6]], labPodCidrs.a),
     makeService("web", { clusterIP: "10.96.0.20", ports }),
-    makeService("sticky", { clusterIP: "10.96.0.21", sessionAffinity: "ClientIP", ports, type: "NodePort" }),
+    makeService("sticky", {
+      clusterIP: "10.96.0.21",
+      sessionAffinity: "ClientIP",
+      ports: ports.map((p) => ({ ...p, nodePort: 30021 })),
+      type: "NodePort",
+    }),
     slice("web", ["a1"]),
     slice("sticky", ["a1", "a2", "b1", "b2"]),
   ]);
@@ -155,6 +160,8 @@ test("affinity: a client keeps its endpoint when others come and go, moves when 
   const ask = async (): Promise<string> => {
     const said = await lab.agents.client.probe({ protocol: "tcp", host: "10.96.0.21", port: 80, count: 8 });
     expect(new Set(said).size).toBe(1);
+    // whichever address it comes by
+    expect(await lab.agents.client.probe({ protocol: "tcp", host: labAddresses.a[4], port: 30021, count: 3 })).toEqual(said.slice(0, 3));
     return said[0]?.split(" ")[0] ?? "";
   };
   const apply = async (pods: readonly ("a1" | "a2" | "b1" | "b2")[], version: string): Promise<void> => {

@@ -14,6 +14,10 @@ export class MemoryApplier implements RuleApplier {
   readonly failures: ApplyError[] = [];
   readonly #listeners = new Set<(change: ForeignChange) => void>();
 
+  probe(): Promise<void> {
+    return Promise.resolve();
+  }
+
   read(family: IpFamily): Promise<AppliedTable | undefined> {
     const table = this.tables.get(family);
     if (table === undefined) return Promise.resolve(undefined);

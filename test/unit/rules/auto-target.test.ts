@@ -1,0 +1,46 @@
+import { expect, test } from "vitest";
+import { ApplyError } from "../../../rules/apply/errors.ts";
+import { AutoTarget } from "../../../rules/sync/auto-target.ts";
+import { NftablesTarget } from "../../../rules/sync/nftables-target.ts";
+import { UserspaceTarget } from "../../../rules/sync/userspace-target.ts";
+import { MemoryApplier } from "../../support/memory-applier.ts";
+
+function choose(applier: MemoryApplier) {
+  const log: string[] = [];
+  let fellBack = 0;
+  const target = new AutoTarget({
+    preferred: () => new NftablesTarget({ families: [4], tableName: "t", skeleton: {} }, applier),
+    fallback: () => {
+      fellBack++;
+      return new UserspaceTarget({ monotonic: () => 0, random: () => 0, isOwn: () => false });
+    },
+    log: (_, message) => log.push(message),
+  });
+  return { target, log, fellBack: () => fellBack };
+}
+const signal = AbortSignal.timeout(5000);
+
+test("nftables where it can be had", async () => {
+  const { target, log, fellBack } = choose(new MemoryApplier());
+  await target.start(signal);
+  expect([fellBack(), log]).toEqual([0, ["Service rules: backend nftables"]]);
+  await target.close();
+});
+
+test("userspace where it cannot, and it says why", async () => {
+  const applier = new MemoryApplier();
+  applier.probe = () => Promise.reject(new ApplyError("UNUSABLE", "no root"));
+  const { target, log, fellBack } = choose(applier);
+  await target.start(signal);
+  expect(fellBack()).toBe(1);
+  expect(log).toEqual(["Service rules: backend userspace, because nftables cannot be used: no root"]);
+  await target.close();
+});
+
+test("a failure that may pass is no reason to choose another", async () => {
+  const applier = new MemoryApplier();
+  applier.probe = () => Promise.reject(new ApplyError("UNAVAILABLE", "no memory"));
+  const { target, fellBack } = choose(applier);
+  await expect(target.start(signal)).rejects.toMatchObject({ code: "UNAVAILABLE" });
+  expect(fellBack()).toBe(0);
+});
