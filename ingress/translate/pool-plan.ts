@@ -23,7 +23,7 @@ export function compilePool(snapshot: Snapshot, id: PoolId, allowed: readonly Ci
   const problems: Problem[] = [];
   const ready = new Map<string, PoolEndpoint>();
   const serving = new Map<string, PoolEndpoint>();
-  for (const [sliceKey, slice] of snapshot.slicesByService.get(key) ?? []) {
+  for (const [sliceKey, slice] of slicesOf(snapshot, key)) {
     const number = portOf(slice, port.name ?? "");
     if (number === undefined) continue;
     for (const [i, endpoint] of (slice.endpoints ?? []).entries()) {
@@ -37,6 +37,14 @@ export function compilePool(snapshot: Snapshot, id: PoolId, allowed: readonly Ci
   const chosen = [...(ready.size > 0 ? ready : serving).values()];
   chosen.sort((a, b) => compareIp(a.ip, b.ip) || a.port - b.port);
   return { plan: { id, service: key, port: port.port, endpoints: chosen }, problems };
+}
+
+/** Of a dual-stack Service those of its first family: each pod once, and over the family the Service prefers. */
+function slicesOf(snapshot: Snapshot, key: ObjectKey): readonly (readonly [ObjectKey, EndpointSlice])[] {
+  const all = [...(snapshot.slicesByService.get(key) ?? [])];
+  const family = snapshot.tables.Service.get(key)?.spec?.ipFamilies?.[0];
+  const preferred = all.filter(([, slice]) => slice.addressType === family);
+  return preferred.length > 0 ? preferred : all;
 }
 
 /** Equal pools make no change: a slice is rewritten more often than its endpoints differ. */

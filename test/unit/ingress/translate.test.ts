@@ -311,6 +311,26 @@ endpoints: [${conditions.map((c, i) => `{addresses: ["127.0.0.${i + 1}"], condit
   expect(endpoints(["ready: true"], [])).toEqual([]);
 });
 
+test("endpoints of a dual-stack Service are those of its first family", () => {
+  const slice = (name: string, type: string, ip: string): string => `
+kind: EndpointSlice
+metadata: {name: ${name}, namespace: shop, labels: {kubernetes.io/service-name: dual}}
+addressType: ${type}
+ports: [{name: http, port: 8080}]
+endpoints: [{addresses: ["${ip}"]}]
+---`;
+  const endpoints = (families: string, slices: string): readonly string[] => {
+    const service = `kind: Service\nmetadata: {name: dual, namespace: shop}\nspec: {ipFamilies: [${families}], ports: [{name: http, port: 80}]}\n---`;
+    const translator = new IngressTranslator();
+    translator.apply(batchFromEmpty(makeSnapshot(service + slices + one(makeRules("h.test", ["/", "Prefix", "dual"])))));
+    return translator.full().pools.upserts.flatMap((p) => p.endpoints.map((e) => e.ip));
+  };
+  const both = slice("four", "IPv4", "10.0.0.1") + slice("six", "IPv6", "fd00::1");
+  expect(endpoints("IPv4, IPv6", both)).toEqual(["10.0.0.1"]);
+  expect(endpoints("IPv6, IPv4", both)).toEqual(["fd00::1"]);
+  expect(endpoints("IPv4, IPv6", slice("six", "IPv6", "fd00::1"))).toEqual(["fd00::1"]);
+});
+
 test("a rewritten slice with the same endpoints changes nothing; one changed endpoint, one pool", () => {
   const with_ = (ip: string): string =>
     services + one(makeRules("h.test", ["/", "Prefix", "a"], ["/b", "Prefix", "b"])) + makeService("a", [ip]);
