@@ -55,9 +55,12 @@ async function run(watching: Watching, out: Outlet, signal: AbortSignal): Promis
   const ended = new AbortController();
   const stop = (): void => ended.abort();
   let after = watching.after ?? 0;
+  let behind = false;
   const onEvent = (event: CacheEvent): void => {
     if (event.rev > after) lines.event(event);
-    if (out.waiting > maxWaiting) stop();
+    if (out.waiting <= maxWaiting) return;
+    behind = true;
+    stop();
   };
   if (watching.initial !== "none") {
     // The listener is in place in the same turn: nothing can come in between.
@@ -82,12 +85,14 @@ async function run(watching: Watching, out: Outlet, signal: AbortSignal): Promis
     while (!ended.signal.aborted) {
       await clock.sleep(bookmarkEvery, ended.signal).catch(() => undefined);
       // At its end too: the client goes on from there.
-      if (!signal.aborted && bookmarks === "bookmarks") lines.bookmark(registry.cache.rev);
+      if (!signal.aborted && !behind && bookmarks === "bookmarks") lines.bookmark(registry.cache.rev);
     }
   } finally {
     unsubscribe();
     signal.removeEventListener("abort", stop);
   }
+  // Breaks the connection off: ending it in order would keep all that waits until the client has taken it.
+  if (behind) throw new Error(`a watcher of ${call.resource.plural} is ${out.waiting} bytes behind`);
 }
 
 /** Writes events in the form the watcher asked for; those as objects were encoded once for all watchers. */
