@@ -32,6 +32,8 @@ export interface ClusterAccess {
   readonly exec?: ExecPlugin;
   readonly username?: string;
   readonly password?: string;
+  /** Whom to act as: sent as Impersonate-User and Impersonate-Group. */
+  readonly impersonate?: { readonly user: string; readonly groups: readonly string[] };
   /** The context's namespace: what a command without `-n` means. */
   readonly namespace?: string;
   /** The context this came from, for messages. */

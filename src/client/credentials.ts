@@ -14,7 +14,7 @@ export interface TlsMaterial {
 
 /** What to send with a request, now. */
 export interface Credentials {
-  current(s: AbortSignal): Promise<{ readonly headers: Readonly<Record<string, string>>; readonly tls: TlsMaterial }>;
+  current(s: AbortSignal): Promise<{ readonly headers: Readonly<Record<string, string | readonly string[]>>; readonly tls: TlsMaterial }>;
   /** After a 401: true when there may be better credentials now, so that the request is worth sending again. */
   refresh(s: AbortSignal): Promise<boolean>;
 }
@@ -47,10 +47,14 @@ export function createCredentials(access: ClusterAccess, deps: { readonly clock:
     async current(s) {
       const given = await fromPlugin(s);
       const bearer = token()?.trim() ?? given?.token;
-      const headers: Record<string, string> = {};
+      const headers: Record<string, string | readonly string[]> = {};
       if (bearer !== undefined && bearer !== "") headers["authorization"] = `Bearer ${bearer}`;
       else if (access.username !== undefined) {
         headers["authorization"] = `Basic ${Buffer.from(`${access.username}:${access.password ?? ""}`).toString("base64")}`;
+      }
+      if (access.impersonate !== undefined) {
+        headers["impersonate-user"] = access.impersonate.user;
+        if (access.impersonate.groups.length > 0) headers["impersonate-group"] = access.impersonate.groups;
       }
       return {
         headers,

@@ -139,9 +139,20 @@ function access(context: string, namespace: string | undefined, cluster: Named, 
       ? { tokenFile: isAbsolute(tokenFile) ? tokenFile : join(user.directory, tokenFile) }
       : optional("token", token)),
     ...optional("exec", execPlugin(user, context)),
+    ...optional("impersonate", impersonation(user, context)),
     ...optional("username", textField(user, context, "username")),
     ...optional("password", textField(user, context, "password")),
   };
+}
+
+function impersonation(user: Named, context: string): ClusterAccess["impersonate"] {
+  const as = textField(user, context, "as");
+  const groups = user.fields["as-groups"] ?? [];
+  if (!Array.isArray(groups) || !groups.every((g): g is string => typeof g === "string")) {
+    throw wrong(user.file, context, "user.as-groups", "is not a list of names");
+  }
+  if (as === undefined && groups.length > 0) throw wrong(user.file, context, "user.as", "is missing, but as-groups is there");
+  return as === undefined ? undefined : { user: as, groups };
 }
 
 function execPlugin(user: Named, context: string): ExecPlugin | undefined {

@@ -57,6 +57,11 @@ test("TLS material and passwords", async () => {
   expect(tls).toEqual({ ca: "A", cert: "C", key: "K", serverName: undefined, insecureSkipVerify: false });
 });
 
+test("somebody else's name goes with the credentials", async () => {
+  const { headers } = await createCredentials({ server, token: "t", impersonate: { user: "ann", groups: ["a", "b"] } }).current(s);
+  expect(headers).toEqual({ authorization: "Bearer t", "impersonate-user": "ann", "impersonate-group": ["a", "b"] });
+});
+
 test("an exec plugin runs once, again before its answer ends, and after a 401", async () => {
   const clock = new FakeClock(Date.parse("2030-01-01T00:00:00Z"));
   const exec = plugin("login", "2030-01-01T01:00:00Z");

@@ -46,6 +46,7 @@ test.each([
     { insecureSkipVerify: true, tlsServerName: "api" },
   ],
   ["a namespace", config({ context: { namespace: "shop" } }), { namespace: "shop" }],
+  ["somebody else", config({ user: { as: "ann", "as-groups": ["dev"] } }), { impersonate: { user: "ann", groups: ["dev"] } }],
   ["no user", config({ context: { user: "" } }), {}],
   [
     "an exec plugin",
@@ -91,6 +92,7 @@ test.each([
   ["an exec plugin without a command", config({ user: { exec: {} } }), /user.exec.command is missing$/],
   ["clusters that are no list", config({ rest: { clusters: {} } }), /clusters is not a list$/],
   ["an entry without a name", config({ rest: { users: [{ user: {} }] } }), /users\[0\].name is missing$/],
+  ["groups without a user", config({ user: { "as-groups": ["dev"] } }), /user.as is missing, but as-groups is there$/],
   ["a token that is a mapping", config({ user: { token: {} } }), /context c: token is not text$/],
 ] as const)("%s is refused with file, context and field", (_, text, want) => {
   expect(() => loadKubeconfig({ text })).toThrow(want);

@@ -5,6 +5,7 @@ import type { Running } from "../../../src/base/running.ts";
 import { type Client, createClient } from "../../../src/client/client.ts";
 import { resources } from "../../../src/client/resources.ts";
 import { startControllers } from "../../../src/controllers/main.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
 import { MemoryApi } from "../../support/memory-api.ts";
 import { settled, startMemoryKubelet } from "../../support/memory-kubelet.ts";
 
@@ -135,4 +136,28 @@ test("a namespace that is deleted takes everything with it", async () => {
   expect((await client.list(resources.pods)).items).toEqual([]);
   expect((await client.list(resources.replicaSets)).items).toEqual([]);
   expect((await client.list(resources.configMaps)).items).toEqual([]);
+});
+
+test("of several processes one works, and another goes on when it ends", async () => {
+  const own = new MemoryApi();
+  const clock = new FakeClock();
+  const start = (identity: string): Running =>
+    startControllers(
+      { transport: own, clusterCidrs: [], lbPool: [], rootCaPem: identity, leaderElect: { identity }, only: ["root-ca"] },
+      { clock },
+    );
+  const caOf = async (namespace: string) =>
+    (await createClient(own).get(resources.configMaps, { namespace, name: "kube-root-ca.crt" })).data?.["ca.crt"];
+  const [a, b] = [start("a"), start("b")];
+  await clock.advance(10);
+  await createClient(own).create(resources.namespaces, { metadata: { name: "one" } });
+  await clock.advance(10);
+  const first = await caOf("one");
+  expect(["a", "b"]).toContain(first);
+  await (first === "a" ? a : b).close();
+  await clock.advance(5000);
+  await createClient(own).create(resources.namespaces, { metadata: { name: "two" } });
+  await clock.advance(10);
+  expect(await caOf("two")).toBe(first === "a" ? "b" : "a");
+  await Promise.all([a.close(), b.close()]);
 });
