@@ -85,6 +85,10 @@ try {
   console.log(
     `  of it netlink p50 ${ms(quantile(kernel, 0.5))}, p99 ${ms(quantile(kernel, 0.99))}; CPU ${ms((spent.user + spent.system) / 1000 / changes)} a change`,
   );
+  globalThis.gc?.();
+  console.log(
+    `heap ${Math.round(process.memoryUsage().heapUsed / 1024 / 1024)} MiB${globalThis.gc === undefined ? "" : " after collection"}`,
+  );
   console.log(`resident memory ${Math.round(process.memoryUsage.rss() / 1024 / 1024)} MiB`);
   await applier.close();
 } finally {

@@ -119,14 +119,18 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
     let lastApplied = Number.NEGATIVE_INFINITY;
     let lastAudit = clock.monotonic();
     const auditInterval = config.auditIntervalMs ?? defaultAuditInterval;
-    await target.start(stop.signal);
-    unwatch = target.watch(() => {
-      auditWanted = true;
-      wake();
-    });
+    let started = false;
     while (!stop.signal.aborted) {
       let pause: number | undefined = auditInterval === 0 ? undefined : Math.max(0, lastAudit + auditInterval - clock.monotonic());
       try {
+        if (!started) {
+          await target.start(stop.signal);
+          started = true;
+          unwatch = target.watch(() => {
+            auditWanted = true;
+            wake();
+          });
+        }
         take();
         if (dirty) {
           const tooEarly = lastApplied + (config.minIntervalMs ?? 0) - clock.monotonic();

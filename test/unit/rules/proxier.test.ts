@@ -158,6 +158,22 @@ test.each([1, 7, 40])("one refused Service of %i does not hold up the others, an
   expect(problems).toEqual([]);
 });
 
+test("a kernel that does not answer at first is asked again; one that cannot be programmed is fatal", async () => {
+  const applier = new MemoryApplier();
+  const probe = applier.probe.bind(applier);
+  applier.probe = () => Promise.reject(new ApplyError("UNAVAILABLE", "busy"));
+  const { clock, proxier } = start(applier, filled(1));
+  await settle();
+  expect(proxier.healthy()).toBe(false);
+  applier.probe = probe;
+  clock.step(250);
+  await proxier.ready;
+
+  const other = new MemoryApplier();
+  other.probe = () => Promise.reject(new ApplyError("UNUSABLE", "no root"));
+  await expect(start(other, filled(1)).proxier.ready).rejects.toMatchObject({ code: "UNUSABLE" });
+});
+
 test("tables that are not as thought are read again and set right", async () => {
   const applier = new MemoryApplier();
   const store = filled(2);
