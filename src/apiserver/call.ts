@@ -4,10 +4,10 @@ import { badRequest } from "../api/status-error.ts";
 import type { Cidr } from "../base/cidr.ts";
 import type { Clock } from "../base/clock.ts";
 import type { TokenIssuer } from "./authn/token-issuer.ts";
+import type { KeyedTurns } from "./keyed-turns.ts";
 import type { NodeTransport } from "./node-transport.ts";
 import type { Registry } from "./registry.ts";
 import type { ResourceRequest } from "./request-info.ts";
-import type { KeyedTurns } from "./services/keyed-turns.ts";
 import type { ServiceAddresses } from "./services/service-addresses.ts";
 import type { User } from "./user.ts";
 import type { View } from "./view.ts";
@@ -18,7 +18,8 @@ export type Log = (level: "debug" | "info" | "warn" | "error", message: string, 
 export interface ApiContext {
   readonly registry: Registry;
   readonly addresses: ServiceAddresses;
-  readonly serviceTurns: KeyedTurns;
+  /** What may not happen at the same time: by `services/<key>`, `evictions/<namespace>`. */
+  readonly turns: KeyedTurns;
   readonly tokens: TokenIssuer;
   readonly nodes: NodeTransport;
   /** What of 127.0.0.0/8 pods may have: plain mode's own range, absent elsewhere. */

@@ -103,7 +103,7 @@ export async function overwrite(
 
 /** Writes of one Service follow each other: what one takes and gives back is never what the next one counts on. */
 function inTurn<T>(context: ApiContext, resource: Resource, key: string, work: () => Promise<T>): Promise<T> {
-  return isService(resource) ? context.serviceTurns.run(key, work) : work();
+  return isService(resource) ? context.turns.run(`services/${key}`, work) : work();
 }
 
 async function removeNow(context: ApiContext, resource: Resource, key: string, current: Found): Promise<boolean> {

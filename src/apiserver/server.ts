@@ -17,6 +17,7 @@ import { bootstrap } from "./bootstrap.ts";
 import type { ApiContext, Log } from "./call.ts";
 import { StartError } from "./errors.ts";
 import { startHousekeeping } from "./housekeeping.ts";
+import { KeyedTurns } from "./keyed-turns.ts";
 import { type ListenAddress, type Listeners, listen, readClientCa, readKeyPair } from "./listeners.ts";
 import { Metrics } from "./metrics.ts";
 import { NodeTransport } from "./node-transport.ts";
@@ -24,7 +25,6 @@ import { OpenApiDocuments } from "./openapi-documents.ts";
 import { Pipeline } from "./pipeline.ts";
 import { ensurePki, type Pki } from "./pki.ts";
 import { Registry } from "./registry.ts";
-import { KeyedTurns } from "./services/keyed-turns.ts";
 import { defaultNodePorts, type PortRange } from "./services/port-allocator.ts";
 import { ServiceAddresses } from "./services/service-addresses.ts";
 
@@ -95,7 +95,7 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
       random,
       log,
       newUid: randomUUID,
-      serviceTurns: new KeyedTurns(),
+      turns: new KeyedTurns(),
       addresses: new ServiceAddresses({ cidrs: config.serviceCidrs, nodePorts: config.nodePortRange ?? defaultNodePorts, random }),
       tokens: new TokenIssuer({ issuer, audiences: [issuer], key: pki.serviceAccountKey.privateKey, clock }),
     };

@@ -20,11 +20,14 @@ export async function evict(call: Call): Promise<Answer> {
   const name = eviction.metadata?.name ?? info.name;
   if (name !== info.name) throw badRequest(`name in URL does not match name in Eviction object: ${info.name} != ${name}`);
   const key = keyOf(info.namespace, info.name);
-  const pod = context.registry.find(resource, key)?.object as Pod | undefined;
-  if (pod !== undefined && needsBudget(pod)) checkBudgets(call, pod);
   const options: DeleteOptions = { ...eviction.deleteOptions };
   const dryRun = isDryRun([...call.query.getAll("dryRun"), ...(options.dryRun ?? [])]);
-  await deleteObject(context, resource, key, { ...options, ...(dryRun ? { dryRun: ["All"] } : {}) });
+  // One after the other: each counts the pods that the ones before have left.
+  await context.turns.run(`evictions/${info.namespace}`, async () => {
+    const pod = context.registry.find(resource, key)?.object as Pod | undefined;
+    if (pod !== undefined && needsBudget(pod)) checkBudgets(call, pod);
+    return deleteObject(context, resource, key, { ...options, ...(dryRun ? { dryRun: ["All"] } : {}) });
+  });
   return json({ kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", code: 201 }, 201);
 }
 

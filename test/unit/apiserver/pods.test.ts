@@ -226,6 +226,12 @@ test("eviction respects a disruption budget, whoever keeps its status", async ()
     "TooManyRequests",
     "The disruption budget keep needs 1 healthy pods and has 1 currently",
   ]);
+  // Of many at once only as many as the budget leaves.
+  for (const name of ["e3", "e4", "e5"]) await runningPod(name, ["c"], { app: "evicted" });
+  const all = await Promise.all(["e2", "e3", "e4", "e5"].map(evict));
+  expect(all.map((r) => r.status).sort((a, b) => a - b)).toEqual([201, 201, 201, 429]);
+  await runningPod("e6", ["c"], { app: "evicted" });
+  expect((await evict("e6")).status).toBe(201);
   // A pod that has ended disrupts nobody.
   await api.call("PATCH", `${pods}/e2/status`, { status: { phase: "Succeeded" } }, merge);
   expect((await evict("e2")).status).toBe(201);

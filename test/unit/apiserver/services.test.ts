@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { KeyedTurns } from "../../../src/apiserver/services/keyed-turns.ts";
+import { KeyedTurns } from "../../../src/apiserver/keyed-turns.ts";
 import { parseCidr } from "../../../src/base/cidr.ts";
 import { makeTestServer, type TestServer } from "./test-server.ts";
 
