@@ -91,11 +91,12 @@ export function endpointsOfSlices(
         endpoints = new Map();
         found.set(key, endpoints);
       }
-      for (const address of addresses) {
-        const id = `${address.ip} ${port.port}`;
+      for (const a of addresses) {
+        const id = `${a.ip} ${port.port}`;
         const other = endpoints.get(id);
         // the same address and port in two slices, while it moves between them: the one that is not terminating wins
-        if (other === undefined || (other.terminating && !address.terminating)) endpoints.set(id, { ...address, port: port.port });
+        if (other !== undefined && !(other.terminating && !a.terminating)) continue;
+        endpoints.set(id, { ...a, port: port.port });
       }
     }
   }
