@@ -10,6 +10,13 @@ export interface ResponseHead {
   readonly framing: BodyFraming;
 }
 
+export interface SwitchOptions {
+  /** The tunnel ends when neither side has said anything for so long. */
+  readonly idleMs: number;
+  /** Once, when both sides are closed. */
+  readonly onClosed: () => void;
+}
+
 /** The client's side of one request: HTTP/1 and HTTP/2 each have theirs. After complete, abort or switched nothing is called. */
 export interface Downstream {
   /** 100 Continue, once, if the client waits for it. */
@@ -25,8 +32,8 @@ export interface Downstream {
   abort(): void;
   pauseRequest(): void;
   resumeRequest(): void;
-  /** The upstream has switched protocols; bytes go through from here on, until neither side has said anything for `idleMs`. */
-  switched(head: Http1Response, upstream: Connection, rest: Buffer | undefined, idleMs: number): void;
+  /** The upstream has switched protocols: bytes go through from here on. */
+  switched(head: Http1Response, upstream: Connection, rest: Buffer | undefined, o: SwitchOptions): void;
 }
 
 /** A request as both client protocols give it. */

@@ -258,11 +258,14 @@ export class Exchange implements ResponseSink {
     });
     const connection = upstream.connection;
     this.#resumeRequest();
-    connection.cork();
-    connection.write(head);
-    for (const bytes of this.#kept ?? []) this.#sendBody(upstream, bytes);
-    if (this.#bodyDone && request.framing.kind !== "none") this.#sendBodyEnd(upstream);
-    connection.uncork();
+    if (request.framing.kind === "none") connection.write(head);
+    else {
+      connection.cork();
+      connection.write(head);
+      for (const bytes of this.#kept ?? []) this.#sendBody(upstream, bytes);
+      if (this.#bodyDone) this.#sendBodyEnd(upstream);
+      connection.uncork();
+    }
     this.#expectProgress(forward);
     if (!this.#bodyDone) this.#down.continue();
   }
@@ -359,8 +362,11 @@ export class Exchange implements ResponseSink {
   onSwitched(response: Http1Response, connection: Connection, rest: Buffer | undefined): void {
     this.#status = 101;
     this.#upstream = undefined;
-    this.#finish();
-    this.#down.switched(response, connection, rest, (this.#plan?.forward?.timeouts.readSeconds ?? 60) * 1000);
+    this.#phase = "responding";
+    this.#deadline = Number.POSITIVE_INFINITY;
+    const idleMs = (this.#plan?.forward?.timeouts.readSeconds ?? 60) * 1000;
+    // limits count a tunnel as long as it is open
+    this.#down.switched(response, connection, rest, { idleMs, onClosed: () => this.clientGone() });
   }
 
   onFailure(failure: UpstreamFailure): void {

@@ -4,7 +4,7 @@ import { type Http1Request, parseRequestHead } from "../upstream/wire/request-pa
 import type { Http1Response } from "../upstream/wire/response-parser.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import type { ProxyContext } from "./context.ts";
-import type { Downstream, ResponseHead } from "./downstream.ts";
+import type { Downstream, ResponseHead, SwitchOptions } from "./downstream.ts";
 import { Exchange } from "./exchange.ts";
 import { reasonOf, statusPage } from "./status-page.ts";
 import { Tunnel } from "./tunnel.ts";
@@ -91,6 +91,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
   }
 
   abortConnection(): void {
+    this.#tunnel?.abort();
     this.#connection.abort();
   }
 
@@ -338,7 +339,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     this.#connection.resume();
   }
 
-  switched(head: Http1Response, upstream: Connection, rest: Buffer | undefined, idleMs: number): void {
+  switched(head: Http1Response, upstream: Connection, rest: Buffer | undefined, o: SwitchOptions): void {
     this.#exchange = undefined;
     this.#state = "tunnel";
     let text = `HTTP/1.1 101 ${head.reason}\r\n`;
@@ -349,7 +350,14 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     this.#connection.write(`${text}Connection: Upgrade\r\n\r\n`);
     const early = this.#held;
     this.#held = undefined;
-    this.#tunnel = new Tunnel(this.#connection, upstream, { idleMs, clock: this.#context.clock, onClosed: () => this.#closed() });
+    this.#tunnel = new Tunnel(this.#connection, upstream, {
+      idleMs: o.idleMs,
+      clock: this.#context.clock,
+      onClosed: () => {
+        o.onClosed();
+        this.#closed();
+      },
+    });
     this.#deadline = 0;
     if (this.#pausedForHeld) this.#connection.resume();
     this.#tunnel.start({ fromClient: early, fromUpstream: rest, clientEnded: this.#clientEnded });

@@ -43,6 +43,10 @@ export class Tunnel {
 
   sweep(now: number): void {
     if (now - this.#movedAt < (this.#openSides === 2 ? this.#options.idleMs : goneMs)) return;
+    this.abort();
+  }
+
+  abort(): void {
     this.#client.abort();
     this.#upstream.abort();
   }

@@ -299,6 +299,31 @@ test("WebSocket: a tunnel after 101, each side ends by itself", async () => {
   expect(await c.untilEnd()).toMatch(/<ping>bye$/);
 });
 
+test("a tunnel counts against a connection limit until it is closed, and is cut when the drain ends", async () => {
+  const up = await endpoint((r) => {
+    r.socket.removeAllListeners("data");
+    r.socket.write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n");
+  });
+  const { ingress, http } = await lab([up.port], {
+    routes: [makeRoute({ filters: [{ kind: "connectionLimit", bucket: "b", limit: 1, status: 503 }] })],
+    config: { timeouts: { grace: 0 } },
+  });
+  const switching = get("/", "Connection: Upgrade\r\nUpgrade: x\r\n");
+  const first = client(http).send(switching);
+  await first.until((t) => t.includes("101"));
+  const second = client(http).send(switching);
+  expect(await second.until((t) => t.includes("</html>"))).toMatch(/^HTTP\/1\.1 503/);
+  first.socket.end();
+  await first.untilEnd();
+  first.socket.destroy();
+  let third = client(http).send(switching);
+  while (!(await third.until((t) => t.includes("\r\n\r\n"))).includes("101")) third = client(http).send(switching);
+  await ingress.drain(40);
+  await third.untilEnd();
+  const counted = 'requests{host="a.test",method="GET",status="101",namespace="shop",ingress="web",service="web"} 2\n';
+  while (!ingress.metrics().includes(counted)) await new Promise((resolve) => setImmediate(resolve));
+});
+
 test("large bodies flow both ways through slow readers", async () => {
   const size = 8 * 1024 * 1024;
   let got = 0;
