@@ -128,11 +128,13 @@ function rolling(input: DaemonSetInput, nodes: readonly OnNode[], hash: string):
   const { unavailable, surge } = limitsOf(set, nodes);
   const wanted = nodes.filter((n) => n.run);
   if (surge > 0) return surgeSteps({ input, nodes: wanted, hash, surge, isNew, isAvailable });
-  let missing = wanted.filter((n) => !n.living.some(isAvailable)).length;
+  // Where an old and a new one are, one is about to go: until then the node counts as missing and is left alone.
+  const settled = wanted.filter((n) => !(n.living.some(isNew) && n.living.some((p) => !isNew(p))));
+  let missing = wanted.length - settled.filter((n) => n.living.some(isAvailable)).length;
   const removed: Pod[] = [];
   // Those that serve nobody go first and cost nothing.
-  for (const node of wanted) removed.push(...node.living.filter((p) => !isNew(p) && !isAvailable(p)));
-  for (const node of wanted) {
+  for (const node of settled) removed.push(...node.living.filter((p) => !isNew(p) && !isAvailable(p)));
+  for (const node of settled) {
     const old = node.living.filter((p) => !isNew(p) && isAvailable(p));
     if (old.length === 0 || missing >= unavailable) continue;
     removed.push(...old);
