@@ -4,6 +4,7 @@ import { schemasOf } from "./openapi/schemas.ts";
 import { apiVersionOf, resources } from "./scheme.ts";
 
 export { type Describe, describerOf, descriptionsFrom } from "./openapi/descriptions.ts";
+export { openApiV2, openApiV2Accepted, openApiV2MediaType } from "./openapi/v2.ts";
 
 /** What a type, or one of its fields, is for; undefined when nobody wrote it down. */
 type Description = (type: string, field?: string) => string | undefined;

@@ -2,7 +2,8 @@ import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { invalid as invalidField, required } from "../../../src/api/field-error.ts";
 import { isRecord, type JsonObject } from "../../../src/api/json-value.ts";
-import { describerOf, descriptionsFrom, openApiV3, openApiV3Index, openApiV3Paths } from "../../../src/api/openapi.ts";
+import { describerOf, descriptionsFrom, openApiV2, openApiV3, openApiV3Index, openApiV3Paths } from "../../../src/api/openapi.ts";
+import { WireReader, wireType } from "../../../src/api/protobuf-wire.ts";
 import { apiVersionOf, findResource, qualifiedName, resourceOfKind, resources } from "../../../src/api/scheme.ts";
 import {
   alreadyExists,
@@ -167,6 +168,37 @@ test("schemas carry kinds and patch strategies", () => {
     externalIPs: { "x-kubernetes-list-type": "atomic" },
   });
   expect(schemas["io.k8s.api.core.v1.PodSpec"]?.["required"]).toEqual(["containers"]);
+});
+
+/** The bytes of the fields with this number in a protobuf message. */
+function messages(bytes: Uint8Array, number: number): readonly Uint8Array[] {
+  const reader = new WireReader(bytes);
+  const found: Uint8Array[] = [];
+  while (!reader.done) {
+    const tag = reader.tag();
+    if (tag.number === number && tag.wire === wireType.bytes) found.push(reader.bytes());
+    else reader.skip(tag.wire);
+  }
+  return found;
+}
+
+test("the older document defines every kind, its references lead somewhere, and kinds are told as YAML", () => {
+  const text = (bytes: Uint8Array | undefined): string => Buffer.from(bytes ?? []).toString("utf8");
+  const [definitions = new Uint8Array()] = messages(openApiV2(), 9);
+  const schemas = new Map(
+    messages(definitions, 1).map((entry) => [text(messages(entry, 1)[0]), messages(entry, 2)[0] ?? new Uint8Array()] as const),
+  );
+  for (const resource of resources) expect(schemas.has(resource.type), resource.type).toBe(true);
+  const pod = schemas.get("io.k8s.api.core.v1.Pod") ?? new Uint8Array();
+  expect(messages(pod, 31).map((e) => [text(messages(e, 1)[0]), text(messages(messages(e, 2)[0] ?? new Uint8Array(), 2)[0])])).toEqual([
+    ["x-kubernetes-group-version-kind", '[{"group":"","version":"v1","kind":"Pod"}]'],
+  ]);
+  for (const schema of schemas.values()) {
+    for (const property of messages(messages(schema, 25)[0] ?? new Uint8Array(), 1)) {
+      const reference = text(messages(messages(property, 2)[0] ?? new Uint8Array(), 1)[0]);
+      if (reference !== "") expect(schemas.has(reference.slice("#/definitions/".length)), reference).toBe(true);
+    }
+  }
 });
 
 test("descriptions are read from declarations", () => {
