@@ -1,0 +1,225 @@
+import { PassThrough } from "node:stream";
+import { afterEach, expect, test } from "vitest";
+import type { Container, Pod, PodStatus } from "../../../src/api/types/core-v1.generated.ts";
+import type { ContainerPlan } from "../../../src/node/container-plan.ts";
+import { NodeError } from "../../../src/node/errors.ts";
+import type { ContainerExit, ContainerRun, PodRuntime } from "../../../src/node/pod-runtime.ts";
+import { PodWorker, type PodWorkerDeps } from "../../../src/node/pod-worker.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
+
+const cleanUp: (() => void)[] = [];
+afterEach(() => {
+  for (const act of cleanUp.splice(0)) act();
+});
+
+/** A worker over a runtime that does nothing but keep a diary: `start c#0`, `SIGTERM c`. Containers end when told to. */
+function makeWorker(pod: Pod, change: Partial<PodWorkerDeps> = {}) {
+  const clock = new FakeClock();
+  const diary: string[] = [];
+  const events: string[] = [];
+  const statuses: PodStatus[] = [];
+  const ends = new Map<string, (code: number) => void>();
+  const runtime: PodRuntime = {
+    version: "fake://1",
+    folders: () => ({ pod: "", volumes: "", logs: "" }),
+    createSandbox: async () => ["10.0.0.2"],
+    startContainer: async ({ podUid, name, attempt }): Promise<ContainerRun> => {
+      diary.push(`${seconds()} start ${name}#${attempt}`);
+      const { promise, resolve } = Promise.withResolvers<ContainerExit>();
+      ends.set(name, (code) => resolve({ code, reason: code === 0 ? "Completed" : "Error", message: "", at: clock.now() }));
+      return { id: `${podUid}-${name}-${attempt}`, podUid, name, attempt, startedAt: clock.now(), exited: promise };
+    },
+    signalContainer: (run, signal) => {
+      diary.push(`${seconds()} ${signal} ${run.name}`);
+      if (signal === "SIGKILL") ends.get(run.name)?.(137);
+    },
+    exec: (run, argv) => {
+      diary.push(`${seconds()} exec ${run.name} ${argv.join(" ")}`);
+      const code = Number(argv.at(-1));
+      const stream = (): PassThrough => new PassThrough().end() as PassThrough;
+      return {
+        stdin: new PassThrough(),
+        stdout: stream(),
+        stderr: stream(),
+        resize: () => undefined,
+        exitCode: Promise.resolve(code),
+        kill: () => undefined,
+      };
+    },
+    attach: () => expect.fail("nobody attaches here"),
+    removePod: async () => void diary.push(`${seconds()} removed`),
+    adopt: async () => [],
+    close: async () => undefined,
+  };
+  const seconds = (): number => clock.monotonic() / 1000;
+  const deps: PodWorkerDeps = {
+    clock,
+    runtime,
+    hostIps: ["192.0.2.1"],
+    scheme: "fake",
+    prepare: async () => undefined,
+    plan: (_, { name }, attempt) => ({ podUid: "u", name, attempt }) as ContainerPlan,
+    terminationMessage: () => "",
+    publish: (_, status) => statuses.push(status),
+    finish: async () => void diary.push(`${seconds()} finished`),
+    event: (_pod, container, type, reason, message) => events.push(`${type} ${reason} ${container ?? "-"}: ${message}`),
+    endpointGone: async () => {
+      diary.push(`${seconds()} endpoints`);
+      await clock.sleep(500);
+    },
+    ...change,
+  };
+  const worker = new PodWorker(pod, deps);
+  cleanUp.push(() => worker.leave());
+  return {
+    worker,
+    clock,
+    diary,
+    events,
+    last: () => statuses.at(-1),
+    end: async (name: string, code: number) => {
+      ends.get(name)?.(code);
+      await clock.advance(0);
+    },
+  };
+}
+
+const makePod = (spec: Pod["spec"], status?: PodStatus): Pod => ({
+  metadata: { name: "p", namespace: "shop", uid: "u" },
+  spec: { containers: [{ name: "c" }], ...spec },
+  ...(status === undefined ? {} : { status }),
+});
+
+test("init containers go first, one by one", async () => {
+  const { clock, diary, end, last } = makeWorker(makePod({ initContainers: [{ name: "i" }, { name: "j" }] }));
+  await clock.advance(0);
+  expect(last()).toMatchObject({ phase: "Pending", podIP: "10.0.0.2" });
+  await end("i", 0);
+  await end("j", 0);
+  expect(diary).toEqual(["0 start i#0", "0 start j#0", "0 start c#0"]);
+  expect(last()).toMatchObject({ phase: "Running" });
+});
+
+test("restarts: at once, then after 10 s and 20 s", async () => {
+  const { clock, diary, end, last, events } = makeWorker(makePod({}));
+  await clock.advance(1000);
+  await end("c", 1);
+  await end("c", 1);
+  expect(last()?.containerStatuses?.[0]).toMatchObject({ restartCount: 1, state: { waiting: { reason: "CrashLoopBackOff" } } });
+  await clock.advance(10_000);
+  await end("c", 1);
+  await clock.advance(20_000);
+  expect(diary).toEqual(["0 start c#0", "1 start c#1", "11 start c#2", "31 start c#3"]);
+  expect(events.filter((e) => e.includes("BackOff"))).toEqual(
+    Array.from({ length: 2 }, () => "Warning BackOff c: Back-off restarting failed container c in pod p_shop(u)"),
+  );
+});
+
+test("a failing liveness probe ends the container by SIGTERM and grace, then it starts again", async () => {
+  const livenessProbe = { exec: { command: ["look", "1"] }, periodSeconds: 1, failureThreshold: 2 };
+  const { clock, diary } = makeWorker(makePod({ containers: [{ name: "c", livenessProbe }], terminationGracePeriodSeconds: 5 }));
+  await clock.advance(7000);
+  expect(diary).toEqual([
+    "0 start c#0",
+    "0 exec c look 1",
+    "1 exec c look 1",
+    "1 SIGTERM c",
+    ...["2", "3", "4", "5", "6"].map((s) => `${s} exec c look 1`),
+    "6 SIGKILL c",
+    "6 start c#1",
+    "6 exec c look 1",
+    "7 exec c look 1",
+    "7 SIGTERM c",
+  ]);
+});
+
+test("a deleted pod: endpoints first, then hooks, SIGTERM, SIGKILL; sidecars last", async () => {
+  const containers: Container[] = [{ name: "c", lifecycle: { preStop: { exec: { command: ["bye", "0"] } } } }];
+  const { worker, clock, diary, end } = makeWorker(makePod({ containers, initContainers: [{ name: "side", restartPolicy: "Always" }] }));
+  await clock.advance(0);
+  worker.terminate(3);
+  await clock.advance(5000);
+  await end("side", 0);
+  expect(diary.slice(2)).toEqual([
+    "0 endpoints",
+    "0.5 exec c bye 0",
+    "0.5 SIGTERM c",
+    "3.5 SIGKILL c",
+    "3.5 SIGKILL side",
+    "3.5 removed",
+    "3.5 finished",
+  ]);
+  await worker.done;
+});
+
+test("a deletion with a shorter grace takes effect while a longer one runs", async () => {
+  const { worker, clock, diary } = makeWorker(makePod({}));
+  await clock.advance(0);
+  worker.terminate(60);
+  await clock.advance(2000);
+  worker.terminate(1);
+  await clock.advance(1000);
+  expect(diary.slice(1)).toEqual(["0 endpoints", "0.5 SIGTERM c", "2.25 SIGKILL c", "2.25 removed", "2.25 finished"]);
+});
+
+test("what a pod waits for is told, and it goes on when that is there", async () => {
+  let there = false;
+  const prepare = async (): Promise<void> => {
+    if (!there) throw new NodeError("pod-config", 'volume "v" : configmap "c" not found');
+  };
+  const { worker, clock, diary, events, last } = makeWorker(makePod({}), { prepare });
+  await clock.advance(0);
+  expect(events).toEqual(['Warning FailedMount -: MountVolume.SetUp failed: volume "v" : configmap "c" not found']);
+  expect(last()?.containerStatuses?.[0]?.state).toEqual({ waiting: { reason: "ContainerCreating" } });
+  there = true;
+  worker.update(worker.pod);
+  await clock.advance(0);
+  expect(diary).toEqual(["0 start c#0"]);
+});
+
+test("an unknown image backs off, and a missing reference is a CreateContainerConfigError", async () => {
+  const { clock, last } = makeWorker(makePod({ containers: [{ name: "c", image: "nope" }] }), {
+    plan: () => {
+      throw new NodeError("image-missing", "not there");
+    },
+  });
+  await clock.advance(0);
+  expect(last()?.containerStatuses?.[0]?.state?.waiting).toEqual({ reason: "ErrImagePull", message: "not there" });
+  await clock.advance(10_000);
+  expect(last()?.containerStatuses?.[0]?.state?.waiting?.reason).toBe("ImagePullBackOff");
+  const other = makeWorker(makePod({}), {
+    plan: () => {
+      throw new NodeError("pod-config", 'secret "s" not found');
+    },
+  });
+  await other.clock.advance(0);
+  expect(other.last()?.containerStatuses?.[0]?.state?.waiting).toEqual({
+    reason: "CreateContainerConfigError",
+    message: 'secret "s" not found',
+  });
+});
+
+test("a pod past its deadline fails", async () => {
+  const { clock, diary, last } = makeWorker(makePod({ activeDeadlineSeconds: 5, terminationGracePeriodSeconds: 1 }));
+  await clock.advance(7000);
+  expect(diary).toEqual(["0 start c#0", "5 SIGTERM c", "6 SIGKILL c"]);
+  expect(last()).toMatchObject({ phase: "Failed", reason: "DeadlineExceeded" });
+});
+
+test.each<{ name: string; policy: string; state: PodStatus["containerStatuses"]; want: readonly string[]; phase: string | undefined }>([
+  { name: "starts again, counted", policy: "Always", state: running(2), want: ["0 start c#3"], phase: "Running" },
+  { name: "a job that ran may not run twice", policy: "Never", state: running(0), want: [], phase: "Failed" },
+  { name: "a job that was done stays done", policy: "OnFailure", state: done(0), want: [], phase: "Succeeded" },
+])("nothing is left of a pod that ran: $name", async ({ policy, state, want, phase }) => {
+  const { clock, diary, last } = makeWorker(makePod({ restartPolicy: policy }, { containerStatuses: state ?? [] }));
+  await clock.advance(0);
+  expect(diary).toEqual(want);
+  expect(last()?.phase).toBe(phase);
+});
+
+function running(restartCount: number): NonNullable<PodStatus["containerStatuses"]> {
+  return [{ name: "c", ready: true, restartCount, image: "", imageID: "", state: { running: { startedAt: "2029-01-01T00:00:00Z" } } }];
+}
+function done(exitCode: number): NonNullable<PodStatus["containerStatuses"]> {
+  return [{ name: "c", ready: false, restartCount: 0, image: "", imageID: "", state: { terminated: { exitCode } } }];
+}
