@@ -4,6 +4,8 @@ export interface ClientConnection {
   readonly busy: boolean;
   /** Called now and then; `now` is monotonic. */
   sweep(now: number): void;
+  /** These endpoints (as endpointKey names them) have left the table. */
+  endpointsGone(gone: ReadonlySet<string>): void;
   /** The server has begun to drain: say so to the client as its protocol has it. */
   drain(): void;
   /** Ends the connection if no request is under way. */

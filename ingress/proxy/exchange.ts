@@ -145,6 +145,12 @@ export class Exchange implements ResponseSink {
     this.#finish();
   }
 
+  /** An endpoint that left may never answer a knock: who still waits at its door tries the next at once. */
+  endpointsGone(gone: ReadonlySet<string>): void {
+    if (this.#phase === "connecting" && this.#picked !== undefined && gone.has(endpointKey(this.#picked.endpoint)))
+      this.#retryOr("connect", 502);
+  }
+
   /** Called now and then; `now` is monotonic. */
   sweep(now: number): void {
     if (now < this.#deadline || this.#phase === "done") return;

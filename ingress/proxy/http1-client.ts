@@ -82,6 +82,10 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     else if (this.#state === "head" || this.#state === "lingering") this.abortConnection();
   }
 
+  endpointsGone(gone: ReadonlySet<string>): void {
+    this.#exchange?.endpointsGone(gone);
+  }
+
   drain(): void {
     // the next response says Connection: close
   }

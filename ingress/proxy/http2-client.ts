@@ -67,6 +67,10 @@ export class Http2Client implements ClientConnection {
     if (!this.busy && now - this.#idleSince > this.#context.timeouts.idle) this.drain();
   }
 
+  endpointsGone(gone: ReadonlySet<string>): void {
+    for (const r of this.#requests) r.endpointsGone(gone);
+  }
+
   /** GOAWAY: streams that are open finish, no new ones. */
   drain(): void {
     if (this.#closing) return;

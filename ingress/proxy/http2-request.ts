@@ -61,6 +61,10 @@ export class Http2Request implements Downstream {
     if (now >= this.#deadline && !this.#exchange.requestComplete) this.#stream.close(constants.NGHTTP2_CANCEL);
   }
 
+  endpointsGone(gone: ReadonlySet<string>): void {
+    this.#exchange.endpointsGone(gone);
+  }
+
   clientGone(): void {
     this.#exchange.clientGone();
   }

@@ -130,7 +130,10 @@ class IngressProcess implements IngressServer {
       gone,
       [...touched].filter((id) => !after.has(id)),
     );
-    if (gone.length > 0) this.#sweepPool();
+    if (gone.length === 0) return;
+    this.#sweepPool();
+    const left = new Set(gone);
+    for (const client of this.#clients) client.endpointsGone(left);
   }
 
   metrics(): string {

@@ -1,5 +1,11 @@
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { type IngressServer, type IngressServerConfig, type Route, startIngressServer } from "../../../ingress/index.ts";
+import {
+  type ConnectionFactory,
+  type IngressServer,
+  type IngressServerConfig,
+  type Route,
+  startIngressServer,
+} from "../../../ingress/index.ts";
 import { type Clock, systemClock } from "../../../src/base/clock.ts";
 
 /** One request as an endpoint saw it, and the means to answer it byte by byte. */
@@ -179,12 +185,18 @@ export async function startLab(
     readonly random?: () => number;
     readonly log?: (message: string) => void;
     readonly clock?: Clock;
+    readonly connections?: ConnectionFactory;
   } = {},
 ): Promise<{ ingress: IngressServer; http: number; https: number }> {
   const here = { ip: "127.0.0.1", port: 0 };
   const ingress = startIngressServer(
     { http: [here], https: [], ...o.config },
-    { random: o.random ?? (() => 0), ...(o.log === undefined ? {} : { log: o.log }), ...(o.clock === undefined ? {} : { clock: o.clock }) },
+    {
+      random: o.random ?? (() => 0),
+      ...(o.log === undefined ? {} : { log: o.log }),
+      ...(o.clock === undefined ? {} : { clock: o.clock }),
+      ...(o.connections === undefined ? {} : { connections: o.connections }),
+    },
   );
   await ingress.ready;
   ingress.apply({

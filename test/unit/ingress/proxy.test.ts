@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from "vitest";
-import type { IngressServer } from "../../../ingress/index.ts";
+import type { ConnectionFactory, IngressServer } from "../../../ingress/index.ts";
+import { netConnections } from "../../../ingress/upstream/net-connection.ts";
 import { type Answer, fastClock, get, makeForward, makeRoute, poolOf, RawClient, RawEndpoint, startLab } from "./proxy-lab.ts";
 
 const open: { close(): Promise<void> }[] = [];
@@ -380,6 +381,47 @@ test("an endpoint that left gets no new request; its idle connections are closed
   await gone;
   await c.send(get()).until((t) => t.split("200 OK").length === 3);
   expect([old.seen.length, next.seen.length]).toEqual([1, 1]);
+});
+
+test("who waits for a connection to an endpoint that leaves is sent to the next at once", async () => {
+  const next = await endpoint(ok);
+  let waiting = 0;
+  const connections = netConnections(() => undefined);
+  // an endpoint behind which nobody answers, not even with a refusal
+  const silent: ConnectionFactory = {
+    listen: (at, accept) => connections.listen(at, accept),
+    connect: (to, events, onReady) => {
+      if (to.port !== 9) return connections.connect(to, events, onReady);
+      waiting++;
+      return {
+        events,
+        remoteIp: "",
+        remotePort: 0,
+        localPort: 0,
+        write: () => true,
+        cork() {},
+        uncork() {},
+        pause() {},
+        resume() {},
+        end() {},
+        abort() {},
+        reset() {},
+      };
+    },
+  };
+  const { ingress, http } = await lab([9], { connections: silent });
+  const c = client(http).send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 2\r\n\r\nhi");
+  while (waiting === 0) await new Promise((resolve) => setImmediate(resolve));
+  const nothing = { upserts: [], deletes: [] };
+  ingress.apply({
+    revision: 2,
+    full: false,
+    routes: nothing,
+    pools: { upserts: [poolOf([next.port])], deletes: [] },
+    certificates: nothing,
+  });
+  expect(await c.until((t) => t.endsWith("ok"))).toMatch(/^HTTP\/1\.1 200/);
+  expect([waiting, next.seen[0]?.body]).toEqual([1, "hi"]);
 });
 
 test("drain: requests under way finish, the answer says close, new connections are refused", async () => {
