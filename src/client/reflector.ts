@@ -91,8 +91,10 @@ class Reflection<T> {
   /** The version that everything up to has been given to the sink; undefined: a full list is needed. */
   #rev: Rev | undefined;
   #mode: "stream" | "list" = "stream";
-  /** Events seen in this try: a watch that brought something is no failure, however it ended. */
+  /** What was given to the sink in this try: a watch that brought something is no failure, however it ended. */
   #progress = 0;
+  /** Events that came at all. */
+  #seen = 0;
 
   constructor(
     transport: Transport,
@@ -122,15 +124,18 @@ class Reflection<T> {
       this.#progress = 0;
       try {
         if (this.#rev === undefined && this.#mode === "list") await this.#list();
+        const known = this.#rev !== undefined;
         const end = await this.#watch();
         if (end.kind === "expired") this.#rev = undefined;
         if (end.kind === "unsupported") this.#mode = "list";
-        if (end.kind !== "ended") continue;
-        if (this.#progress > 0 || this.#clock.monotonic() - began > 1000) {
+        // A version may be too old once; that a list just made is too old again and again is the server's trouble.
+        if (end.kind === "unsupported" || (end.kind === "expired" && known && this.#mode === "stream")) continue;
+        if (end.kind === "ended" && (this.#progress > 0 || this.#clock.monotonic() - began > 1000)) {
           failures = 0;
           continue;
         }
-        error = new ClientError("protocol", `the watch of ${this.#of.plural} ended at once, without an event`);
+        const why = end.kind === "expired" ? "was too old at once" : "ended at once, without an event";
+        error = new ClientError("protocol", `the watch of ${this.#of.plural} ${why}`);
       } catch (e) {
         if (this.#signal.aborted) return;
         if (isGone(e)) this.#rev = undefined;
@@ -206,11 +211,12 @@ class Reflection<T> {
         const event = parseEvent(line, this.#of);
         const rev = event.object.metadata?.resourceVersion ?? "";
         if (event.type === "ERROR") return this.#endOf(event.object as Status);
-        this.#progress++;
+        this.#seen++;
         const key = objectKey(event.object);
         if (event.type === "BOOKMARK") {
           if (initial === undefined) {
             this.#rev = rev;
+            this.#progress++;
             this.#to.bookmark(rev);
           } else if (event.object.metadata?.annotations?.[initialEventsEnd] === "true") {
             const items = [...initial.values()];
@@ -225,6 +231,7 @@ class Reflection<T> {
           this.#to.apply({ type, key, object: this.#project(event.object), rev });
           // After the sink has it: an event the sink refused is seen again.
           this.#rev = rev;
+          this.#progress++;
         }
       }
     }
@@ -234,8 +241,8 @@ class Reflection<T> {
   /** Servers before 1.27 ignore `sendInitialEvents`: they send objects, but never say that they are done. */
   async #endOnSilence(initial: () => ReadonlyMap<string, T> | undefined, session: AbortController): Promise<void> {
     const signal = AbortSignal.any([this.#signal, session.signal]);
-    for (let seen = -1; initial() !== undefined && seen !== this.#progress; ) {
-      seen = this.#progress;
+    for (let seen = -1; initial() !== undefined && seen !== this.#seen; ) {
+      seen = this.#seen;
       await this.#clock.sleep(initialSilenceMs, signal).catch(() => undefined);
       if (signal.aborted) return;
     }
@@ -251,6 +258,7 @@ class Reflection<T> {
   #replace(items: readonly T[], rev: Rev): void {
     this.#to.replace(items, rev);
     this.#rev = rev;
+    this.#progress++;
     this.#synced();
   }
 }

@@ -139,6 +139,31 @@ test("a server that ends every watch at once is not asked without pause", async 
   await running.close();
 });
 
+test("an object that cannot be taken in, or a list that is always too old, is not asked for without pause", async () => {
+  const expired = { type: "ERROR", object: { kind: "Status", code: 410, reason: "Expired", message: "too old" } };
+  for (const bad of ["project", "expired"] as const) {
+    const api = new MemoryApi();
+    await make(api, "x");
+    const clock = new FakeClock();
+    if (bad === "expired") api.intercept = () => ({ status: 200, headers: {}, body: lines(expired) });
+    const failures: string[] = [];
+    const project = (o: unknown): ConfigMap => {
+      if (bad === "project") throw new Error("no such shape");
+      return o as ConfigMap;
+    };
+    const options = { clock, random: () => 0, backoff: { first: 100, factor: 2, max: 1000, jitter: 0 } };
+    const onFailure = (e: unknown) => void failures.push(e instanceof Error ? e.message : "");
+    const running = startReflector(api, resources.configMaps, project, makeTable(), { ...options, onFailure });
+    await clock.advance(2000);
+    expect(failures).toEqual(new Array(5).fill(bad === "project" ? "no such shape" : "the watch of configmaps was too old at once"));
+    await running.close();
+  }
+});
+
+async function* lines(...objects: readonly object[]): AsyncGenerator<Uint8Array> {
+  for (const o of objects) yield Buffer.from(`${JSON.stringify(o)}\n`);
+}
+
 test("a connection that never ends is given up after its time", async () => {
   const api = new MemoryApi();
   const clock = new FakeClock();
