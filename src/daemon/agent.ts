@@ -68,11 +68,15 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
       reverseZones: [...cidrs(config.clusterCidrs), ...cidrs(config.serviceCidrs)].flatMap((c) => (c === undefined ? [] : reverseZones(c))),
       revision: Math.floor(systemClock.now() / 1000),
     });
-    sources.push({ name: "dns", full: () => zone.full().upserts.map((u) => [u.key, u.records] as const) });
+    sources.push({ name: "dns", tag: () => zone.revision, full: () => zone.full().upserts.map((u) => [u.key, u.records] as const) });
     problems.set("dns", () => zone.problems());
     planes.push((batch) => {
       const { delta } = zone.apply(batch);
-      publisher.publish("dns", { upserts: delta.upserts.map((u) => [u.key, u.records] as const), deletes: delta.deletes });
+      publisher.publish("dns", {
+        tag: delta.revision,
+        upserts: delta.upserts.map((u) => [u.key, u.records] as const),
+        deletes: delta.deletes,
+      });
     });
   }
   if (has("ingress")) {

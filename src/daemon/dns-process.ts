@@ -25,14 +25,14 @@ export async function startDnsProcess(config: DaemonConfig, log: Log): Promise<R
       reverse: [...config.clusterCidrs, ...config.serviceCidrs].flatMap((c) => parseCidr(c) ?? []),
       allowedClients: ranges.flatMap((c) => parseCidr(c) ?? []),
     },
-    { sockets: { udp, tcp } },
+    { log, sockets: { udp, tcp } },
   );
   await server.ready;
   const state = startStateSubscriber(agentSocket(config), "dns", {
     log,
     apply: (delta) =>
       server.apply({
-        revision: delta.revision,
+        revision: delta.tag ?? delta.revision,
         upserts: delta.upserts.map(([key, records]) => ({ key, records: records as NameRecords })),
         deletes: delta.deletes,
       }),
@@ -48,17 +48,19 @@ export async function startDnsProcess(config: DaemonConfig, log: Log): Promise<R
   };
 }
 
-async function openUdp(socket: NamedSocket): Promise<UdpSocket> {
+/** With its descriptor, so that datagrams can be read and written in batches. */
+async function openUdp(socket: NamedSocket): Promise<{ readonly socket: UdpSocket; readonly fd: number }> {
   const opened = createSocket({ type: ipFamily(socket.ip) === 6 ? "udp6" : "udp4", recvBufferSize: 4 << 20 });
   // A descriptor that is bound already is "listening" before bind() returns.
   const listening = once(opened, "listening");
   opened.bind({ fd: socket.fd });
   await listening;
-  return opened;
+  return { socket: opened, fd: socket.fd };
 }
 
 async function openTcp(socket: NamedSocket): Promise<TcpServer> {
-  const opened = createServer();
+  // A client that closes its side still gets its answers.
+  const opened = createServer({ allowHalfOpen: true });
   const listening = once(opened, "listening");
   opened.listen({ fd: socket.fd });
   await listening;

@@ -9,6 +9,8 @@ import { encodeFrame, readFrames } from "./frames.ts";
 export interface KeyedDelta {
   /** The publisher's count of changes. */
   readonly revision: number;
+  /** The table's own count, where it has one: the zones' serial number grows over restarts of the agent. */
+  readonly tag?: number;
   readonly upserts: readonly (readonly [key: string, value: unknown])[];
   readonly deletes: readonly string[];
 }
@@ -16,6 +18,7 @@ export interface KeyedDelta {
 /** A table that the agent keeps for its children: `full` is asked when one connects. */
 export interface StateSource {
   readonly name: string;
+  tag?(): number;
   full(): readonly (readonly [key: string, value: unknown])[];
 }
 
@@ -68,9 +71,10 @@ export function startStatePublisher(path: string, sources: readonly StateSource[
     }
     const child: Child = { socket, table, acked: -1, onMetrics: undefined };
     send(socket, { type: "full-begin" });
+    const tag = source.tag === undefined ? {} : { tag: source.tag() };
     const all = source.full();
     for (let i = 0; i < all.length; i += partKeys) {
-      send(socket, { type: "delta", delta: { revision, upserts: all.slice(i, i + partKeys), deletes: [] } });
+      send(socket, { type: "delta", delta: { revision, ...tag, upserts: all.slice(i, i + partKeys), deletes: [] } });
     }
     send(socket, { type: "full-end", revision });
     if (synced) send(socket, { type: "synced" });
@@ -109,7 +113,7 @@ export function startStatePublisher(path: string, sources: readonly StateSource[
     publish: (table, delta) => {
       if (delta.upserts.length === 0 && delta.deletes.length === 0) return;
       revision++;
-      const frame = encodeFrame({ type: "delta", delta: { revision, upserts: delta.upserts, deletes: delta.deletes } } satisfies FromAgent);
+      const frame = encodeFrame({ type: "delta", delta: { ...delta, revision } } satisfies FromAgent);
       for (const child of children) {
         if (child.table !== table) {
           child.acked = child.acked === revision - 1 ? revision : child.acked;
