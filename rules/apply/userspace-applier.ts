@@ -135,7 +135,8 @@ export class UserspaceApplier {
       upstream.pipe(client);
       client.resume();
     });
-    client.once("close", () => upstream.destroy());
+    // one side gone: what it sent is still delivered to the other, then that one ends too
+    client.once("close", () => upstream.destroySoon());
     upstream.on("error", () => {
       upstream.destroy();
       if (connected || client.destroyed) client.destroy();
@@ -151,7 +152,7 @@ export class UserspaceApplier {
       }
     });
     upstream.once("close", () => {
-      if (connected) client.destroy();
+      if (connected) client.destroySoon();
     });
   }
 

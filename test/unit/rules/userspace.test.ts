@@ -143,3 +143,33 @@ test("an address that another program has is a problem of the Service, and the r
   expect((await ask("127.74.96.2", 18080)).said).toBe("one");
   expect(proxier.problems()).toMatchObject([{ reason: "PortUnavailable", object: { kind: "Service", namespace: "test", name: "taken" } }]);
 });
+
+test("bytes sent just before an end arrive, in both directions", async () => {
+  const size = 4 * 1024 * 1024;
+  let received = 0;
+  const got = Promise.withResolvers<number>();
+  const server = net.createServer({ allowHalfOpen: true }, (s) => {
+    s.on("error", () => got.resolve(-1));
+    s.on("data", (b) => (received += b.length));
+    s.on("end", () => {
+      got.resolve(received);
+      s.end(Buffer.alloc(size, 1));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.76.0.1", resolve));
+  closing.push(() => void server.close());
+  const { port } = server.address() as net.AddressInfo;
+  const { proxier } = start("127.76", [
+    makeService("bulk", { clusterIP: "127.76.96.1", ports: [{ port: 18080 }] }),
+    makeSlice("bulk", ["127.76.0.1"], { ports: [{ name: "", protocol: "TCP", port }] }),
+  ]);
+  await proxier.ready;
+  const client = net.connect({ port: 18080, host: "127.76.96.1", allowHalfOpen: true });
+  let back = 0;
+  client.on("data", (b) => (back += b.length));
+  const done = new Promise((resolve) => client.once("end", resolve));
+  client.end(Buffer.alloc(size, 2));
+  expect(await got.promise).toBe(size);
+  await done;
+  expect(back).toBe(size);
+});
