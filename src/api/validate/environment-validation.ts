@@ -61,13 +61,20 @@ export function validateFieldReference(reference: ObjectFieldSelector, allowed: 
   const { fieldPath, apiVersion = "" } = reference;
   if (apiVersion === "") return [required(`${at}.apiVersion`)];
   if (fieldPath === "") return [required(`${at}.fieldPath`)];
-  const subscript = /^(.*)\['(.*)'\]$/.exec(fieldPath);
-  const path = subscript?.[1] ?? fieldPath;
-  if (!knownFields.has(path) || (subscript !== null && path !== "metadata.annotations" && path !== "metadata.labels")) {
-    return [invalid(`${at}.fieldPath`, fieldPath, `error converting fieldPath: field label not supported: ${fieldPath}`)];
+  const opens = fieldPath.endsWith("']") ? fieldPath.indexOf("['") : -1;
+  const path = opens < 0 ? fieldPath : fieldPath.slice(0, opens);
+  const byKey = path === "metadata.annotations" || path === "metadata.labels";
+  const cannot = (why: string): readonly FieldError[] => [
+    invalid(`${at}.fieldPath`, fieldPath, `error converting fieldPath: field label ${why}: ${fieldPath}`),
+  ];
+  if (opens >= 0 && !byKey) return cannot("does not support subscript");
+  if (opens < 0) {
+    if (!knownFields.has(path)) return cannot("not supported");
+    const named = path === "spec.host" ? "spec.nodeName" : path; // its old name
+    return allowed.includes(named) ? [] : [notSupported(`${at}.fieldPath`, named, allowed)];
   }
-  if (subscript === null) return allowed.includes(path) ? [] : [notSupported(`${at}.fieldPath`, path, allowed)];
-  const key = path === "metadata.annotations" ? (subscript[2] ?? "").toLowerCase() : (subscript[2] ?? "");
+  const subscript = fieldPath.slice(opens + 2, -2);
+  const key = path === "metadata.annotations" ? subscript.toLowerCase() : subscript;
   return qualifiedName(key).map((why) => invalid(at, key, why));
 }
 
