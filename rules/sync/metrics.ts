@@ -27,6 +27,8 @@ class Histogram {
 }
 
 export interface AppliedSync {
+  /** Of everything, as a start is; else of what changed. */
+  readonly full: boolean;
   readonly durationMs: number;
   readonly changes: number;
   readonly index: AppliedIndex;
@@ -38,6 +40,8 @@ export interface AppliedSync {
 /** Counters of one proxier under kube-proxy's names, where the meaning is the same, and a few of our own. */
 export class ProxierMetrics {
   readonly #syncs = new Histogram();
+  readonly #fullSyncs = new Histogram();
+  readonly #partialSyncs = new Histogram();
   readonly #programming = new Histogram();
   #pendingTriggers: number[] = [];
   #serviceChanges = 0;
@@ -73,6 +77,7 @@ export class ProxierMetrics {
 
   applied(sync: AppliedSync): void {
     this.#syncs.observe(sync.durationMs / 1000);
+    (sync.full ? this.#fullSyncs : this.#partialSyncs).observe(sync.durationMs / 1000);
     this.#elements += sync.changes;
     this.#lastSync = sync.now / 1000;
     this.#pendingServices = 0;
@@ -105,6 +110,11 @@ export class ProxierMetrics {
     ];
     const lines = [
       ...this.#syncs.print("kubeproxy_sync_proxy_rules_duration_seconds", "Time one transaction of Service rules took"),
+      ...this.#fullSyncs.print("kubeproxy_sync_full_proxy_rules_duration_seconds", "Time a transaction of all Service rules took"),
+      ...this.#partialSyncs.print(
+        "kubeproxy_sync_partial_proxy_rules_duration_seconds",
+        "Time a transaction of changed Service rules took",
+      ),
       ...this.#programming.print("kubeproxy_network_programming_duration_seconds", "Time from a change of endpoints to rules in force"),
       ...one("kubeproxy_sync_proxy_rules_service_changes_total", "counter", "Changes of Services seen", this.#serviceChanges),
       ...one("kubeproxy_sync_proxy_rules_service_changes_pending", "gauge", "Changes of Services not in force yet", this.#pendingServices),

@@ -89,7 +89,7 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
     causes = [];
     index.settle();
     serviceHealth?.update(index.healthChecks, nodePortIps);
-    metrics.applied({ durationMs, changes, index, problems: target.problems().length, now: clock.now() });
+    metrics.applied({ full: !isReady, durationMs, changes, index, problems: target.problems().length, now: clock.now() });
     reportRefusals();
     if (changes > 0) deps.onApplied?.({ causes: applied, durationMs, elements: changes });
     if (!isReady) {

@@ -1,0 +1,47 @@
+import { expect, test } from "vitest";
+import { AppliedIndex } from "../../../rules/sync/applied-index.ts";
+import { ProxierMetrics } from "../../../rules/sync/metrics.ts";
+import { SnapshotStore } from "../../../src/snapshot/snapshot-store.ts";
+import { makeSlice, put } from "../../support/rules-objects.ts";
+
+const value = (text: string, name: string): number =>
+  Number(
+    text
+      .split("\n")
+      .find((line) => line.startsWith(`${name} `))
+      ?.split(" ")[1],
+  );
+
+test("every line is a comment or a sample, every family has help and type once", () => {
+  const text = new ProxierMetrics().print();
+  for (const line of text.trimEnd().split("\n"))
+    expect(line).toMatch(/^(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\{[a-z_]+="[^"]+"\})? [0-9.e+-]+)$/);
+  const types = text.match(/^# TYPE \S+/gm) ?? [];
+  expect(new Set(types).size).toBe(types.length);
+});
+
+test("changes are pending until they are applied; the time from the trigger annotation is observed once", () => {
+  const metrics = new ProxierMetrics();
+  const store = new SnapshotStore();
+  const cursor = store.cursor(() => undefined);
+  const slice = makeSlice("s", ["10.0.0.1"]);
+  const annotations = { "endpoints.kubernetes.io/last-change-trigger-time": "2026-01-01T00:00:00Z" };
+  put(store, "EndpointSlice", { ...slice, metadata: { ...slice.metadata, annotations } });
+  const first = cursor.take();
+  if (first !== undefined) metrics.changesSeen(first);
+  expect(value(metrics.print(), "kubeproxy_sync_proxy_rules_endpoint_changes_pending")).toBe(1);
+  const now = Date.parse("2026-01-01T00:00:02Z");
+  const sync = { durationMs: 3, changes: 4, index: new AppliedIndex(), problems: 0, now };
+  metrics.applied({ ...sync, full: true });
+  expect(value(metrics.print(), "kubeproxy_sync_proxy_rules_endpoint_changes_pending")).toBe(0);
+  expect(value(metrics.print(), "kubeproxy_sync_proxy_rules_endpoint_changes_total")).toBe(1);
+  expect(value(metrics.print(), "kubeproxy_network_programming_duration_seconds_sum")).toBe(2);
+  put(store, "EndpointSlice", { ...slice, metadata: { ...slice.metadata, annotations } }, "2");
+  const second = cursor.take();
+  if (second !== undefined) metrics.changesSeen(second);
+  metrics.applied({ ...sync, full: false });
+  expect(value(metrics.print(), "kubeproxy_network_programming_duration_seconds_count")).toBe(1);
+  expect(value(metrics.print(), "kubeproxy_sync_full_proxy_rules_duration_seconds_count")).toBe(1);
+  expect(value(metrics.print(), "kubeproxy_sync_partial_proxy_rules_duration_seconds_count")).toBe(1);
+  expect(value(metrics.print(), "kubeproxy_sync_proxy_rules_last_timestamp_seconds")).toBe(now / 1000);
+});
