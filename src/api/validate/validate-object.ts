@@ -4,6 +4,7 @@ import type { FieldError } from "../field-error.ts";
 import type { JsonObject } from "../json-value.ts";
 import type { Resource } from "../scheme.ts";
 import type { Event } from "../types/core-v1.generated.ts";
+import type { Event as EventsEvent } from "../types/events-v1.generated.ts";
 import type { ObjectMeta } from "../types/meta-v1.generated.ts";
 import { validateCanonicalIp } from "./addresses.ts";
 import {
@@ -61,7 +62,7 @@ const rules: Readonly<Record<string, Rule>> = {
   "/Secret": validateSecret satisfies Rule,
   "/Endpoints": ((object, old, options) => validateEndpoints(object, old, options.loopback)) satisfies Rule,
   "/Event": ((object, old) => validateEvent(object, old, "")) satisfies Rule,
-  "events.k8s.io/Event": ((object, old) => validateEventsGroup(object, old)) satisfies Rule,
+  "events.k8s.io/Event": validateEventsGroup satisfies Rule,
   "apps/Deployment": validateDeployment satisfies Rule,
   "apps/ReplicaSet": validateReplicaSet satisfies Rule,
   "apps/StatefulSet": validateStatefulSet satisfies Rule,
@@ -121,8 +122,8 @@ function applied(
   return rule?.(object as never, old as never, options) ?? [];
 }
 
-function validateEventsGroup(event: JsonObject, old: JsonObject | undefined): readonly FieldError[] {
-  const core = (object: JsonObject): Event => eventToCore(object) as unknown as Event;
+function validateEventsGroup(event: EventsEvent, old: EventsEvent | undefined): readonly FieldError[] {
+  const core = (object: EventsEvent): Event => eventToCore({ ...object }) as unknown as Event;
   return validateEvent(core(event), old === undefined ? undefined : core(old), "events.k8s.io");
 }
 

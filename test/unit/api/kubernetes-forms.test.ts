@@ -8,6 +8,7 @@ import { resourceOfKind } from "../../../src/api/scheme.ts";
 import { checkStructure, checkType, parseJsonStrict, strictError } from "../../../src/api/structure.ts";
 import { tableOf } from "../../../src/api/table/table-of.ts";
 import { typeOfKind } from "../../../src/api/type-table.ts";
+import type { Scale } from "../../../src/api/types/autoscaling-v1.generated.ts";
 import recorded from "./kubernetes-forms.generated.json" with { type: "json" };
 
 /** What Kubernetes' own packages (v1.36.2) make of the same input: bytes, merged objects, decoding errors, rows, quantities. */
@@ -48,6 +49,11 @@ test("a list is read and written with its items", () => {
   expect(decoded["kind"]).toBe("ServiceList");
   expect(decoded["metadata"]).toMatchObject({ resourceVersion: "7" });
   expect(decoded["items"]).toHaveLength(items.length);
+});
+
+test("a Scale, as kubectl scale sends it", () => {
+  const scale: Scale = { apiVersion: "autoscaling/v1", kind: "Scale", metadata: { name: "web" }, spec: { replicas: 3 } };
+  expect(decodeProtobuf(encodeProtobuf({ ...scale }) ?? new Uint8Array())).toMatchObject(scale);
 });
 
 test("strategic merge patches", () => {
