@@ -21,9 +21,17 @@ root() {
   if [ $kind = host ]; then
     # Layers of one overlay may not contain each other: beside the machine's root they need a file system of their own.
     mount -t tmpfs -o size=1m,mode=755 tmpfs layers && cp -a "$base/." layers || return 1
+    if [ -f layers/whiteouts ]; then
+      while read -r path; do mknod "layers/mask$path" c 0 0 || return 1; done <layers/whiteouts
+    fi
     lower=layers/empty:layers/mask:/
   fi
-  mount -t overlay overlay -o "nodev,lowerdir=$lower,upperdir=upper,workdir=work" root
+  overlay upper work && return
+  # The folder lies on a file system that cannot hold an upper layer (an overlay itself, in a container): memory can.
+  mount -t tmpfs -o mode=755 tmpfs upper && mkdir upper/upper upper/work && overlay upper/upper upper/work && : >runtime.log
+}
+overlay() {
+  mount -t overlay overlay -o "nodev,lowerdir=$lower,upperdir=$1,workdir=$2" root
 }
 if [ $kind = none ] || root 2>runtime.log; then
   "$@" <&5 >&3 2>&4 3>&- 4>&- 5>&-

@@ -1,6 +1,6 @@
-import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, rmSync, statSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { type RunCommand, runOrThrow } from "../kernel/command.ts";
+import type { RunCommand } from "../kernel/command.ts";
 
 /** Folders of the machine that a container sees empty and may fill, with their modes. */
 const emptied: readonly (readonly [path: string, mode: number])[] = [
@@ -42,8 +42,9 @@ const hidden: readonly string[] = [
 ];
 
 /**
- * Makes the two layers that lie between a container's own layer and the machine's root, and returns their folder. `empty` has folders, `mask` below it has whiteouts (character devices 0:0, kernel's overlayfs.rst): a folder
- * above a whiteout shows nothing of what is below, and this needs no extended attributes. Made anew each time: the paths may have changed.
+ * Makes the two layers that lie between a container's own layer and the machine's root, and returns their folder. `empty` has folders,
+ * `mask` below it has whiteouts (character devices 0:0, kernel's overlayfs.rst): a folder above a whiteout shows nothing of what is below,
+ * and this needs no extended attributes. Made anew each time: the paths may have changed.
  */
 export async function makeHostLayers(
   run: RunCommand,
@@ -63,7 +64,7 @@ export async function makeHostLayers(
     if (path === "/" || !existsSync(path) || lstatSync(path).isSymbolicLink()) continue;
     if (paths.some((p) => path.startsWith(`${p}/`) && existsSync(p))) continue;
     copyParents(mask, dirname(path));
-    whiteouts.push(join(mask, path));
+    whiteouts.push(path);
   }
   for (const [path, mode] of emptied) {
     if (!existsSync(path) || lstatSync(path).isSymbolicLink()) continue;
@@ -71,7 +72,9 @@ export async function makeHostLayers(
     mkdirSync(join(empty, path));
     chmodSync(join(empty, path), mode);
   }
-  await runOrThrow(run, ["sh", "-c", 'for p; do mknod "$p" c 0 0 || exit 1; done', "sh", ...whiteouts], {}, signal);
+  const made = await run(["sh", "-c", 'cd "$0"; for p; do mknod "mask$p" c 0 0 || exit 1; done', folder, ...whiteouts], {}, signal);
+  // A folder that lies on an overlay itself cannot hold a whiteout; then each container makes its own, from this list.
+  if (made.code !== 0) writeFileSync(join(folder, "whiteouts"), `${whiteouts.join("\n")}\n`);
   return folder;
 }
 

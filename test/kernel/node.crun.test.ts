@@ -1,7 +1,8 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { afterAll, describe } from "vitest";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
-import { runCommand } from "../../src/kernel/command.ts";
+import { runCommand, runOrThrow } from "../../src/kernel/command.ts";
 import { removeNodePods } from "../../src/node/cleanup.ts";
 import { CrunRuntime } from "../../src/node/crun-runtime.ts";
 import { podRuntimeContract } from "../contract/pod-runtime.ts";
@@ -16,5 +17,21 @@ describe.skipIf(lacking("crun", "ip", "unshare", "script") !== undefined)("crun"
   });
   podRuntimeContract("crun", {
     open: () => CrunRuntime.open({ dataDir: folder, nodeIps: ["127.0.0.1"], hiddenPaths: [] }, { run: runCommand, clock: systemClock }),
+  });
+
+  describe("in a folder that lies on an overlay, as in a container", () => {
+    const mounted = join(folder, "mounted");
+    beforeAll(async () => {
+      for (const name of ["lower", "upper", "work", "mounted"]) mkdirSync(join(folder, name));
+      const layers = `lowerdir=${join(folder, "lower")},upperdir=${join(folder, "upper")},workdir=${join(folder, "work")}`;
+      await runOrThrow(runCommand, ["mount", "-t", "overlay", "overlay", "-o", layers, mounted]);
+    });
+    afterAll(async () => {
+      await removeNodePods(mounted);
+      await runOrThrow(runCommand, ["umount", "--lazy", mounted]);
+    });
+    podRuntimeContract("crun on an overlay", {
+      open: () => CrunRuntime.open({ dataDir: mounted, nodeIps: ["127.0.0.1"], hiddenPaths: [] }, { run: runCommand, clock: systemClock }),
+    });
   });
 });
