@@ -10,6 +10,8 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { startIngressServer } from "../ingress/index.ts";
 
+/** Of the machine, not of the package. */
+const programs = { nginx: "nginx", wrk: "wrk" };
 const ports = { backend: 18901, nginx: 18902, fairway: 18903, httpProxy: 18904 };
 const role = process.argv[2] ?? "";
 if (role === "fairway") await runFairway();
@@ -67,7 +69,7 @@ async function compare(seconds: number): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), "fairway-bench-"));
   const children: ChildProcess[] = [];
   try {
-    const missing = ["nginx", "wrk"].filter((p) => !["/usr/sbin", "/usr/bin", "/usr/local/bin"].some((d) => existsSync(join(d, p))));
+    const missing = Object.values(programs).filter((p) => !["/usr/sbin", "/usr/bin", "/usr/local/bin"].some((d) => existsSync(join(d, p))));
     if (missing.length > 0) {
       console.log(`left out: this machine has no ${missing.join(", no ")}`);
       return;
@@ -140,7 +142,7 @@ function nginx(dir: string, name: string, http: string): ChildProcess {
     file,
     `daemon off; master_process off; pid ${join(dir, name)}.pid; error_log ${join(dir, name)}.log; events { worker_connections 4096; } http { access_log off; ${temp} ${http} }`,
   );
-  return spawn("nginx", ["-c", file, "-e", join(dir, `${name}.log`)], { stdio: "ignore" });
+  return spawn(programs.nginx, ["-c", file, "-e", join(dir, `${name}.log`)], { stdio: "ignore" });
 }
 
 function cpuMs(pid: number): { user: number; system: number } {
@@ -149,7 +151,7 @@ function cpuMs(pid: number): { user: number; system: number } {
 }
 
 async function load(port: number, seconds: number): Promise<number> {
-  const { stdout } = await promisify(execFile)("wrk", [
+  const { stdout } = await promisify(execFile)(programs.wrk, [
     "-t1",
     "-c64",
     `-d${Math.ceil(seconds)}s`,

@@ -3,17 +3,24 @@ import type { KeyPair } from "./tls-contexts.ts";
 
 const dayMs = 86_400_000;
 
+export interface CertificateSubject {
+  readonly commonName: string;
+  readonly host: string;
+}
+
+const defaultSubject: CertificateSubject = { commonName: "Ingress default certificate", host: "ingress.local" };
+
 /**
  * A self-signed pair for connections whose name has no certificate; `now` in milliseconds since 1970. Thirty lines of DER
  * (X.690, RFC 5280 section 4.1) instead of an X.509 library, which would be a third of this process's start.
  */
-export function selfSignedCertificate(now: number): KeyPair {
+export function selfSignedCertificate(now: number, subject: CertificateSubject = defaultSubject): KeyPair {
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-  const name = sequence(relativeName(oid.organization, "fairway"), relativeName(oid.commonName, "Ingress default certificate"));
+  const name = sequence(relativeName(oid.organization, "fairway"), relativeName(oid.commonName, subject.commonName));
   const algorithm = sequence(oid.ecdsaWithSha256);
   const serial = randomBytes(16);
   serial[0] = ((serial[0] ?? 0) & 0x7f) | 0x40; // positive, and never shortened
-  const alternativeNames = sequence(oid.subjectAltName, der(0x04, sequence(der(0x82, Buffer.from("ingress.local")))));
+  const alternativeNames = sequence(oid.subjectAltName, der(0x04, sequence(der(0x82, Buffer.from(subject.host)))));
   const body = sequence(
     der(0xa0, der(0x02, Buffer.from([2]))),
     der(0x02, serial),

@@ -216,7 +216,11 @@ class IngressProcess implements IngressServer {
 
   #handshake(socket: Socket): void {
     this.#handshakes.add(socket);
+    // a TLS connection has no half that lives on: who ends it in the middle of a handshake has gone
+    socket.allowHalfOpen = false;
     socket.once("close", () => this.#handshakes.delete(socket));
+    // a client that breaks off its handshake is told of by tlsClientError
+    socket.on("error", () => undefined);
     this.#tls?.emit("connection", socket);
   }
 

@@ -181,6 +181,8 @@ export function listenForSockets(at: ListenAt, accept: (socket: Socket) => void)
     });
     server.listen("fd" in at ? { fd: at.fd } : { host: at.ip, port: at.port, backlog: 4096 });
   }
+  // a connection that could not be accepted (no descriptor left) is that client's loss, not the end of the process
+  server.on("error", ignore);
   let closing: Promise<void> | undefined;
   return {
     ready,
@@ -191,6 +193,7 @@ export function listenForSockets(at: ListenAt, accept: (socket: Socket) => void)
     close: () => {
       closing ??= new Promise((resolve) => {
         server.off("connection", accept);
+        server.off("error", ignore);
         // resolves once no connection is left; the owner does not wait for that here
         if (server.listening) server.close();
         resolve();
@@ -198,6 +201,10 @@ export function listenForSockets(at: ListenAt, accept: (socket: Socket) => void)
       return closing;
     },
   };
+}
+
+function ignore(): void {
+  // told to nobody: see where it is listened for
 }
 
 /** `::ffff:10.0.0.1` of a dual-stack socket is the IPv4 address it stands for. */

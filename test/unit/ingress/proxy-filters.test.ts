@@ -1,12 +1,9 @@
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { createServer as createTlsServer, connect as tlsConnect } from "node:tls";
 import { hashSync } from "bcryptjs";
 import { afterEach, expect, test } from "vitest";
-import type { IngressServer, Route } from "../../../ingress/index.ts";
+import type { IngressServer, KeyPair, Route } from "../../../ingress/index.ts";
+import { selfSignedCertificate } from "../../../ingress/proxy/default-certificate.ts";
 import { type Answer, fastClock, get, makeForward, makeRoute, poolOf, RawClient, RawEndpoint, startLab } from "./proxy-lab.ts";
 
 const open: { close(): Promise<void> }[] = [];
@@ -213,36 +210,8 @@ test("round robin takes turns; a cookie binds to one endpoint", async () => {
 });
 
 /** A self-signed pair for a name. */
-function makePair(name: string): { certificate: string; key: string } {
-  const dir = mkdtempSync(join(tmpdir(), "fairway-cert-"));
-  try {
-    execFileSync(
-      "openssl",
-      [
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        `/CN=${name}`,
-        "-addext",
-        `subjectAltName=DNS:${name}`,
-        "-keyout",
-        join(dir, "k"),
-        "-out",
-        join(dir, "c"),
-      ],
-      { stdio: "ignore" },
-    );
-    return { certificate: readFileSync(join(dir, "c"), "utf8"), key: readFileSync(join(dir, "k"), "utf8") };
-  } finally {
-    rmSync(dir, { recursive: true });
-  }
+function makePair(name: string): KeyPair {
+  return selfSignedCertificate(Date.now(), { commonName: name, host: name });
 }
 
 test("TLS: certificates by server name, wildcards, a default one; new ones are used at once", async () => {
@@ -277,6 +246,25 @@ test("TLS: certificates by server name, wildcards, a default one; new ones are u
   expect(await shown("y.x.w.test")).toBe("Ingress default certificate 200");
   give(3, { "a.test": "renewed.test" });
   expect(await shown("a.test")).toBe("renewed.test 200");
+});
+
+test("clients that break off a handshake, or speak plainly to TLS, harm nobody", async () => {
+  const { https } = await lab({ config: { https: [{ ip: "127.0.0.1", port: 0 }] } });
+  const hello = Buffer.from("16030100c8010000c40303", "hex").toString("latin1");
+  for (const text of ["", "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", hello, "\x16\x03\x01\x00\x02\x01\x00"]) {
+    for (const reset of [true, false]) {
+      const c = client(https).send(text);
+      await new Promise((resolve) => c.socket.once("connect", resolve));
+      if (reset) c.socket.resetAndDestroy();
+      else c.socket.end();
+      await c.untilEnd();
+    }
+  }
+  const socket = tlsConnect({ port: https, host: "127.0.0.1", rejectUnauthorized: false });
+  socket.write(get());
+  const text = await new RawClient(socket).until((t) => t.endsWith("ok"));
+  socket.destroy();
+  expect(text).toMatch(/^HTTP\/1\.1 200/);
 });
 
 test("metrics count requests by route, with ingress-nginx's names", async () => {
