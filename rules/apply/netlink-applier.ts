@@ -69,7 +69,15 @@ export function createNetlinkApplier(runNft?: RunNft): RuleApplier {
   let timer: NodeJS.Timeout | undefined;
   const tell = (): void => {
     if (commandRunning) return;
-    for (const table of nft.foreignTables()) for (const listener of listeners) listener({ table });
+    let tables: ReadonlySet<string | undefined>;
+    try {
+      tables = nft.foreignTables();
+    } catch (error) {
+      // a listener that fails must not end the process: let the tables be compared instead
+      if (!(error instanceof NetlinkFault)) throw error;
+      tables = new Set([undefined]);
+    }
+    for (const table of tables) for (const listener of listeners) listener({ table });
   };
 
   /** Runs our own command: what it changes is not foreign; anything beyond its one transaction may be. */

@@ -43,6 +43,7 @@ function explain(executed: ExecutedRule, owner: PlacedFrontend | undefined): Tra
 function reason({ chain, statement: s, rule }: ExecutedRule, owner: PlacedFrontend | undefined): string {
   switch (s.kind) {
     case "dispatch":
+      if (s.map === "firewalled-actions") return "the sender is within the Service's source ranges";
       if (s.map !== "pools") return owner === undefined ? "a frontend" : `it is addressed to ${owner.frontend.key}, ${scopeWords(owner)}`;
       if (rule.includes("@pod-cidrs")) return "traffic policy Local, but the sender is a pod of this node: all endpoints may serve it";
       if (rule.includes("fib saddr type local")) return "traffic policy Local, but the sender is this node: all endpoints may serve it";
