@@ -11,6 +11,7 @@ export function nftIn(namespace: string): RunNft {
       child.stdout.on("data", (b: Buffer) => (stdout += b.toString()));
       child.stderr.on("data", (b: Buffer) => (stderr += b.toString()));
       child.on("error", reject);
+      child.stdin.on("error", () => undefined); // it ended without reading; its status says why
       child.on("close", (code) => resolve({ code: code ?? 1, stdout, stderr }));
       child.stdin.end(stdin);
     });
