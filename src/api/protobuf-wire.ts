@@ -1,3 +1,6 @@
+/** What begins every protobuf body of the API. */
+export const magic = Uint8Array.of(0x6b, 0x38, 0x73, 0x00);
+
 /** What made bytes unreadable. */
 export class WireError extends Error {
   override readonly name = "WireError";
@@ -113,4 +116,9 @@ export class WireWriter {
     bytes.push(Number(value));
     this.#chunks.push(Uint8Array.from(bytes));
   }
+}
+
+/** Whether values of a scalar type of the table are varints. */
+export function isVarint(type: string): boolean {
+  return type === "bool" || type === "int32" || type === "int64" || type === "int" || type.startsWith("uint");
 }
