@@ -65,7 +65,7 @@ try {
   const cpu = process.cpuUsage();
   for (let n = 0; n < changes; n++) {
     const started = performance.now();
-    put(store, "EndpointSlice", slice((n * 7919) % services, 1 + (n % 2)), String(n));
+    put(store, "EndpointSlice", slice((n * 7919) % services, 1 + (n % 7)), String(n));
     const change = cursor.take();
     if (change === undefined) throw new Error("no change");
     const { frontends } = plan.apply(change);
