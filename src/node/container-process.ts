@@ -23,7 +23,8 @@ export interface ContainerCommand {
 }
 
 const drainMs = 500;
-const adoptedPollMs = 500;
+/** The end is told by a file at once; a shim that was killed leaves none, and is looked for. */
+const lookMs = 3000;
 
 /**
  * The agent's side of a shim: it reads the output into the log and tells of the end. Ends by itself; `abandon` lets go without ending
@@ -130,7 +131,7 @@ export class ContainerProcess {
     const { folder } = this.files;
     const exit = join(folder, "exit");
     while (!existsSync(exit)) {
-      const step = AbortSignal.any([AbortSignal.timeout(adoptedPollMs), this.#stop.signal]);
+      const step = AbortSignal.any([AbortSignal.timeout(lookMs), this.#stop.signal]);
       await waitForFile(folder, ["exit"], step).catch(() => undefined);
       if (this.#stop.signal.aborted) return new Promise(() => undefined);
       if (!existsSync(exit) && shimPid(folder) === undefined) break;

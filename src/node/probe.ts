@@ -4,6 +4,7 @@ import { connect } from "node:net";
 import type { HTTPGetAction, Probe } from "../api/types/core-v1.generated.ts";
 import type { Clock } from "../base/clock.ts";
 import { type Ip, printHostPort } from "../base/ip.ts";
+import { checkGrpcHealth } from "./grpc-health.ts";
 
 export type ProbeKind = "Startup" | "Readiness" | "Liveness";
 
@@ -97,7 +98,11 @@ export async function runProbe(probe: Probe, target: ProbeTarget, signal: AbortS
       if (port === undefined) return failure(`couldn't find port: ${probe.tcpSocket.port}`);
       return await probeTcp(probe.tcpSocket.host ?? target.ip, port, limit);
     }
-    return failure("this node has no such probe");
+    if (probe.grpc !== undefined) {
+      const wrong = await checkGrpcHealth(target.ip, probe.grpc.port, probe.grpc.service ?? "", limit);
+      return wrong === undefined ? { ok: true } : { ok: false, message: wrong.message, ...(wrong.refused ? { refused: true } : {}) };
+    }
+    return failure("the probe names nothing to do");
   } catch (error) {
     return failure(error instanceof Error ? error.message : String(error));
   }

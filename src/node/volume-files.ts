@@ -79,14 +79,18 @@ export function layVolume(plan: VolumePlan, volumesFolder: string, stamp: string
 
 /** The place that a subPath names inside a volume, made when it is missing. Throws `pod-config` when links lead out of the volume. */
 export function subPathOf(volume: string, subPath: string): string {
-  const target = join(volume, subPath);
-  if (!existsSync(target)) mkdirSync(target, { recursive: true, mode: 0o755 });
-  const real = realpathSync(target);
   const root = realpathSync(volume);
-  if (real !== root && !real.startsWith(root + sep)) {
-    throw new NodeError("pod-config", `subPath "${subPath}" leads out of its volume`);
+  let at = root;
+  // One step at a time: nothing may be made behind a link that leads out, either.
+  for (const part of subPath.split("/").filter((p) => p !== "" && p !== ".")) {
+    const next = join(at, part);
+    if (!existsSync(next)) mkdirSync(next, { mode: 0o755 });
+    at = realpathSync(next);
+    if (at !== root && !at.startsWith(root + sep)) {
+      throw new NodeError("pod-config", `subPath "${subPath}" leads out of its volume`);
+    }
   }
-  return real;
+  return at;
 }
 
 function assertHostPath(path: string, type: string): void {

@@ -1,4 +1,5 @@
 import { createServer, type Server } from "node:http";
+import { createServer as createHttp2Server, type Http2Server, type ServerHttp2Stream } from "node:http2";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Probe } from "../../../src/api/types/core-v1.generated.ts";
 import { type ProbeKind, type ProbeTarget, runProbe, startProbe } from "../../../src/node/probe.ts";
@@ -147,3 +148,43 @@ function target(): ProbeTarget {
     exec: async ([command]) => (command === "good" ? { code: 0, output: "" } : { code: 1, output: "said no" }),
   };
 }
+
+/** Says SERVING for "good", NOT_SERVING for "" and NOT_FOUND (5) for the rest, as gRPC's own health service does. */
+function startHealthService(): Http2Server {
+  const health = createHttp2Server();
+  health.on("stream", (stream: ServerHttp2Stream, headers) => {
+    const chunks: Buffer[] = [];
+    stream.on("data", (d: Buffer) => chunks.push(d));
+    stream.on("end", () => {
+      const service = Buffer.concat(chunks).subarray(7).toString();
+      const status = headers[":path"] === "/grpc.health.v1.Health/Check" ? { good: 1, "": 2 }[service] : undefined;
+      if (status === undefined) {
+        stream.respond({ ":status": 200, "content-type": "application/grpc", "grpc-status": "5" }, { endStream: true });
+        return;
+      }
+      stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
+      stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
+      stream.end(Buffer.from([0, 0, 0, 0, 2, 8, status]));
+    });
+  });
+  return health;
+}
+
+test("gRPC: health of a service, of the server, and of none", async () => {
+  const health = startHealthService();
+  await new Promise<void>((resolve) => void health.listen(0, "127.0.0.1", resolve));
+  const address = health.address();
+  const at = typeof address === "object" && address !== null ? address.port : 0;
+  const ask = async (service?: string): Promise<string | true> => {
+    const grpc = { port: at, ...(service === undefined ? {} : { service }) };
+    const result = await runProbe({ grpc }, target(), AbortSignal.timeout(5000));
+    return result.ok ? true : result.message;
+  };
+  expect([await ask("good"), await ask(), await ask("other")]).toEqual([
+    true,
+    'service unhealthy (responded with "NOT_SERVING")',
+    "rpc error: code = 5",
+  ]);
+  await new Promise((resolve) => health.close(resolve));
+  expect(await runProbe({ grpc: { port: at } }, target(), AbortSignal.timeout(5000))).toMatchObject({ ok: false, refused: true });
+});
