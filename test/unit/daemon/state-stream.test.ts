@@ -32,7 +32,7 @@ function child(path: string) {
 
 test("a child gets the full state in parts, then changes; a new agent's full state removes what it does not name", async () => {
   const place = folder();
-  const rows = new Map(Array.from({ length: 1201 }, (_, i) => [`k${i}`, i] as const));
+  const rows = new Map<string, number>(Array.from({ length: 1201 }, (_, i) => [`k${i}`, i] as const));
   const source = { name: "t", full: () => [...rows] };
   const first = startStatePublisher(place.path, [source], silentLog);
   await first.ready;
