@@ -24,6 +24,7 @@ import { claimAddresses, discoverClusterDns, readClusterDns, saveClusterDns } fr
 import type { DaemonConfig } from "./daemon-config.ts";
 import { ingressEntries } from "./ingress-table.ts";
 import { plainRange } from "./plain-range.ts";
+import { createMemoryRelease } from "./release-memory.ts";
 import { startReporter } from "./reporter.ts";
 import { tellParent } from "./role.ts";
 import { type StateSource, startStatePublisher } from "./state-stream.ts";
@@ -92,6 +93,8 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
 
   const needed = (): boolean => store.synced(kinds);
   const synced = Promise.withResolvers<void>();
+  const memory = createMemoryRelease();
+  closing.push(() => memory.close());
   let scheduled = false;
   const cursor = store.cursor(() => {
     if (scheduled || !needed()) return;
@@ -100,7 +103,10 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
     setImmediate(() => {
       scheduled = false;
       const batch = cursor.take();
-      if (batch !== undefined) for (const plane of planes) plane(batch);
+      if (batch !== undefined) {
+        for (const plane of planes) plane(batch);
+        for (const keys of batch.dirty.values()) memory.changed(keys.size);
+      }
       synced.resolve();
     });
   });

@@ -2,26 +2,12 @@ import type { Clock } from "../base/clock.ts";
 import type { Running } from "../base/running.ts";
 import { ApiError, isNotFound } from "../client/errors.ts";
 import { type Change, startReflector } from "../client/reflector.ts";
-import type { Resource } from "../client/resource.ts";
-import { resources } from "../client/resources.ts";
+import { resourceOfKind } from "../client/snapshot-resources.ts";
 import type { Transport } from "../client/transport.ts";
 import type { Log } from "../observe/log.ts";
 import { type Kind, objectKey, type SnapshotKinds } from "../snapshot/cluster-snapshot.ts";
 import type { SnapshotStore } from "../snapshot/snapshot-store.ts";
 import { trimObject } from "./trim.ts";
-
-const resourceOfKind: { readonly [K in Kind]: Resource } = {
-  Service: resources.services,
-  EndpointSlice: resources.endpointSlices,
-  Node: resources.nodes,
-  ServiceCIDR: resources.serviceCidrs,
-  Namespace: resources.namespaces,
-  Pod: resources.pods,
-  Ingress: resources.ingresses,
-  IngressClass: resources.ingressClasses,
-  Secret: resources.secrets,
-  ConfigMap: resources.configMaps,
-};
 
 /** Keeps `kinds` of the snapshot equal to the API, each by its own reflector. `ready` settles when all had their first list. */
 export function startSnapshotFeed(
