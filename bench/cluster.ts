@@ -127,13 +127,13 @@ async function watchKernel(): Promise<{ next(): Promise<number>; close(): void }
 
 async function untilKernelHas(i: number, version: number): Promise<number> {
   const started = performance.now();
-  const want = slice(i, version).endpoints[0]?.addresses[0] ?? "";
+  const want = slice(i, version).endpoints[0]?.addresses?.[0] ?? "";
   for (;;) {
     const list = spawn("ip", ["netns", "exec", "fw-bench-node-1", "nft", "list", "table", "ip", "fairway"], {
       stdio: ["ignore", "pipe", "ignore"],
     });
     let found = false;
-    for await (const chunk of list.stdout) found ||= String(chunk).includes(want);
+    for await (const chunk of list.stdout ?? []) found ||= String(chunk).includes(want);
     if (found) return performance.now() - started;
   }
 }

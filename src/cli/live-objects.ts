@@ -1,11 +1,10 @@
 import { createClient } from "../client/client.ts";
 import { isForbidden, isNotFound } from "../client/errors.ts";
 import { loadKubeconfig } from "../client/kubeconfig.ts";
-import type { ResourceOf } from "../client/resource.ts";
-import { resources } from "../client/resources.ts";
+import { resourceOfKind } from "../client/snapshot-resources.ts";
 import { createHttpTransport } from "../client/transport.ts";
 import { withTable } from "../snapshot/apply-event.ts";
-import { emptySnapshot, type Kind, type Snapshot, type SnapshotKinds } from "../snapshot/cluster-snapshot.ts";
+import { emptySnapshot, type Kind, type Snapshot } from "../snapshot/cluster-snapshot.ts";
 import type { FoundCluster } from "./cluster.ts";
 
 export interface LiveSnapshot {
@@ -14,19 +13,6 @@ export interface LiveSnapshot {
   readonly remarks: readonly string[];
 }
 
-const resourceOf: { readonly [K in Kind]: ResourceOf<SnapshotKinds[K]> } = {
-  Service: resources.services,
-  EndpointSlice: resources.endpointSlices,
-  Node: resources.nodes,
-  ServiceCIDR: resources.serviceCidrs,
-  Namespace: resources.namespaces,
-  Pod: resources.pods,
-  Ingress: resources.ingresses,
-  IngressClass: resources.ingressClasses,
-  Secret: resources.secrets,
-  ConfigMap: resources.configMaps,
-};
-
 /** Lists each kind once. What is compiled from it is what a daemon that had just started would have. */
 export async function liveSnapshot(cluster: FoundCluster, kinds: readonly Kind[]): Promise<LiveSnapshot> {
   const transport = createHttpTransport(loadKubeconfig({ path: cluster.kubeconfig }));
@@ -34,7 +20,7 @@ export async function liveSnapshot(cluster: FoundCluster, kinds: readonly Kind[]
   const remarks: string[] = [];
   const list = async <K extends Kind>(kind: K): Promise<(s: Snapshot) => Snapshot> => {
     try {
-      const { items } = await client.list(resourceOf[kind]);
+      const { items } = await client.list(resourceOfKind[kind]);
       return (s) => withTable(s, kind, items);
     } catch (e) {
       if (!isForbidden(e) && !isNotFound(e)) throw e;

@@ -77,8 +77,10 @@ export function resolveClusterConfig(
     : [`172.28.${third}.0/24`, ...(families.has(6) ? [`fd00:fa:${third.toString(16)}::/64`] : [])].join(",");
   const nodeCidrs = cidrList("--node-cidr", o.nodeCidr ?? defaultNodes);
   const node4 = nodeCidrs.find((c) => c.family === 4);
-  if (node4 === undefined || cidrSize(node4) < 16n) throw new UsageError("--node-cidr: give an IPv4 range of at least 16 addresses");
-  const lbPool = cidrList("--lb-pool", o.lbPool ?? printCidr({ ip: cidrAt(node4, cidrSize(node4) / 2n), bits: node4.bits + 1, family: 4 }));
+  if (node4 === undefined || nodeCidrs.some((c) => cidrSize(c) < 16n)) {
+    throw new UsageError("--node-cidr: give an IPv4 range, and each range at least 16 addresses");
+  }
+  const lbPool = o.lbPool === undefined ? nodeCidrs.map(upperHalf) : cidrList("--lb-pool", o.lbPool);
   refuseOverlaps([
     ...serviceCidrs.map((c) => ["--service-cidr", c] as const),
     ...clusterCidrs.map((c) => ["--cluster-cidr", c] as const),
@@ -111,6 +113,11 @@ export function resolveClusterConfig(
     ...(o.images === undefined ? {} : { images: o.images }),
     apply: o.apply ?? [],
   };
+}
+
+// Nodes take the lower addresses of each range; the upper half is for LoadBalancer Services.
+function upperHalf(range: Cidr): Cidr {
+  return { ip: cidrAt(range, cidrSize(range) / 2n), bits: range.bits + 1, family: range.family };
 }
 
 /** Ranges as the option of a role gives them: `CIDR[,CIDR6]`. Throws a UsageError that names the option. */

@@ -9,6 +9,7 @@ import type { Log } from "../observe/log.ts";
 import { agentSocket } from "./agent-socket.ts";
 import { inheritedSockets, type NamedSocket } from "./child.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
+import { createMemoryRelease } from "./release-memory.ts";
 import { startStateSubscriber } from "./state-stream.ts";
 
 /** The process that answers DNS on a node: its sockets come from the supervisor, its records from the agent. */
@@ -28,20 +29,24 @@ export async function startDnsProcess(config: DaemonConfig, log: Log): Promise<R
     { log, sockets: { udp, tcp } },
   );
   await server.ready;
+  const memory = createMemoryRelease();
   const state = startStateSubscriber(agentSocket(config), "dns", {
     log,
-    apply: (delta) =>
+    apply: (delta) => {
+      memory.changed(delta.upserts.length + delta.deletes.length);
       server.apply({
         revision: delta.tag ?? delta.revision,
         upserts: delta.upserts.map(([key, records]) => ({ key, records: records as NameRecords })),
         deletes: delta.deletes,
-      }),
+      });
+    },
     synced: () => server.setSynced(),
     metrics: () => server.metrics(),
   });
   return {
     ready: state.ready,
     close: async () => {
+      memory.close();
       await state.close();
       await server.close();
     },

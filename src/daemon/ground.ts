@@ -7,10 +7,10 @@ import { resources } from "../client/resources.ts";
 import type { Transport } from "../client/transport.ts";
 import { netnsPath } from "../kernel/netns.ts";
 import { BindError, type BoundSocket, bindSocket, closeSocket } from "../kernel/socket.ts";
+import { removeContainers } from "../node/cleanup.ts";
 import { createMachines, type Machines } from "../node/machines.ts";
 import type { NamedSocket } from "./child.ts";
 import type { ClusterConfig } from "./cluster-config.ts";
-import { removePods } from "./down.ts";
 
 export interface GroundNode {
   readonly name: string;
@@ -39,7 +39,7 @@ const movedBy = 8000;
 
 export async function makeFullGround(config: ClusterConfig): Promise<Ground> {
   // What a killed run of the same cluster left is in the way of this one.
-  await removePods(config.dataDir);
+  await removeContainers(config.dataDir);
   const machines = await createMachines({
     name: config.name,
     nodeNames: config.nodes,

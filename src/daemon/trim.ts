@@ -1,4 +1,5 @@
 import type { Secret } from "../api/types/core-v1.generated.ts";
+import type { Endpoint, EndpointConditions, EndpointSlice } from "../api/types/discovery-v1.generated.ts";
 import type { ObjectMeta } from "../api/types/meta-v1.generated.ts";
 import type { Kind, SnapshotKinds } from "../snapshot/cluster-snapshot.ts";
 
@@ -10,6 +11,7 @@ export function trimObject<K extends Kind>(kind: K, object: SnapshotKinds[K]): S
   const { metadata } = object;
   if (metadata === undefined) return object;
   const trimmed = { ...object, metadata: trimMetadata(metadata) };
+  if (kind === "EndpointSlice") return trimSlice(trimmed as EndpointSlice) as SnapshotKinds[K];
   if (kind !== "Secret") return trimmed;
   const secret = trimmed as Secret;
   if (secret.type === "kubernetes.io/tls" || secret.type === "Opaque" || secret.type === undefined) return trimmed;
@@ -25,4 +27,25 @@ function trimMetadata(m: ObjectMeta): ObjectMeta {
   if (!Object.hasOwn(annotations, lastApplied)) return { ...rest, annotations };
   const { [lastApplied]: ___, ...others } = annotations;
   return { ...rest, annotations: others };
+}
+
+/** Which object an endpoint is of says nothing about where packets go. */
+function trimSlice(slice: EndpointSlice): EndpointSlice {
+  if (slice.endpoints === undefined || slice.endpoints === null) return slice;
+  return { ...slice, endpoints: slice.endpoints.map(trimEndpoint) };
+}
+
+function trimEndpoint({ targetRef: _, deprecatedTopology: __, conditions, ...rest }: Endpoint): Endpoint {
+  return conditions === undefined ? rest : { ...rest, conditions: shareConditions(conditions) };
+}
+
+const shared = new Map<string, EndpointConditions>();
+
+/** Of the few combinations there are, each is kept once. */
+function shareConditions(c: EndpointConditions): EndpointConditions {
+  const key = `${c.ready}${c.serving}${c.terminating}`;
+  const known = shared.get(key);
+  if (known !== undefined) return known;
+  shared.set(key, c);
+  return c;
 }

@@ -1,5 +1,5 @@
-import { createRequire } from "node:module";
 import { getSystemErrorName } from "node:util";
+import { type LibC, libc } from "./libc.ts";
 
 // linux/netlink.h, asm-generic/socket.h
 const AF_NETLINK = 16;
@@ -56,37 +56,6 @@ export class NetlinkFault extends Error {
     this.name = "NetlinkFault";
     this.code = code;
   }
-}
-
-interface LibC {
-  socket(domain: number, type: number, protocol: number): number;
-  bind(fd: number, address: Uint8Array, length: number): number;
-  getsockname(fd: number, address: Uint8Array, length: Uint8Array): number;
-  setsockopt(fd: number, level: number, option: number, value: Uint8Array, length: number): number;
-  send(fd: number, data: Uint8Array, length: number, flags: number): number;
-  recv(fd: number, data: Uint8Array, length: number, flags: number): number;
-  close(fd: number): number;
-  errno(): number;
-}
-
-let loaded: LibC | undefined;
-
-/** Throws when the FFI library or libc cannot be loaded on this machine. */
-function libc(): LibC {
-  if (loaded !== undefined) return loaded;
-  const koffi = createRequire(import.meta.url)("koffi") as typeof import("koffi");
-  const lib = koffi.load("libc.so.6");
-  loaded = {
-    socket: lib.func("int socket(int, int, int)"),
-    bind: lib.func("int bind(int, const uint8_t *, uint32_t)"),
-    getsockname: lib.func("int getsockname(int, _Out_ uint8_t *, _Inout_ uint8_t *)"),
-    setsockopt: lib.func("int setsockopt(int, int, int, const uint8_t *, uint32_t)"),
-    send: lib.func("int64_t send(int, const uint8_t *, size_t, int)"),
-    recv: lib.func("int64_t recv(int, _Out_ uint8_t *, size_t, int)"),
-    close: lib.func("int close(int)"),
-    errno: () => koffi.errno(),
-  };
-  return loaded;
 }
 
 function int32(n: number): Uint8Array {

@@ -1,6 +1,6 @@
-import { createRequire } from "node:module";
 import { getSystemErrorName } from "node:util";
 import { type Ip, ipBytes, ipFamily, ipFromBytes, printHostPort } from "../base/ip.ts";
+import { libc } from "./libc.ts";
 
 /** A bound socket that nobody reads from yet: its descriptor is for a child (`listen({fd})`, `bind({fd})`). */
 export interface BoundSocket {
@@ -37,35 +37,6 @@ const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
 const IP_FREEBIND_LEVEL = 0;
 const IP_FREEBIND = 15;
-
-interface LibC {
-  socket(domain: number, type: number, protocol: number): number;
-  bind(fd: number, address: Uint8Array, length: number): number;
-  listen(fd: number, backlog: number): number;
-  setsockopt(fd: number, level: number, option: number, value: Uint8Array, length: number): number;
-  getsockname(fd: number, address: Uint8Array, length: Uint8Array): number;
-  close(fd: number): number;
-  errno(): number;
-}
-
-let loaded: LibC | undefined;
-
-function libc(): LibC {
-  if (loaded !== undefined) return loaded;
-  // Loaded when first needed: commands that bind nothing do not pay for it.
-  const koffi = createRequire(import.meta.url)("koffi") as typeof import("koffi");
-  const lib = koffi.load("libc.so.6");
-  loaded = {
-    socket: lib.func("int socket(int, int, int)"),
-    bind: lib.func("int bind(int, const uint8_t *, uint32_t)"),
-    listen: lib.func("int listen(int, int)"),
-    setsockopt: lib.func("int setsockopt(int, int, int, const uint8_t *, uint32_t)"),
-    getsockname: lib.func("int getsockname(int, _Out_ uint8_t *, _Inout_ uint8_t *)"),
-    close: lib.func("int close(int)"),
-    errno: () => koffi.errno(),
-  };
-  return loaded;
-}
 
 /** Binds (and, for TCP, listens, so that connections queue while no child accepts). Port 0 takes any. Throws a BindError. */
 export function bindSocket(o: {

@@ -1,10 +1,10 @@
-import { readFileSync, rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { systemClock } from "../base/clock.ts";
 import { detectCgroups, removeCgroup } from "../kernel/cgroup.ts";
 import { runCommand } from "../kernel/command.ts";
 import { deleteNetns, readNetnsNames } from "../kernel/netns.ts";
-import { killShim, shimPid } from "./container-process.ts";
+import { killOrphan, killShim, shimPid } from "./container-process.ts";
 import { containerFolder, nodeCgroup, podFolder, podNetnsName } from "./pod-names.ts";
 import { foldersIn } from "./sandbox-record.ts";
 
@@ -30,14 +30,13 @@ export async function removeNodePods(dataDir: string): Promise<number> {
       foldersIn(join(folder, name)).map((attempt) => containerFolder(dataDir, uid, name, Number(attempt))),
     );
   });
-  const alive = containers.filter((folder) => shimPid(folder) !== undefined);
-  // Only below a living shim is the number in `pid` the container's: numbers are given again.
-  for (const folder of alive) killContainer(folder);
+  const shimmed = containers.filter((folder) => shimPid(folder) !== undefined);
+  for (const folder of containers) killOrphan(folder);
   const limit = systemClock.monotonic() + dieMs;
-  while (alive.some((folder) => shimPid(folder) !== undefined && !ended(folder)) && systemClock.monotonic() < limit) {
+  while (shimmed.some((folder) => shimPid(folder) !== undefined && !existsSync(join(folder, "exit"))) && systemClock.monotonic() < limit) {
     await systemClock.sleep(pollMs);
   }
-  for (const folder of alive) killShim(folder);
+  for (const folder of shimmed) killShim(folder);
   const names = new Set(pods.map((uid) => podNetnsName(dataDir, uid)));
   await deleteNetns(
     runCommand,
@@ -48,22 +47,4 @@ export async function removeNodePods(dataDir: string): Promise<number> {
   rmSync(join(dataDir, "layers"), { recursive: true, force: true });
   rmSync(join(dataDir, "crun"), { recursive: true, force: true });
   return pods.length;
-}
-
-function killContainer(folder: string): void {
-  try {
-    const pid = Number(readFileSync(join(folder, "pid"), "utf8"));
-    if (pid > 1) process.kill(pid, "SIGKILL");
-  } catch {
-    // It has not begun, or has ended.
-  }
-}
-
-function ended(folder: string): boolean {
-  try {
-    readFileSync(join(folder, "exit"));
-    return true;
-  } catch {
-    return false;
-  }
 }

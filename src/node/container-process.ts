@@ -23,6 +23,10 @@ export interface ContainerCommand {
 }
 
 const drainMs = 500;
+// USER_HZ, the same on all Linux architectures that matter here.
+const ticksPerSecond = 100;
+/** A container begins a moment before its number is written. */
+const startSlackMs = 3000;
 /** The end is told by a file at once; a shim that was killed leaves none, and is looked for. */
 const lookMs = 3000;
 
@@ -38,6 +42,8 @@ export class ContainerProcess {
   readonly #clock: Clock;
   readonly #sockets: Socket[] = [];
   readonly #stop = new AbortController();
+  /** Only of a shim that this agent started: others are looked for. */
+  readonly #shimEnded = new AbortController();
 
   private constructor(files: ContainerFiles, clock: Clock) {
     this.files = files;
@@ -68,6 +74,7 @@ export class ContainerProcess {
       throw new NodeError("runtime-failed", said === "" ? `the container ended with ${readText(join(folder, "exit")).trim()}` : said);
     }
     const process = new ContainerProcess(files, clock);
+    shim.once("exit", () => process.#shimEnded.abort());
     process.#readOutput();
     return process;
   }
@@ -131,13 +138,15 @@ export class ContainerProcess {
     const { folder } = this.files;
     const exit = join(folder, "exit");
     while (!existsSync(exit)) {
-      const step = AbortSignal.any([AbortSignal.timeout(lookMs), this.#stop.signal]);
+      const step = AbortSignal.any([AbortSignal.timeout(lookMs), this.#stop.signal, this.#shimEnded.signal]);
       await waitForFile(folder, ["exit"], step).catch(() => undefined);
       if (this.#stop.signal.aborted) return new Promise(() => undefined);
       if (!existsSync(exit) && shimPid(folder) === undefined) break;
     }
     const at = modifiedAt(exit) ?? this.#clock.now();
     const text = readText(exit).trim();
+    // Whoever waited for the container may have been killed and not the container itself.
+    killOrphan(folder);
     // The shim held the pipes open; with it gone the last bytes are followed by their end.
     killShim(folder);
     await Promise.race([Promise.all(this.#sockets.map(ended)), this.#clock.sleep(drainMs)]);
@@ -165,6 +174,32 @@ export function killShim(folder: string): void {
   } catch {
     // Gone between the look and the kill.
   }
+}
+
+/**
+ * Ends the first process of a container, and with it all others, when it outlived those who waited for it. Numbers are given again: a
+ * process is the container's only when it began when the file with its number was written.
+ */
+export function killOrphan(folder: string): void {
+  const pid = Number(readText(join(folder, "pid")));
+  const written = modifiedAt(join(folder, "pid"));
+  const began = startTime(pid);
+  if (pid <= 1 || written === undefined || began === undefined || Math.abs(began - written) > startSlackMs) return;
+  for (const target of [pid, -pid]) {
+    try {
+      process.kill(target, "SIGKILL");
+    } catch {
+      // It is gone, or leads no group.
+    }
+  }
+}
+
+/** When a process began, in milliseconds since 1970; `undefined` when there is none. proc_pid_stat(5): field 22, in ticks since boot. */
+function startTime(pid: number): number | undefined {
+  const stat = readText(`/proc/${pid}/stat`);
+  const ticks = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]);
+  if (stat === "" || !Number.isFinite(ticks)) return undefined;
+  return Date.now() - Number(readText("/proc/uptime").split(" ")[0]) * 1000 + (ticks * 1000) / ticksPerSecond;
 }
 
 /** Resolves when one of the files exists; rejects with the signal's reason. */

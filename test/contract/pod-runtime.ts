@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { ContainerPlan } from "../../src/node/container-plan.ts";
@@ -128,4 +128,24 @@ export function podRuntimeContract(name: string, place: { readonly open: () => P
       expect((await next.adopt()).map((p) => p.podUid)).not.toContain(uid);
       await next.close();
     }));
+
+  test.each([
+    { who: "the shim", find: (folder: string) => Number(readFileSync(join(folder, "shim"), "utf8")) },
+    { who: "what the shim waits for", find: (folder: string) => childOf(Number(readFileSync(join(folder, "shim"), "utf8"))) },
+  ])(`${name}: with $who killed, the container ends too and is told so`, ({ find }) =>
+    withPod(async (runtime, uid) => {
+      const run = await runtime.startContainer(plan(uid, "sleep 100"), patience);
+      const folder = join(runtime.folders(uid).pod, "containers", "c", "0");
+      const pid = readFileSync(join(folder, "pid"), "utf8").trim();
+      process.kill(find(folder), "SIGKILL");
+      expect(await run.exited).toMatchObject({ code: 137 });
+      // Gone, or dead and not yet reaped: then it has no command line.
+      const command = (): string => (existsSync(`/proc/${pid}/cmdline`) ? readFileSync(`/proc/${pid}/cmdline`, "utf8") : "");
+      await expect.poll(command, { timeout: 3000 }).not.toContain("sleep");
+    }),
+  );
+}
+
+function childOf(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ")[0]);
 }

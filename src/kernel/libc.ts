@@ -1,0 +1,35 @@
+import { createRequire } from "node:module";
+
+/** Socket calls of libc. Each returns -1 on failure, with the reason in `errno()` until the next call of this thread. */
+export interface LibC {
+  socket(domain: number, type: number, protocol: number): number;
+  bind(fd: number, address: Uint8Array, length: number): number;
+  listen(fd: number, backlog: number): number;
+  getsockname(fd: number, address: Uint8Array, length: Uint8Array): number;
+  setsockopt(fd: number, level: number, option: number, value: Uint8Array, length: number): number;
+  send(fd: number, data: Uint8Array, length: number, flags: number): number;
+  recv(fd: number, data: Uint8Array, length: number, flags: number): number;
+  close(fd: number): number;
+  errno(): number;
+}
+
+let loaded: LibC | undefined;
+
+/** Loaded when first needed: commands that open nothing do not pay for it. Throws where FFI or glibc is missing. */
+export function libc(): LibC {
+  if (loaded !== undefined) return loaded;
+  const koffi = createRequire(import.meta.url)("koffi") as typeof import("koffi");
+  const lib = koffi.load("libc.so.6");
+  loaded = {
+    socket: lib.func("int socket(int, int, int)"),
+    bind: lib.func("int bind(int, const uint8_t *, uint32_t)"),
+    listen: lib.func("int listen(int, int)"),
+    getsockname: lib.func("int getsockname(int, _Out_ uint8_t *, _Inout_ uint8_t *)"),
+    setsockopt: lib.func("int setsockopt(int, int, int, const uint8_t *, uint32_t)"),
+    send: lib.func("int64_t send(int, const uint8_t *, size_t, int)"),
+    recv: lib.func("int64_t recv(int, _Out_ uint8_t *, size_t, int)"),
+    close: lib.func("int close(int)"),
+    errno: () => koffi.errno(),
+  };
+  return loaded;
+}

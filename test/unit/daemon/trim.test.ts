@@ -1,0 +1,34 @@
+import { expect, test } from "vitest";
+import { trimObject } from "../../../src/daemon/trim.ts";
+
+test("what no dataplane reads is not kept", () => {
+  const slice = trimObject("EndpointSlice", {
+    metadata: {
+      name: "a-1",
+      namespace: "x",
+      labels: { "kubernetes.io/service-name": "a" },
+      annotations: { "kubectl.kubernetes.io/last-applied-configuration": "{}", kept: "yes" },
+      ownerReferences: [{ apiVersion: "v1", kind: "Service", name: "a", uid: "1" }],
+      managedFields: [{ manager: "kubectl" }],
+    },
+    addressType: "IPv4",
+    endpoints: [{ addresses: ["10.0.0.1"], nodeName: "n", conditions: { ready: true }, targetRef: { kind: "Pod", name: "p" } }],
+  });
+  expect(slice).toEqual({
+    metadata: { name: "a-1", namespace: "x", labels: { "kubernetes.io/service-name": "a" }, annotations: { kept: "yes" } },
+    addressType: "IPv4",
+    endpoints: [{ addresses: ["10.0.0.1"], nodeName: "n", conditions: { ready: true } }],
+  });
+});
+
+test("only Secrets that an Ingress can name keep their data", () => {
+  const data = { "tls.crt": "YQ==" };
+  for (const [type, kept] of [
+    ["kubernetes.io/tls", true],
+    ["Opaque", true],
+    ["kubernetes.io/service-account-token", false],
+  ] as const) {
+    const trimmed = trimObject("Secret", { metadata: { name: "s", namespace: "x" }, type, data });
+    expect(trimmed.data !== undefined, type).toBe(kept);
+  }
+});
