@@ -1,6 +1,6 @@
 import type { Clock } from "../base/clock.ts";
 import type { Running } from "../base/running.ts";
-import { isNotFound } from "../client/errors.ts";
+import { ApiError, isNotFound } from "../client/errors.ts";
 import { type Change, startReflector } from "../client/reflector.ts";
 import { resourceOfKind } from "../client/snapshot-resources.ts";
 import type { Transport } from "../client/transport.ts";
@@ -32,6 +32,7 @@ function startKind<K extends Kind>(
   deps: { readonly clock: Clock; readonly log: Log; readonly onFailure: (kind: Kind, error: unknown) => void },
 ): Running {
   let announced = false;
+  let absentNow = false;
   const optional = kind === "ServiceCIDR";
   const absent = Promise.withResolvers<void>();
   const reflector = startReflector<SnapshotKinds[K]>(
@@ -41,6 +42,7 @@ function startKind<K extends Kind>(
     {
       replace: (items) => {
         announced = false;
+        absentNow = false;
         store.replace(kind, items);
       },
       apply: (c: Change<SnapshotKinds[K]>) => store.apply(kind, objectKey(c.object), c.type === "put" ? c.object : undefined, c.rev),
@@ -50,14 +52,15 @@ function startKind<K extends Kind>(
       clock: deps.clock,
       onFailure: (error, retryInMs) => {
         // API servers before 1.33 have no ServiceCIDR: then there is simply none.
-        if (optional && isNotFound(error) && !store.synced([kind])) {
-          store.replace(kind, []);
+        if (optional && isNotFound(error)) {
+          if (!absentNow) store.replace(kind, []);
+          absentNow = true;
           absent.resolve();
           return;
         }
         deps.onFailure(kind, error);
         if (!announced)
-          deps.log("warn", `cannot read ${kind} objects; going on with what is known`, {
+          deps.log("warn", `cannot read ${kind} objects${hintOf(error)}; going on with what is known`, {
             error: String(error),
             retryInMs: Math.round(retryInMs),
           });
@@ -66,4 +69,11 @@ function startKind<K extends Kind>(
     },
   );
   return { ready: Promise.race([reflector.ready, absent.promise]), close: () => reflector.close() };
+}
+
+/** What a person would look at first. */
+function hintOf(error: unknown): string {
+  if (!(error instanceof ApiError)) return "";
+  if (error.code === 401) return ": the API server does not accept this credential (expired? each try reads it anew)";
+  return error.code === 403 ? ": this user may not (what it needs is in deploy/rbac.yaml)" : "";
 }
