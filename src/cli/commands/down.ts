@@ -22,12 +22,17 @@ export function register(program: Command): void {
       if (name === undefined && o.dataDir !== undefined)
         throw usageError(`--data-dir ${o.dataDir}: no cluster has run there; give --name too`);
       const cluster = name ?? "fairway";
-      if (status !== undefined && isAlive(status)) {
+      const running = status !== undefined && isAlive(status);
+      if (running) {
         process.kill(status.pid, "SIGTERM");
         for (let i = 0; i < 150 && isAlive(status); i++) await new Promise((r) => setTimeout(r, 100));
       }
       const removed = await removeCluster(cluster, dataDir);
       removeClusterStatus(dataDir, cluster);
-      io.stdout(removed.length === 0 ? `cluster ${cluster}: nothing was left\n` : `cluster ${cluster}: removed ${removed.join(", ")}\n`);
+      io.stdout(
+        removed.length === 0
+          ? `cluster ${cluster}: ${running ? "ended" : "nothing was left"}\n`
+          : `cluster ${cluster}: removed ${removed.join(", ")}\n`,
+      );
     });
 }
