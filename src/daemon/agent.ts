@@ -165,7 +165,8 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
       // Asked by a node that is about to end a pod: does anything here still send it new connections?
       "/endpoint-in-use": (url) => {
         const ip = url.searchParams.get("ip") ?? "";
-        const inUse = !publisher.settled() || (proxier?.endpointInUse(ip) ?? false);
+        // A change that the planes have not seen yet may be the very one that is asked about.
+        const inUse = scheduled || !publisher.settled() || (proxier?.endpointInUse(ip) ?? false);
         return { status: 200, contentType: "application/json", body: JSON.stringify({ inUse }) };
       },
     },

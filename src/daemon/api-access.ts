@@ -31,22 +31,30 @@ function startKind<K extends Kind>(
   kind: K,
   deps: { readonly clock: Clock; readonly log: Log; readonly onFailure: (kind: Kind, error: unknown) => void },
 ): Running {
-  let announced = false;
+  /** What was last said to be in the way; undefined while objects come. */
+  let announced: string | undefined;
   let absentNow = false;
   const optional = kind === "ServiceCIDR";
   const absent = Promise.withResolvers<void>();
+  const comes = (): void => {
+    if (announced !== undefined) deps.log("info", `reading ${kind} objects again`);
+    announced = undefined;
+  };
   const reflector = startReflector<SnapshotKinds[K]>(
     transport,
     resourceOfKind[kind],
     (o) => trimObject(kind, o as SnapshotKinds[K]),
     {
       replace: (items) => {
-        announced = false;
+        comes();
         absentNow = false;
         store.replace(kind, items);
       },
-      apply: (c: Change<SnapshotKinds[K]>) => store.apply(kind, objectKey(c.object), c.type === "put" ? c.object : undefined, c.rev),
-      bookmark: () => undefined,
+      apply: (c: Change<SnapshotKinds[K]>) => {
+        comes();
+        store.apply(kind, objectKey(c.object), c.type === "put" ? c.object : undefined, c.rev);
+      },
+      bookmark: comes,
     },
     {
       clock: deps.clock,
@@ -59,12 +67,14 @@ function startKind<K extends Kind>(
           return;
         }
         deps.onFailure(kind, error);
-        if (!announced)
-          deps.log("warn", `cannot read ${kind} objects${hintOf(error)}; going on with what is known`, {
+        // Once for each thing in the way: the server is away, then it refuses the token.
+        const hint = hintOf(error);
+        if (announced !== hint)
+          deps.log("warn", `cannot read ${kind} objects${hint}; going on with what is known`, {
             error: String(error),
             retryInMs: Math.round(retryInMs),
           });
-        announced = true;
+        announced = hint;
       },
     },
   );

@@ -1,6 +1,5 @@
 import { join } from "node:path";
 import type { Command } from "commander";
-import { removeCluster } from "../../daemon/down.ts";
 import { clustersDir, isAlive, readClusterStatus, removeClusterStatus } from "../cluster-status.ts";
 import { usageError } from "../errors.ts";
 import { commandIo } from "../program.ts";
@@ -27,6 +26,7 @@ export function register(program: Command): void {
         process.kill(status.pid, "SIGTERM");
         for (let i = 0; i < 150 && isAlive(status); i++) await new Promise((r) => setTimeout(r, 100));
       }
+      const { removeCluster } = await import("../../daemon/down.ts");
       const removed = await removeCluster(cluster, dataDir);
       removeClusterStatus(dataDir, cluster);
       io.stdout(
