@@ -48,46 +48,34 @@ export function endpointsOfSlices(
   for (const slice of slices) {
     if (slice.addressType !== (options.family === 4 ? "IPv4" : "IPv6")) continue;
     if (slice.metadata?.labels?.[headlessLabel] !== undefined) continue;
-    const refuse = (field: string, reason: string, message: string): void => {
-      const { namespace = "", name = "" } = slice.metadata ?? {};
-      problems.push({ object: { kind: "EndpointSlice", namespace, name }, field, reason, message });
-    };
-    const ips: Ip[] = [];
+    const endpoints = slice.endpoints ?? [];
     const usable: SliceEndpoint[] = [];
-    for (const [i, endpoint] of (slice.endpoints ?? []).entries()) {
-      const text = endpoint.addresses?.[0] ?? "";
+    for (let i = 0; i < endpoints.length; i++) {
+      const endpoint = endpoints[i];
+      const text = endpoint?.addresses?.[0] ?? "";
       const ip = parseIp(text);
-      if (ip === undefined || ipFamily(ip) !== options.family) {
-        refuse(
-          `endpoints[${i}].addresses[0]`,
-          "AddressInvalid",
-          `"${text}" is no ${slice.addressType} address; the endpoint gets no traffic`,
-        );
+      if (endpoint === undefined || ip === undefined || ipFamily(ip) !== options.family) {
+        const message = `"${text}" is no ${slice.addressType} address; the endpoint gets no traffic`;
+        problems.push(refusal(slice, `endpoints[${i}].addresses[0]`, "AddressInvalid", message));
       } else if (isForbidden(ip, options.plain)) {
-        refuse(
-          `endpoints[${i}].addresses[0]`,
-          "AddressForbidden",
-          `${ip} is a loopback, link-local, multicast or unspecified address; the endpoint gets no traffic`,
-        );
-      } else {
-        ips.push(ip);
-        usable.push(endpoint);
-      }
+        const message = `${ip} is a loopback, link-local, multicast or unspecified address; the endpoint gets no traffic`;
+        problems.push(refusal(slice, `endpoints[${i}].addresses[0]`, "AddressForbidden", message));
+      } else usable.push(endpoint);
     }
-    for (const [i, port] of (slice.ports ?? []).entries()) {
+    const ports = slice.ports ?? [];
+    for (let i = 0; i < ports.length; i++) {
+      const port = ports[i] ?? {};
       const protocol = parseProtocol(port.protocol);
       if (port.name === undefined) {
-        refuse(`ports[${i}].name`, "PortUnnamed", "a port without a name (the empty name is one) serves no Service port");
+        const message = "a port without a name (the empty name is one) serves no Service port";
+        problems.push(refusal(slice, `ports[${i}].name`, "PortUnnamed", message));
         continue;
       }
       if (protocol === undefined || port.port === undefined || port.port === 0) continue;
       const key = endpointPortKey(port.name, protocol);
-      let endpoints = found.get(key);
-      if (endpoints === undefined) {
-        endpoints = [];
-        found.set(key, endpoints);
-      }
-      for (let e = 0; e < usable.length; e++) endpoints.push(endpointOf(ips[e] ?? "", port.port, usable[e] ?? {}, options));
+      const made: Endpoint[] = found.get(key) ?? [];
+      if (made.length === 0) found.set(key, made);
+      for (const endpoint of usable) made.push(endpointOf(port.port, endpoint, options));
     }
   }
   for (const [key, endpoints] of found) if (!areSorted(endpoints)) found.set(key, distinct(endpoints.sort(compareEndpoints)));
@@ -96,10 +84,12 @@ export function endpointsOfSlices(
 
 type SliceEndpoint = Partial<NonNullable<EndpointSlice["endpoints"]>[number]>;
 
-function endpointOf(ip: Ip, port: number, of: SliceEndpoint, options: EndpointOptions): Endpoint {
+function endpointOf(port: number, of: SliceEndpoint, options: EndpointOptions): Endpoint {
   const { conditions, hints, nodeName } = of;
+  const text = of.addresses?.[0] ?? "";
   return {
-    ip,
+    // a dotted quad that parsed is canonical as it stands
+    ip: text.includes(":") ? (parseIp(text) ?? text) : text,
     port,
     ready: conditions?.ready ?? true,
     serving: conditions?.serving ?? true,
@@ -108,6 +98,11 @@ function endpointOf(ip: Ip, port: number, of: SliceEndpoint, options: EndpointOp
     zoneHints: hints?.forZones?.map((z) => z.name) ?? noHints,
     nodeHints: hints?.forNodes?.map((n) => n.name) ?? noHints,
   };
+}
+
+function refusal(slice: EndpointSlice, field: string, reason: string, message: string): Problem {
+  const { namespace = "", name = "" } = slice.metadata ?? {};
+  return { object: { kind: "EndpointSlice", namespace, name }, field, reason, message };
 }
 
 /** Sorted without an equal pair, as most controllers write them: then nothing more is to do. */
