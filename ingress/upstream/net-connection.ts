@@ -71,7 +71,12 @@ class NetConnection implements Connection {
   }
 
   deliver(bytes: Buffer): void {
-    this.#guard(() => this.events.onData(bytes));
+    // as #guard, without a closure: this is called for every read
+    try {
+      this.events.onData(bytes);
+    } catch (error) {
+      this.#failed(error);
+    }
   }
 
   /** A fault in what one client or endpoint sets off must not take the process, and all other clients, with it. */
@@ -79,9 +84,13 @@ class NetConnection implements Connection {
     try {
       tell();
     } catch (error) {
-      this.#onFault(error);
-      this.#socket.destroy();
+      this.#failed(error);
     }
+  }
+
+  #failed(error: unknown): void {
+    this.#onFault(error);
+    this.#socket.destroy();
   }
 
   write(data: Buffer | string): boolean {
