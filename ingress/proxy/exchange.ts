@@ -254,7 +254,7 @@ export class Exchange implements ResponseSink {
     const { ip, port } = picked.endpoint;
     return forward.protocol === "https"
       ? { ip, port, tls: true, serverName: normalizeHost(forward.host ?? this.#request.authority) }
-      : { ip, port, tls: false };
+      : picked.plain;
   }
 
   #connected(upstream: UpstreamConnection, now: number): void {

@@ -48,6 +48,7 @@ class NetConnection implements Connection {
   readonly localPort: number;
   readonly #onFault: OnFault;
   #waiting = false;
+  #paused = false;
 
   constructor(socket: Socket, events: ConnectionEvents, onFault: OnFault) {
     this.#socket = socket;
@@ -97,11 +98,11 @@ class NetConnection implements Connection {
     const socket = this.#socket;
     if (socket.destroyed || socket.writableEnded) return true;
     if (typeof data === "string") socket.write(data, "latin1");
-    else {
-      socket.write(data);
-      if (socket.writableLength > 0 && data.buffer === shared.buffer.buffer) shared.pinned = true;
-    }
-    if (socket.writableLength < highWaterMark) return true;
+    else socket.write(data);
+    const waiting = socket.writableLength;
+    if (waiting === 0) return true;
+    if (typeof data !== "string" && data.buffer === shared.buffer.buffer) shared.pinned = true;
+    if (waiting < highWaterMark) return true;
     this.#waiting = true;
     return false;
   }
@@ -115,10 +116,13 @@ class NetConnection implements Connection {
   }
 
   pause(): void {
+    this.#paused = true;
     this.#socket.pause();
   }
 
   resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
     this.#socket.resume();
   }
 

@@ -27,17 +27,16 @@ export function parseHeaderBlock(text: string, at: number, maxHeaders: number): 
     if (end < 0) end = text.length;
     const colon = text.indexOf(":", at);
     if (colon < 0 || colon > end) return { fault: "a header line without a colon" };
-    const name = text.slice(at, colon);
-    const lower = headerName(name);
-    if (lower === undefined) return { fault: "a header name that is no token" };
+    const name = headerName(text, at, colon);
+    if (name === undefined) return { fault: "a header name that is no token" };
     let from = colon + 1;
     let to = end;
     while (from < to && isBlank(text.charCodeAt(from))) from++;
     while (to > from && isBlank(text.charCodeAt(to - 1))) to--;
     const value = text.slice(from, to);
     if (!clean && !isFieldValue(value)) return { fault: "a control character in a header value" };
-    names.push(name);
-    fields.push(lower, value);
+    names.push(name.sent);
+    fields.push(name.lower, value);
     if (names.length > maxHeaders) return { fault: "too many headers", tooMany: true };
     at = end + 2;
   }

@@ -7,23 +7,31 @@ export function isToken(text: string): boolean {
   return text.length > 0;
 }
 
-/** Names seen before, as they were sent, and what they are in lower case: senders repeat themselves. Bounded, as senders are many. */
-const knownNames = new Map<string, string>();
-const maxKnownNames = 1024;
-const maxKnownLength = 64;
+/** The name of a header as it was sent, and in lower case. */
+export interface HeaderName {
+  readonly sent: string;
+  readonly lower: string;
+}
 
-/** The name of a header in lower case; `undefined` when it is no token. */
-export function headerName(name: string): string | undefined {
-  const known = knownNames.get(name);
-  if (known !== undefined) return known;
-  if (!isToken(name)) return undefined;
-  if (name.length > maxKnownLength) return name.toLowerCase();
-  if (knownNames.size >= maxKnownNames) knownNames.clear();
+/** Names seen before, one a place: senders repeat themselves. A name that falls on a taken place takes it over. */
+const seenNames: (HeaderName | undefined)[] = new Array<HeaderName | undefined>(512).fill(undefined);
+const maxSeenLength = 64;
+
+/** The header name that stands in `text` from `at` to `end`; `undefined` when it is no token. */
+export function headerName(text: string, at: number, end: number): HeaderName | undefined {
+  const length = end - at;
+  if (length <= 0) return undefined;
+  const place = (length * 37 + text.charCodeAt(at) * 5 + text.charCodeAt(at + (length >> 1)) * 11 + text.charCodeAt(end - 1)) & 511;
+  const seen = seenNames[place];
+  if (seen !== undefined && seen.sent.length === length && text.startsWith(seen.sent, at)) return seen;
+  const sent = text.slice(at, end);
+  if (!isToken(sent)) return undefined;
+  if (length > maxSeenLength) return { sent, lower: sent.toLowerCase() };
   // a copy: a slice would keep the whole head it was cut from
-  const own = Buffer.from(name, "latin1").toString("latin1");
-  const lower = own.toLowerCase();
-  knownNames.set(own, lower);
-  return lower;
+  const own = Buffer.from(sent, "latin1").toString("latin1");
+  const name = { sent: own, lower: own.toLowerCase() };
+  seenNames[place] = name;
+  return name;
 }
 
 /** Field values: no control byte but the tab (RFC 9110 section 5.5). */
