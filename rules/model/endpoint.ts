@@ -1,5 +1,5 @@
 import type { EndpointSlice } from "../../src/api/types/discovery-v1.generated.ts";
-import { compareIp, type Ip, type IpFamily, ipFamily, parseIp } from "../../src/base/ip.ts";
+import { compareIp, type Ip, type IpFamily, ipFamily, isPort, parseIp } from "../../src/base/ip.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
 import { type Protocol, parseProtocol } from "./service-port.ts";
 
@@ -85,6 +85,10 @@ export function endpointsOfSlices(
         continue;
       }
       if (protocol === undefined || port.port === undefined || port.port === 0) continue;
+      if (!isPort(port.port)) {
+        refuse(`ports[${i}].port`, "PortInvalid", `${port.port} is no port from 1 to 65535; its endpoints get no traffic`);
+        continue;
+      }
       const key = endpointPortKey(port.name, protocol);
       let endpoints = found.get(key);
       if (endpoints === undefined) {

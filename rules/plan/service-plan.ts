@@ -1,6 +1,6 @@
 import type { Service, ServicePort } from "../../src/api/types/core-v1.generated.ts";
 import { type Cidr, cidrContains, parseCidr, printCidr } from "../../src/base/cidr.ts";
-import { type Ip, type IpFamily, ipFamily, parseIp } from "../../src/base/ip.ts";
+import { type Ip, type IpFamily, ipFamily, isPort, parseIp } from "../../src/base/ip.ts";
 import type { Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
 import type { Compiled, Problem } from "../../src/snapshot/problem.ts";
 import { categorizeEndpoints } from "../model/categorize.ts";
@@ -82,6 +82,10 @@ export function planService(snapshot: Snapshot, key: string, node: NodeView, opt
         refuse(`spec.ports[${i}].protocol`, "ProtocolUnknown", `"${port.protocol ?? ""}" is not TCP, UDP or SCTP; the port is left out`);
         continue;
       }
+      if (!isPort(port.port)) {
+        refuse(`spec.ports[${i}].port`, "PortInvalid", `${port.port} is no port from 1 to 65535; the port is left out`);
+        continue;
+      }
       const owner: ServicePortName = { namespace, name, port: port.name ?? "", protocol };
       const policies = poolsOf(owner, endpoints.byPort, node, family);
       for (const endpoint of policies.endpoints) if (endpoint.ready && endpoint.local) localReady.add(endpoint.ip);
@@ -105,8 +109,9 @@ export function planService(snapshot: Snapshot, key: string, node: NodeView, opt
         const sources = external.sourcesFor(ip);
         frontends.push(sources === undefined ? frontend : { ...frontend, sources });
       }
-      if (port.nodePort !== undefined && port.nodePort !== 0 && (spec.type === "NodePort" || spec.type === "LoadBalancer"))
-        frontends.push(atNodePort(of, port.nodePort, { action, masquerade }));
+      if (port.nodePort === undefined || port.nodePort === 0 || (spec.type !== "NodePort" && spec.type !== "LoadBalancer")) continue;
+      if (isPort(port.nodePort)) frontends.push(atNodePort(of, port.nodePort, { action, masquerade }));
+      else refuse(`spec.ports[${i}].nodePort`, "PortInvalid", `${port.nodePort} is no port from 1 to 65535; it gets no rules`);
     }
   }
   const healthCheckPort = spec.type === "LoadBalancer" && external.policy === "Local" ? (spec.healthCheckNodePort ?? 0) : 0;

@@ -37,7 +37,9 @@ function listed(path: string): Answer | undefined {
   if (root === "apis" && parts.length === 2) return found(group(first));
   if (root === "apis" && parts.length === 3) return found(resourceList(first, second));
   if (path === "")
-    return json({ paths: ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"] });
+    return json({
+      paths: ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"],
+    });
   return undefined;
 }
 

@@ -55,6 +55,11 @@ export function compareIp(a: Ip, b: Ip): number {
   return 0;
 }
 
+/** Whether it is a port that packets can carry; an API that checks nothing may hold any number. */
+export function isPort(port: number | undefined): port is number {
+  return port !== undefined && Number.isInteger(port) && port >= 1 && port <= 65535;
+}
+
 /** `10.0.0.1:80`, `[fd00::1]:80`. */
 export function printHostPort(ip: Ip, port: number): string {
   return ipFamily(ip) === 6 ? `[${ip}]:${port}` : `${ip}:${port}`;

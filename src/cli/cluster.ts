@@ -1,5 +1,5 @@
 import { realpathSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Command } from "commander";
 import { type ClusterStatus, clustersDir, isAlive, readClusterStatus, runningClusters } from "./cluster-status.ts";
 import { usageError, workError } from "./errors.ts";
@@ -83,7 +83,19 @@ function alive(status: ClusterStatus | undefined, what: string): ClusterStatus {
 function localClusterOf(kubeconfig: string, place: ClusterPlace): ClusterStatus | undefined {
   const files = kubeconfig.split(":").filter((f) => f !== "");
   const wanted = realPath(files[0] ?? "");
-  return files.length === 1 ? runningClusters(place.root).find((c) => realPath(c.kubeconfig) === wanted) : undefined;
+  if (files.length !== 1) return undefined;
+  // Another user's cluster is not among those of this one, and its status stands beside its kubeconfig all the same.
+  return [...runningClusters(place.root), ...runningBeside(wanted)].find((c) => realPath(c.kubeconfig) === wanted);
+}
+
+function runningBeside(kubeconfig: string): readonly ClusterStatus[] {
+  try {
+    const status = readClusterStatus(dirname(kubeconfig));
+    return status !== undefined && isAlive(status) ? [status] : [];
+  } catch {
+    // Some other program's file of that name.
+    return [];
+  }
 }
 
 function realPath(file: string): string {

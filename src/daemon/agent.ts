@@ -20,7 +20,7 @@ import { SnapshotStore } from "../snapshot/snapshot-store.ts";
 import { agentSocket } from "./agent-socket.ts";
 import { startSnapshotFeed } from "./api-access.ts";
 import { readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
-import { claimAddresses, discoverClusterDns } from "./cluster-dns.ts";
+import { claimAddresses, discoverClusterDns, readClusterDns, saveClusterDns } from "./cluster-dns.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
 import { ingressEntries } from "./ingress-table.ts";
 import { plainRange } from "./plain-range.ts";
@@ -133,10 +133,13 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
   }
 
   const checkpoint = join(config.runDir, "snapshot.json.gz");
-  const fallback = setTimeout(() => {
-    if (!needed() && readCheckpoint(checkpoint, store, kinds))
-      log("warn", "the API does not answer; serving what was known when this node last ran");
-  }, checkpointAfter);
+  let remembered = false;
+  const fallBack = (): void => {
+    if (remembered || needed()) return;
+    remembered = true;
+    if (readCheckpoint(checkpoint, store, kinds)) log("warn", "the API does not answer; serving what was known when this node last ran");
+  };
+  const fallback = setTimeout(fallBack, checkpointAfter);
   const save = checkpointSaver(checkpoint, store, kinds, log);
   const saving = setInterval(save, checkpointEvery);
   closing.push(() => {
@@ -144,7 +147,7 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
     clearInterval(saving);
     save();
   });
-  const feed = startSnapshotFeed(transport, store, kinds, { clock: systemClock, log, onFailure: () => undefined });
+  const feed = startSnapshotFeed(transport, store, kinds, { clock: systemClock, log, onFailure: fallBack });
   closing.push(() => feed.close());
   health.add("synced", () => (needed() ? undefined : "the API has not been read yet"), ["readyz"]);
 
@@ -162,7 +165,8 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
       // Asked by a node that is about to end a pod: does anything here still send it new connections?
       "/endpoint-in-use": (url) => {
         const ip = url.searchParams.get("ip") ?? "";
-        const inUse = !publisher.settled() || (proxier?.endpointInUse(ip) ?? false);
+        // A change that the planes have not seen yet may be the very one that is asked about.
+        const inUse = scheduled || !publisher.settled() || (proxier?.endpointInUse(ip) ?? false);
         return { status: 200, contentType: "application/json", body: JSON.stringify({ inUse }) };
       },
     },
@@ -183,9 +187,26 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
   };
 }
 
+/** Given, or kept from the last run, or asked of the API. What was kept is checked as soon as the API answers. */
 async function clusterDnsOf(config: DaemonConfig, transport: Transport, log: Log, signal: AbortSignal): Promise<readonly Ip[]> {
   if (!config.enable.includes("dns") || config.clusterDns.length > 0) return config.clusterDns;
-  const ips = await discoverClusterDns(createClient(transport), { clock: systemClock, log }, signal);
+  const file = join(config.runDir, "cluster-dns.json");
+  const discovered = discoverClusterDns(createClient(transport), { clock: systemClock, log }, signal);
+  const kept = readClusterDns(file);
+  const ips = kept.length > 0 ? kept : await discovered;
+  if (kept.length === 0) saveClusterDns(file, ips, log);
+  else {
+    discovered.then(
+      (now) => {
+        if (now.join() === ips.join()) return;
+        saveClusterDns(file, now, log);
+        log("warn", "Service kube-system/kube-dns has other addresses now; the agent starts anew with them", { before: ips, now });
+        // Names and sockets hang on the addresses; the supervisor starts an agent that ends again.
+        process.kill(process.pid, "SIGTERM");
+      },
+      () => undefined,
+    );
+  }
   await claimAddresses(ips, runCommand, log);
   tellParent({ type: "dns-addresses", ips });
   return ips;

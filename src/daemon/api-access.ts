@@ -1,6 +1,6 @@
 import type { Clock } from "../base/clock.ts";
 import type { Running } from "../base/running.ts";
-import { isNotFound } from "../client/errors.ts";
+import { ApiError, isNotFound } from "../client/errors.ts";
 import { type Change, startReflector } from "../client/reflector.ts";
 import { resourceOfKind } from "../client/snapshot-resources.ts";
 import type { Transport } from "../client/transport.ts";
@@ -17,8 +17,11 @@ export function startSnapshotFeed(
   deps: { readonly clock: Clock; readonly log: Log; readonly onFailure: (kind: Kind, error: unknown) => void },
 ): Running {
   const all = kinds.map((kind) => startKind(transport, store, kind, deps));
+  const ready = Promise.all(all.map((r) => r.ready)).then(() => undefined);
+  // Whoever waits for it sees the error; a node that ends before the API ever answered is no crash.
+  ready.catch(() => undefined);
   return {
-    ready: Promise.all(all.map((r) => r.ready)).then(() => undefined),
+    ready,
     close: async () => {
       await Promise.all(all.map((r) => r.close()));
     },
@@ -31,39 +34,59 @@ function startKind<K extends Kind>(
   kind: K,
   deps: { readonly clock: Clock; readonly log: Log; readonly onFailure: (kind: Kind, error: unknown) => void },
 ): Running {
-  let announced = false;
+  /** What was last said to be in the way; undefined while objects come. */
+  let announced: string | undefined;
+  let absentNow = false;
   const optional = kind === "ServiceCIDR";
   const absent = Promise.withResolvers<void>();
+  const comes = (): void => {
+    if (announced !== undefined) deps.log("info", `reading ${kind} objects again`);
+    announced = undefined;
+  };
   const reflector = startReflector<SnapshotKinds[K]>(
     transport,
     resourceOfKind[kind],
     (o) => trimObject(kind, o as SnapshotKinds[K]),
     {
       replace: (items) => {
-        announced = false;
+        comes();
+        absentNow = false;
         store.replace(kind, items);
       },
-      apply: (c: Change<SnapshotKinds[K]>) => store.apply(kind, objectKey(c.object), c.type === "put" ? c.object : undefined, c.rev),
-      bookmark: () => undefined,
+      apply: (c: Change<SnapshotKinds[K]>) => {
+        comes();
+        store.apply(kind, objectKey(c.object), c.type === "put" ? c.object : undefined, c.rev);
+      },
+      bookmark: comes,
     },
     {
       clock: deps.clock,
       onFailure: (error, retryInMs) => {
         // API servers before 1.33 have no ServiceCIDR: then there is simply none.
-        if (optional && isNotFound(error) && !store.synced([kind])) {
-          store.replace(kind, []);
+        if (optional && isNotFound(error)) {
+          if (!absentNow) store.replace(kind, []);
+          absentNow = true;
           absent.resolve();
           return;
         }
         deps.onFailure(kind, error);
-        if (!announced)
-          deps.log("warn", `cannot read ${kind} objects; going on with what is known`, {
+        // Once for each thing in the way: the server is away, then it refuses the token.
+        const hint = hintOf(error);
+        if (announced !== hint)
+          deps.log("warn", `cannot read ${kind} objects${hint}; going on with what is known`, {
             error: String(error),
             retryInMs: Math.round(retryInMs),
           });
-        announced = true;
+        announced = hint;
       },
     },
   );
   return { ready: Promise.race([reflector.ready, absent.promise]), close: () => reflector.close() };
+}
+
+/** What a person would look at first. */
+function hintOf(error: unknown): string {
+  if (!(error instanceof ApiError)) return "";
+  if (error.code === 401) return ": the API server does not accept this credential (expired? each try reads it anew)";
+  return error.code === 403 ? ": this user may not (what it needs is in deploy/rbac.yaml)" : "";
 }

@@ -14,16 +14,20 @@ export function writeCheckpoint(path: string, store: SnapshotStore, kinds: reado
   renameSync(`${path}.new`, path);
 }
 
-/** Fills the store from a checkpoint. False when there is none, or it does not have all of `kinds`. */
+/**
+ * Fills those of `kinds` that the API has not told yet from a checkpoint. False when there is none, or it does not have all
+ * that is missing.
+ */
 export function readCheckpoint(path: string, store: SnapshotStore, kinds: readonly Kind[]): boolean {
-  let saved: Partial<Record<Kind, readonly SnapshotKinds[Kind][]>>;
+  let saved: Partial<Record<Kind, readonly SnapshotKinds[Kind][]>> | null;
   try {
     saved = JSON.parse(gunzipSync(readFileSync(path)).toString()) as typeof saved;
   } catch {
     // None yet, or one that a full disk cut short: the API has the truth anyway.
     return false;
   }
-  if (!kinds.every((kind) => Array.isArray(saved[kind]))) return false;
-  for (const kind of kinds) store.replace(kind, saved[kind] as readonly SnapshotKinds[typeof kind][]);
+  const missing = kinds.filter((kind) => !store.synced([kind]));
+  if (!missing.every((kind) => Array.isArray(saved?.[kind]))) return false;
+  for (const kind of missing) store.replace(kind, saved?.[kind] as readonly SnapshotKinds[typeof kind][]);
   return true;
 }

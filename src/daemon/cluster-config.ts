@@ -73,7 +73,7 @@ export function resolveClusterConfig(
   }
   const third = fnv1a(name) % 256;
   const defaultNodes = plain
-    ? "127.127.0.0/24"
+    ? `127.127.${third}.0/24`
     : [`172.28.${third}.0/24`, ...(families.has(6) ? [`fd00:fa:${third.toString(16)}::/64`] : [])].join(",");
   const nodeCidrs = cidrList("--node-cidr", o.nodeCidr ?? defaultNodes);
   const node4 = nodeCidrs.find((c) => c.family === 4);

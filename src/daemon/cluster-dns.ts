@@ -1,3 +1,4 @@
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import type { Service } from "../api/types/core-v1.generated.ts";
 import type { Clock } from "../base/clock.ts";
 import { type Ip, ipFamily, parseIp } from "../base/ip.ts";
@@ -17,7 +18,9 @@ export async function discoverClusterDns(
 ): Promise<readonly Ip[]> {
   for (let told = false; ; told = true) {
     try {
-      return clusterIps(await client.get(resources.services, { namespace: "kube-system", name: "kube-dns" }, signal));
+      const ips = clusterIps(await client.get(resources.services, { namespace: "kube-system", name: "kube-dns" }, signal));
+      if (ips.length > 0) return ips;
+      throw new Error("Service kube-system/kube-dns has no cluster IP");
     } catch (error) {
       signal.throwIfAborted();
       if (!told) {
@@ -29,6 +32,28 @@ export async function discoverClusterDns(
   }
 }
 
+/** Where cluster DNS answered when this node last ran; empty when that is not known. */
+export function readClusterDns(file: string): readonly Ip[] {
+  try {
+    const saved: unknown = JSON.parse(readFileSync(file, "utf8"));
+    const ips = Array.isArray(saved) ? saved.map((text) => parseIp(String(text))) : [];
+    return ips.every((ip) => ip !== undefined) ? ips : [];
+  } catch {
+    // None yet, or one that a full disk cut short: the API says it again.
+    return [];
+  }
+}
+
+/** Whole or not at all. A failure is told, and costs a start without the API its DNS. */
+export function saveClusterDns(file: string, ips: readonly Ip[], log: Log): void {
+  try {
+    writeFileSync(`${file}.new`, JSON.stringify(ips), { mode: 0o600 });
+    renameSync(`${file}.new`, file);
+  } catch (error) {
+    log("warn", "the addresses of cluster DNS could not be kept", { file, error: String(error) });
+  }
+}
+
 function clusterIps(service: Service): readonly Ip[] {
   const texts = service.spec?.clusterIPs ?? (service.spec?.clusterIP === undefined ? [] : [service.spec.clusterIP]);
   return texts.flatMap((text) => parseIp(text) ?? []);
@@ -37,7 +62,9 @@ function clusterIps(service: Service): readonly Ip[] {
 /** Puts the addresses on this node's lo, so that packets to them end here; those there already stay. */
 export async function claimAddresses(ips: readonly Ip[], run: RunCommand, log: Log): Promise<void> {
   for (const ip of ips) {
-    const result = await run(["ip", "address", "replace", `${ip}/${ipFamily(ip) === 4 ? 32 : 128}`, "dev", "lo"]);
+    // Of host scope: a masquerade over lo must never take it for the source, since its packets are not tracked.
+    const where = ipFamily(ip) === 4 ? [`${ip}/32`, "dev", "lo", "scope", "host"] : [`${ip}/128`, "dev", "lo"];
+    const result = await run(["ip", "address", "replace", ...where]);
     if (result.code !== 0)
       log("warn", `cannot put ${ip} on lo; pods will not reach this node's DNS at it`, { error: result.stderr.trim() });
   }

@@ -1,5 +1,5 @@
 import type { Cidr } from "../base/cidr.ts";
-import { cidrAt, parseCidr } from "../base/cidr.ts";
+import { cidrAt, cidrContains, parseCidr, printCidr } from "../base/cidr.ts";
 import type { Ip } from "../base/ip.ts";
 import type { Running } from "../base/running.ts";
 import { startInformer } from "../client/informer.ts";
@@ -11,6 +11,7 @@ import { removeContainers } from "../node/cleanup.ts";
 import { createMachines, type Machines } from "../node/machines.ts";
 import type { NamedSocket } from "./child.ts";
 import type { ClusterConfig } from "./cluster-config.ts";
+import { plainRange } from "./plain-range.ts";
 
 export interface GroundNode {
   readonly name: string;
@@ -36,6 +37,8 @@ export interface Ground {
 
 /** Ports below 1024 that this user may not bind move here, in plain mode. */
 const movedBy = 8000;
+/** Where a cluster in plain mode holds its ranges; nobody speaks there. */
+const holdPort = 10248;
 
 export async function makeFullGround(config: ClusterConfig): Promise<Ground> {
   // What a killed run of the same cluster left is in the way of this one.
@@ -63,7 +66,11 @@ export async function makeFullGround(config: ClusterConfig): Promise<Ground> {
       ]);
     },
     startRoutes: (transport) => startRoutes(transport, machines),
-    close: () => machines.close(),
+    close: async () => {
+      // A node that was just starting again, or had to be killed, ended nothing.
+      await removeContainers(config.dataDir);
+      await machines.close();
+    },
   };
 }
 
@@ -72,14 +79,22 @@ export function makePlainGround(config: ClusterConfig): Ground {
   const range = config.nodeCidrs[0] as Cidr;
   const node: GroundNode = { name: config.nodes[0] ?? "node-1", ips: [cidrAt(range, 11)] };
   const dns = config.clusterDns[0] as Ip;
-  const probe = bindOrMove({ ip: dns, port: 53, type: "udp" });
-  closeSocket(probe);
+  const held = holdRanges(config);
+  let dnsPort: number;
+  try {
+    const probe = bindOrMove({ ip: dns, port: 53, type: "udp" });
+    closeSocket(probe);
+    dnsPort = probe.port;
+  } catch (error) {
+    held.forEach(closeSocket);
+    throw error;
+  }
   return {
     mode: "plain",
     summary: `one node at ${node.ips[0]}, pods as processes`,
     gateways: [cidrAt(range, 1)],
     nodes: [node],
-    dnsPort: probe.port,
+    dnsPort,
     bindIngress: () => {
       const { address, http, https } = config.ingress;
       return bindAll([
@@ -88,8 +103,39 @@ export function makePlainGround(config: ClusterConfig): Ground {
       ]);
     },
     startRoutes: () => ({ ready: Promise.resolve(), close: () => Promise.resolve() }),
-    close: () => Promise.resolve(),
+    close: async () => {
+      await removeContainers(config.dataDir);
+      held.forEach(closeSocket);
+    },
   };
+}
+
+/** No link and no route says that a range of loopback is taken: a socket at its first address does, as long as this process lives. */
+function holdRanges(config: ClusterConfig): readonly BoundSocket[] {
+  const ranges = [
+    ...config.serviceCidrs.map((range) => ["--service-cidr", range] as const),
+    ...config.clusterCidrs.map((range) => ["--cluster-cidr", range] as const),
+    ...config.nodeCidrs.map((range) => ["--node-cidr", range] as const),
+  ];
+  const held: BoundSocket[] = [];
+  try {
+    for (const [option, range] of ranges) if (cidrContains(plainRange, range.ip)) held.push(holdRange(option, range));
+  } catch (error) {
+    held.forEach(closeSocket);
+    throw error;
+  }
+  return held;
+}
+
+function holdRange(option: string, range: Cidr): BoundSocket {
+  try {
+    return bindSocket({ ip: range.ip, port: holdPort, type: "udp" });
+  } catch (error) {
+    if (!(error instanceof BindError) || error.code !== "EADDRINUSE") throw error;
+    throw new Error(
+      `${option} ${printCidr(range)}: another cluster in plain mode has it; choose another range in ${printCidr(plainRange)}`,
+    );
+  }
 }
 
 function bindOrMove(o: { readonly ip: Ip; readonly port: number; readonly type: "tcp" | "udp" }): BoundSocket {

@@ -41,10 +41,25 @@ export function startSupervisor(config: DaemonConfig, log: Log): Running {
     return c;
   };
 
+  let moving: Promise<void> = Promise.resolve();
   const dnsStarted = Promise.withResolvers<void>();
+  let dns: { readonly ips: readonly Ip[]; readonly sockets: readonly NamedSocket[]; readonly child: SupervisedChild } | undefined;
   const startDns = (ips: readonly Ip[]): void => {
     const sockets = ips.flatMap((ip) => [bind("dns", ip, config.dnsPort, "udp"), bind("dns", ip, config.dnsPort, "tcp")]);
-    child("dns", "dns", sockets).ready.then(dnsStarted.resolve, dnsStarted.reject);
+    dns = { ips, sockets, child: child("dns", "dns", sockets) };
+    dns.child.ready.then(dnsStarted.resolve, dnsStarted.reject);
+  };
+  /** The agent has learned where DNS answers, for the first time or anew. */
+  const moveDns = async (ips: readonly Ip[]): Promise<void> => {
+    const old = dns;
+    if (old?.ips.join() === ips.join()) return;
+    dns = undefined;
+    await old?.child.close();
+    for (const socket of old?.sockets ?? []) {
+      bound.splice(bound.indexOf(socket), 1);
+      closeSocket(socket);
+    }
+    startDns(ips);
   };
 
   const start = async (): Promise<void> => {
@@ -57,19 +72,19 @@ export function startSupervisor(config: DaemonConfig, log: Log): Running {
           ...config.ingress.flatMap((i) => [bind("http", i.ip, i.http, "tcp"), bind("https", i.ip, i.https, "tcp")]),
         ]
       : [];
-    let dnsAsked = !has("dns") || config.clusterDns.length > 0;
+    const asked = has("dns") && config.clusterDns.length === 0;
     if (has("dns")) {
-      if (dnsAsked) startDns(config.clusterDns);
+      if (!asked) startDns(config.clusterDns);
       waits.push(dnsStarted.promise);
     }
     const agent = child("agent", "agent", [], (m) => {
-      if (!isDnsAddresses(m) || dnsAsked) return;
-      dnsAsked = true;
-      try {
-        startDns(m.ips);
-      } catch (error) {
-        dnsStarted.reject(error);
-      }
+      if (!asked || !isDnsAddresses(m)) return;
+      moving = moving
+        .then(() => moveDns(m.ips))
+        .catch((error: unknown) => {
+          log("error", "DNS cannot be served at the cluster's addresses", { error: String(error) });
+          dnsStarted.reject(error);
+        });
     });
     waits.push(agent.ready);
     if (has("ingress")) {
@@ -84,6 +99,7 @@ export function startSupervisor(config: DaemonConfig, log: Log): Running {
     ready: ready.promise,
     close: async () => {
       ready.reject(new Error("stopped"));
+      await moving;
       await Promise.all(children.map((c) => c.close()));
       for (const socket of bound) closeSocket(socket);
       bound.length = 0;

@@ -8,7 +8,7 @@ export type LinkStep =
   | { readonly kind: "link-up"; readonly name: string }
   | { readonly kind: "link-master"; readonly name: string; readonly master: string }
   | { readonly kind: "link-delete"; readonly name: string }
-  | { readonly kind: "address-add"; readonly link: string; readonly address: string }
+  | { readonly kind: "address-add"; readonly link: string; readonly address: string; readonly scope?: "host" }
   | {
       readonly kind: "route-add";
       readonly to: string;
@@ -35,7 +35,7 @@ export function printLinkStep(step: LinkStep): string {
     case "link-delete":
       return `link delete dev ${step.name}`;
     case "address-add":
-      return `address replace ${step.address} dev ${step.link}${step.address.includes(":") ? " nodad" : ""}`;
+      return `address replace ${step.address} dev ${step.link}${step.scope === undefined ? "" : ` scope ${step.scope}`}${step.address.includes(":") ? " nodad" : ""}`;
     case "route-add":
       return [
         `route replace ${step.to}`,

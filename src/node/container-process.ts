@@ -1,8 +1,9 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { constants, existsSync, type FSWatcher, mkdirSync, openSync, readFileSync, rmSync, statSync, watch, writeFileSync } from "node:fs";
 import { Socket } from "node:net";
 import { join } from "node:path";
 import { PassThrough, type Writable } from "node:stream";
+import { setTimeout } from "node:timers/promises";
 import type { Clock } from "../base/clock.ts";
 import { ContainerLogWriter, type LogStream } from "./container-log.ts";
 import { type RootLayer, shimArgv } from "./container-shim.ts";
@@ -29,6 +30,8 @@ const ticksPerSecond = 100;
 const startSlackMs = 3000;
 /** The end is told by a file at once; a shim that was killed leaves none, and is looked for. */
 const lookMs = 3000;
+const halfStartedMs = 1500;
+const pollMs = 100;
 
 /**
  * The agent's side of a shim: it reads the output into the log and tells of the end. Ends by itself; `abandon` lets go without ending
@@ -67,7 +70,12 @@ export class ContainerProcess {
     failed.catch(() => undefined);
     shim.unref();
     if (shim.pid !== undefined) writeFileSync(join(folder, "shim"), String(shim.pid));
-    await Promise.race([waitForFile(folder, ["pid", "exit"], signal), failed]);
+    try {
+      await Promise.race([waitForFile(folder, ["pid", "exit"], signal), failed]);
+    } catch (error) {
+      if (signal.aborted) await endHalfStarted(folder, shim);
+      throw error;
+    }
     if (!existsSync(join(folder, "pid"))) {
       const said = readText(join(folder, "runtime.log")).trim().split("\n")[0] ?? "";
       killShim(folder);
@@ -157,6 +165,15 @@ export class ContainerProcess {
   }
 }
 
+/** Nobody else knows yet of a container whose start is given up: it has come so far that it can be ended whole, or never will. */
+async function endHalfStarted(folder: string, shim: ChildProcess): Promise<void> {
+  await waitForFile(folder, ["pid", "exit"], AbortSignal.timeout(halfStartedMs)).catch(() => undefined);
+  // The file is there a moment before the number is in it.
+  for (let i = 0; i < 50 && existsSync(join(folder, "pid")) && readText(join(folder, "pid")).trim() === ""; i++) await setTimeout(1);
+  killOrphan(folder);
+  shim.kill("SIGKILL");
+}
+
 /** The shim's process id while it runs. */
 export function shimPid(folder: string): number | undefined {
   const pid = Number(readText(join(folder, "shim")));
@@ -202,13 +219,15 @@ function startTime(pid: number): number | undefined {
   return Date.now() - Number(readText("/proc/uptime").split(" ")[0]) * 1000 + (ticks * 1000) / ticksPerSecond;
 }
 
-/** Resolves when one of the files exists; rejects with the signal's reason. */
+/** Resolves when one of the files exists; rejects with the signal's reason, and never for want of a way to be told: then it looks. */
 export function waitForFile(folder: string, names: readonly string[], signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     let watcher: FSWatcher | undefined;
+    let timer: NodeJS.Timeout | undefined;
     const there = (): boolean => names.some((name) => existsSync(join(folder, name)));
     const finish = (settle: () => void): void => {
       watcher?.close();
+      clearInterval(timer);
       signal.removeEventListener("abort", stop);
       settle();
     };
@@ -218,11 +237,20 @@ export function waitForFile(folder: string, names: readonly string[], signal: Ab
       return;
     }
     signal.addEventListener("abort", stop, { once: true });
-    watcher = watch(folder, () => {
+    const look = (): void => {
       if (there()) finish(resolve);
-    });
-    watcher.on("error", () => undefined);
-    if (there()) finish(resolve);
+    };
+    const poll = (): void => {
+      timer ??= setInterval(look, pollMs);
+    };
+    try {
+      watcher = watch(folder, look);
+      watcher.on("error", poll);
+    } catch {
+      // This user has used up its watches, or the folder is gone: a caller that asks again at once would never let others run.
+      poll();
+    }
+    look();
   });
 }
 

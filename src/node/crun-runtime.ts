@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Cidr } from "../base/cidr.ts";
 import { cidrAt } from "../base/cidr.ts";
@@ -146,8 +146,17 @@ export class CrunRuntime implements PodRuntime {
   exec(run: ContainerRun, argv: readonly string[], options: ExecOptions): ExecSession {
     // As in the shim: crun 1.8 refuses a hybrid hierarchy whose v2 part has controllers.
     const hide = "! [ -d /sys/fs/cgroup/unified ] || umount -l /sys/fs/cgroup/unified 2>/dev/null";
-    const crun = [...this.#crun(), "exec", ...(options.tty ? ["--tty"] : []), run.id, ...argv];
+    const flags = [...(options.tty ? ["--tty"] : []), ...(this.#mayGainPrivileges(run) ? [] : ["--no-new-privs"])];
+    const crun = [...this.#crun(), "exec", ...flags, run.id, ...argv];
     return startExec(["unshare", "--mount", "--propagation", "private", "sh", "-c", `${hide}; exec "$@"`, "sh", ...crun], options);
+  }
+
+  /** What is run beside a container's own process gets no more than that has. */
+  #mayGainPrivileges(run: ContainerRun): boolean {
+    const folder = this.#known.get(run.id)?.process.files.folder;
+    if (folder === undefined) return false;
+    const spec = JSON.parse(readFileSync(join(folder, "config.json"), "utf8")) as { process?: { noNewPrivileges?: boolean } };
+    return spec.process?.noNewPrivileges === false;
   }
 
   attach(run: ContainerRun): ExecSession {

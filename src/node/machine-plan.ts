@@ -127,8 +127,14 @@ export function assertUnused(config: MachineConfig, routes: readonly KernelRoute
 function stepsOfNode(m: Machine, config: MachineConfig, gateways: readonly Ip[]): readonly LinkStep[] {
   return [
     { kind: "link-up", name: "lo" },
-    // The cluster's DNS answers on every node itself: the address is the node's own.
-    ...config.clusterDns.map((ip): LinkStep => ({ kind: "address-add", link: "lo", address: `${ip}/${ip.includes(":") ? 128 : 32}` })),
+    // The cluster's DNS answers on every node itself: the address is the node's own, but no source for other traffic (packets
+    // to and from it are not tracked, so a masquerade over lo must not take it).
+    ...config.clusterDns.map(
+      (ip): LinkStep =>
+        ip.includes(":")
+          ? { kind: "address-add", link: "lo", address: `${ip}/128` }
+          : { kind: "address-add", link: "lo", address: `${ip}/32`, scope: "host" },
+    ),
     ...config.nodeRanges.map((r, i): LinkStep => ({ kind: "address-add", link: "eth0", address: `${m.ips[i]}/${r.bits}` })),
     { kind: "link-up", name: "eth0" },
     ...gateways.map((via): LinkStep => ({ kind: "route-add", to: via.includes(":") ? "::/0" : "0.0.0.0/0", via })),

@@ -1,5 +1,5 @@
 import type { Lease } from "../api/types/coordination-v1.generated.ts";
-import type { Node } from "../api/types/core-v1.generated.ts";
+import type { Node, NodeCondition } from "../api/types/core-v1.generated.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Running } from "../base/running.ts";
 import { createClient } from "../client/client.ts";
@@ -22,7 +22,10 @@ export interface Registration extends Running {
 const leaseNamespace = "kube-node-lease";
 const leaseSeconds = 40;
 const renewMs = 10_000;
+/** How often a status that says nothing new is written all the same. */
 const statusMs = 60_000;
+/** How often it is looked at whether the object says what we do. */
+const lookMs = 10_000;
 const retryMs = 500;
 const rangePollMs = 100;
 
@@ -43,7 +46,9 @@ export function startRegistration(config: RegistrationConfig, deps: { readonly c
     podCidrs.resolve(ranges);
   };
 
-  /** The object as it is now, made when it is missing. */
+  let reportedAt = Number.NEGATIVE_INFINITY;
+
+  /** The object as it is now, made when it is missing; its status written when it is time, or when somebody made it another (Unknown). */
   const register = async (): Promise<Node> => {
     const wanted = compileNode(config.facts, clock.now());
     let node: Node;
@@ -55,6 +60,7 @@ export function startRegistration(config: RegistrationConfig, deps: { readonly c
       }
     } catch (error) {
       if (!isNotFound(error)) throw error;
+      reportedAt = Number.NEGATIVE_INFINITY;
       try {
         node = await client.create(resources.nodes, wanted, {}, stop.signal);
       } catch (e) {
@@ -63,7 +69,10 @@ export function startRegistration(config: RegistrationConfig, deps: { readonly c
       }
     }
     const status = compileNode(config.facts, clock.now(), node).status;
-    return client.patch(resources.nodes, { name }, { type: "merge", body: { status } }, { subresource: "status" }, stop.signal);
+    if (clock.monotonic() - reportedAt < statusMs && isSaid(node, status?.conditions ?? [])) return node;
+    node = await client.patch(resources.nodes, { name }, { type: "merge", body: { status } }, { subresource: "status" }, stop.signal);
+    reportedAt = clock.monotonic();
+    return node;
   };
 
   const renew = async (known: Lease | undefined): Promise<Lease> => {
@@ -104,7 +113,7 @@ export function startRegistration(config: RegistrationConfig, deps: { readonly c
         await clock.sleep(rangePollMs, stop.signal);
         told(await client.get(resources.nodes, { name }, stop.signal));
       }
-      return statusMs;
+      return lookMs;
     }),
     forever("the node's lease cannot be renewed", async () => {
       await registered.promise;
@@ -122,4 +131,9 @@ export function startRegistration(config: RegistrationConfig, deps: { readonly c
       await Promise.all(loops);
     },
   };
+}
+
+function isSaid(node: Node, conditions: readonly NodeCondition[]): boolean {
+  const live = node.status?.conditions ?? [];
+  return conditions.every(({ type, status }) => live.find((c) => c.type === type)?.status === status);
 }

@@ -31,9 +31,9 @@ export class PodAddresses {
     }
   }
 
-  /** One address of each range. Throws `range-too-small` when a range is full. */
-  allocate(): readonly Ip[] {
-    const ips = this.#ranges.map((range) => this.#free(range));
+  /** One address of each range, and none of `busy`. Throws `range-too-small` when a range is full. */
+  allocate(busy: ReadonlySet<Ip> = new Set()): readonly Ip[] {
+    const ips = this.#ranges.map((range) => this.#free(range, busy));
     this.take(ips);
     return ips;
   }
@@ -42,14 +42,14 @@ export class PodAddresses {
     for (const ip of ips) this.#taken.delete(ip);
   }
 
-  #free(range: Cidr): Ip {
+  #free(range: Cidr, busy: ReadonlySet<Ip>): Ip {
     // Not the network's own address, not the gateway's (the first), not the broadcast address.
     const size = cidrSize(range);
     const usable = (size > 65536n ? 65536n : size) - 3n;
     const start = this.#next.get(range.family) ?? 2n;
     for (let i = 0n; i < usable; i++) {
       const ip = cidrAt(range, 2n + ((((start - 2n) % usable) + i) % usable));
-      if (!this.#taken.has(ip)) return ip;
+      if (!this.#taken.has(ip) && !busy.has(ip)) return ip;
     }
     throw new NodeError("range-too-small", `no address is free in this node's pod range ${range.ip}/${range.bits}`);
   }

@@ -46,6 +46,8 @@ const sandboxRetryMs = 2000;
 const configRetryMs = 2000;
 const imageRetryFirstMs = 10_000;
 const defaultGraceSeconds = 30;
+/** How long the end of a node waits for a container that is just being started. */
+const stepEndMs = 2000;
 
 /** One pod on this node, from its first container to its removal. */
 export class PodWorker {
@@ -60,6 +62,7 @@ export class PodWorker {
   /** While the pod ends: when the last grace is over, on the monotonic clock. */
   #killAt: number | undefined;
   #stopped = false;
+  #stepping: Promise<unknown> | undefined;
   #terminating: { readonly graceSeconds: number } | undefined;
   #wake: PromiseWithResolvers<void> = Promise.withResolvers();
   readonly #startedAt: number;
@@ -119,6 +122,8 @@ export class PodWorker {
     this.#living.abort(new Error("the node is ending"));
     this.#leaving.signal.throwIfAborted();
     this.#stopped = true;
+    // A container that is being started is either given up, or there to be stopped.
+    if (this.#stepping !== undefined) await Promise.race([this.#stepping, this.#deps.clock.sleep(stepEndMs)]);
     const running = [...this.#slots].filter(([, s]) => s.view.phase.kind === "running").map(([name]) => name);
     await Promise.all(running.map((name) => this.#stop(name, Math.min(graceSeconds, this.#grace()))));
     await this.#deps.runtime.removePod(this.uid);
@@ -137,7 +142,10 @@ export class PodWorker {
     else this.#recall();
     while (!this.#leaving.signal.aborted && this.#terminating === undefined) {
       this.#wake = Promise.withResolvers();
-      const wakeAt = this.#finished === undefined && !this.#stopped ? await this.#step() : undefined;
+      const step = this.#finished === undefined && !this.#stopped ? this.#step() : undefined;
+      this.#stepping = step?.catch(() => undefined);
+      const wakeAt = await step;
+      this.#stepping = undefined;
       this.#publish();
       await this.#sleepUntil(wakeAt);
     }

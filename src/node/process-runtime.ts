@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { type Cidr, cidrContains, parseCidr } from "../base/cidr.ts";
 import type { Clock } from "../base/clock.ts";
 import { type Ip, printHostPort } from "../base/ip.ts";
+import { boundAddresses } from "./bound-addresses.ts";
 import type { ContainerPlan, SandboxPlan } from "./container-plan.ts";
 import { ContainerProcess, killShim } from "./container-process.ts";
 import { isNodeError } from "./errors.ts";
@@ -66,7 +67,8 @@ export class ProcessRuntime implements PodRuntime {
     const folder = podFolder(this.#config.dataDir, plan.podUid);
     const before = readSandbox(folder);
     if (before !== undefined) return before.ips;
-    const ips = plan.hostNetwork ? this.#config.nodeIps : this.addresses.allocate();
+    // All processes of this machine share these addresses: another cluster, or what was left of one, may have some.
+    const ips = plan.hostNetwork ? this.#config.nodeIps : this.addresses.allocate(boundAddresses());
     writeSandbox(folder, { plan, ips });
     return ips;
   }

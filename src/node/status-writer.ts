@@ -8,12 +8,19 @@ interface Pending {
   pod: Pod;
   status: PodStatus;
   written: string;
+  /** The object's revision that the last write made. */
+  revision: number;
   writing: Promise<void> | undefined;
 }
 
 const retryMs = 500;
+/** What somebody else sets over and over is not fought over at full speed. */
+const reassertMs = 1000;
 
-/** Writes pods' statuses: one write a pod at a time, the last status wins, an equal one is not written again. */
+/**
+ * Writes pods' statuses: one write a pod at a time, the last status wins. An equal one is not written again, unless somebody has written
+ * something else since: the control plane calls the pods of a silent node not ready, and nobody else takes that back.
+ */
 export class StatusWriter {
   readonly #client: Client;
   readonly #clock: Clock;
@@ -32,7 +39,7 @@ export class StatusWriter {
     const uid = pod.metadata?.uid ?? "";
     const known = this.#pending.get(uid);
     if (known === undefined) {
-      const fresh: Pending = { pod, status, written: "", writing: undefined };
+      const fresh: Pending = { pod, status, written: "", writing: undefined, revision: 0 };
       this.#pending.set(uid, fresh);
       this.#write(fresh);
       return;
@@ -52,8 +59,7 @@ export class StatusWriter {
   }
 
   #write(pending: Pending): void {
-    const text = JSON.stringify(pending.status);
-    if (text === pending.written) return;
+    if (signOf(pending.status) === pending.written && !isOverwritten(pending)) return;
     pending.writing = this.#loop(pending).finally(() => {
       pending.writing = undefined;
     });
@@ -61,15 +67,20 @@ export class StatusWriter {
 
   async #loop(pending: Pending): Promise<void> {
     while (!this.#signal.aborted) {
-      const text = JSON.stringify(pending.status);
-      if (text === pending.written) return;
+      if (signOf(pending.status) === pending.written) {
+        if (!isOverwritten(pending)) return;
+        await this.#clock.sleep(reassertMs, this.#signal).catch(() => undefined);
+      }
+      const text = signOf(pending.status);
       const { name = "", namespace, uid } = pending.pod.metadata ?? {};
       // A merge patch keeps what it does not name: what has gone from the status is named with null.
       const gone = { reason: null, message: null };
       const body = { metadata: { uid }, status: { ...gone, ...pending.status } };
       try {
-        await this.#client.patch(resources.pods, { namespace, name }, { type: "merge", body }, { subresource: "status" }, this.#signal);
+        const at = { namespace, name };
+        const now = await this.#client.patch(resources.pods, at, { type: "merge", body }, { subresource: "status" }, this.#signal);
         pending.written = text;
+        pending.revision = revisionOf(now);
       } catch (error) {
         // A conflict is about the uid: another object has the name now.
         if (this.#signal.aborted || isNotFound(error) || isConflict(error)) return;
@@ -78,4 +89,23 @@ export class StatusWriter {
       }
     }
   }
+}
+
+/** When a condition changed follows from what is known of the object, and is no news by itself. */
+function signOf(status: PodStatus): string {
+  return JSON.stringify(status, (key, value: unknown) => (key === "lastTransitionTime" ? undefined : value));
+}
+
+/** Whether the object, as somebody wrote it after us, has a phase or a condition that is not as we say. */
+function isOverwritten({ pod, status, revision }: Pending): boolean {
+  if (revision === 0 || revisionOf(pod) <= revision) return false;
+  const live = pod.status?.conditions ?? [];
+  return (
+    pod.status?.phase !== status.phase ||
+    (status.conditions ?? []).some(({ type, status: wanted }) => live.find((c) => c.type === type)?.status !== wanted)
+  );
+}
+
+function revisionOf(pod: Pod): number {
+  return Number(pod.metadata?.resourceVersion ?? 0);
 }

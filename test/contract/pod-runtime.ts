@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { ContainerPlan } from "../../src/node/container-plan.ts";
@@ -54,6 +54,25 @@ export function podRuntimeContract(name: string, place: { readonly open: () => P
     session.stderr.on("data", (d: Buffer) => (text.err += d.toString()));
     return { code: await session.exitCode, ...text };
   };
+
+  test(`${name}: a start that is given up leaves no process, however far it has come`, () =>
+    withPod(async (runtime, uid) => {
+      const runs = (marker: string): boolean => readdirSync("/proc").some((pid) => /^\d+$/.test(pid) && commandLine(pid).includes(marker));
+      for (const [attempt, ms] of [0, 1, 3, 6, 10, 20, 40].entries()) {
+        const marker = `given-up-${uid}-${ms}`;
+        const stop = new AbortController();
+        const timer = setTimeout(() => stop.abort(new Error("given up")), ms);
+        try {
+          const run = await runtime.startContainer(plan(uid, `: ${marker}; sleep 300; :`, { attempt }), stop.signal);
+          clearTimeout(timer);
+          runtime.signalContainer(run, "SIGKILL");
+          await run.exited;
+        } catch (error) {
+          expect(String(error)).toContain("given up");
+        }
+        await expect.poll(() => runs(marker), { timeout: 2000 }).toBe(false);
+      }
+    }));
 
   test(`${name}: output is in the log and the status is told, also of the shortest command`, () =>
     withPod(async (runtime, uid) => {
@@ -148,4 +167,12 @@ export function podRuntimeContract(name: string, place: { readonly open: () => P
 
 function childOf(pid: number): number {
   return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ")[0]);
+}
+
+function commandLine(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    return "";
+  }
 }

@@ -252,6 +252,30 @@ describe.skipIf(lack !== undefined)(`the shop${lack === undefined ? "" : ` (left
     expect((await cluster.kubectl("-n", "shop", "get", "service", "bad")).stderr).toContain("NotFound");
   });
 
+  test("a container sees no keys of this machine, and exec gains no privileges", async () => {
+    const script = "cat /etc/shadow; ls -A /root /home; ls $1; grep NoNewPrivs /proc/self/status";
+    const { stdout } = await cluster.kubectl(
+      "-n",
+      "shop",
+      "exec",
+      "store-0",
+      "-c",
+      "echo",
+      "--",
+      "sh",
+      "-c",
+      script,
+      "sh",
+      cluster.dataDir,
+    );
+    expect(
+      stdout
+        .split("\n")
+        .filter((l) => l !== "")
+        .map((l) => l.replace(/\s+/g, " ")),
+    ).toEqual(["/home:", "/root:", "NoNewPrivs: 1"]);
+  });
+
   test("files of the cluster are this user's only", () => {
     expect(readFileSync(join(cluster.dataDir, "kubeconfig"), "utf8")).toContain("client-certificate-data");
   });

@@ -23,8 +23,10 @@ test("processes: each pod has an address of its own that anyone may bind", async
   const runtime = await open();
   const plan = { namespace: "default", name: "p", hostNetwork: false, hostPorts: [] };
   const given = [await runtime.createSandbox({ ...plan, podUid: "a" }), await runtime.createSandbox({ ...plan, podUid: "b" })];
-  expect(given).toEqual([["127.64.0.2"], ["127.64.0.3"]]);
-  expect(await runtime.createSandbox({ ...plan, podUid: "a" })).toEqual(["127.64.0.2"]);
+  // Which ones depends on what else runs on this machine: addresses in use are passed over.
+  expect(given.flat().every((ip) => ip.startsWith("127.64."))).toBe(true);
+  expect(new Set(given.flat()).size).toBe(2);
+  expect(await runtime.createSandbox({ ...plan, podUid: "a" })).toEqual(given[0]);
   for (const podUid of ["a", "b"]) await runtime.removePod(podUid);
 });
 

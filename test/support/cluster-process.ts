@@ -56,10 +56,13 @@ export async function startTestCluster(o: {
   readonly wait?: number;
   readonly env?: NodeJS.ProcessEnv;
   readonly command?: string;
+  /** What runs it: a command that execs its arguments (setpriv, env). */
+  readonly through?: readonly string[];
 }): Promise<TestCluster> {
   const dataDir = o.dataDir ?? mkdtempSync(join(tmpdir(), `fairway-${o.name}-`));
   const started = performance.now();
-  const child = spawn(fairwayBinary, [o.command ?? "up", "--name", o.name, "--data-dir", dataDir, "--plain", ...(o.args ?? [])], {
+  const line = [...(o.through ?? []), fairwayBinary, o.command ?? "up", "--name", o.name, "--data-dir", dataDir, "--plain"];
+  const child = spawn(line[0] ?? fairwayBinary, [...line.slice(1), ...(o.args ?? [])], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...o.env },
   });

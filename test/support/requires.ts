@@ -10,7 +10,15 @@ export function hasCommand(name: string): boolean {
  * nothing may be left out there for want of root or tools.
  */
 export function lacking(...commands: readonly string[]): string | undefined {
-  const missing = [...(process.getuid?.() === 0 ? [] : ["root"]), ...commands.filter((c) => !hasCommand(c))];
+  return told([...(process.getuid?.() === 0 ? [] : ["root"]), ...commands.filter((c) => !hasCommand(c))]);
+}
+
+/** The same for tests that any user may run. */
+export function lackingCommands(...commands: readonly string[]): string | undefined {
+  return told(commands.filter((c) => !hasCommand(c)));
+}
+
+function told(missing: readonly string[]): string | undefined {
   if (missing.length === 0) return undefined;
   const reason = `needs ${missing.join(", ")}`;
   if (process.env["CI"] === "true") throw new Error(`CI must have what the tests need: ${reason}`);

@@ -1,6 +1,7 @@
 import type { Resource } from "../../api/scheme.ts";
 import type { ApiContext } from "../call.ts";
 import type { ApiObject } from "../registry.ts";
+import { admitTolerations } from "./default-tolerations.ts";
 import { admitIngressClass } from "./ingress-class.ts";
 import { requireNamespace } from "./namespace-lifecycle.ts";
 import { admitServiceAccount } from "./service-account.ts";
@@ -8,7 +9,7 @@ import { admitServiceAccount } from "./service-account.ts";
 type Admit = (context: ApiContext, resource: Resource, object: ApiObject, namespace: string) => ApiObject | Promise<ApiObject>;
 
 /** In this order: an object without a namespace is refused before anything is looked up for it. */
-const onCreate: readonly Admit[] = [requireNamespace, admitServiceAccount, admitIngressClass];
+const onCreate: readonly Admit[] = [requireNamespace, admitServiceAccount, admitTolerations, admitIngressClass];
 
 /** What the server adds to a new object from what else there is, or why it is refused (403, 404). */
 export async function admitCreate(context: ApiContext, resource: Resource, object: ApiObject, namespace: string): Promise<ApiObject> {

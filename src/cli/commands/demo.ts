@@ -4,11 +4,9 @@ import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { printHostPort } from "../../base/ip.ts";
 import type { Client } from "../../client/client.ts";
-import { isAlreadyExists } from "../../client/errors.ts";
-import { resources } from "../../client/resources.ts";
 import type { UpOptions } from "../../daemon/cluster-config.ts";
 import type { RunningCluster } from "../../daemon/up.ts";
-import { applyPaths } from "../apply.ts";
+import { portShift, shellWord } from "../printers/reachable.ts";
 import { commandIo } from "../program.ts";
 import { startProgress } from "../progress.ts";
 import { addUpOptions, runUp, untilEnd } from "./up.ts";
@@ -52,6 +50,15 @@ interface ShopState {
 
 async function openShop(cluster: RunningCluster): Promise<ShopState> {
   const { client, pki } = cluster;
+  const [{ resources }, { isAlreadyExists }, { applyPaths }] = await Promise.all([
+    import("../../client/resources.ts"),
+    import("../../client/errors.ts"),
+    import("../apply.ts"),
+  ]);
+  const create = (make: () => Promise<unknown>): Promise<unknown> =>
+    make().catch((error: unknown) => {
+      if (!isAlreadyExists(error)) throw error;
+    });
   await create(() => client.create(resources.namespaces, { metadata: { name: "shop" } }));
   const { certPem, keyPem } = await pki.issueServerCert("shop.test", hosts);
   const base64 = (pem: string): string => Buffer.from(pem).toString("base64");
@@ -67,15 +74,8 @@ async function openShop(cluster: RunningCluster): Promise<ShopState> {
   return podsReady(client);
 }
 
-async function create(make: () => Promise<unknown>): Promise<void> {
-  try {
-    await make();
-  } catch (error) {
-    if (!isAlreadyExists(error)) throw error;
-  }
-}
-
 async function podsReady(client: Client): Promise<ShopState> {
+  const { resources } = await import("../../client/resources.ts");
   const end = performance.now() + shopTimeout;
   let waiting: string[] = [];
   while (performance.now() < end) {
@@ -99,13 +99,17 @@ function caFile(cluster: RunningCluster): string {
 /** Lines to paste, top to bottom; addresses that the API chose are filled in. */
 async function tour(cluster: RunningCluster): Promise<string> {
   const { client, config } = cluster;
+  const { resources } = await import("../../client/resources.ts");
   const { items } = await client.list(resources.services, { namespace: "shop" });
   const lb = items.find((s) => s.spec?.type === "LoadBalancer")?.status?.loadBalancer?.ingress?.[0]?.ip;
   const nodePort = items.find((s) => s.spec?.type === "NodePort")?.spec?.ports?.[0]?.nodePort;
   const node = cluster.nodes[0];
   const at = cluster.ingress[0];
   const dns = printDnsServer(cluster);
-  const curl = (host: string): string => `curl --cacert ${caFile(cluster)} --connect-to ::${at?.ip}:${at?.https} https://${host}`;
+  const shift = portShift(cluster);
+  const http = shift === 0 ? "" : `:${80 + shift}`;
+  const curl = (host: string): string =>
+    `curl --cacert ${shellWord(caFile(cluster))} --connect-to ::${at?.ip}:${at?.https} https://${host}`;
   const zone = config.clusterDomain;
   const lines: readonly (readonly [what: string, ...string[]])[] = [
     [
@@ -125,14 +129,17 @@ async function tour(cluster: RunningCluster): Promise<string> {
     [
       "a node port and a LoadBalancer address",
       ...(nodePort === undefined || node === undefined ? [] : [`curl http://${printHostPort(node.ips[0] ?? "", nodePort)}/`]),
-      ...(lb === undefined ? [] : [`curl http://${lb}/`]),
+      ...(lb === undefined ? [] : [`curl http://${lb}${http}/`]),
     ],
     [
       "the cluster",
       "kubectl -n shop get pods -o wide",
-      "kubectl -n shop exec store-0 -- curl -s http://web/",
+      // Without a namespace of its own a pod has no resolv.conf: the environment names its Services.
+      cluster.mode === "full"
+        ? "kubectl -n shop exec store-0 -- curl -s http://web/"
+        : `kubectl -n shop exec store-0 -- sh -c 'curl -s http://$WEB_SERVICE_HOST${http}/'`,
       "kubectl -n shop rollout restart deployment/web",
-      "kubectl -n shop logs deployment/web --tail 3",
+      "kubectl -n shop rollout status deployment/web",
     ],
     [
       "ask why",
@@ -142,7 +149,7 @@ async function tour(cluster: RunningCluster): Promise<string> {
     ],
   ];
   const text = lines.map(([what, ...commands]) => `  # ${what}\n${commands.map((c) => `  ${c}`).join("\n")}`).join("\n\n");
-  return `\n  export KUBECONFIG=${config.kubeconfig}\n  PATH=$PATH:${join(shopFolder(), "..", "..", "bin")}\n\n${text}\n\nCtrl-C ends it and leaves nothing behind.\n`;
+  return `\n  export KUBECONFIG=${shellWord(config.kubeconfig)}\n  PATH="$PATH:"${shellWord(join(shopFolder(), "..", "..", "bin"))}\n\n${text}\n\nCtrl-C ends it and leaves nothing behind.\n`;
 }
 
 function printDnsServer(cluster: RunningCluster): string {

@@ -1,6 +1,5 @@
 import { join } from "node:path";
 import type { Command } from "commander";
-import { removeCluster } from "../../daemon/down.ts";
 import { clustersDir, isAlive, readClusterStatus, removeClusterStatus } from "../cluster-status.ts";
 import { usageError } from "../errors.ts";
 import { commandIo } from "../program.ts";
@@ -22,12 +21,18 @@ export function register(program: Command): void {
       if (name === undefined && o.dataDir !== undefined)
         throw usageError(`--data-dir ${o.dataDir}: no cluster has run there; give --name too`);
       const cluster = name ?? "fairway";
-      if (status !== undefined && isAlive(status)) {
+      const running = status !== undefined && isAlive(status);
+      if (running) {
         process.kill(status.pid, "SIGTERM");
         for (let i = 0; i < 150 && isAlive(status); i++) await new Promise((r) => setTimeout(r, 100));
       }
+      const { removeCluster } = await import("../../daemon/down.ts");
       const removed = await removeCluster(cluster, dataDir);
       removeClusterStatus(dataDir, cluster);
-      io.stdout(removed.length === 0 ? `cluster ${cluster}: nothing was left\n` : `cluster ${cluster}: removed ${removed.join(", ")}\n`);
+      io.stdout(
+        removed.length === 0
+          ? `cluster ${cluster}: ${running ? "ended" : "nothing was left"}\n`
+          : `cluster ${cluster}: removed ${removed.join(", ")}\n`,
+      );
     });
 }

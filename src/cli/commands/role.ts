@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { printCidr } from "../../base/cidr.ts";
+import type { ClusterAccess } from "../../client/cluster-access.ts";
 import { address, cidrList, integer } from "../../daemon/cluster-config.ts";
 import { type DaemonConfig, type Part, parts } from "../../daemon/daemon-config.ts";
 import { runRole } from "../../daemon/role.ts";
@@ -44,15 +45,18 @@ export function register(program: Command): void {
     .option("--root-ca-file <file>", "what kube-root-ca.crt holds (default: the kubeconfig's certificate authority)")
     .action(async (o: { kubeconfig: string; clusterCidr: string; lbPool?: string; rootCaFile?: string }, command: Command) => {
       const { startControllersRole } = await import("../../daemon/control-plane.ts");
-      const { loadKubeconfig } = await import("../../client/kubeconfig.ts");
       const log = commandLog(command, "controllers");
+      const access = await checkedAccess(o.kubeconfig);
+      const caFile = o.rootCaFile === undefined ? access.caFile : undefined;
       const rootCaPem =
-        o.rootCaFile === undefined ? loadKubeconfig({ path: o.kubeconfig }).caPem : readText("--root-ca-file", o.rootCaFile);
+        o.rootCaFile !== undefined
+          ? readText("--root-ca-file", o.rootCaFile)
+          : (access.caPem ?? (caFile === undefined ? "" : readText("certificate-authority", caFile)));
       const config = {
         kubeconfig: o.kubeconfig,
         clusterCidrs: cidrList("--cluster-cidr", o.clusterCidr).map(printCidr),
         lbPool: o.lbPool === undefined ? [] : cidrList("--lb-pool", o.lbPool).map(printCidr),
-        rootCaPem: rootCaPem ?? "",
+        rootCaPem,
       };
       await runRole(log, () => startControllersRole(config, log));
     });
@@ -62,6 +66,7 @@ export function register(program: Command): void {
     .action(async (o: { kubeconfig: string }, command: Command) => {
       const { startSchedulerRole } = await import("../../daemon/control-plane.ts");
       const log = commandLog(command, "scheduler");
+      await checkedAccess(o.kubeconfig);
       await runRole(log, () => startSchedulerRole({ kubeconfig: o.kubeconfig }, log));
     });
   registerNode(program);
@@ -148,6 +153,7 @@ function registerNode(program: Command): void {
     .action(async (o: NodeOptions, command: Command) => {
       const { startNodeRole } = await import("../../daemon/node-role.ts");
       const log = commandLog(command, "node");
+      await checkedAccess(o.kubeconfig);
       const ips = (option: string, text: string): readonly string[] => text.split(",").map((ip) => address(option, ip));
       const node = startNodeRole(
         {
@@ -221,6 +227,7 @@ function daemonCommand(program: Command, name: string, summary: string, enabled:
     const { startSupervisor } = await import("../../daemon/supervisor.ts");
     const log = commandLog(own, name);
     const config = daemonConfigOf(name, enabled, o, own);
+    await checkedAccess(o.kubeconfig);
     await runRole(log, () => startSupervisor(config, log));
   });
 }
@@ -272,6 +279,12 @@ function partOf(text: string): Part {
 
 function kubeconfigOption(command: Command): Command {
   return command.requiredOption("--kubeconfig <file>", "the API server and who this is");
+}
+
+/** A kubeconfig that cannot be used is wrong usage, and told before anything starts. */
+async function checkedAccess(kubeconfig: string | undefined): Promise<ClusterAccess> {
+  const { inClusterAccess, loadKubeconfig } = await import("../../client/kubeconfig.ts");
+  return kubeconfig === undefined ? inClusterAccess() : loadKubeconfig({ path: kubeconfig });
 }
 
 function readText(option: string, file: string): string {

@@ -1,13 +1,12 @@
+import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import type { Command } from "commander";
-import { type ClusterConfig, resolveClusterConfig, type UpOptions } from "../../daemon/cluster-config.ts";
-import { type RunningCluster, startCluster } from "../../daemon/up.ts";
-import { applyPaths } from "../apply.ts";
+import type { ClusterConfig, UpOptions } from "../../daemon/cluster-config.ts";
+import type { RunningCluster } from "../../daemon/up.ts";
 import { isAlive, processStart, readClusterStatus, removeClusterStatus, writeClusterStatus } from "../cluster-status.ts";
-import { usageError, workError } from "../errors.ts";
+import { inputError, usageError, workError } from "../errors.ts";
 import { commandLog, globalOptions } from "../global-options.ts";
-import { checkMachine } from "../machine-check.ts";
-import { clusterStatusOf, printReachable } from "../printers/reachable.ts";
+import { clusterStatusOf, printFirstLines, printReachable } from "../printers/reachable.ts";
 import { type CliIo, commandIo } from "../program.ts";
 import { startProgress } from "../progress.ts";
 
@@ -53,6 +52,10 @@ export async function runUp(
   beforeReady?: (cluster: RunningCluster, io: CliIo) => Promise<void>,
 ): Promise<RunningCluster> {
   const io = commandIo(command);
+  const [{ resolveClusterConfig }, { startCluster }] = await Promise.all([
+    import("../../daemon/cluster-config.ts"),
+    import("../../daemon/up.ts"),
+  ]);
   const mode = await chooseMode(options.mode ?? "auto", io);
   const config = resolveClusterConfig(options, mode, { home: homedir(), root: process.getuid?.() === 0 });
   const had = readClusterStatus(config.dataDir);
@@ -61,6 +64,7 @@ export async function runUp(
       `cluster ${had.name} runs already on ${config.dataDir} (process ${had.pid}); stop it with Ctrl-C or 'fairway down', or choose another --data-dir`,
     );
   }
+  await checkFiles(config);
   const progress = startProgress(io, options.plain === true);
   const { logFormat } = globalOptions(command);
   // The steps below say what goes on; what the processes say is for whoever asks, or when something is wrong.
@@ -71,6 +75,7 @@ export async function runUp(
     writeClusterStatus(statusOf(cluster, config));
     if (config.apply.length > 0) {
       progress.begin("manifests");
+      const { applyPaths } = await import("../apply.ts");
       progress.done("manifests", `${await applyPaths(cluster.client, config.apply)} objects applied`);
     }
     await Promise.race([beforeReady?.(cluster, io), aborted(stop)]);
@@ -79,23 +84,45 @@ export async function runUp(
     await cluster.close();
     throw error;
   }
-  io.stdout(printReachable(statusOf(cluster, config)));
+  const status = statusOf(cluster, config);
+  io.stdout(`${printReachable(status)}${beforeReady === undefined ? printFirstLines(status) : ""}`);
   io.stdout("ready\n");
   return cluster;
 }
 
+/** What is wrong with a file is said before anything is made. */
+async function checkFiles(config: ClusterConfig): Promise<void> {
+  if (config.apply.length > 0) {
+    const { loadObjects } = await import("../objects.ts");
+    loadObjects(config.apply);
+  }
+  if (config.images === undefined) return;
+  const { parseImages } = await import("../../node/images.ts");
+  try {
+    parseImages(readFileSync(config.images, "utf8"), config.images);
+  } catch (error) {
+    const { message } = error as Error;
+    throw inputError(message.includes(config.images) ? `--images ${message}` : `--images ${config.images}: ${message}`);
+  }
+}
+
+const plainWords = `  plain mode: one node, pods are processes of this user, Services live in 127.64.0.0/10;
+  programs in pods must bind $POD_IP and resolve names at $FAIRWAY_DNS, as the built-in images do
+`;
+
 /** `auto`: plain mode where machines and containers cannot be made; a line says so, and what is missing. */
 async function chooseMode(asked: string, io: CliIo): Promise<"full" | "plain"> {
   if (asked === "full" || asked === "plain") {
-    if (asked === "plain") io.stdout("  plain mode: one node, pods are processes of this user, Services live in 127.64.0.0/10\n");
+    if (asked === "plain") io.stdout(plainWords);
     return asked;
   }
   if (asked !== "auto") throw usageError(`--mode ${asked}: there are auto, full and plain`);
-  const report = await checkMachine();
+  const { checkMachine } = await import("../machine-check.ts");
+  const report = await checkMachine(undefined, ["required"]);
   if (report.mode === "full") return "full";
-  io.stdout("  plain mode: one node, pods are processes of this user, Services live in 127.64.0.0/10\n");
-  for (const f of report.findings.filter((x) => !x.ok && x.need === "required")) {
-    io.stdout(`  missing for a whole cluster: ${f.name} (${f.found})${f.fix === undefined ? "" : `; ${f.fix}`}\n`);
+  io.stdout(`${plainWords}  missing for a whole cluster ('fairway check' says more):\n`);
+  for (const f of report.findings.filter((x) => !x.ok)) {
+    io.stdout(`    ${f.name}: ${f.found}${f.fix === undefined ? "" : `\n      ${f.fix}`}\n`);
   }
   return "plain";
 }

@@ -34,30 +34,44 @@ export function clusterStatusOf(
   };
 }
 
-/** What is reachable where, and the first lines to try; every line works as pasted. */
+/** Plain mode: ports below 1024 that this user may not bind are served this much higher; as DNS has moved, so have Services. */
+export function portShift(s: Pick<ClusterStatus, "mode" | "dns">): number {
+  return s.mode === "plain" && s.dns !== undefined ? s.dns.port - 53 : 0;
+}
+
+/** What is reachable where. */
 export function printReachable(s: ClusterStatus): string {
   const dns = s.dns?.addresses[0] ?? "";
-  const dnsPort = s.dns?.port === 53 ? "" : ` -p ${s.dns?.port}`;
+  const shift = portShift(s);
   const [first] = s.ingress?.addresses ?? [];
   const rows: readonly (readonly [string, string])[] = [
     ["API", `https://${printHostPort(s.api.address, s.api.port)}`],
     ["nodes", s.nodes.map((n) => `${n.name} ${n.addresses.join(" ")}`).join(", ")],
     ["Services", `${s.serviceCidrs.join(", ")}; LoadBalancers ${s.lbPool.join(", ")}; pods ${s.clusterCidrs.join(", ")}`],
-    ["DNS", `${dns}${dnsPort === "" ? "" : ` port ${s.dns?.port}`} for ${s.clusterDomain}`],
+    ...(shift === 0 ? [] : [["", `a Service's port below 1024 is served ${shift} higher: 80 at ${80 + shift}`] as const]),
+    ["DNS", `${dns}${shift === 0 ? "" : ` port ${s.dns?.port}`} for ${s.clusterDomain}`],
     [
       "ingress",
       first === undefined
         ? "none"
-        : `http://${printHostPort(first.ip, first.http)} https://${printHostPort(first.ip, first.https)}, and on every node`,
+        : `http://${printHostPort(first.ip, first.http)} https://${printHostPort(first.ip, first.https)}${s.mode === "full" ? ", and on every node" : ""}`,
     ],
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
-  return `
-${rows.map(([name, text]) => `  ${name.padEnd(width)}  ${text}`).join("\n")}
+  return `\n${rows.map(([name, text]) => `  ${name.padEnd(width)}  ${text}`).join("\n")}\n\n`;
+}
 
-  export KUBECONFIG=${s.kubeconfig}
+/** The first lines to try; every line works as pasted. */
+export function printFirstLines(s: ClusterStatus): string {
+  const port = s.dns?.port === 53 ? "" : ` -p ${s.dns?.port}`;
+  return `  export KUBECONFIG=${shellWord(s.kubeconfig)}
   kubectl get nodes -o wide
-  dig @${dns}${dnsPort} kubernetes.default.svc.${s.clusterDomain} +short
+  dig @${s.dns?.addresses[0] ?? ""}${port} kubernetes.default.svc.${s.clusterDomain} +short
 
 `;
+}
+
+/** A path as a shell takes it. */
+export function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

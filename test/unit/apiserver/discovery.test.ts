@@ -65,6 +65,14 @@ test("OpenAPI: an index whose addresses name their content, documents that expla
   ).toBe(406);
 });
 
+test("OpenAPI v2: in protobuf, as kubectl asks for it", async () => {
+  const accept = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+  const reply = await api.call("GET", "/openapi/v2", undefined, { accept });
+  expect([reply.status, reply.headers["content-type"]]).toEqual([200, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"]);
+  expect(reply.text).toContain("io.k8s.api.apps.v1.Deployment");
+  expect((await api.call("GET", "/openapi/v2", undefined, { accept: "application/json" })).status).toBe(406);
+});
+
 test("metrics count requests, objects and watches", async () => {
   await api.call("GET", "/api/v1/nodes");
   const { text } = await api.call("GET", "/metrics");

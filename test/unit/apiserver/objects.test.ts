@@ -255,6 +255,29 @@ test("a pod gets its service account, and the token mounted", async () => {
   ]);
 });
 
+test.each([
+  ["none", [], ["not-ready", "unreachable"]],
+  ["another taint's", [{ key: "k", operator: "Exists" }], ["not-ready", "unreachable"]],
+  [
+    "one of them",
+    [{ key: "node.kubernetes.io/not-ready", operator: "Exists", effect: "NoExecute", tolerationSeconds: 5 }],
+    ["unreachable"],
+  ],
+  [
+    "one of them, for another effect",
+    [{ key: "node.kubernetes.io/not-ready", operator: "Exists", effect: "NoSchedule" }],
+    ["not-ready", "unreachable"],
+  ],
+  ["every one", [{ operator: "Exists" }], []],
+])("a pod with %s toleration stays five minutes on a node in trouble, unless it says how long", async (_, tolerations, added) => {
+  const made = await api.call("POST", pods, {
+    metadata: { generateName: "tolerant-" },
+    spec: { containers: [{ name: "c", image: "i" }], tolerations },
+  });
+  const want = added.map((t) => ({ key: `node.kubernetes.io/${t}`, operator: "Exists", effect: "NoExecute", tolerationSeconds: 300 }));
+  expect(made.get("spec.tolerations")).toEqual([...tolerations, ...want]);
+});
+
 test("a pod on a node waits for it; one without is gone at once", async () => {
   await api.call("POST", pods, pod("here"));
   expect((await api.call("POST", `${pods}/here/binding`, { target: { kind: "Node", name: "n1" } })).status).toBe(201);

@@ -10,6 +10,7 @@ test.each<[LinkStep, string]>([
   [{ kind: "bridge-add", name: "b" }, "link add name b type bridge"],
   [{ kind: "link-delete", name: "b" }, "link delete dev b"],
   [{ kind: "address-add", link: "l", address: "fd00::1/64" }, "address replace fd00::1/64 dev l nodad"],
+  [{ kind: "address-add", link: "lo", address: "10.0.0.1/32", scope: "host" }, "address replace 10.0.0.1/32 dev lo scope host"],
   [
     { kind: "route-add", to: "10.0.0.0/8", via: "1.2.3.4", link: "l", source: "5.6.7.8" },
     "route replace 10.0.0.0/8 via 1.2.3.4 dev l src 5.6.7.8",

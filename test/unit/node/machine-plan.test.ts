@@ -44,7 +44,7 @@ test("links, addresses and routes of two nodes, as ip -batch takes them", () => 
   ]);
   expect(plan.nodeSteps.get("node-2")?.map(printLinkStep)).toEqual([
     "link set dev lo up",
-    "address replace 10.96.0.10/32 dev lo",
+    "address replace 10.96.0.10/32 dev lo scope host",
     "address replace fd43::a/128 dev lo nodad",
     "address replace 172.30.0.12/24 dev eth0",
     "address replace fd42::c/64 dev eth0 nodad",

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { type Cidr, parseCidr } from "../../../src/base/cidr.ts";
 import { printLinkStep } from "../../../src/kernel/link.ts";
+import { parseSockets } from "../../../src/node/bound-addresses.ts";
 import { printHostPorts } from "../../../src/node/host-ports.ts";
 import { compilePodLink, PodAddresses, podLinkName } from "../../../src/node/pod-network.ts";
 
@@ -22,6 +23,19 @@ test("addresses of adopted pods are taken", () => {
   addresses.setRanges([cidr("10.0.0.0/24")]);
   addresses.take(["10.0.0.2"]);
   expect(addresses.allocate()).toEqual(["10.0.0.3"]);
+});
+
+test("addresses that others are bound to are passed over", () => {
+  const tcp = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0200407F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
+   1: 0300407F:1F90 0100007F:9C40 01 00000000:00000000 00:00000000 00000000     0        0 2 1 0 20 4 30 10 -1
+   2: 0400407F:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 3 1 0 100 0 0 10 0
+`;
+  const busy = new Set(parseSockets(tcp, "0A"));
+  expect([...busy]).toEqual(["127.64.0.2", "127.64.0.4"]);
+  const addresses = new PodAddresses();
+  addresses.setRanges([cidr("127.64.0.0/24")]);
+  expect([addresses.allocate(busy), addresses.allocate(busy)]).toEqual([["127.64.0.3"], ["127.64.0.5"]]);
 });
 
 test("a pod's link in both families", () => {

@@ -223,3 +223,22 @@ function running(restartCount: number): NonNullable<PodStatus["containerStatuses
 function done(exitCode: number): NonNullable<PodStatus["containerStatuses"]> {
   return [{ name: "c", ready: false, restartCount: 0, image: "", imageID: "", state: { terminated: { exitCode } } }];
 }
+
+test("the end of the node waits for a container that is being started, and then removes the pod", async () => {
+  const started: (() => void)[] = [];
+  const { worker, clock, diary } = makeWorker(makePod({}), {
+    prepare: (_pod, _ips, signal) =>
+      new Promise((_, reject) => {
+        started.push(() => reject(signal.reason));
+      }),
+  });
+  await clock.advance(0);
+  expect(started).toHaveLength(1);
+  const stopped = worker.stop(4);
+  await clock.advance(300);
+  expect(diary).toEqual([]);
+  started[0]?.();
+  await clock.advance(0);
+  await stopped;
+  expect(diary).toEqual(["0.3 removed"]);
+});

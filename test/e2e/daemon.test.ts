@@ -1,0 +1,308 @@
+import { readFileSync, renameSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ensurePki, printKubeconfig } from "../../src/apiserver/pki.ts";
+import { makeCertificate } from "../../src/apiserver/x509.ts";
+import { removeNodePods } from "../../src/node/cleanup.ts";
+import { type CommandResult, eventually } from "../support/cluster-process.ts";
+import { lacking } from "../support/requires.ts";
+import { kubeconfigText, openRoleLab, type RoleLab, type RoleProcess } from "../support/role-lab.ts";
+
+const lack = lacking("ip", "nft", "crun", "kubectl", "curl", "dig", "nsenter");
+const ip = "172.30.115.1";
+const port = 7400;
+const server = `https://${ip}:${port}`;
+const hour = 3_600_000;
+
+function sliceOf(service: string): string {
+  return `apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: ${service}-1, labels: {kubernetes.io/service-name: ${service}}}
+addressType: IPv4
+ports: [{name: http, port: 7402, protocol: TCP}]
+endpoints: [{addresses: [${ip}], conditions: {ready: true}}]`;
+}
+
+/** Two Services without a selector, whose EndpointSlices are written by hand, an Ingress to one, and where DNS answers. */
+const objects = `
+apiVersion: v1
+kind: Service
+metadata: {name: kube-dns, namespace: kube-system}
+spec: {clusterIP: 10.116.0.10, ports: [{name: dns, port: 53, protocol: UDP}, {name: dns-tcp, port: 53, protocol: TCP}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: hand}
+spec: {clusterIP: 10.116.0.50, externalIPs: [10.115.0.7], ports: [{name: http, port: 80, targetPort: 7402}]}
+---
+${sliceOf("hand")}
+---
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {name: fairway}
+spec: {controller: fairway/ingress}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: hand}
+spec:
+  ingressClassName: fairway
+  rules: [{host: hand.test, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: hand, port: {name: http}}}}]}}]
+`;
+const echo = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: echo}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: echo}}
+  template:
+    metadata: {labels: {app: echo}}
+    spec: {containers: [{name: echo, image: fairway/echo, readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: echo}
+spec: {selector: {app: echo}, clusterIP: 10.116.0.60, ports: [{port: 80, targetPort: 8080}]}
+`;
+
+/** Wants the external address that Service `hand` has already. */
+const rival = `
+apiVersion: v1
+kind: Service
+metadata: {name: rival}
+spec: {clusterIP: 10.116.0.51, externalIPs: [10.115.0.7], ports: [{name: http, port: 80, targetPort: 7402}]}
+---
+${sliceOf("rival")}`;
+const later = `
+apiVersion: v1
+kind: Service
+metadata: {name: later}
+spec: {clusterIP: 10.116.0.52, ports: [{name: http, port: 80, targetPort: 7402}]}
+---
+${sliceOf("later")}`;
+
+describe.skipIf(lack !== undefined)(`each role a process of its own${lack === undefined ? "" : ` (left out: ${lack})`}`, () => {
+  let lab: RoleLab;
+  let api: RoleProcess;
+  let daemon: RoleProcess;
+  const roles: Record<string, RoleProcess> = {};
+  let config: Record<"admin" | "token" | "certificate" | "plugin", string>;
+
+  const startApi = (tokens: string): RoleProcess =>
+    lab.start(
+      ...["apiserver", "--data-dir", join(lab.folder, "api"), "--bind-address", ip, "--secure-port", String(port)],
+      ...["--service-cluster-ip-range", "10.116.0.0/16", "--token-auth-file", tokens],
+      ...["--client-ca-file", join(lab.folder, "clients.crt")],
+    );
+  const startDaemon = (): RoleProcess =>
+    lab.start(
+      ...["daemon", "--kubeconfig", config.plugin, "--node-name", "w4", "--run-dir", join(lab.folder, "run")],
+      ...["--service-cidr", "10.116.0.0/16", "--cluster-cidr", "10.216.0.0/16", "--metrics-port", "7449", "--publish", ip],
+      ...["--ingress-processes", "1"],
+    );
+  const startRole = (name: string): RoleProcess => {
+    if (name === "controllers") return lab.start(name, "--kubeconfig", config.token, "--cluster-cidr", "10.216.0.0/16");
+    if (name === "scheduler") return lab.start(name, "--kubeconfig", config.certificate);
+    return lab.start(
+      ...["node", "--kubeconfig", config.admin, "--node-name", "w4", "--node-ip", ip, "--data-dir", join(lab.folder, "node")],
+      ...["--tls-cert-file", join(lab.folder, "node.crt"), "--tls-private-key-file", join(lab.folder, "node.key")],
+      ...["--client-ca-file", join(lab.folder, "api/pki/ca.crt"), "--cluster-dns", "10.116.0.10", "--node-api-port", "7450"],
+      ...["--agent-port", "7449"],
+    );
+  };
+  const kubectl = (...args: readonly string[]): Promise<CommandResult> => lab.run("kubectl", "--kubeconfig", config.admin, ...args);
+  const apply = async (name: string, text: string): Promise<void> => {
+    const done = await kubectl("apply", "-f", lab.file(name, text));
+    expect(`${done.code} ${done.stderr}`).toBe("0 ");
+  };
+  const body = async (...args: readonly string[]): Promise<string> => (await lab.run("curl", "-s", "-m", "2", ...args)).stdout;
+  const observed = (path: string): Promise<string> => body(`http://127.0.0.1:7449${path}`);
+  const answers = (name: string): Promise<string> =>
+    lab.run("dig", "+short", "+time=1", "+tries=1", "@10.116.0.10", name).then((r) => r.stdout.trim());
+  /** All ways to the hand-written Service: cluster IP, name, Ingress. */
+  const everyWay = async (): Promise<readonly string[]> =>
+    Promise.all([body("http://10.116.0.50/"), answers("hand.default.svc.cluster.local"), body("-H", "Host: hand.test", `http://${ip}/`)]);
+  const served = ["by hand", "10.116.0.50", "by hand"];
+  const serves = (what: string): Promise<unknown> =>
+    eventually(async () => (await everyWay()).join() === served.join() || undefined, { what: `${what}: all ways served` });
+
+  beforeAll(async () => {
+    lab = await openRoleLab("w4-roles", ip);
+    const validity = { notBefore: new Date(Date.now() - hour), notAfter: new Date(Date.now() + 24 * hour) };
+    const ca = await makeCertificate({ commonName: "people", usage: "ca", ...validity });
+    lab.file("clients.crt", ca.certPem);
+    const scheduler = await makeCertificate({
+      commonName: "system:kube-scheduler",
+      usage: "client",
+      issuer: ca,
+      ...validity,
+    });
+    const pki = await ensurePki(join(lab.folder, "api"), { dnsNames: [], ips: [ip, "10.116.0.1"] });
+    const node = await pki.issueServerCert("system:node:w4", [ip]);
+    lab.file("node.crt", node.certPem);
+    lab.file("node.key", node.keyPem);
+    lab.file("tokens-1.csv", 'first,fairway:daemon,1,"fairway:components"\nstays,system:kube-controller-manager,2\n');
+    lab.file("tokens-2.csv", 'second,fairway:daemon,1,"fairway:components"\nstays,system:kube-controller-manager,2\n');
+    const credential = (token: string): string =>
+      JSON.stringify({ apiVersion: "client.authentication.k8s.io/v1", kind: "ExecCredential", status: { token } });
+    lab.file("credential", credential("first"));
+    lab.file("credential-2", credential("second"));
+    const write = (name: string, user: object): string => lab.file(name, kubeconfigText(server, pki.caPem, user));
+    config = {
+      admin: lab.file(
+        "admin",
+        printKubeconfig({ server, caPem: pki.caPem, contextName: "lab", ...(await pki.issueClientCert("admin", ["system:masters"])) }),
+      ),
+      token: write("token", { token: "stays" }),
+      certificate: write("certificate", {
+        "client-certificate-data": Buffer.from(scheduler.certPem).toString("base64"),
+        "client-key-data": Buffer.from(scheduler.keyPem).toString("base64"),
+      }),
+      plugin: write("plugin", {
+        exec: {
+          apiVersion: "client.authentication.k8s.io/v1",
+          interactiveMode: "Never",
+          command: "cat",
+          args: [join(lab.folder, "credential")],
+        },
+      }),
+    };
+    lab.serveText(7402, "by hand");
+    api = startApi(join(lab.folder, "tokens-1.csv"));
+    await eventually(async () => (await kubectl("get", "--raw", "/readyz")).stdout === "ok" || undefined, { what: "API server ready" });
+    for (const name of ["controllers", "scheduler", "node"]) roles[name] = startRole(name);
+    await apply("objects.yaml", objects);
+    daemon = startDaemon();
+  });
+  afterAll(async () => {
+    await roles["node"]?.end();
+    await removeNodePods(join(lab.folder, "node"));
+    await lab.close();
+  });
+
+  test("a Service, its name and its Ingress, from slices written by hand; the API itself by its Service", async () => {
+    await serves("at first");
+    expect(await body("-k", "https://10.116.0.1/version")).toContain('"gitVersion"');
+    await eventually(
+      async () =>
+        (await kubectl("get", "ingress", "hand", "-o", "jsonpath={.status.loadBalancer.ingress[0].ip}")).stdout === ip || undefined,
+      { what: "the Ingress's address" },
+    );
+  });
+
+  test("a Deployment runs by controllers, scheduler and node", async () => {
+    await apply("echo.yaml", echo);
+    await eventually(async () => (await body("http://10.116.0.60/")).includes('"node":"w4"') || undefined, { what: "the pod answers" });
+    expect((await kubectl("exec", "deploy/echo", "--", "sh", "-c", "echo here")).stdout).toBe("here\n");
+  });
+
+  test("kill -9 of controllers, scheduler and node: the next ones go on, with the same pod", async () => {
+    const pod = await body("http://10.116.0.60/");
+    for (const [name, role] of Object.entries(roles)) {
+      await role.end("SIGKILL");
+      roles[name] = startRole(name);
+    }
+    expect(await body("http://10.116.0.60/")).toContain((JSON.parse(pod) as { pod: string }).pod);
+    await kubectl("scale", "deployment/echo", "--replicas", "2");
+    const ready = await kubectl("rollout", "status", "deployment/echo", "--timeout", "15s");
+    expect(ready).toMatchObject({ code: 0 });
+    const pods = await kubectl("get", "pods", "-l", "app=echo", "-o", "jsonpath={.items[*].status.containerStatuses[0].restartCount}");
+    expect(pods.stdout).toBe("0 0");
+  });
+
+  test("health and metrics of all its processes answer at one address", async () => {
+    for (const path of ["/healthz", "/livez", "/readyz"]) expect(await observed(path)).toBe("ok");
+    const metrics = await observed("/metrics");
+    for (const name of [
+      "kubeproxy_sync_proxy_rules_duration_seconds_count",
+      "kubeproxy_sync_proxy_rules_last_timestamp_seconds",
+      "coredns_dns_requests_total",
+      "coredns_dns_request_duration_seconds_count",
+      "nginx_ingress_controller_requests",
+    ])
+      expect(metrics).toMatch(new RegExp(`^${name}(\\{.*\\})? [1-9]`, "m"));
+  });
+
+  test("two Services over one external address: the second is left out and told, in an Event and in /problems", async () => {
+    await apply("rival.yaml", rival);
+    const problem = await eventually(async () => (JSON.parse(await observed("/problems")) as { object: { name: string } }[])[0], {
+      what: "a problem",
+    });
+    expect(problem).toMatchObject({ object: { kind: "Service", namespace: "default", name: "rival" } });
+    await eventually(async () => (await kubectl("events", "--for", "service/rival")).stdout.includes("default/hand") || undefined, {
+      what: "an Event that names the other",
+    });
+    expect(await body("http://10.116.0.51/")).toBe("by hand");
+    expect(await body("http://10.115.0.7/")).toBe("by hand");
+    await kubectl("delete", "service", "rival");
+  });
+
+  test("a kubeconfig that cannot be used is refused with file, context and field", async () => {
+    const bad = lab.file("bad", readFileSync(config.token, "utf8").replace('"user":"lab"}', '"user":"nobody"}'));
+    for (const role of [["daemon"], ["proxy"], ["controllers"], ["scheduler"]]) {
+      const refused = await lab.fairway(...role, "--kubeconfig", bad);
+      expect(refused).toEqual({
+        code: 2,
+        stdout: "",
+        stderr: `fairway: kubeconfig ${bad}, context lab: context.user nobody is not in users: lab\n`,
+      });
+    }
+  });
+
+  test("a second API server on the same data is refused", async () => {
+    const second = await lab.fairway("apiserver", "--data-dir", join(lab.folder, "api"), "--bind-address", ip, "--secure-port", "7401");
+    expect(second.code).toBe(1);
+    expect(second.stderr).toContain(join(lab.folder, "api"));
+    expect((await kubectl("get", "--raw", "/readyz")).stdout).toBe("ok");
+  });
+
+  test("the API goes: everything is served on, also by a daemon that starts meanwhile", async () => {
+    expect(await api.end()).toBe(0);
+    expect(await everyWay()).toEqual(served);
+    expect(await daemon.end()).toBe(0);
+    // Rules hold without any process.
+    expect(await body("http://10.116.0.50/")).toBe("by hand");
+    daemon = startDaemon();
+    await serves("without the API");
+    expect(await observed("/readyz")).toBe("ok");
+    expect(daemon.output()).toContain("serving what was known");
+  });
+
+  test("the API comes back with another token: told, and taken up as soon as the plugin gives it", async () => {
+    api = startApi(join(lab.folder, "tokens-2.csv"));
+    await eventually(() => daemon.output().includes("does not accept this credential") || undefined, { what: "the log says why" });
+    await apply("later.yaml", later);
+    renameSync(join(lab.folder, "credential-2"), join(lab.folder, "credential"));
+    await eventually(async () => (await body("http://10.116.0.52/")) === "by hand" || undefined, { what: "a new Service is programmed" });
+    expect(await answers("later.default.svc.cluster.local")).toBe("10.116.0.52");
+  });
+
+  test.each(["agent", "dns", "ingress"])("kill -9 of %s: served again at once", async (role) => {
+    const [pid, ...others] = await lab.pids(`process ${role} `);
+    expect([pid, others]).toEqual([expect.any(Number), []]);
+    process.kill(Number(pid), "SIGKILL");
+    await serves(`after ${role}`);
+    await eventually(async () => (await observed("/readyz")) === "ok" || undefined, { what: "ready again" });
+  });
+
+  test("kill -9 of the daemon: its children end, rules hold, the next one takes over", async () => {
+    await daemon.end("SIGKILL");
+    expect(await body("http://10.116.0.50/")).toBe("by hand");
+    await eventually(async () => (await lab.pids("process ")).length === 0 || undefined, { what: "no child is left" });
+    daemon = startDaemon();
+    await serves("by the next daemon");
+  });
+
+  test("SIGTERM ends every role in order; cleanup takes only what is ours", async () => {
+    expect(await daemon.end()).toBe(0);
+    for (const role of Object.values(roles)) expect(await role.end()).toBe(0);
+    expect(await api.end()).toBe(0);
+    await lab.run("nft", "add", "table", "ip", "foreign");
+    const tables = async (): Promise<string> => (await lab.run("nft", "list", "tables")).stdout;
+    expect(await tables()).toContain("table ip fairway");
+    expect(await lab.fairway("proxy", "--cleanup")).toEqual({ code: 0, stdout: "", stderr: "" });
+    expect(await tables()).toBe("table ip foreign\n");
+    expect(await lab.fairway("proxy", "--cleanup")).toMatchObject({ code: 0 });
+  });
+});
