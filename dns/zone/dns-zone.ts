@@ -61,13 +61,13 @@ export class DnsZone {
 
   /** What a batch changes, name by name. The revision grows only when something changed. */
   apply(batch: Batch): { readonly delta: RecordDelta; readonly problems: ProblemDelta } {
-    const upserts: NameUpsert[] = [];
+    const changed: (readonly [key: DomainName, source: NameSource])[] = [];
     const deletes: DomainName[] = [];
     const difference = (before?: ReadonlyMap<DomainName, NameSource>, after?: ReadonlyMap<DomainName, NameSource>): void => {
       for (const name of before?.keys() ?? []) if (after?.has(name) !== true) deletes.push(name);
       for (const [key, source] of after ?? []) {
         const old = before?.get(key);
-        if (old === undefined || !sameSource(old, source)) upserts.push({ key, records: recordsOf(source, this.#ttl) });
+        if (old === undefined || !sameSource(old, source)) changed.push([key, source]);
       }
     };
 
@@ -80,10 +80,10 @@ export class DnsZone {
     }
     for (const [ip, { after }] of this.#pointers.recompute(batch.after, addresses).changed) {
       if (after === undefined) deletes.push(reverseName(ip));
-      else upserts.push({ key: reverseName(ip), records: recordsOf(after, this.#ttl) });
+      else changed.push([reverseName(ip), after]);
     }
-    if (upserts.length > 0 || deletes.length > 0) this.#revision++;
-    return { delta: { revision: this.#revision, upserts, deletes }, problems: services.problems };
+    if (changed.length > 0 || deletes.length > 0) this.#revision++;
+    return { delta: lazyDelta(this.#revision, changed, deletes, this.#ttl), problems: services.problems };
   }
 
   /** All names: what a new child starts from. */
@@ -102,4 +102,22 @@ export class DnsZone {
   *#upserts(names: ReadonlyMap<DomainName, NameSource>): Iterable<NameUpsert> {
     for (const [key, source] of names) yield { key, records: recordsOf(source, this.#ttl) };
   }
+}
+
+/** Makes the records when somebody asks for them: of a first list nobody does who is not given all names anyway. */
+function lazyDelta(
+  revision: number,
+  changed: readonly (readonly [key: DomainName, source: NameSource])[],
+  deletes: readonly DomainName[],
+  ttl: number,
+): RecordDelta {
+  let made: readonly NameUpsert[] | undefined;
+  return {
+    revision,
+    deletes,
+    get upserts() {
+      made ??= changed.map(([key, source]) => ({ key, records: recordsOf(source, ttl) }));
+      return made;
+    },
+  };
 }

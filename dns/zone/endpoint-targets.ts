@@ -1,5 +1,5 @@
 import type { EndpointPort, EndpointSlice } from "../../src/api/types/discovery-v1.generated.ts";
-import { type Ip, parseIp } from "../../src/base/ip.ts";
+import { type Ip, isPort, parseIp } from "../../src/base/ip.ts";
 import type { ObjectKey, Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
 import type { DomainName } from "../wire/name.ts";
 import { endpointLabel } from "./endpoint-name.ts";
@@ -70,7 +70,7 @@ function compileSlice(slice: EndpointSlice, base: DomainName): readonly Endpoint
 }
 
 function srvPort(port: EndpointPort): readonly TargetPort[] {
-  return port.port === undefined ? [] : [{ ...port, port: port.port }];
+  return isPort(port.port) ? [{ ...port, port: port.port }] : [];
 }
 
 /** The same endpoint may stand in several slices, while it moves or with different ports. */

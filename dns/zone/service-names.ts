@@ -1,5 +1,5 @@
 import type { Service } from "../../src/api/types/core-v1.generated.ts";
-import { parseIp } from "../../src/base/ip.ts";
+import { isPort, parseIp } from "../../src/base/ip.ts";
 import { type Batch, type ObjectKey, type Snapshot, serviceOfSlice } from "../../src/snapshot/cluster-snapshot.ts";
 import type { Derivation } from "../../src/snapshot/derivation.ts";
 import type { Compiled, Problem } from "../../src/snapshot/problem.ts";
@@ -83,7 +83,7 @@ function compileServiceNames(config: ServiceNamesConfig, snapshot: Snapshot, key
   });
   // without an address (not yet allocated) the Service has no name, but its endpoints have
   if (own.length > 0) {
-    const ports: readonly TargetPort[] = service.spec?.ports ?? [];
+    const ports: readonly TargetPort[] = (service.spec?.ports ?? []).filter((p) => isPort(p.port));
     const pairs = ports.flatMap((port) => own.map((ip) => ({ target: base, ip, port: port.port, as: port })));
     names.set(base, made([...addressSets(own), ...srvSets(pairs, config.ttl)]));
     addPortNames(names, pairs, base, config.ttl);

@@ -1,6 +1,6 @@
 import type { Endpoint, EndpointSlice } from "../../src/api/types/discovery-v1.generated.ts";
 import { type Cidr, cidrContains, parseCidr } from "../../src/base/cidr.ts";
-import { compareIp, type Ip, parseIp } from "../../src/base/ip.ts";
+import { compareIp, type Ip, isPort, parseIp } from "../../src/base/ip.ts";
 import type { ObjectKey, Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
 import type { Compiled, Problem } from "../../src/snapshot/problem.ts";
 import type { Pool, PoolEndpoint, PoolId } from "../route/route.ts";
@@ -25,7 +25,7 @@ export function compilePool(snapshot: Snapshot, id: PoolId, allowed: readonly Ci
   const serving = new Map<string, PoolEndpoint>();
   for (const [sliceKey, slice] of slicesOf(snapshot, key)) {
     const number = portOf(slice, port.name ?? "");
-    if (number === undefined) continue;
+    if (!isPort(number)) continue;
     for (const [i, endpoint] of (slice.endpoints ?? []).entries()) {
       const list = isReady(endpoint) ? ready : isServing(endpoint) ? serving : undefined;
       const ip = parseIp(endpoint.addresses?.[0] ?? "");

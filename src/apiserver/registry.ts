@@ -33,18 +33,31 @@ export class Registry {
   readonly store: Store;
   readonly cache: WatchCache;
   readonly #tables: ReadonlyMap<Resource, CacheTable>;
+  readonly #stored: (error: StoreError | undefined) => void;
+  #refusing = false;
 
-  static async open(store: Store, lost: (error: unknown) => void): Promise<Registry> {
+  /** `stored` hears the first write that the store refuses, and (undefined) the first that it takes again. */
+  static async open(
+    store: Store,
+    lost: (error: unknown) => void,
+    stored: (error: StoreError | undefined) => void = () => undefined,
+  ): Promise<Registry> {
     const tables = new Map(resources.map((r) => [r, new CacheTable(objectHead(apiVersionOf(r), r.kind), projectionOf(r))]));
     const byPrefix = new Map([...tables].map(([resource, table]) => [prefixOf(resource), table]));
     const cache = await WatchCache.open({ store, tables: byPrefix, root, depth: 3, lost });
-    return new Registry(store, cache, tables);
+    return new Registry(store, cache, tables, stored);
   }
 
-  private constructor(store: Store, cache: WatchCache, tables: ReadonlyMap<Resource, CacheTable>) {
+  private constructor(
+    store: Store,
+    cache: WatchCache,
+    tables: ReadonlyMap<Resource, CacheTable>,
+    stored: (error: StoreError | undefined) => void,
+  ) {
     this.store = store;
     this.cache = cache;
     this.#tables = tables;
+    this.#stored = stored;
   }
 
   table(resource: Resource): CacheTable {
@@ -82,13 +95,21 @@ export class Registry {
   async #commit(key: Key, expect: Rev | "absent", encode: ((rev: Rev) => Uint8Array) | "delete"): Promise<Rev | undefined> {
     try {
       const result = await this.store.commit([{ key, expect, encode }]);
+      if (result.ok && this.#refusing) {
+        this.#refusing = false;
+        this.#stored(undefined);
+      }
       if (result.ok) await this.cache.reached(result.rev);
       // What stood in the way is in the cache before anybody tries again.
       else if (result.conflict !== "absent") await this.cache.reached(result.conflict.rev);
       return result.ok ? result.rev : undefined;
     } catch (error) {
-      if (error instanceof StoreError) throw new ApiError(500, "InternalError", `Internal error occurred: ${error.message}`);
-      throw error;
+      if (!(error instanceof StoreError)) throw error;
+      if (!this.#refusing) {
+        this.#refusing = true;
+        this.#stored(error);
+      }
+      throw new ApiError(500, "InternalError", `Internal error occurred: ${error.message}`);
     }
   }
 }

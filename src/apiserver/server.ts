@@ -79,10 +79,17 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
   const undo: (() => Promise<void> | void)[] = [() => store.close()];
   try {
     let lost = false;
-    const registry = await Registry.open(store, (error) => {
-      lost = true;
-      log("error", "the server lost its store; start it again", { error: String(error) });
-    });
+    const registry = await Registry.open(
+      store,
+      (error) => {
+        lost = true;
+        log("error", "the server lost its store; start it again", { error: String(error) });
+      },
+      (error) => {
+        if (error === undefined) log("info", "objects are stored again");
+        else log("error", "objects cannot be stored; writes are refused, reads go on", { error: error.message });
+      },
+    );
     undo.push(() => registry.cache.close());
     const nodes = new NodeTransport({ registry, caPem: pki.caPem, client: pki.nodeClient });
     undo.push(() => nodes.close());

@@ -55,6 +55,11 @@ export function compareIp(a: Ip, b: Ip): number {
   return 0;
 }
 
+/** Whether it is a port that packets can carry; an API that checks nothing may hold any number. */
+export function isPort(port: number | undefined): port is number {
+  return port !== undefined && Number.isInteger(port) && port >= 1 && port <= 65535;
+}
+
 /** `10.0.0.1:80`, `[fd00::1]:80`. */
 export function printHostPort(ip: Ip, port: number): string {
   return ipFamily(ip) === 6 ? `[${ip}]:${port}` : `${ip}:${port}`;
@@ -78,8 +83,8 @@ export function ipFromBigInt(n: bigint, family: IpFamily): Ip {
   return ipFromBytes(bytes);
 }
 
-/** A dotted quad as a number, without making anything: lists of endpoints are parsed and sorted by the ten thousand. */
-function ipv4Number(text: string): number | undefined {
+/** A dotted quad as a number, undefined for other text; makes nothing, because endpoints are parsed and sorted by the ten thousand. */
+export function ipv4Number(text: string): number | undefined {
   let total = 0;
   let part = -1;
   let digits = 0;

@@ -17,8 +17,11 @@ export function startSnapshotFeed(
   deps: { readonly clock: Clock; readonly log: Log; readonly onFailure: (kind: Kind, error: unknown) => void },
 ): Running {
   const all = kinds.map((kind) => startKind(transport, store, kind, deps));
+  const ready = Promise.all(all.map((r) => r.ready)).then(() => undefined);
+  // Whoever waits for it sees the error; a node that ends before the API ever answered is no crash.
+  ready.catch(() => undefined);
   return {
-    ready: Promise.all(all.map((r) => r.ready)).then(() => undefined),
+    ready,
     close: async () => {
       await Promise.all(all.map((r) => r.close()));
     },

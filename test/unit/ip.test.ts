@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { cidrAt, cidrContains, cidrSize, parseCidr, printCidr } from "../../src/base/cidr.ts";
-import { compareIp, ipBytes, ipFromBytes, parseIp } from "../../src/base/ip.ts";
+import { compareIp, ipBytes, ipFromBytes, isPort, parseIp } from "../../src/base/ip.ts";
 
 test.each([
   ["10.0.0.1", "10.0.0.1"],
@@ -20,6 +20,19 @@ test.each([
   ["", undefined],
 ])("parseIp(%j) is %j", (text, want) => {
   expect(parseIp(text)).toBe(want);
+});
+
+test.each([
+  [1, true],
+  [65_535, true],
+  [0, false],
+  [-1, false],
+  [65_536, false],
+  [80.5, false],
+  [Number.NaN, false],
+  [undefined, false],
+])("isPort(%j) is %j", (port, want) => {
+  expect(isPort(port)).toBe(want);
 });
 
 test("parseIp takes what ipFromBytes prints", () => {

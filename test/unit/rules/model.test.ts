@@ -72,6 +72,19 @@ describe("endpoints of slices", () => {
     expect(read(slice).problems).toMatchObject([{ reason, field: "endpoints[0].addresses[0]" }]);
   });
 
+  test("a port that no packet can carry is refused, the slice's other ports are not", () => {
+    const slice = {
+      ...makeSlice("s", ["10.0.0.1"]),
+      ports: [
+        { name: "far", port: 65_536 },
+        { name: "http", port: 8080 },
+      ],
+    };
+    const { byPort, problems } = read(slice);
+    expect(problems).toMatchObject([{ reason: "PortInvalid", field: "ports[0].port" }]);
+    expect(byPort.size).toBe(1);
+  });
+
   test.each([
     ["127.64.0.1", true, false],
     ["127.127.255.255", true, false],

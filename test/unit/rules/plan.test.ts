@@ -83,6 +83,9 @@ describe("problems name the object, the field and the other party", () => {
     [web({ clusterIP: "10.96" }), "spec.clusterIPs[0]", "AddressInvalid"],
     [web({ externalIPs: ["127.0.0.1"] }), "spec.externalIPs[0]", "AddressForbidden"],
     [web({ ports: [{ port: 80, protocol: "QUIC" }] }), "spec.ports[0].protocol", "ProtocolUnknown"],
+    [web({ ports: [{ port: 0 }] }), "spec.ports[0].port", "PortInvalid"],
+    [web({ ports: [{ port: 65_536 }] }), "spec.ports[0].port", "PortInvalid"],
+    [web({ type: "NodePort", ports: [{ port: 80, nodePort: 99_999 }] }), "spec.ports[0].nodePort", "PortInvalid"],
     [web({ type: "LoadBalancer", loadBalancerSourceRanges: ["10.0.0.0"] }), "spec.loadBalancerSourceRanges[0]", "RangeInvalid"],
   ])("%#", (service, field, reason) => {
     expect([...planOf([service]).problems()]).toMatchObject([
