@@ -16,6 +16,8 @@ interface Wanted {
   /** On standard output, or on standard error when the command is to fail. */
   readonly says?: RegExp | string;
   readonly input?: string;
+  /** Follows from what controllers do in their own time: asked again until it is so. */
+  readonly soon?: true;
 }
 /** A command line, split at blanks; an argument with blanks stands in single quotes. */
 type Row = readonly [line: string, wanted?: RegExp | string | Wanted];
@@ -72,10 +74,18 @@ describe.skipIf(lack !== undefined)(`stock kubectl${lack === undefined ? "" : ` 
     else if (says !== undefined) expect(text).toMatch(says);
     return text;
   };
+  const soon = (line: string, wanted: Wanted): Promise<true> =>
+    eventually(() => kubectl(line, wanted).then(() => true as const), { what: line, timeout: 40_000 });
   const rows = async (table: readonly Row[]): Promise<void> => {
-    for (const [line, wanted] of table) {
-      await kubectl(line, wanted === undefined ? {} : typeof wanted === "string" || wanted instanceof RegExp ? { says: wanted } : wanted);
+    for (const [line, wanted = {}] of table) {
+      const w = typeof wanted === "string" || wanted instanceof RegExp ? { says: wanted } : wanted;
+      await (w.soon === true ? soon(line, w) : kubectl(line, w));
     }
+  };
+  /** The two pods of `web` when those before them are gone; the name of one. */
+  const settled = async (): Promise<string> => {
+    await soon("get pods -l app=web --no-headers", { says: /^(web-\S+ +1\/1 +Running .*\n){2}$/ });
+    return kubectl("get pods -l app=web -o jsonpath={.items[0].metadata.name}");
   };
   /** Runs until `until` holds for what was printed, then is ended. */
   const following = async (line: string, until: RegExp, meanwhile: () => Promise<unknown> = () => Promise.resolve()): Promise<string> => {
@@ -123,7 +133,8 @@ describe.skipIf(lack !== undefined)(`stock kubectl${lack === undefined ? "" : ` 
       ["wait --for=condition=Ready pod/single --timeout=30s", "pod/single condition met"],
       ["wait --for=jsonpath={.status.phase}=Running pod/single --timeout=30s", "pod/single condition met"],
     ]);
-    pod = await kubectl("get pods -l app=web -o jsonpath={.items[0].metadata.name}");
+    pod = await settled();
+    await soon("get pods -l app=two -o name", { says: "" });
   });
 
   test("shows objects: get, describe, explain, events, selectors", async () => {
@@ -141,23 +152,26 @@ describe.skipIf(lack !== undefined)(`stock kubectl${lack === undefined ? "" : ` 
         /kube-node-lease +lease\.coordination\.k8s\.io\/node-1/,
       ],
       ["describe deployment web", /Replicas: +2 desired \| 2 updated \| 2 total \| 2 available \| 0 unavailable/],
-      ["describe pod single", /QoS Class: +BestEffort.*not-ready:NoExecute op=Exists for 300s.*Started container single/s],
-      ["describe node node-1", /PodCIDR: +10\.205\.0\.0\/24.*Non-terminated Pods: +\(3 in total\)/s],
-      ["describe service web", /Endpoints: +10\.205\.0\.\d+:8080,10\.205\.0\.\d+:8080/],
-      ["describe ingress front", /cert terminates shop\.test.*web:80 \(10\.205/s],
-      ["describe pdb web", /Allowed disruptions: +1/],
+      [
+        "describe pod single",
+        { soon: true, says: /QoS Class: +BestEffort.*not-ready:NoExecute op=Exists for 300s.*Started container single/s },
+      ],
+      ["describe node node-1", { soon: true, says: /PodCIDR: +10\.205\.0\.0\/24.*Non-terminated Pods: +\(3 in total\)/s }],
+      ["describe service web", { soon: true, says: /Endpoints: +10\.205\.0\.\d+:8080,10\.205\.0\.\d+:8080/ }],
+      ["describe ingress front", { soon: true, says: /cert terminates shop\.test.*web:80 \(10\.205/s }],
+      ["describe pdb web", { soon: true, says: /Allowed disruptions: +1/ }],
       ["explain pod.spec.containers.livenessProbe.httpGet.path", /FIELD: path <string>/],
       ["explain deployments --recursive", /replicas\t<integer>/],
       ["api-resources --api-group=discovery.k8s.io --no-headers", /^endpointslices +discovery\.k8s\.io\/v1 +true +EndpointSlice/],
       ["api-versions", /^apps\/v1\n/],
-      ["events --for pod/single", /Scheduled .* Successfully assigned default\/single to node-1/],
+      ["events --for pod/single", { soon: true, says: /Scheduled .* Successfully assigned default\/single to node-1/ }],
       ["get pods --field-selector=spec.nodeName=node-1,status.phase=Running,metadata.name=single -o name", "pod/single"],
       ["get svc --field-selector=metadata.namespace=default,spec.clusterIP=10.105.0.1 -A -o name", "service/kubernetes"],
       ["get secrets --field-selector=type=Opaque -o name", "secret/plain"],
       ["get nodes --field-selector=spec.unschedulable=true -o name", ""],
       [
         "get events --field-selector=involvedObject.kind=Pod,involvedObject.name=single,reason=Started -o jsonpath={.items[*].message}",
-        "Started container single",
+        { soon: true, says: "Started container single" },
       ],
       ["get pods --field-selector=no=thing", { code: 1, says: /field label not supported: no/ }],
       ["get pods -l 'app in (single,none),!pod-template-hash' -o name", "pod/single"],
@@ -210,7 +224,7 @@ describe.skipIf(lack !== undefined)(`stock kubectl${lack === undefined ? "" : ` 
     });
     expect([edit.code, edit.stdout]).toEqual([0, "configmap/one edited\n"]);
     await kubectl("get cm one -o jsonpath={.data.a}", { says: "d" });
-    pod = await kubectl("get pods -l app=web --field-selector=status.phase=Running -o jsonpath={.items[0].metadata.name}");
+    pod = await settled();
   });
 
   test("talks to containers: exec, attach, logs, the proxies, tokens", async () => {
@@ -364,15 +378,15 @@ describe.skipIf(lack !== undefined)(`stock kubectl${lack === undefined ? "" : ` 
   });
 
   test("empties a node: taint, cordon, drain as far as a budget lets it", async () => {
+    await settled();
     await rows([
       ["taint node node-1 k=v:NoSchedule", "node/node-1 tainted"],
       ["taint node node-1 k-", "node/node-1 untainted"],
-      ["rollout status deployment/web --timeout=20s"],
       ["cordon node-1", "node/node-1 cordoned"],
       ["get node node-1 --no-headers", /^node-1 +Ready,SchedulingDisabled/],
       ["drain node-1 --timeout=3s", { code: 1, says: /cannot delete Pods that declare no controller .*: default\/single/ }],
       ["drain node-1 --force --timeout=3s", { code: 1, says: /Cannot evict pod as it would violate the pod's disruption budget/ }],
-      ["get pods --field-selector=status.phase=Running -o name", /^pod\/web-\S+\n$/],
+      ["get pods --field-selector=status.phase=Running -o name", { soon: true, says: /^pod\/web-\S+\n$/ }],
       ["delete pdb web", /deleted/],
       ["drain node-1 --force --timeout=20s", /node\/node-1 drained/],
       ["get pods --field-selector=status.phase=Running -o name", ""],
