@@ -46,11 +46,12 @@ export function applyFilters(
   request: FilteredRequest,
   context: FilterContext,
 ): ChainResult | Promise<ChainResult> {
-  if (filters.length === 0) return { request, ...nothing };
-  return goOn(filters, 0, { request, ...nothing }, context);
+  const start = { request, reply: undefined, requestHeaders: noHeaders, responseHeaders: noHeaders, bodyLimit: 0, releases: noReleases };
+  return filters.length === 0 ? start : goOn(filters, 0, start, context);
 }
 
-const nothing = { reply: undefined, requestHeaders: [], responseHeaders: [], bodyLimit: 0, releases: [] };
+const noHeaders: readonly HeaderField[] = [];
+const noReleases: readonly (() => void)[] = [];
 
 function goOn(filters: readonly Filter[], from: number, start: ChainResult, context: FilterContext): ChainResult | Promise<ChainResult> {
   let result = start;

@@ -5,6 +5,7 @@ import type { EndpointPicker } from "../upstream/endpoint-picker.ts";
 import type { UpstreamPool } from "../upstream/upstream-pool.ts";
 import type { HeadLimits } from "../upstream/wire/request-parser.ts";
 import type { ProxyMetrics } from "./metrics.ts";
+import type { RequestIds } from "./request-id.ts";
 
 export interface ProxyLimits extends HeadLimits {
   /** Bytes of later requests held while one is being answered. */
@@ -49,6 +50,7 @@ export interface ProxyContext {
   readonly passwords: Passwords;
   readonly clock: Clock;
   readonly random: () => number;
+  readonly requestIds: RequestIds;
   /** Ranges whose X-Forwarded-* headers are believed. */
   readonly trustedProxies: readonly string[];
   readonly wire: ProxyLimits;

@@ -27,7 +27,8 @@ export interface Downstream {
   body(bytes: Buffer): boolean;
   /** What was given since the last flush may leave. */
   flush(): void;
-  complete(trailers: string): void;
+  /** `now` is monotonic. */
+  complete(trailers: string, now: number): void;
   /** The response cannot be ended as announced: the client must see that. */
   abort(): void;
   pauseRequest(): void;

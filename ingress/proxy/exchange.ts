@@ -11,10 +11,9 @@ import { noBody } from "../upstream/wire/body-framing.ts";
 import type { Http1Response } from "../upstream/wire/response-parser.ts";
 import type { ProxyContext } from "./context.ts";
 import type { Downstream, IncomingRequest } from "./downstream.ts";
-import { type ClientIdentity, clientIdentity, forwardingHeaders } from "./forwarded.ts";
+import { type ClientIdentity, clientIdentity } from "./forwarded.ts";
 import { safeTrailers } from "./hop-headers.ts";
 import { outgoingHead, ownResponse } from "./outgoing-response.ts";
-import { requestIdOf } from "./request-id.ts";
 import { planRequest, type RequestPlan } from "./request-plan.ts";
 import { isIdempotent, printUpstreamHead } from "./upstream-request.ts";
 
@@ -22,6 +21,10 @@ import { isIdempotent, printUpstreamHead } from "./upstream-request.ts";
 const maxReplayBytes = 64 * 1024;
 /** A request that may not be sent twice takes only a connection that rested less than this. */
 const freshMs = 1_000;
+
+const none: ReadonlySet<string> = new Set();
+/** Stands for a body of which nothing has come: replaced, never added to. */
+const noBuffers: Buffer[] = [];
 
 type Phase = "planning" | "connecting" | "waiting" | "responding" | "done";
 
@@ -35,11 +38,13 @@ export class Exchange implements ResponseSink {
   readonly #startedAt: number;
   #phase: Phase = "planning";
   #plan: RequestPlan | undefined;
+  /** The plan was not made at once: time has passed since the start. */
+  #waited = false;
   #deadline = Number.POSITIVE_INFINITY;
   // the request body
   #bodyDone = false;
   #bodyBytes = 0;
-  #kept: Buffer[] | undefined = [];
+  #kept: Buffer[] | undefined = noBuffers;
   #keptBytes = 0;
   #requestPaused = false;
   // the endpoint
@@ -51,10 +56,12 @@ export class Exchange implements ResponseSink {
   #tries = 0;
   #triedAt = 0;
   #lastStatus = 502;
-  readonly #tried = new Set<string>();
+  #tried: ReadonlySet<string> = none;
   #setCookie: string | undefined;
   #trailers = "";
   // the response
+  /** When the bytes in hand were read; the clock is asked once for all of them. */
+  #readAt: number | undefined;
   #status = 0;
   #responseBytes = 0;
 
@@ -65,7 +72,7 @@ export class Exchange implements ResponseSink {
     this.#startedAt = context.clock.monotonic();
     this.#bodyDone = request.framing.kind === "none" || (request.framing.kind === "length" && request.framing.bytes === 0);
     this.#client = clientIdentity(request, request.fields, context.trustedProxies);
-    this.#requestId = requestIdOf(request.fields, context.random);
+    this.#requestId = context.requestIds.of(request.fields);
   }
 
   /** True once the whole request has been read: only then may the connection carry another. */
@@ -86,6 +93,7 @@ export class Exchange implements ResponseSink {
       passwords: context.passwords,
     });
     if (plan instanceof Promise) {
+      this.#waited = true;
       plan.then(
         (p) => this.#act(p),
         () => this.#fail(500),
@@ -111,6 +119,7 @@ export class Exchange implements ResponseSink {
     if (this.#kept !== undefined) {
       if (this.#upstream !== undefined && this.#keptBytes + bytes.length > maxReplayBytes) this.#kept = undefined;
       else {
+        if (this.#kept === noBuffers) this.#kept = [];
         this.#kept.push(Buffer.from(bytes));
         this.#keptBytes += bytes.length;
       }
@@ -179,7 +188,7 @@ export class Exchange implements ResponseSink {
   #try(): void {
     const forward = this.#plan?.forward;
     if (forward === undefined) return;
-    const now = this.#context.clock.monotonic();
+    const now = this.#tries === 0 && !this.#waited ? this.#startedAt : this.#context.clock.monotonic();
     const picked = this.#pick(forward, now);
     if (picked === undefined) {
       this.#fail(this.#tries === 0 ? 503 : this.#lastStatus);
@@ -193,7 +202,7 @@ export class Exchange implements ResponseSink {
     const idle = this.#context.pool.take(address, now, isIdempotent(this.#request.method) ? Number.POSITIVE_INFINITY : freshMs);
     if (idle !== undefined) {
       this.#reused = true;
-      this.#connected(idle);
+      this.#connected(idle, now);
     } else this.#connect(address, forward, now);
   }
 
@@ -206,7 +215,7 @@ export class Exchange implements ResponseSink {
       (c) => {
         this.#pending = undefined;
         if (this.#phase === "done") c.abort();
-        else this.#connected(c);
+        else this.#connected(c, this.#context.clock.monotonic());
       },
       () => {
         this.#pending = undefined;
@@ -245,21 +254,22 @@ export class Exchange implements ResponseSink {
     const { ip, port } = picked.endpoint;
     return forward.protocol === "https"
       ? { ip, port, tls: true, serverName: normalizeHost(forward.host ?? this.#request.authority) }
-      : { ip, port, tls: false };
+      : picked.plain;
   }
 
-  #connected(upstream: UpstreamConnection): void {
+  #connected(upstream: UpstreamConnection, now: number): void {
     const { forward, chain } = this.#plan ?? {};
     if (forward === undefined || chain === undefined) return;
     this.#upstream = upstream;
     this.#phase = "waiting";
     const request = this.#request;
     upstream.begin(request.method, this, { switching: request.upgrade !== undefined });
-    const ours = forwardingHeaders(this.#client, this.#requestId);
     const head = printUpstreamHead(request, {
       target: chain.request.target,
       host: forward.host ?? request.authority,
-      set: chain.requestHeaders.length === 0 ? ours : [...ours, ...chain.requestHeaders],
+      client: this.#client,
+      requestId: this.#requestId,
+      set: chain.requestHeaders,
       framing: request.framing,
     });
     const connection = upstream.connection;
@@ -272,7 +282,7 @@ export class Exchange implements ResponseSink {
       if (this.#bodyDone) this.#sendBodyEnd(upstream);
       connection.uncork();
     }
-    this.#expectProgress(forward);
+    this.#expectProgress(forward, now);
     if (!this.#bodyDone) this.#down.continue();
   }
 
@@ -288,18 +298,18 @@ export class Exchange implements ResponseSink {
     } else room = connection.write(bytes);
     if (!room) this.#pauseRequest();
     const forward = this.#plan?.forward;
-    if (forward !== undefined) this.#expectProgress(forward);
+    if (forward !== undefined) this.#expectProgress(forward, this.#context.clock.monotonic());
   }
 
   #sendBodyEnd(upstream: UpstreamConnection): void {
     if (this.#request.framing.kind === "chunked") upstream.connection.write("0\r\n\r\n");
     const forward = this.#plan?.forward;
-    if (forward !== undefined) this.#expectProgress(forward);
+    if (forward !== undefined) this.#expectProgress(forward, this.#context.clock.monotonic());
   }
 
-  #expectProgress(forward: Forwarding): void {
+  #expectProgress(forward: Forwarding, now: number): void {
     const seconds = this.#bodyDone ? forward.timeouts.readSeconds : Math.max(forward.timeouts.sendSeconds, forward.timeouts.readSeconds);
-    this.#deadline = this.#context.clock.monotonic() + seconds * 1000;
+    this.#deadline = now + seconds * 1000;
   }
 
   #pauseRequest(): void {
@@ -327,6 +337,7 @@ export class Exchange implements ResponseSink {
 
   onHead(response: Http1Response): void {
     const now = this.#context.clock.monotonic();
+    this.#readAt = now;
     if (this.#picked !== undefined) this.#context.picker.answered(this.#picked, this.#triedAt, now);
     this.#phase = "responding";
     this.#status = response.status;
@@ -347,13 +358,15 @@ export class Exchange implements ResponseSink {
 
   onBatchEnd(): void {
     if (this.#phase === "done") return;
+    this.#readAt = undefined;
     this.#touch(this.#context.clock.monotonic());
     this.#down.flush();
   }
 
   onComplete(): void {
     const upstream = this.#upstream;
-    const now = this.#context.clock.monotonic();
+    const now = this.#readAt ?? this.#context.clock.monotonic();
+    this.#readAt = now;
     this.#upstream = undefined;
     // an answer before the end of the question: neither connection is in a known state (RFC 9112 section 9.3)
     if (upstream !== undefined) {
@@ -362,7 +375,7 @@ export class Exchange implements ResponseSink {
     }
     if (this.#phase === "done") return;
     this.#finish();
-    this.#down.complete(this.#trailers);
+    this.#down.complete(this.#trailers, now);
   }
 
   onSwitched(response: Http1Response, connection: Connection, rest: Buffer | undefined): void {
@@ -393,7 +406,7 @@ export class Exchange implements ResponseSink {
     const now = this.#context.clock.monotonic();
     if (picked !== undefined && !stale) {
       this.#context.picker.failed(picked, now);
-      this.#tried.add(endpointKey(picked.endpoint));
+      this.#tried = new Set(this.#tried).add(endpointKey(picked.endpoint));
     }
     const untouched = failure === "connect";
     const repeatable = this.#kept !== undefined && (untouched || (failure !== "malformed" && isIdempotent(this.#request.method)));
@@ -452,24 +465,23 @@ export class Exchange implements ResponseSink {
     this.#finish();
     this.#down.head(own.head);
     if (own.body.length > 0) this.#down.body(own.body);
-    this.#down.complete("");
+    this.#down.complete("", this.#context.clock.monotonic());
   }
 
   #finish(): void {
     this.#phase = "done";
     this.#deadline = Number.POSITIVE_INFINITY;
     if (this.#picked !== undefined) this.#picked.load.inFlight--;
-    for (const release of this.#plan?.chain?.releases ?? []) release();
-    const { route } = this.#plan ?? {};
+    const route = this.#plan?.route;
+    const releases = this.#plan?.chain?.releases;
+    if (releases !== undefined) for (const release of releases) release();
     const { clock, metrics, accessLog } = this.#context;
-    const ms = clock.monotonic() - this.#startedAt;
+    const ms = (this.#readAt ?? clock.monotonic()) - this.#startedAt;
     metrics.request({
-      host: route === undefined || route.host.kind === "any" ? "" : route.host.kind === "exact" ? route.host.name : `*${route.host.suffix}`,
+      route,
+      service: this.#pool?.service ?? "",
       method: this.#request.method,
       status: this.#status,
-      ingress: route?.object.name ?? "",
-      namespace: route?.object.namespace ?? "",
-      service: this.#pool?.service.split("/")[1] ?? "",
       seconds: ms / 1000,
       responseBytes: this.#responseBytes,
     });

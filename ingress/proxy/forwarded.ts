@@ -58,6 +58,16 @@ export function forwardingHeaders(client: ClientIdentity, requestId: string): re
   ];
 }
 
+/** The same, as lines of a head; headers without a value are left out. */
+export function printForwarding(client: ClientIdentity, requestId: string): string {
+  const scheme = client.secure ? "https" : "http";
+  let text = requestId === "" ? "" : `X-Request-ID: ${requestId}\r\n`;
+  if (client.ip !== "") text += `X-Real-IP: ${client.ip}\r\n`;
+  if (client.forwardedFor !== "") text += `X-Forwarded-For: ${client.forwardedFor}\r\n`;
+  if (client.host !== "") text += `X-Forwarded-Host: ${client.host}\r\n`;
+  return `${text}X-Forwarded-Port: ${client.port}\r\nX-Forwarded-Proto: ${scheme}\r\nX-Forwarded-Scheme: ${scheme}\r\nX-Scheme: ${scheme}\r\n`;
+}
+
 /** Headers that forwardingHeaders writes, or that no upstream may get from a client. */
 export const replacedHeaders: ReadonlySet<string> = new Set([
   "x-request-id",

@@ -177,7 +177,9 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     this.#state = hasBody ? "body" : "waiting";
     this.#deadline = hasBody ? context.clock.monotonic() + context.timeouts.body : Number.POSITIVE_INFINITY;
     const { remoteIp, localPort } = this.#connection;
-    const exchange = new Exchange(context, { ...request, remoteIp, localPort, tls: this.#tls }, this);
+    const { method, target, authority, names, fields, framing, connectionTokens, upgrade } = request;
+    const incoming = { method, target, authority, names, fields, framing, connectionTokens, upgrade, remoteIp, localPort, tls: this.#tls };
+    const exchange = new Exchange(context, incoming, this);
     this.#exchange = exchange;
     exchange.start();
   }
@@ -299,7 +301,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     this.#headText = "";
   }
 
-  complete(trailers: string): void {
+  complete(trailers: string, now: number): void {
     const end = this.#responseChunked ? `${this.#headText}0\r\n${trailers}\r\n` : this.#headText;
     this.#headText = "";
     if (end !== "") this.#connection.write(end);
@@ -311,7 +313,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
       return;
     }
     this.#state = "head";
-    this.#deadline = this.#context.clock.monotonic() + this.#context.timeouts.idle;
+    this.#deadline = now + this.#context.timeouts.idle;
     if (this.#held !== undefined && !this.#reading) this.#next();
   }
 

@@ -18,6 +18,7 @@ import { selfSignedCertificate } from "./default-certificate.ts";
 import { Http1Client } from "./http1-client.ts";
 import { Http2Client } from "./http2-client.ts";
 import { ProxyMetrics } from "./metrics.ts";
+import { RequestIds } from "./request-id.ts";
 import { type KeyPair, secureContext, TlsContexts } from "./tls-contexts.ts";
 
 export interface IngressServerConfig {
@@ -101,6 +102,7 @@ class IngressProcess implements IngressServer {
       passwords: new PasswordChecks(),
       clock: deps.clock,
       random: deps.random,
+      requestIds: new RequestIds(deps.random),
       trustedProxies: config.trustedProxies ?? [],
       wire: { ...defaultHeadLimits, heldBytes: 64 * 1024, requestsPerConnection: 100_000 },
       timeouts: { ...defaultTimeouts, ...config.timeouts },

@@ -1,11 +1,12 @@
+import type { Route } from "../route/route.ts";
+
 /** One finished request, for counting. */
 export interface RequestFacts {
-  readonly host: string;
+  readonly route: Route | undefined;
+  /** `namespace/name`, or "" when none was chosen. */
+  readonly service: string;
   readonly method: string;
   readonly status: number;
-  readonly ingress: string;
-  readonly namespace: string;
-  readonly service: string;
   readonly seconds: number;
   readonly responseBytes: number;
 }
@@ -20,6 +21,22 @@ interface Series {
   readonly below: number[];
 }
 
+interface Recent {
+  readonly method: string;
+  readonly status: number;
+  readonly service: string;
+  readonly series: Series;
+}
+
+interface Labels {
+  readonly host: string;
+  readonly ingress: string;
+  readonly namespace: string;
+  readonly service: string;
+}
+
+const maxRecent = 8;
+
 const knownMethods: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]);
 
 /** Series kept; requests of more kinds than that are counted under `other`. */
@@ -32,11 +49,48 @@ export class ProxyMetrics {
   retries = 0;
   upstreamFailures = 0;
   readonly #series = new Map<string, Series>();
+  /** The series of each route that were counted last, so that not every request spells out its labels. */
+  readonly #recent = new WeakMap<Route, Recent[]>();
 
   request(f: RequestFacts): void {
     // clients choose the method: what is unheard of is one kind
     const method = knownMethods.has(f.method) ? f.method : "OTHER";
-    let key = `${method}\n${f.status}\n${f.namespace}\n${f.ingress}\n${f.service}\n${f.host}`;
+    const series = this.#recentSeries(f, method) ?? this.#lookUp(f, method);
+    series.count++;
+    series.seconds += f.seconds;
+    series.bytes += f.responseBytes;
+    let at = 0;
+    while (at < buckets.length && f.seconds > (buckets[at] ?? 0)) at++;
+    if (at < buckets.length) series.below[at] = (series.below[at] ?? 0) + 1;
+  }
+
+  #recentSeries(f: RequestFacts, method: string): Series | undefined {
+    const list = f.route === undefined ? undefined : this.#recent.get(f.route);
+    if (list === undefined) return undefined;
+    for (const r of list) if (r.status === f.status && r.method === method && r.service === f.service) return r.series;
+    return undefined;
+  }
+
+  #lookUp(f: RequestFacts, method: string): Series {
+    const { route } = f;
+    const labels = {
+      host: route === undefined || route.host.kind === "any" ? "" : route.host.kind === "exact" ? route.host.name : `*${route.host.suffix}`,
+      ingress: route?.object.name ?? "",
+      namespace: route?.object.namespace ?? "",
+      service: f.service.split("/")[1] ?? "",
+    };
+    const series = this.#seriesOf(labels, method, f.status);
+    if (route !== undefined) {
+      const list = this.#recent.get(route) ?? [];
+      if (list.length >= maxRecent) list.shift();
+      list.push({ method, status: f.status, service: f.service, series });
+      this.#recent.set(route, list);
+    }
+    return series;
+  }
+
+  #seriesOf(f: Labels, method: string, status: number): Series {
+    let key = `${method}\n${status}\n${f.namespace}\n${f.ingress}\n${f.service}\n${f.host}`;
     let series = this.#series.get(key);
     if (series === undefined) {
       const full = this.#series.size >= maxSeries;
@@ -44,7 +98,7 @@ export class ProxyMetrics {
       series = this.#series.get(key) ?? {
         labels: full
           ? 'host="",method="",status="",namespace="",ingress="other",service=""'
-          : `host="${escaped(f.host)}",method="${method}",status="${f.status}",namespace="${f.namespace}",ingress="${f.ingress}",service="${f.service}"`,
+          : `host="${escaped(f.host)}",method="${method}",status="${status}",namespace="${f.namespace}",ingress="${f.ingress}",service="${f.service}"`,
         count: 0,
         seconds: 0,
         bytes: 0,
@@ -52,11 +106,7 @@ export class ProxyMetrics {
       };
       this.#series.set(key, series);
     }
-    series.count++;
-    series.seconds += f.seconds;
-    series.bytes += f.responseBytes;
-    const at = buckets.findIndex((b) => f.seconds <= b);
-    if (at >= 0) series.below[at] = (series.below[at] ?? 0) + 1;
+    return series;
   }
 
   /** The text format of Prometheus. */

@@ -13,6 +13,7 @@ export interface Pools {
  */
 export function backendsFor(action: Forwarding, headers: readonly string[], pools: Pools): readonly WeightedBackend[] {
   const chosen = chosenBackends(action, headers);
+  if (!chosen.some(hasStandIn)) return chosen;
   const replaced = (b: WeightedBackend): boolean => b.standIn !== undefined && (pools.get(b.pool)?.endpoints.length ?? 0) === 0;
   if (!chosen.some(replaced)) return chosen;
   const shares = new Map<PoolId, number>();
@@ -21,6 +22,10 @@ export function backendsFor(action: Forwarding, headers: readonly string[], pool
     shares.set(pool, (shares.get(pool) ?? 0) + b.weight);
   }
   return [...shares].map(([pool, weight]) => ({ pool, weight }));
+}
+
+function hasStandIn(b: WeightedBackend): boolean {
+  return b.standIn !== undefined;
 }
 
 function chosenBackends(action: Forwarding, headers: readonly string[]): readonly WeightedBackend[] {

@@ -60,12 +60,18 @@ function tableOf(state: State): RouteTable {
 }
 
 function matchIn(state: State, head: RequestHead): Match | undefined {
-  for (const key of hostKeys(head.host)) {
-    const routes = state.hosts.get(key);
-    const route = routes === undefined ? undefined : findRoute(routes, head);
-    if (route !== undefined) return { route, why: () => explain(state, head, route) };
-  }
-  return undefined;
+  const { host } = head;
+  const dot = host.indexOf(".");
+  const route =
+    findIn(state, host, head) ??
+    (dot > 0 ? findIn(state, host.slice(dot), head) : undefined) ??
+    (host === "" ? undefined : findIn(state, "", head));
+  return route === undefined ? undefined : { route, why: () => explain(state, head, route) };
+}
+
+function findIn(state: State, key: string, head: RequestHead): Route | undefined {
+  const routes = state.hosts.get(key);
+  return routes === undefined ? undefined : findRoute(routes, head);
 }
 
 /** Where a host may be found, best first. */

@@ -48,6 +48,7 @@ class NetConnection implements Connection {
   readonly localPort: number;
   readonly #onFault: OnFault;
   #waiting = false;
+  #paused = false;
 
   constructor(socket: Socket, events: ConnectionEvents, onFault: OnFault) {
     this.#socket = socket;
@@ -71,7 +72,12 @@ class NetConnection implements Connection {
   }
 
   deliver(bytes: Buffer): void {
-    this.#guard(() => this.events.onData(bytes));
+    // as #guard, without a closure: this is called for every read
+    try {
+      this.events.onData(bytes);
+    } catch (error) {
+      this.#failed(error);
+    }
   }
 
   /** A fault in what one client or endpoint sets off must not take the process, and all other clients, with it. */
@@ -79,20 +85,24 @@ class NetConnection implements Connection {
     try {
       tell();
     } catch (error) {
-      this.#onFault(error);
-      this.#socket.destroy();
+      this.#failed(error);
     }
+  }
+
+  #failed(error: unknown): void {
+    this.#onFault(error);
+    this.#socket.destroy();
   }
 
   write(data: Buffer | string): boolean {
     const socket = this.#socket;
     if (socket.destroyed || socket.writableEnded) return true;
     if (typeof data === "string") socket.write(data, "latin1");
-    else {
-      socket.write(data);
-      if (socket.writableLength > 0 && data.buffer === shared.buffer.buffer) shared.pinned = true;
-    }
-    if (socket.writableLength < highWaterMark) return true;
+    else socket.write(data);
+    const waiting = socket.writableLength;
+    if (waiting === 0) return true;
+    if (typeof data !== "string" && data.buffer === shared.buffer.buffer) shared.pinned = true;
+    if (waiting < highWaterMark) return true;
     this.#waiting = true;
     return false;
   }
@@ -106,10 +116,13 @@ class NetConnection implements Connection {
   }
 
   pause(): void {
+    this.#paused = true;
     this.#socket.pause();
   }
 
   resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
     this.#socket.resume();
   }
 

@@ -116,7 +116,20 @@ export class UpstreamPool {
   }
 }
 
+/** Addresses without TLS are values that callers keep: each is spelt out once. */
+const keys = new WeakMap<UpstreamAddress, string>();
+
 /** One pool of connections an address and a kind of connection. */
 export function addressKey(a: UpstreamAddress): string {
+  if (a.tls) return printKey(a);
+  let key = keys.get(a);
+  if (key === undefined) {
+    key = printKey(a);
+    keys.set(a, key);
+  }
+  return key;
+}
+
+function printKey(a: UpstreamAddress): string {
   return a.tls ? `tls ${a.ip} ${a.port} ${a.serverName ?? ""}` : `tcp ${a.ip} ${a.port}`;
 }

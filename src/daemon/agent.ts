@@ -174,6 +174,10 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
   });
   const feed = startSnapshotFeed(transport, store, kinds, { clock: systemClock, log, onFailure: fallBack });
   closing.push(() => feed.close());
+  if (has("dns")) {
+    const where = clusterDns.length > 0 ? undefined : "there is no Service kube-system/kube-dns to answer for; give --cluster-dns";
+    health.add("dns", () => where, ["readyz"]);
+  }
   health.add("synced", () => (needed() ? undefined : "the API has not been read yet"), ["readyz"]);
 
   const allProblems = (): readonly Problem[] => [...problems.values()].flatMap((list) => [...list()]);
@@ -220,10 +224,12 @@ function* zoneEntries(zone: DnsZone): Iterable<readonly [string, NameRecords]> {
 async function clusterDnsOf(config: DaemonConfig, transport: Transport, log: Log, signal: AbortSignal): Promise<readonly Ip[]> {
   if (!config.enable.includes("dns") || config.clusterDns.length > 0) return config.clusterDns;
   const file = join(config.runDir, "cluster-dns.json");
-  const discovered = discoverClusterDns(createClient(transport), { clock: systemClock, log }, signal);
+  const absent = Promise.withResolvers<readonly Ip[]>();
+  const discovered = discoverClusterDns(createClient(transport), { clock: systemClock, log, onAbsent: () => absent.resolve([]) }, signal);
   const kept = readClusterDns(file);
-  const ips = kept.length > 0 ? kept : await discovered;
-  if (kept.length === 0) saveClusterDns(file, ips, log);
+  // A cluster without that Service has its rules and routes all the same.
+  const ips = kept.length > 0 ? kept : await Promise.race([discovered, absent.promise]);
+  if (kept.length === 0 && ips.length > 0) saveClusterDns(file, ips, log);
   else {
     discovered.then(
       (now) => {
@@ -236,6 +242,7 @@ async function clusterDnsOf(config: DaemonConfig, transport: Transport, log: Log
       () => undefined,
     );
   }
+  if (ips.length === 0) return ips;
   await claimAddresses(ips, runCommand, log);
   tellParent({ type: "dns-addresses", ips });
   return ips;

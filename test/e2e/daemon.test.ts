@@ -172,8 +172,11 @@ describe.skipIf(lack !== undefined)(`each role a process of its own${lack === un
     api = startApi(join(lab.folder, "tokens-1.csv"));
     await eventually(async () => (await kubectl("get", "--raw", "/readyz")).stdout === "ok" || undefined, { what: "API server ready" });
     for (const name of ["controllers", "scheduler", "node"]) roles[name] = startRole(name);
-    await apply("objects.yaml", objects);
     daemon = startDaemon();
+    await eventually(async () => (await observed("/readyz?verbose")).includes("no Service kube-system/kube-dns") || undefined, {
+      what: "the daemon says what it lacks",
+    });
+    await apply("objects.yaml", objects);
   });
   afterAll(async () => {
     await roles["node"]?.end();

@@ -35,6 +35,18 @@ export function declaredFraming(fields: readonly string[], minor: number): BodyF
     return { kind: "chunked" };
   }
   if (length === undefined) return undefined;
-  if (!/^[0-9]{1,15}$/.test(length)) return { fault: "a Content-Length that is no number" };
-  return { kind: "length", bytes: Number(length) };
+  const bytes = decimal(length);
+  return bytes < 0 ? { fault: "a Content-Length that is no number" } : { kind: "length", bytes };
+}
+
+/** Up to 15 digits, and nothing else; -1 for anything else. */
+function decimal(text: string): number {
+  if (text.length === 0 || text.length > 15) return -1;
+  let n = 0;
+  for (let i = 0; i < text.length; i++) {
+    const digit = text.charCodeAt(i) - 0x30;
+    if (digit < 0 || digit > 9) return -1;
+    n = n * 10 + digit;
+  }
+  return n;
 }

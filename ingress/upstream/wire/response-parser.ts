@@ -1,6 +1,6 @@
 import { type BodyFraming, declaredFraming, noBody } from "./body-framing.ts";
 import { parseHeaderBlock } from "./header-block.ts";
-import { listTokens } from "./tokens.ts";
+import { isFieldValue, listTokens } from "./tokens.ts";
 
 /** One HTTP/1 response head. Texts are latin1. */
 export interface Http1Response {
@@ -23,10 +23,10 @@ export interface BadResponse {
 export function parseResponseHead(text: string, method: string, maxHeaders: number): Http1Response | BadResponse {
   let lineEnd = text.indexOf("\r\n");
   if (lineEnd < 0) lineEnd = text.length;
-  const line = /^HTTP\/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?$/.exec(text.slice(0, lineEnd));
-  if (line === null) return { fault: "no HTTP/1 status line" };
-  const minor = Number(line[1]);
-  const status = Number(line[2]);
+  const status = statusOf(text, lineEnd);
+  const reason = lineEnd > 13 ? text.slice(13, lineEnd) : "";
+  if (status === undefined || !isFieldValue(reason)) return { fault: "no HTTP/1 status line" };
+  const minor = text.charCodeAt(7) - 0x30;
   const block = parseHeaderBlock(text, lineEnd + 2, maxHeaders);
   if ("fault" in block) return block;
   const { names, fields } = block;
@@ -40,11 +40,22 @@ export function parseResponseHead(text: string, method: string, maxHeaders: numb
       if (timeout !== undefined) idleSeconds = Number(timeout);
     }
   }
-  const tokens = connection === "" ? [] : listTokens(connection);
+  const tokens = connection === "" ? noTokens : listTokens(connection);
   const declared = declaredFraming(fields, minor);
   if (declared !== undefined && "fault" in declared) return { fault: declared.fault };
   const bodiless = method === "HEAD" || status === 204 || status === 304 || status < 200;
   const framing: BodyFraming = bodiless ? noBody : (declared ?? { kind: "close" });
   const keepAlive = framing.kind !== "close" && (minor === 1 ? !tokens.includes("close") : tokens.includes("keep-alive"));
-  return { status, reason: line[3] ?? "", names, fields, framing, keepAlive, connectionTokens: tokens, idleSeconds };
+  return { status, reason, names, fields, framing, keepAlive, connectionTokens: tokens, idleSeconds };
+}
+
+const noTokens: readonly string[] = [];
+
+/** The status of `HTTP/1.x NNN[ reason]`, which ends at `lineEnd`. */
+function statusOf(text: string, lineEnd: number): number | undefined {
+  if (!text.startsWith("HTTP/1.") || lineEnd < 12 || (lineEnd > 12 && text.charCodeAt(12) !== 0x20)) return undefined;
+  const minor = text.charCodeAt(7);
+  if ((minor !== 0x30 && minor !== 0x31) || text.charCodeAt(8) !== 0x20) return undefined;
+  const [a, b, c] = [text.charCodeAt(9) - 0x30, text.charCodeAt(10) - 0x30, text.charCodeAt(11) - 0x30];
+  return a >= 1 && a <= 9 && b >= 0 && b <= 9 && c >= 0 && c <= 9 ? a * 100 + b * 10 + c : undefined;
 }
