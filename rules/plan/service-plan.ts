@@ -66,7 +66,9 @@ export function planService(snapshot: Snapshot, key: string, node: NodeView, opt
   if (clusterIps.length === 0) return { plan: undefined, problems };
 
   const slices: EndpointSlice[] = [];
-  snapshot.slicesByService.get(key)?.forEach((slice) => slices.push(slice));
+  snapshot.slicesByService.get(key)?.forEach((slice) => {
+    slices.push(slice);
+  });
   const frontends: Frontend[] = [];
   const withoutLocal: ("internal" | "external")[] = [];
   const lacksLocal = (traffic: "internal" | "external"): void => {
