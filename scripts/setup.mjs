@@ -20,6 +20,7 @@ const tools = [
   { command: "dig", package: "dnsutils", without: "the tour's DNS lines and DNS tests do not run" },
   { command: "nc", package: "netcat-openbsd", without: "some tests do not run" },
   { command: "openssl", package: "openssl", without: "some tests do not run" },
+  { command: "kubectl", without: "the tour's kubectl lines and tests with it do not run; see https://kubernetes.io/docs/tasks/tools/" },
 ];
 
 function say(text) {
@@ -65,6 +66,10 @@ function installPackages() {
     // A registry may lack optional packages of other platforms; then `npm ci` refuses the lock that `npm install` accepts.
     done = run("npm", ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-save"]);
     if (readFileSync(lockFile, "utf8") !== lock) writeFileSync(lockFile, lock);
+    if (done.error?.code === "ENOENT") {
+      process.stderr.write("setup: npm is not there; it comes with Node.js (Debian: apt-get install npm)\n");
+      process.exit(1);
+    }
     if (done.status !== 0) {
       process.stderr.write(`${done.stdout}${done.stderr}\nsetup: npm could not install the packages; see above\n`);
       process.exit(1);
@@ -82,10 +87,8 @@ function installPackages() {
 }
 
 function installTools() {
-  const missing = tools.filter((t) => !has(t.command));
-  if (missing.length === 0) return;
-  const names = missing.map((t) => t.package);
-  if (process.getuid?.() === 0 && has("apt-get")) {
+  const names = tools.filter((t) => !has(t.command)).flatMap((t) => t.package ?? []);
+  if (names.length > 0 && process.getuid?.() === 0 && has("apt-get")) {
     say(`installing Debian packages: ${names.join(" ")}`);
     const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
     let done = run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...names], { env });
@@ -95,7 +98,12 @@ function installTools() {
     }
     if (done.status !== 0) process.stderr.write(done.stderr);
   }
-  for (const t of tools.filter((x) => !has(x.command))) say(`missing: ${t.command} (package ${t.package}): ${t.without}`);
+  const left = tools.filter((t) => !has(t.command));
+  if (left.length === 0) return;
+  say("this machine lacks, and goes on without:");
+  for (const t of left) say(`  ${t.command}: ${t.without}`);
+  const packages = left.map((t) => t.package).filter((p) => p !== undefined);
+  if (packages.length > 0) say(`to have them, as root: apt-get install ${packages.join(" ")}`);
 }
 
 function newest(dir) {

@@ -1,6 +1,6 @@
 // What CI runs. Prints progress and ends with one plain line: `N passed, N failed, N skipped`.
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -13,12 +13,17 @@ interface Count {
 const root = join(import.meta.dirname, "..");
 const bin = (name: string): string => join(root, "node_modules", ".bin", name);
 const scratch = mkdtempSync(join(tmpdir(), "fairway-test-"));
+const leftOut = join(scratch, "left-out");
 const total: Count = { passed: 0, failed: 0, skipped: 0 };
 const only = process.argv.includes("--only") ? process.argv[process.argv.indexOf("--only") + 1] : undefined;
 
 function run(command: string, args: readonly string[]): Promise<number> {
   return new Promise((resolve) => {
-    const child = spawn(command, args, { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
+    const child = spawn(command, args, {
+      cwd: root,
+      stdio: ["ignore", "inherit", "inherit"],
+      env: { ...process.env, FAIRWAY_LEFT_OUT: leftOut },
+    });
     child.on("exit", (code) => resolve(code ?? 1));
     child.on("error", () => resolve(1));
   });
@@ -63,6 +68,15 @@ async function suite(project: string): Promise<void> {
   total.skipped += counted.skipped;
 }
 
+/** What tests wrote of why they could not run here (test/support/requires.ts). */
+function reasons(): readonly string[] {
+  return existsSync(leftOut)
+    ? readFileSync(leftOut, "utf8")
+        .split("\n")
+        .filter((line) => line !== "")
+    : [];
+}
+
 const steps: Record<string, () => Promise<void>> = {
   check: async () => {
     await check("types", bin("tsc"), ["--noEmit"]);
@@ -76,6 +90,10 @@ const steps: Record<string, () => Promise<void>> = {
 };
 
 for (const [name, step] of Object.entries(steps)) if (only === undefined || only === name) await step();
+if (total.skipped > 0) {
+  console.log(`left out: ${total.skipped} tests`);
+  for (const reason of [...new Set(reasons())].sort()) console.log(`  ${reason}`);
+}
 rmSync(scratch, { recursive: true, force: true });
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exitCode = total.failed === 0 ? 0 : 1;

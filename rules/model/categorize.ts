@@ -17,12 +17,15 @@ export interface Categories {
   readonly any: boolean;
 }
 
+const none: readonly Endpoint[] = [];
+
 /** Pure; keeps the order of `endpoints`. */
 export function categorizeEndpoints(endpoints: readonly Endpoint[], place: Place): Categories {
-  const ready = endpoints.filter((e) => e.ready);
-  const draining = endpoints.filter((e) => !e.ready && e.serving && e.terminating);
+  // all ready is the rule: then nothing is copied
+  const ready = endpoints.every((e) => e.ready) ? endpoints : endpoints.filter((e) => e.ready);
+  const draining = ready === endpoints ? none : endpoints.filter((e) => !e.ready && e.serving && e.terminating);
   const near = byTopology(ready, place);
-  const localReady = ready.filter((e) => e.local);
+  const localReady = ready.some((e) => e.local) ? ready.filter((e) => e.local) : none;
   return {
     cluster: near.length > 0 ? near : draining,
     local: localReady.length > 0 ? localReady : draining.filter((e) => e.local),

@@ -1,5 +1,5 @@
 import type { EndpointSlice } from "../../src/api/types/discovery-v1.generated.ts";
-import { compareIp, type Ip, type IpFamily, ipFamily, isPort, parseIp } from "../../src/base/ip.ts";
+import { compareIp, type Ip, type IpFamily, ipFamily, ipv4Number, isPort, parseIp } from "../../src/base/ip.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
 import { type Protocol, parseProtocol } from "./service-port.ts";
 
@@ -43,70 +43,91 @@ export function endpointsOfSlices(
   slices: Iterable<EndpointSlice>,
   options: EndpointOptions,
 ): { readonly byPort: EndpointsByPort; readonly problems: readonly Problem[] } {
-  const found = new Map<string, Map<string, Endpoint>>();
+  const found = new Map<string, Endpoint[]>();
   const problems: Problem[] = [];
   for (const slice of slices) {
     if (slice.addressType !== (options.family === 4 ? "IPv4" : "IPv6")) continue;
     if (slice.metadata?.labels?.[headlessLabel] !== undefined) continue;
-    const refuse = (field: string, reason: string, message: string): void => {
-      const { namespace = "", name = "" } = slice.metadata ?? {};
-      problems.push({ object: { kind: "EndpointSlice", namespace, name }, field, reason, message });
-    };
-    const addresses: Omit<Endpoint, "port">[] = [];
-    for (const [i, endpoint] of (slice.endpoints ?? []).entries()) {
-      const text = endpoint.addresses?.[0] ?? "";
+    const endpoints = slice.endpoints ?? [];
+    const usable: SliceEndpoint[] = [];
+    for (let i = 0; i < endpoints.length; i++) {
+      const endpoint = endpoints[i];
+      const text = endpoint?.addresses?.[0] ?? "";
       const ip = parseIp(text);
-      const field = `endpoints[${i}].addresses[0]`;
-      if (ip === undefined || ipFamily(ip) !== options.family) {
-        refuse(field, "AddressInvalid", `"${text}" is no ${slice.addressType} address; the endpoint gets no traffic`);
+      if (endpoint === undefined || ip === undefined || ipFamily(ip) !== options.family) {
+        const message = `"${text}" is no ${slice.addressType} address; the endpoint gets no traffic`;
+        problems.push(refusal(slice, `endpoints[${i}].addresses[0]`, "AddressInvalid", message));
       } else if (isForbidden(ip, options.plain)) {
-        refuse(
-          field,
-          "AddressForbidden",
-          `${ip} is a loopback, link-local, multicast or unspecified address; the endpoint gets no traffic`,
-        );
-      } else {
-        const { ready, serving, terminating } = endpoint.conditions ?? {};
-        addresses.push({
-          ip,
-          ready: ready ?? true,
-          serving: serving ?? true,
-          terminating: terminating ?? false,
-          local: endpoint.nodeName !== undefined && endpoint.nodeName === options.nodeName,
-          zoneHints: endpoint.hints?.forZones?.map((z) => z.name) ?? noHints,
-          nodeHints: endpoint.hints?.forNodes?.map((n) => n.name) ?? noHints,
-        });
-      }
+        const message = `${ip} is a loopback, link-local, multicast or unspecified address; the endpoint gets no traffic`;
+        problems.push(refusal(slice, `endpoints[${i}].addresses[0]`, "AddressForbidden", message));
+      } else usable.push(endpoint);
     }
-    for (const [i, port] of (slice.ports ?? []).entries()) {
+    const ports = slice.ports ?? [];
+    for (let i = 0; i < ports.length; i++) {
+      const port = ports[i] ?? {};
       const protocol = parseProtocol(port.protocol);
       if (port.name === undefined) {
-        refuse(`ports[${i}].name`, "PortUnnamed", "a port without a name (the empty name is one) serves no Service port");
+        const message = "a port without a name (the empty name is one) serves no Service port";
+        problems.push(refusal(slice, `ports[${i}].name`, "PortUnnamed", message));
         continue;
       }
       if (protocol === undefined || port.port === undefined || port.port === 0) continue;
       if (!isPort(port.port)) {
-        refuse(`ports[${i}].port`, "PortInvalid", `${port.port} is no port from 1 to 65535; its endpoints get no traffic`);
+        const message = `${port.port} is no port from 1 to 65535; its endpoints get no traffic`;
+        problems.push(refusal(slice, `ports[${i}].port`, "PortInvalid", message));
         continue;
       }
       const key = endpointPortKey(port.name, protocol);
-      let endpoints = found.get(key);
-      if (endpoints === undefined) {
-        endpoints = new Map();
-        found.set(key, endpoints);
-      }
-      for (const a of addresses) {
-        const id = `${a.ip} ${port.port}`;
-        const other = endpoints.get(id);
-        // the same address and port in two slices, while it moves between them: the one that is not terminating wins
-        if (other !== undefined && !(other.terminating && !a.terminating)) continue;
-        endpoints.set(id, { ...a, port: port.port });
-      }
+      const made: Endpoint[] = found.get(key) ?? [];
+      if (made.length === 0) found.set(key, made);
+      for (const endpoint of usable) made.push(endpointOf(port.port, endpoint, options));
     }
   }
-  const byPort = new Map<string, readonly Endpoint[]>();
-  for (const [key, endpoints] of found) byPort.set(key, [...endpoints.values()].sort(compareEndpoints));
-  return { byPort, problems };
+  for (const [key, endpoints] of found) if (!areSorted(endpoints)) found.set(key, distinct(endpoints.sort(compareEndpoints)));
+  return { byPort: found, problems };
+}
+
+type SliceEndpoint = Partial<NonNullable<EndpointSlice["endpoints"]>[number]>;
+
+function endpointOf(port: number, of: SliceEndpoint, options: EndpointOptions): Endpoint {
+  const { conditions, hints, nodeName } = of;
+  const text = of.addresses?.[0] ?? "";
+  return {
+    // a dotted quad that parsed is canonical as it stands
+    ip: text.includes(":") ? (parseIp(text) ?? text) : text,
+    port,
+    ready: conditions?.ready ?? true,
+    serving: conditions?.serving ?? true,
+    terminating: conditions?.terminating ?? false,
+    local: nodeName !== undefined && nodeName === options.nodeName,
+    zoneHints: hints?.forZones?.map((z) => z.name) ?? noHints,
+    nodeHints: hints?.forNodes?.map((n) => n.name) ?? noHints,
+  };
+}
+
+function refusal(slice: EndpointSlice, field: string, reason: string, message: string): Problem {
+  const { namespace = "", name = "" } = slice.metadata ?? {};
+  return { object: { kind: "EndpointSlice", namespace, name }, field, reason, message };
+}
+
+/** Sorted without an equal pair, as most controllers write them: then nothing more is to do. */
+function areSorted(endpoints: readonly Endpoint[]): boolean {
+  for (let i = 1; i < endpoints.length; i++) {
+    const [a, b] = [endpoints[i - 1], endpoints[i]];
+    if (a !== undefined && b !== undefined && compareEndpoints(a, b) >= 0) return false;
+  }
+  return true;
+}
+
+/** The same address and port in two slices, while it moves between them: the one that is not terminating wins, else the first. */
+function distinct(sorted: readonly Endpoint[]): Endpoint[] {
+  const kept: Endpoint[] = [];
+  for (const endpoint of sorted) {
+    const last = kept.at(-1);
+    if (last === undefined || compareEndpoints(last, endpoint) !== 0) kept.push(endpoint);
+    else if (last.terminating && !endpoint.terminating) kept[kept.length - 1] = endpoint;
+  }
+  return kept;
 }
 
 export function compareEndpoints(a: { readonly ip: Ip; readonly port: number }, b: { readonly ip: Ip; readonly port: number }): number {
@@ -116,9 +137,9 @@ export function compareEndpoints(a: { readonly ip: Ip; readonly port: number }, 
 /** Loopback, link-local (with the metadata service), multicast, unspecified: a Service must not be a way to reach them. */
 export function isForbidden(ip: Ip, allowPlain: boolean): boolean {
   if (ipFamily(ip) === 6) return ip === "::" || ip === "::1" || /^(fe[89ab]|ff)/.test(ip) || ip.startsWith("::ffff:");
-  const dot = ip.indexOf(".");
-  const first = Number(ip.slice(0, dot));
-  const second = Number(ip.slice(dot + 1, ip.indexOf(".", dot + 1)));
+  const number = ipv4Number(ip) ?? 0;
+  const first = number >>> 24;
+  const second = (number >>> 16) & 255;
   if (first === 127) return !(allowPlain && second >= 64 && second < 128);
   return first === 0 || (first === 169 && second === 254) || first >= 224;
 }

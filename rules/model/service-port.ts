@@ -7,7 +7,9 @@ export const protocols: readonly Protocol[] = ["tcp", "udp", "sctp"];
 
 /** `undefined` for a protocol no rule can name; an absent one is TCP. */
 export function parseProtocol(text: string | undefined): Protocol | undefined {
-  return protocols.find((p) => p === (text ?? "TCP").toLowerCase());
+  if (text === undefined || text === "TCP") return "tcp";
+  if (text === "UDP") return "udp";
+  return protocols.find((p) => p === text.toLowerCase());
 }
 
 /** One port of one Service: the unit that endpoints, affinity and metrics belong to. */

@@ -22,12 +22,15 @@ export interface PlacedFrontend {
   };
 }
 
+const noMembers: readonly Member[] = [];
+
 /**
  * Gives members slots: who has one keeps it, new ones take the lowest holes. Without affinity slots are dense (the last
  * ones move into the holes that are left); with it, holes stay until the pool would be less than half full.
  */
 export function placeSlots(before: Slots, pool: Pool | undefined, sticky: boolean): Slots {
-  const members = pool?.members ?? [];
+  const members = pool?.members ?? noMembers;
+  if (before.length === 0 || before === members) return members;
   const wanted = new Map(members.map((m) => [`${m.ip} ${m.port}`, m]));
   const slots: (Member | undefined)[] = before.map((old) => {
     if (old === undefined) return undefined;

@@ -1,7 +1,7 @@
 import type { Batch, ObjectKey, Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
 import { serviceOfSlice } from "../../src/snapshot/cluster-snapshot.ts";
 import { type Delta, type Derivation, Derived, type ProblemDelta } from "../../src/snapshot/derivation.ts";
-import type { Problem } from "../../src/snapshot/problem.ts";
+import type { Compiled, Problem } from "../../src/snapshot/problem.ts";
 import { type NodeView, nodeViewOf, sameNodeView } from "../model/node-view.ts";
 import { type Frontend, type FrontendKey, sameFrontend } from "./frontend.ts";
 import { type PlanOptions, planService, type Seniority, type ServicePlan } from "./service-plan.ts";
@@ -30,11 +30,12 @@ export function serviceDerivation(nodeName: string, options: PlanOptions): Deriv
       }
       const keys = new Set<ObjectKey>(batch.dirty.get("Service"));
       for (const slice of batch.dirty.get("EndpointSlice") ?? []) {
-        for (const snapshot of [batch.before, batch.after]) {
-          const object = snapshot.tables.EndpointSlice.get(slice);
-          const service = object === undefined ? undefined : serviceOfSlice(object);
-          if (service !== undefined) keys.add(service);
-        }
+        const before = batch.before.tables.EndpointSlice.get(slice);
+        const after = batch.after.tables.EndpointSlice.get(slice);
+        const owner = before === undefined ? undefined : serviceOfSlice(before);
+        if (owner !== undefined) keys.add(owner);
+        const now = after === undefined || after === before ? undefined : serviceOfSlice(after);
+        if (now !== undefined) keys.add(now);
       }
       return keys;
     },
@@ -61,13 +62,18 @@ function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
+type Claims = readonly { readonly service: ObjectKey; readonly frontend: Frontend }[];
+
+const noProblems: readonly Problem[] = [];
+const unclaimed: Compiled<undefined> = { plan: undefined, problems: noProblems };
+
 /** Everything this node should do with packets to Services, kept current batch by batch. */
 export class ProxyPlan {
   readonly #nodeName: string;
   readonly #services: Derived<ObjectKey, ServicePlan>;
   readonly #frontends: Derived<FrontendKey, Frontend>;
-  /** Who claims what: the values of the first derivation, turned round. */
-  readonly #claims = new Map<FrontendKey, Map<ObjectKey, Frontend>>();
+  /** Who claims what: the values of the first derivation, turned round. Hardly ever more than one. */
+  readonly #claims = new Map<FrontendKey, Claims>();
   #node: NodeView;
 
   constructor(nodeName: string, options: PlanOptions, derivation = serviceDerivation(nodeName, options)) {
@@ -126,25 +132,27 @@ export class ProxyPlan {
 
   #claim(frontend: Frontend, service: ObjectKey): void {
     const claims = this.#claims.get(frontend.key);
-    if (claims === undefined) this.#claims.set(frontend.key, new Map([[service, frontend]]));
     // a Service that names an address twice (as cluster and external IP) has it as the first
-    else if (!claims.has(service)) claims.set(service, frontend);
+    if (claims?.some((c) => c.service === service) === true) return;
+    const claim = { service, frontend };
+    this.#claims.set(frontend.key, claims === undefined ? [claim] : [...claims, claim]);
   }
 
   #unclaim(key: FrontendKey, service: ObjectKey): void {
-    const claims = this.#claims.get(key);
-    claims?.delete(service);
-    if (claims?.size === 0) this.#claims.delete(key);
+    const rest = this.#claims.get(key)?.filter((c) => c.service !== service) ?? [];
+    if (rest.length === 0) this.#claims.delete(key);
+    else this.#claims.set(key, rest);
   }
 
-  #award(key: FrontendKey): { readonly plan: Frontend | undefined; readonly problems: readonly Problem[] } {
+  #award(key: FrontendKey): Compiled<Frontend | undefined> {
     const claims = this.#claims.get(key);
-    if (claims === undefined) return { plan: undefined, problems: [] };
+    const only = claims?.[0];
+    if (claims === undefined || only === undefined) return unclaimed;
+    if (claims.length === 1) return { plan: only.frontend, problems: noProblems };
     const seniority = (service: ObjectKey): Seniority =>
       this.#services.values.get(service)?.seniority ?? { createdAt: "", namespace: "", name: "" };
-    const [winner, ...losers] = [...claims].sort(([a], [b]) => compareSeniority(seniority(a), seniority(b)));
-    if (winner === undefined) return { plan: undefined, problems: [] };
-    return { plan: winner[1], problems: losers.map(([, frontend]) => conflict(frontend, winner[1])) };
+    const [winner = only, ...losers] = [...claims].sort((a, b) => compareSeniority(seniority(a.service), seniority(b.service)));
+    return { plan: winner.frontend, problems: losers.map(({ frontend }) => conflict(frontend, winner.frontend)) };
   }
 }
 

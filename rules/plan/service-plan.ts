@@ -89,16 +89,18 @@ export function planService(snapshot: Snapshot, key: string, node: NodeView, opt
       const owner: ServicePortName = { namespace, name, port: port.name ?? "", protocol };
       const policies = poolsOf(owner, endpoints.byPort, node, family);
       for (const endpoint of policies.endpoints) if (endpoint.ready && endpoint.local) localReady.add(endpoint.ip);
-      const of: Claimant = { family, port, protocol, owner, ...(affinitySeconds === undefined ? {} : { affinitySeconds }) };
+      const of: Claimant = { family, port, protocol, owner, affinitySeconds };
 
       const internal: TrafficPolicy = spec.internalTrafficPolicy === "Local" ? "Local" : "Cluster";
-      if (internal === "Local" && policies.any && policies.local.members.length === 0) withoutLocal.add("internal");
+      if (internal === "Local" && policies.any && !policies.anyLocal) withoutLocal.add("internal");
       if (!options.localDnsIps.includes(clusterIp)) {
         const masquerade: Masquerade = options.masqueradeAll ? "always" : "off-cluster";
         frontends.push(atAddress(of, clusterIp, { scope: "clusterIP", action: internalAction(of, policies, internal), masquerade }));
       }
 
-      if (external.policy === "Local" && policies.any && policies.local.members.length === 0) withoutLocal.add("external");
+      if (external.policy === "Local" && policies.any && !policies.anyLocal) withoutLocal.add("external");
+      const nodePort = spec.type === "NodePort" || spec.type === "LoadBalancer" ? (port.nodePort ?? 0) : 0;
+      if (nodePort === 0 && external.ips.length === 0 && external.loadBalancerIps.length === 0) continue;
       const action = externalAction(of, policies, external.policy);
       const masquerade: Masquerade = external.policy === "Local" ? "never" : "always";
       for (const ip of external.ips)
@@ -109,9 +111,9 @@ export function planService(snapshot: Snapshot, key: string, node: NodeView, opt
         const sources = external.sourcesFor(ip);
         frontends.push(sources === undefined ? frontend : { ...frontend, sources });
       }
-      if (port.nodePort === undefined || port.nodePort === 0 || (spec.type !== "NodePort" && spec.type !== "LoadBalancer")) continue;
-      if (isPort(port.nodePort)) frontends.push(atNodePort(of, port.nodePort, { action, masquerade }));
-      else refuse(`spec.ports[${i}].nodePort`, "PortInvalid", `${port.nodePort} is no port from 1 to 65535; it gets no rules`);
+      if (nodePort === 0) continue;
+      if (isPort(nodePort)) frontends.push(atNodePort(of, nodePort, { action, masquerade }));
+      else refuse(`spec.ports[${i}].nodePort`, "PortInvalid", `${nodePort} is no port from 1 to 65535; it gets no rules`);
     }
   }
   const healthCheckPort = spec.type === "LoadBalancer" && external.policy === "Local" ? (spec.healthCheckNodePort ?? 0) : 0;
@@ -148,8 +150,18 @@ interface ExternalTraffic {
   sourcesFor(ip: Ip): readonly Cidr[] | undefined;
 }
 
+const noAddresses: readonly Ip[] = [];
+const nothingExternal: ExternalTraffic = {
+  policy: "Cluster",
+  ips: noAddresses,
+  loadBalancerIps: noAddresses,
+  sourcesFor: () => undefined,
+};
+
 function externalTraffic(service: Service, node: NodeView, plain: boolean, refuse: Refuse): ExternalTraffic {
   const spec = service.spec ?? {};
+  const isInternal = (spec.type ?? "ClusterIP") === "ClusterIP" && spec.externalTrafficPolicy !== "Local";
+  if (isInternal && (spec.externalIPs ?? noAddresses).length === 0) return nothingExternal;
   const ips = addresses(spec.externalIPs ?? [], (i) => `spec.externalIPs[${i}]`, plain, refuse);
   const isLoadBalancer = spec.type === "LoadBalancer";
   // ipMode Proxy: packets must go by way of the load balancer itself; entries with a host name only have no address
@@ -210,21 +222,32 @@ export function widest(ranges: readonly Cidr[]): readonly Cidr[] {
   return kept.sort((a, b) => (printCidr(a) < printCidr(b) ? -1 : 1));
 }
 
+/** The pools are made where one is asked for: most Services need one of the two. */
 interface Policies {
   readonly endpoints: readonly Endpoint[];
-  readonly cluster: Pool;
-  readonly local: Pool;
   readonly any: boolean;
+  readonly anyLocal: boolean;
+  pool(policy: TrafficPolicy): Pool;
 }
 
+const noEndpoints: readonly Endpoint[] = [];
+
 function poolsOf(owner: ServicePortName, byPort: EndpointsByPort, node: NodeView, family: IpFamily): Policies {
-  const endpoints = byPort.get(endpointPortKey(owner.port, owner.protocol)) ?? [];
+  const endpoints = byPort.get(endpointPortKey(owner.port, owner.protocol)) ?? noEndpoints;
   const { cluster, local, any } = categorizeEndpoints(endpoints, { nodeName: node.name, zone: node.zone });
-  const pool = (policy: TrafficPolicy, members: readonly Endpoint[]): Pool => ({
-    id: poolId(owner, policy, family),
-    members: members.map((e) => ({ ip: e.ip, port: e.port, local: e.local })),
-  });
-  return { endpoints, cluster: pool("Cluster", cluster), local: pool("Local", local), any };
+  const made: Partial<Record<TrafficPolicy, Pool>> = {};
+  return {
+    endpoints,
+    any,
+    anyLocal: local.length > 0,
+    pool: (policy) => {
+      made[policy] ??= {
+        id: poolId(owner, policy, family),
+        members: (policy === "Local" ? local : cluster).map((e) => ({ ip: e.ip, port: e.port, local: e.local })),
+      };
+      return made[policy];
+    },
+  };
 }
 
 /** The frontends of one ServicePort in one family. */
@@ -233,21 +256,22 @@ interface Claimant {
   readonly port: ServicePort;
   readonly protocol: Protocol;
   readonly owner: ServicePortName;
-  readonly affinitySeconds?: number;
+  readonly affinitySeconds: number | undefined;
 }
 
 function internalAction(of: Claimant, policies: Policies, policy: TrafficPolicy): Action {
   if (!policies.any) return { kind: "reject" };
-  const pool = policy === "Local" ? policies.local : policies.cluster;
+  const pool = policies.pool(policy);
   return pool.members.length === 0 ? { kind: "drop" } : balance(of, pool);
 }
 
 function externalAction(of: Claimant, policies: Policies, policy: TrafficPolicy): Action {
   if (!policies.any) return { kind: "reject" };
-  return policy === "Local" ? balance(of, policies.cluster, policies.local) : balance(of, policies.cluster);
+  return policy === "Local" ? balance(of, policies.pool("Cluster"), policies.pool("Local")) : balance(of, policies.pool("Cluster"));
 }
 
 function balance(of: Claimant, pool: Pool, localPool?: Pool): Action {
+  if (localPool === undefined && of.affinitySeconds === undefined) return { kind: "balance", pool };
   return {
     kind: "balance",
     pool,
@@ -265,7 +289,8 @@ interface Claim {
 function atAddress(of: Claimant, ip: Ip, claim: Claim): Frontend {
   const { family, protocol, owner } = of;
   const port = of.port.port;
-  return { key: frontendKey(ip, port, protocol), family, ip, port, protocol, owner, ...claim };
+  const { scope, action, masquerade } = claim;
+  return { key: frontendKey(ip, port, protocol), family, ip, port, protocol, owner, scope, action, masquerade };
 }
 
 function atNodePort(of: Claimant, port: number, claim: Omit<Claim, "scope">): Frontend {

@@ -83,8 +83,8 @@ export function ipFromBigInt(n: bigint, family: IpFamily): Ip {
   return ipFromBytes(bytes);
 }
 
-/** A dotted quad as a number, without making anything: lists of endpoints are parsed and sorted by the ten thousand. */
-function ipv4Number(text: string): number | undefined {
+/** A dotted quad as a number, undefined for other text; makes nothing, because endpoints are parsed and sorted by the ten thousand. */
+export function ipv4Number(text: string): number | undefined {
   let total = 0;
   let part = -1;
   let digits = 0;

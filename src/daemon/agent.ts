@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { DnsZone, reverseZones } from "../../dns/index.ts";
+import { DnsZone, type NameRecords, reverseZones } from "../../dns/index.ts";
 import { IngressTranslator } from "../../ingress/index.ts";
 import { startProxier } from "../../rules/index.ts";
 import { parseCidr } from "../base/cidr.ts";
@@ -32,6 +32,10 @@ import { type StateSource, startStatePublisher } from "./state-stream.ts";
 /** How long the API has before a node that starts goes on with its checkpoint. Milliseconds. */
 const checkpointAfter = 3000;
 const checkpointEvery = 30_000;
+/** How long after the start names and routes wait for the rules at most. Milliseconds. */
+const rulesFirstFor = 5000;
+/** Objects of a batch from which on planes take turns. */
+const largeBatch = 500;
 
 const kindsOf: Readonly<Record<DaemonConfig["enable"][number], readonly Kind[]>> = {
   proxy: ["Service", "EndpointSlice", "Node", "ServiceCIDR"],
@@ -69,10 +73,11 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
       reverseZones: [...cidrs(config.clusterCidrs), ...cidrs(config.serviceCidrs)].flatMap((c) => (c === undefined ? [] : reverseZones(c))),
       revision: Math.floor(systemClock.now() / 1000),
     });
-    sources.push({ name: "dns", tag: () => zone.revision, full: () => zone.full().upserts.map((u) => [u.key, u.records] as const) });
+    sources.push({ name: "dns", tag: () => zone.revision, full: () => zoneEntries(zone) });
     problems.set("dns", () => zone.problems());
     planes.push((batch) => {
       const { delta } = zone.apply(batch);
+      if (!publisher.isHeard("dns")) return;
       publisher.publish("dns", {
         tag: delta.revision,
         upserts: delta.upserts.map((u) => [u.key, u.records] as const),
@@ -95,21 +100,39 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
   const synced = Promise.withResolvers<void>();
   const memory = createMemoryRelease();
   closing.push(() => memory.close());
+  // Traffic first: what the other planes make of the first lists waits until the rules are in, for so long.
+  const rulesIn = Promise.withResolvers<void>();
   let scheduled = false;
-  const cursor = store.cursor(() => {
+  const feedPlanes = async (): Promise<void> => {
+    await rulesIn.promise;
+    const batch = cursor.take();
+    if (batch !== undefined) {
+      const size = [...batch.dirty.values()].reduce((n, keys) => n + keys.size, 0);
+      for (const plane of planes) {
+        plane(batch);
+        // a change of many objects lets other work of this process run between
+        if (size > largeBatch) await new Promise((resolve) => setImmediate(resolve));
+      }
+      memory.changed(size);
+    }
+    scheduled = false;
+    synced.resolve();
+    if (batch !== undefined) wakePlanes();
+  };
+  const wakePlanes = (): void => {
     if (scheduled || !needed()) return;
     scheduled = true;
     // One turn of the loop later: events that came in one read make one batch.
     setImmediate(() => {
-      scheduled = false;
-      const batch = cursor.take();
-      if (batch !== undefined) {
-        for (const plane of planes) plane(batch);
-        for (const keys of batch.dirty.values()) memory.changed(keys.size);
-      }
-      synced.resolve();
+      feedPlanes().catch((error: unknown) => {
+        // a plane that throws ends the process, as from any event handler; its supervisor starts it anew
+        setImmediate(() => {
+          throw error;
+        });
+      });
     });
-  });
+  };
+  const cursor = store.cursor(wakePlanes);
   closing.push(() => cursor.close());
 
   const proxier = has("proxy")
@@ -130,7 +153,9 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
     metrics.collect(() => proxier.metrics());
     health.add("rules", () => (proxier.healthy() ? undefined : "a change has been waiting for too long"));
     waits.push(proxier.ready);
-  }
+    proxier.ready.then(rulesIn.resolve, () => rulesIn.resolve());
+    setTimeout(rulesIn.resolve, rulesFirstFor).unref();
+  } else rulesIn.resolve();
 
   const checkpoint = join(config.runDir, "snapshot.json.gz");
   let remembered = false;
@@ -149,6 +174,10 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
   });
   const feed = startSnapshotFeed(transport, store, kinds, { clock: systemClock, log, onFailure: fallBack });
   closing.push(() => feed.close());
+  if (has("dns")) {
+    const where = clusterDns.length > 0 ? undefined : "there is no Service kube-system/kube-dns to answer for; give --cluster-dns";
+    health.add("dns", () => where, ["readyz"]);
+  }
   health.add("synced", () => (needed() ? undefined : "the API has not been read yet"), ["readyz"]);
 
   const allProblems = (): readonly Problem[] => [...problems.values()].flatMap((list) => [...list()]);
@@ -187,14 +216,20 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
   };
 }
 
+function* zoneEntries(zone: DnsZone): Iterable<readonly [string, NameRecords]> {
+  for (const { key, records } of zone.names()) yield [key, records];
+}
+
 /** Given, or kept from the last run, or asked of the API. What was kept is checked as soon as the API answers. */
 async function clusterDnsOf(config: DaemonConfig, transport: Transport, log: Log, signal: AbortSignal): Promise<readonly Ip[]> {
   if (!config.enable.includes("dns") || config.clusterDns.length > 0) return config.clusterDns;
   const file = join(config.runDir, "cluster-dns.json");
-  const discovered = discoverClusterDns(createClient(transport), { clock: systemClock, log }, signal);
+  const absent = Promise.withResolvers<readonly Ip[]>();
+  const discovered = discoverClusterDns(createClient(transport), { clock: systemClock, log, onAbsent: () => absent.resolve([]) }, signal);
   const kept = readClusterDns(file);
-  const ips = kept.length > 0 ? kept : await discovered;
-  if (kept.length === 0) saveClusterDns(file, ips, log);
+  // A cluster without that Service has its rules and routes all the same.
+  const ips = kept.length > 0 ? kept : await Promise.race([discovered, absent.promise]);
+  if (kept.length === 0 && ips.length > 0) saveClusterDns(file, ips, log);
   else {
     discovered.then(
       (now) => {
@@ -207,6 +242,7 @@ async function clusterDnsOf(config: DaemonConfig, transport: Transport, log: Log
       () => undefined,
     );
   }
+  if (ips.length === 0) return ips;
   await claimAddresses(ips, runCommand, log);
   tellParent({ type: "dns-addresses", ips });
   return ips;

@@ -13,7 +13,12 @@ const retryMs = 1000;
 /** The addresses of Service kube-system/kube-dns, where pods send their questions; waits until the API answers. */
 export async function discoverClusterDns(
   client: Client,
-  deps: { readonly clock: Clock; readonly log: Log },
+  deps: {
+    readonly clock: Clock;
+    readonly log: Log;
+    /** The API answers, and there is no such Service (yet). */
+    readonly onAbsent: () => void;
+  },
   signal: AbortSignal,
 ): Promise<readonly Ip[]> {
   for (let told = false; ; told = true) {
@@ -23,6 +28,7 @@ export async function discoverClusterDns(
       throw new Error("Service kube-system/kube-dns has no cluster IP");
     } catch (error) {
       signal.throwIfAborted();
+      if (isNotFound(error)) deps.onAbsent();
       if (!told) {
         const hint = isNotFound(error) ? "the cluster has no Service kube-system/kube-dns; give --cluster-dns" : "waiting for the API";
         deps.log("warn", `cannot tell where cluster DNS should answer: ${hint}`, { error: String(error) });

@@ -19,7 +19,8 @@ export interface KeyedDelta {
 export interface StateSource {
   readonly name: string;
   tag?(): number;
-  full(): readonly (readonly [key: string, value: unknown])[];
+  /** Read part by part, while changes go on: what changes meanwhile is sent again after it. */
+  full(): Iterable<readonly [key: string, value: unknown]>;
 }
 
 type ToAgent =
@@ -43,13 +44,21 @@ const maxBacklog = 256 << 20;
 interface Child {
   readonly socket: Socket;
   readonly table: string;
+  /** Changes that came while it was given its full state, in their order; undefined before and after. */
+  held: Uint8Array[] | undefined;
   acked: number;
   onMetrics: ((text: string) => void) | undefined;
 }
 
 export interface StatePublisher extends Running {
-  /** Sends a change to the children of a table. Revisions are the publisher's own count. */
+  /** Sends a change to the children of a table. Revisions are the publisher's own count, table by table. */
   publish(table: string, delta: Omit<KeyedDelta, "revision">): void;
+  /** Whether a child has, or is being given, the state of a table: else nobody needs to hear of a change. */
+  isHeard(table: string): boolean;
+  /**
+   * The sources know the whole state now. Children that connect before this wait: a new agent that gave them its empty tables
+   * would take from them all that they serve.
+   */
   markSynced(): void;
   /** Prometheus text of each child that answers within a second. */
   childMetrics(): Promise<readonly string[]>;
@@ -60,26 +69,42 @@ export interface StatePublisher extends Running {
 /** The agent's end: a UNIX socket in a folder of its own that only this user may enter. */
 export function startStatePublisher(path: string, sources: readonly StateSource[], log: Log): StatePublisher {
   const children = new Set<Child>();
-  let revision = 0;
+  /** Connected before the state was known. */
+  const waiting = new Set<Child>();
+  const revisions = new Map<string, number>();
+  const revisionOf = (table: string): number => revisions.get(table) ?? 0;
   let synced = false;
 
-  const greet = (socket: Socket, table: string): void => {
-    const source = sources.find((s) => s.name === table);
-    if (source === undefined) {
-      socket.destroy();
-      return;
-    }
-    const child: Child = { socket, table, acked: -1, onMetrics: undefined };
-    send(socket, { type: "full-begin" });
-    const tag = source.tag === undefined ? {} : { tag: source.tag() };
-    const all = source.full();
-    for (let i = 0; i < all.length; i += partKeys) {
-      send(socket, { type: "delta", delta: { revision, ...tag, upserts: all.slice(i, i + partKeys), deletes: [] } });
-    }
-    send(socket, { type: "full-end", revision });
-    if (synced) send(socket, { type: "synced" });
+  const greet = (child: Child): void => {
     children.add(child);
-    socket.on("close", () => children.delete(child));
+    child.held = [];
+    giveFull(child).catch((error: unknown) => {
+      log("error", `the state of ${child.table} could not be sent`, { error: String(error) });
+      child.socket.destroy();
+    });
+  };
+
+  const giveFull = async (child: Child): Promise<void> => {
+    const { socket, table } = child;
+    const source = sources.find((s) => s.name === table);
+    if (source === undefined) return;
+    const revision = revisionOf(table);
+    const tag = source.tag === undefined ? {} : { tag: source.tag() };
+    send(socket, { type: "full-begin" });
+    let part: (readonly [string, unknown])[] = [];
+    for (const entry of source.full()) {
+      part.push(entry);
+      if (part.length < partKeys) continue;
+      send(socket, { type: "delta", delta: { revision, ...tag, upserts: part, deletes: [] } });
+      part = [];
+      await drained(socket);
+      if (socket.destroyed) return;
+    }
+    if (part.length > 0) send(socket, { type: "delta", delta: { revision, ...tag, upserts: part, deletes: [] } });
+    send(socket, { type: "full-end", revision });
+    for (const frame of child.held ?? []) socket.write(frame);
+    child.held = undefined;
+    send(socket, { type: "synced" });
   };
 
   const server: Server = createServer((socket) => {
@@ -87,7 +112,17 @@ export function startStatePublisher(path: string, sources: readonly StateSource[
     readFrames(socket, (message) => {
       const m = message as ToAgent;
       if (m.type === "hello") {
-        greet(socket, m.table);
+        if (!sources.some((s) => s.name === m.table)) {
+          socket.destroy();
+          return;
+        }
+        const child: Child = { socket, table: m.table, held: undefined, acked: -1, onMetrics: undefined };
+        socket.on("close", () => {
+          children.delete(child);
+          waiting.delete(child);
+        });
+        if (synced) greet(child);
+        else waiting.add(child);
         return;
       }
       for (const child of children) {
@@ -112,32 +147,35 @@ export function startStatePublisher(path: string, sources: readonly StateSource[
     ready,
     publish: (table, delta) => {
       if (delta.upserts.length === 0 && delta.deletes.length === 0) return;
-      revision++;
-      const frame = encodeFrame({ type: "delta", delta: { ...delta, revision } } satisfies FromAgent);
+      const revision = revisionOf(table) + 1;
+      revisions.set(table, revision);
+      let frame: Uint8Array | undefined;
       for (const child of children) {
-        if (child.table !== table) {
-          child.acked = child.acked === revision - 1 ? revision : child.acked;
-          continue;
-        }
-        child.socket.write(frame);
-        if (child.socket.writableLength > maxBacklog) {
-          log("warn", `${table} process does not read its state; cutting it off`, { bytes: child.socket.writableLength });
+        if (child.table !== table) continue;
+        frame ??= encodeFrame({ type: "delta", delta: { ...delta, revision } } satisfies FromAgent);
+        if (child.held === undefined) child.socket.write(frame);
+        else child.held.push(frame);
+        const backlog = child.socket.writableLength + (child.held ?? []).reduce((n, f) => n + f.length, 0);
+        if (backlog > maxBacklog) {
+          log("warn", `${table} process does not read its state; cutting it off`, { bytes: backlog });
           child.socket.destroy();
         }
       }
     },
+    isHeard: (table) => [...children].some((c) => c.table === table),
     markSynced: () => {
       synced = true;
-      for (const child of children) send(child.socket, { type: "synced" });
+      for (const child of waiting) greet(child);
+      waiting.clear();
     },
     childMetrics: async () => {
       const texts = await Promise.all([...children].map(askMetrics));
       return texts.filter((t) => t !== "");
     },
-    settled: () => [...children].every((c) => c.acked >= revision),
+    settled: () => waiting.size === 0 && [...children].every((c) => c.acked >= revisionOf(c.table)),
     close: () =>
       new Promise((resolve) => {
-        for (const child of children) child.socket.destroy();
+        for (const child of [...children, ...waiting]) child.socket.destroy();
         server.close(() => resolve());
       }),
   };
@@ -157,6 +195,23 @@ function askMetrics(child: Child): Promise<string> {
   });
 }
 
+/** The other end has read enough to be sent more, or is gone. Lets this process do other work in any case. */
+function drained(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    if (socket.destroyed || !socket.writableNeedDrain) {
+      setImmediate(resolve);
+      return;
+    }
+    const go = (): void => {
+      socket.off("drain", go);
+      socket.off("close", go);
+      resolve();
+    };
+    socket.on("drain", go);
+    socket.on("close", go);
+  });
+}
+
 function send(socket: Socket, message: FromAgent): void {
   socket.write(encodeFrame(message));
 }
@@ -170,8 +225,10 @@ export function startStateSubscriber(
   table: string,
   deps: { readonly apply: (delta: KeyedDelta) => void; readonly synced: () => void; readonly metrics: () => string; readonly log: Log },
 ): Running {
-  const keys = new Set<string>();
-  let seen: Set<string> | undefined;
+  /** Every key that is there, with the full state that named it last: one text a key, however often it is named. */
+  const keys = new Map<string, number>();
+  let fulls = 0;
+  let inFull = false;
   let closed = false;
   let socket: Socket | undefined;
   let timer: NodeJS.Timeout | undefined;
@@ -181,20 +238,19 @@ export function startStateSubscriber(
     const m = message as FromAgent;
     switch (m.type) {
       case "full-begin":
-        seen = new Set();
+        fulls++;
+        inFull = true;
         return;
       case "delta":
-        for (const [key] of m.delta.upserts) {
-          keys.add(key);
-          seen?.add(key);
-        }
+        for (const [key] of m.delta.upserts) keys.set(key, fulls);
         for (const key of m.delta.deletes) keys.delete(key);
         deps.apply(m.delta);
-        if (seen === undefined) acknowledge(m.delta.revision);
+        if (!inFull) acknowledge(m.delta.revision);
         return;
       case "full-end": {
-        const gone = [...keys].filter((k) => seen?.has(k) === false);
-        seen = undefined;
+        const gone: string[] = [];
+        for (const [key, named] of keys) if (named !== fulls) gone.push(key);
+        inFull = false;
         for (const key of gone) keys.delete(key);
         if (gone.length > 0) deps.apply({ revision: m.revision, upserts: [], deletes: gone });
         acknowledge(m.revision);
@@ -218,7 +274,7 @@ export function startStateSubscriber(
     s.on("connect", () => s.write(encodeFrame({ type: "hello", table, pid: process.pid } satisfies ToAgent)));
     s.on("error", () => undefined);
     s.on("close", () => {
-      seen = undefined;
+      inFull = false;
       if (!closed) timer = setTimeout(connect, 100);
     });
     readFrames(s, take);

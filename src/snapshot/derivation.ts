@@ -24,6 +24,8 @@ export interface Delta<K, V> {
   readonly problems: ProblemDelta;
 }
 
+const noProblems: readonly Problem[] = [];
+
 /** A derived table, kept current batch by batch. */
 export class Derived<K, V> {
   readonly #derivation: Derivation<K, V>;
@@ -57,11 +59,15 @@ export class Derived<K, V> {
       const { plan: after, problems } = this.#derivation.compute(snapshot, key);
       const same = before === after || (before !== undefined && after !== undefined && (this.#derivation.equal?.(before, after) ?? false));
       if (!same) {
-        changed.set(key, { ...(before === undefined ? {} : { before }), ...(after === undefined ? {} : { after }) });
+        changed.set(
+          key,
+          before === undefined ? (after === undefined ? {} : { after }) : after === undefined ? { before } : { before, after },
+        );
         if (after === undefined) this.#values.delete(key);
         else this.#values.set(key, after);
       }
-      const had = this.#problems.get(key) ?? [];
+      const had = this.#problems.get(key) ?? noProblems;
+      if (had.length === 0 && problems.length === 0) continue;
       gained.push(...problems.filter((p) => !had.some((q) => sameProblem(p, q))));
       lost.push(...had.filter((p) => !problems.some((q) => sameProblem(p, q))));
       if (problems.length === 0) this.#problems.delete(key);

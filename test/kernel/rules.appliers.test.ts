@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { RuleApplier } from "../../rules/apply/applier.ts";
 import { isApplyError } from "../../rules/apply/errors.ts";
 import { createNetlinkApplier } from "../../rules/apply/netlink-applier.ts";
@@ -12,16 +12,19 @@ import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
 import { packetObjects } from "../contract/packets.ts";
 import { inNetns } from "../support/in-netns.ts";
 import { nftIn } from "../support/nft-in.ts";
+import { lacking } from "../support/requires.ts";
 import { fillStore, makeSlice, put } from "../support/rules-objects.ts";
 
 const namespace = `fwt-appliers-${process.pid}`;
 const signal = AbortSignal.timeout(60_000);
+const lack = lacking("ip", "nft");
 beforeAll(() => {
-  execFileSync("ip", ["netns", "add", namespace]);
+  if (lack === undefined) execFileSync("ip", ["netns", "add", namespace]);
 });
 afterAll(() => {
-  execFileSync("ip", ["netns", "del", namespace]);
+  if (lack === undefined) execFileSync("ip", ["netns", "del", namespace]);
 });
+beforeEach((t) => t.skip(lack !== undefined, lack));
 const nft = (...args: readonly string[]): string =>
   execFileSync("ip", ["netns", "exec", namespace, "nft", ...args], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 

@@ -15,18 +15,21 @@ import { Conntrack } from "../../src/kernel/conntrack.ts";
 import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
 import { inNetns } from "../support/in-netns.ts";
 import { nftIn } from "../support/nft-in.ts";
+import { lacking } from "../support/requires.ts";
 import { labAddresses, labPodCidrs, RulesLab } from "../support/rules-lab.ts";
 import { fillStore, makeNode, makeService, makeSlice, put } from "../support/rules-objects.ts";
 
 let lab: RulesLab;
 let store: SnapshotStore;
 const running: Proxier[] = [];
+const lack = lacking("ip", "nft", "conntrack");
 beforeAll(async () => {
-  lab = await RulesLab.start("life");
+  if (lack === undefined) lab = await RulesLab.start("life");
 });
 afterAll(async () => {
   await lab?.close();
 });
+beforeEach((t) => t.skip(lack !== undefined, lack));
 beforeEach(() => {
   store = new SnapshotStore();
   fillStore(store, [
@@ -44,7 +47,7 @@ beforeEach(() => {
 });
 afterEach(async () => {
   for (const proxier of running.splice(0)) await proxier.close();
-  lab.run("a", "nft", ["flush", "ruleset"]);
+  if (lack === undefined) lab.run("a", "nft", ["flush", "ruleset"]);
 });
 
 const ports = [

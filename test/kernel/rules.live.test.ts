@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { createTextApplier } from "../../rules/apply/text-applier.ts";
 import { ProxierMetrics } from "../../rules/sync/metrics.ts";
 import { NftablesTarget } from "../../rules/sync/nftables-target.ts";
@@ -6,16 +6,19 @@ import { runProxier } from "../../rules/sync/proxier.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
 import { nftIn } from "../support/nft-in.ts";
+import { lacking } from "../support/requires.ts";
 import { labAddresses, labPodCidrs, RulesLab } from "../support/rules-lab.ts";
 import { fillStore, makeNode, makeService, makeSlice, put } from "../support/rules-objects.ts";
 
 let lab: RulesLab;
+const lack = lacking("ip", "nft", "conntrack");
 beforeAll(async () => {
-  lab = await RulesLab.start("live");
+  if (lack === undefined) lab = await RulesLab.start("live");
 });
 afterAll(async () => {
   await lab?.close();
 });
+beforeEach((t) => t.skip(lack !== undefined, lack));
 
 test("a Service in the store is served by its pods, and follows them", async () => {
   const store = new SnapshotStore();

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createNetlinkApplier } from "../../rules/apply/netlink-applier.ts";
 import { compileOffline } from "../../rules/index.ts";
 import { diffFromNothing } from "../../rules/nftables/transaction.ts";
@@ -7,16 +7,19 @@ import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
 import { type ConfigName, configs, type PacketCase, packetObjects, packetTable, targetAddress } from "../contract/packets.ts";
 import { inNetns } from "../support/in-netns.ts";
 import { nftIn } from "../support/nft-in.ts";
+import { lacking } from "../support/requires.ts";
 import { labAddresses, RulesLab } from "../support/rules-lab.ts";
 import { fillStore } from "../support/rules-objects.ts";
 
 let lab: RulesLab;
+const lack = lacking("ip", "nft", "conntrack");
 beforeAll(async () => {
-  lab = await RulesLab.start("packets");
+  if (lack === undefined) lab = await RulesLab.start("packets");
 });
 afterAll(async () => {
   await lab?.close();
 });
+beforeEach((t) => t.skip(lack !== undefined, lack));
 
 const store = new SnapshotStore();
 fillStore(store, packetObjects());

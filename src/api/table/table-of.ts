@@ -21,6 +21,7 @@ import {
   deploymentLayout,
   podDisruptionBudgetLayout,
   replicaSetLayout,
+  scaleLayout,
   statefulSetLayout,
 } from "./workload-rows.ts";
 
@@ -45,6 +46,7 @@ const layouts: Readonly<Record<string, Layout>> = {
   "Deployment.apps": deploymentLayout,
   "ReplicaSet.apps": replicaSetLayout,
   "StatefulSet.apps": statefulSetLayout,
+  "Scale.autoscaling": scaleLayout,
   "Lease.coordination.k8s.io": leaseLayout,
   "EndpointSlice.discovery.k8s.io": endpointSliceLayout,
   "IngressClass.networking.k8s.io": ingressClassLayout,

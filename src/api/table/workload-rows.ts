@@ -1,5 +1,6 @@
 import { isReadableSelector, labelSelectorOf, printLabelSelector } from "../selector.ts";
 import type { ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet } from "../types/apps-v1.generated.ts";
+import type { Scale } from "../types/autoscaling-v1.generated.ts";
 import type { PodTemplateSpec } from "../types/core-v1.generated.ts";
 import type { LabelSelector } from "../types/meta-v1.generated.ts";
 import type { PodDisruptionBudget } from "../types/policy-v1.generated.ts";
@@ -51,6 +52,13 @@ export const daemonSetLayout = layout<DaemonSet>(
     printSelector(d.spec?.selector),
   ],
 );
+
+export const scaleLayout = layout<Scale>(["Name", "Desired#", "Available#", "Age"], (s, now) => [
+  s.metadata?.name ?? "",
+  s.spec?.replicas ?? 0,
+  s.status?.replicas ?? 0,
+  age(s.metadata?.creationTimestamp, now),
+]);
 
 export const controllerRevisionLayout = layout<ControllerRevision>(["Name", "Controller", "Revision", "Age"], (r, now) => {
   const owner = r.metadata?.ownerReferences?.find((o) => o.controller === true);

@@ -1,6 +1,7 @@
 import { isRecord, type JsonObject } from "../../api/json-value.ts";
 import { labelSelectorOf, printLabelSelector } from "../../api/selector.ts";
 import { invalid, notFound } from "../../api/status-error.ts";
+import { tableOf } from "../../api/table/table-of.ts";
 import type { LabelSelector } from "../../api/types/meta-v1.generated.ts";
 import { decodeObject } from "../../store/object-bytes.ts";
 import { type Answer, json } from "../answer.ts";
@@ -8,6 +9,7 @@ import { checkObject, readBody, readObject } from "../body.ts";
 import type { Call } from "../call.ts";
 import { updateObject } from "../object-writer.ts";
 import { type ApiObject, keyOf } from "../registry.ts";
+import { formFor } from "./answer-object.ts";
 import { targetOf } from "./create.ts";
 import { patchOf } from "./patch.ts";
 import { waitForRevision } from "./revision.ts";
@@ -21,7 +23,7 @@ export async function scale(call: Call): Promise<Answer> {
     await waitForRevision(context, call.query.get("resourceVersion"));
     const found = context.registry.find(resource, keyOf(info.namespace, info.name));
     if (found === undefined) throw notFound(resource, info.name);
-    return json(scaleOf(found.object));
+    return answerScale(call, found.object);
   }
   const next = await nextScale(call);
   const bytes = await updateObject(context, targetOf(call, ""), (current) => {
@@ -37,7 +39,14 @@ export async function scale(call: Call): Promise<Answer> {
       spec: { ...(isRecord(current.object["spec"]) ? current.object["spec"] : {}), replicas: count },
     };
   });
-  return json(scaleOf(decodeObject(bytes) as ApiObject));
+  return answerScale(call, decodeObject(bytes) as ApiObject);
+}
+
+function answerScale(call: Call, object: ApiObject): Answer {
+  const form = formFor(call);
+  if (form.kind !== "table") return json(scaleOf(object));
+  const { resourceVersion } = object.metadata;
+  return json({ ...tableOf(scaleType, [scaleOf(object)], form.now, form.choice), metadata: { resourceVersion } });
 }
 
 async function nextScale(call: Call): Promise<(current: JsonObject) => JsonObject> {

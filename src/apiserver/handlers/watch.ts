@@ -144,7 +144,9 @@ class Lines {
   }
 
   #line(type: string, bytes: Uint8Array): Uint8Array {
-    const { call, form } = this.#watching;
+    const { call, form: asked } = this.#watching;
+    // Ages are of the moment that the event is told.
+    const form = asked.kind === "table" ? { ...asked, now: call.context.clock.now() } : asked;
     const body = representObject(call.view.resource, shownBytes(call.view, bytes), form, this.#columnsSent ? "rows-only" : "with-columns");
     this.#columnsSent = true;
     return eventLine(type, body);

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { systemClock } from "../../../src/base/clock.ts";
 import { makeTestServer, type TestServer, type WatchEvent } from "./test-server.ts";
 
 let api: TestServer;
@@ -165,6 +166,20 @@ test("kubectl's watch gets tables, columns only once", async () => {
     ["Table", "Table"],
     [true, false],
   ]);
+});
+
+test("a watched table tells ages of the moment of each event", async () => {
+  let ahead = 0;
+  const later = await makeTestServer({}, { clock: { ...systemClock, now: () => Date.now() + ahead } });
+  await later.call("POST", of("default"), { metadata: { name: "aged" } });
+  const accept = "application/json;as=Table;v=v1;g=meta.k8s.io";
+  const watched = later.watch(`${of("default")}?watch=1&fieldSelector=metadata.name%3Daged`, 2, { accept });
+  await later.call("GET", of("default"));
+  ahead = 7_200_000;
+  await later.call("PATCH", `${of("default")}/aged`, { data: { a: "b" } }, { type: "application/merge-patch+json" });
+  const ages = (await watched).map((e) => (e.object["rows"] as { cells: unknown[] }[])[0]?.cells[2]);
+  expect(ages[1]).toBe("120m");
+  await later.close();
 });
 
 test("a large list is compressed for who takes it", async () => {

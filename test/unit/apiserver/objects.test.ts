@@ -368,6 +368,9 @@ test("scale is the replicas and nothing else", async () => {
   await api.call("POST", deployments, { metadata: { name: "scaled" }, spec: { replicas: 2, selector: { matchLabels: labels }, template } });
   const shown = await api.call("GET", `${deployments}/scaled/scale`);
   expect([shown.get("kind"), shown.get("spec.replicas"), shown.get("status.selector")]).toEqual(["Scale", 2, "app=scaled"]);
+  const accept = "application/json;as=Table;v=v1;g=meta.k8s.io";
+  const table = await api.call("GET", `${deployments}/scaled/scale`, undefined, { accept });
+  expect([table.get("columnDefinitions.1.name"), table.get("rows.0.cells")]).toEqual(["Desired", ["scaled", 2, 0, expect.any(String)]]);
   const changed = await api.call(
     "PATCH",
     `${deployments}/scaled/scale`,

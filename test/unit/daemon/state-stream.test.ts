@@ -75,3 +75,68 @@ test("settled only when each child has acknowledged what was published", async (
   await publisher.close();
   place.remove();
 });
+
+test("a new agent takes nothing from its children before it knows the state itself", async () => {
+  const place = folder();
+  const rows = new Map<string, number>([["a", 1]]);
+  const first = startStatePublisher(place.path, [{ name: "t", full: () => rows }], silentLog);
+  await first.ready;
+  first.markSynced();
+  const c = child(place.path);
+  await c.running.ready;
+  await first.close();
+
+  const known = new Map<string, number>();
+  const second = startStatePublisher(place.path, [{ name: "t", full: () => known }], silentLog);
+  await second.ready;
+  const other = child(place.path);
+  while (second.settled()) await new Promise((r) => setImmediate(r));
+  expect(second.isHeard("t")).toBe(false);
+  expect(c.table).toEqual(new Map([["a", 1]]));
+  known.set("b", 2);
+  second.markSynced();
+  await other.running.ready;
+  await c.until(() => !c.table.has("a"));
+  expect(c.table).toEqual(new Map([["b", 2]]));
+  await c.running.close();
+  await other.running.close();
+  await second.close();
+  place.remove();
+});
+
+test("what changes while a child is given the full state reaches it, in order", async () => {
+  const place = folder();
+  const rows = new Map<string, number>(Array.from({ length: 5000 }, (_, i) => [`k${i}`, 0] as const));
+  let publisher: ReturnType<typeof startStatePublisher> | undefined;
+  const change = (key: string, value: number | undefined): void => {
+    if (value === undefined) rows.delete(key);
+    else rows.set(key, value);
+    publisher?.publish("t", { upserts: value === undefined ? [] : [[key, value]], deletes: value === undefined ? [key] : [] });
+  };
+  const source = {
+    name: "t",
+    *full() {
+      // a source that reads ahead: what it says may be older than a change that came meanwhile
+      const old = [...rows];
+      for (const [i, entry] of old.entries()) {
+        if (i === 700) {
+          change("k1", 1);
+          change("k4000", 1);
+          change("k4001", undefined);
+          change("new", 1);
+        }
+        yield entry;
+      }
+    },
+  };
+  publisher = startStatePublisher(place.path, [source], silentLog);
+  await publisher.ready;
+  publisher.markSynced();
+  const c = child(place.path);
+  await c.running.ready;
+  while (!publisher.settled()) await new Promise((r) => setImmediate(r));
+  expect(c.table).toEqual(rows);
+  await c.running.close();
+  await publisher.close();
+  place.remove();
+});
