@@ -1,25 +1,34 @@
-// CPU per proxied request, 1 KiB responses over 64 kept connections: fairway beside nginx and npm http-proxy, in one run.
-// Needs nginx and wrk on the machine; what is missing is named and left out. Usage: node bench/ingress.ts [seconds]
+// CPU per proxied request over 64 connections: fairway beside nginx (and, for small responses, npm http-proxy), in one run.
+// 1 KiB and 100 KiB responses, 1 KiB over TLS, and a new connection for each request. The proxies run on one core, load and
+// backend on another. Needs nginx, wrk and taskset on the machine; what is missing is named and left out.
+// Usage: node bench/ingress.ts [seconds]
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createRequire } from "node:module";
 import { connect } from "node:net";
-import { tmpdir } from "node:os";
+import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { startIngressServer } from "../ingress/index.ts";
+import { selfSignedCertificate } from "../ingress/proxy/default-certificate.ts";
 
 /** Of the machine, not of the package. */
-const programs = { nginx: "nginx", wrk: "wrk" };
-const ports = { backend: 18901, nginx: 18902, fairway: 18903, httpProxy: 18904 };
+const programs = { nginx: "nginx", wrk: "wrk", taskset: "taskset" };
+const ports = { backend: 18901, nginx: 18902, fairway: 18903, httpProxy: 18904, nginxTls: 18905, fairwayTls: 18906 };
+const cores = { proxy: "0", load: "1" };
 const role = process.argv[2] ?? "";
 if (role === "fairway") await runFairway();
 else if (role === "http-proxy") runHttpProxy();
 else await compare(Number(role || 2));
 
 async function runFairway(): Promise<void> {
-  const server = startIngressServer({ http: [{ ip: "127.0.0.1", port: ports.fairway }], https: [] });
+  const file = process.argv[3] ?? "";
+  const server = startIngressServer({
+    http: [{ ip: "127.0.0.1", port: ports.fairway }],
+    https: [{ ip: "127.0.0.1", port: ports.fairwayTls }],
+    defaultCertificate: { certificate: readFileSync(`${file}.crt`, "utf8"), key: readFileSync(`${file}.key`, "utf8") },
+  });
   await server.ready;
   const hosts = Array.from({ length: 10 }, (_, i) => `h${i}.test`);
   server.apply({
@@ -74,11 +83,17 @@ async function compare(seconds: number): Promise<void> {
       console.log(`left out: this machine has no ${missing.join(", no ")}`);
       return;
     }
+    const pair = join(dir, "pair");
+    const { certificate, key } = selfSignedCertificate(Date.now());
+    writeFileSync(`${pair}.crt`, certificate);
+    writeFileSync(`${pair}.key`, key);
+    writeFileSync(join(dir, "large"), "x".repeat(100 * 1024));
     children.push(
       nginx(
         dir,
         "backend",
-        `server { listen 127.0.0.1:${ports.backend}; keepalive_requests 1000000000; location / { return 200 "${"x".repeat(1024)}"; } }`,
+        `server { listen 127.0.0.1:${ports.backend}; keepalive_requests 1000000000; root ${dir}; location / { return 200 "${"x".repeat(1024)}"; } location = /large { } }`,
+        cores.load,
       ),
     );
     const upstream = `upstream u { server 127.0.0.1:${ports.backend}; keepalive 320; keepalive_requests 1000000000; }`;
@@ -99,34 +114,26 @@ async function compare(seconds: number): Promise<void> {
     const proxyNginx = nginx(
       dir,
       "proxy",
-      `${upstream} server { listen 127.0.0.1:${ports.nginx}; keepalive_requests 1000000000; ${location} }`,
+      `${upstream} server { listen 127.0.0.1:${ports.nginx} backlog=4096; listen 127.0.0.1:${ports.nginxTls} ssl backlog=4096; ssl_certificate ${pair}.crt; ssl_certificate_key ${pair}.key; ssl_protocols TLSv1.2 TLSv1.3; keepalive_requests 1000000000; ${location} }`,
+      cores.proxy,
     );
     children.push(proxyNginx);
-    const fairway = spawn(process.execPath, [import.meta.filename, "fairway"], { stdio: "inherit" });
-    const other = spawn(process.execPath, [import.meta.filename, "http-proxy"], { stdio: "inherit" });
+    const fairway = pinned(cores.proxy, process.execPath, [import.meta.filename, "fairway", pair]);
+    const other = pinned(cores.proxy, process.execPath, [import.meta.filename, "http-proxy"]);
     children.push(fairway, other);
-    const rows: readonly (readonly [string, ChildProcess, number])[] = [
-      ["nginx", proxyNginx, ports.nginx],
-      ["fairway", fairway, ports.fairway],
-      ["http-proxy", other, ports.httpProxy],
-    ];
     await open(ports.backend);
-    let base = 0;
-    for (const [name, child, port] of rows) {
-      await open(port);
-      await load(port, 0.5);
-      const before = cpuMs(child.pid ?? 0);
-      const requests = await load(port, seconds);
-      const after = cpuMs(child.pid ?? 0);
-      const [user, system] = [after.user - before.user, after.system - before.system].map((ms) => (ms * 1000) / requests) as [
-        number,
-        number,
-      ];
-      const micros = user + system;
-      base ||= micros;
-      console.log(
-        `${name.padEnd(12)} ${micros.toFixed(1).padStart(7)} µs CPU a request (${user.toFixed(1)} user, ${system.toFixed(1)} system)   ${(micros / base).toFixed(2)} × nginx   ${Math.round(requests / seconds)} requests/s`,
-      );
+    const plain = { path: "/a/x", tls: false, fresh: false };
+    const beside = { nginx: proxyNginx, fairway };
+    const scenes: readonly (readonly [string, Scene, Readonly<Record<string, ChildProcess>>])[] = [
+      ["1 KiB, kept connections", plain, { ...beside, "http-proxy": other }],
+      ["100 KiB, kept connections", { ...plain, path: "/large" }, beside],
+      ["1 KiB, kept TLS connections", { ...plain, tls: true }, beside],
+      ["1 KiB, a new connection each", { ...plain, fresh: true }, beside],
+    ];
+    for (const [title, scene, proxies] of scenes) {
+      console.log(`${title} (load average ${(loadavg()[0] ?? 0).toFixed(1)})`);
+      let base = 0;
+      for (const [name, child] of Object.entries(proxies)) base = await measure(name, child, { scene, seconds, base });
     }
   } finally {
     for (const c of children) c.kill("SIGTERM");
@@ -134,15 +141,51 @@ async function compare(seconds: number): Promise<void> {
   }
 }
 
+interface Scene {
+  readonly path: string;
+  readonly tls: boolean;
+  /** Each request on a connection of its own. */
+  readonly fresh: boolean;
+}
+
+/** Prints one line; gives the CPU time of the first proxy of the scene. */
+async function measure(name: string, child: ChildProcess, o: { scene: Scene; seconds: number; base: number }): Promise<number> {
+  const { scene, seconds } = o;
+  const port = portOf(name, scene.tls);
+  await open(port);
+  await load(port, scene, 2); // compilers are done by then
+  const before = cpuMs(child.pid ?? 0);
+  const requests = await load(port, scene, seconds);
+  const after = cpuMs(child.pid ?? 0);
+  const user = ((after.user - before.user) * 1000) / requests;
+  const system = ((after.system - before.system) * 1000) / requests;
+  const micros = user + system;
+  const base = o.base || micros;
+  console.log(
+    `  ${name.padEnd(12)} ${micros.toFixed(1).padStart(7)} µs CPU a request (${user.toFixed(1)} user, ${system.toFixed(1)} system)   ${(micros / base).toFixed(2)} × nginx   ${Math.round(requests / seconds)} requests/s`,
+  );
+  return base;
+}
+
+function portOf(name: string, tls: boolean): number {
+  if (name === "nginx") return tls ? ports.nginxTls : ports.nginx;
+  return name === "http-proxy" ? ports.httpProxy : tls ? ports.fairwayTls : ports.fairway;
+}
+
+/** The program itself, not a shell: its process id is the child's. */
+function pinned(core: string, program: string, args: readonly string[]): ChildProcess {
+  return spawn(programs.taskset, ["-c", core, program, ...args], { stdio: ["ignore", "ignore", "inherit"] });
+}
+
 /** One process, no master: its CPU is that of the proxying. */
-function nginx(dir: string, name: string, http: string): ChildProcess {
+function nginx(dir: string, name: string, http: string, core: string): ChildProcess {
   const file = join(dir, `${name}.conf`);
   const temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((t) => `${t}_temp_path ${join(dir, name)}-${t};`).join(" ");
   writeFileSync(
     file,
     `daemon off; master_process off; pid ${join(dir, name)}.pid; error_log ${join(dir, name)}.log; events { worker_connections 4096; } http { access_log off; ${temp} ${http} }`,
   );
-  return spawn(programs.nginx, ["-c", file, "-e", join(dir, `${name}.log`)], { stdio: "ignore" });
+  return pinned(core, programs.nginx, ["-c", file, "-e", join(dir, `${name}.log`)]);
 }
 
 function cpuMs(pid: number): { user: number; system: number } {
@@ -150,14 +193,18 @@ function cpuMs(pid: number): { user: number; system: number } {
   return { user: Number(fields[11]) * 10, system: Number(fields[12]) * 10 };
 }
 
-async function load(port: number, seconds: number): Promise<number> {
-  const { stdout } = await promisify(execFile)(programs.wrk, [
+async function load(port: number, scene: Scene, seconds: number): Promise<number> {
+  const { stdout } = await promisify(execFile)(programs.taskset, [
+    "-c",
+    cores.load,
+    programs.wrk,
     "-t1",
     "-c64",
     `-d${Math.ceil(seconds)}s`,
     "-H",
     "Host: h3.test",
-    `http://127.0.0.1:${port}/a/x`,
+    ...(scene.fresh ? ["-H", "Connection: close"] : []),
+    `${scene.tls ? "https" : "http"}://127.0.0.1:${port}${scene.path}`,
   ]);
   if (/Non-2xx/.test(stdout)) throw new Error(stdout);
   return Number(/([0-9]+) requests in/.exec(stdout)?.[1] ?? 0);

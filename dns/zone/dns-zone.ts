@@ -61,13 +61,14 @@ export class DnsZone {
 
   /** What a batch changes, name by name. The revision grows only when something changed. */
   apply(batch: Batch): { readonly delta: RecordDelta; readonly problems: ProblemDelta } {
-    const changed: (readonly [key: DomainName, source: NameSource])[] = [];
+    const changed: Changed = { names: [], addresses: [] };
     const deletes: DomainName[] = [];
     const difference = (before?: ReadonlyMap<DomainName, NameSource>, after?: ReadonlyMap<DomainName, NameSource>): void => {
-      for (const name of before?.keys() ?? []) if (after?.has(name) !== true) deletes.push(name);
-      for (const [key, source] of after ?? []) {
+      if (before !== undefined) for (const name of before.keys()) if (after?.has(name) !== true) deletes.push(name);
+      if (after === undefined) return;
+      for (const [key, source] of after) {
         const old = before?.get(key);
-        if (old === undefined || !sameSource(old, source)) changed.push([key, source]);
+        if (old === undefined || !sameSource(old, source)) changed.names.push([key, source]);
       }
     };
 
@@ -80,9 +81,9 @@ export class DnsZone {
     }
     for (const [ip, { after }] of this.#pointers.recompute(batch.after, addresses).changed) {
       if (after === undefined) deletes.push(reverseName(ip));
-      else changed.push([reverseName(ip), after]);
+      else changed.addresses.push([ip, after]);
     }
-    if (changed.length > 0 || deletes.length > 0) this.#revision++;
+    if (changed.names.length > 0 || changed.addresses.length > 0 || deletes.length > 0) this.#revision++;
     return { delta: lazyDelta(this.#revision, changed, deletes, this.#ttl), problems: services.problems };
   }
 
@@ -104,19 +105,23 @@ export class DnsZone {
   }
 }
 
+/** What a batch set, forward and reverse. */
+interface Changed {
+  readonly names: (readonly [key: DomainName, source: NameSource])[];
+  readonly addresses: (readonly [ip: Ip, source: NameSource])[];
+}
+
 /** Makes the records when somebody asks for them: of a first list nobody does who is not given all names anyway. */
-function lazyDelta(
-  revision: number,
-  changed: readonly (readonly [key: DomainName, source: NameSource])[],
-  deletes: readonly DomainName[],
-  ttl: number,
-): RecordDelta {
+function lazyDelta(revision: number, changed: Changed, deletes: readonly DomainName[], ttl: number): RecordDelta {
   let made: readonly NameUpsert[] | undefined;
   return {
     revision,
     deletes,
     get upserts() {
-      made ??= changed.map(([key, source]) => ({ key, records: recordsOf(source, ttl) }));
+      made ??= [
+        ...changed.names.map(([key, source]) => ({ key, records: recordsOf(source, ttl) })),
+        ...changed.addresses.map(([ip, source]) => ({ key: reverseName(ip), records: recordsOf(source, ttl) })),
+      ];
       return made;
     },
   };

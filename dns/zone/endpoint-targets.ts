@@ -75,6 +75,8 @@ function srvPort(port: EndpointPort): readonly TargetPort[] {
 
 /** The same endpoint may stand in several slices, while it moves or with different ports. */
 function distinct(all: readonly EndpointTarget[]): readonly EndpointTarget[] {
+  // most slices are small and name nothing twice: seen without making anything
+  if (all.length <= 8 && !all.some((t, i) => repeats(all, t, i))) return all;
   const targets = new Map<string, EndpointTarget>();
   for (const target of all) {
     const id = `${target.ip} ${target.name}`;
@@ -82,6 +84,12 @@ function distinct(all: readonly EndpointTarget[]): readonly EndpointTarget[] {
     targets.set(id, known === undefined ? target : { ...known, ports: mergePorts(known.ports, target.ports) });
   }
   return targets.size === all.length ? all : Array.from(targets.values());
+}
+
+/** Whether one before the `i`th is of the same name and address as `t`. */
+function repeats(all: readonly EndpointTarget[], t: EndpointTarget, i: number): boolean {
+  for (let j = 0; j < i; j++) if (all[j]?.ip === t.ip && all[j]?.name === t.name) return true;
+  return false;
 }
 
 function mergePorts(a: readonly TargetPort[], b: readonly TargetPort[]): readonly TargetPort[] {

@@ -4,6 +4,10 @@ import type { DomainName } from "../wire/name.ts";
 
 /** `4.3.2.1.in-addr.arpa.`; nibbles under `ip6.arpa.` (RFC 3596 section 2.5). */
 export function reverseName(ip: Ip): DomainName {
+  if (!ip.includes(":")) {
+    const [a, b, c, d] = ip.split(".");
+    return `${d}.${c}.${b}.${a}.in-addr.arpa.`;
+  }
   const bytes = ipBytes(ip);
   return reverseLabels(bytes, bytes.length === 4 ? 4 : 32);
 }

@@ -37,11 +37,12 @@ export function serviceNamesDerivation(config: ServiceNamesConfig): Derivation<O
 function affectedServices(batch: Batch): Iterable<ObjectKey> {
   const keys = new Set<ObjectKey>(batch.dirty.get("Service"));
   for (const slice of batch.dirty.get("EndpointSlice") ?? []) {
-    for (const snapshot of [batch.before, batch.after]) {
-      const object = snapshot.tables.EndpointSlice.get(slice);
-      const service = object === undefined ? undefined : serviceOfSlice(object);
-      if (service !== undefined) keys.add(service);
-    }
+    const before = batch.before.tables.EndpointSlice.get(slice);
+    const after = batch.after.tables.EndpointSlice.get(slice);
+    const owner = before === undefined ? undefined : serviceOfSlice(before);
+    if (owner !== undefined) keys.add(owner);
+    const now = after === undefined || after === before ? undefined : serviceOfSlice(after);
+    if (now !== undefined) keys.add(now);
   }
   return keys;
 }
@@ -139,6 +140,7 @@ interface NamedTarget extends SrvTarget {
 /** `_port._proto.<base>`; unnamed ports have no such name. */
 function addPortNames(names: Map<DomainName, NameSource>, pairs: readonly NamedTarget[], base: DomainName, ttl: number): void {
   const named = pairs.filter(({ as }) => as.name !== undefined && isLabel(as.name));
+  if (named.length === 0) return;
   const groups = Map.groupBy(named, ({ as }) => `_${as.name}._${(as.protocol ?? "TCP").toLowerCase()}.${base}`);
   for (const [owner, group] of groups) if (owner.length <= maxNameLength) names.set(owner, made(srvSets(group, ttl)));
 }

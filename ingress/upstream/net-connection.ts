@@ -49,6 +49,7 @@ class NetConnection implements Connection {
   readonly #onFault: OnFault;
   #waiting = false;
   #paused = false;
+  #corkedShared = false;
 
   constructor(socket: Socket, events: ConnectionEvents, onFault: OnFault) {
     this.#socket = socket;
@@ -101,7 +102,11 @@ class NetConnection implements Connection {
     else socket.write(data);
     const waiting = socket.writableLength;
     if (waiting === 0) return true;
-    if (typeof data !== "string" && data.buffer === shared.buffer.buffer) shared.pinned = true;
+    if (typeof data !== "string" && data.buffer === shared.buffer.buffer) {
+      // while corked nothing has been offered to the kernel: uncork will see what it took
+      if (socket.writableCorked > 0) this.#corkedShared = true;
+      else shared.pinned = true;
+    }
     if (waiting < highWaterMark) return true;
     this.#waiting = true;
     return false;
@@ -113,6 +118,9 @@ class NetConnection implements Connection {
 
   uncork(): void {
     this.#socket.uncork();
+    if (!this.#corkedShared || this.#socket.writableCorked > 0) return;
+    this.#corkedShared = false;
+    if (this.#socket.writableLength > 0) shared.pinned = true;
   }
 
   pause(): void {

@@ -1,4 +1,5 @@
 import type { Service, ServicePort } from "../../src/api/types/core-v1.generated.ts";
+import type { EndpointSlice } from "../../src/api/types/discovery-v1.generated.ts";
 import { type Cidr, cidrContains, parseCidr, printCidr } from "../../src/base/cidr.ts";
 import { type Ip, type IpFamily, ipFamily, isPort, parseIp } from "../../src/base/ip.ts";
 import type { Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
@@ -64,10 +65,16 @@ export function planService(snapshot: Snapshot, key: string, node: NodeView, opt
   const clusterIps = clusterIpsOf(service, refuse);
   if (clusterIps.length === 0) return { plan: undefined, problems };
 
-  const slices = [...(snapshot.slicesByService.get(key)?.values() ?? [])];
+  const slices: EndpointSlice[] = [];
+  snapshot.slicesByService.get(key)?.forEach((slice) => {
+    slices.push(slice);
+  });
   const frontends: Frontend[] = [];
-  const withoutLocal = new Set<"internal" | "external">();
-  const localReady = new Set<Ip>();
+  const withoutLocal: ("internal" | "external")[] = [];
+  const lacksLocal = (traffic: "internal" | "external"): void => {
+    if (!withoutLocal.includes(traffic)) withoutLocal.push(traffic);
+  };
+  let localReady: Set<Ip> | undefined;
   const external = externalTraffic(service, node, options.plain, refuse);
   const affinitySeconds =
     spec.sessionAffinity === "ClientIP" ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? defaultAffinitySeconds) : undefined;
@@ -88,17 +95,17 @@ export function planService(snapshot: Snapshot, key: string, node: NodeView, opt
       }
       const owner: ServicePortName = { namespace, name, port: port.name ?? "", protocol };
       const policies = poolsOf(owner, endpoints.byPort, node, family);
-      for (const endpoint of policies.endpoints) if (endpoint.ready && endpoint.local) localReady.add(endpoint.ip);
+      for (const endpoint of policies.endpoints) if (endpoint.ready && endpoint.local) (localReady ??= new Set()).add(endpoint.ip);
       const of: Claimant = { family, port, protocol, owner, affinitySeconds };
 
       const internal: TrafficPolicy = spec.internalTrafficPolicy === "Local" ? "Local" : "Cluster";
-      if (internal === "Local" && policies.any && !policies.anyLocal) withoutLocal.add("internal");
+      if (internal === "Local" && policies.any && !policies.anyLocal) lacksLocal("internal");
       if (!options.localDnsIps.includes(clusterIp)) {
         const masquerade: Masquerade = options.masqueradeAll ? "always" : "off-cluster";
         frontends.push(atAddress(of, clusterIp, { scope: "clusterIP", action: internalAction(of, policies, internal), masquerade }));
       }
 
-      if (external.policy === "Local" && policies.any && !policies.anyLocal) withoutLocal.add("external");
+      if (external.policy === "Local" && policies.any && !policies.anyLocal) lacksLocal("external");
       const nodePort = spec.type === "NodePort" || spec.type === "LoadBalancer" ? (port.nodePort ?? 0) : 0;
       if (nodePort === 0 && external.ips.length === 0 && external.loadBalancerIps.length === 0) continue;
       const action = externalAction(of, policies, external.policy);
@@ -121,8 +128,8 @@ export function planService(snapshot: Snapshot, key: string, node: NodeView, opt
     plan: {
       seniority: { createdAt: service.metadata?.creationTimestamp ?? "", namespace, name },
       frontends,
-      ...(healthCheckPort === 0 ? {} : { healthCheck: { port: healthCheckPort, namespace, name, localEndpoints: localReady.size } }),
-      withoutLocal: [...withoutLocal],
+      ...(healthCheckPort === 0 ? {} : { healthCheck: { port: healthCheckPort, namespace, name, localEndpoints: localReady?.size ?? 0 } }),
+      withoutLocal,
     },
     problems,
   };
@@ -133,7 +140,9 @@ type Refuse = (field: string, reason: string, message: string) => void;
 function clusterIpsOf(service: Service, refuse: Refuse): readonly Ip[] {
   const spec = service.spec ?? {};
   const listed = spec.clusterIPs !== undefined && spec.clusterIPs.length > 0 ? spec.clusterIPs : [spec.clusterIP ?? ""];
-  if (listed[0] === "None" || listed[0] === "") return [];
+  if (listed[0] === "None" || listed[0] === "") return noAddresses;
+  // an address that is canonical as it stands, as nearly all are, needs no list of its own
+  if (listed.every((text) => parseIp(text) === text)) return listed;
   return listed.flatMap((text, i) => {
     const ip = parseIp(text);
     if (ip !== undefined) return [ip];

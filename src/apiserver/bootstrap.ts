@@ -24,7 +24,8 @@ export async function bootstrap(context: ApiContext, options: BootstrapOptions):
   await ensureApiService(context, options);
   // A server that only this machine reaches has no address that pods could use.
   const usable = options.advertise.filter((ip) => isBackendAddress(ip, context.loopback));
-  const [first] = usable;
+  // Of the Service's family: endpoints of the other one cannot stand behind its address.
+  const first = usable.find((ip) => ipFamily(ip) === options.serviceCidrs[0]?.family) ?? usable[0];
   if (first === undefined) return;
   const addresses = usable.filter((ip) => ipFamily(ip) === ipFamily(first));
   const port = { name: "https", port: options.advertisePort, protocol: "TCP" };
@@ -32,9 +33,14 @@ export async function bootstrap(context: ApiContext, options: BootstrapOptions):
     metadata: { name: "kubernetes", namespace: "default", labels: { "endpointslice.kubernetes.io/skip-mirror": "true" } },
     subsets: [{ addresses: addresses.map((ip) => ({ ip })), ports: [port] }],
   });
-  await replace(context, resource("discovery.k8s.io", "endpointslices"), {
+  const slices = resource("discovery.k8s.io", "endpointslices");
+  const addressType = familyName(ipFamily(first));
+  const found = context.registry.find(slices, "default/kubernetes");
+  // Its type cannot be changed: of another family it is another slice.
+  if (found !== undefined && found.object["addressType"] !== addressType) await removeObject(context, slices, found);
+  await replace(context, slices, {
     metadata: { name: "kubernetes", namespace: "default", labels: { "kubernetes.io/service-name": "kubernetes" } },
-    addressType: familyName(ipFamily(first)),
+    addressType,
     endpoints: addresses.map((ip) => ({ addresses: [ip], conditions: { ready: true } })),
     ports: [port],
   });

@@ -11,6 +11,7 @@ import { removeContainers } from "../node/cleanup.ts";
 import { createMachines, type Machines } from "../node/machines.ts";
 import type { NamedSocket } from "./child.ts";
 import type { ClusterConfig } from "./cluster-config.ts";
+import { startLoadBalancerRoutes } from "./load-balancer-routes.ts";
 import { plainRange } from "./plain-range.ts";
 
 export interface GroundNode {
@@ -30,7 +31,7 @@ export interface Ground {
   readonly dnsPort: number;
   /** Where the ingress of this machine itself listens; the sockets are for the first node's ingress. */
   bindIngress(): readonly NamedSocket[];
-  /** Routes to pods, as the nodes get their ranges. */
+  /** Routes to pods, as the nodes get their ranges, and to LoadBalancer addresses that only some nodes serve. */
   startRoutes(transport: Transport): Running;
   close(): Promise<void>;
 }
@@ -177,5 +178,13 @@ function startRoutes(transport: Transport, machines: Machines): Running {
     });
   };
   informer.onChange(update);
-  return informer;
+  const addresses = startLoadBalancerRoutes(transport, (nodes) => machines.setAddressRoutes(nodes));
+  const ready = Promise.all([informer.ready, addresses.ready]).then(() => undefined);
+  ready.catch(() => undefined);
+  return {
+    ready,
+    close: async () => {
+      await Promise.all([informer.close(), addresses.close()]);
+    },
+  };
 }

@@ -104,6 +104,22 @@ export function compilePodRoutes(
   return { host: to(undefined), nodes: new Map(plan.machines.map((m) => [m.name, to(m.name)])) };
 }
 
+/** Routes of the host's to single addresses, each through the node named; those that are named no more go. */
+export function compileAddressRoutes(
+  plan: MachinePlan,
+  nodeRanges: readonly Cidr[],
+  before: ReadonlyMap<Ip, string>,
+  after: ReadonlyMap<Ip, string>,
+): { readonly add: readonly LinkStep[]; readonly remove: readonly LinkStep[] } {
+  const to = (ip: Ip): string => `${ip}/${ip.includes(":") ? 128 : 32}`;
+  const add = [...after].flatMap(([ip, node]): LinkStep[] => {
+    const machine = before.get(ip) === node ? undefined : plan.machines.find((m) => m.name === node);
+    const via = machine === undefined ? undefined : addressOf(machine, nodeRanges, ip.includes(":") ? 6 : 4);
+    return via === undefined ? [] : [{ kind: "route-add", to: to(ip), via }];
+  });
+  return { add, remove: [...before.keys()].filter((ip) => !after.has(ip)).map((ip) => ({ kind: "route-delete", to: to(ip) })) };
+}
+
 /** Throws `range-overlaps` when a range of the cluster meets a route of this machine that is not on the cluster's own bridge. */
 export function assertUnused(config: MachineConfig, routes: readonly KernelRoute[]): void {
   const own = bridgeName(config.name);

@@ -6,7 +6,7 @@ import { type RunCommand, runCommand, runOrThrow } from "../kernel/command.ts";
 import { type LinkStep, printLinkStep, readLinkNames, readRoutes, runLinkSteps } from "../kernel/link.ts";
 import { deleteNetns, inNetns, netnsPath, readNetnsNames } from "../kernel/netns.ts";
 import { printSysctlScript, type Sysctls } from "../kernel/sysctl.ts";
-import { assertUnused, compileMachines, compilePodRoutes, type Machine, type MachineConfig } from "./machine-plan.ts";
+import { assertUnused, compileAddressRoutes, compileMachines, compilePodRoutes, type Machine, type MachineConfig } from "./machine-plan.ts";
 
 /** What was made, until `close` removes it; after a kill, `removeMachines` does. */
 export interface Machines {
@@ -16,6 +16,8 @@ export interface Machines {
   readonly machines: readonly Machine[];
   /** Routes to the pods of each node (by node name), on the host and on every node; may be called again as nodes get their ranges. */
   setRoutes(podCidrs: ReadonlyMap<string, readonly Cidr[]>, signal?: AbortSignal): Promise<void>;
+  /** The host's routes to single addresses, by the name of the node that serves each; replaces what was said before. */
+  setAddressRoutes(nodes: ReadonlyMap<Ip, string>): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -77,6 +79,14 @@ export async function createMachines(config: MachineConfig, deps: MachineDeps = 
     await close();
     throw error;
   }
+  let addressRoutes: ReadonlyMap<Ip, string> = new Map();
+  let turn = Promise.resolve();
+  const changeAddressRoutes = async (nodes: ReadonlyMap<Ip, string>): Promise<void> => {
+    const steps = compileAddressRoutes(plan, config.nodeRanges, addressRoutes, nodes);
+    await runLinkSteps(run, steps.add);
+    await runLinkSteps(run, steps.remove, { force: true });
+    addressRoutes = nodes;
+  };
   return {
     bridge: plan.bridge,
     gateways: plan.gateways,
@@ -87,6 +97,11 @@ export async function createMachines(config: MachineConfig, deps: MachineDeps = 
         runLinkSteps(run, routes.host, {}, stop),
         ...plan.machines.map((m) => runLinkSteps(run, routes.nodes.get(m.name) ?? [], { netns: m.netns }, stop)),
       ]);
+    },
+    setAddressRoutes: (nodes) => {
+      const done = turn.then(() => changeAddressRoutes(nodes));
+      turn = done.catch(() => undefined);
+      return done;
     },
     close,
   };

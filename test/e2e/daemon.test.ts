@@ -97,7 +97,7 @@ describe.skipIf(lack !== undefined)(`each role a process of its own${lack === un
     );
   const startDaemon = (): RoleProcess =>
     lab.start(
-      ...["daemon", "--kubeconfig", config.plugin, "--node-name", "w4", "--run-dir", join(lab.folder, "run")],
+      ...["daemon", "--kubeconfig", config.plugin, "--node-name", "edge", "--run-dir", join(lab.folder, "run")],
       ...["--service-cidr", "10.116.0.0/16", "--cluster-cidr", "10.216.0.0/16", "--metrics-port", "7449", "--publish", ip],
       ...["--ingress-processes", "1"],
     );
@@ -105,7 +105,7 @@ describe.skipIf(lack !== undefined)(`each role a process of its own${lack === un
     if (name === "controllers") return lab.start(name, "--kubeconfig", config.token, "--cluster-cidr", "10.216.0.0/16");
     if (name === "scheduler") return lab.start(name, "--kubeconfig", config.certificate);
     return lab.start(
-      ...["node", "--kubeconfig", config.admin, "--node-name", "w4", "--node-ip", ip, "--data-dir", join(lab.folder, "node")],
+      ...["node", "--kubeconfig", config.admin, "--node-name", "edge", "--node-ip", ip, "--data-dir", join(lab.folder, "node")],
       ...["--tls-cert-file", join(lab.folder, "node.crt"), "--tls-private-key-file", join(lab.folder, "node.key")],
       ...["--client-ca-file", join(lab.folder, "api/pki/ca.crt"), "--cluster-dns", "10.116.0.10", "--node-api-port", "7450"],
       ...["--agent-port", "7449"],
@@ -128,7 +128,7 @@ describe.skipIf(lack !== undefined)(`each role a process of its own${lack === un
     eventually(async () => (await everyWay()).join() === served.join() || undefined, { what: `${what}: all ways served` });
 
   beforeAll(async () => {
-    lab = await openRoleLab("w4-roles", ip);
+    lab = await openRoleLab("e2e-roles", ip);
     const validity = { notBefore: new Date(Date.now() - hour), notAfter: new Date(Date.now() + 24 * hour) };
     const ca = await makeCertificate({ commonName: "people", usage: "ca", ...validity });
     lab.file("clients.crt", ca.certPem);
@@ -139,7 +139,7 @@ describe.skipIf(lack !== undefined)(`each role a process of its own${lack === un
       ...validity,
     });
     const pki = await ensurePki(join(lab.folder, "api"), { dnsNames: [], ips: [ip, "10.116.0.1"] });
-    const node = await pki.issueServerCert("system:node:w4", [ip]);
+    const node = await pki.issueServerCert("system:node:edge", [ip]);
     lab.file("node.crt", node.certPem);
     lab.file("node.key", node.keyPem);
     lab.file("tokens-1.csv", 'first,fairway:daemon,1,"fairway:components"\nstays,system:kube-controller-manager,2\n');
@@ -196,7 +196,7 @@ describe.skipIf(lack !== undefined)(`each role a process of its own${lack === un
 
   test("a Deployment runs by controllers, scheduler and node", async () => {
     await apply("echo.yaml", echo);
-    await eventually(async () => (await body("http://10.116.0.60/")).includes('"node":"w4"') || undefined, { what: "the pod answers" });
+    await eventually(async () => (await body("http://10.116.0.60/")).includes('"node":"edge"') || undefined, { what: "the pod answers" });
     expect((await kubectl("exec", "deploy/echo", "--", "sh", "-c", "echo here")).stdout).toBe("here\n");
   });
 
@@ -236,6 +236,8 @@ describe.skipIf(lack !== undefined)(`each role a process of its own${lack === un
     await eventually(async () => (await kubectl("events", "--for", "service/rival")).stdout.includes("default/hand") || undefined, {
       what: "an Event that names the other",
     });
+    const status = await lab.fairway("status", "--kubeconfig", config.admin);
+    expect(status.stdout).toContain("Service default/rival: spec.externalIPs");
     expect(await body("http://10.116.0.51/")).toBe("by hand");
     expect(await body("http://10.115.0.7/")).toBe("by hand");
     await kubectl("delete", "service", "rival");

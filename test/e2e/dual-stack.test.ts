@@ -32,6 +32,8 @@ spec:
   service("six", "ipFamilies: [IPv6]"),
   service("lb", "ipFamilyPolicy: RequireDualStack, ipFamilies: [IPv6, IPv4], type: LoadBalancer"),
   service("lb-local", "ipFamilies: [IPv6], type: LoadBalancer, externalTrafficPolicy: Local"),
+  service("lb-far", "ipFamilyPolicy: RequireDualStack, type: LoadBalancer, externalTrafficPolicy: Local", "far"),
+  "{apiVersion: v1, kind: Pod, metadata: {name: web-far, labels: {app: far}}, spec: {nodeName: node-2, containers: [{name: c, image: fairway/echo}]}}",
   service("members", "clusterIP: None, ipFamilyPolicy: PreferDualStack"),
   service("none", "ipFamilies: [IPv6]", "nobody"),
   `
@@ -73,7 +75,7 @@ describe.skipIf(lack !== undefined)(`two address families${lack === undefined ? 
         items: (ServiceView & { metadata: { name: string } })[];
       };
       for (const s of list.items) services.set(s.metadata.name, s);
-      return ["lb", "lb-local"].every((n) => services.get(n)?.status.loadBalancer.ingress !== undefined) ? true : undefined;
+      return ["lb", "lb-local", "lb-far"].every((n) => services.get(n)?.status.loadBalancer.ingress !== undefined) ? true : undefined;
     });
   });
 
@@ -155,6 +157,25 @@ describe.skipIf(lack !== undefined)(`two address families${lack === undefined ? 
     const echo = JSON.parse((await command("curl", curlArgs(url(ip)))).stdout) as Echo;
     const bridge = (nodes[0]?.addresses[1] ?? "").replace(/[0-9a-f]+$/, "1");
     expect(echo.client.startsWith(`[${bridge}]:`)).toBe(true);
+  });
+
+  test("with externalTrafficPolicy Local this machine's traffic goes to a node that has an endpoint", async () => {
+    await cluster.kubectl("wait", "pod/web-far", "--for=condition=Ready", "--timeout=30s");
+    for (const { ip } of get("lb-far").status.loadBalancer.ingress ?? []) {
+      const far = await eventually(async () => {
+        const { code, stdout } = await command("curl", ["-gsS", "-m", "1", url(ip)]);
+        return code === 0 ? (JSON.parse(stdout) as Echo) : undefined;
+      });
+      expect(far.node).toBe("node-2");
+    }
+    const routed = (await command("sh", ["-c", "ip route; ip -6 route"])).stdout;
+    const ips = (get("lb-far").status.loadBalancer.ingress ?? []).map((i) => i.ip);
+    for (const [i, ip] of ips.entries()) expect(routed).toContain(`${ip} via ${nodes[1]?.addresses[i]} `);
+    await cluster.kubectl("delete", "service", "lb-far");
+    await eventually(async () => {
+      const left = (await command("sh", ["-c", "ip route; ip -6 route"])).stdout;
+      return ips.every((ip) => !left.includes(`${ip} via`)) ? true : undefined;
+    });
   });
 
   test("a Service without endpoints refuses at once over IPv6", async () => {

@@ -11,7 +11,7 @@ const lack = lacking("ip", "mount", "kubectl", "nsenter");
 const mebibyte = 1 << 20;
 
 describe.skipIf(lack !== undefined)(`an API server whose disk is full${lack === undefined ? "" : ` (left out: ${lack})`}`, () => {
-  const disk = mkdtempSync(join(tmpdir(), "fairway-w4-disk-"));
+  const disk = mkdtempSync(join(tmpdir(), "fairway-e2e-disk-"));
   const filler = join(disk, "filler");
   let lab: RoleLab;
   let api: RoleProcess;
@@ -31,8 +31,8 @@ describe.skipIf(lack !== undefined)(`an API server whose disk is full${lack === 
       .map((l) => l.replace("configmap/", ""));
 
   beforeAll(async () => {
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=8m,mode=700", "fairway-w4-disk", disk]);
-    lab = await openRoleLab("w4-disk", "172.30.117.1");
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=8m,mode=700", "fairway-e2e-disk", disk]);
+    lab = await openRoleLab("e2e-disk", "172.30.117.1");
     await start();
   });
   afterAll(async () => {

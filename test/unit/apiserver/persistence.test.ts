@@ -65,6 +65,22 @@ test("bootstrap follows the configuration: another range, another address of the
   await second.close();
 });
 
+test("the API's endpoints are of its Service's family, also after that has changed", async () => {
+  const dataDir = join(folder, "families");
+  const advertise = ["192.0.2.9", "2001:db8::9"];
+  const slice = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes";
+  for (const [range, type, ip] of [
+    ["10.50.0.0/16", "IPv4", "192.0.2.9"],
+    ["fd50::/108", "IPv6", "2001:db8::9"],
+    ["10.50.0.0/16", "IPv4", "192.0.2.9"],
+  ] as const) {
+    const server = await makeTestServer({ dataDir, store: "sqlite", serviceCidrs: cidrs(range), advertise });
+    const found = await server.call("GET", slice);
+    expect([found.get("addressType"), found.get("endpoints.0.addresses")]).toEqual([type, [ip]]);
+    await server.close();
+  }
+});
+
 test("a start that cannot be says what is in the way", async () => {
   const running = await makeTestServer({ dataDir: join(folder, "first"), store: "sqlite" });
   const file = (name: string, text: string): string => {

@@ -34,7 +34,7 @@ function unknownFlags(lines: readonly string[]): readonly string[] {
   });
 }
 
-test.each(["examples/shop/README.md", "deploy/README.md", "deploy/fairway.service"])(
+test.each(["examples/shop/README.md", "docs/operations.md", "deploy/README.md", "deploy/fairway.service"])(
   "the command lines of %s have flags that there are",
   (file) => {
     const lines = read(file)

@@ -4,6 +4,7 @@ import { printLinkStep } from "../../../src/kernel/link.ts";
 import {
   assertUnused,
   bridgeName,
+  compileAddressRoutes,
   compileMachines,
   compilePodRoutes,
   type MachineConfig,
@@ -69,6 +70,28 @@ test("pod ranges are routed from everywhere but their own node", () => {
     "route replace 10.244.1.0/24 via 172.30.0.12",
   ]);
   expect(routes.nodes.get("node-1")?.map(printLinkStep)).toEqual(["route replace 10.244.1.0/24 via 172.30.0.12"]);
+});
+
+test("routes to single addresses: what is new or has moved is set, what is named no more goes, the rest stays untouched", () => {
+  const plan = compileMachines(config);
+  const [one, two] = plan.machines;
+  const before = new Map([
+    ["192.0.2.1", "node-1"],
+    ["192.0.2.2", "node-1"],
+    ["192.0.2.3", "node-1"],
+  ]);
+  const after = new Map([
+    ["192.0.2.1", "node-1"],
+    ["192.0.2.2", "node-2"],
+    ["fd00:2::1", "node-1"],
+    ["192.0.2.9", "nobody"],
+  ]);
+  const { add, remove } = compileAddressRoutes(plan, config.nodeRanges, before, after);
+  expect(add.map(printLinkStep)).toEqual([
+    `route replace 192.0.2.2/32 via ${two?.ips[0]}`,
+    `route replace fd00:2::1/128 via ${one?.ips[1]}`,
+  ]);
+  expect(remove.map(printLinkStep)).toEqual(["route delete 192.0.2.3/32"]);
 });
 
 test("names fit the kernel's 15 characters and differ by cluster", () => {
