@@ -4,7 +4,7 @@ import { lacking } from "../support/requires.ts";
 
 const lack = lacking("ip", "nft", "crun", "kubectl", "curl", "dig");
 const name = "e2e-dual";
-const dns6 = "fd00:105::a";
+const dns6 = "fd00:118::a";
 
 const service = (of: string, spec: string, app = "web"): string =>
   `{apiVersion: v1, kind: Service, metadata: {name: ${of}}, spec: {selector: {app: ${app}}, ports: [{name: http, port: 80, targetPort: 8080}], ${spec}}}`;
@@ -63,7 +63,7 @@ describe.skipIf(lack !== undefined)(`two address families${lack === undefined ? 
   const services = new Map<string, ServiceView>();
 
   beforeAll(async () => {
-    const ranges = ["--service-cidr", "10.105.0.0/16,fd00:105::/112", "--cluster-cidr", "10.205.0.0/16,fd00:205::/48"];
+    const ranges = ["--service-cidr", "10.118.0.0/16,fd00:118::/112", "--cluster-cidr", "10.218.0.0/16,fd00:218::/48"];
     const ports = ["--api-port", "0", "--ingress-http-port", "0", "--ingress-https-port", "0"];
     cluster = await startTestCluster({ name, args: ["--nodes", "2", ...ports, ...ranges] });
     expect(await cluster.kubectlInput(manifest, "apply", "-f", "-")).toMatchObject({ code: 0, stderr: "" });
@@ -86,7 +86,7 @@ describe.skipIf(lack !== undefined)(`two address families${lack === undefined ? 
     removeDataDir(cluster);
     expect(code).toBe(0);
     const left = await command("sh", ["-c", "ip netns list; ip -o link; ip -6 route; ip route; ls /run/fairway/machines 2>/dev/null"]);
-    expect(left.stdout).not.toMatch(/e2e-dual|fd00:[12]05:|10\.[12]05\./);
+    expect(left.stdout).not.toMatch(/e2e-dual|fd00:[12]18:|10\.[12]18\./);
   });
 
   const get = (n: string): ServiceView => {
