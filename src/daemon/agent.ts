@@ -32,7 +32,7 @@ import { type StateSource, startStatePublisher } from "./state-stream.ts";
 /** How long the API has before a node that starts goes on with its checkpoint. Milliseconds. */
 const checkpointAfter = 3000;
 const checkpointEvery = 30_000;
-/** How long after the start names and routes wait for the rules at most. Milliseconds. */
+/** How long after the first lists names and routes wait for the rules at most. Milliseconds. */
 const rulesFirstFor = 5000;
 /** Objects of a batch from which on planes take turns. */
 const largeBatch = 500;
@@ -103,7 +103,9 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
   // Traffic first: what the other planes make of the first lists waits until the rules are in, for so long.
   const rulesIn = Promise.withResolvers<void>();
   let scheduled = false;
+  let patience: NodeJS.Timeout | undefined;
   const feedPlanes = async (): Promise<void> => {
+    patience ??= setTimeout(rulesIn.resolve, rulesFirstFor).unref();
     await rulesIn.promise;
     const batch = cursor.take();
     if (batch !== undefined) {
@@ -154,7 +156,6 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
     health.add("rules", () => (proxier.healthy() ? undefined : "a change has been waiting for too long"));
     waits.push(proxier.ready);
     proxier.ready.then(rulesIn.resolve, () => rulesIn.resolve());
-    setTimeout(rulesIn.resolve, rulesFirstFor).unref();
   } else rulesIn.resolve();
 
   const checkpoint = join(config.runDir, "snapshot.json.gz");
