@@ -135,7 +135,10 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
     });
   };
   const cursor = store.cursor(wakePlanes);
-  closing.push(() => cursor.close());
+  closing.push(() => {
+    clearTimeout(patience);
+    cursor.close();
+  });
 
   const proxier = has("proxy")
     ? startProxier(
