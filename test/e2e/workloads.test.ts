@@ -61,11 +61,11 @@ describe.skipIf(lack !== undefined)(`workloads and Services${lack === undefined 
   });
 
   afterAll(async () => {
+    const code = await cluster?.stop();
+    await cluster?.fairway("down", "--name", name, "--data-dir", cluster.dataDir);
+    if (cluster !== undefined) removeDataDir(cluster);
+    // Last: while pods live, their hostPath would be made again.
     rmSync(folder, { recursive: true, force: true });
-    if (cluster === undefined) return;
-    const code = await cluster.stop();
-    await cluster.fairway("down", "--name", name, "--data-dir", cluster.dataDir);
-    removeDataDir(cluster);
     expect(code).toBe(0);
   });
 
