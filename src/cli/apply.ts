@@ -18,7 +18,8 @@ export async function applyPaths(client: Client, paths: readonly string[]): Prom
       await client.create(of, object);
     } catch (error) {
       if (!isAlreadyExists(error)) throw workError(`${source}: ${kind} ${name}`, error);
-      await client.patch(of, at, { type: "merge", body: object });
+      // Lists are merged by their keys: what the API filled in (a Pod's containers, a Service's node ports) stays.
+      await client.patch(of, at, { type: "strategic", body: object });
     }
   }
   return objects.length;
