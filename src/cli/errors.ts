@@ -6,6 +6,8 @@ export const cliErrors = {
   Input: 2,
   /** The client room's word for a kubeconfig that is missing or wrong. */
   kubeconfig: 2,
+  /** The node room's word for an images file that cannot be understood. */
+  "images-file": 2,
   /** The question was answered, and `--fail` says that this answer is a failure. */
   Answer: 1,
   /** The work could not be done: no cluster, no right, no answer. */

@@ -86,6 +86,11 @@ export function resolveClusterConfig(
     ...clusterCidrs.map((c) => ["--cluster-cidr", c] as const),
     ...nodeCidrs.map((c) => ["the node range", c] as const),
   ]);
+  // Within the nodes' range LoadBalancer addresses are at home.
+  for (const pool of lbPool) {
+    refuseOverlaps([["--lb-pool", pool], ...serviceCidrs.map((c) => ["--service-cidr", c] as const)]);
+    refuseOverlaps([["--lb-pool", pool], ...clusterCidrs.map((c) => ["--cluster-cidr", c] as const)]);
+  }
   if (BigInt(count + 2) > cidrSize(node4) / 2n) throw new UsageError(`--nodes ${count}: the node range ${printCidr(node4)} is too small`);
   const nodes = Array.from({ length: count }, (_, i) => `node-${i + 1}`);
   const backend = o.backend ?? "auto";

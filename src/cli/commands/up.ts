@@ -65,6 +65,7 @@ export async function runUp(
     );
   }
   await checkFiles(config);
+  (await import("../up-files.ts")).checkUpFiles(options);
   const progress = startProgress(io, options.plain === true);
   const { logFormat } = globalOptions(command);
   // The steps below say what goes on; what the processes say is for whoever asks, or when something is wrong.

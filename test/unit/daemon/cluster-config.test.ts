@@ -49,6 +49,8 @@ test.each<[UpOptions, RegExp]>([
   [{ apiAddress: "here" }, /^--api-address here: not an IP address$/],
   [{ serviceCidr: "10.96.0.0" }, /^--service-cidr 10\.96\.0\.0: not a range/],
   [{ serviceCidr: "10.96.0.0/16", clusterCidr: "10.96.128.0/17" }, /overlap/],
+  [{ lbPool: "192.0.2.0/28,10.96.8.0/24" }, /^--lb-pool 10\.96\.8\.0\/24 and --service-cidr 10\.96\.0\.0\/16 overlap/],
+  [{ lbPool: "10.244.8.0/24" }, /^--lb-pool 10\.244\.8\.0\/24 and --cluster-cidr .* overlap/],
   [{ serviceCidr: "10.96.0.0/16,fd00::/112" }, /^--cluster-cidr: the service range has IPv6/],
   [{ nodeCidr: "172.28.7.0/29" }, /^--node-cidr: /],
   [{ nodeCidr: "172.28.7.0/24,fd00:fa:7::1/128" }, /^--node-cidr: give an IPv4 range, and each range at least 16 addresses$/],
