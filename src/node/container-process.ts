@@ -81,6 +81,7 @@ export class ContainerProcess {
       killShim(folder);
       throw new NodeError("runtime-failed", said === "" ? `the container ended with ${readText(join(folder, "exit")).trim()}` : said);
     }
+    await numberWritten(folder);
     const process = new ContainerProcess(files, clock);
     shim.once("exit", () => process.#shimEnded.abort());
     process.#readOutput();
@@ -168,10 +169,14 @@ export class ContainerProcess {
 /** Nobody else knows yet of a container whose start is given up: it has come so far that it can be ended whole, or never will. */
 async function endHalfStarted(folder: string, shim: ChildProcess): Promise<void> {
   await waitForFile(folder, ["pid", "exit"], AbortSignal.timeout(halfStartedMs)).catch(() => undefined);
-  // The file is there a moment before the number is in it.
-  for (let i = 0; i < 50 && existsSync(join(folder, "pid")) && readText(join(folder, "pid")).trim() === ""; i++) await setTimeout(1);
+  await numberWritten(folder);
   killOrphan(folder);
   shim.kill("SIGKILL");
+}
+
+/** The file `pid` is there a moment before the number is in it; a signal sent in between would reach nobody. */
+async function numberWritten(folder: string): Promise<void> {
+  for (let i = 0; i < 500 && existsSync(join(folder, "pid")) && readText(join(folder, "pid")).trim() === ""; i++) await setTimeout(1);
 }
 
 /** The shim's process id while it runs. */
