@@ -240,9 +240,9 @@ describe.skipIf(lack !== undefined)(`stock kubectl${lack === undefined ? "" : ` 
       ["auth whoami -o jsonpath={.status.userInfo.username}", "admin"],
       ["auth can-i create pods --as=system:serviceaccount:default:robot", { code: 1, says: /^no/ }],
     ]);
-    const terminal = await onTerminal(`exec -it ${pod} -- sh -c 'tty; read x; echo got $x; exit 3'`, "word\n");
+    const terminal = await onTerminal(`exec -it ${pod} -- sh -c 'tty; stty size; read x; echo got $x; exit 3'`, "word\n");
     expect(terminal.code).toBe(3);
-    expect(terminal.stdout).toMatch(/\/dev\/pts\/\d+\r\n/);
+    expect(terminal.stdout).toMatch(/\/dev\/pts\/\d+\r\n33 99\r\n/);
     expect(terminal.stdout).toMatch(/got word/);
     await following("logs -f talker --tail=1", /(tick\n){3}/);
     await following("attach talker", /(tick\n){2}/);
