@@ -1,7 +1,10 @@
 import { createSocket } from "node:dgram";
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { type IncomingMessage, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { json as consumeJson } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type CommandResult, command, eventually, removeDataDir, startTestCluster, type TestCluster } from "../support/cluster-process.ts";
 import { lacking } from "../support/requires.ts";
@@ -57,6 +60,7 @@ describe.skipIf(lack !== undefined)(`workloads and Services${lack === undefined 
       cluster.kubectl("wait", ...ready, "--for=condition=Ready", "--timeout=40s"),
       cluster.kubectl("rollout", "status", "daemonset/each", "--timeout=40s"),
       cluster.kubectl("rollout", "status", "deployment/rolled", "--timeout=40s"),
+      cluster.kubectl("rollout", "status", "deployment/leaving", "--timeout=40s"),
     ]);
   });
 
@@ -389,14 +393,19 @@ describe.skipIf(lack !== undefined)(`workloads and Services${lack === undefined 
     });
 
     test("a pod that leaves finishes what it has begun, and gets nothing new", async () => {
-      const ip = await ipOf("rolled");
-      const victim = (await podsOf("rolled"))[0] as PodView;
-      const inFlight = curl(`http://${victim.status.podIP}:8080/delay/1500`);
-      await new Promise((r) => setTimeout(r, 200));
+      const ip = await ipOf("leaving");
+      const victim = (await podsOf("leaving"))[0] as PodView;
+      const inFlight = request(`http://${victim.status.podIP}:8080/delay/1500`, { headers: { expect: "100-continue" } });
+      const answered = once(inFlight, "response") as Promise<[IncomingMessage]>;
+      inFlight.flushHeaders();
+      // The pod has the request now.
+      await once(inFlight, "continue");
+      inFlight.end();
       const gone = ok(cluster.kubectl("delete", "pod", victim.metadata.name, "--timeout=20s"));
       const answers = await Promise.all(Array.from({ length: 40 }, () => curl(`http://${ip}/`)));
       expect(answers.filter((a) => a.code !== 0).map((a) => a.stderr)).toEqual([]);
-      expect(JSON.parse((await inFlight).stdout)).toMatchObject({ pod: victim.metadata.name });
+      const [response] = await answered;
+      expect(await consumeJson(response)).toMatchObject({ pod: victim.metadata.name });
       await gone;
     });
   });

@@ -219,6 +219,19 @@ spec:
       containers:
       - {name: c, image: fairway/echo, env: [{name: VERSION, value: "1"}], readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}}
 ---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: leaving}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: leaving}}
+  template:
+    metadata: {labels: {app: leaving}}
+    spec:
+      terminationGracePeriodSeconds: 5
+      containers:
+      - {name: c, image: fairway/echo, readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}}
+---
 apiVersion: v1
 kind: Namespace
 metadata: {name: doomed}
@@ -240,7 +253,7 @@ const services = [
   service("each", "selector: {app: each}"),
   service("sticky", "selector: {app: each}, sessionAffinity: ClientIP"),
   service("ordered", "selector: {app: ordered}, clusterIP: None"),
-  service("rolled", "selector: {app: rolled}"),
+  service("leaving", "selector: {app: leaving}"),
   service("self", "selector: {app: tcp}"),
   service("early", "selector: {app: unready}, publishNotReadyAddresses: true"),
   service("late", "selector: {app: unready}"),

@@ -22,8 +22,6 @@ const { TLS_CERT_FILE: certFile, TLS_KEY_FILE: keyFile } = env;
 
 let draining = false;
 const answer: RequestListener = (request, response) => {
-  // A connection that was kept alive must not be used again once the server is leaving.
-  if (draining) response.setHeader("connection", "close");
   const path = (request.url ?? "/").split("?")[0] ?? "/";
   const status = /^\/status\/([1-5][0-9]{2})$/.exec(path);
   const delay = /^\/delay\/([0-9]{1,7})$/.exec(path);
@@ -43,6 +41,8 @@ function describe(request: IncomingMessage, response: ServerResponse, status: nu
 }
 
 function respond(response: ServerResponse, status: number, body: string, type: string): void {
+  // A connection that was kept alive must not be used again once the server is leaving.
+  if (draining) response.setHeader("connection", "close");
   // RFC 9110 section 15: these have no content.
   const empty = status < 200 || status === 204 || status === 304;
   if (empty) response.writeHead(status).end();
