@@ -8,6 +8,8 @@ export interface Packet {
   readonly port: number;
   readonly protocol: Protocol;
   readonly sourcePort?: number;
+  /** The link it came in by; absent for packets of this machine, and where it is not known. */
+  readonly interface?: string;
 }
 
 export interface TraceStep {

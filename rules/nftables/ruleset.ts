@@ -5,6 +5,7 @@ import type { Delta } from "../../src/snapshot/derivation.ts";
 import type { Compiled, Problem } from "../../src/snapshot/problem.ts";
 import type { Frontend, FrontendKey, Pool } from "../plan/frontend.ts";
 import { widest } from "../plan/service-plan.ts";
+import type { Surroundings } from "../plan/surroundings.ts";
 import { elementsOf, type PlacedFrontend, placeSlots, type Slots, sharedElements } from "./place.ts";
 import { largestPool, skeletonSizeFor } from "./size-class.ts";
 import { type SkeletonOptions, skeletonChains, skeletonElements, skeletonSets } from "./skeleton.ts";
@@ -41,13 +42,6 @@ export interface Ruleset {
   readonly surroundings: readonly Element[];
   /** For the first compilation only, which has all frontends. */
   readonly adopted: ReadonlyMap<FrontendKey, Adopted>;
-}
-
-export interface Surroundings {
-  readonly nodePortIps: readonly Ip[];
-  readonly podCidrs: readonly Cidr[];
-  readonly serviceCidrs: readonly Cidr[];
-  readonly localDnsIps: readonly Ip[];
 }
 
 export function emptyRuleset(

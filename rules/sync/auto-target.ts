@@ -2,8 +2,8 @@ import type { Ip } from "../../src/base/ip.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
 import { isApplyError } from "../apply/errors.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
-import type { Surroundings } from "../nftables/ruleset.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
+import type { Surroundings } from "../plan/surroundings.ts";
 import type { ProxierDeps } from "./config.ts";
 import type { Applied, RuleTarget } from "./target.ts";
 

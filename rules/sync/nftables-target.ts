@@ -6,7 +6,7 @@ import type { AppliedTable, RuleApplier } from "../apply/applier.ts";
 import { type ApplyError, isApplyError } from "../apply/errors.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
 import { adoptAllocations, adoptSkeleton } from "../nftables/adopt.ts";
-import { compileFrontends, compileSurroundings, emptyRuleset, type Ruleset, type Surroundings } from "../nftables/ruleset.ts";
+import { compileFrontends, compileSurroundings, emptyRuleset, type Ruleset } from "../nftables/ruleset.ts";
 import { defaultSkeletonOptions, type SkeletonOptions } from "../nftables/skeleton.ts";
 import type { Element } from "../nftables/statement.ts";
 import {
@@ -23,6 +23,7 @@ import {
 import type { Frontend, FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
 import { staleFlows } from "../plan/stale-flows.ts";
+import type { Surroundings } from "../plan/surroundings.ts";
 import { traceRulesets } from "../trace/trace.ts";
 import type { Applied, RuleTarget } from "./target.ts";
 

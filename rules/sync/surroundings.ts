@@ -3,9 +3,9 @@ import { cidrContains, parseCidr } from "../../src/base/cidr.ts";
 import { type Ip, type IpFamily, parseIp } from "../../src/base/ip.ts";
 import type { Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
 import { type NodeView, primaryAddress } from "../model/node-view.ts";
-import type { Surroundings } from "../nftables/ruleset.ts";
 import type { SkeletonOptions } from "../nftables/skeleton.ts";
 import type { PlanOptions } from "../plan/service-plan.ts";
+import type { Surroundings } from "../plan/surroundings.ts";
 import type { RuleOptions } from "./config.ts";
 
 export const bothFamilies: readonly IpFamily[] = [4, 6];

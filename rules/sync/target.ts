@@ -1,8 +1,8 @@
 import type { Ip } from "../../src/base/ip.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
-import type { Surroundings } from "../nftables/ruleset.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
+import type { Surroundings } from "../plan/surroundings.ts";
 
 export interface Applied {
   /** Elements or listeners that were changed. */

@@ -15,8 +15,11 @@ export const ranks: readonly (readonly [prefix: string, rank: number])[] = [
   ["rules/model", 30],
   ["rules/plan", 31],
   ["rules/nftables", 32],
+  ["rules/iptables", 32],
   ["rules/userspace", 32],
-  ["rules/trace", 33],
+  // what ipvs cannot say itself (masquerade, source ranges, refusal) it says in iptables' rules
+  ["rules/ipvs", 33],
+  ["rules/trace", 34],
   ["dns/config", 30],
   ["dns/zone", 30],
   ["dns/cache", 30],
