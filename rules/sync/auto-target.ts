@@ -4,7 +4,7 @@ import { isApplyError } from "../apply/errors.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
-import type { ProxierDeps } from "./config.ts";
+import type { Backend, ProxierDeps } from "./config.ts";
 import type { Applied, RuleTarget } from "./target.ts";
 
 export interface AutoChoices {
@@ -20,6 +20,10 @@ export class AutoTarget implements RuleTarget {
 
   constructor(choices: AutoChoices) {
     this.#choices = choices;
+  }
+
+  get backend(): Backend {
+    return this.#target.backend;
   }
 
   async start(signal: AbortSignal): Promise<void> {

@@ -17,7 +17,7 @@ export interface RuleOptions {
   readonly localDnsIps?: readonly Ip[] | undefined;
   /** Sources that count as pods of the cluster; default: the Node's podCIDRs. Empty: no off-cluster masquerade, no short circuit for pods. */
   readonly clusterCidrs?: readonly Cidr[] | undefined;
-  /** Default `primary`. */
+  /** Default: `primary` for nftables and in plain mode, else `all`. */
   readonly nodePortAddresses?: NodePortAddresses | undefined;
   readonly masqueradeAll?: boolean | undefined;
   /** Default `fairway`. */

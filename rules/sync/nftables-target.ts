@@ -51,6 +51,7 @@ export interface FlowTable {
 }
 
 export class NftablesTarget implements RuleTarget {
+  readonly backend = "nftables";
   readonly #config: NftablesTargetConfig;
   readonly #applier: RuleApplier;
   #tables: readonly TableState[] = [];

@@ -69,7 +69,7 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
     metrics.changesSeen(batch);
     const delta = plan.apply(batch);
     index.add(delta);
-    const surroundings = surroundingsOf(batch.after, plan.node, config, readMachineIps);
+    const surroundings = surroundingsOf(batch.after, plan.node, { ...config, backend: target.backend }, readMachineIps);
     nodePortIps = surroundings.nodePortIps;
     target.change(delta, surroundings);
     causes.push(...batch.causes);

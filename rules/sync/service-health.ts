@@ -40,12 +40,12 @@ export class ServiceHealth {
     this.#proxyHealthy = proxyHealthy;
   }
 
-  /** `ips`: where to listen; empty: everywhere. Ports no longer wanted are closed at once. */
+  /** `ips`: where to listen; empty, or `::` among them: everywhere. Ports no longer wanted are closed at once. */
   update(checks: Iterable<HealthCheck>, ips: readonly Ip[]): void {
     const wanted = new Map<number, HealthCheck>();
     for (const check of checks) if (!wanted.has(check.port)) wanted.set(check.port, check);
     this.#checks = wanted;
-    const places = ips.length === 0 ? ["::"] : ips;
+    const places = ips.length === 0 || ips.includes("::") ? ["::"] : ips;
     const keep = new Set<string>();
     for (const port of wanted.keys()) {
       for (const ip of places) {

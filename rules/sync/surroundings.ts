@@ -6,20 +6,28 @@ import { type NodeView, primaryAddress } from "../model/node-view.ts";
 import type { SkeletonOptions } from "../nftables/skeleton.ts";
 import type { PlanOptions } from "../plan/service-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
-import type { RuleOptions } from "./config.ts";
+import type { Backend, RuleOptions } from "./config.ts";
 
 export const bothFamilies: readonly IpFamily[] = [4, 6];
 export const defaultTableName = "fairway";
 
-/** `machineIps`: addresses of this machine's links; asked for only where ranges choose among them. */
-export function surroundingsOf(snapshot: Snapshot, node: NodeView, options: RuleOptions, machineIps: () => readonly Ip[]): Surroundings {
-  const choice = options.nodePortAddresses ?? "primary";
+/**
+ * `machineIps`: addresses of this machine's links; asked for only where ranges choose among them. Every local address is
+ * said as the unspecified address of each family.
+ */
+export function surroundingsOf(
+  snapshot: Snapshot,
+  node: NodeView,
+  options: RuleOptions & { readonly backend: Backend },
+  machineIps: () => readonly Ip[],
+): Surroundings {
+  const choice = options.nodePortAddresses ?? nodePortsUnset(options);
   const families = options.families ?? bothFamilies;
   const nodePortIps =
     choice === "primary"
       ? families.flatMap((family) => primaryAddress(node, family) ?? [])
       : choice === "all"
-        ? []
+        ? families.map((family) => (family === 4 ? "0.0.0.0" : "::"))
         : [...new Set([...node.addresses, ...machineIps()])].filter((ip) => choice.some((c) => cidrContains(c, ip)) && !isLoopback(ip));
   return {
     nodePortIps,
@@ -27,6 +35,14 @@ export function surroundingsOf(snapshot: Snapshot, node: NodeView, options: Rule
     serviceCidrs: [...snapshot.tables.ServiceCIDR.values()].flatMap((o) => o.spec?.cidrs ?? []).flatMap((text) => parseCidr(text) ?? []),
     localDnsIps: options.localDnsIps ?? [],
   };
+}
+
+/**
+ * Where node ports answer when nobody says. nftables: the primary addresses; elsewhere every local address, as kube-proxy has it.
+ * In plain mode only the node's own, since the machine's other addresses are not the cluster's.
+ */
+export function nodePortsUnset(options: Pick<RuleOptions, "allowLoopback"> & { readonly backend: Backend }): "primary" | "all" {
+  return options.backend === "nftables" || options.allowLoopback === true ? "primary" : "all";
 }
 
 export function planOptionsOf(options: RuleOptions): PlanOptions {

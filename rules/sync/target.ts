@@ -3,6 +3,7 @@ import type { Problem } from "../../src/snapshot/problem.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
+import type { Backend } from "./config.ts";
 
 export interface Applied {
   /** Elements or listeners that were changed. */
@@ -13,6 +14,8 @@ export interface Applied {
 
 /** A backend with the world it programs. Calls never overlap. */
 export interface RuleTarget {
+  /** Which one it is; of `auto`, once started. */
+  readonly backend: Backend;
   /** Looks at what an earlier process left, before the first change. */
   start(signal: AbortSignal): Promise<void>;
   /** Takes a change into the desired program. Pure as far as the world goes. */

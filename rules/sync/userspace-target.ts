@@ -11,6 +11,7 @@ import type { Applied, RuleTarget } from "./target.ts";
 
 /** Services served by sockets of this process: no privileges, nothing in the kernel, nothing left behind. */
 export class UserspaceTarget implements RuleTarget {
+  readonly backend = "userspace";
   readonly #applier: UserspaceApplier;
   #desired: UserspaceProgram = emptyUserspaceProgram;
   #applied: UserspaceProgram = emptyUserspaceProgram;

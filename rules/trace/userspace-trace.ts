@@ -3,7 +3,7 @@ import { type Ip, ipFamily, printHostPort } from "../../src/base/ip.ts";
 import type { Packet, TraceStep, Verdict } from "../model/packet.ts";
 import { printServicePort } from "../model/service-port.ts";
 import { type Frontend, frontendKey, nodePortKey } from "../plan/frontend.ts";
-import { listenersOf, poolFor, type UserspaceProgram } from "../userspace/program.ts";
+import { poolFor, type UserspaceProgram } from "../userspace/program.ts";
 
 /**
  * What the listeners of a node do with a connection. The endpoint always sees this machine's address. A listener cannot be
@@ -12,7 +12,7 @@ import { listenersOf, poolFor, type UserspaceProgram } from "../userspace/progra
 export function traceUserspace(program: UserspaceProgram, packet: Packet, localIps: readonly Ip[]): Verdict {
   const none = { endpoints: [], masquerade: false, service: null, affinitySeconds: null } as const;
   const isOwn = (ip: Ip): boolean => ip === "::1" || ip.startsWith("127.") || localIps.includes(ip);
-  const frontend = frontendOf(program, packet);
+  const frontend = frontendOf(program, packet, isOwn);
   if (frontend === undefined) {
     for (const other of program.frontends.values()) {
       if (other.scope === "clusterIP" && other.ip === packet.to)
@@ -47,14 +47,13 @@ export function traceUserspace(program: UserspaceProgram, packet: Packet, localI
 }
 
 /** A node port is a listener where this node has it, and nothing elsewhere. */
-function frontendOf(program: UserspaceProgram, packet: Packet): Frontend | undefined {
+function frontendOf(program: UserspaceProgram, packet: Packet, isOwn: (ip: Ip) => boolean): Frontend | undefined {
   const direct = program.frontends.get(frontendKey(packet.to, packet.port, packet.protocol));
   if (direct !== undefined) return direct;
   const atNodePort = program.frontends.get(nodePortKey(ipFamily(packet.to), packet.port, packet.protocol));
   if (atNodePort === undefined) return undefined;
-  const { nodePortIps } = program.surroundings;
-  if (atNodePort.action.kind !== "balance") return nodePortIps.length === 0 || nodePortIps.includes(packet.to) ? atNodePort : undefined;
-  return listenersOf(atNodePort, program.surroundings).some((l) => l.ip === packet.to || l.ip === "0.0.0.0" || l.ip === "::")
+  const everywhere = ipFamily(packet.to) === 4 ? "0.0.0.0" : "::";
+  return program.surroundings.nodePortIps.some((ip) => ip === packet.to || (ip === everywhere && isOwn(packet.to)))
     ? atNodePort
     : undefined;
 }

@@ -7,7 +7,7 @@ import type { Frontend, FrontendKey, Member, Pool } from "../plan/frontend.ts";
 
 /** What this machine's addresses mean for listeners. */
 export interface UserspaceSurroundings {
-  /** Where node ports listen; empty: on every address of the family. */
+  /** Where node ports listen; `0.0.0.0` and `::`: on every address of the family. */
   readonly nodePortIps: readonly Ip[];
   readonly podCidrs: readonly Cidr[];
   readonly serviceCidrs: readonly Cidr[];
@@ -48,9 +48,7 @@ export function compileUserspace(changed: Delta<FrontendKey, Frontend>["changed"
 export function listenersOf(frontend: Frontend, surroundings: UserspaceSurroundings): readonly Listener[] {
   const { protocol, action, port } = frontend;
   if (protocol === "sctp" || action.kind !== "balance") return [];
-  const of = surroundings.nodePortIps.filter((ip) => ipFamily(ip) === frontend.family);
-  const everywhere: readonly Ip[] = [frontend.family === 4 ? "0.0.0.0" : "::"];
-  const ips = frontend.ip !== undefined ? [frontend.ip] : surroundings.nodePortIps.length > 0 ? of : everywhere;
+  const ips = frontend.ip !== undefined ? [frontend.ip] : surroundings.nodePortIps.filter((ip) => ipFamily(ip) === frontend.family);
   return ips.map((ip) => ({ id: `${ip} ${port} ${protocol}`, ip, port, protocol, frontend }));
 }
 

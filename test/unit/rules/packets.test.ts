@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { compileOffline } from "../../../rules/index.ts";
+import { compileOffline, type OfflineOptions } from "../../../rules/index.ts";
 import { SnapshotStore } from "../../../src/snapshot/snapshot-store.ts";
-import { type ConfigName, configs, packetObjects, packetTable, podAddress, targetAddress } from "../../contract/packets.ts";
-import { labAddresses } from "../../support/rules-lab.ts";
-import { fillStore } from "../../support/rules-objects.ts";
+import { type ConfigName, configs, packetObjects, packetTable, podAddress, type Target, targetAddress } from "../../contract/packets.ts";
+import { labAddresses, labPodCidrs } from "../../support/rules-lab.ts";
+import { fillStore, makeNode } from "../../support/rules-objects.ts";
 
 const store = new SnapshotStore();
 fillStore(store, packetObjects());
@@ -47,6 +47,44 @@ describe("userspace", () => {
     const endpoints = want.endpoints.map((pod) => (family === 4 ? `${podAddress(pod, 4)}:8080` : `[${podAddress(pod, 6)}]:8080`)).sort();
     // the endpoint always sees this machine: a listener's connection is its own
     expect(got).toMatchObject({ endpoints, masquerade: true });
+  });
+
+  const nodePorts = (options: Partial<OfflineOptions>, to: Target, family: 4 | 6): string => {
+    const { ip, port } = targetAddress(to, family);
+    const asked = compileOffline(several.current, { ...options, nodeName: "a", backend: "userspace" });
+    return asked.trace({ from: labAddresses.client[family], to: ip, port, protocol: "tcp" }).verdict;
+  };
+  const first = { nodePort: "plain", at: "a" } as const;
+  const second = { nodePort: "plain", at: "aSecond" } as const;
+  // the node's Node names both of its addresses here
+  const several = new SnapshotStore();
+  fillStore(several, [
+    ...packetObjects().filter((o) => o.kind !== "Node"),
+    makeNode("a", [labAddresses.a[4], labAddresses.a[6], labAddresses.aSecond[4], labAddresses.aSecond[6]], labPodCidrs.a),
+  ]);
+  test.each([
+    ["unset: every local address", {}, first, "deliver"],
+    ["unset: every local address, not only the primary one", {}, second, "deliver"],
+    ["unset, in plain mode: the primary address", { allowLoopback: true }, first, "deliver"],
+    ["unset, in plain mode: no other address of the machine", { allowLoopback: true }, second, "pass"],
+    ["all", { nodePortAddresses: "all" }, second, "deliver"],
+    ["primary", { nodePortAddresses: "primary" }, second, "pass"],
+    ["ranges that hold none of the addresses: nowhere", { nodePortAddresses: [{ ip: "192.0.2.0", bits: 24, family: 4 }] }, first, "pass"],
+  ] as const)("node port addresses %s", (_, options, to, want) => {
+    expect([nodePorts(options, to, 4), nodePorts(options, to, 6)]).toEqual([want, want]);
+  });
+
+  test("every local address is one listener a family and protocol; another machine's is none of them", () => {
+    const { port } = targetAddress(first, 4);
+    const asked = compileOffline(several.current, { nodeName: "a", backend: "userspace" });
+    const { listeners } = JSON.parse(asked.text) as { listeners: readonly { ip: string; port: number; protocol: string }[] };
+    expect(listeners.filter((l) => l.port === port).map((l) => `${l.ip} ${l.protocol}`)).toEqual([
+      "0.0.0.0 tcp",
+      "0.0.0.0 udp",
+      ":: tcp",
+      ":: udp",
+    ]);
+    expect(asked.trace({ from: labAddresses.client[4], to: labAddresses.b[4], port, protocol: "tcp" }).verdict).toBe("pass");
   });
 
   test("is printed as JSON, sorted", () => {
