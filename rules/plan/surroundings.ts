@@ -3,7 +3,7 @@ import type { Ip } from "../../src/base/ip.ts";
 
 /** What the rules of a node depend on besides the frontends. Both families together. */
 export interface Surroundings {
-  /** Where node ports answer. Empty where every local address does, or none of a family is known. */
+  /** Where node ports answer: addresses, or `0.0.0.0` and `::` for every local one. Empty where none is known. */
   readonly nodePortIps: readonly Ip[];
   /** Sources that are pods of this node. */
   readonly podCidrs: readonly Cidr[];

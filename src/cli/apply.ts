@@ -12,7 +12,7 @@ type Annotated = KubeObject & { readonly metadata?: { readonly annotations?: Rea
 
 /** Creates the objects of files and folders in order, and merges into those that were applied differently; lists are merged by their keys, so what the API filled in stays. Answers how many. */
 export async function applyPaths(client: Client, paths: readonly string[]): Promise<number> {
-  const objects = loadObjects(paths);
+  const objects = loadObjects(paths, "--apply");
   for (const { apiVersion, kind, name, namespace, value, source } of objects) {
     const resource = resourceOfKind(apiVersion, kind);
     if (resource === undefined) throw workError(`${source}: ${apiVersion} ${kind}: this API has no such kind`);

@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import type { Command } from "commander";
 import { type ClusterStatus, clustersDir, isAlive, readClusterStatus, runningClusters } from "./cluster-status.ts";
 import { usageError, workError } from "./errors.ts";
+import { readOption } from "./file-options.ts";
 
 /** Which cluster a command is about. */
 export interface ClusterOptions {
@@ -32,6 +33,7 @@ export function addClusterOptions(command: Command): Command {
 
 /** --data-dir, --name, --kubeconfig, KUBECONFIG, the only one running: the first that is given. Throws when that names none, or several. */
 export function findCluster(o: ClusterOptions, place: ClusterPlace = defaultPlace()): FoundCluster {
+  if (o.kubeconfig !== undefined) readOption("--kubeconfig", o.kubeconfig);
   if (o.dataDir !== undefined || o.name !== undefined) {
     const status = findLocal(o, place);
     return { kubeconfig: o.kubeconfig ?? status.kubeconfig, status };

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { defaultObject } from "../api/defaults/default-object.ts";
 import { isRecord, type JsonObject, own } from "../api/json-value.ts";
@@ -7,6 +7,7 @@ import { checkStructure } from "../api/structure.ts";
 import { withTable } from "../snapshot/apply-event.ts";
 import { emptySnapshot, type Kind, type Snapshot, type SnapshotKinds, snapshotKinds } from "../snapshot/cluster-snapshot.ts";
 import { inputError } from "./errors.ts";
+import { describeFileFault, readOption } from "./file-options.ts";
 import { parseDocuments } from "./yaml-documents.ts";
 
 /** One object of a file, with where it stands. */
@@ -25,13 +26,13 @@ export interface LoadedObject {
 
 /**
  * Objects of files and folders (all *.yaml, *.yml and *.json below them, by name), Lists taken apart, in order.
- * Throws an input error that names file, document, object and field.
+ * Throws an input error that names file, document, object and field; `option` is who named a path that cannot be read.
  */
-export function loadObjects(paths: readonly string[]): readonly LoadedObject[] {
+export function loadObjects(paths: readonly string[], option = "--objects"): readonly LoadedObject[] {
   return paths.flatMap((path) => {
-    const files = filesOf(path);
-    if (files.length === 0) throw inputError(`${path}: no *.yaml, *.yml or *.json file in this folder`);
-    return files.flatMap((file) => parseObjects(file, readText(file)));
+    const files = filesOf(option, path);
+    if (files.length === 0) throw inputError(`${option} ${path}: no *.yaml, *.yml or *.json file in this folder`);
+    return files.flatMap((file) => parseObjects(file, readOption(option, file)));
   });
 }
 
@@ -163,7 +164,7 @@ function text(object: JsonObject, field: string, source: string): string {
   return value;
 }
 
-function filesOf(path: string): readonly string[] {
+function filesOf(option: string, path: string): readonly string[] {
   try {
     if (!statSync(path).isDirectory()) return [path];
     return readdirSync(path, { recursive: true, withFileTypes: true })
@@ -178,21 +179,6 @@ function filesOf(path: string): readonly string[] {
       )
       .sort();
   } catch (e) {
-    throw inputError(`${path}: ${describe(e)}`);
+    throw inputError(`${option} ${path}: ${describeFileFault(e)}`);
   }
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (e) {
-    throw inputError(`${file}: ${describe(e)}`);
-  }
-}
-
-function describe(e: unknown): string {
-  const code = (e as NodeJS.ErrnoException).code;
-  if (code === "ENOENT") return "no such file or folder";
-  if (code === "EACCES") return "may not be read by this user";
-  return e instanceof Error ? e.message : String(e);
 }

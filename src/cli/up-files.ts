@@ -1,29 +1,30 @@
-import { readFileSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { resourceOfKind } from "../api/scheme.ts";
-import type { UpOptions } from "../daemon/cluster-config.ts";
+import type { ClusterConfig } from "../daemon/cluster-config.ts";
 import { parseImages } from "../node/images.ts";
 import { inputError } from "./errors.ts";
+import { checkDataFolder, checkWritable, readOption } from "./file-options.ts";
 import { loadObjects } from "./objects.ts";
 
-/** Looks at the files that `up` will need, before anything starts. Throws input errors that name file, object and field. */
-export function checkUpFiles(o: Pick<UpOptions, "images" | "apply" | "kubeconfig">): void {
-  if (o.images !== undefined) parseImages(readText("--images", o.images), o.images);
-  for (const { apiVersion, kind, source } of loadObjects(o.apply ?? [])) {
+/** Looks at the files and folders that `up` will need, before anything starts. Throws input errors that name option, file, object and field. */
+export function checkUpFiles(config: Pick<ClusterConfig, "images" | "apply" | "kubeconfig" | "dataDir">): void {
+  const { images, apply, kubeconfig, dataDir } = config;
+  checkDataFolder("--data-dir", dataDir);
+  // The data folder itself is made when it is not there.
+  if (dirname(resolve(kubeconfig)) !== resolve(dataDir)) checkWritable("--kubeconfig", kubeconfig);
+  if (images !== undefined) checkImages(images);
+  for (const { apiVersion, kind, source } of loadObjects(apply, "--apply")) {
     if (resourceOfKind(apiVersion, kind) === undefined)
       throw inputError(`${source}: ${apiVersion} ${kind}: this API has no such kind; see 'kubectl api-resources'`);
   }
-  if (o.kubeconfig !== undefined) {
-    const folder = dirname(resolve(o.kubeconfig));
-    if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true)
-      throw inputError(`--kubeconfig ${o.kubeconfig}: there is no folder ${folder}; make it first`);
-  }
 }
 
-function readText(option: string, file: string): string {
+function checkImages(file: string): void {
+  const text = readOption("--images", file);
   try {
-    return readFileSync(file, "utf8");
+    parseImages(text, file);
   } catch (error) {
-    throw inputError(`${option} ${file}: cannot be read; give a YAML file with a list \`images\``, error);
+    const { message } = error as Error;
+    throw inputError(message.includes(file) ? `--images ${message}` : `--images ${file}: ${message}`);
   }
 }

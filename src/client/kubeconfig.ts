@@ -68,8 +68,16 @@ function readText(file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch (e) {
-    throw new ClientError("kubeconfig", `kubeconfig ${file}: ${e instanceof Error ? e.message : String(e)}`, e);
+    throw new ClientError("kubeconfig", `kubeconfig ${file}: ${describeFault(e)}`, e);
   }
+}
+
+function describeFault(e: unknown): string {
+  const { code } = e as NodeJS.ErrnoException;
+  if (code === "ENOENT" || code === "ENOTDIR") return "there is no such file";
+  if (code === "EISDIR") return "is a folder, not a file";
+  if (code === "EACCES") return "may not be read by this user";
+  return e instanceof Error ? e.message : String(e);
 }
 
 /** The first file to name an entry, or the current context, wins. */

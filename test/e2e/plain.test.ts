@@ -117,6 +117,18 @@ describe.skipIf(lack !== undefined)(`plain mode${lack === undefined ? "" : ` (le
     expect(other.stderr).toMatch(/^fairway: --service-cidr 127\.103\.0\.0\/16: another cluster in plain mode has it; /);
   });
 
+  test.each([
+    ["--data-dir", "/proc/fairway", "/proc is on procfs, which keeps no files; choose a folder on a disk"],
+    ["--data-dir", "/etc/fairway-data", "/etc may not be written by this user; choose another place"],
+    ["--kubeconfig", "/etc/fairway-kubeconfig", "/etc may not be written by this user; choose another place"],
+    ["--images", "/nope", "no such file or folder"],
+  ])("up %s %s is refused, in words", async (option, path, why) => {
+    const line = ["up", "--name", "e2e-plain-3", "--mode", "plain", "--data-dir", join(user.home, "three"), ...ranges, ...ports];
+    const refused = await as(fairwayBinary, ...line, option, path);
+    expect(refused.stderr).toBe(`fairway: ${option} ${path}: ${why}\n`);
+    expect(refused.code).toBe(2);
+  });
+
   test("after kill -9 the next start goes on with the pods that run; stop leaves nothing", async () => {
     const restarts = async (): Promise<string> =>
       (

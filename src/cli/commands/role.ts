@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
@@ -7,7 +6,8 @@ import type { ClusterAccess } from "../../client/cluster-access.ts";
 import { address, cidrList, integer } from "../../daemon/cluster-config.ts";
 import { type DaemonConfig, type Part, parts } from "../../daemon/daemon-config.ts";
 import { runRole } from "../../daemon/role.ts";
-import { inputError, usageError } from "../errors.ts";
+import { usageError } from "../errors.ts";
+import { checkDataFolder, checkWritable, readOption } from "../file-options.ts";
 import { commandLog, globalOptions } from "../global-options.ts";
 
 interface DaemonOptions {
@@ -50,8 +50,8 @@ export function register(program: Command): void {
       const caFile = o.rootCaFile === undefined ? access.caFile : undefined;
       const rootCaPem =
         o.rootCaFile !== undefined
-          ? readText("--root-ca-file", o.rootCaFile)
-          : (access.caPem ?? (caFile === undefined ? "" : readText("certificate-authority", caFile)));
+          ? readOption("--root-ca-file", o.rootCaFile)
+          : (access.caPem ?? (caFile === undefined ? "" : readOption("certificate-authority", caFile)));
       const config = {
         kubeconfig: o.kubeconfig,
         clusterCidrs: cidrList("--cluster-cidr", o.clusterCidr).map(printCidr),
@@ -98,6 +98,12 @@ function registerApiServer(program: Command): void {
       const bind = (o["bindAddress"] ?? "").split(",").map((ip) => address("--bind-address", ip));
       if ((o["tlsCertFile"] === undefined) !== (o["tlsPrivateKeyFile"] === undefined)) {
         throw usageError("--tls-cert-file and --tls-private-key-file go together");
+      }
+      checkDataFolder("--data-dir", o["dataDir"] ?? "");
+      if (o["kubeconfigOut"] !== undefined) checkWritable("--kubeconfig-out", o["kubeconfigOut"]);
+      for (const option of ["--client-ca-file", "--token-auth-file", "--tls-cert-file", "--tls-private-key-file"]) {
+        const file = o[option.slice(2).replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())];
+        if (file !== undefined) readOption(option, file);
       }
       await runRole(log, () =>
         startStandaloneApiServer(
@@ -154,6 +160,8 @@ function registerNode(program: Command): void {
       const { startNodeRole } = await import("../../daemon/node-role.ts");
       const log = commandLog(command, "node");
       await checkedAccess(o.kubeconfig);
+      checkDataFolder("--data-dir", o.dataDir);
+      if (o.images !== undefined) readOption("--images", o.images);
       const ips = (option: string, text: string): readonly string[] => text.split(",").map((ip) => address(option, ip));
       const node = startNodeRole(
         {
@@ -162,9 +170,9 @@ function registerNode(program: Command): void {
           kubeconfig: o.kubeconfig,
           kubeletPort: integer("--node-api-port", o.nodeApiPort, 0, 65535),
           tls: {
-            caPem: readText("--client-ca-file", o.clientCaFile),
-            certPem: readText("--tls-cert-file", o.tlsCertFile),
-            keyPem: readText("--tls-private-key-file", o.tlsPrivateKeyFile),
+            caPem: readOption("--client-ca-file", o.clientCaFile),
+            certPem: readOption("--tls-cert-file", o.tlsCertFile),
+            keyPem: readOption("--tls-private-key-file", o.tlsPrivateKeyFile),
           },
           dataDir: o.dataDir,
           clusterName: "fairway",
@@ -228,6 +236,9 @@ function daemonCommand(program: Command, name: string, summary: string, enabled:
     const log = commandLog(own, name);
     const config = daemonConfigOf(name, enabled, o, own);
     await checkedAccess(o.kubeconfig);
+    checkDataFolder("--run-dir", config.runDir);
+    // The machine's own may be absent; one that was named may not.
+    if (o.resolvConf !== undefined && own.getOptionValueSource("resolvConf") === "cli") readOption("--resolv-conf", o.resolvConf);
     await runRole(log, () => startSupervisor(config, log));
   });
 }
@@ -284,13 +295,7 @@ function kubeconfigOption(command: Command): Command {
 /** A kubeconfig that cannot be used is wrong usage, and told before anything starts. */
 async function checkedAccess(kubeconfig: string | undefined): Promise<ClusterAccess> {
   const { inClusterAccess, loadKubeconfig } = await import("../../client/kubeconfig.ts");
-  return kubeconfig === undefined ? inClusterAccess() : loadKubeconfig({ path: kubeconfig });
-}
-
-function readText(option: string, file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    throw inputError(`${option} ${file}: cannot be read`, error);
-  }
+  if (kubeconfig === undefined) return inClusterAccess();
+  readOption("--kubeconfig", kubeconfig);
+  return loadKubeconfig({ path: kubeconfig });
 }

@@ -1,10 +1,9 @@
-import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import type { Command } from "commander";
 import type { ClusterConfig, UpOptions } from "../../daemon/cluster-config.ts";
 import type { RunningCluster } from "../../daemon/up.ts";
 import { isAlive, processStart, readClusterStatus, removeClusterStatus, writeClusterStatus } from "../cluster-status.ts";
-import { inputError, usageError, workError } from "../errors.ts";
+import { usageError, workError } from "../errors.ts";
 import { commandLog, globalOptions } from "../global-options.ts";
 import { clusterStatusOf, printFirstLines, printReachable } from "../printers/reachable.ts";
 import { type CliIo, commandIo } from "../program.ts";
@@ -64,8 +63,7 @@ export async function runUp(
       `cluster ${had.name} runs already on ${config.dataDir} (process ${had.pid}); stop it with Ctrl-C or 'fairway down', or choose another --data-dir`,
     );
   }
-  await checkFiles(config);
-  (await import("../up-files.ts")).checkUpFiles(options);
+  (await import("../up-files.ts")).checkUpFiles(config);
   const progress = startProgress(io, options.plain === true);
   const { logFormat } = globalOptions(command);
   // The steps below say what goes on; what the processes say is for whoever asks, or when something is wrong.
@@ -89,22 +87,6 @@ export async function runUp(
   io.stdout(`${printReachable(status)}${beforeReady === undefined ? printFirstLines(status) : ""}`);
   io.stdout("ready\n");
   return cluster;
-}
-
-/** What is wrong with a file is said before anything is made. */
-async function checkFiles(config: ClusterConfig): Promise<void> {
-  if (config.apply.length > 0) {
-    const { loadObjects } = await import("../objects.ts");
-    loadObjects(config.apply);
-  }
-  if (config.images === undefined) return;
-  const { parseImages } = await import("../../node/images.ts");
-  try {
-    parseImages(readFileSync(config.images, "utf8"), config.images);
-  } catch (error) {
-    const { message } = error as Error;
-    throw inputError(message.includes(config.images) ? `--images ${message}` : `--images ${config.images}: ${message}`);
-  }
 }
 
 const plainWords = `  plain mode: one node, pods are processes of this user, Services live in 127.64.0.0/10;

@@ -76,7 +76,10 @@ test.each([
   ["by --kubeconfig", ["a", "b"], { kubeconfig: "ROOT/a/kubeconfig" }, { KUBECONFIG: "ROOT/b/kubeconfig" }, "a"],
   ["a foreign KUBECONFIG", ["a"], {}, { KUBECONFIG: "/other" }, undefined],
 ] as const)("the cluster: %s", (_, running, options, env, want) => {
-  for (const name of running) writeClusterStatus(cluster(name), root);
+  for (const name of running) {
+    writeClusterStatus(cluster(name), root);
+    writeFileSync(join(root, name, "kubeconfig"), "");
+  }
   const fill = (o: object): Record<string, string> =>
     Object.fromEntries(Object.entries(o).map(([k, v]) => [k, String(v).replace("ROOT", root)]));
   expect(findCluster(fill(options), place(fill(env))).status?.name).toBe(want);
@@ -98,6 +101,8 @@ test("no cluster, several, a dead one: each says what to do", () => {
   writeClusterStatus(cluster("c", { pid: 2 ** 22 + 1 }), root);
   expect(() => findCluster({ name: "c" }, place())).toThrow(/--name c: its process \(4194305\) is gone; .*'fairway down --name c'/);
   expect(() => findCluster({ dataDir: join(root, "none") }, place())).toThrow(/none: no such cluster runs/);
+  expect(() => findCluster({ kubeconfig: "/nope" }, place())).toThrow(/^--kubeconfig \/nope: no such file or folder$/);
+  expect(() => findCluster({ kubeconfig: root }, place())).toThrow(/^--kubeconfig .*: is a folder; name a file$/);
 });
 
 test("a link to nowhere and a stray file are no clusters", () => {

@@ -14,25 +14,38 @@ function file(name: string, text: string): string {
   return path;
 }
 
+type Given = Parameters<typeof checkUpFiles>[0];
+const fine: Given = { dataDir: join(folder, "data"), kubeconfig: join(folder, "data", "kubeconfig"), apply: [] };
+
 test("files that are as they should be", () => {
   const images = file("images.yaml", 'images: [{match: "*/agnhost:*", files: {/agnhost: /opt/agnhost}, entrypoint: [/agnhost], user: 0}]');
   const apply = [file("a.yaml", "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}")];
-  expect(() => checkUpFiles({ images, apply, kubeconfig: join(folder, "kubeconfig") })).not.toThrow();
-  expect(() => checkUpFiles({})).not.toThrow();
+  expect(() => checkUpFiles({ ...fine, images, apply, kubeconfig: join(folder, "kubeconfig") })).not.toThrow();
+  expect(() => checkUpFiles(fine)).not.toThrow();
+  expect(() => checkUpFiles({ ...fine, dataDir: folder, kubeconfig: join(folder, "kubeconfig") })).not.toThrow();
 });
 
-test.each<[Parameters<typeof checkUpFiles>[0], RegExp]>([
-  [{ images: "none.yaml" }, /^--images none\.yaml: cannot be read/],
-  [{ images: file("no-list.yaml", "image: []") }, /no-list\.yaml: expected a list `images`/],
+test.each<[Partial<Given>, RegExp]>([
+  [{ images: "none.yaml" }, /^--images none\.yaml: no such file or folder$/],
+  [{ images: folder }, /^--images .*: is a folder; name a file$/],
+  [{ images: file("no-list.yaml", "image: []") }, /^--images .*no-list\.yaml: expected a list `images`/],
   [{ images: file("entry.yaml", "images: [{match: a, entrypoint: run}]") }, /entry\.yaml: images\[0\]\.entrypoint: expected a list/],
   [{ images: file("typo.yaml", "images: [{match: a, comand: [run]}]") }, /typo\.yaml: images\[0\]\.comand: unknown field/],
-  [{ apply: ["none.yaml"] }, /^none\.yaml: no such file or folder/],
+  [{ apply: ["none.yaml"] }, /^--apply none\.yaml: no such file or folder$/],
   [{ apply: [file("kind.yaml", "{apiVersion: v2, kind: Boat, metadata: {name: a}}")] }, /kind\.yaml.*v2 Boat: this API has no such kind/],
   [{ kubeconfig: join(folder, "no", "kubeconfig") }, /^--kubeconfig .*: there is no folder /],
+  [{ kubeconfig: folder }, /^--kubeconfig .*: is a folder; name a file in it$/],
+  [{ dataDir: file("plain", "") }, /^--data-dir .*plain: it is a file, not a folder; /],
+  [
+    { dataDir: join(file("plain", ""), "below") },
+    /^--data-dir .*below: (.*plain is a file, not a folder|no such file: a part of its path is a file)/,
+  ],
+  [{ dataDir: "/proc/fairway/data" }, /^--data-dir \/proc\/fairway\/data: \/proc is on procfs, which keeps no files; /],
+  [{ dataDir: "/sys/fairway" }, /^--data-dir \/sys\/fairway: \/sys is on sysfs, /],
 ])("told before anything starts, exit status 2: %j", (options, message) => {
   let thrown: unknown;
   try {
-    checkUpFiles(options);
+    checkUpFiles({ ...fine, ...options });
   } catch (error) {
     thrown = error;
   }

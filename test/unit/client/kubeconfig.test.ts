@@ -124,7 +124,7 @@ test("files of a KUBECONFIG list are merged, the first to say something wins, pa
   });
   expect(() => loadKubeconfig({ env: { KUBECONFIG: join(folder, "missing") } })).toThrow(/not found; set KUBECONFIG/);
   expect(() => loadKubeconfig({ env: { HOME: folder } })).toThrow(/\.kube\/config not found/);
-  expect(() => loadKubeconfig({ path: join(folder, "missing") })).toThrow(/kubeconfig .*missing: ENOENT/);
+  expect(() => loadKubeconfig({ path: join(folder, "missing") })).toThrow(/kubeconfig .*missing: there is no such file$/);
 });
 
 test("whatever the text, there is an access or one error of the client's own", () => {
