@@ -27,6 +27,17 @@ export default defineConfig({
       },
       {
         test: {
+          // one start of a guest kernel; a case waits for those before it
+          name: "guest",
+          include: ["test/guest/**/*.test.ts"],
+          pool: "forks",
+          fileParallelism: false,
+          testTimeout: 660 * seconds,
+          hookTimeout: 60 * seconds,
+        },
+      },
+      {
+        test: {
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
           pool: "forks",

@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { guestFolder, prepareGuestKernel } from "./guest-kernel.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const stamps = join(root, "node_modules", ".fairway-setup");
@@ -16,12 +17,18 @@ const tools = [
   { command: "crun", package: "crun", without: "no containers: plain mode" },
   { command: "conntrack", package: "conntrack", without: "tests cannot read the connection table" },
   { command: "iptables", package: "iptables", without: "tests cannot check that foreign iptables rules are left alone" },
+  { command: "ipvsadm", package: "ipvsadm", without: "no ipvs rules from where FFI cannot be used; their tests do not run" },
+  { command: "ipset", package: "ipset", without: "no ipvs rules" },
   { command: "curl", package: "curl", without: "the tour's lines and some tests do not run" },
   { command: "dig", package: "dnsutils", without: "the tour's DNS lines and DNS tests do not run" },
   { command: "nc", package: "netcat-openbsd", without: "some tests do not run" },
   { command: "openssl", package: "openssl", without: "some tests do not run" },
   { command: "kubectl", without: "the tour's kubectl lines and tests with it do not run; see https://kubernetes.io/docs/tasks/tools/" },
 ];
+
+/** What only tests need; asked for with --tests. */
+const testTools = [{ command: "qemu-system-x86_64", package: "qemu-system-x86", without: "the tests in a guest kernel do not run" }];
+const forTests = process.argv.includes("--tests");
 
 function say(text) {
   process.stdout.write(`setup: ${text}\n`);
@@ -87,7 +94,8 @@ function installPackages() {
 }
 
 function installTools() {
-  const names = tools.filter((t) => !has(t.command)).flatMap((t) => t.package ?? []);
+  const wanted = forTests ? [...tools, ...testTools] : tools;
+  const names = wanted.filter((t) => !has(t.command)).flatMap((t) => t.package ?? []);
   if (names.length > 0 && process.getuid?.() === 0 && has("apt-get")) {
     say(`installing Debian packages: ${names.join(" ")}`);
     const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
@@ -98,12 +106,23 @@ function installTools() {
     }
     if (done.status !== 0) process.stderr.write(done.stderr);
   }
-  const left = tools.filter((t) => !has(t.command));
+  const left = wanted.filter((t) => !has(t.command));
   if (left.length === 0) return;
   say("this machine lacks, and goes on without:");
   for (const t of left) say(`  ${t.command}: ${t.without}`);
   const packages = left.map((t) => t.package).filter((p) => p !== undefined);
   if (packages.length > 0) say(`to have them, as root: apt-get install ${packages.join(" ")}`);
+}
+
+/** A kernel that tests start under QEMU; see guest-kernel.mjs. */
+function fetchGuestKernel() {
+  if (existsSync(guestFolder) || process.getuid?.() !== 0 || !has("apt-get") || !has("qemu-system-x86_64")) return;
+  say(`fetching a guest kernel for tests into ${guestFolder}`);
+  try {
+    prepareGuestKernel();
+  } catch (error) {
+    say(`no guest kernel, so the tests in one do not run: ${error.message}`);
+  }
 }
 
 function newest(dir) {
@@ -130,4 +149,5 @@ function bundle() {
 
 installPackages();
 installTools();
+if (forTests) fetchGuestKernel();
 bundle();

@@ -86,6 +86,7 @@ const steps: Record<string, () => Promise<void>> = {
   },
   fast: () => suite("fast"),
   kernel: () => suite("kernel"),
+  guest: () => suite("guest"),
   e2e: () => suite("e2e"),
 };
 

@@ -1,0 +1,17 @@
+// Runs in the guest kernel: every case in turn, a line of JSON for each.
+import type { GuestOutcome } from "../support/guest-case.ts";
+import { guestCases } from "./cases.ts";
+
+const secondsEach = 120;
+
+for (const { name, run } of guestCases) {
+  const started = Date.now();
+  let failure: string | undefined;
+  try {
+    await run(AbortSignal.timeout(secondsEach * 1000));
+  } catch (error) {
+    failure = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  }
+  const outcome: GuestOutcome = { name, ms: Date.now() - started, ...(failure === undefined ? {} : { failure }) };
+  process.stdout.write(`${JSON.stringify(outcome)}\n`);
+}

@@ -1,0 +1,81 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { build } from "esbuild";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import type { GuestOutcome } from "../support/guest-case.ts";
+import { guestLack, startGuest } from "../support/guest-kernel.ts";
+import { guestCases } from "./cases.ts";
+
+const lack = guestLack("ip", "ipvsadm", "ipset");
+/** Of one start, all cases together; without hardware help a kernel is slow, on a busy machine more so. */
+const timeoutSeconds = 600;
+
+interface Waiting {
+  readonly outcome: Promise<GuestOutcome>;
+  readonly tell: (outcome: GuestOutcome) => void;
+}
+const outcomes = new Map<string, Waiting>(
+  guestCases.map((c) => {
+    const { promise, resolve } = Promise.withResolvers<GuestOutcome>();
+    return [c.name, { outcome: promise, tell: resolve }];
+  }),
+);
+let guest: ReturnType<typeof startGuest> | undefined;
+let scratch = "";
+
+beforeAll(async () => {
+  if (lack !== undefined) return;
+  scratch = mkdtempSync(join(tmpdir(), "fairway-guest-cases-"));
+  const program = join(scratch, "guest.mjs");
+  const koffi = createRequire(import.meta.url).resolve("koffi");
+  await build({
+    entryPoints: [join(import.meta.dirname, "guest.program.ts")],
+    outfile: program,
+    bundle: true,
+    format: "esm",
+    platform: "node",
+    mainFields: ["module", "main"],
+    target: "node24",
+    logLevel: "warning",
+    external: ["koffi"],
+    // koffi loads a native library from beside it: it stays where it is
+    banner: {
+      js: `import { createRequire as __createRequire } from "node:module"; const require = __createRequire(${JSON.stringify(koffi)});`,
+    },
+  });
+  const script = `exec ${process.execPath} --disable-warning=ExperimentalWarning ${program}\n`;
+  guest = startGuest({
+    script,
+    timeoutSeconds,
+    line: (text) => {
+      const outcome = JSON.parse(text) as GuestOutcome;
+      outcomes.get(outcome.name)?.tell(outcome);
+    },
+  });
+  const untold = (why: string): void => {
+    for (const [name, { tell }] of outcomes) tell({ name, ms: 0, failure: why });
+  };
+  guest.done.then(
+    ({ status, stderr, console }) => untold(`the guest ended (status ${status ?? "unknown"}) before this case did:\n${stderr}\n${console}`),
+    (error: unknown) => untold(String(error)),
+  );
+});
+afterAll(async () => {
+  await guest?.close();
+  if (scratch !== "") rmSync(scratch, { recursive: true, force: true });
+});
+beforeEach((t) => t.skip(lack !== undefined, lack));
+
+for (const { name } of guestCases) {
+  test(name, async () => {
+    const outcome = await outcomes.get(name)?.outcome;
+    expect(outcome?.failure ?? "passed").toBe("passed");
+  });
+}
+
+test("the guest ends by itself, with every case told once", async () => {
+  expect(new Set(guestCases.map((c) => c.name)).size).toBe(guestCases.length);
+  expect(await guest?.done).toMatchObject({ status: 0, stderr: "" });
+});
