@@ -1,53 +1,27 @@
-import type { Container, Pod, PodStatus, Probe } from "../api/types/core-v1.generated.ts";
-import type { Clock } from "../base/clock.ts";
+import type { Container, Pod } from "../api/types/core-v1.generated.ts";
 import type { Ip } from "../base/ip.ts";
-import type { ContainerPlan } from "./container-plan.ts";
+import { type ContainerHome, ContainerLife } from "./container-life.ts";
+import { recallContainer } from "./container-recall.ts";
 import { isNodeError } from "./errors.ts";
-import { runHook } from "./hook.ts";
-import { backoffForgottenMs, type ContainerView, decidePod, isSidecar, noView, restartDelay } from "./pod-lifecycle.ts";
+import { type ContainerView, decidePod, isSidecar, noView } from "./pod-lifecycle.ts";
 import { compileSandbox } from "./pod-plan.ts";
-import type { AdoptedPod, ContainerExit, ContainerRun, PodRuntime } from "./pod-runtime.ts";
+import type { AdoptedPod, ContainerRun } from "./pod-runtime.ts";
 import { compilePodStatus } from "./pod-status.ts";
-import { type ProbeKind, type ProbeTarget, startProbe } from "./probe.ts";
-
-/** What a worker needs from the node around it. */
-export interface PodWorkerDeps {
-  readonly clock: Clock;
-  readonly runtime: PodRuntime;
-  readonly hostIps: readonly Ip[];
-  readonly scheme: string;
-  /** Lays volumes and files and resolves references, for the next start of a container. Rejects with `pod-config`. */
-  prepare(pod: Pod, podIps: readonly Ip[], signal: AbortSignal): Promise<void>;
-  /** Throws or rejects with `pod-config`, or `image-missing`. */
-  plan(pod: Pod, container: Container, attempt: number, podIps: readonly Ip[]): ContainerPlan;
-  /** What the container left as its last words. */
-  terminationMessage(pod: Pod, container: Container, attempt: number, failed: boolean): string;
-  /** Writes the status soon; the last one wins. */
-  publish(pod: Pod, status: PodStatus): void;
-  /** Waits until all published is written, then removes the object. */
-  finish(pod: Pod): Promise<void>;
-  event(pod: Pod, container: string | undefined, type: "Normal" | "Warning", reason: string, message: string): void;
-  /** Until the pod's endpoints have left the tables, 1 s at most. */
-  endpointGone(pod: Pod, signal: AbortSignal): Promise<void>;
-}
-
-interface Slot {
-  view: ContainerView;
-  run: ContainerRun | undefined;
-  /** Ends in a row without a long run between them. */
-  ends: number;
-  attempt: number;
-  probes: AbortController | undefined;
-  /** Set while the agent itself stops the container. */
-  stopping: Promise<void> | undefined;
-}
+import type { PodWorkerDeps } from "./pod-worker-deps.ts";
 
 const sandboxRetryMs = 2000;
-const configRetryMs = 2000;
-const imageRetryFirstMs = 10_000;
 const defaultGraceSeconds = 30;
+/** What a pod gets that the node ends for want of room. */
+const evictionGraceSeconds = 1;
+/** What is left at least for a pod whose grace was over while no agent looked. */
+const leastGraceMs = 1000;
 /** How long the end of a node waits for a container that is just being started. */
 const stepEndMs = 2000;
+
+interface Failure {
+  readonly reason: string;
+  readonly message: string;
+}
 
 /** One pod on this node, from its first container to its removal. */
 export class PodWorker {
@@ -56,8 +30,8 @@ export class PodWorker {
   #pod: Pod;
   #ips: readonly Ip[] = [];
   #finished: "Succeeded" | "Failed" | undefined;
-  #reason: string | undefined;
-  #message: string | undefined;
+  #failure: Failure | undefined;
+  #evicted: string | undefined;
   #toldFinished = false;
   /** While the pod ends: when the last grace is over, on the monotonic clock. */
   #killAt: number | undefined;
@@ -67,7 +41,9 @@ export class PodWorker {
   #wake: PromiseWithResolvers<void> = Promise.withResolvers();
   readonly #startedAt: number;
   readonly #deps: PodWorkerDeps;
-  readonly #slots = new Map<string, Slot>();
+  readonly #lives = new Map<string, ContainerLife>();
+  readonly #home: ContainerHome;
+  readonly #adopted: boolean;
   /** Ends what the worker waits for while the pod is meant to run. */
   readonly #living = new AbortController();
   /** Ends the worker without touching containers. */
@@ -77,6 +53,20 @@ export class PodWorker {
     this.#pod = pod;
     this.uid = pod.metadata?.uid ?? "";
     this.#deps = deps;
+    this.#adopted = adopted !== undefined;
+    this.#home = {
+      uid: this.uid,
+      deps,
+      living: this.#living.signal,
+      leaving: this.#leaving.signal,
+      pod: () => this.#pod,
+      ips: () => this.#ips,
+      graceSeconds: () => this.#grace(),
+      killAt: () => this.#killAt,
+      terminating: () => this.#terminating !== undefined,
+      publish: () => this.#publish(),
+      nudge: () => this.#nudge(),
+    };
     const before = pod.status?.startTime;
     this.#startedAt = before === undefined ? deps.clock.now() : Date.parse(before);
     if (pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed") {
@@ -96,11 +86,11 @@ export class PodWorker {
 
   /** The container's last run, for logs and exec. */
   run(container: string): ContainerRun | undefined {
-    return this.#slots.get(container)?.run;
+    return this.#lives.get(container)?.run;
   }
 
   view(container: string): ContainerView {
-    return this.#slots.get(container)?.view ?? noView;
+    return this.#lives.get(container)?.view ?? noView;
   }
 
   /** A newer version of the object, or the same to look again (a ConfigMap it waits for has come). */
@@ -117,6 +107,13 @@ export class PodWorker {
     this.#nudge();
   }
 
+  /** Ends the containers and leaves the object, failed, with `message` as the reason. */
+  evict(message: string): void {
+    if (this.#evicted !== undefined || this.#finished !== undefined) return;
+    this.#evicted = message;
+    this.#nudge();
+  }
+
   /** Ends the containers, each within the grace, and leaves the object and what the next agent may go on with. */
   async stop(graceSeconds: number): Promise<void> {
     this.#living.abort(new Error("the node is ending"));
@@ -124,8 +121,7 @@ export class PodWorker {
     this.#stopped = true;
     // A container that is being started is either given up, or there to be stopped.
     if (this.#stepping !== undefined) await Promise.race([this.#stepping, this.#deps.clock.sleep(stepEndMs)]);
-    const running = [...this.#slots].filter(([, s]) => s.view.phase.kind === "running").map(([name]) => name);
-    await Promise.all(running.map((name) => this.#stop(name, Math.min(graceSeconds, this.#grace()))));
+    await this.#stopAll(this.#running(), Math.min(graceSeconds, this.#grace()));
     await this.#deps.runtime.removePod(this.uid);
   }
 
@@ -133,7 +129,7 @@ export class PodWorker {
   leave(): void {
     this.#leaving.abort(new Error("the agent is ending"));
     this.#living.abort(new Error("the agent is ending"));
-    for (const slot of this.#slots.values()) slot.probes?.abort();
+    for (const life of this.#lives.values()) life.stopProbes();
     this.#nudge();
   }
 
@@ -156,23 +152,27 @@ export class PodWorker {
   /** Does what is to be done now; returns when to look again. */
   async #step(): Promise<number | undefined> {
     const { clock } = this.#deps;
+    if (this.#evicted !== undefined) {
+      await this.#fail({ reason: "Evicted", message: this.#evicted }, "Warning", evictionGraceSeconds);
+      return undefined;
+    }
     const deadline = this.#pod.spec?.activeDeadlineSeconds;
     const deadlineAt = deadline === undefined ? undefined : this.#startedAt + deadline * 1000;
     if (deadlineAt !== undefined && clock.now() >= deadlineAt) {
-      await this.#fail("DeadlineExceeded", "Pod was active on the node longer than the specified deadline");
+      const message = "Pod was active on the node longer than the specified deadline";
+      await this.#fail({ reason: "DeadlineExceeded", message }, "Normal", this.#grace());
       return undefined;
     }
     const decision = decidePod(this.#pod, (name) => this.view(name), clock.now());
-    let wakeAt = earliest(decision.wakeAt, deadlineAt);
     if (decision.stop.length > 0) {
-      await Promise.all(decision.stop.map((name) => this.#stop(name, this.#grace())));
+      await this.#stopAll(decision.stop, this.#grace());
       return clock.now();
     }
     if (decision.finished !== undefined) {
       this.#finished = decision.finished;
       return undefined;
     }
-    if (decision.start.length === 0) return wakeAt;
+    if (decision.start.length === 0) return earliest(decision.wakeAt, deadlineAt);
     try {
       if (this.#ips.length === 0) {
         this.#ips = await this.#deps.runtime.createSandbox(compileSandbox(this.#pod), this.#living.signal);
@@ -188,286 +188,46 @@ export class PodWorker {
     }
     for (const container of decision.start) {
       if (this.#living.signal.aborted) return undefined;
-      await this.#start(container);
+      await this.#life(container.name).start(container);
       this.#publish();
     }
     // A start changes what is to be done next (an init container that has ended already, a failed start).
     const after = decidePod(this.#pod, (name) => this.view(name), clock.now());
-    wakeAt = earliest(earliest(after.wakeAt, deadlineAt), after.start.length > 0 ? clock.now() : undefined);
-    return wakeAt;
+    return earliest(earliest(after.wakeAt, deadlineAt), after.start.length > 0 ? clock.now() : undefined);
   }
 
-  async #start(container: Container): Promise<void> {
-    const { clock, runtime } = this.#deps;
-    const slot = this.#slot(container.name);
-    const attempt = slot.attempt + (slot.run === undefined && slot.view.phase.kind !== "ended" ? 0 : 1);
-    let plan: ContainerPlan;
-    try {
-      plan = this.#deps.plan(this.#pod, container, attempt, this.#ips);
-    } catch (error) {
-      if (!isNodeError(error)) throw error;
-      this.#cannotStart(container, slot, error.code === "image-missing" ? "image" : "config", error.message);
-      return;
-    }
-    this.#event(container.name, "Normal", "Pulled", `Container image "${container.image ?? ""}" already present on machine`);
-    const begun = clock.now();
-    let run: ContainerRun;
-    try {
-      run = await runtime.startContainer(plan, this.#living.signal);
-    } catch (error) {
-      if (this.#living.signal.aborted) return;
-      const message = messageOf(error);
-      this.#event(container.name, "Warning", "Failed", `Error: ${message}`);
-      slot.attempt = attempt;
-      const exit: ContainerExit = { code: 128, reason: "StartError", message, at: clock.now() };
-      this.#ended(container, slot, { kind: "ended", id: `${this.uid}-${container.name}-${attempt}`, startedAt: begun, exit }, attempt);
-      return;
-    }
-    slot.attempt = attempt;
-    slot.run = run;
-    const probed = container.startupProbe !== undefined;
-    slot.view = {
-      ...slot.view,
-      phase: { kind: "running", id: run.id, startedAt: run.startedAt },
-      lastEnd: slot.view.phase.kind === "ended" ? slot.view.phase : slot.view.lastEnd,
-      restarts: attempt,
-      started: !probed,
-      ready: !probed && container.readinessProbe === undefined,
-    };
-    this.#event(container.name, "Normal", "Created", `Created container: ${container.name}`);
-    this.#event(container.name, "Normal", "Started", `Started container ${container.name}`);
-    this.#follow(container, slot, run);
-    const hook = container.lifecycle?.postStart;
-    if (hook !== undefined) {
-      slot.view = { ...slot.view, started: false, ready: false };
-      this.#publish();
-      const failure = await runHook(hook, this.#target(container), this.#living.signal);
-      if (this.#living.signal.aborted || slot.run !== run) return;
-      if (failure !== undefined) {
-        this.#event(container.name, "Warning", "FailedPostStartHook", `PostStartHook failed: ${failure}`);
-        await this.#stop(container.name, this.#grace());
-        return;
-      }
-      slot.view = { ...slot.view, started: !probed, ready: !probed && container.readinessProbe === undefined };
-    }
-    this.#startProbes(container, slot);
-  }
-
-  #follow(container: Container, slot: Slot, run: ContainerRun): void {
-    void run.exited.then((exit) => {
-      if (slot.run !== run || this.#leaving.signal.aborted) return;
-      const failed = exit.code !== 0;
-      const last = this.#deps.terminationMessage(this.#pod, container, run.attempt, failed);
-      const full = exit.message === "" ? { ...exit, message: last } : exit;
-      this.#ended(container, slot, { kind: "ended", id: run.id, startedAt: run.startedAt, exit: full }, run.attempt);
-      this.#nudge();
-    });
-  }
-
-  #ended(container: Container, slot: Slot, end: Extract<ContainerView["phase"], { kind: "ended" }>, attempt: number): void {
-    slot.probes?.abort();
-    slot.probes = undefined;
-    slot.ends = end.exit.at - end.startedAt >= backoffForgottenMs ? 1 : slot.ends + 1;
-    const delay = restartDelay(slot.ends);
-    slot.view = {
-      ...slot.view,
-      lastEnd: slot.view.phase.kind === "ended" ? slot.view.phase : slot.view.lastEnd,
-      phase: end,
-      restarts: attempt,
-      started: false,
-      ready: false,
-      retryAt: end.exit.at + delay,
-    };
-    if (delay > 0 && this.#terminating === undefined && this.#restarts(container, end.exit.code)) {
-      const { name = "", namespace = "" } = this.#pod.metadata ?? {};
-      const message = `Back-off restarting failed container ${container.name} in pod ${name}_${namespace}(${this.uid})`;
-      this.#event(container.name, "Warning", "BackOff", message);
-    }
-  }
-
-  #restarts(container: Container, code: number): boolean {
-    const policy = isSidecar(container) ? "Always" : (this.#pod.spec?.restartPolicy ?? "Always");
-    return policy === "Always" || (policy === "OnFailure" && code !== 0);
-  }
-
-  #cannotStart(container: Container, slot: Slot, what: "image" | "config", message: string): void {
-    const { clock } = this.#deps;
-    const image = container.image ?? "";
-    if (what === "config") {
-      this.#event(container.name, "Warning", "Failed", `Error: ${message}`);
-      slot.view = {
-        ...slot.view,
-        lastEnd: slot.view.phase.kind === "ended" ? slot.view.phase : slot.view.lastEnd,
-        phase: { kind: "waiting", reason: "CreateContainerConfigError", message },
-        retryAt: clock.now() + configRetryMs,
-      };
-      return;
-    }
-    const again = slot.view.phase.kind === "waiting";
-    if (!again) {
-      this.#event(container.name, "Normal", "Pulling", `Pulling image "${image}"`);
-      this.#event(container.name, "Warning", "Failed", `Failed to pull image "${image}": ${message}`);
-      this.#event(container.name, "Warning", "Failed", "Error: ErrImagePull");
-    } else {
-      this.#event(container.name, "Normal", "BackOff", `Back-off pulling image "${image}"`);
-      this.#event(container.name, "Warning", "Failed", "Error: ImagePullBackOff");
-    }
-    slot.ends++;
-    slot.view = {
-      ...slot.view,
-      phase: again
-        ? { kind: "waiting", reason: "ImagePullBackOff", message: `Back-off pulling image "${image}": ErrImagePull: ${message}` }
-        : { kind: "waiting", reason: "ErrImagePull", message },
-      retryAt: clock.now() + Math.min(300_000, imageRetryFirstMs * 2 ** (slot.ends - 1)),
-    };
-  }
-
-  #startProbes(container: Container, slot: Slot): void {
-    const stop = new AbortController();
-    slot.probes = stop;
-    const { run } = slot;
-    const start = (kind: ProbeKind, probe: Probe, onResult: (ok: boolean, message: string) => void): void => {
-      const startedAt = slot.view.phase.kind === "running" ? slot.view.phase.startedAt : this.#deps.clock.now();
-      startProbe(
-        { kind, probe, startedAt, target: () => this.#target(container), clock: this.#deps.clock },
-        {
-          changed: (ok, message) => {
-            if (slot.run === run && !stop.signal.aborted) onResult(ok, message);
-          },
-          failed: (message) => {
-            if (slot.run !== run || stop.signal.aborted) return;
-            this.#event(container.name, "Warning", "Unhealthy", `${kind} probe failed: ${message}`);
-          },
-        },
-        stop.signal,
-      );
-    };
-    const kill = (kind: ProbeKind, probe: Probe): void => {
-      this.#event(container.name, "Normal", "Killing", `Container ${container.name} failed ${kind.toLowerCase()} probe, will be restarted`);
-      void this.#stop(container.name, probe.terminationGracePeriodSeconds ?? this.#grace());
-    };
-    const afterStart = (): void => {
-      const { readinessProbe, livenessProbe } = container;
-      if (readinessProbe !== undefined) start("Readiness", readinessProbe, (ok) => this.#setView(slot, { ready: ok }));
-      if (livenessProbe !== undefined) {
-        start("Liveness", livenessProbe, (ok) => {
-          if (!ok && this.#terminating === undefined) kill("Liveness", livenessProbe);
-        });
-      }
-    };
-    const { startupProbe } = container;
-    if (startupProbe === undefined || slot.view.started) {
-      afterStart();
-      return;
-    }
-    let begun = false;
-    start("Startup", startupProbe, (ok) => {
-      if (begun || this.#terminating !== undefined) return;
-      if (!ok) {
-        kill("Startup", startupProbe);
-        return;
-      }
-      begun = true;
-      this.#setView(slot, { started: true, ready: container.readinessProbe === undefined });
-      afterStart();
-    });
-  }
-
-  #setView(slot: Slot, change: Partial<ContainerView>): void {
-    slot.view = { ...slot.view, ...change };
-    this.#publish();
-    this.#nudge();
-  }
-
-  #target(container: Container): ProbeTarget {
-    const { runtime } = this.#deps;
-    return {
-      ip: this.#ips[0] ?? "127.0.0.1",
-      port: (named) => portOf(container, named),
-      exec: async (argv, signal) => {
-        const run = this.#slots.get(container.name)?.run;
-        if (run === undefined) return { code: 126, output: "the container does not run" };
-        return runExec(runtime, run, argv, signal);
-      },
-    };
-  }
-
-  /** preStop, SIGTERM, and SIGKILL when the grace is over. A second call waits for the first. */
-  async #stop(name: string, graceSeconds: number): Promise<void> {
-    const slot = this.#slots.get(name);
-    const run = slot?.run;
-    if (slot === undefined || run === undefined || slot.view.phase.kind !== "running") return;
-    slot.stopping ??= this.#stopRun(name, run, graceSeconds).finally(() => {
-      slot.stopping = undefined;
-    });
-    await slot.stopping;
-  }
-
-  async #stopRun(name: string, run: ContainerRun, graceSeconds: number): Promise<void> {
-    const { clock, runtime } = this.#deps;
-    const container = [...(this.#pod.spec?.containers ?? []), ...(this.#pod.spec?.initContainers ?? [])].find((c) => c.name === name);
-    const over = new AbortController();
-    const killAt = clock.monotonic() + graceSeconds * 1000;
-    void run.exited.then(() => over.abort(new Error("ended")));
-    const left = (): number => Math.max(0, Math.min(killAt, this.#killAt ?? killAt) - clock.monotonic());
-    const hook = container?.lifecycle?.preStop;
-    if (container !== undefined && hook !== undefined && graceSeconds > 0) {
-      const limit = AbortSignal.any([over.signal, timer(clock, left(), over.signal), this.#leaving.signal]);
-      const failure = await runHook(hook, this.#target(container), limit);
-      if (failure !== undefined && !over.signal.aborted)
-        this.#event(name, "Warning", "FailedPreStopHook", `PreStopHook failed: ${failure}`);
-    }
-    const stopSignal = container?.lifecycle?.stopSignal;
-    if (!over.signal.aborted && left() > 0) runtime.signalContainer(run, isSignal(stopSignal) ? stopSignal : "SIGTERM");
-    while (!over.signal.aborted && left() > 0 && !this.#leaving.signal.aborted) {
-      // In pieces: a deletion with a shorter grace may come meanwhile.
-      await Promise.race([run.exited, clock.sleep(Math.min(left(), 250), over.signal).catch(() => undefined)]);
-    }
-    if (this.#leaving.signal.aborted) return;
-    if (!over.signal.aborted) runtime.signalContainer(run, "SIGKILL");
-    await run.exited;
-    // The view is changed by the same promise: let that happen first.
-    await Promise.resolve();
-  }
-
+  /** The end of a pod that is deleted, to the removal of its object. */
   async #end(): Promise<void> {
     const { clock } = this.#deps;
     this.#publish();
-    const running = (): string[] => [...this.#slots].filter(([, s]) => s.view.phase.kind === "running").map(([name]) => name);
-    if (running().length > 0) await this.#deps.endpointGone(this.#pod, this.#leaving.signal).catch(() => undefined);
-    const grace = this.#terminating?.graceSeconds ?? defaultGraceSeconds;
-    const endAt = clock.monotonic() + grace * 1000;
+    if (this.#running().length > 0) await this.#deps.endpointGone(this.#pod, this.#leaving.signal).catch(() => undefined);
+    const most = this.#mostGraceMs();
+    const endAt = clock.monotonic() + Math.min(this.#terminatingMs(), most);
     const sidecars = new Set((this.#pod.spec?.initContainers ?? []).filter(isSidecar).map((c) => c.name));
     const stop = async (names: readonly string[]): Promise<void> => {
       const left = Math.max(0, endAt - clock.monotonic()) / 1000;
-      for (const name of names) this.#event(name, "Normal", "Killing", `Stopping container ${name}`);
-      await Promise.all(names.map((name) => this.#stop(name, left)));
+      for (const name of names) this.#deps.event(this.#pod, name, "Normal", "Killing", `Stopping container ${name}`);
+      await this.#stopAll(names, left);
     };
-    const watch = this.#shortenGrace();
-    await stop(running().filter((name) => !sidecars.has(name)));
+    const watch = this.#shortenGrace(most);
+    await stop(this.#running().filter((name) => !sidecars.has(name)));
     // Sidecars outlive what they serve, and end in reverse order.
-    for (const name of running().reverse()) await stop([name]);
+    for (const name of this.#running().toReversed()) await stop([name]);
     watch.abort();
     if (this.#leaving.signal.aborted) return;
-    for (const slot of this.#slots.values()) slot.probes?.abort();
-    const mains = this.#pod.spec?.containers ?? [];
-    const code = (name: string): number | undefined => {
-      const { phase } = this.view(name);
-      return phase.kind === "ended" ? phase.exit.code : undefined;
-    };
-    this.#finished ??= mains.every((c) => code(c.name) === 0) ? "Succeeded" : "Failed";
+    for (const life of this.#lives.values()) life.stopProbes();
+    this.#finished ??= (this.#pod.spec?.containers ?? []).every((c) => this.#endCode(c.name) === 0) ? "Succeeded" : "Failed";
     this.#publish();
     await Promise.all([this.#deps.runtime.removePod(this.uid), this.#deps.finish(this.#pod)]);
   }
 
   /** While the pod ends: a later, shorter grace moves the kill forward. */
-  #shortenGrace(): AbortController {
+  #shortenGrace(mostMs: number): AbortController {
     const stop = new AbortController();
-    const { clock } = this.#deps;
-    const begun = clock.monotonic();
+    const begun = this.#deps.clock.monotonic();
     const loop = async (): Promise<void> => {
       while (!stop.signal.aborted) {
-        this.#killAt = begun + (this.#terminating?.graceSeconds ?? defaultGraceSeconds) * 1000;
+        this.#killAt = begun + Math.min(this.#terminatingMs(), mostMs);
         this.#wake = Promise.withResolvers();
         await Promise.race([this.#wake.promise, aborted(stop.signal)]);
       }
@@ -476,72 +236,49 @@ export class PodWorker {
     return stop;
   }
 
-  async #fail(reason: string, message: string): Promise<void> {
-    const names = [...this.#slots].filter(([, s]) => s.view.phase.kind === "running").map(([name]) => name);
-    this.#deps.event(this.#pod, undefined, "Normal", reason, message);
-    await Promise.all(names.map((name) => this.#stop(name, this.#grace())));
+  #terminatingMs(): number {
+    return (this.#terminating?.graceSeconds ?? defaultGraceSeconds) * 1000;
+  }
+
+  /** For a pod whose end an earlier agent began: what is left by the object's own clock. */
+  #mostGraceMs(): number {
+    const due = Date.parse(this.#pod.metadata?.deletionTimestamp ?? "");
+    if (!this.#adopted || Number.isNaN(due)) return Number.POSITIVE_INFINITY;
+    return Math.max(leastGraceMs, due - this.#deps.clock.now());
+  }
+
+  async #fail(failure: Failure, type: "Normal" | "Warning", graceSeconds: number): Promise<void> {
+    this.#deps.event(this.#pod, undefined, type, failure.reason, failure.message);
+    await this.#stopAll(this.#running(), graceSeconds);
     this.#finished = "Failed";
-    this.#reason = reason;
-    this.#message = message;
+    this.#failure = failure;
+  }
+
+  async #stopAll(names: readonly string[], graceSeconds: number): Promise<void> {
+    await Promise.all(
+      names.map(async (name) => {
+        const container = this.#container(name);
+        if (container !== undefined) await this.#lives.get(name)?.stop(container, graceSeconds);
+      }),
+    );
   }
 
   async #adopt(adopted: AdoptedPod): Promise<void> {
     this.#ips = adopted.ips;
     const statuses = [...(this.#pod.status?.initContainerStatuses ?? []), ...(this.#pod.status?.containerStatuses ?? [])];
-    const containers = [...(this.#pod.spec?.initContainers ?? []), ...(this.#pod.spec?.containers ?? [])];
     for (const run of adopted.containers) {
-      const container = containers.find((c) => c.name === run.name);
+      const container = this.#container(run.name);
       if (container === undefined) continue;
-      const slot = this.#slot(run.name);
-      const known = statuses.find((s) => s.name === run.name && s.containerID?.endsWith(`//${run.id}`) === true);
-      slot.attempt = run.attempt;
-      slot.run = run;
-      slot.view = {
-        ...slot.view,
-        phase: { kind: "running", id: run.id, startedAt: run.startedAt },
-        restarts: run.attempt,
-        started: container.startupProbe === undefined || known?.started === true,
-        ready: container.readinessProbe === undefined || known?.ready === true,
-      };
-      this.#follow(container, slot, run);
-      // One that ended while no agent looked says so at once.
-      await Promise.race([run.exited, this.#deps.clock.sleep(20)]);
-      if (slot.view.phase.kind === "running") this.#startProbes(container, slot);
+      const known = statuses.find((s) => s.name === run.name);
+      await this.#life(run.name).adopt(container, run, known);
     }
   }
 
-  /**
-   * A pod that ran here and of which nothing is left: the machine was restarted, or the cluster stopped in between. All of it starts
-   * again, counted as a restart, but for what may not run twice.
-   */
   #recall(): void {
     const policy = this.#pod.spec?.restartPolicy ?? "Always";
-    const now = this.#deps.clock.now();
     for (const status of this.#pod.status?.containerStatuses ?? []) {
-      const { running, terminated = status.lastState?.terminated } = status.state ?? {};
-      if (running === undefined && terminated === undefined) continue;
-      const id = (status.containerID ?? "").replace(/^[^:]*:\/\//, "");
-      const unknown: ContainerExit = {
-        code: 137,
-        reason: "ContainerStatusUnknown",
-        message: "The container could not be located when the pod was restarted",
-        at: now,
-      };
-      const exit: ContainerExit =
-        terminated === undefined || running !== undefined
-          ? unknown
-          : {
-              code: terminated.exitCode,
-              reason: terminated.exitCode === 0 ? "Completed" : "Error",
-              message: terminated.message ?? "",
-              at: Date.parse(terminated.finishedAt ?? "") || now,
-            };
-      const startedAt = Date.parse(running?.startedAt ?? terminated?.startedAt ?? "") || now;
-      const end = { kind: "ended", id, startedAt, exit } as const;
-      const slot = this.#slot(status.name);
-      const over = policy === "Never" || (policy === "OnFailure" && exit.code === 0);
-      slot.attempt = over ? status.restartCount : status.restartCount + 1;
-      slot.view = { ...noView, restarts: slot.attempt, ...(over ? { phase: end } : { lastEnd: end }) };
+      const recalled = recallContainer(status, policy, this.#deps.clock.now());
+      if (recalled !== undefined) this.#life(status.name).recall(recalled);
     }
   }
 
@@ -556,8 +293,8 @@ export class PodWorker {
         hostIps: this.#deps.hostIps,
         startedAt: this.#startedAt,
         finished: this.#finished,
-        reason: this.#reason,
-        message: this.#message,
+        reason: this.#failure?.reason,
+        message: this.#failure?.message,
         scheme: this.#deps.scheme,
       },
       this.#deps.clock.now(),
@@ -565,20 +302,29 @@ export class PodWorker {
     this.#deps.publish(this.#pod, status);
   }
 
-  #event(container: string, type: "Normal" | "Warning", reason: string, message: string): void {
-    this.#deps.event(this.#pod, container, type, reason, message);
+  #running(): readonly string[] {
+    return [...this.#lives].filter(([, life]) => life.isRunning).map(([name]) => name);
+  }
+
+  #endCode(name: string): number | undefined {
+    const { phase } = this.view(name);
+    return phase.kind === "ended" ? phase.exit.code : undefined;
+  }
+
+  #container(name: string): Container | undefined {
+    return [...(this.#pod.spec?.containers ?? []), ...(this.#pod.spec?.initContainers ?? [])].find((c) => c.name === name);
+  }
+
+  #life(name: string): ContainerLife {
+    const known = this.#lives.get(name);
+    if (known !== undefined) return known;
+    const life = new ContainerLife(this.#home);
+    this.#lives.set(name, life);
+    return life;
   }
 
   #grace(): number {
     return this.#pod.spec?.terminationGracePeriodSeconds ?? defaultGraceSeconds;
-  }
-
-  #slot(name: string): Slot {
-    const known = this.#slots.get(name);
-    if (known !== undefined) return known;
-    const slot: Slot = { view: noView, run: undefined, ends: 0, attempt: 0, probes: undefined, stopping: undefined };
-    this.#slots.set(name, slot);
-    return slot;
   }
 
   #nudge(): void {
@@ -597,53 +343,11 @@ export class PodWorker {
   }
 }
 
-/** Output of at most 10 KiB; a command that outlives the signal is killed. */
-async function runExec(
-  runtime: PodRuntime,
-  run: ContainerRun,
-  argv: readonly string[],
-  signal: AbortSignal,
-): Promise<{ readonly code: number; readonly output: string }> {
-  const session = runtime.exec(run, argv, { tty: false, stdin: false });
-  const stop = (): void => session.kill();
-  signal.addEventListener("abort", stop, { once: true });
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for (const stream of [session.stdout, session.stderr]) {
-    stream.on("data", (d: Buffer) => {
-      if (size < 10_240) chunks.push(d);
-      size += d.length;
-    });
-  }
-  const code = await session.exitCode;
-  signal.removeEventListener("abort", stop);
-  return { code, output: Buffer.concat(chunks).toString("utf8").slice(0, 10_240).trim() };
-}
-
-function portOf(container: Container, port: number | string): number | undefined {
-  const number = Number(port);
-  if (Number.isInteger(number)) return number;
-  return container.ports?.find((p) => p.name === port)?.containerPort;
-}
-
-function timer(clock: Clock, ms: number, cancel: AbortSignal): AbortSignal {
-  const over = new AbortController();
-  void clock.sleep(ms, cancel).then(
-    () => over.abort(new Error("the grace period is over")),
-    () => undefined,
-  );
-  return over.signal;
-}
-
 function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) resolve();
     else signal.addEventListener("abort", () => resolve(), { once: true });
   });
-}
-
-function isSignal(name: string | undefined): name is NodeJS.Signals {
-  return name !== undefined && /^SIG[A-Z0-9]+$/.test(name);
 }
 
 function earliest(a: number | undefined, b: number | undefined): number | undefined {

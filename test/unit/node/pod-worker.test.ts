@@ -4,7 +4,8 @@ import type { Container, Pod, PodStatus } from "../../../src/api/types/core-v1.g
 import type { ContainerPlan } from "../../../src/node/container-plan.ts";
 import { NodeError } from "../../../src/node/errors.ts";
 import type { ContainerExit, ContainerRun, PodRuntime } from "../../../src/node/pod-runtime.ts";
-import { PodWorker, type PodWorkerDeps } from "../../../src/node/pod-worker.ts";
+import { PodWorker } from "../../../src/node/pod-worker.ts";
+import type { PodWorkerDeps } from "../../../src/node/pod-worker-deps.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 
 const cleanUp: (() => void)[] = [];
@@ -13,21 +14,28 @@ afterEach(() => {
 });
 
 /** A worker over a runtime that does nothing but keep a diary: `start c#0`, `SIGTERM c`. Containers end when told to. */
-function makeWorker(pod: Pod, change: Partial<PodWorkerDeps> = {}) {
+function makeWorker(
+  pod: Pod,
+  change: Partial<PodWorkerDeps> = {},
+  adopts: readonly { readonly name: string; readonly attempt: number }[] = [],
+) {
   const clock = new FakeClock();
   const diary: string[] = [];
   const events: string[] = [];
   const statuses: PodStatus[] = [];
   const ends = new Map<string, (code: number) => void>();
+  const makeRun = (name: string, attempt: number): ContainerRun => {
+    const { promise, resolve } = Promise.withResolvers<ContainerExit>();
+    ends.set(name, (code) => resolve({ code, reason: code === 0 ? "Completed" : "Error", message: "", at: clock.now() }));
+    return { id: `u-${name}-${attempt}`, podUid: "u", name, attempt, startedAt: clock.now(), exited: promise };
+  };
   const runtime: PodRuntime = {
     version: "fake://1",
     folders: () => ({ pod: "", volumes: "", logs: "" }),
     createSandbox: async () => ["10.0.0.2"],
-    startContainer: async ({ podUid, name, attempt }): Promise<ContainerRun> => {
+    startContainer: async ({ name, attempt }): Promise<ContainerRun> => {
       diary.push(`${seconds()} start ${name}#${attempt}`);
-      const { promise, resolve } = Promise.withResolvers<ContainerExit>();
-      ends.set(name, (code) => resolve({ code, reason: code === 0 ? "Completed" : "Error", message: "", at: clock.now() }));
-      return { id: `${podUid}-${name}-${attempt}`, podUid, name, attempt, startedAt: clock.now(), exited: promise };
+      return makeRun(name, attempt);
     },
     signalContainer: (run, signal) => {
       diary.push(`${seconds()} ${signal} ${run.name}`);
@@ -69,7 +77,9 @@ function makeWorker(pod: Pod, change: Partial<PodWorkerDeps> = {}) {
     },
     ...change,
   };
-  const worker = new PodWorker(pod, deps);
+  const left = { podUid: "u", namespace: "shop", name: "p", ips: ["10.0.0.2"] };
+  const containers = adopts.map(({ name, attempt }) => makeRun(name, attempt));
+  const worker = new PodWorker(pod, deps, adopts.length === 0 ? undefined : { ...left, containers });
   cleanUp.push(() => worker.leave());
   return {
     worker,
@@ -241,4 +251,47 @@ test("the end of the node waits for a container that is being started, and then 
   await clock.advance(0);
   await stopped;
   expect(diary).toEqual(["0.3 removed"]);
+});
+
+test("an evicted pod fails within a second, and stays as it is told", async () => {
+  const { worker, clock, diary, events, last } = makeWorker(makePod({}));
+  await clock.advance(0);
+  worker.evict('Usage of EmptyDir volume "v" exceeds the limit "1Mi". ');
+  await clock.advance(1000);
+  expect(diary).toEqual(["0 start c#0", "0 SIGTERM c", "1 SIGKILL c"]);
+  expect(events.at(-1)).toBe('Warning Evicted -: Usage of EmptyDir volume "v" exceeds the limit "1Mi". ');
+  expect(last()).toMatchObject({ phase: "Failed", reason: "Evicted", message: 'Usage of EmptyDir volume "v" exceeds the limit "1Mi". ' });
+});
+
+test("an adopted container keeps what was told of it: restarts, readiness, its last end", async () => {
+  const terminated = {
+    exitCode: 3,
+    reason: "Error",
+    startedAt: "2029-01-01T00:00:00Z",
+    finishedAt: "2029-01-01T00:00:09Z",
+    containerID: "fake://u-c-1",
+  };
+  const told = { name: "c", restartCount: 2, image: "", imageID: "", containerID: "fake://u-c-2", ready: true, started: true };
+  const status = { containerStatuses: [{ ...told, state: { running: {} }, lastState: { terminated } }] };
+  const readinessProbe = { exec: { command: ["look", "0"] }, initialDelaySeconds: 60 };
+  const pod = makePod({ containers: [{ name: "c", readinessProbe }] }, status);
+  const { clock, diary, last } = makeWorker(pod, {}, [{ name: "c", attempt: 2 }]);
+  await clock.advance(20);
+  expect(diary).toEqual([]);
+  expect(last()?.containerStatuses?.[0]).toMatchObject({
+    ready: true,
+    restartCount: 2,
+    containerID: "fake://u-c-2",
+    lastState: { terminated },
+  });
+});
+
+test("the end of an adopted pod goes on where it was: the grace counts from the deletion", async () => {
+  const pod = makePod({});
+  const first = makeWorker(pod, {}, [{ name: "c", attempt: 0 }]);
+  const deletionTimestamp = new Date(first.clock.now() + 5000).toISOString();
+  first.worker.update({ ...pod, metadata: { ...pod.metadata, deletionTimestamp } });
+  first.worker.terminate(30);
+  await first.clock.advance(10_000);
+  expect(first.diary.filter((line) => line.includes("SIG"))).toEqual(["0.52 SIGTERM c", "5 SIGKILL c"]);
 });
