@@ -210,12 +210,13 @@ function zeroItem(walk: Walk, field: Field, at: At): unknown {
   if (isStruct(field.type)) return struct(walk, field.type, {}, at);
   switch (field.type) {
     case "string":
+    // what is stored of no bytes is what is stored of empty ones
+    case "bytes":
       return "";
     case "bool":
       return false;
     case "time":
     case "microTime":
-    case "bytes":
     case "raw":
     case "any":
       return null;

@@ -13,11 +13,12 @@ import { isApiError } from "../../src/api/status-error.ts";
 import { checkStructure, parseJsonStrict } from "../../src/api/structure.ts";
 import { tableOf } from "../../src/api/table/table-of.ts";
 import { declaredFields, type Field, isStruct, kindOfType } from "../../src/api/type-table.ts";
-import { validateCreate } from "../../src/api/validate/validate-object.ts";
+import { validateCreate, validateUpdate } from "../../src/api/validate/validate-object.ts";
+import { runs } from "../support/runs.ts";
 
 const json = fc.jsonValue({ maxDepth: 4 });
 const object = fc.dictionary(fc.constantFrom("a", "b", "c", "__proto__", "$patch"), json, { maxKeys: 4 });
-const runs = { numRuns: 100 };
+const some = runs(100);
 
 /** A value of a type, as JSON brings it: fields there or not, small numbers and texts. */
 function valueOfType(type: string, depth: number): fc.Arbitrary<unknown> {
@@ -87,6 +88,23 @@ const anyObject = fc
   .constantFrom(...resources)
   .chain((resource) => fc.tuple(fc.constant(resource), fc.noShrink(structOf(resource.type, 0))));
 
+/** The value with one of the values in it, the `at`-th, replaced. */
+function replaced(given: JsonObject, at: number, by: unknown): JsonObject {
+  const paths: (readonly string[])[] = [];
+  const walk = (value: unknown, path: readonly string[]): void => {
+    if (path.length > 0) paths.push(path);
+    if (typeof value !== "object" || value === null) return;
+    for (const [key, inner] of Object.entries(value)) walk(inner, [...path, key]);
+  };
+  walk(given, []);
+  const path = paths[at % Math.max(1, paths.length)] ?? ["spec"];
+  const copy = structuredClone(given) as Record<string, unknown>;
+  let parent = copy;
+  for (const key of path.slice(0, -1)) parent = parent[key] as Record<string, unknown>;
+  parent[path.at(-1) ?? "spec"] = by;
+  return copy as JsonObject;
+}
+
 describe("patches", () => {
   test("an empty merge patch changes nothing, a patch applied twice is as applied once", () => {
     fc.assert(
@@ -95,7 +113,7 @@ describe("patches", () => {
         const once = applyMergePatch(target, patch);
         expect(applyMergePatch(once, patch)).toEqual(once);
       }),
-      runs,
+      some,
     );
   });
 
@@ -110,7 +128,7 @@ describe("patches", () => {
           ]),
         ).toEqual(target);
       }),
-      runs,
+      some,
     );
   });
 
@@ -132,7 +150,7 @@ describe("patches", () => {
           expect(applyStrategicMergePatch(resource.type, target, {})).toEqual(target);
         },
       ),
-      runs,
+      some,
     );
   });
 });
@@ -148,7 +166,7 @@ describe("objects of every kind", () => {
         const defaulted = defaultObject(resource, checked.object);
         expect(defaultObject(resource, defaulted)).toEqual(defaulted);
       }),
-      runs,
+      some,
     );
   });
 
@@ -160,7 +178,7 @@ describe("objects of every kind", () => {
         const table = tableOf(resource, [filled], Date.UTC(2026, 1, 1));
         expect(table.rows?.[0]?.cells?.length).toBe(table.columnDefinitions?.length);
       }),
-      runs,
+      some,
     );
   });
 
@@ -173,7 +191,7 @@ describe("objects of every kind", () => {
         // An empty list and none at all are the same in protobuf.
         expect(semanticEqual(checkStructure(resource, decoded).object, checked)).toBe(true);
       }),
-      runs,
+      some,
     );
   });
 });
@@ -189,7 +207,7 @@ describe("foreign input", () => {
           expect(isApiError(error) && error.code === 400).toBe(true);
         }
       }),
-      { numRuns: 1000 },
+      runs(1000),
     );
   });
 
@@ -204,7 +222,27 @@ describe("foreign input", () => {
           expect(isApiError(error) && error.code === 400).toBe(true);
         }
       }),
-      runs,
+      some,
+    );
+  });
+
+  test("a body with a value replaced by any other is judged: an object, errors, or a 400", () => {
+    fc.assert(
+      fc.property(anyObject, fc.nat(), fc.oneof(json, fc.constantFrom(null, 0, "", [null], {})), ([resource, given], at, value) => {
+        try {
+          const { object: checked, errors } = checkStructure(resource, replaced(given, at, value));
+          if (errors.length > 0) return;
+          const filled = defaultObject(resource, checked);
+          const before = defaultObject(resource, checkStructure(resource, given).object);
+          validateCreate(resource, filled);
+          validateUpdate(resource, filled, before);
+          validateUpdate(resource, before, filled);
+          tableOf(resource, [filled], Date.UTC(2026, 1, 1));
+        } catch (error) {
+          if (!isApiError(error) || error.code !== 400) throw error;
+        }
+      }),
+      runs(500),
     );
   });
 
@@ -216,7 +254,7 @@ describe("foreign input", () => {
         const doubled = `{${JSON.stringify(key)}:${text},"other ${key.length}":1,${JSON.stringify(key)}:2}`;
         expect(parseJsonStrict(doubled).duplicates).toEqual([`duplicate field ${JSON.stringify(key)}`]);
       }),
-      runs,
+      some,
     );
   });
 
@@ -236,7 +274,7 @@ describe("foreign input", () => {
           expect(isApiError(error) && error.code === 400).toBe(true);
         }
       }),
-      { numRuns: 1000 },
+      runs(1000),
     );
   });
 
@@ -255,7 +293,7 @@ describe("foreign input", () => {
         const again = canonicalQuantity(canonical) ?? "";
         expect(canonicalQuantity(again)).toBe(again);
       }),
-      runs,
+      some,
     );
   });
 
@@ -296,7 +334,7 @@ describe("foreign input", () => {
         expect(jsonEqual(value, turned)).toBe(true);
         expect(jsonEqual(value, { ...value, more: 1 })).toBe(false);
       }),
-      runs,
+      some,
     );
   });
 });

@@ -4,6 +4,7 @@ import { Answerer } from "../../dns/answer/answerer.ts";
 import { questionMessage } from "../../dns/handler/handler.ts";
 import { decodeMessage, encodeMessage } from "../../dns/wire/message.ts";
 import { canonicalName } from "../../dns/wire/name.ts";
+import { runs } from "../support/runs.ts";
 
 const names = [
   "web.shop.svc.cluster.local.",
@@ -59,7 +60,7 @@ test("an answer is a message, to the question, no longer than its client can tak
       expect(out.length).toBeLessThanOrEqual(Math.max(512, asked.edns?.udpSize ?? 0));
       for (const r of [...m.answers]) expect(canonicalName(r.name)).toBe(canonicalName(asked.questions[0]?.name ?? ""));
     }),
-    { numRuns: 500 },
+    runs(500),
   );
 });
 
@@ -78,6 +79,6 @@ test("bytes changed, cut or made up: silence, the chain, or an answer that can b
       expect(out[0]).toBe(bytes[0]);
       expect(out.length).toBeLessThanOrEqual(1232);
     }),
-    { numRuns: 3000 },
+    runs(3000),
   );
 });

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { decodeMessage, encodeMessage } from "../../dns/wire/message.ts";
 import { printRecord } from "../../dns/wire/zone-file.ts";
+import { runs } from "../support/runs.ts";
 
 // another codec's messages are read, and ours are read by it: neither's mistakes can cancel out
 const label = fc.stringMatching(/^[a-zA-Z0-9_]([a-zA-Z0-9-]{0,10}[a-zA-Z0-9])?$/);
@@ -75,6 +76,6 @@ test("what another codec encodes is decoded, and what is encoded here it decodes
       expect(back.flags).toBe(again.flags);
       expect(back.additionals).toEqual(again.additionals);
     }),
-    { numRuns: 300 },
+    runs(300),
   );
 });

@@ -6,6 +6,7 @@ import { encodeName, nameLabels, readName } from "../../dns/wire/name.ts";
 import type { RecordData, ResourceRecord } from "../../dns/wire/record.ts";
 import { parseRecord, printRecord } from "../../dns/wire/zone-file.ts";
 import { ipFromBytes } from "../../src/base/ip.ts";
+import { runs } from "../support/runs.ts";
 
 const u8 = fc.integer({ min: 0, max: 255 });
 const u16 = fc.integer({ min: 0, max: 0xffff });
@@ -112,7 +113,7 @@ describe("messages", () => {
       fc.property(message, (m) => {
         expect(decodeMessage(encodeMessage(m))).toEqual(m);
       }),
-      { numRuns: 300 },
+      runs(300),
     );
   });
 
@@ -126,12 +127,12 @@ describe("messages", () => {
         expect(cut.answers).toEqual(m.answers.slice(0, cut.answers.length));
         expect(cut.truncated).toBe(cut.answers.length < m.answers.length || cut.questions.length < m.questions.length);
       }),
-      { numRuns: 200 },
+      runs(200),
     );
   });
 
   test("decode throws nothing but a ParseError: random bytes", () => {
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), onlyParseErrors), { numRuns: 1000 });
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), onlyParseErrors), runs(1000));
   });
 
   test("decode throws nothing but a ParseError: messages with bytes changed or cut off", () => {
@@ -142,7 +143,7 @@ describe("messages", () => {
         for (const [at, value] of changes) encoded[at % encoded.length] = value;
         onlyParseErrors(cut === null ? encoded : encoded.subarray(0, cut));
       }),
-      { numRuns: 500 },
+      runs(500),
     );
   });
 
@@ -174,7 +175,7 @@ describe("text", () => {
         expect(readName(encodeName(r.name), 0).name).toBe(r.name);
         expect(parseRecord(printRecord(r))).toEqual(r);
       }),
-      { numRuns: 500 },
+      runs(500),
     );
   });
 
@@ -193,7 +194,7 @@ describe("text", () => {
           }
         },
       ),
-      { numRuns: 500 },
+      runs(500),
     );
   });
 
@@ -202,6 +203,7 @@ describe("text", () => {
       fc.property(name, (n) => {
         expect(n === "." ? "." : `${nameLabels(n).join(".")}.`).toBe(n);
       }),
+      runs(100),
     );
   });
 });

@@ -9,6 +9,7 @@ import { reverseZones } from "../../dns/zone/reverse-zone.ts";
 import { parseCidr } from "../../src/base/cidr.ts";
 import { type Kind, objectKey } from "../../src/snapshot/cluster-snapshot.ts";
 import { batchFromEmpty, SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
+import { runs } from "../support/runs.ts";
 
 const namespace = fc.constantFrom("a", "b");
 const serviceName = fc.constantFrom("s1", "s2", "s3");
@@ -99,7 +100,7 @@ test("zone and answers after any changes are those of a fresh build", () => {
         }
       }
     }),
-    { numRuns: 60 },
+    runs(60),
   );
 });
 

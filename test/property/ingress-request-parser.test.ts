@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { defaultHeadLimits, parseRequestHead } from "../../ingress/upstream/wire/request-parser.ts";
+import { runs } from "../support/runs.ts";
 
 /** What Node's own parser (llhttp) makes of the bytes of one connection: the first request, or a refusal. */
 interface Reading {
@@ -121,7 +122,7 @@ test("what is accepted here, llhttp accepts, with the same framing", async () =>
         ours.framing.kind === "length" ? ours.framing.bytes : undefined,
       );
     }),
-    { numRuns: 2000, seed: 20260101 },
+    runs(2000, 20260101),
   );
   expect(accepted).toBeGreaterThan(300);
 });

@@ -5,6 +5,7 @@ import { mismatch } from "../../ingress/route/host-routes.ts";
 import { compareRoutes } from "../../ingress/route/match-order.ts";
 import { normalizePath } from "../../ingress/route/request-head.ts";
 import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
+import { runs } from "../support/runs.ts";
 import { makeForward } from "../unit/ingress/proxy-lab.ts";
 
 const host = fc.constantFrom<Route["host"]>(
@@ -83,7 +84,7 @@ test("the table finds what the order on summaries says, after any changes", () =
         }
       },
     ),
-    { numRuns: 300, seed: 7 },
+    runs(300, 7),
   );
 });
 
@@ -97,7 +98,7 @@ test("a normalised path is stable, absolute, without dot segments or double slas
       expect(path).not.toMatch(/\/\/|\/\.\.?(\/|$)/);
       expect(normalizePath(path.replaceAll("%", "%25"))).toBe(path);
     }),
-    { numRuns: 500, seed: 7 },
+    runs(500, 7),
   );
 });
 
@@ -237,6 +238,6 @@ test("deltas of any batches add up to what a fresh translation says, problems to
       expect(texts(translator)).toEqual(texts(fresh));
       expect([...translator.served].sort()).toEqual([...fresh.served].sort());
     }),
-    { numRuns: 300, seed: 7 },
+    runs(300, 7),
   );
 });

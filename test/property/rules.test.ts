@@ -20,6 +20,7 @@ import type { IpFamily } from "../../src/base/ip.ts";
 import { batchFromEmpty, SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
 import { MemoryApplier } from "../support/memory-applier.ts";
 import { makeNode, makeService, makeSlice, put } from "../support/rules-objects.ts";
+import { runs } from "../support/runs.ts";
 
 // a small world, so that Services clash, share endpoints and come back
 const serviceNames = ["s0", "s1", "s2", "s3"] as const;
@@ -224,7 +225,7 @@ function checkSlots(ruleset: Ruleset): void {
   }
 }
 
-const runs = { numRuns: 60, seed: 20260 };
+const some = runs(60, 20260);
 
 test("after any changes the plan equals a fresh one, and the tables hold exactly what the program says", async () => {
   await fc.assert(
@@ -261,7 +262,7 @@ test("after any changes the plan equals a fresh one, and the tables hold exactly
         expect(diffFromElements(held, again).groups).toEqual([]);
       }
     }),
-    runs,
+    some,
   );
 });
 
@@ -277,7 +278,7 @@ test("what is printed is parsed to what it was", () => {
         expect(parseTable(printTable(table))).toEqual(table);
       }
     }),
-    { numRuns: 8, seed: 20261 },
+    runs(8, 20261),
   );
 });
 
@@ -317,7 +318,7 @@ test("nftables and userspace give every packet the same fate, but for the source
         }
       },
     ),
-    { numRuns: 40, seed: 20262 },
+    runs(40, 20262),
   );
   // the small world has something to say about every verdict
   for (const verdict of ["deliver", "reject", "drop", "pass"]) expect(seen.get(verdict) ?? 0).toBeGreaterThan(5);
@@ -388,7 +389,7 @@ describe("cost", () => {
         expect((group?.deletes.length ?? 0) + (group?.adds.length ?? 0)).toBeLessThanOrEqual(how === "swap" ? 2 : 5);
         expect(placeSlots(two.frontends.get("10.96.0.1:80/tcp")?.slots ?? [], pool(after), false).length).toBe(after.length);
       }),
-      { numRuns: 100, seed: 20263 },
+      runs(100, 20263),
     );
   });
 });

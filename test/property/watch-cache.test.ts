@@ -4,6 +4,7 @@ import { type CacheEntry, CacheTable } from "../../src/store/cache-table.ts";
 import { MemoryStore } from "../../src/store/memory-store.ts";
 import { decodeObject, encodeObject, objectHead } from "../../src/store/object-bytes.ts";
 import { WatchCache } from "../../src/store/watch-cache.ts";
+import { runs } from "../support/runs.ts";
 
 const head = objectHead("v1", "Pod");
 const prefix = "/registry/core/pods/";
@@ -65,6 +66,6 @@ test("whoever lists and then watches through a selector ends with what a list sh
       await cache.close();
       await store.close();
     }),
-    { numRuns: 60 },
+    runs(60),
   );
 });
