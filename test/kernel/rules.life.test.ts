@@ -1,11 +1,6 @@
-import { spawn } from "node:child_process";
-import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { createNetlinkApplier } from "../../rules/apply/netlink-applier.ts";
-import { compileOffline, type Proxier } from "../../rules/index.ts";
-import { adoptAllocations, adoptSkeleton } from "../../rules/nftables/adopt.ts";
-import { compileFrontends, emptyRuleset } from "../../rules/nftables/ruleset.ts";
-import { diffFromElements } from "../../rules/nftables/transaction.ts";
+import type { Proxier } from "../../rules/index.ts";
 import type { ProxierConfig } from "../../rules/sync/config.ts";
 import { ProxierMetrics } from "../../rules/sync/metrics.ts";
 import { NftablesTarget } from "../../rules/sync/nftables-target.ts";
@@ -209,42 +204,6 @@ test("one changed endpoint is a few elements, whatever else there is", async () 
   put(store, "EndpointSlice", slice("s7", ["a1", "b2"]), "2");
   await expect.poll(() => applied.length).toBe(2);
   expect(applied[1]).toBe(4);
-});
-
-test("an agent killed at random moments leaves connections alone; the next one makes the kernel equal to the plan", async () => {
-  const namespace = lab.namespace("a");
-  const first = await start();
-  const held = await lab.agents.a2.hold({ protocol: "tcp", host: "10.96.0.20", port: 80 });
-  expect(held.said).toBe(`a1 ${labAddresses.a2[4]}`);
-  await first.proxier.close();
-  const program = join(import.meta.dirname, "..", "support", "rules-churn.program.ts");
-  for (let kill = 0; kill < 6; kill++) {
-    const child = spawn("ip", ["netns", "exec", namespace, process.execPath, program], { stdio: ["ignore", "pipe", "inherit"] });
-    const ended = new Promise((resolve) => child.once("exit", resolve));
-    // half of them are killed while they start
-    if (kill % 2 === 0) await new Promise((resolve) => child.stdout.once("data", resolve));
-    await systemClock.sleep(kill % 2 === 0 ? Math.random() * 60 : 150 + Math.random() * 250);
-    child.kill("SIGKILL");
-    await ended;
-    expect(await held.say()).toBe(`a1 ${labAddresses.a2[4]}`);
-
-    const next = await start();
-    const reader = inNetns(namespace, () => createNetlinkApplier(nftIn(namespace)));
-    const { program: wanted } = compileOffline(store.current, { nodeName: "a", backend: "nftables" });
-    for (const ruleset of wanted) {
-      const found = await reader.read(ruleset.family, "fairway", AbortSignal.timeout(10_000));
-      expect(found?.version?.fingerprint).toBe(found?.fingerprint);
-      // modulo allocation: a fresh compile that goes on with the kernel's slots has nothing to add
-      const skeleton = { ...ruleset.skeleton, ...adoptSkeleton(found?.elements ?? []) };
-      const empty = emptyRuleset(ruleset.family, "fairway", skeleton, adoptAllocations(ruleset.family, found?.elements ?? []));
-      const changed = new Map([...ruleset.frontends].map(([key, placed]) => [key, { after: placed.frontend }]));
-      const again = { ...compileFrontends(changed, empty).plan, surroundings: ruleset.surroundings };
-      expect(diffFromElements(found?.elements ?? [], again).groups).toEqual([]);
-    }
-    await reader.close();
-    expect(await lab.agents.a2.probe({ protocol: "tcp", host: "10.96.0.20", port: 80 })).toEqual([`a1 ${labAddresses.a2[4]}`]);
-    await next.proxier.close();
-  }
 });
 
 test("cleanup removes our tables and nothing else", async () => {

@@ -5,7 +5,9 @@ import { createInterface } from "node:readline";
 
 interface Request {
   readonly id: number;
-  readonly do: "serve" | "probe" | "hold" | "say" | "release";
+  readonly do: "serve" | "probe" | "hold" | "say" | "release" | "stream" | "end-stream";
+  readonly kind?: "held" | "fresh";
+  readonly stream?: number;
   readonly protocol?: "tcp" | "udp";
   readonly host?: string;
   readonly port?: number;
@@ -98,6 +100,93 @@ async function probe(r: Request): Promise<readonly string[]> {
   return said;
 }
 
+const streams = new Map<number, () => Promise<unknown>>();
+const exchangeEveryMs = 5;
+/** Long enough for a machine under any load: what is not answered by then was lost. */
+const patienceMs = 10_000;
+
+/** Asks again and again. Whoever answered first must answer always. */
+function startStream(r: Request): number {
+  let answers = 0;
+  let slowestMs = 0;
+  let endpoint: string | undefined;
+  let stopped = false;
+  const faults: string[] = [];
+  const patient = { ...r, timeoutMs: patienceMs };
+  const held = r.kind === "held" ? holdOpen(patient) : undefined;
+  const exchange = async (): Promise<string> => {
+    if (held !== undefined) return (await held)();
+    if (r.protocol === "udp") return datagram(patient);
+    const { said, socket } = await connect(patient);
+    socket?.destroy();
+    return said;
+  };
+  const run = async (): Promise<void> => {
+    while (!stopped) {
+      const asked = performance.now();
+      const said = await exchange();
+      slowestMs = Math.max(slowestMs, performance.now() - asked);
+      const [name = ""] = said.split(" ");
+      endpoint ??= name;
+      if (name !== endpoint || !/^[ab][12]$/.test(name)) {
+        faults.push(`answer ${answers}: ${JSON.stringify(said)} and not ${endpoint}`);
+        if (name === "gone" || faults.length >= 20) return;
+      } else answers++;
+      await new Promise((resolve) => setTimeout(resolve, exchangeEveryMs));
+    }
+  };
+  const done = run();
+  streams.set(r.id, async () => {
+    stopped = true;
+    await done;
+    return { answers, slowestMs, faults };
+  });
+  return r.id;
+}
+
+/** Opens a connection (or a UDP socket); returns how to exchange one line on it. */
+async function holdOpen(r: Request): Promise<() => Promise<string>> {
+  const within = (listen: (said: (text: string) => void) => void, send: () => void): Promise<string> =>
+    new Promise((resolve) => {
+      const timer = setTimeout(() => resolve("silent"), r.timeoutMs);
+      listen((text) => {
+        clearTimeout(timer);
+        resolve(text.trim());
+      });
+      send();
+    });
+  if (r.protocol === "udp") {
+    const socket = dgram.createSocket((r.host ?? "").includes(":") ? "udp6" : "udp4");
+    let failed = "";
+    socket.on("error", (e) => (failed = String(e)));
+    await new Promise<void>((resolve) => socket.connect(r.port ?? 0, r.host ?? "", () => resolve()));
+    return () =>
+      failed === ""
+        ? within(
+            (said) => {
+              socket.removeAllListeners("message");
+              socket.once("message", (b) => said(b.toString()));
+            },
+            () => socket.send("?"),
+          )
+        : Promise.resolve(`gone ${failed}`);
+  }
+  const { said: first, socket } = await connect(r);
+  if (socket === undefined || socket.destroyed) return () => Promise.resolve(`gone ${first}`);
+  let ended = false;
+  socket.on("close", () => (ended = true));
+  return () =>
+    ended
+      ? Promise.resolve("gone closed")
+      : within(
+          (said) => {
+            socket.removeAllListeners("data");
+            socket.once("data", (b) => said(b.toString()));
+          },
+          () => socket.write("?"),
+        );
+}
+
 createInterface({ input: process.stdin })
   .on("line", (line) => {
     const r = JSON.parse(line) as Request;
@@ -142,6 +231,10 @@ createInterface({ input: process.stdin })
             socket.write("?");
           });
         }
+        case "stream":
+          return startStream(r);
+        case "end-stream":
+          return streams.get(r.stream ?? 0)?.();
         case "release":
           held.get(r.hold ?? 0)?.destroy();
           heldUdp.get(r.hold ?? 0)?.close();

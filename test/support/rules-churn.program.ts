@@ -1,33 +1,24 @@
 // Programs the Service rules of its network namespace and changes them without pause, until it is killed.
+// Arguments: a seed, and how nftables is reached (netlink or command).
 import { startProxier } from "../../rules/index.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
-import { fillStore, makeNode, makeService, makeSlice, put } from "./rules-objects.ts";
+import { seededRandom } from "./random.ts";
+import { churned, churnService, churnSlice, keptObjects } from "./rules-churn.ts";
+import { fillStore, put } from "./rules-objects.ts";
 
+const random = seededRandom(Number(process.argv[2] ?? 1));
+const nftables = process.argv[3] === "command" ? "command" : "netlink";
+const all = Array.from({ length: churned }, (_, i) => i).filter(() => random.below(2) === 0);
 const store = new SnapshotStore();
-const endpoints = (seed: number): readonly string[] =>
-  Array.from({ length: 1 + (seed % 7) }, (_, i) => `10.244.2.${(seed * 13 + i) % 250}`);
-fillStore(store, [
-  makeNode("a", ["172.31.7.1", "fd31:7::1"], ["10.244.1.0/24", "fd44:1::/64"]),
-  makeService("kept", { clusterIP: "10.96.0.20" }),
-  makeSlice("kept", ["10.244.1.2"]),
-  ...Array.from({ length: 100 }, (_, i) =>
-    makeService(`s${i}`, { clusterIP: `10.96.2.${i}`, sessionAffinity: i % 3 === 0 ? "ClientIP" : "None" }),
-  ),
-]);
-const proxier = startProxier({ store, nodeName: "a", backend: "nftables" }, { clock: systemClock, log: () => undefined });
+fillStore(store, [...keptObjects(), ...all.flatMap((i) => [churnService(i, random), churnSlice(i, random)])]);
+const proxier = startProxier({ store, nodeName: "a", backend: "nftables", nftables }, { clock: systemClock, log: () => undefined });
 await proxier.ready;
 process.stdout.write("ready\n");
-for (let n = 0; ; n++) {
-  const i = (n * 17) % 100;
-  if (n % 11 === 0) store.apply("Service", `test/s${i}`, undefined, String(n));
-  else
-    put(
-      store,
-      "Service",
-      makeService(`s${i}`, { clusterIP: `10.96.2.${i}`, sessionAffinity: i % 3 === 0 ? "ClientIP" : "None" }),
-      String(n),
-    );
-  put(store, "EndpointSlice", makeSlice(`s${i}`, endpoints(n)), String(n));
-  if (n % 5 === 0) await new Promise((resolve) => setImmediate(resolve));
+for (let n = 1; ; n++) {
+  const i = random.below(churned);
+  if (random.below(10) === 0) store.apply("Service", `test/s${i}`, undefined, String(n));
+  else if (random.below(4) === 0) put(store, "Service", churnService(i, random), String(n));
+  put(store, "EndpointSlice", churnSlice(i, random), String(n));
+  if (random.below(5) === 0) await new Promise((resolve) => setImmediate(resolve));
 }

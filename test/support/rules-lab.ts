@@ -22,6 +22,15 @@ export const labServiceRoutes = ["10.96.0.0/16", "198.51.100.0/24", "fd96::/112"
 export type Place = "client" | "a" | "b" | "a1" | "a2" | "b1" | "b2";
 const places: readonly Place[] = ["client", "a", "b", "a1", "a2", "b1", "b2"];
 
+/** What became of a stream of exchanges. */
+export interface Traffic {
+  readonly answers: number;
+  /** The longest wait for an answer. */
+  readonly slowestMs: number;
+  /** Exchanges without an answer, ends of the connection, answers by another endpoint than the first. */
+  readonly faults: readonly string[];
+}
+
 /** A process in a namespace that serves and probes. */
 export class ProbeAgent {
   readonly #child: ChildProcessWithoutNullStreams;
@@ -67,6 +76,18 @@ export class ProbeAgent {
   }> {
     const { hold, said } = (await this.ask({ do: "hold", ...request })) as { readonly hold: number; readonly said: string };
     return { said, say: async () => (await this.ask({ do: "say", hold })) as string };
+  }
+
+  /** Traffic without a pause, one exchange after the other, until `end` tells what became of it. */
+  async stream(request: {
+    /** One connection (UDP: one socket) for all, or a new one for each exchange. */
+    readonly kind: "held" | "fresh";
+    readonly protocol: "tcp" | "udp";
+    readonly host: string;
+    readonly port: number;
+  }): Promise<{ end(): Promise<Traffic> }> {
+    const stream = (await this.ask({ do: "stream", ...request })) as number;
+    return { end: async () => (await this.ask({ do: "end-stream", stream })) as Traffic };
   }
 
   async close(): Promise<void> {
