@@ -38,6 +38,8 @@ export interface ReflectorOptions {
   readonly maxEventBytes?: number | undefined;
   /** Told of every failure before the wait; the reflector goes on by itself. */
   readonly onFailure?: ((error: unknown, retryInMs: number) => void) | undefined;
+  /** The server gave a sign of life: an answer's head, or a part of its body. Called often. */
+  readonly onHeard?: (() => void) | undefined;
 }
 
 /** A server that was away for long is found again within seconds: every minute without a view is a minute of stale rules. */
@@ -151,11 +153,14 @@ class Reflection<T> {
 
   async #list(): Promise<void> {
     const { namespace, labelSelector, fieldSelector } = this.#o;
-    const { items, rev } = await createClient(this.#transport).list<unknown>(
-      this.#of,
-      { namespace, labelSelector, fieldSelector },
-      this.#signal,
-    );
+    const heard: Transport = {
+      request: async (r, s) => {
+        const response = await this.#transport.request(r, s);
+        this.#o.onHeard?.();
+        return response;
+      },
+    };
+    const { items, rev } = await createClient(heard).list<unknown>(this.#of, { namespace, labelSelector, fieldSelector }, this.#signal);
     this.#replace(items.map(this.#project), rev);
   }
 
@@ -182,6 +187,7 @@ class Reflection<T> {
     );
     try {
       const response = await this.#transport.request({ method: "GET", path }, signal);
+      this.#o.onHeard?.();
       if (response.status !== 200) {
         const error = apiError(response, await readText(response));
         if (error.code === 410) return { kind: "expired" };
@@ -207,6 +213,7 @@ class Reflection<T> {
     let initial = streamed ? new Map<string, T>() : undefined;
     if (streamed) void this.#endOnSilence(() => initial, session);
     for await (const chunk of body) {
+      this.#o.onHeard?.();
       for (const line of splitter.push(chunk)) {
         const event = parseEvent(line, this.#of);
         const rev = event.object.metadata?.resourceVersion ?? "";

@@ -9,13 +9,16 @@ import { type Kind, objectKey, type SnapshotKinds } from "../snapshot/cluster-sn
 import type { SnapshotStore } from "../snapshot/snapshot-store.ts";
 import { trimObject } from "./trim.ts";
 
+export interface SnapshotFeedDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly onFailure: (kind: Kind, error: unknown) => void;
+  /** The API gave a sign of life. Called often. */
+  readonly onHeard?: () => void;
+}
+
 /** Keeps `kinds` of the snapshot equal to the API, each by its own reflector. `ready` settles when all had their first list. */
-export function startSnapshotFeed(
-  transport: Transport,
-  store: SnapshotStore,
-  kinds: readonly Kind[],
-  deps: { readonly clock: Clock; readonly log: Log; readonly onFailure: (kind: Kind, error: unknown) => void },
-): Running {
+export function startSnapshotFeed(transport: Transport, store: SnapshotStore, kinds: readonly Kind[], deps: SnapshotFeedDeps): Running {
   const all = kinds.map((kind) => startKind(transport, store, kind, deps));
   const ready = Promise.all(all.map((r) => r.ready)).then(() => undefined);
   // Whoever waits for it sees the error; a node that ends before the API ever answered is no crash.
@@ -28,12 +31,7 @@ export function startSnapshotFeed(
   };
 }
 
-function startKind<K extends Kind>(
-  transport: Transport,
-  store: SnapshotStore,
-  kind: K,
-  deps: { readonly clock: Clock; readonly log: Log; readonly onFailure: (kind: Kind, error: unknown) => void },
-): Running {
+function startKind<K extends Kind>(transport: Transport, store: SnapshotStore, kind: K, deps: SnapshotFeedDeps): Running {
   /** What was last said to be in the way; undefined while objects come. */
   let announced: string | undefined;
   let absentNow = false;
@@ -61,6 +59,7 @@ function startKind<K extends Kind>(
     },
     {
       clock: deps.clock,
+      onHeard: deps.onHeard,
       onFailure: (error, retryInMs) => {
         // API servers before 1.33 have no ServiceCIDR: then there is simply none.
         if (optional && isNotFound(error)) {

@@ -1,12 +1,16 @@
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Service } from "../api/types/core-v1.generated.ts";
-import type { Clock } from "../base/clock.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
 import { type Ip, ipFamily, parseIp } from "../base/ip.ts";
-import type { Client } from "../client/client.ts";
+import { type Client, createClient } from "../client/client.ts";
 import { isNotFound } from "../client/errors.ts";
 import { resources } from "../client/resources.ts";
-import type { RunCommand } from "../kernel/command.ts";
+import type { Transport } from "../client/transport.ts";
+import { type RunCommand, runCommand } from "../kernel/command.ts";
 import type { Log } from "../observe/log.ts";
+import type { DaemonConfig } from "./daemon-config.ts";
+import { tellParent } from "./role.ts";
 
 const retryMs = 1000;
 
@@ -74,4 +78,32 @@ export async function claimAddresses(ips: readonly Ip[], run: RunCommand, log: L
     if (result.code !== 0)
       log("warn", `cannot put ${ip} on lo; pods will not reach this node's DNS at it`, { error: result.stderr.trim() });
   }
+}
+
+/** Given, or kept from the last run, or asked of the API. What was kept is checked as soon as the API answers. */
+export async function clusterDnsOf(config: DaemonConfig, transport: Transport, log: Log, signal: AbortSignal): Promise<readonly Ip[]> {
+  if (!config.enable.includes("dns") || config.clusterDns.length > 0) return config.clusterDns;
+  const file = join(config.runDir, "cluster-dns.json");
+  const absent = Promise.withResolvers<readonly Ip[]>();
+  const discovered = discoverClusterDns(createClient(transport), { clock: systemClock, log, onAbsent: () => absent.resolve([]) }, signal);
+  const kept = readClusterDns(file);
+  // A cluster without that Service has its rules and routes all the same.
+  const ips = kept.length > 0 ? kept : await Promise.race([discovered, absent.promise]);
+  if (kept.length === 0 && ips.length > 0) saveClusterDns(file, ips, log);
+  else {
+    discovered.then(
+      (now) => {
+        if (now.join() === ips.join()) return;
+        saveClusterDns(file, now, log);
+        log("warn", "Service kube-system/kube-dns has other addresses now; the agent starts anew with them", { before: ips, now });
+        // Names and sockets hang on the addresses; the supervisor starts an agent that ends again.
+        process.kill(process.pid, "SIGTERM");
+      },
+      () => undefined,
+    );
+  }
+  if (ips.length === 0) return ips;
+  await claimAddresses(ips, runCommand, log);
+  tellParent({ type: "dns-addresses", ips });
+  return ips;
 }

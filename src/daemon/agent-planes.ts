@@ -1,0 +1,74 @@
+import { DnsZone, type NameRecords, reverseZones } from "../../dns/index.ts";
+import { IngressTranslator } from "../../ingress/index.ts";
+import { parseCidr } from "../base/cidr.ts";
+import { systemClock } from "../base/clock.ts";
+import type { Ip } from "../base/ip.ts";
+import type { Batch, ObjectKey } from "../snapshot/cluster-snapshot.ts";
+import type { Problem } from "../snapshot/problem.ts";
+import type { DaemonConfig } from "./daemon-config.ts";
+import { ingressEntries } from "./ingress-table.ts";
+import { plainRange } from "./plain-range.ts";
+import type { KeyedDelta, StatePublisher, StateSource } from "./state-stream.ts";
+
+/** Makes one table of the snapshot for the children that serve it. */
+export interface AgentPlane {
+  readonly source: StateSource;
+  /** Brings the table up to date; undefined when no child has to be told. */
+  apply(batch: Batch, heard: boolean): Omit<KeyedDelta, "revision"> | undefined;
+  problems(): Iterable<Problem>;
+  /** Ingresses that are served here. */
+  served(): Iterable<ObjectKey>;
+}
+
+/** Names for the DNS process. */
+export function namesPlane(config: DaemonConfig, clusterDns: readonly Ip[]): AgentPlane {
+  const ranges = [...config.clusterCidrs, ...config.serviceCidrs].map((text) => parseCidr(text)).filter((c) => c !== undefined);
+  const zone = new DnsZone({
+    clusterDomain: config.clusterDomain,
+    addresses: clusterDns,
+    reverseZones: ranges.flatMap((c) => reverseZones(c)),
+    revision: Math.floor(systemClock.now() / 1000),
+  });
+  return {
+    source: { name: "dns", tag: () => zone.revision, full: () => zoneEntries(zone) },
+    apply: (batch, heard) => {
+      const { delta } = zone.apply(batch);
+      if (!heard) return undefined;
+      return { tag: delta.revision, upserts: delta.upserts.map((u) => [u.key, u.records] as const), deletes: delta.deletes };
+    },
+    problems: () => zone.problems(),
+    served: () => [],
+  };
+}
+
+/** Routes, pools and certificates for the ingress processes. */
+export function routesPlane(config: DaemonConfig): AgentPlane {
+  const translator = new IngressTranslator(config.plain ? { allowedEndpoints: [plainRange] } : {});
+  return {
+    source: { name: "ingress", full: () => ingressEntries(translator.full()).upserts },
+    apply: (batch) => ingressEntries(translator.apply(batch)),
+    problems: () => translator.problems,
+    served: () => translator.served,
+  };
+}
+
+/** Brings each plane up to date in turn and tells its children. Other work of this process runs between those of a large batch. */
+export async function feedPlanes(planes: readonly AgentPlane[], batch: Batch, publisher: StatePublisher): Promise<void> {
+  for (const plane of planes) {
+    const { name } = plane.source;
+    const delta = plane.apply(batch, publisher.isHeard(name));
+    if (delta !== undefined) publisher.publish(name, delta);
+    if (batchSize(batch) > largeBatch) await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** Objects of a batch from which on planes take turns. */
+const largeBatch = 500;
+
+export function batchSize(batch: Batch): number {
+  return [...batch.dirty.values()].reduce((n, keys) => n + keys.size, 0);
+}
+
+function* zoneEntries(zone: DnsZone): Iterable<readonly [string, NameRecords]> {
+  for (const { key, records } of zone.names()) yield [key, records];
+}

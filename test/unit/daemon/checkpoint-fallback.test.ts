@@ -1,0 +1,90 @@
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { readCheckpoint, writeCheckpoint } from "../../../src/daemon/checkpoint.ts";
+import { startCheckpointFallback } from "../../../src/daemon/checkpoint-fallback.ts";
+import type { Log } from "../../../src/observe/log.ts";
+import { SnapshotStore } from "../../../src/snapshot/snapshot-store.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "fairway-fallback-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function fallbackOf(name: string, kept: readonly string[]) {
+  const path = join(folder, name);
+  if (kept.length > 0) {
+    const before = new SnapshotStore();
+    before.replace("Service", kept.map(service));
+    writeCheckpoint(path, before, ["Service"]);
+  }
+  const store = new SnapshotStore();
+  const clock = new FakeClock();
+  const said: string[] = [];
+  const log: Log = Object.assign((level: string, message: string) => void said.push(`${level} ${message}`), { child: () => log });
+  const fallback = startCheckpointFallback(path, store, ["Service"], { clock, log });
+  return { path, store, clock, said, fallback, services: () => [...store.current.tables.Service.keys()] };
+}
+
+const service = (name: string) => ({ metadata: { namespace: "default", name } });
+const warning = ["warn the API does not answer; serving what was known when this node last ran"];
+
+test("an API that is silent for three seconds: what was known is served", async () => {
+  const { clock, said, fallback, services } = fallbackOf("silent", ["kept"]);
+  await clock.advance(2900);
+  expect(services()).toEqual([]);
+  await clock.advance(200);
+  expect([services(), said]).toEqual([["default/kept"], warning]);
+  fallback.close();
+});
+
+test("an API whose lists take long is waited for, as long as it gives signs of life", async () => {
+  const { store, clock, said, fallback, services } = fallbackOf("slow", ["kept"]);
+  for (let n = 0; n < 20; n++) {
+    await clock.advance(2500);
+    fallback.heard();
+  }
+  expect(services()).toEqual([]);
+  store.replace("Service", [service("listed")]);
+  await clock.advance(20_000);
+  expect([services(), said]).toEqual([["default/listed"], []]);
+  fallback.close();
+});
+
+test("an API that falls silent in the middle of its lists is not waited for", async () => {
+  const { clock, fallback, services } = fallbackOf("stalled", ["kept"]);
+  await clock.advance(2500);
+  fallback.heard();
+  await clock.advance(3500);
+  expect(services()).toEqual(["default/kept"]);
+  fallback.close();
+});
+
+test("an API that cannot be reached: at once, and once", async () => {
+  const { store, clock, said, fallback, services } = fallbackOf("away", ["kept"]);
+  fallback.failed();
+  expect(services()).toEqual(["default/kept"]);
+  store.apply("Service", "default/kept", undefined, "7");
+  fallback.failed();
+  await clock.advance(10_000);
+  expect([services(), said]).toEqual([[], warning]);
+  fallback.close();
+});
+
+test("what is known is written every half minute and at the end, never before the first lists", async () => {
+  const { path, store, clock, fallback } = fallbackOf("written", []);
+  await clock.advance(40_000);
+  expect(existsSync(path)).toBe(false);
+  store.replace("Service", [service("a")]);
+  await clock.advance(31_000);
+  expect(keysIn(path)).toEqual(["default/a"]);
+  store.apply("Service", "default/b", service("b"), "9");
+  fallback.close();
+  expect(keysIn(path)).toEqual(["default/a", "default/b"]);
+});
+
+function keysIn(path: string): readonly string[] {
+  const store = new SnapshotStore();
+  readCheckpoint(path, store, ["Service"]);
+  return [...store.current.tables.Service.keys()];
+}
