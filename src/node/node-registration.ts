@@ -70,7 +70,9 @@ export function startRegistration(config: RegistrationConfig, deps: { readonly c
     }
     const status = compileNode(config.facts, clock.now(), node).status;
     if (clock.monotonic() - reportedAt < statusMs && isSaid(node, status?.conditions ?? [])) return node;
-    node = await client.patch(resources.nodes, { name }, { type: "merge", body: { status } }, { subresource: "status" }, stop.signal);
+    // Conditions are merged by their type, so those of others stay. So would addresses be, of which several have one type.
+    const body = { status: { ...status, addresses: [{ $patch: "replace" }, ...(status?.addresses ?? [])] } };
+    node = await client.patch(resources.nodes, { name }, { type: "strategic", body }, { subresource: "status" }, stop.signal);
     reportedAt = clock.monotonic();
     return node;
   };

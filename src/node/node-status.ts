@@ -11,7 +11,10 @@ export interface NodeFacts {
   readonly kubeletPort: number;
 }
 
-/** The object to register: labels and status as they are now. Its pod ranges are the control plane's to give. */
+/**
+ * The object to register: labels and status as they are now. Its pod ranges are the control plane's to give, and conditions of others
+ * (`before` may have some) theirs.
+ */
 export function compileNode(facts: NodeFacts, now: number, before?: Node): Node {
   return {
     apiVersion: "v1",
@@ -44,14 +47,10 @@ const reports: readonly (readonly [type: string, status: string, reason: string,
 ];
 
 function conditions(now: number, before: readonly NodeCondition[]): readonly NodeCondition[] {
-  const own = new Set(reports.map(([type]) => type));
   const stamp = printTime(now);
-  return [
-    ...before.filter((c) => !own.has(c.type)),
-    ...reports.map(([type, status, reason, message]): NodeCondition => {
-      const last = before.find((c) => c.type === type);
-      const since = last?.status === status ? last.lastTransitionTime : undefined;
-      return { type, status, reason, message, lastHeartbeatTime: stamp, lastTransitionTime: since ?? stamp };
-    }),
-  ];
+  return reports.map(([type, status, reason, message]): NodeCondition => {
+    const last = before.find((c) => c.type === type);
+    const since = last?.status === status ? last.lastTransitionTime : undefined;
+    return { type, status, reason, message, lastHeartbeatTime: stamp, lastTransitionTime: since ?? stamp };
+  });
 }

@@ -18,7 +18,10 @@ export interface PodFacts {
   readonly scheme: string;
 }
 
-/** A pod's status as the kubelet would write it. Conditions of others (readiness gates, the scheduler's) are kept. */
+/**
+ * A pod's status as the kubelet would write it. Of the conditions only the node's own are in it: those of others (readiness gates, the
+ * scheduler's) may have changed since, and are kept by merging.
+ */
 export function compilePodStatus(facts: PodFacts, now: number): PodStatus {
   const { pod } = facts;
   const mains = pod.spec?.containers ?? [];
@@ -133,7 +136,7 @@ function conditionsOf(facts: PodFacts, phase: string, initialized: boolean, now:
       ? {
           ok: false,
           reason: "ReadinessGatesNotReady",
-          message: gates.map((g) => `the status of pod readiness gate "${g.conditionType}" is not "True", but False`).join(", "),
+          message: gates.map((g) => gateMessage(g.conditionType, before)).join(", "),
         }
       : notReady;
   const init: Verdict =
@@ -146,12 +149,17 @@ function conditionsOf(facts: PodFacts, phase: string, initialized: boolean, now:
     ["Ready", ready],
     ["ContainersReady", notReady],
   ];
-  const names = new Set(own.map(([type]) => type));
   return [
     ...own.map(([type, verdict]) => condition(type, verdict, before, now)),
     ...(before.some((c) => c.type === "PodScheduled") ? [] : [condition("PodScheduled", { ok: true }, before, now)]),
-    ...before.filter((c) => !names.has(c.type)),
   ];
+}
+
+function gateMessage(type: string, conditions: readonly PodCondition[]): string {
+  const status = conditions.find((c) => c.type === type)?.status;
+  return status === undefined
+    ? `corresponding condition of pod readiness gate "${type}" does not exist.`
+    : `the status of pod readiness gate "${type}" is not "True", but ${status}`;
 }
 
 interface Verdict {

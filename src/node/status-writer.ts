@@ -73,12 +73,11 @@ export class StatusWriter {
       }
       const text = signOf(pending.status);
       const { name = "", namespace, uid } = pending.pod.metadata ?? {};
-      // A merge patch keeps what it does not name: what has gone from the status is named with null.
-      const gone = { reason: null, message: null };
-      const body = { metadata: { uid }, status: { ...gone, ...pending.status } };
+      const body = { metadata: { uid }, status: patchOf(pending.status) };
       try {
         const at = { namespace, name };
-        const now = await this.#client.patch(resources.pods, at, { type: "merge", body }, { subresource: "status" }, this.#signal);
+        const patch = { type: "strategic", body } as const;
+        const now = await this.#client.patch(resources.pods, at, patch, { subresource: "status" }, this.#signal);
         pending.written = text;
         pending.revision = revisionOf(now);
       } catch (error) {
@@ -89,6 +88,23 @@ export class StatusWriter {
       }
     }
   }
+}
+
+/**
+ * Conditions are merged by their type, so those of others stay. A patch keeps what it does not name: what has gone is named with null.
+ * Addresses would be merged, too: they are replaced.
+ */
+function patchOf(status: PodStatus): object {
+  const gone = { reason: null, message: null };
+  const replaced = (list: readonly object[] | undefined): object | undefined =>
+    list === undefined ? undefined : [{ $patch: "replace" }, ...list];
+  return {
+    ...gone,
+    ...status,
+    conditions: (status.conditions ?? []).map((condition) => ({ ...gone, ...condition })),
+    podIPs: replaced(status.podIPs),
+    hostIPs: replaced(status.hostIPs),
+  };
 }
 
 /** When a condition changed follows from what is known of the object, and is no news by itself. */

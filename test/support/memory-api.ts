@@ -1,3 +1,5 @@
+import { applyStrategicMergePatch } from "../../src/api/patch/strategic-merge-patch.ts";
+import { resources as scheme } from "../../src/api/scheme.ts";
 import { resources } from "../../src/client/resources.ts";
 import type { ApiRequest, ApiResponse, Transport } from "../../src/client/transport.ts";
 
@@ -131,8 +133,7 @@ export class MemoryApi implements Transport {
     const whole = { ...at, subresource: undefined };
     const before = this.#objects.get(keyOf(whole));
     if (before === undefined) return this.#notFound(at);
-    const sent =
-      method === "PUT" ? body : type.includes("json-patch") ? jsonPatch(before, body as unknown as JsonPatch) : mergePatch(before, body);
+    const sent = method === "PUT" ? body : patched(at.plural, before, body, type);
     const rev = (sent["metadata"] as Meta | undefined)?.resourceVersion;
     if (rev !== undefined && rev !== before.metadata.resourceVersion) {
       return status(409, "Conflict", `Operation cannot be fulfilled on ${at.plural} "${at.name}": the object has been modified`);
@@ -372,6 +373,13 @@ function selected(o: StoredObject, at: Path, query: URLSearchParams): boolean {
     if (want === undefined ? got === undefined : got !== want) return false;
   }
   return true;
+}
+
+function patched(plural: string, before: StoredObject, patch: Json, mediaType: string): StoredObject {
+  if (mediaType.includes("json-patch")) return jsonPatch(before, patch as unknown as JsonPatch);
+  const type = scheme.find((r) => r.plural === plural)?.type;
+  if (!mediaType.includes("strategic") || type === undefined) return mergePatch(before, patch);
+  return applyStrategicMergePatch(type, before, patch) as StoredObject;
 }
 
 function mergePatch(target: StoredObject, patch: Json): StoredObject {

@@ -181,7 +181,8 @@ function listDirectives(original: readonly unknown[], patch: readonly unknown[],
     } else if (marker === "merge") throw unfit("merging lists cannot yet be specified in the patch");
     else throw unfit(`unknown patch type: ${JSON.stringify(marker)} in map: ${JSON.stringify(item)}`);
   }
-  return { live: replace ? [] : live, changes };
+  // The new list is taken as it is: several of its elements may have one key, as a Node's addresses do.
+  return replace ? { live: changes, changes: [] } : { live, changes };
 }
 
 /**

@@ -129,6 +129,13 @@ describe("strategic merge patch", () => {
     });
   });
 
+  test("a replaced list is taken as it is, also where elements share a key", () => {
+    const addresses = ["192.0.2.1", "fd00::1"].map((address) => ({ type: "InternalIP", address }));
+    const node = { status: { addresses: [{ type: "InternalIP", address: "192.0.2.9" }] } };
+    const patch = { status: { addresses: [{ $patch: "replace" }, ...addresses] } };
+    expect(applyStrategicMergePatch("io.k8s.api.core.v1.Node", node, patch)).toEqual({ status: { addresses } });
+  });
+
   test.each<{ name: string; patch: unknown; message: string }>([
     {
       name: "no merge key",

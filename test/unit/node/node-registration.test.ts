@@ -24,7 +24,7 @@ async function start() {
   const api = new MemoryApi();
   const clock = new FakeClock();
   const client = createClient(api);
-  const facts = { name: at.name, ips: ["172.28.0.11"], labels: {}, capacity: { cpu: "2" }, info, kubeletPort: 10250 };
+  const facts = { name: at.name, ips: ["172.28.0.11", "fd28::11"], labels: {}, capacity: { cpu: "2" }, info, kubeletPort: 10250 };
   const registration = startRegistration({ facts, transport: api }, { clock, log: { info: () => undefined, warn: () => undefined } });
   await clock.advance(0);
   await client.patch(resources.nodes, at, { type: "merge", body: { spec: { podCIDRs: ["10.0.0.0/24"] } } });
@@ -61,5 +61,22 @@ test("a node whose object was deleted comes back, with its status", async () => 
   await client.delete(resources.nodes, at);
   await clock.advance(10_000);
   expect(await ready()).toBe("True");
+  await registration.close();
+});
+
+test("a report keeps the conditions of others, and says all addresses of the node", async () => {
+  const { client, clock, registration } = await start();
+  const conditions = [{ type: "example.com/disk", status: "True", reason: "Slow" }];
+  await client.patch(resources.nodes, at, { type: "strategic", body: { status: { conditions } } }, { subresource: "status" });
+  await clock.advance(70_000);
+  const { status } = await client.get(resources.nodes, at);
+  expect(status?.conditions?.map((c) => c.type).sort()).toEqual([
+    "DiskPressure",
+    "MemoryPressure",
+    "PIDPressure",
+    "Ready",
+    "example.com/disk",
+  ]);
+  expect(status?.addresses?.map((a) => a.address)).toEqual(["172.28.0.11", "fd28::11", "node-1"]);
   await registration.close();
 });

@@ -46,7 +46,6 @@ test("a Node says where it is and how it is", () => {
     },
   });
   expect(later.status?.conditions?.map((c) => `${c.type} ${c.status}`)).toEqual([
-    "NetworkUnavailable False",
     "MemoryPressure False",
     "DiskPressure False",
     "PIDPressure False",

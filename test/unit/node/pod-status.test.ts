@@ -72,25 +72,30 @@ test("a wait for the next start is CrashLoopBackOff with the delay as Go prints 
   expect(state(0)?.state?.terminated).toMatchObject({ exitCode: 1, reason: "Error", containerID: "crun://e" });
 });
 
-test("conditions of others stay, and a condition keeps the time of its change", () => {
-  const before = [
-    { type: "example.com/gate", status: "False" },
-    { type: "Ready", status: "False", lastTransitionTime: "2029-01-01T00:00:00Z" },
-    { type: "PodScheduled", status: "True", lastTransitionTime: "2029-01-01T00:00:00Z" },
+test.each([
+  { gate: undefined, ready: "False", message: 'corresponding condition of pod readiness gate "example.com/gate" does not exist.' },
+  { gate: "False", ready: "False", message: 'the status of pod readiness gate "example.com/gate" is not "True", but False' },
+  { gate: "Unknown", ready: "False", message: 'the status of pod readiness gate "example.com/gate" is not "True", but Unknown' },
+  { gate: "True", ready: "True", message: undefined },
+])("a readiness gate that is $gate counts for Ready, not for ContainersReady", ({ gate, ready, message }) => {
+  const conditions = gate === undefined ? [] : [{ type: "example.com/gate", status: gate }];
+  const spec = { ...pod.spec, readinessGates: [{ conditionType: "example.com/gate" }] };
+  const status = statusOf({ i: ended(0), a: running, b: running }, { pod: { ...pod, spec, status: { conditions } } });
+  expect(condition(status, "Ready")).toMatchObject({ status: ready, ...(message && { reason: "ReadinessGatesNotReady", message }) });
+  expect(condition(status, "ContainersReady")?.status).toBe("True");
+});
+
+test("only the node's own conditions are in it, each with the time of its change", () => {
+  const since = "2029-01-01T00:00:00Z";
+  const conditions = [
+    { type: "example.com/other", status: "False" },
+    { type: "Ready", status: "False", lastTransitionTime: since },
+    { type: "PodScheduled", status: "True", lastTransitionTime: since },
   ];
-  const gated: Pod = {
-    ...pod,
-    spec: { ...pod.spec, readinessGates: [{ conditionType: "example.com/gate" }] },
-    status: { conditions: before },
-  };
-  const status = statusOf({ i: ended(0), a: running, b: running }, { pod: gated });
-  expect(condition(status, "Ready")).toMatchObject({
-    status: "False",
-    reason: "ReadinessGatesNotReady",
-    lastTransitionTime: "2029-01-01T00:00:00Z",
-  });
+  const status = statusOf({ i: ended(0), a: running }, { pod: { ...pod, status: { conditions } } });
+  expect(condition(status, "Ready")?.lastTransitionTime).toBe(since);
   expect(condition(status, "ContainersReady")?.lastTransitionTime).toBe("2030-01-01T12:00:00Z");
-  expect(status.conditions?.filter((c) => c.type === "PodScheduled" || c.type === "example.com/gate")).toEqual([before[0], before[2]]);
+  expect(status.conditions?.map((c) => c.type)).toEqual(["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady"]);
 });
 
 test("a finished pod is not ready, and says why it was ended", () => {

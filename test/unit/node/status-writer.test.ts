@@ -61,3 +61,20 @@ test("news is written at once, also over what somebody else wrote", async () => 
   await clock.advance(0);
   expect(await ready()).toBe("True");
 });
+
+test("conditions of others are kept, also those that came after what the node has seen; what has gone from ours is gone", async () => {
+  const { writer, clock, pod, live, others } = await start();
+  const told = { type: "Ready", status: "False", reason: "ContainersNotReady", message: "containers with unready status: [c]" };
+  const ips = (ip: string): PodStatus => ({ phase: "Running", podIP: ip, podIPs: [{ ip }, { ip: "fd00::2" }] });
+  writer.publish(pod, { ...ips("10.0.0.2"), reason: "Old", conditions: [told] });
+  await clock.advance(0);
+  const gate = { type: "example.com/gate", status: "True" };
+  await others({ conditions: [told, gate] });
+  // The worker has not heard of the gate yet.
+  writer.publish(pod, { ...ips("10.0.0.3"), conditions: [{ type: "Ready", status: "True" }] });
+  await clock.advance(0);
+  const { status } = await live();
+  expect(status?.conditions).toEqual([{ type: "Ready", status: "True" }, gate]);
+  expect(status).toMatchObject({ podIPs: [{ ip: "10.0.0.3" }, { ip: "fd00::2" }] });
+  expect(status?.reason).toBeUndefined();
+});
