@@ -1,0 +1,23 @@
+import type { IpvsState, IpvsTransaction } from "../ipvs/transaction.ts";
+import type { RealServer, ServiceMatch } from "../ipvs/values.ts";
+
+/** The door to virtual servers, sets and the service link. Several implementations, one contract suite. */
+export interface IpvsApplier {
+  /** Throws ApplyError UNUSABLE, with what to do, where virtual servers cannot be programmed from here. */
+  probe(signal: AbortSignal): Promise<void>;
+  /** What is ours: the link's addresses, services at them or with our marks, sets with our prefix. */
+  read(signal: AbortSignal): Promise<IpvsState>;
+  /**
+   * In an order that leaves no address without its services. Throws ApplyError. ipvs has no transactions: after REFUSED
+   * what this one had done is undone; after any other code it is as `read` says.
+   */
+  apply(transaction: IpvsTransaction, signal: AbortSignal): Promise<void>;
+  /** Removes all that is ours and nothing else; no error when there is none. Rules that name the sets must be gone. */
+  remove(signal: AbortSignal): Promise<void>;
+  /** Connections a real server has now; 0 when it is not there. */
+  activeConnections(match: ServiceMatch, real: Pick<RealServer, "ip" | "port">, signal: AbortSignal): Promise<number>;
+  /** Real servers that take no new connections and go when theirs have ended. */
+  draining(): number;
+  /** Frees sockets and timers. What is in force stays; what is draining stays at weight 0 until somebody removes it. */
+  close(): Promise<void>;
+}
