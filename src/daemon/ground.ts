@@ -13,6 +13,7 @@ import type { NamedSocket } from "./child.ts";
 import type { ClusterConfig } from "./cluster-config.ts";
 import { startLoadBalancerRoutes } from "./load-balancer-routes.ts";
 import { plainRange } from "./plain-range.ts";
+import { bindForOption, bindOrMove } from "./port-option.ts";
 
 export interface GroundNode {
   readonly name: string;
@@ -36,8 +37,6 @@ export interface Ground {
   close(): Promise<void>;
 }
 
-/** Ports below 1024 that this user may not bind move here, in plain mode. */
-const movedBy = 8000;
 /** Where a cluster in plain mode holds its ranges; nobody speaks there. */
 const holdPort = 10248;
 
@@ -62,8 +61,8 @@ export async function makeFullGround(config: ClusterConfig): Promise<Ground> {
     bindIngress: () => {
       const { address, http, https } = config.ingress;
       return bindAll([
-        ["http", () => bindSocket({ ip: address, port: http, type: "tcp" })],
-        ["https", () => bindSocket({ ip: address, port: https, type: "tcp" })],
+        ["http", () => bindForOption("--ingress-http-port", { ip: address, port: http, type: "tcp" })],
+        ["https", () => bindForOption("--ingress-https-port", { ip: address, port: https, type: "tcp" })],
       ]);
     },
     startRoutes: (transport) => startRoutes(transport, machines),
@@ -83,7 +82,7 @@ export function makePlainGround(config: ClusterConfig): Ground {
   const held = holdRanges(config);
   let dnsPort: number;
   try {
-    const probe = bindOrMove({ ip: dns, port: 53, type: "udp" });
+    const probe = bindOrMove("--service-cidr (cluster DNS)", { ip: dns, port: 53, type: "udp" });
     closeSocket(probe);
     dnsPort = probe.port;
   } catch (error) {
@@ -99,8 +98,8 @@ export function makePlainGround(config: ClusterConfig): Ground {
     bindIngress: () => {
       const { address, http, https } = config.ingress;
       return bindAll([
-        ["http", () => bindOrMove({ ip: address, port: http, type: "tcp" })],
-        ["https", () => bindOrMove({ ip: address, port: https, type: "tcp" })],
+        ["http", () => bindOrMove("--ingress-http-port", { ip: address, port: http, type: "tcp" })],
+        ["https", () => bindOrMove("--ingress-https-port", { ip: address, port: https, type: "tcp" })],
       ]);
     },
     startRoutes: () => ({ ready: Promise.resolve(), close: () => Promise.resolve() }),
@@ -136,15 +135,6 @@ function holdRange(option: string, range: Cidr): BoundSocket {
     throw new Error(
       `${option} ${printCidr(range)}: another cluster in plain mode has it; choose another range in ${printCidr(plainRange)}`,
     );
-  }
-}
-
-function bindOrMove(o: { readonly ip: Ip; readonly port: number; readonly type: "tcp" | "udp" }): BoundSocket {
-  try {
-    return bindSocket(o);
-  } catch (error) {
-    if (!(error instanceof BindError) || error.code !== "EACCES" || o.port === 0 || o.port >= 1024) throw error;
-    return bindSocket({ ...o, port: o.port + movedBy });
   }
 }
 

@@ -1,13 +1,13 @@
 import { join } from "node:path";
 import type { Pki } from "../apiserver/pki.ts";
 import { printCidr } from "../base/cidr.ts";
-import type { Ip } from "../base/ip.ts";
+import { type Ip, ipFamily } from "../base/ip.ts";
 import type { Running } from "../base/running.ts";
 import { type Client, createClient } from "../client/client.ts";
 import { loadKubeconfig } from "../client/kubeconfig.ts";
 import { resources } from "../client/resources.ts";
 import { createHttpTransport } from "../client/transport.ts";
-import { bindSocket, closeSocket } from "../kernel/socket.ts";
+import { closeSocket } from "../kernel/socket.ts";
 import type { Log } from "../observe/log.ts";
 import { applyBootstrap } from "./bootstrap.ts";
 import { type NamedSocket, type SupervisedChild, startChild } from "./child.ts";
@@ -17,6 +17,7 @@ import type { DaemonConfig } from "./daemon-config.ts";
 import { startDnsRelay } from "./dns-relay.ts";
 import { type Ground, type GroundNode, makeFullGround, makePlainGround } from "./ground.ts";
 import { plainRange } from "./plain-range.ts";
+import { bindForOption } from "./port-option.ts";
 import { roleEnvironment } from "./role.ts";
 import type { ApiServerRoleConfig, ControllersRoleConfig, NodeRoleConfig } from "./role-config.ts";
 import { defaultsReady, nodesReady } from "./until-ready.ts";
@@ -171,7 +172,7 @@ class ClusterStart {
   #bindApi(ground: Ground): readonly NamedSocket[] {
     const { address, port } = this.#config.api;
     const bind = (ip: Ip, at: number): NamedSocket => {
-      const socket: NamedSocket = { ...bindSocket({ ip, port: at, type: "tcp" }), name: "api" };
+      const socket: NamedSocket = { ...bindForOption("--api-port", { ip, port: at, type: "tcp" }), name: "api" };
       this.#undo.push(() => closeSocket(socket));
       return socket;
     };
@@ -283,7 +284,9 @@ class ClusterStart {
       nodeCidrs: config.nodeCidrs.map(printCidr),
       ingress: plain ? [] : node.ips.map((ip) => ({ ip, http: 80, https: 443 })),
       ingressProcesses: 1,
-      ingressStatus: plain ? [config.ingress.address] : ground.nodes.flatMap((n) => n.ips.slice(0, 1)),
+      ingressStatus: plain
+        ? [config.ingress.address]
+        : [4, 6].flatMap((family) => ground.nodes.flatMap((n) => n.ips.filter((ip) => ipFamily(ip) === family))),
       observe: observeOf(node),
       backend: plain ? "userspace" : config.backend,
       plain,

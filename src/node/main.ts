@@ -24,6 +24,7 @@ import { PodWorker } from "./pod-worker.ts";
 import type { PodWorkerDeps } from "./pod-worker-deps.ts";
 import { ProcessRuntime } from "./process-runtime.ts";
 import { serveContainer } from "./served-container.ts";
+import { readBindRights, servedPortOf } from "./served-port.ts";
 import { StatusWriter } from "./status-writer.ts";
 
 export interface NodeConfig {
@@ -112,6 +113,8 @@ export async function startNode(config: NodeConfig, deps: NodeDeps): Promise<Run
     images,
     clock,
     services: () => [...services.list()],
+    // Without namespaces, Services are listeners of this user.
+    servedPort: config.processes === undefined ? undefined : servedPortOf(readBindRights()),
     nodeName: config.nodeName,
     nodeIps: config.nodeIps,
     allocatable: capacity,

@@ -20,10 +20,12 @@ export function containerEnv(
     readonly sources: PodSources;
     readonly context: DownwardContext;
     readonly imageEnv: Readonly<Record<string, string>>;
+    readonly servedPort?: ((port: number) => number) | undefined;
   },
 ): Readonly<Record<string, string>> {
   const { sources, context } = given;
-  const services = serviceEnv(given.services, pod.metadata?.namespace ?? "default", pod.spec?.enableServiceLinks !== false);
+  const links = pod.spec?.enableServiceLinks !== false;
+  const services = serviceEnv(given.services, pod.metadata?.namespace ?? "default", links, given.servedPort);
   const env: Record<string, string> = {};
   for (const from of container.envFrom ?? []) {
     const prefix = from.prefix ?? "";
@@ -43,9 +45,14 @@ export function expandVariables(text: string, lookup: (name: string) => string |
 
 /**
  * Variables of the services with a ClusterIP: always those of default/kubernetes, and with `links` all of the pod's own namespace,
- * in the form that Docker links had.
+ * in the form that Docker links had. Names go by the Service's ports, values by where each is served.
  */
-export function serviceEnv(services: readonly Service[], namespace: string, links: boolean): Readonly<Record<string, string>> {
+export function serviceEnv(
+  services: readonly Service[],
+  namespace: string,
+  links: boolean,
+  servedPort: (port: number) => number = (port) => port,
+): Readonly<Record<string, string>> {
   const env: Record<string, string> = {};
   const isMaster = (s: Service): boolean => s.metadata?.namespace === "default" && s.metadata.name === "kubernetes";
   // The master's first: a service of the pod's own namespace with the same name wins.
@@ -58,18 +65,19 @@ export function serviceEnv(services: readonly Service[], namespace: string, link
     const prefix = (service.metadata?.name ?? "").toUpperCase().replaceAll("-", "_");
     const host = ip.includes(":") ? `[${ip}]` : ip;
     env[`${prefix}_SERVICE_HOST`] = ip;
-    env[`${prefix}_SERVICE_PORT`] = String(first.port);
+    env[`${prefix}_SERVICE_PORT`] = String(servedPort(first.port));
     for (const port of ports) {
+      const served = servedPort(port.port);
       if (port.name !== undefined && port.name !== "") {
-        env[`${prefix}_SERVICE_PORT_${port.name.toUpperCase().replaceAll("-", "_")}`] = String(port.port);
+        env[`${prefix}_SERVICE_PORT_${port.name.toUpperCase().replaceAll("-", "_")}`] = String(served);
       }
       const protocol = port.protocol ?? "TCP";
       const scheme = protocol.toLowerCase();
       const link = `${prefix}_PORT_${port.port}_${protocol}`;
-      if (port === first) env[`${prefix}_PORT`] = `${scheme}://${host}:${port.port}`;
-      env[link] = `${scheme}://${host}:${port.port}`;
+      if (port === first) env[`${prefix}_PORT`] = `${scheme}://${host}:${served}`;
+      env[link] = `${scheme}://${host}:${served}`;
       env[`${link}_PROTO`] = scheme;
-      env[`${link}_PORT`] = String(port.port);
+      env[`${link}_PORT`] = String(served);
       env[`${link}_ADDR`] = ip;
     }
   }

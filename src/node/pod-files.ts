@@ -26,6 +26,8 @@ export interface PodFilesDeps {
   readonly images: readonly ImageEntry[];
   readonly clock: Clock;
   services(): readonly Service[];
+  /** Where a Service's port is served, when not at itself. */
+  readonly servedPort: ((port: number) => number) | undefined;
   readonly nodeName: string;
   readonly nodeIps: readonly Ip[];
   readonly allocatable: Readonly<Record<string, string>>;
@@ -92,6 +94,7 @@ export class PodFiles {
       attempt,
       hostname: pod.spec?.hostNetwork === true ? this.#deps.nodeName : podHostname(pod, dns.domain).hostname,
       services: this.#deps.services(),
+      servedPort: this.#deps.servedPort,
       sources: this.#sources(pod),
       context: this.#context(ips),
       volumes: new Map((pod.spec?.volumes ?? []).map((v) => [v.name, v.hostPath === undefined ? join(volumes, v.name) : v.hostPath.path])),

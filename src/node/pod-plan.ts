@@ -14,6 +14,8 @@ export interface ContainerGiven {
   readonly attempt: number;
   readonly hostname: string;
   readonly services: readonly Service[];
+  /** Where a Service's port is served, when not at itself. */
+  readonly servedPort?: ((port: number) => number) | undefined;
   readonly sources: PodSources;
   readonly context: DownwardContext;
   /** Volume name → the folder or file that was laid for it. */

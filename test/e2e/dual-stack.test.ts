@@ -201,6 +201,11 @@ describe.skipIf(lack !== undefined)(`two address families${lack === undefined ? 
   test("the ingress on every node's IPv6 address", async () => {
     const asked = nodes.map(({ addresses: [, ip = ""] }) => command("curl", curlArgs("http://six.test/", "--connect-to", `::[${ip}]:80`)));
     for (const { stdout } of await Promise.all(asked)) expect(is6((JSON.parse(stdout) as Echo).headers["x-real-ip"] ?? "")).toBe(true);
+    const told = await eventually(async () => {
+      const { stdout } = await cluster.kubectl("get", "ingress", "six", "-o", "jsonpath={.status.loadBalancer.ingress[*].ip}");
+      return stdout === "" ? undefined : stdout.split(" ");
+    });
+    expect(told).toEqual([0, 1].flatMap((family) => nodes.map((n) => n.addresses[family])));
   });
 
   test("questions answer for IPv6 as the cluster does", async () => {

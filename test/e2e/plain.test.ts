@@ -129,6 +129,29 @@ describe.skipIf(lack !== undefined)(`plain mode${lack === undefined ? "" : ` (le
     expect(refused.code).toBe(2);
   });
 
+  test.each([
+    ["--api-port", () => cluster.status().then((s) => (s["api"] as { port: number }).port)],
+    ["--ingress-http-port", () => cluster.status().then((s) => (s["ingress"] as { addresses: { http: number }[] }).addresses[0]?.http)],
+  ])("a taken %s is told with who has it", async (option, taken) => {
+    const port = `${await taken()}`;
+    const others = ["--service-cidr", "127.104.0.0/16", "--cluster-cidr", "127.72.0.0/16"];
+    const line = ["up", "--name", "e2e-plain-4", "--mode", "plain", "--data-dir", join(user.home, "four"), ...others, ...ports];
+    const refused = await as(fairwayBinary, ...line, option, port);
+    expect(refused.stderr).toMatch(
+      new RegExp(
+        `^fairway: ${option}: tcp 127\\.0\\.0\\.1:${port} is taken by process \\d+ \\(.*fairway.*\\); end it or choose another port\\n$`,
+      ),
+    );
+    expect(refused.code).toBe(1);
+  });
+
+  test("a pod reaches the API by its environment", async () => {
+    const address = "https://$KUBERNETES_SERVICE_HOST:$KUBERNETES_SERVICE_PORT/version";
+    const script = `curl -sS -m 10 --cacert ${join(user.home, "data", "pki", "ca.crt")} ${address}`;
+    const asked = await cluster.kubectl("-n", "shop", "exec", "deploy/web", "--", "sh", "-c", script);
+    expect(JSON.parse(asked.stdout)).toMatchObject({ major: "1" });
+  });
+
   test("after kill -9 the next start goes on with the pods that run; stop leaves nothing", async () => {
     const restarts = async (): Promise<string> =>
       (

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { Container, Pod, Service } from "../../../src/api/types/core-v1.generated.ts";
 import { containerEnv, expandVariables, serviceEnv } from "../../../src/node/pod-env.ts";
+import { servedPortOf } from "../../../src/node/served-port.ts";
 
 const pod: Pod = {
   metadata: { name: "p", namespace: "shop", uid: "u", labels: { app: "web" }, annotations: { note: "a\nb" } },
@@ -121,4 +122,29 @@ test("services of the pod's namespace and the API server, as Docker links were",
     WEB_API_PORT_53_UDP_ADDR: "fd00::9",
   });
   expect(Object.keys(serviceEnv(services, "shop", false)).every((name) => name.startsWith("KUBERNETES_"))).toBe(true);
+});
+
+test("plain mode: names go by the Service's port, values by where it is served", () => {
+  const served = servedPortOf({ status: "Name:\tnode\nCapEff:\t0000000000000000\n", firstFree: "1024\n" });
+  expect(serviceEnv(services, "shop", true, served)).toMatchObject({
+    KUBERNETES_SERVICE_PORT: "8443",
+    KUBERNETES_SERVICE_PORT_HTTPS: "8443",
+    KUBERNETES_PORT: "tcp://10.96.0.1:8443",
+    KUBERNETES_PORT_443_TCP: "tcp://10.96.0.1:8443",
+    KUBERNETES_PORT_443_TCP_PORT: "8443",
+    WEB_API_SERVICE_PORT_HTTP_MAIN: "8080",
+    WEB_API_PORT_53_UDP_PORT: "8053",
+  });
+});
+
+test.each([
+  ["no rights", "0", "1024", [8053, 9023, 1024, 8080]],
+  ["ports from 80 on are anybody's", "0", "80", [8053, 1023, 1024, 8080]],
+  ["all ports are anybody's", "0", "0", [53, 1023, 1024, 8080]],
+  ["the capability to bind them", "400", "1024", [53, 1023, 1024, 8080]],
+  ["another capability", "800", "1024", [8053, 9023, 1024, 8080]],
+  ["ports above 1024 are closed too: they do not move", "0", "2000", [8053, 9023, 1024, 8080]],
+])("where a port is served: %s", (_, capabilities, firstFree, want) => {
+  const served = servedPortOf({ status: `CapPrm:\tffff\nCapEff:\t${capabilities.padStart(16, "0")}\n`, firstFree });
+  expect([53, 1023, 1024, 8080].map(served)).toEqual(want);
 });
