@@ -6,6 +6,8 @@ export interface Outlet {
   /** Bytes that the client has not taken yet. */
   readonly waiting: number;
   write(bytes: Uint8Array): void;
+  /** Resolves at once unless much is waiting; else when the client has taken it or has gone, or the signal aborts. */
+  drained(signal: AbortSignal): Promise<void>;
 }
 
 /** What a handler returns; one place (send.ts) puts it on the wire. */

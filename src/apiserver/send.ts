@@ -1,13 +1,13 @@
-import type { Duplex } from "node:stream";
-import { promisify } from "node:util";
-import { gzip } from "node:zlib";
+import { type Duplex, Readable } from "node:stream";
+import { createGzip } from "node:zlib";
 import type { Answer } from "./answer.ts";
 import type { Lifetime } from "./lifetime.ts";
 import type { WireRequest, WireResponse } from "./wire.ts";
 
-const compress = promisify(gzip);
 /** Smaller answers are not worth the time, as Kubernetes has it. */
 const gzipFrom = 128 << 10;
+/** A larger answer goes out piece by piece, as the client takes it: a list of a whole cluster is never there twice. */
+const pieceSize = 128 << 10;
 
 /** Puts an answer on the wire; returns when it is all there, or the client has gone. */
 export async function sendAnswer(
@@ -19,43 +19,48 @@ export async function sendAnswer(
 ): Promise<void> {
   switch (answer.kind) {
     case "bytes": {
-      let body = answer.body.length === 1 ? (answer.body[0] ?? new Uint8Array()) : Buffer.concat(answer.body);
-      const zip = body.length >= gzipFrom && /\bgzip\b/.test(String(request.headers["accept-encoding"] ?? ""));
-      if (zip) body = await compress(body, { level: 1 });
+      const size = answer.body.reduce((sum, piece) => sum + piece.length, 0);
+      const zip = size >= gzipFrom && /\bgzip\b/.test(String(request.headers["accept-encoding"] ?? ""));
       response.writeHead(answer.status, {
         ...headers,
         ...answer.headers,
         "content-type": answer.type,
         "cache-control": "no-cache, private",
-        "content-length": body.length,
-        ...(zip ? { "content-encoding": "gzip", vary: "Accept-Encoding" } : {}),
+        ...(zip ? { "content-encoding": "gzip", vary: "Accept-Encoding" } : { "content-length": size }),
       });
       if (request.method === "HEAD") response.end();
-      else response.end(body);
+      else if (size <= pieceSize) response.end(joined(answer.body));
+      else await sendPieces(response, zip ? compressed(answer.body) : inPieces(answer.body), life);
       return;
     }
-    case "stream":
+    case "stream": {
       response.writeHead(200, { ...headers, "content-type": answer.type, "cache-control": "no-cache, private" });
       response.flushHeaders?.();
+      let full = false;
+      response.on("drain", () => {
+        full = false;
+      });
       await answer.run(
         {
           get waiting() {
             return response.writableLength;
           },
-          write: (bytes) => response.write(bytes),
+          write: (bytes) => {
+            full = !response.write(bytes);
+          },
+          drained: async (signal) => {
+            if (full && !life.over && !signal.aborted) await drained(response, signal);
+          },
         },
         life.signal,
       );
       response.end();
       return;
+    }
     case "relay":
       response.writeHead(answer.status, { ...headers, ...answer.headers });
       response.flushHeaders?.();
-      for await (const chunk of answer.body) {
-        if (life.over) return;
-        if (!response.write(chunk)) await drained(response, life.signal);
-      }
-      response.end();
+      await sendPieces(response, answer.body, life);
       return;
     case "tunnel":
       // Only a request with an Upgrade can get one, and those come by the other way.
@@ -63,6 +68,38 @@ export async function sendAnswer(
       response.writeHead(400);
       response.end();
   }
+}
+
+/** Nothing waits here but what the client is about to take. */
+async function sendPieces(response: WireResponse, pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, life: Lifetime): Promise<void> {
+  for await (const piece of pieces) {
+    if (life.over) return;
+    if (!response.write(piece)) await drained(response, life.signal);
+  }
+  response.end();
+}
+
+/** The same bytes in pieces of one size: a list has two of its own for each object. */
+function* inPieces(body: readonly Uint8Array[]): Generator<Uint8Array> {
+  let batch: Uint8Array[] = [];
+  let size = 0;
+  for (const part of body) {
+    batch.push(part);
+    size += part.length;
+    if (size < pieceSize) continue;
+    yield joined(batch);
+    batch = [];
+    size = 0;
+  }
+  if (size > 0) yield joined(batch);
+}
+
+function compressed(body: readonly Uint8Array[]): AsyncIterable<Uint8Array> {
+  return Readable.from(inPieces(body)).pipe(createGzip({ level: 1 }));
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  return parts.length === 1 ? (parts[0] ?? new Uint8Array()) : Buffer.concat(parts);
 }
 
 /** As sendAnswer, on a connection that asked to switch protocols. */

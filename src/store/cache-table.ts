@@ -1,3 +1,4 @@
+import { ByteArena, bytesAt, ownPlace, type Place } from "./byte-arena.ts";
 import { decodeObject, withRev } from "./object-bytes.ts";
 import type { Rev } from "./store.ts";
 
@@ -15,15 +16,33 @@ export class CacheEntry {
   /** `namespace/name`, or `name` for cluster-scoped kinds. */
   readonly key: string;
   readonly rev: Rev;
-  readonly bytes: Uint8Array;
   readonly #project: Project;
+  #place: Place;
   #selectable: Selectable | undefined;
 
-  constructor(key: string, rev: Rev, bytes: Uint8Array, project: Project) {
+  constructor(key: string, rev: Rev, place: Place, project: Project) {
     this.key = key;
     this.rev = rev;
-    this.bytes = bytes;
+    this.#place = place;
     this.#project = project;
+  }
+
+  get bytes(): Uint8Array {
+    return bytesAt(this.#place);
+  }
+
+  /** How many bytes it has. */
+  get size(): number {
+    return this.#place.size;
+  }
+
+  get place(): Place {
+    return this.#place;
+  }
+
+  /** The same bytes are somewhere else now. */
+  move(place: Place): void {
+    this.#place = place;
   }
 
   get selectable(): Selectable {
@@ -81,16 +100,24 @@ export class CacheEvent {
     }
     return line;
   }
+
+  /** All who watch have been told: who asks for a line later gets a new one. */
+  told(): void {
+    this.#lines.clear();
+  }
 }
 
 const maxEvents = 8192;
-const maxEventBytes = 8 << 20;
+const maxEventBytes = 4 << 20;
+/** What an event takes itself, beside the bytes of what it replaced. */
+const eventOverhead = 256;
 
 /** The objects of one resource, sorted by key, and their last events. */
 export class CacheTable {
   readonly head: string;
   readonly #project: Project;
   readonly #entries = new Map<string, CacheEntry>();
+  readonly #arena = new ByteArena();
   #sorted: string[] = [];
   #ring: CacheEvent[] = [];
   #ringBytes = 0;
@@ -125,7 +152,7 @@ export class CacheTable {
 
   /** An entry that is not (any more) in the table, to be matched like those that are. */
   entryOf(key: string, rev: Rev, bytes: Uint8Array): CacheEntry {
-    return new CacheEntry(key, rev, bytes, this.#project);
+    return new CacheEntry(key, rev, ownPlace(bytes), this.#project);
   }
 
   /** In order of keys; `prefix` is "" or `namespace/`, `after` the key to start behind. */
@@ -143,7 +170,7 @@ export class CacheTable {
   /** Fills an empty table with what the store held at `rev`; no events. */
   load(items: Iterable<{ readonly key: string; readonly rev: Rev; readonly bytes: Uint8Array }>): void {
     for (const { key, rev, bytes } of items) {
-      this.#entries.set(key, new CacheEntry(key, rev, bytes, this.#project));
+      this.#entries.set(key, new CacheEntry(key, rev, this.#arena.put(bytes), this.#project));
       this.#lastChange = Math.max(this.#lastChange, rev);
     }
   }
@@ -156,7 +183,7 @@ export class CacheTable {
   /** `bytes` undefined = deleted. */
   apply(key: string, rev: Rev, bytes: Uint8Array | undefined): void {
     const previous = this.#entries.get(key);
-    const current = bytes === undefined ? undefined : new CacheEntry(key, rev, bytes, this.#project);
+    const current = bytes === undefined ? undefined : new CacheEntry(key, rev, this.#arena.put(bytes), this.#project);
     if (current === undefined) {
       if (previous === undefined) return;
       this.#entries.delete(key);
@@ -165,6 +192,7 @@ export class CacheTable {
       this.#entries.set(key, current);
       if (previous === undefined) this.#sorted.splice(this.#place(key), 0, key);
     }
+    if (previous !== undefined) this.#remove(previous);
     this.#lastChange = rev;
     const event = new CacheEvent({
       key,
@@ -175,6 +203,7 @@ export class CacheTable {
     });
     this.#remember(event);
     for (const listener of this.#listeners) listener(event);
+    event.told();
   }
 
   /** Calls `listener` for every event after `after`, at once for those that were. "too-old" when some are forgotten. */
@@ -187,6 +216,14 @@ export class CacheTable {
 
   get oldest(): Rev {
     return this.#floor;
+  }
+
+  /** The last events keep what it was, in memory of its own: a block stays as long as anything in it. */
+  #remove(entry: CacheEntry): void {
+    const { place } = entry;
+    entry.move(ownPlace(entry.bytes.slice()));
+    this.#arena.free(place);
+    if (this.#arena.sparse) this.#arena.collect(this.#entries.values());
   }
 
   #remember(event: CacheEvent): void {
@@ -229,5 +266,5 @@ export function eventLine(type: string, object: Uint8Array): Uint8Array {
 }
 
 function sizeOf(event: CacheEvent): number {
-  return (event.current ?? event.previous)?.bytes.length ?? 0;
+  return eventOverhead + (event.previous?.size ?? 0);
 }

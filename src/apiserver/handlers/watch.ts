@@ -15,7 +15,7 @@ import { parseRevision, waitForRevision } from "./revision.ts";
 const bookmarkEvery = 60_000;
 /** A watcher that has not taken this much is cut off: it can start again where it was. */
 const maxWaiting = 32 << 20;
-const batchBytes = 256 << 10;
+const batchBytes = 128 << 10;
 const initialEventsEnd = "k8s.io/initial-events-end";
 
 interface Watching {
@@ -54,45 +54,56 @@ async function run(watching: Watching, out: Outlet, signal: AbortSignal): Promis
   const lines = new Lines(watching, out);
   const ended = new AbortController();
   const stop = (): void => ended.abort();
-  let after = watching.after ?? 0;
+  // The list and the listener are of one moment: nothing can come in between.
+  const after = watching.initial === "none" ? (watching.after ?? 0) : Math.max(registry.cache.rev, table.lastChange);
+  const there = watching.initial === "none" ? [] : table.range(selection.prefix);
+  // What happens while the list is still on its way comes behind it.
+  let held: CacheEvent[] | undefined = watching.initial === "none" ? undefined : [];
+  let heldBytes = 0;
   let behind = false;
-  const onEvent = (event: CacheEvent): void => {
-    if (event.rev > after) lines.event(event);
-    if (out.waiting <= maxWaiting) return;
+  const unsubscribe = table.subscribe(after, (event) => {
+    if (behind) return;
+    if (held === undefined) lines.event(event);
+    else {
+      held.push(event);
+      heldBytes += (event.current ?? event.previous)?.size ?? 0;
+    }
+    if (out.waiting + heldBytes <= maxWaiting) return;
     behind = true;
     stop();
-  };
-  if (watching.initial !== "none") {
-    // The listener is in place in the same turn: nothing can come in between.
-    after = registry.cache.rev;
-    for (const entry of table.range(selection.prefix)) {
-      after = Math.max(after, entry.rev);
-      if (isSelected(selection, entry)) lines.initial(entry.bytes);
-    }
-    lines.flush();
-  }
-  const unsubscribe = table.subscribe(after, onEvent);
+  });
   if (unsubscribe === "too-old") {
     lines.error(gone(`too old resource version: ${after} (${table.oldest})`));
     return;
   }
-  if (watching.initial === "events-and-end") lines.bookmark(after, { [initialEventsEnd]: "true" });
   const { clock } = call.context;
   clock.sleep(watching.timeout, ended.signal).then(stop, stop);
   signal.addEventListener("abort", stop, { once: true });
   if (signal.aborted) stop();
   try {
+    for (const entry of there) {
+      if (isSelected(selection, entry) && lines.initial(entry.bytes)) await out.drained(ended.signal);
+      if (ended.signal.aborted) break;
+    }
+    there.length = 0;
+    if (!ended.signal.aborted) {
+      lines.flush();
+      if (watching.initial === "events-and-end") lines.bookmark(after, { [initialEventsEnd]: "true" });
+      for (const event of held ?? []) lines.event(event);
+      held = undefined;
+      heldBytes = 0;
+    }
     while (!ended.signal.aborted) {
       await clock.sleep(bookmarkEvery, ended.signal).catch(() => undefined);
       // At its end too: the client goes on from there.
-      if (!signal.aborted && !behind && bookmarks === "bookmarks") lines.bookmark(registry.cache.rev);
+      if (!signal.aborted && !behind && held === undefined && bookmarks === "bookmarks") lines.bookmark(registry.cache.rev);
     }
   } finally {
     unsubscribe();
     signal.removeEventListener("abort", stop);
   }
   // Breaks the connection off: ending it in order would keep all that waits until the client has taken it.
-  if (behind) throw new Error(`a watcher of ${call.resource.plural} is ${out.waiting} bytes behind`);
+  if (behind) throw new Error(`a watcher of ${call.resource.plural} is ${out.waiting + heldBytes} bytes behind`);
 }
 
 /** Writes events in the form the watcher asked for; those as objects were encoded once for all watchers. */
@@ -115,12 +126,14 @@ class Lines {
       this.#out.write(form.kind === "object" && call.view.form === "as-stored" ? event.line(type) : this.#line(type, event.object(type)));
   }
 
-  /** Many come at once: they are written in large pieces. */
-  initial(bytes: Uint8Array): void {
+  /** Many come at once: they are written in large pieces. True when one has gone out. */
+  initial(bytes: Uint8Array): boolean {
     const line = this.#line("ADDED", bytes);
     this.#batch.push(line);
     this.#batchSize += line.length;
-    if (this.#batchSize >= batchBytes) this.flush();
+    if (this.#batchSize < batchBytes) return false;
+    this.flush();
+    return true;
   }
 
   flush(): void {

@@ -1,14 +1,14 @@
 import { expect, test } from "vitest";
-import { findResource } from "../../../src/api/scheme.ts";
+import { findResource, type Resource } from "../../../src/api/scheme.ts";
 import type { Outlet } from "../../../src/apiserver/answer.ts";
 import type { ApiContext, Call } from "../../../src/apiserver/call.ts";
 import { watchObjects } from "../../../src/apiserver/handlers/watch.ts";
-import { Registry } from "../../../src/apiserver/registry.ts";
+import { type ApiObject, Registry } from "../../../src/apiserver/registry.ts";
 import { viewOf } from "../../../src/apiserver/view.ts";
 import { systemClock } from "../../../src/base/clock.ts";
 import { MemoryStore } from "../../../src/store/memory-store.ts";
 
-test("a watcher that takes nothing is cut off, and no longer fed", async () => {
+async function watched(query: string): Promise<{ registry: Registry; resource: Resource; run: (out: Outlet) => Promise<void> }> {
   const resource = findResource("", "v1", "configmaps");
   if (resource === undefined) throw new Error("no configmaps");
   const registry = await Registry.open(new MemoryStore(), (e) => expect.fail(String(e)));
@@ -30,10 +30,66 @@ test("a watcher that takes nothing is cut off, and no longer fed", async () => {
     subresource: "",
     rest: "",
   } as const;
-  const query = new URLSearchParams("watch=1&resourceVersion=0");
-  const call = { context, info, resource, view: viewOf(resource), query, headers: {} } as unknown as Call;
-  const answer = await watchObjects(call);
-  if (answer.kind !== "stream") throw new Error(answer.kind);
+  const call = { context, info, resource, view: viewOf(resource), query: new URLSearchParams(query), headers: {} } as unknown as Call;
+  const run = async (out: Outlet): Promise<void> => {
+    const answer = await watchObjects(call);
+    if (answer.kind !== "stream") throw new Error(answer.kind);
+    await answer.run(out, new AbortController().signal);
+  };
+  return { registry, resource, run };
+}
+
+const objectOf = (i: number, k: string): ApiObject => ({ metadata: { name: `c${i}`, namespace: "n" }, data: { k } });
+
+test("a list goes out as it is taken; what happens meanwhile comes behind it, in order", async () => {
+  const { registry, resource, run } = await watched(
+    "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true",
+  );
+  for (let i = 0; i < 40; i++) await registry.write(resource, `n/c${i}`, objectOf(i, "x".repeat(20_000)), "absent");
+  let text = "";
+  let most = 0;
+  let waiting = 0;
+  let asked = Promise.withResolvers<void>();
+  let taken = Promise.withResolvers<void>();
+  const over = run({
+    get waiting() {
+      return waiting;
+    },
+    write: (bytes) => {
+      text += Buffer.from(bytes).toString();
+      waiting += bytes.length;
+      most = Math.max(most, waiting);
+    },
+    drained: () => {
+      asked.resolve();
+      return taken.promise;
+    },
+  });
+  over.catch(() => undefined); // never ends
+  await asked.promise;
+  await registry.write(resource, "n/c0", objectOf(0, "changed"), 1);
+  await registry.remove(resource, "n/c39", 40);
+  for (let round = 0; !text.includes("changed") && round < 100; round++) {
+    const now = taken;
+    asked = Promise.withResolvers();
+    taken = Promise.withResolvers();
+    waiting = 0;
+    now.resolve();
+    await Promise.race([asked.promise, new Promise((resolve) => setImmediate(resolve))]);
+  }
+  const lines = text
+    .split("\n")
+    .slice(0, -1)
+    .map((line) => JSON.parse(line));
+  const told = lines.map((line) => `${line.type} ${line.object.metadata.name ?? ""}`.trim());
+  expect(told.slice(0, 40).toSorted()).toEqual(Array.from({ length: 40 }, (_, i) => `ADDED c${i}`).toSorted());
+  expect(told.slice(40)).toEqual(["BOOKMARK", "MODIFIED c0", "DELETED c39"]);
+  expect(most).toBeLessThan(200 << 10);
+  await registry.cache.close();
+});
+
+test("a watcher that takes nothing is cut off, and no longer fed", async () => {
+  const { registry, resource, run } = await watched("watch=1&resourceVersion=0");
   let waiting = 0;
   let writes = 0;
   const out: Outlet = {
@@ -44,9 +100,11 @@ test("a watcher that takes nothing is cut off, and no longer fed", async () => {
       waiting += bytes.length;
       writes++;
     },
+    drained: () => Promise.resolve(),
   };
-  const over = answer.run(out, new AbortController().signal);
+  const over = run(out);
   over.catch(() => undefined); // looked at below
+  await new Promise((resolve) => setImmediate(resolve));
   expect(registry.table(resource).watchers).toBe(1);
   const data = { k: "x".repeat(1 << 20) };
   for (let i = 0; i < 40; i++) await registry.write(resource, `n/c${i}`, { metadata: { name: `c${i}`, namespace: "n" }, data }, "absent");
