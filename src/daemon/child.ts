@@ -14,6 +14,8 @@ export interface ChildConfig {
   readonly name: string;
   /** Arguments of `fairway`. */
   readonly args: readonly string[];
+  /** Options of the runtime, after those this process was started with. */
+  readonly runtimeOptions?: readonly string[];
   /** Runs it inside this network namespace (a path). */
   readonly netns?: string;
   readonly env?: Readonly<Record<string, string>>;
@@ -36,11 +38,11 @@ export interface SupervisedChild extends Running {
   stop(message: object, within: number): Promise<void>;
 }
 
-/** The program this process runs, as arguments of the runtime: the bundle, or the sources in tests. */
-export function selfCommand(): readonly string[] {
+/** The program this process runs: the bundle, or the sources in tests. */
+function selfProgram(): string {
   const main = process.env["FAIRWAY_MAIN"] ?? process.argv[1];
   if (main === undefined) throw new Error("cannot find the program to start children with");
-  return [...process.execArgv, main];
+  return main;
 }
 
 /**
@@ -140,7 +142,8 @@ export function startChild(config: ChildConfig, deps: ChildDeps): SupervisedChil
 }
 
 function commandOf(config: ChildConfig): [string, string[]] {
-  const self = [process.execPath, ...selfCommand(), ...config.args];
+  // the runtime takes the last of an option that is given twice
+  const self = [process.execPath, ...process.execArgv, ...(config.runtimeOptions ?? []), selfProgram(), ...config.args];
   const [command, ...args] = config.netns === undefined ? self : ["nsenter", `--net=${config.netns}`, "--", ...self];
   return [command ?? process.execPath, args];
 }

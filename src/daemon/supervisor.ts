@@ -15,6 +15,12 @@ export interface DnsAddresses {
 }
 
 /**
+ * An agent's start makes hundreds of thousands of objects that stay. A young generation that is large from the start copies
+ * each once instead of twice (measured at 10,000 Services: a tenth of the processor time until the rules are in, no higher peak).
+ */
+const agentRuntime = ["--min-semi-space-size=16", "--max-semi-space-size=16"];
+
+/**
  * One node's daemon. It parses nothing foreign: it binds the sockets, hands them to its children and starts those again
  * that die. Connections wait in a socket's backlog while the child that accepts from it is started again.
  */
@@ -32,9 +38,15 @@ export function startSupervisor(config: DaemonConfig, log: Log): Running {
     bound.push(socket);
     return socket;
   };
-  const child = (name: string, role: string, sockets: readonly NamedSocket[], onMessage?: (m: unknown) => void): SupervisedChild => {
+  const child = (
+    name: string,
+    role: string,
+    sockets: readonly NamedSocket[],
+    runtimeOptions: readonly string[] = [],
+    onMessage?: (m: unknown) => void,
+  ): SupervisedChild => {
     const c = startChild(
-      { name, args: ["process", role, "--log-level", config.logLevel, "--log-format", config.logFormat], env, sockets },
+      { name, args: ["process", role, "--log-level", config.logLevel, "--log-format", config.logFormat], runtimeOptions, env, sockets },
       { log, ...(onMessage === undefined ? {} : { onMessage }) },
     );
     children.push(c);
@@ -77,7 +89,7 @@ export function startSupervisor(config: DaemonConfig, log: Log): Running {
       if (!asked) startDns(config.clusterDns);
       waits.push(dnsStarted.promise);
     }
-    const agent = child("agent", "agent", [], (m) => {
+    const agent = child("agent", "agent", [], agentRuntime, (m) => {
       if (!asked || !isDnsAddresses(m)) return;
       moving = moving
         .then(() => moveDns(m.ips))

@@ -277,6 +277,13 @@ export class NetlinkWriter {
     for (const value of values) this.#buffer[this.#at++] = value;
   }
 
+  /** One byte and `zeros` after it; `u8` for where tens of thousands are written. */
+  byte(value: number, zeros = 0): void {
+    this.#reserve(1 + zeros);
+    this.#buffer[this.#at++] = value;
+    for (let i = 0; i < zeros; i++) this.#buffer[this.#at++] = 0;
+  }
+
   u16be(value: number): void {
     this.#reserve(2);
     this.#buffer[this.#at++] = value >>> 8;
@@ -291,8 +298,11 @@ export class NetlinkWriter {
 
   u32(value: number): void {
     this.#reserve(4);
-    this.#buffer.writeUInt32LE(value >>> 0, this.#at);
-    this.#at += 4;
+    const buffer = this.#buffer;
+    buffer[this.#at++] = value;
+    buffer[this.#at++] = value >>> 8;
+    buffer[this.#at++] = value >>> 16;
+    buffer[this.#at++] = value >>> 24;
   }
 
   raw(bytes: Uint8Array): void {
@@ -305,13 +315,17 @@ export class NetlinkWriter {
   open(type: number): number {
     this.#reserve(4);
     const at = this.#at;
-    this.#buffer.writeUInt16LE(type, at + 2);
+    this.#buffer[at + 2] = type;
+    this.#buffer[at + 3] = type >>> 8;
     this.#at += 4;
     return at;
   }
 
   close(at: number): void {
-    this.#buffer.writeUInt16LE(this.#at - at, at);
+    const length = this.#at - at;
+    if (length > 0xffff) throw new RangeError(`an attribute of ${length} bytes: its length is 16 bits`);
+    this.#buffer[at] = length;
+    this.#buffer[at + 1] = length >>> 8;
     const padded = (this.#at + 3) & ~3;
     this.#reserve(3);
     while (this.#at < padded) this.#buffer[this.#at++] = 0;

@@ -68,7 +68,7 @@ function writeData(w: NetlinkWriter, type: number, types: readonly FieldType[], 
   } else {
     const value = w.open(NFTA_DATA_VALUE);
     const alone = types.length === 1;
-    for (const [i, field] of fields.entries()) writeField(w, types[i] ?? "address", field, alone);
+    for (let i = 0; i < fields.length; i++) writeField(w, types[i] ?? "address", fields[i] ?? "", alone);
     w.close(value);
   }
   w.close(outer);
@@ -81,12 +81,11 @@ function writeField(w: NetlinkWriter, type: FieldType, field: Field, alone: bool
       writeAddress(w, String(field));
       break;
     case "protocol":
-      w.u8(protocolNumbers[String(field)] ?? 0);
-      if (!alone) w.u8(0, 0, 0);
+      w.byte(protocolNumbers[String(field)] ?? 0, alone ? 0 : 3);
       break;
     case "port":
       w.u16be(Number(field));
-      if (!alone) w.u8(0, 0);
+      if (!alone) w.byte(0, 1);
       break;
     case "number":
       w.u32(Number(field));
@@ -106,11 +105,11 @@ function writeAddress(w: NetlinkWriter, text: string): void {
   for (let i = 0; i < text.length; i++) {
     const c = text.charCodeAt(i);
     if (c === 46) {
-      w.u8(byte);
+      w.byte(byte);
       byte = 0;
     } else byte = byte * 10 + c - 48;
   }
-  w.u8(byte);
+  w.byte(byte);
 }
 
 /** Elements of one dump message's list (`NFTA_SET_ELEM_LIST_ELEMENTS`). */

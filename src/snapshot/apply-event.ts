@@ -21,16 +21,12 @@ export function withTable<K extends Kind>(s: Snapshot, kind: K, objects: readonl
   });
   const tables = { ...s.tables, [kind]: table };
   if (kind !== "EndpointSlice") return { ...s, tables };
-  const byService = new Map<ObjectKey, Map<ObjectKey, EndpointSlice>>();
-  for (const slice of objects as readonly EndpointSlice[]) {
-    const service = serviceOfSlice(slice);
-    if (service === undefined) continue;
-    const slices = byService.get(service);
-    if (slices === undefined) byService.set(service, new Map([[objectKey(slice), slice]]));
-    else slices.set(objectKey(slice), slice);
-  }
+  const none = PersistentMap<ObjectKey, EndpointSlice>();
   const slicesByService = PersistentMap<ObjectKey, PersistentMap<ObjectKey, EndpointSlice>>().withMutations((m) => {
-    for (const [service, slices] of byService) m.set(service, PersistentMap(slices));
+    for (const slice of objects as readonly EndpointSlice[]) {
+      const service = serviceOfSlice(slice);
+      if (service !== undefined) m.set(service, m.get(service, none).set(objectKey(slice), slice));
+    }
   });
   return { tables, slicesByService };
 }
