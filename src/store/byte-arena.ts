@@ -25,6 +25,7 @@ const slack = 256 << 10;
  */
 export class ByteArena {
   #current: Block | undefined;
+  #adopted: Block | undefined;
   /** Of all blocks that hold something wanted. */
   #used = 0;
   #live = 0;
@@ -44,6 +45,19 @@ export class ByteArena {
     this.#used += size;
     this.#live += size;
     return { block, at, size };
+  }
+
+  /** Takes over a value as it stands among others, which are given one after the other. */
+  adopt(value: Uint8Array): Place {
+    let block = this.#adopted;
+    if (block?.bytes.buffer !== value.buffer) block = { bytes: new Uint8Array(value.buffer), used: 0, live: 0 };
+    this.#adopted = block;
+    const size = value.length;
+    block.used += size;
+    block.live += size;
+    this.#used += size;
+    this.#live += size;
+    return { block, at: value.byteOffset, size };
   }
 
   free({ block, size }: Place): void {

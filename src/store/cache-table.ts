@@ -167,10 +167,10 @@ export class CacheTable {
     return out;
   }
 
-  /** Fills an empty table with what the store held at `rev`; no events. */
+  /** Fills an empty table with what the store held; no events. The bytes are the table's own from then on. */
   load(items: Iterable<{ readonly key: string; readonly rev: Rev; readonly bytes: Uint8Array }>): void {
     for (const { key, rev, bytes } of items) {
-      this.#entries.set(key, new CacheEntry(key, rev, this.#arena.put(bytes), this.#project));
+      this.#entries.set(key, new CacheEntry(key, rev, this.#arena.adopt(bytes), this.#project));
       this.#lastChange = Math.max(this.#lastChange, rev);
     }
   }

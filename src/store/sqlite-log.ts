@@ -75,7 +75,7 @@ export class SqliteLog {
     return { keys: keys.join("\n"), revs: Float64Array.from(revs) };
   }
 
-  write(rows: readonly LogRow[]): void {
+  write(rows: Iterable<LogRow>): void {
     this.#transaction(() => {
       let rev = -1;
       let place = 0;
@@ -100,11 +100,7 @@ export class SqliteLog {
       number,
       Uint8Array,
     ][];
-    return packRows(
-      rows.map((r) => r[0]),
-      rows.map((r) => revOf(r[1])),
-      rows.map((r) => r[2]),
-    );
+    return packRows(rows.map(([key, id, value]) => ({ key, rev: revOf(id), value })));
   }
 
   history(ask: WriterCalls["history"]["ask"]): readonly LogRow[] {

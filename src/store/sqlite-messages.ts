@@ -17,26 +17,29 @@ export interface Heads {
 
 /** Rows with their values in a few blocks, which change owner instead of being copied. */
 export interface PackedRows extends Heads {
-  readonly blocks: readonly Uint8Array[];
-  /** How long each value is; a block holds as many whole values as `perBlock` says. */
+  readonly blocks: readonly Uint8Array<ArrayBuffer>[];
+  /** How long each value is, or `deleted`; a block holds as many whole values as `perBlock` says. */
   readonly sizes: Uint32Array;
   readonly perBlock: Uint32Array;
 }
 
-/** Small, since a block is kept as long as any value in it: what is replaced later shall free memory. */
-export const blockSize = 32 << 10;
+/** Large enough to be given back to the system by itself; the watch cache keeps those of its first list. */
+export const blockSize = 256 << 10;
 
-export function packRows(keys: readonly string[], revs: readonly Rev[], values: readonly Uint8Array[]): PackedRows {
-  const blocks: Uint8Array[] = [];
+const deleted = 0xffff_ffff;
+
+export function packRows(rows: readonly LogRow[]): PackedRows {
+  const blocks: Uint8Array<ArrayBuffer>[] = [];
   const perBlock: number[] = [];
-  for (let from = 0; from < values.length; ) {
+  for (let from = 0; from < rows.length; ) {
     const start = from;
     let size = 0;
     let to = from;
-    while (to < values.length && (to === from || size + (values[to]?.length ?? 0) <= blockSize)) size += values[to++]?.length ?? 0;
+    while (to < rows.length && (to === from || size + sizeOf(rows[to]) <= blockSize)) size += sizeOf(rows[to++]);
     const block = new Uint8Array(size);
     for (let at = 0; from < to; from++) {
-      const value = values[from] ?? new Uint8Array();
+      const value = rows[from]?.value;
+      if (value === undefined) continue;
       block.set(value, at);
       at += value.length;
     }
@@ -44,25 +47,35 @@ export function packRows(keys: readonly string[], revs: readonly Rev[], values: 
     blocks.push(block);
   }
   return {
-    keys: keys.join("\n"),
-    revs: Float64Array.from(revs),
+    keys: rows.map((r) => r.key).join("\n"),
+    revs: Float64Array.from(rows, (r) => r.rev),
     blocks,
-    sizes: Uint32Array.from(values, (v) => v.length),
+    sizes: Uint32Array.from(rows, (r) => r.value?.length ?? deleted),
     perBlock: Uint32Array.from(perBlock),
   };
 }
 
-export function* unpackRows(rows: PackedRows): Generator<Stored> {
+export function* unpackRows(rows: PackedRows): Generator<LogRow> {
   const keys = rows.keys.split("\n");
   let row = 0;
   for (const [i, block] of rows.blocks.entries()) {
     let at = 0;
     for (const end = row + (rows.perBlock[i] ?? 0); row < end; row++) {
-      const size = rows.sizes[row] ?? 0;
-      yield { key: keys[row] ?? "", rev: rows.revs[row] ?? 0, value: block.subarray(at, at + size) };
-      at += size;
+      const size = rows.sizes[row] ?? deleted;
+      const value = size === deleted ? undefined : block.subarray(at, at + size);
+      yield { key: keys[row] ?? "", rev: rows.revs[row] ?? 0, value };
+      at += value?.length ?? 0;
     }
   }
+}
+
+/** What moves to the other thread with them. */
+export function blocksOf(rows: PackedRows): ArrayBuffer[] {
+  return rows.blocks.map((block) => block.buffer);
+}
+
+function sizeOf(row: LogRow | undefined): number {
+  return row?.value?.length ?? 0;
 }
 
 /** What the store asks its writer, and what each question answers. */
@@ -71,7 +84,7 @@ export interface WriterCalls {
     readonly ask: { readonly file: string; readonly maxBytes?: number };
     readonly answer: { readonly rev: Rev; readonly compacted: Rev; readonly heads: Heads };
   };
-  write: { readonly ask: { readonly rows: readonly LogRow[] }; readonly answer: null };
+  write: { readonly ask: PackedRows; readonly answer: null };
   get: { readonly ask: { readonly key: Key }; readonly answer: Stored | null };
   list: {
     readonly ask: { readonly prefix: Key; readonly at: Rev; readonly limit: number; readonly after: Key };

@@ -1,6 +1,6 @@
 import { compactedError, StoreError } from "./errors.ts";
 import { EventQueue } from "./event-queue.ts";
-import { type Heads, type LogRow, unpackRows } from "./sqlite-messages.ts";
+import { blocksOf, type Heads, type LogRow, packRows, unpackRows } from "./sqlite-messages.ts";
 import { SqliteWriter } from "./sqlite-writer.ts";
 import type { CommitResult, Key, ListOptions, Lookup, Page, Rev, Store, StoreEvent, Write } from "./store.ts";
 
@@ -74,7 +74,7 @@ class SqliteStore implements Store {
     if (at < this.#compacted) throw compactedError(at, this.#compacted);
     const limit = options.limit ?? -1;
     const rows = await this.#writer.ask("list", { prefix, at, limit: limit < 0 ? -1 : limit + 1, after: options.after ?? "" });
-    const items = [...unpackRows(rows)];
+    const items = [...unpackRows(rows)].flatMap(({ key, rev, value }) => (value === undefined ? [] : { key, rev, value }));
     if (limit < 0 || items.length <= limit) return { rev: at, items };
     const page = items.slice(0, limit);
     const last = page.at(-1);
@@ -156,7 +156,8 @@ class SqliteStore implements Store {
       const batch = this.#queued;
       this.#queued = [];
       try {
-        await this.#writer.ask("write", { rows: batch.flatMap((p) => p.rows) });
+        const rows = packRows(batch.flatMap((p) => p.rows));
+        await this.#writer.ask("write", rows, blocksOf(rows));
       } catch (error) {
         this.#revert(batch, error);
         continue;

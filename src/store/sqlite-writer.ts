@@ -16,18 +16,20 @@ export class SqliteWriter {
     this.#file = file;
     this.#onGone = gone;
     const name = import.meta.url.endsWith(".ts") ? "./sqlite-writer.worker.ts" : "./sqlite-writer.worker.mjs";
-    this.#worker = new Worker(new URL(name, import.meta.url), { name: "sqlite-writer", resourceLimits: { maxYoungGenerationSizeMb: 8 } });
+    // A small young generation: what went through is let go soon, not only when megabytes have.
+    this.#worker = new Worker(new URL(name, import.meta.url), { name: "sqlite-writer", resourceLimits: { maxYoungGenerationSizeMb: 2 } });
     this.#worker.on("message", (reply: WriterReply) => this.#settle(reply));
     this.#worker.on("error", (error) => this.#fail(error));
     this.#worker.on("exit", () => this.#fail(undefined));
   }
 
-  ask<K extends WriterOp>(op: K, ask: WriterCalls[K]["ask"]): Promise<WriterCalls[K]["answer"]> {
+  /** What is `moved` is the thread's from then on. */
+  ask<K extends WriterOp>(op: K, ask: WriterCalls[K]["ask"], moved: readonly ArrayBuffer[] = []): Promise<WriterCalls[K]["answer"]> {
     if (this.#gone !== undefined) return Promise.reject(this.#gone);
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve: (answer) => resolve(answer as WriterCalls[K]["answer"]), reject });
-      this.#worker.postMessage({ id, op, ask });
+      this.#worker.postMessage({ id, op, ask }, [...moved]);
     });
   }
 

@@ -1,6 +1,6 @@
 import { parentPort } from "node:worker_threads";
 import { codeOf, SqliteLog } from "./sqlite-log.ts";
-import type { PackedRows, WriterCalls, WriterReply, WriterRequest } from "./sqlite-messages.ts";
+import { blocksOf, type PackedRows, unpackRows, type WriterCalls, type WriterReply, type WriterRequest } from "./sqlite-messages.ts";
 
 const port = parentPort;
 let log: SqliteLog | undefined;
@@ -14,7 +14,7 @@ function answer(request: WriterRequest): unknown {
   if (log === undefined) throw new Error("not open");
   switch (request.op) {
     case "write":
-      log.write((request.ask as WriterCalls["write"]["ask"]).rows);
+      log.write(unpackRows(request.ask as WriterCalls["write"]["ask"]));
       return null;
     case "get":
       return log.get((request.ask as WriterCalls["get"]["ask"]).key);
@@ -37,7 +37,7 @@ port?.on("message", (request: WriterRequest) => {
   let moved: ArrayBuffer[] = [];
   try {
     const given = answer(request);
-    if (request.op === "list") moved = (given as PackedRows).blocks.map((b) => b.buffer as ArrayBuffer);
+    if (request.op === "list") moved = blocksOf(given as PackedRows);
     reply = { id: request.id, ok: true, answer: given };
   } catch (error) {
     reply = { id: request.id, ok: false, code: codeOf(error), message: error instanceof Error ? error.message : String(error) };

@@ -1,7 +1,7 @@
 import type { CacheTable } from "./cache-table.ts";
 import type { Key, Rev, Store } from "./store.ts";
 
-const pageSize = 2000;
+const pageSize = 1000;
 
 export interface WatchCacheOptions {
   readonly store: Store;

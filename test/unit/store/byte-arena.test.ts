@@ -55,6 +55,29 @@ test.each([
   expect(heldBy(values.values()) / wanted).toBeLessThan(2);
 });
 
+test("what was adopted stands where it is, until what is beside it has gone", () => {
+  const arena = new ByteArena();
+  const texts = Array.from({ length: 1000 }, (_, i) => `value ${i} `.padEnd(1000, "y"));
+  const block = new Uint8Array(Buffer.from(texts.join("")));
+  const values = texts.map((text, i): Value => {
+    const value: Value = {
+      place: arena.adopt(block.subarray(i * 1000, i * 1000 + 1000)),
+      move: (place) => {
+        value.place = place;
+      },
+    };
+    expect(textOf(value)).toBe(text);
+    return value;
+  });
+  expect(heldBy(values)).toBe(1_000_000);
+  const rest = values.filter((_, i) => i % 3 === 0);
+  for (const [i, { place }] of values.entries()) if (i % 3 !== 0) arena.free(place);
+  expect(arena.sparse).toBe(true);
+  arena.collect(rest);
+  expect(rest.map(textOf)).toEqual(texts.filter((_, i) => i % 3 === 0));
+  expect(heldBy(rest)).toBeLessThan(600_000);
+});
+
 test("what was freed can still be read by who has it", () => {
   const arena = new ByteArena();
   const value = valueIn(arena, "as it was");
