@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { systemClock } from "../base/clock.ts";
 import { detectCgroups, removeCgroup } from "../kernel/cgroup.ts";
 import { runCommand } from "../kernel/command.ts";
+import { unmountBelow } from "../kernel/memory-mount.ts";
 import { deleteNetns, readNetnsNames } from "../kernel/netns.ts";
 import { killOrphan, killShim, shimPid } from "./container-process.ts";
 import { containerFolder, nodeCgroup, podFolder, podNetnsName } from "./pod-names.ts";
@@ -43,6 +44,7 @@ export async function removeNodePods(dataDir: string): Promise<number> {
     readNetnsNames().filter((name) => names.has(name)),
   );
   removeCgroup(detectCgroups(), nodeCgroup(dataDir));
+  await unmountBelow(runCommand, join(dataDir, "pods"));
   for (const uid of pods) rmSync(podFolder(dataDir, uid), { recursive: true, force: true });
   rmSync(join(dataDir, "layers"), { recursive: true, force: true });
   rmSync(join(dataDir, "crun"), { recursive: true, force: true });

@@ -6,6 +6,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Ip } from "../base/ip.ts";
 import { type CgroupVersion, detectCgroups, oomKills, removeCgroup } from "../kernel/cgroup.ts";
 import { type RunCommand, runOrThrow } from "../kernel/command.ts";
+import { type MemoryMount, mountMemory, unmountBelow } from "../kernel/memory-mount.ts";
 import { netnsPath, readNetnsNames } from "../kernel/netns.ts";
 import type { ContainerPlan, SandboxPlan } from "./container-plan.ts";
 import { ContainerProcess, killShim } from "./container-process.ts";
@@ -106,6 +107,11 @@ export class CrunRuntime implements PodRuntime {
     return ips;
   }
 
+  async mountMemory(mount: MemoryMount, signal: AbortSignal): Promise<boolean> {
+    await mountMemory(this.#deps.run, mount, signal);
+    return true;
+  }
+
   async startContainer(plan: ContainerPlan, signal: AbortSignal): Promise<ContainerRun> {
     const id = containerId(plan.podUid, plan.name, plan.attempt);
     const folder = this.#containerFolder(plan.podUid, plan.name, plan.attempt);
@@ -179,6 +185,7 @@ export class CrunRuntime implements PodRuntime {
       await removePodLink(this.#deps.run, { netns: this.#netnsName(podUid), link: podLinkName(podUid) });
       this.addresses.release(sandbox.ips);
     }
+    await unmountBelow(this.#deps.run, folder);
     rmSync(folder, { recursive: true, force: true });
     await this.#setHostPorts();
     if (this.#known.size === 0 && foldersIn(join(this.#config.dataDir, "pods")).length === 0) {

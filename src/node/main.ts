@@ -26,6 +26,7 @@ import { ProcessRuntime } from "./process-runtime.ts";
 import { serveContainer } from "./served-container.ts";
 import { readBindRights, servedPortOf } from "./served-port.ts";
 import { StatusWriter } from "./status-writer.ts";
+import { startVolumeWatch } from "./volume-watch.ts";
 
 export interface NodeConfig {
   readonly nodeName: string;
@@ -115,6 +116,7 @@ export async function startNode(config: NodeConfig, deps: NodeDeps): Promise<Run
     services: () => [...services.list()],
     // Without namespaces, Services are listeners of this user.
     servedPort: config.processes === undefined ? undefined : servedPortOf(readBindRights()),
+    warn: (pod, reason, message) => workerDeps.event(pod, undefined, "Warning", reason, message),
     nodeName: config.nodeName,
     nodeIps: config.nodeIps,
     allocatable: capacity,
@@ -177,6 +179,13 @@ export async function startNode(config: NodeConfig, deps: NodeDeps): Promise<Run
       await Promise.race([endpointGone({ uid: worker.uid, ips: worker.ips }, limit), clock.sleep(endpointGoneMs, limit)]);
     },
   };
+
+  const volumeWatch = startVolumeWatch({
+    clock,
+    run: runCommand,
+    pods: () => [...workers.values()].map((worker) => ({ uid: worker.uid, pod: worker.pod, evict: (message) => worker.evict(message) })),
+    volumesFolder: (uid) => runtime.folders(uid).volumes,
+  });
 
   /** Tries again until it is done, or the object is gone, or the agent ends. */
   async function untilDone(act: () => Promise<void>): Promise<void> {
@@ -252,7 +261,15 @@ export async function startNode(config: NodeConfig, deps: NodeDeps): Promise<Run
       stop.abort(new Error("the agent is ending"));
       for (const worker of workers.values()) worker.leave();
       await server?.close();
-      await Promise.all([registration.close(), pods.close(), services.close(), watches.close(), files.close(), events.close()]);
+      await Promise.all([
+        volumeWatch.close(),
+        registration.close(),
+        pods.close(),
+        services.close(),
+        watches.close(),
+        files.close(),
+        events.close(),
+      ]);
       await runtime.close();
     },
   };

@@ -16,8 +16,8 @@ import { compileContainer } from "./pod-plan.ts";
 import { podReferences } from "./pod-references.ts";
 import type { PodRuntime } from "./pod-runtime.ts";
 import { TokenCache } from "./token-cache.ts";
-import { layVolume, subPathOf } from "./volume-files.ts";
-import { compileVolume, type TokenWish, tokenWishes } from "./volume-plan.ts";
+import { emptyDirMode, layVolume, subPathOf } from "./volume-files.ts";
+import { compileVolume, type TokenWish, tokenWishes, type VolumePlan } from "./volume-plan.ts";
 
 export interface PodFilesDeps {
   readonly runtime: PodRuntime;
@@ -28,6 +28,8 @@ export interface PodFilesDeps {
   services(): readonly Service[];
   /** Where a Service's port is served, when not at itself. */
   readonly servedPort: ((port: number) => number) | undefined;
+  /** A Warning on the pod. */
+  warn(pod: Pod, reason: string, message: string): void;
   readonly nodeName: string;
   readonly nodeIps: readonly Ip[];
   readonly allocatable: Readonly<Record<string, string>>;
@@ -42,6 +44,8 @@ const maxMessage = 4096;
 export class PodFiles {
   readonly #deps: PodFilesDeps;
   readonly #tokens: TokenCache;
+  /** Pods that were told that they have no memory volumes. */
+  readonly #toldOnDisk = new Set<string>();
   #stamp = 0;
 
   constructor(deps: PodFilesDeps) {
@@ -55,7 +59,7 @@ export class PodFiles {
     await this.#deps.watches.use(uid, namespace, podReferences(pod), signal);
     await Promise.all(tokenWishes(pod).map((wish) => this.#tokens.fetch(pod, wish, signal, () => this.refresh(pod, ips))));
     this.#layEtc(pod, ips);
-    this.#layVolumes(pod, ips);
+    for (const plan of this.#layVolumes(pod, ips)) if (plan.kind === "memory") await this.#mountMemory(pod, plan, signal);
   }
 
   /** After a change of what volumes show. */
@@ -65,6 +69,7 @@ export class PodFiles {
   }
 
   forget(podUid: string): void {
+    this.#toldOnDisk.delete(podUid);
     this.#tokens.forget(podUid);
   }
 
@@ -119,21 +124,42 @@ export class PodFiles {
       .slice(-2048);
   }
 
-  #layVolumes(pod: Pod, ips: readonly Ip[]): void {
+  async #mountMemory(pod: Pod, { name, bytes }: Extract<VolumePlan, { kind: "memory" }>, signal: AbortSignal): Promise<void> {
+    const { runtime } = this.#deps;
+    const { uid = "", name: podName = "" } = pod.metadata ?? {};
+    const group = pod.spec?.securityContext?.fsGroup;
+    const folder = join(runtime.folders(uid).volumes, name);
+    let mounted: boolean;
+    try {
+      mounted = await runtime.mountMemory({ folder, bytes, group, mode: emptyDirMode(group) }, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      const message = error instanceof Error ? error.message : String(error);
+      throw new NodeError("pod-config", `volume "${name}" : ${message}`, error);
+    }
+    if (mounted || this.#toldOnDisk.has(uid)) return;
+    this.#toldOnDisk.add(uid);
+    const message = `volume "${name}" of pod ${podName} is a folder on the disk: without mounts there is none in memory (medium: Memory)`;
+    this.#deps.warn(pod, "NoMemoryVolume", message);
+  }
+
+  #layVolumes(pod: Pod, ips: readonly Ip[]): readonly VolumePlan[] {
     const { volumes } = this.#deps.runtime.folders(pod.metadata?.uid ?? "");
     const given = {
       sources: this.#sources(pod),
       context: this.#context(ips),
       token: (wish: TokenWish): string => this.#tokens.get(pod.metadata?.uid ?? "", wish),
     };
-    for (const volume of pod.spec?.volumes ?? []) {
+    return (pod.spec?.volumes ?? []).map((volume) => {
       try {
-        layVolume(compileVolume(pod, volume, given), volumes, this.#nextStamp(), pod.spec?.securityContext?.fsGroup);
+        const plan = compileVolume(pod, volume, given);
+        layVolume(plan, volumes, this.#nextStamp(), pod.spec?.securityContext?.fsGroup);
+        return plan;
       } catch (error) {
         if (error instanceof NodeError) throw new NodeError("pod-config", `volume "${volume.name}" : ${error.message}`, error);
         throw error;
       }
-    }
+    });
   }
 
   #layEtc(pod: Pod, ips: readonly Ip[]): void {

@@ -1,5 +1,6 @@
 import type { Readable, Writable } from "node:stream";
 import type { Ip } from "../base/ip.ts";
+import type { MemoryMount } from "../kernel/memory-mount.ts";
 import type { ContainerPlan, SandboxPlan } from "./container-plan.ts";
 
 /** How a container ended. */
@@ -65,6 +66,8 @@ export interface PodRuntime {
   folders(podUid: string): PodFolders;
   /** Gives the pod its addresses; again for one that has them returns the same. */
   createSandbox(plan: SandboxPlan, signal: AbortSignal): Promise<readonly Ip[]>;
+  /** Makes an existing folder of a pod's volumes a file system in memory, until the pod is removed; again for one that is does nothing. False: this runtime has no mounts. */
+  mountMemory(mount: MemoryMount, signal: AbortSignal): Promise<boolean>;
   /** Rejects with a `runtime-failed` NodeError when the container cannot be made or its command cannot be started. */
   startContainer(plan: ContainerPlan, signal: AbortSignal): Promise<ContainerRun>;
   /** To the container's first process; one that has ended is no error. SIGKILL ends all its processes. */

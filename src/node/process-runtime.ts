@@ -73,6 +73,10 @@ export class ProcessRuntime implements PodRuntime {
     return ips;
   }
 
+  async mountMemory(): Promise<boolean> {
+    return false;
+  }
+
   async startContainer(plan: ContainerPlan, signal: AbortSignal): Promise<ContainerRun> {
     const { podUid, name, attempt } = plan;
     const folder = containerFolder(this.#config.dataDir, podUid, name, attempt);

@@ -64,10 +64,10 @@ export function layVolume(plan: VolumePlan, volumesFolder: string, stamp: string
       writeVolumeFiles(folder, plan.files, stamp, group);
       return folder;
     case "empty":
+    case "memory":
       if (!existsSync(folder)) {
         mkdirSync(folder, { recursive: true });
-        // World-writable as the kubelet's; with a group, new files take it.
-        chmodSync(folder, group === undefined ? 0o777 : 0o2777);
+        chmodSync(folder, emptyDirMode(group));
         if (group !== undefined && isRoot) chownSync(folder, 0, group);
       }
       return folder;
@@ -75,6 +75,11 @@ export function layVolume(plan: VolumePlan, volumesFolder: string, stamp: string
       assertHostPath(plan.path, plan.type);
       return plan.path;
   }
+}
+
+/** World-writable as the kubelet's; with a group, new files take it. */
+export function emptyDirMode(group: number | undefined): number {
+  return group === undefined ? 0o777 : 0o2777;
 }
 
 /** The place that a subPath names inside a volume, made when it is missing. Throws `pod-config` when links lead out of the volume. */

@@ -2,11 +2,14 @@ import type { KeyToPath, Pod, Volume, VolumeProjection } from "../api/types/core
 import { type DownwardContext, fieldValue, resourceValue } from "./downward.ts";
 import { NodeError } from "./errors.ts";
 import type { PodSources } from "./pod-env.ts";
+import { memoryVolumeBytes } from "./volume-limits.ts";
 
 /** What a volume of a pod is on the node. */
 export type VolumePlan =
   | { readonly kind: "files"; readonly name: string; readonly files: ReadonlyMap<string, VolumeFile> }
-  | { readonly kind: "empty"; readonly name: string; readonly memory: boolean }
+  | { readonly kind: "empty"; readonly name: string }
+  /** A file system in memory, of at most so many bytes. */
+  | { readonly kind: "memory"; readonly name: string; readonly bytes: number }
   | { readonly kind: "host"; readonly name: string; readonly path: string; readonly type: string };
 
 export interface VolumeFile {
@@ -77,7 +80,9 @@ export function compileVolume(
   const known = ["name", "emptyDir"];
   const other = Object.keys(volume).find((key) => !known.includes(key));
   if (other !== undefined) throw new NodeError("pod-config", `volume "${name}": this node has no ${other} volumes`);
-  return { kind: "empty", name, memory: volume.emptyDir?.medium === "Memory" };
+  if (volume.emptyDir?.medium === "Memory")
+    return { kind: "memory", name, bytes: memoryVolumeBytes(pod, volume, given.context.allocatable) };
+  return { kind: "empty", name };
 }
 
 function addProjection(

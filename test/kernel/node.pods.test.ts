@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Container, Pod } from "../../src/api/types/core-v1.generated.ts";
@@ -295,6 +295,33 @@ describe.skipIf(lacking("crun", "ip", "nft", "unshare", "script", "curl") !== un
     await lab.kill();
     await lab.start({}, objects);
     await expect.poll(() => readdirSync(`${lab.dataDir}/nodes/node-1/pods`)).toEqual([]);
+  });
+
+  test("a volume in memory: of its size, shared by the pod, the same for the next agent, gone with the pod", async () => {
+    const mount = { volumeMounts: [{ name: "fast", mountPath: "/fast" }] };
+    await lab.createPod("memory", {
+      initContainers: [shell("first", "echo kept > /fast/kept", mount)],
+      containers: [
+        shell(
+          "small",
+          "df --output=fstype,size -k /fast | tail -1; head -c 3M /dev/zero > /fast/much 2>/dev/null || echo full; rm /fast/much; sleep 300",
+          mount,
+        ),
+        shell("other", "cat /fast/kept; sleep 300", mount),
+      ],
+      volumes: [{ name: "fast", emptyDir: { medium: "Memory", sizeLimit: "2Mi" } }],
+    });
+    const pod = await lab.until("memory", isReady);
+    await expect.poll(() => logOf("memory", "small")).toMatch(/^tmpfs +2048\nfull\n$/);
+    await expect.poll(() => logOf("memory", "other")).toBe("kept\n");
+    const mounted = (): boolean => readFileSync("/proc/self/mountinfo", "utf8").includes(pod?.metadata?.uid ?? "-");
+    expect(mounted()).toBe(true);
+    await lab.kill();
+    await lab.start({}, [...objects, { path: "/api/v1/namespaces/default/pods", object: pod ?? {} }]);
+    await lab.until("memory", isReady);
+    await remove("memory");
+    await lab.until("memory", (p) => p === undefined);
+    await expect.poll(mounted).toBe(false);
   });
 
   test("a host port leads to its pod until the pod is gone; limits are the kernel's", async () => {

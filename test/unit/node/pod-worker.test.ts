@@ -32,6 +32,7 @@ function makeWorker(
   const runtime: PodRuntime = {
     version: "fake://1",
     folders: () => ({ pod: "", volumes: "", logs: "" }),
+    mountMemory: async () => false,
     createSandbox: async () => ["10.0.0.2"],
     startContainer: async ({ name, attempt }): Promise<ContainerRun> => {
       diary.push(`${seconds()} start ${name}#${attempt}`);

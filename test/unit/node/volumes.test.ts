@@ -72,6 +72,7 @@ test.each<{ name: string; volume: Omit<Volume, "name">; want: Record<string, str
     want: { b: "B 644", key: "shh 644", token: "token for me 644", name: "p 644" },
   },
   { name: "emptyDir", volume: { emptyDir: {} }, want: { kind: "empty" } },
+  { name: "emptyDir in memory", volume: { emptyDir: { medium: "Memory", sizeLimit: "1Mi" } }, want: { kind: "memory" } },
   { name: "hostPath", volume: { hostPath: { path: "/x" } }, want: { kind: "host" } },
 ])("contents: $name", ({ volume, want }) => {
   expect(filesOf(volume)).toEqual(want);
@@ -140,7 +141,7 @@ test("files are swapped all at once, and what is gone goes", () => {
 });
 
 test("emptyDir is writable by all and kept", () => {
-  const plan = { kind: "empty", name: "scratch", memory: false } as const;
+  const plan = { kind: "empty", name: "scratch" } as const;
   const path = layVolume(plan, folder, "1");
   expect(lstatSync(path).mode & 0o777).toBe(0o777);
   writeFileSync(join(path, "kept"), "x");
