@@ -1,33 +1,62 @@
+import type { Service } from "../api/types/core-v1.generated.ts";
 import type { Client } from "../client/client.ts";
-import { isAlreadyExists } from "../client/errors.ts";
+import { isAlreadyExists, isNotFound } from "../client/errors.ts";
 import { resources } from "../client/resources.ts";
 import type { ClusterConfig } from "./cluster-config.ts";
 
 export const ingressClassName = "fairway";
 export const ingressController = "fairway/ingress";
 
-/** Objects that every cluster of ours has: the cluster DNS Service and the default IngressClass. Those there already stay as they are. */
-export async function applyBootstrap(client: Client, config: ClusterConfig): Promise<void> {
-  const first = config.clusterDns[0];
-  const dns = client.create(resources.services, {
-    metadata: { name: "kube-dns", namespace: "kube-system", labels: { "k8s-app": "kube-dns", "kubernetes.io/name": "CoreDNS" } },
+const clusterDnsAt = { namespace: "kube-system", name: "kube-dns" };
+
+/**
+ * Objects that every cluster of ours has: the cluster DNS Service and the default IngressClass. Those there already stay as they are, but
+ * for our own cluster DNS on another service range: its address cannot be changed, so it is made anew.
+ */
+export async function applyBootstrap(client: Client, config: Pick<ClusterConfig, "clusterDns">): Promise<void> {
+  const ingressClass = client.create(resources.ingressClasses, {
+    metadata: { name: ingressClassName, annotations: { "ingressclass.kubernetes.io/is-default-class": "true" } },
+    spec: { controller: ingressController },
+  });
+  for (const result of await Promise.allSettled([ensureClusterDns(client, config.clusterDns), ingressClass])) {
+    if (result.status === "rejected" && !isAlreadyExists(result.reason)) throw result.reason;
+  }
+}
+
+async function ensureClusterDns(client: Client, addresses: ClusterConfig["clusterDns"]): Promise<void> {
+  const wanted = clusterDnsService(addresses);
+  try {
+    await client.create(resources.services, wanted);
+  } catch (error) {
+    if (!isAlreadyExists(error)) throw error;
+    const there = await client.get(resources.services, clusterDnsAt);
+    if (!isOurs(there) || there.spec?.clusterIPs?.join() === addresses.join()) return;
+    await client.delete(resources.services, clusterDnsAt).catch((failure: unknown) => {
+      if (!isNotFound(failure)) throw failure;
+    });
+    await client.create(resources.services, wanted);
+  }
+}
+
+/** One with a selector leads to pods of somebody's own DNS. */
+function isOurs(service: Service): boolean {
+  return service.metadata?.labels?.["k8s-app"] === "kube-dns" && Object.keys(service.spec?.selector ?? {}).length === 0;
+}
+
+function clusterDnsService(addresses: ClusterConfig["clusterDns"]): Service {
+  const [first] = addresses;
+  return {
+    metadata: { ...clusterDnsAt, labels: { "k8s-app": "kube-dns", "kubernetes.io/name": "CoreDNS" } },
     spec: {
       type: "ClusterIP",
       // No selector: every node answers at this address itself.
       ...(first === undefined ? {} : { clusterIP: first }),
-      clusterIPs: config.clusterDns,
-      ipFamilyPolicy: config.clusterDns.length > 1 ? "RequireDualStack" : "SingleStack",
+      clusterIPs: addresses,
+      ipFamilyPolicy: addresses.length > 1 ? "RequireDualStack" : "SingleStack",
       ports: [
         { name: "dns", port: 53, protocol: "UDP", targetPort: 53 },
         { name: "dns-tcp", port: 53, protocol: "TCP", targetPort: 53 },
       ],
     },
-  });
-  const ingressClass = client.create(resources.ingressClasses, {
-    metadata: { name: ingressClassName, annotations: { "ingressclass.kubernetes.io/is-default-class": "true" } },
-    spec: { controller: ingressController },
-  });
-  for (const result of await Promise.allSettled([dns, ingressClass])) {
-    if (result.status === "rejected" && !isAlreadyExists(result.reason)) throw result.reason;
-  }
+  };
 }

@@ -1,4 +1,4 @@
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
@@ -41,6 +41,24 @@ metadata: {name: echo}
 spec: {selector: {app: echo}, ports: [{port: 80, targetPort: 8080}]}
 `;
 
+interface ServiceView {
+  readonly metadata: { readonly labels: object };
+  readonly spec: {
+    readonly ports: readonly { readonly port: number; readonly protocol: string; readonly targetPort: number; readonly nodePort: number }[];
+  };
+}
+
+const twoProtocols = (label: string, udp: number): string => `
+apiVersion: v1
+kind: Service
+metadata: {name: two-protocols, labels: {${label}}}
+spec:
+  type: NodePort
+  ports:
+  - {name: u, port: 53, protocol: UDP, targetPort: ${udp}}
+  - {name: t, port: 53, protocol: TCP, targetPort: 5353}
+`;
+
 /** Everything below the `up` process that has `text` in its command line. */
 async function pidsOf(cluster: TestCluster, text: string): Promise<number[]> {
   const { stdout } = await command("ps", ["-eo", "pid,ppid,args"]);
@@ -81,9 +99,13 @@ async function leftovers(): Promise<string> {
 describe.skipIf(lack !== undefined)(`a cluster's life${lack === undefined ? "" : ` (left out: ${lack})`}`, () => {
   let cluster: TestCluster;
   const dataDir = mkdtempSync(join(tmpdir(), `fairway-${name}-`));
+  const shape = join(dataDir, "two-protocols.yaml");
+  const readService = async (): Promise<ServiceView> =>
+    JSON.parse((await cluster.kubectl("get", "service", "two-protocols", "-o", "json")).stdout) as ServiceView;
 
   beforeAll(async () => {
-    cluster = await startTestCluster({ name, args, dataDir });
+    writeFileSync(shape, twoProtocols("note: kept", 5353));
+    cluster = await startTestCluster({ name, args: [...args, "--apply", shape], dataDir });
     const applied = await cluster.kubectlInput(manifest, "apply", "-f", "-");
     expect(applied.stderr).toBe("");
     await cluster.kubectl("rollout", "status", "deployment/echo", "--timeout=30s");
@@ -165,9 +187,18 @@ describe.skipIf(lack !== undefined)(`a cluster's life${lack === undefined ? "" :
     await cluster.kubectl("create", "configmap", "kept", "--from-literal=a=b");
     const children = await pidsOf(cluster, " process ");
     expect(children.length).toBeGreaterThan(10);
+    const before = await readService();
+    expect(before.spec.ports.map((p) => p.targetPort)).toEqual([5353, 5353]);
     cluster.process.kill("SIGKILL");
     await eventually(() => (children.some(isAlive) ? undefined : true), { what: "the end of all processes" });
-    cluster = await startTestCluster({ name, args, dataDir });
+    writeFileSync(shape, twoProtocols("other: new", 6363));
+    cluster = await startTestCluster({ name, args: [...args, "--apply", shape], dataDir });
+    const { metadata, spec } = await readService();
+    expect([Object.keys(metadata.labels), spec.ports.map((p) => `${p.port} ${p.protocol} ${p.targetPort}`)]).toEqual([
+      ["other"],
+      ["53 UDP 6363", "53 TCP 5353"],
+    ]);
+    expect(spec.ports[0]?.nodePort).toBe(before.spec.ports[0]?.nodePort);
     expect((await cluster.kubectl("get", "configmap", "kept", "-o", "jsonpath={.data.a}")).stdout).toBe("b");
     await eventually(async () => ((await answers()) ? true : undefined), { timeout: 30_000 });
   });
