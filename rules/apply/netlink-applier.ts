@@ -1,6 +1,6 @@
 import type { IpFamily } from "../../src/base/ip.ts";
 import { NetlinkFault } from "../../src/kernel/netlink.ts";
-import { BatchRefused, type ElementRun, NftNetlink } from "../../src/kernel/nft-netlink.ts";
+import { BatchRefused, type ElementRun, NftNetlink, type WrittenBatch } from "../../src/kernel/nft-netlink.ts";
 import { skeletonSets } from "../nftables/skeleton.ts";
 import { type Element, elementId, type SetDefinition } from "../nftables/statement.ts";
 import type { ChangeGroup, TableTransaction, Transaction } from "../nftables/transaction.ts";
@@ -49,14 +49,15 @@ export function createNetlinkApplier(runNft?: RunNft): RuleApplier {
     return runs;
   };
 
-  const commit = async (transaction: Transaction): Promise<void> => {
-    for (const [i, part] of split(transaction).entries()) {
+  const write = (transaction: Transaction): readonly { readonly part: Transaction; readonly batch: WrittenBatch }[] =>
+    split(transaction).map((part) => ({ part, batch: nft.write(part.flatMap((t) => runsOf(t, t.groups))) }));
+
+  const commit = async (batches: ReturnType<typeof write>): Promise<void> => {
+    for (const [i, { part, batch }] of batches.entries()) {
       if (i > 0) await new Promise((resolve) => setImmediate(resolve));
-      const runs = part.flatMap((t) => runsOf(t, t.groups));
-      const size = runs.reduce((n, r) => n + r.elements.length, 0);
       try {
-        if (size > loudBatch) nft.deaf(1, () => nft.commit(runs));
-        else nft.commit(runs);
+        if (batch.elements > loudBatch) nft.deaf(1, () => nft.commit(batch));
+        else nft.commit(batch);
       } catch (error) {
         throw translate(error, part);
       }
@@ -134,10 +135,12 @@ export function createNetlinkApplier(runNft?: RunNft): RuleApplier {
           elements.push({ family: table.family, table: table.table, groups: table.groups });
         }
       }
-      if (whole.length > 0 || skeletons.length > 0) {
-        await command(() => text.apply([...whole, ...skeletons], signal));
-      }
-      await commit(elements);
+      const made = whole.length + skeletons.length === 0 ? undefined : command(() => text.apply([...whole, ...skeletons], signal));
+      made?.catch(() => undefined); // told below
+      // a cold start's elements are written while the command makes their chains
+      const batches = write(elements);
+      await made;
+      await commit(batches);
       if (listeners.size > 0) tell();
     },
     foreignCommits: () => guarded(() => nft.generation() - nft.commits - textCommits),

@@ -70,12 +70,20 @@ export class BatchRefused extends Error {
   }
 }
 
-interface WrittenMessage {
+export interface WrittenMessage {
   readonly start: number;
   readonly run: ElementRun;
   /** Where each element starts, from the start of the message. */
   readonly offsets: readonly number[];
   readonly first: number;
+}
+
+/** A transaction, written and not yet sent. */
+export interface WrittenBatch {
+  readonly bytes: Uint8Array;
+  /** How many elements it adds and deletes. */
+  readonly elements: number;
+  readonly messages: ReadonlyMap<number, WrittenMessage>;
 }
 
 /** nf_tables of one network namespace: that of the thread which opens it. */
@@ -93,8 +101,8 @@ export class NftNetlink {
     return this.#commits;
   }
 
-  /** One atomic transaction. Returns its size in bytes. Throws BatchRefused or NetlinkFault. */
-  commit(runs: readonly ElementRun[]): number {
+  /** Writes one atomic transaction. What it changes need not be there yet. */
+  write(runs: readonly ElementRun[]): WrittenBatch {
     const w = new NetlinkWriter(64 * 1024);
     const messages = new Map<number, WrittenMessage>();
     w.begin(NFNL_MSG_BATCH_BEGIN, NLM_F_REQUEST, this.#socket.nextSequence());
@@ -124,16 +132,23 @@ export class NftNetlink {
         messages.set(sequence, { start, run, offsets, first });
       }
     }
-    if (messages.size === 0) return 0;
+    const elements = runs.reduce((n, run) => n + run.elements.length, 0);
+    if (messages.size === 0) return { bytes: new Uint8Array(), elements, messages };
     w.addFlags(NLM_F_ACK); // of the last message only: an overflow of answers would hide whether all was accepted
     w.begin(NFNL_MSG_BATCH_END, NLM_F_REQUEST, this.#socket.nextSequence());
     w.u8(0, 0);
     w.u16be(NFNL_SUBSYS_NFTABLES);
     w.end();
-    const [error] = this.#socket.transact(w.bytes());
+    return { bytes: w.bytes(), elements, messages };
+  }
+
+  /** Makes it so, all or nothing. Throws BatchRefused or NetlinkFault. */
+  commit({ bytes, messages }: WrittenBatch): void {
+    if (messages.size === 0) return;
+    const [error] = this.#socket.transact(bytes);
     if (error === undefined) {
       this.#commits++;
-      return w.length;
+      return;
     }
     const at = messages.get(error.sequence);
     throw new BatchRefused(error.code, error.text, at === undefined ? undefined : elementAt(at, error.offset));
