@@ -44,6 +44,8 @@ export interface ContainerPlan {
   readonly hostNetwork: boolean;
   readonly hostPid: boolean;
   readonly stdin: boolean;
+  /** The input ends with the first client that attaches to it. */
+  readonly stdinOnce: boolean;
   readonly tty: boolean;
 }
 

@@ -1,12 +1,25 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { constants, existsSync, type FSWatcher, mkdirSync, openSync, readFileSync, rmSync, statSync, watch, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  type FSWatcher,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  watch,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { Socket } from "node:net";
 import { join } from "node:path";
 import { PassThrough, type Writable } from "node:stream";
 import { setTimeout } from "node:timers/promises";
 import type { Clock } from "../base/clock.ts";
 import { ContainerLogWriter, type LogStream } from "./container-log.ts";
-import { type RootLayer, shimArgv } from "./container-shim.ts";
+import { type ContainerInput, type RootLayer, shimArgv } from "./container-shim.ts";
 import { NodeError } from "./errors.ts";
 
 /** One started container as files: what a new agent needs to go on with it. */
@@ -18,7 +31,7 @@ export interface ContainerFiles {
 export interface ContainerCommand {
   readonly argv: readonly string[];
   readonly root: RootLayer;
-  readonly input: "pipe" | "none";
+  readonly input: ContainerInput;
   /** For the shim and what it runs. */
   readonly env: NodeJS.ProcessEnv;
 }
@@ -104,7 +117,10 @@ export class ContainerProcess {
     return modifiedAt(join(this.files.folder, "pid")) ?? this.#clock.now();
   }
 
-  /** The container's standard input; what is written to one that takes none is never read. Its end is not passed on: others may attach. */
+  /**
+   * The container's standard input; what is written to one that takes none is never read. Its end is not passed on, since others may
+   * attach, unless the container's input is for one.
+   */
   openStdin(): Writable {
     let file: number;
     try {
@@ -115,8 +131,24 @@ export class ContainerProcess {
     }
     const socket = new Socket({ fd: file, readable: false, writable: true });
     socket.on("error", () => undefined);
+    socket.once("finish", () => socket.destroy());
+    socket.once("close", () => this.#endInput());
     this.#sockets.push(socket);
     return socket;
+  }
+
+  /** For input that is for one: lets go of the end that the shim keeps open. Nobody writes to it afterwards. */
+  #endInput(): void {
+    const { folder } = this.files;
+    if (this.#stop.signal.aborted || !existsSync(join(folder, "eof"))) return;
+    rmSync(join(folder, "in"), { force: true });
+    try {
+      const file = openSync(join(folder, "eof"), constants.O_WRONLY | constants.O_NONBLOCK);
+      writeSync(file, "\n");
+      closeSync(file);
+    } catch {
+      // The container has ended, and the shim with it.
+    }
   }
 
   /** The terminal that a container with `tty` runs on, as this machine names it. */
@@ -161,7 +193,7 @@ export class ContainerProcess {
     await Promise.race([Promise.all(this.#sockets.map(ended)), this.#clock.sleep(drainMs)]);
     for (const socket of this.#sockets) socket.destroy();
     this.log.close();
-    for (const name of ["in", "out", "err", "ctl"]) rmSync(join(folder, name), { force: true });
+    for (const name of ["in", "out", "err", "ctl", "eof"]) rmSync(join(folder, name), { force: true });
     return { code: text === "" ? undefined : Number(text), at };
   }
 }

@@ -10,7 +10,7 @@ import { type MemoryMount, mountMemory, unmountBelow } from "../kernel/memory-mo
 import { netnsPath, readNetnsNames } from "../kernel/netns.ts";
 import type { ContainerPlan, SandboxPlan } from "./container-plan.ts";
 import { ContainerProcess, killShim } from "./container-process.ts";
-import type { RootLayer } from "./container-shim.ts";
+import { inputOf, type RootLayer } from "./container-shim.ts";
 import { isNodeError } from "./errors.ts";
 import { attachTo, onTerminal, startExec } from "./exec-session.ts";
 import { makeHostLayers } from "./host-layer.ts";
@@ -18,7 +18,16 @@ import { type HostPortUse, printHostPorts } from "./host-ports.ts";
 import { compileOciSpec } from "./oci-spec.ts";
 import { containerFolder, containerId, nodeCgroup, podFolder, podNetnsName } from "./pod-names.ts";
 import { createPodLink, PodAddresses, podLinkName, removePodLink } from "./pod-network.ts";
-import type { AdoptedPod, ContainerExit, ContainerRun, ExecOptions, ExecSession, PodFolders, PodRuntime } from "./pod-runtime.ts";
+import type {
+  AdoptedPod,
+  AttachOptions,
+  ContainerExit,
+  ContainerRun,
+  ExecOptions,
+  ExecSession,
+  PodFolders,
+  PodRuntime,
+} from "./pod-runtime.ts";
 import { foldersIn, readLastAttempts, readSandbox, writeSandbox } from "./sandbox-record.ts";
 
 export interface CrunRuntimeConfig {
@@ -129,7 +138,7 @@ export class CrunRuntime implements PodRuntime {
     const root: RootLayer =
       plan.root === "host" ? { kind: "host", layers: this.#hostLayers } : { kind: "folder", folder: plan.root.folder };
     const argv = plan.tty ? onTerminal(crun, 'tty >tty; exec "$@"') : crun;
-    const command = { argv, root, input: plan.stdin ? "pipe" : "none", env: process.env } as const;
+    const command = { argv, root, input: inputOf(plan), env: process.env } as const;
     try {
       const started = await ContainerProcess.start(files, command, this.#deps.clock, signal);
       return this.#keep(started, plan.podUid, plan.name, plan.attempt);
@@ -165,8 +174,8 @@ export class CrunRuntime implements PodRuntime {
     return spec.process?.noNewPrivileges === false;
   }
 
-  attach(run: ContainerRun): ExecSession {
-    return attachTo(this.#known.get(run.id)?.process, run);
+  attach(run: ContainerRun, options: AttachOptions): ExecSession {
+    return attachTo(this.#known.get(run.id)?.process, run, options);
   }
 
   async removePod(podUid: string): Promise<void> {

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { PassThrough, type Readable, type Writable } from "node:stream";
 import type { ContainerProcess } from "./container-process.ts";
-import type { ContainerRun, ExecOptions, ExecSession } from "./pod-runtime.ts";
+import type { AttachOptions, ContainerRun, ExecOptions, ExecSession } from "./pod-runtime.ts";
 
 /** A command as a session. Signals count as 128 + n, as a shell has it. */
 export function startExec(argv: readonly string[], options: ExecOptions, env: NodeJS.ProcessEnv = process.env): ExecSession {
@@ -9,11 +9,13 @@ export function startExec(argv: readonly string[], options: ExecOptions, env: No
 }
 
 /** A container's live output, until it ends: well, whatever its exit code, which its status tells. Without standard input it takes none. */
-export function attachTo(container: ContainerProcess | undefined, run: ContainerRun): ExecSession {
+export function attachTo(container: ContainerProcess | undefined, run: ContainerRun, options: AttachOptions): ExecSession {
   const stdout = new PassThrough();
   const stderr = new PassThrough();
   const leave = container?.log.onOutput((stream, bytes) => (stream === "stdout" ? stdout : stderr).write(bytes));
+  const stdin = (options.stdin ? container?.openStdin() : undefined) ?? new PassThrough().resume();
   const end = (): void => {
+    stdin.end();
     leave?.();
     stdout.end();
     stderr.end();
@@ -23,7 +25,7 @@ export function attachTo(container: ContainerProcess | undefined, run: Container
     return 0;
   });
   const resize = (columns: number, rows: number): void => setTerminalSize(container?.terminal ?? "", columns, rows);
-  return { stdin: container?.openStdin() ?? new PassThrough().resume(), stdout, stderr, resize, exitCode, kill: end };
+  return { stdin, stdout, stderr, resize, exitCode, kill: end };
 }
 
 function startOnPipes(argv: readonly string[], options: ExecOptions, env: NodeJS.ProcessEnv): ExecSession {

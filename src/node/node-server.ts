@@ -7,7 +7,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Ip } from "../base/ip.ts";
 import type { Running } from "../base/running.ts";
 import { type LogOptions, readLog } from "./log-reader.ts";
-import type { ExecSession } from "./pod-runtime.ts";
+import type { AttachOptions, ExecSession } from "./pod-runtime.ts";
 import { joinStreams, streamProtocols } from "./stream-channels.ts";
 
 export interface NodeServerConfig {
@@ -24,7 +24,7 @@ export interface ServedContainer {
   log(previous: boolean): { readonly path: string; ended(): boolean } | { readonly missing: string };
   /** A text says why not. */
   exec(argv: readonly string[], options: { readonly tty: boolean; readonly stdin: boolean }): ExecSession | { readonly missing: string };
-  attach(): ExecSession | { readonly missing: string };
+  attach(options: AttachOptions): ExecSession | { readonly missing: string };
 }
 
 export interface NodeServerDeps {
@@ -137,7 +137,7 @@ function upgrade(request: IncomingMessage, socket: Socket, head: Buffer, sockets
       ? { missing: `container not found ("${at.container}")` }
       : at.verb === "exec"
         ? container.exec(query.getAll("command"), options)
-        : container.attach();
+        : container.attach(options);
   if ("missing" in session) {
     refuseUpgrade(socket, 404, "NotFound", session.missing);
     return;

@@ -80,6 +80,7 @@ export function compileContainer(pod: Pod, container: Container, given: Containe
     hostNetwork: spec.hostNetwork === true,
     hostPid: spec.hostPID === true,
     stdin: container.stdin === true,
+    stdinOnce: container.stdinOnce === true,
     tty: container.tty === true,
   };
 }

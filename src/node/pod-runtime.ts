@@ -32,6 +32,11 @@ export interface ExecOptions {
   readonly stdin: boolean;
 }
 
+export interface AttachOptions {
+  /** Whether the client writes to the container's standard input. */
+  readonly stdin: boolean;
+}
+
 /** A command inside a running container. With a terminal, `stderr` stays empty: it is part of `stdout`. */
 export interface ExecSession {
   readonly stdin: Writable;
@@ -74,7 +79,7 @@ export interface PodRuntime {
   signalContainer(run: ContainerRun, signal: "SIGTERM" | "SIGKILL" | NodeJS.Signals): void;
   exec(run: ContainerRun, argv: readonly string[], options: ExecOptions): ExecSession;
   /** The container's live output and its standard input (unless it has one, `stdin` goes nowhere). */
-  attach(run: ContainerRun): ExecSession;
+  attach(run: ContainerRun, options: AttachOptions): ExecSession;
   /** Ends what still runs of the pod, then removes its network, layers, volumes and logs; idempotent. */
   removePod(podUid: string): Promise<void>;
   /** What is on the disk from before; call once, first. */

@@ -6,11 +6,21 @@ import { type Ip, printHostPort } from "../base/ip.ts";
 import { boundAddresses } from "./bound-addresses.ts";
 import type { ContainerPlan, SandboxPlan } from "./container-plan.ts";
 import { ContainerProcess, killShim } from "./container-process.ts";
+import { inputOf } from "./container-shim.ts";
 import { isNodeError } from "./errors.ts";
 import { attachTo, onTerminal, startExec } from "./exec-session.ts";
 import { containerFolder, containerId, podFolder } from "./pod-names.ts";
 import { PodAddresses } from "./pod-network.ts";
-import type { AdoptedPod, ContainerExit, ContainerRun, ExecOptions, ExecSession, PodFolders, PodRuntime } from "./pod-runtime.ts";
+import type {
+  AdoptedPod,
+  AttachOptions,
+  ContainerExit,
+  ContainerRun,
+  ExecOptions,
+  ExecSession,
+  PodFolders,
+  PodRuntime,
+} from "./pod-runtime.ts";
 import { compileProcess, type ProcessPlan } from "./process-plan.ts";
 import { foldersIn, readLastAttempts, readSandbox, writeSandbox } from "./sandbox-record.ts";
 
@@ -93,7 +103,7 @@ export class ProcessRuntime implements PodRuntime {
     try {
       const started = await ContainerProcess.start(
         files,
-        { argv, root: { kind: "none" }, input: plan.stdin ? "pipe" : "none", env: compiled.env },
+        { argv, root: { kind: "none" }, input: inputOf(plan), env: compiled.env },
         this.#clock,
         signal,
       );
@@ -120,8 +130,8 @@ export class ProcessRuntime implements PodRuntime {
     return startExec(["sh", "-c", 'cd "$0" 2>/dev/null || cd /; exec "$@"', place.workingDir, ...argv], options, place.env);
   }
 
-  attach(run: ContainerRun): ExecSession {
-    return attachTo(this.#known.get(run.id)?.process, run);
+  attach(run: ContainerRun, options: AttachOptions): ExecSession {
+    return attachTo(this.#known.get(run.id)?.process, run, options);
   }
 
   async removePod(podUid: string): Promise<void> {

@@ -29,9 +29,9 @@ export function serveContainer(worker: PodWorker, name: string, runtime: PodRunt
       const run = running();
       return run === undefined ? missing : runtime.exec(run, argv, options);
     },
-    attach() {
+    attach(options) {
       const run = running();
-      return run === undefined ? missing : runtime.attach(run);
+      return run === undefined ? missing : runtime.attach(run, options);
     },
   };
 }

@@ -30,6 +30,7 @@ export function podRuntimeContract(name: string, place: { readonly open: () => P
     hostNetwork: true,
     hostPid: false,
     stdin: false,
+    stdinOnce: false,
     tty: false,
     ...more,
   });
@@ -122,9 +123,29 @@ export function podRuntimeContract(name: string, place: { readonly open: () => P
   test(`${name}: input and live output can be attached to`, () =>
     withPod(async (runtime, uid) => {
       const run = await runtime.startContainer(plan(uid, "read line; echo got $line", { stdin: true }), patience);
-      const session = runtime.attach(run);
+      const session = runtime.attach(run, { stdin: true });
       session.stdin.write("this\n");
       expect(await outputOf(session)).toMatchObject({ code: 0, out: "got this\n" });
+    }));
+
+  test(`${name}: input that is for one client ends with it, other input does not`, () =>
+    withPod(async (runtime, uid) => {
+      const once = await runtime.startContainer(plan(uid, "cat; echo over", { stdin: true, stdinOnce: true }), patience);
+      const looks = runtime.attach(once, { stdin: false });
+      looks.kill();
+      const client = runtime.attach(once, { stdin: true });
+      client.stdin.end("all of it\n");
+      expect(await outputOf(client)).toMatchObject({ code: 0, out: "all of it\nover\n" });
+      const gone = await runtime.startContainer(plan(uid, "cat; echo over", { name: "gone", stdin: true, stdinOnce: true }), patience);
+      runtime.attach(gone, { stdin: true }).kill();
+      expect(await gone.exited).toMatchObject({ code: 0 });
+      const kept = await runtime.startContainer(plan(uid, "read a; read b; echo $a $b", { name: "kept", stdin: true }), patience);
+      runtime.attach(kept, { stdin: true }).stdin.end("one\n");
+      const second = runtime.attach(kept, { stdin: true });
+      second.stdin.write("two\n");
+      expect(await outputOf(second)).toMatchObject({ code: 0, out: "one two\n" });
+      // Nobody of those who kept an input open is left.
+      await expect.poll(() => readdirSync("/proc").filter((pid) => /^\d+$/.test(pid) && commandLine(pid).includes(uid))).toEqual([]);
     }));
 
   test(`${name}: the next agent goes on with what runs, and knows how the rest ended`, () =>
