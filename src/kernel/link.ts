@@ -96,8 +96,25 @@ export async function readRoutes(run: RunCommand, signal?: AbortSignal): Promise
   return routes;
 }
 
-/** Names of the links in the caller's namespace. */
-export async function readLinkNames(run: RunCommand, signal?: AbortSignal): Promise<readonly string[]> {
-  const { stdout } = await runOrThrow(run, ["ip", "-json", "link", "show"], {}, signal);
-  return (JSON.parse(stdout === "" ? "[]" : stdout) as readonly { ifname: string }[]).map((l) => l.ifname);
+export interface KernelLink {
+  readonly name: string;
+  /** `bridge`, `veth`, `dummy`…; empty for hardware. */
+  readonly kind: string;
+  /** The bridge that it is a port of. */
+  readonly master?: string;
+}
+
+/** The links in the caller's namespace. */
+export async function readLinks(run: RunCommand, signal?: AbortSignal): Promise<readonly KernelLink[]> {
+  const { stdout } = await runOrThrow(run, ["ip", "-details", "-json", "link", "show"], {}, signal);
+  const links = JSON.parse(stdout === "" ? "[]" : stdout) as readonly {
+    readonly ifname: string;
+    readonly master?: string;
+    readonly linkinfo?: { readonly info_kind?: string };
+  }[];
+  return links.map(({ ifname, master, linkinfo }) => ({
+    name: ifname,
+    kind: linkinfo?.info_kind ?? "",
+    ...(master === undefined ? {} : { master }),
+  }));
 }

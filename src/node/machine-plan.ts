@@ -1,7 +1,7 @@
 import { type Cidr, cidrAt, cidrContains, cidrsOverlap, parseCidr, printCidr } from "../base/cidr.ts";
 import { fnv1a } from "../base/hash.ts";
 import type { Ip, IpFamily } from "../base/ip.ts";
-import type { KernelRoute, LinkStep } from "../kernel/link.ts";
+import type { KernelLink, KernelRoute, LinkStep } from "../kernel/link.ts";
 import { NodeError } from "./errors.ts";
 
 /** What `up` asks for. Each list has one range a family, IPv4 first; `loadBalancerRanges` may lie inside `nodeRanges`. */
@@ -49,6 +49,40 @@ export function portName(cluster: string, index: number): string {
 
 export function nodeNetnsName(cluster: string, node: string): string {
   return `fw-${cluster}-${node}`;
+}
+
+/**
+ * Of what the kernel has, what a cluster of this name made, by the names alone: for when its record is gone. A bridge counts only when
+ * all its ports are the cluster's.
+ */
+export function ownedByName(
+  cluster: string,
+  links: readonly KernelLink[],
+  namespaces: readonly string[],
+): { readonly netns: readonly string[]; readonly links: readonly string[] } {
+  const prefix = portName(cluster, 0).slice(0, -1);
+  const isPort = (link: KernelLink): boolean =>
+    link.kind === "veth" && link.name.startsWith(prefix) && /^\d+$/.test(link.name.slice(prefix.length));
+  const bridge = links.find((l) => l.name === bridgeName(cluster) && l.kind === "bridge");
+  const whole = bridge !== undefined && links.filter((l) => l.master === bridge.name).every(isPort);
+  const machine = nodeNetnsName(cluster, "node-");
+  return {
+    netns: namespaces.filter((n) => n.startsWith(machine) && /^\d+$/.test(n.slice(machine.length))),
+    links: [...(whole ? [bridge.name] : []), ...links.filter(isPort).map((l) => l.name)],
+  };
+}
+
+/** Throws `name-taken` when a link that is none of the cluster's has the name of its bridge. */
+export function assertNameFree(cluster: string, links: readonly KernelLink[]): void {
+  const name = bridgeName(cluster);
+  const taken = links.find((l) => l.name === name);
+  if (taken === undefined) return;
+  const ports = links.filter((l) => l.master === name).map((l) => l.name);
+  const what = taken.kind === "bridge" ? `a bridge with ports that no cluster made: ${ports.join(", ")}` : `a ${taken.kind || "link"}`;
+  throw new NodeError(
+    "name-taken",
+    `link ${name} is there already, ${what}; if nobody needs it, 'ip link delete ${name}' removes it; else choose another --name`,
+  );
 }
 
 /** Links, addresses and routes of a cluster's machines. Throws `range-overlaps` or `range-too-small`. */

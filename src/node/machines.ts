@@ -3,10 +3,19 @@ import { join } from "node:path";
 import type { Cidr } from "../base/cidr.ts";
 import type { Ip } from "../base/ip.ts";
 import { type RunCommand, runCommand, runOrThrow } from "../kernel/command.ts";
-import { type LinkStep, printLinkStep, readLinkNames, readRoutes, runLinkSteps } from "../kernel/link.ts";
+import { type LinkStep, printLinkStep, readLinks, readRoutes, runLinkSteps } from "../kernel/link.ts";
 import { deleteNetns, inNetns, netnsPath, readNetnsNames } from "../kernel/netns.ts";
 import { printSysctlScript, type Sysctls } from "../kernel/sysctl.ts";
-import { assertUnused, compileAddressRoutes, compileMachines, compilePodRoutes, type Machine, type MachineConfig } from "./machine-plan.ts";
+import {
+  assertNameFree,
+  assertUnused,
+  compileAddressRoutes,
+  compileMachines,
+  compilePodRoutes,
+  type Machine,
+  type MachineConfig,
+  ownedByName,
+} from "./machine-plan.ts";
 
 /** What was made, until `close` removes it; after a kill, `removeMachines` does. */
 export interface Machines {
@@ -55,6 +64,7 @@ export async function createMachines(config: MachineConfig, deps: MachineDeps = 
   const { run } = deps;
   const plan = compileMachines(config);
   await removeMachines(config.name, deps);
+  assertNameFree(config.name, await readLinks(run, signal));
   assertUnused(config, await readRoutes(run, signal));
   const netns = plan.machines.map((m) => m.netns);
   await mkdir(deps.recordFolder, { recursive: true });
@@ -107,13 +117,18 @@ export async function createMachines(config: MachineConfig, deps: MachineDeps = 
   };
 }
 
-/** What is left of the cluster `name`: of its record, what the kernel still has. Empty when there is nothing to remove. */
+/** What is left of the cluster `name`: of its record, or by its names where there is no record, what the kernel still has. */
 export async function findLeftovers(name: string, deps: MachineDeps = worldDeps, signal?: AbortSignal): Promise<Leftovers> {
   const record = await readRecord(deps, name);
-  if (record === undefined) return { netns: [], links: [] };
-  const links = new Set(await readLinkNames(deps.run, signal));
-  const namespaces = new Set(readNetnsNames());
-  return { netns: record.netns.filter((n) => namespaces.has(n)), links: record.links.filter((l) => links.has(l)) };
+  // Without a record there need be nothing to ask: plain mode has neither links nor, perhaps, the command.
+  const links = await readLinks(deps.run, signal).catch((error: unknown) => {
+    if (record === undefined) return [];
+    throw error;
+  });
+  const namespaces = readNetnsNames();
+  const { netns, links: made } = record ?? ownedByName(name, links, namespaces);
+  const names = new Set(links.map((l) => l.name));
+  return { netns: netns.filter((n) => namespaces.includes(n)), links: made.filter((l) => names.has(l)) };
 }
 
 /** Names of all clusters whose machines were made on this host and not removed. */
@@ -124,14 +139,13 @@ export async function recordedClusters(deps: MachineDeps = worldDeps): Promise<r
 
 /** Removes the links (their routes go with them) and namespaces of a cluster; what is gone already is no error. */
 export async function removeMachines(name: string, deps: MachineDeps = worldDeps): Promise<void> {
-  const record = await readRecord(deps, name);
-  if (record === undefined) return;
+  const { netns, links } = await findLeftovers(name, deps);
   await runLinkSteps(
     deps.run,
-    record.links.map((link): LinkStep => ({ kind: "link-delete", name: link })),
+    links.map((link): LinkStep => ({ kind: "link-delete", name: link })),
     { force: true },
   );
-  await deleteNetns(deps.run, record.netns);
+  await deleteNetns(deps.run, netns);
   await rm(recordPath(deps, name), { force: true });
 }
 

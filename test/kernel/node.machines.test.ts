@@ -78,4 +78,21 @@ describe.skipIf(lacking("ip", "nsenter") !== undefined)("machines", () => {
     await again.close();
     expect(await findLeftovers("h4m-a", deps)).toEqual({ netns: [], links: [] });
   });
+
+  test("without its record, what carries the cluster's name is taken over; what others made is left, and named", async () => {
+    await createMachines(makeConfig("h4m-a", 201), deps);
+    rmSync(join(deps.recordFolder, "h4m-a.json"));
+    expect((await findLeftovers("h4m-a", deps)).links).toHaveLength(3);
+    const again = await createMachines(makeConfig("h4m-a", 201), deps);
+    rmSync(join(deps.recordFolder, "h4m-a.json"));
+    await again.close();
+    expect(await findLeftovers("h4m-a", deps)).toEqual({ netns: [], links: [] });
+    sh("ip", "link", "add", "fw-h4m-a", "type", "veth", "peer", "name", "h4m-peer");
+    try {
+      await expect(createMachines(makeConfig("h4m-a", 201), deps)).rejects.toThrow(/'ip link delete fw-h4m-a' removes it/);
+      expect(sh("ip", "-br", "link")).toContain("fw-h4m-a");
+    } finally {
+      sh("ip", "link", "delete", "fw-h4m-a");
+    }
+  });
 });

@@ -2,7 +2,7 @@ import { homedir } from "node:os";
 import type { Command } from "commander";
 import type { ClusterConfig, UpOptions } from "../../daemon/cluster-config.ts";
 import type { RunningCluster } from "../../daemon/up.ts";
-import { isAlive, processStart, readClusterStatus, removeClusterStatus, writeClusterStatus } from "../cluster-status.ts";
+import { isAlive, processStart, readClusterStatus, removeClusterStatus, runningClusters, writeClusterStatus } from "../cluster-status.ts";
 import { usageError, workError } from "../errors.ts";
 import { commandLog, globalOptions } from "../global-options.ts";
 import { clusterStatusOf, printFirstLines, printReachable } from "../printers/reachable.ts";
@@ -61,6 +61,12 @@ export async function runUp(
   if (had !== undefined && isAlive(had)) {
     throw workError(
       `cluster ${had.name} runs already on ${config.dataDir} (process ${had.pid}); stop it with Ctrl-C or 'fairway down', or choose another --data-dir`,
+    );
+  }
+  const other = runningClusters().find((c) => c.name === config.name);
+  if (other !== undefined) {
+    throw workError(
+      `cluster ${other.name} runs already, on ${other.dataDir} (process ${other.pid}); stop it with 'fairway down --name ${other.name}', or choose another --name`,
     );
   }
   (await import("../up-files.ts")).checkUpFiles(config);

@@ -1,13 +1,15 @@
 import { expect, test } from "vitest";
 import { type Cidr, parseCidr } from "../../../src/base/cidr.ts";
-import { printLinkStep } from "../../../src/kernel/link.ts";
+import { type KernelLink, printLinkStep } from "../../../src/kernel/link.ts";
 import {
+  assertNameFree,
   assertUnused,
   bridgeName,
   compileAddressRoutes,
   compileMachines,
   compilePodRoutes,
   type MachineConfig,
+  ownedByName,
   portName,
 } from "../../../src/node/machine-plan.ts";
 
@@ -132,4 +134,40 @@ test("other routes and those of the cluster's own bridge are not in the way", ()
     { to: "fe80::/64", link: "eth0" },
     { to: "0.0.0.0/0", link: "eth0" },
   ]);
+});
+
+const kernelLinks = (...rows: readonly string[]): readonly KernelLink[] =>
+  rows.map((row) => {
+    const [name = "", kind = "", master] = row.split(" ");
+    return { name, kind, ...(master === undefined ? {} : { master }) };
+  });
+const [port1, port2] = [portName("a", 0), portName("a", 1)];
+test.each<[string, readonly string[], readonly string[], { netns: readonly string[]; links: readonly string[] }]>([
+  [
+    "a whole cluster",
+    ["lo", "fw-a bridge", `${port1} veth fw-a`, `${port2} veth fw-a`],
+    ["fw-a-node-1", "fw-a-node-2"],
+    { netns: ["fw-a-node-1", "fw-a-node-2"], links: ["fw-a", port1, port2] },
+  ],
+  ["a bare bridge", ["fw-a bridge"], [], { netns: [], links: ["fw-a"] }],
+  ["a bridge that others use", ["fw-a bridge", "tap0 tun fw-a", `${port1} veth fw-a`], [], { netns: [], links: [port1] }],
+  ["something else of that name", ["fw-a dummy", `${port1} dummy`, `${port1}x veth`], ["fw-a", "fw-a-node-x"], { netns: [], links: [] }],
+  [
+    "other clusters'",
+    ["fw-ab bridge", "fw-a-node-1 bridge", `${portName("ab", 0)} veth fw-ab`],
+    ["fw-ab-node-1", "fw-a-node-1-node-1"],
+    { netns: [], links: [] },
+  ],
+])("what a cluster made, by its name: %s", (_, links, namespaces, want) => {
+  expect(ownedByName("a", kernelLinks(...links), namespaces)).toEqual(want);
+});
+
+test("a bridge's name that others have is refused with what to run", () => {
+  expect(() => assertNameFree("a", kernelLinks("lo", "fw-b bridge"))).not.toThrow();
+  expect(() => assertNameFree("a", kernelLinks("fw-a dummy"))).toThrow(
+    "link fw-a is there already, a dummy; if nobody needs it, 'ip link delete fw-a' removes it; else choose another --name",
+  );
+  expect(() => assertNameFree("a", kernelLinks("fw-a bridge", "tap0 tun fw-a"))).toThrow(
+    /fw-a is there already, a bridge with ports that no cluster made: tap0; /,
+  );
 });
