@@ -39,8 +39,8 @@ function startOnPipes(argv: readonly string[], options: ExecOptions, env: NodeJS
  * name, which the kernel answers with SIGWINCH to those on it.
  */
 function startOnTerminal(argv: readonly string[], env: NodeJS.ProcessEnv): ExecSession {
-  // crun reads the size once and heeds changes a moment later: it starts when the client has told one, or after a tenth of a second.
-  const sized = 'i=0; while [ $i -lt 10 ] && stty size | grep -q "^0 "; do sleep 0.01; i=$((i+1)); done';
+  // crun reads the size once and heeds changes a moment later: it starts when the client has told one, or after half a second.
+  const sized = 'i=0; while [ $i -lt 50 ] && stty size | grep -q "^0 "; do sleep 0.01; i=$((i+1)); done';
   const [file = "", ...args] = onTerminal(argv, `tty >&3; exec 3>&-; ${sized}; exec "$@"`);
   const child = spawn(file, args, { stdio: ["pipe", "pipe", "pipe", "pipe"], env });
   const terminal = new Promise<string>((resolve) => {

@@ -68,8 +68,8 @@ describe.skipIf(lack !== undefined)(`two address families${lack === undefined ? 
     cluster = await startTestCluster({ name, args: ["--nodes", "2", ...ports, ...ranges] });
     expect(await cluster.kubectlInput(manifest, "apply", "-f", "-")).toMatchObject({ code: 0, stderr: "" });
     nodes = ((await cluster.status()) as { nodes: typeof nodes }).nodes;
-    await cluster.kubectl("wait", "pod/shell", "--for=condition=Ready", "--timeout=30s");
-    await cluster.kubectl("rollout", "status", "daemonset/web", "--timeout=30s");
+    await cluster.kubectl("wait", "pod/shell", "--for=condition=Ready", "--timeout=120s");
+    await cluster.kubectl("rollout", "status", "daemonset/web", "--timeout=120s");
     await eventually(async () => {
       const list = JSON.parse((await cluster.kubectl("get", "services", "-o", "json")).stdout) as {
         items: (ServiceView & { metadata: { name: string } })[];
@@ -96,7 +96,7 @@ describe.skipIf(lack !== undefined)(`two address families${lack === undefined ? 
   };
   const clusterIp6 = (n: string): string => get(n).spec.clusterIPs.find(is6) ?? "";
   const inShell = (...args: string[]) => cluster.kubectl("exec", "shell", "--", ...args);
-  const curlArgs = (to: string, ...more: string[]): string[] => ["-gsS", "-m", "5", ...more, to];
+  const curlArgs = (to: string, ...more: string[]): string[] => ["-gsS", "-m", "30", ...more, to];
   const places = new Map<string, (to: string) => Promise<{ stdout: string; stderr: string }>>([
     ["this machine", (to) => command("curl", curlArgs(to))],
     ["node-1", (to) => command("ip", ["netns", "exec", `fw-${name}-node-1`, "curl", ...curlArgs(to)])],
@@ -114,7 +114,7 @@ describe.skipIf(lack !== undefined)(`two address families${lack === undefined ? 
     return (await Promise.all(asked)).filter((failure) => failure !== undefined);
   };
   const dig = async (...args: string[]): Promise<readonly string[]> => {
-    const { stdout } = await command("dig", [`@${dns6}`, "+short", "+time=2", "+tries=2", ...args]);
+    const { stdout } = await command("dig", [`@${dns6}`, "+short", "+time=5", "+tries=3", ...args]);
     return stdout
       .split("\n")
       .filter((line) => line !== "")
@@ -149,7 +149,12 @@ describe.skipIf(lack !== undefined)(`two address families${lack === undefined ? 
       ...["lb", "lb-local"].flatMap((n) => (get(n).status.loadBalancer.ingress ?? []).map((i) => url(i.ip))),
     ];
     expect(targets).toHaveLength(12);
-    expect(await reach(targets)).toEqual([]);
+    // What is ready is in the rules of every node a moment later.
+    await eventually(async () => {
+      const failures = await reach(targets);
+      if (failures.length > 0) throw new Error(failures.join("\n"));
+      return true;
+    });
   });
 
   test("with externalTrafficPolicy Local the endpoint sees the client's address", async () => {
@@ -160,10 +165,10 @@ describe.skipIf(lack !== undefined)(`two address families${lack === undefined ? 
   });
 
   test("with externalTrafficPolicy Local this machine's traffic goes to a node that has an endpoint", async () => {
-    await cluster.kubectl("wait", "pod/web-far", "--for=condition=Ready", "--timeout=30s");
+    await cluster.kubectl("wait", "pod/web-far", "--for=condition=Ready", "--timeout=120s");
     for (const { ip } of get("lb-far").status.loadBalancer.ingress ?? []) {
       const far = await eventually(async () => {
-        const { code, stdout } = await command("curl", ["-gsS", "-m", "1", url(ip)]);
+        const { code, stdout } = await command("curl", ["-gsS", "-m", "5", url(ip)]);
         return code === 0 ? (JSON.parse(stdout) as Echo) : undefined;
       });
       expect(far.node).toBe("node-2");
@@ -179,10 +184,10 @@ describe.skipIf(lack !== undefined)(`two address families${lack === undefined ? 
   });
 
   test("a Service without endpoints refuses at once over IPv6", async () => {
-    const started = performance.now();
-    const { stderr } = await inShell("curl", ...curlArgs(url(clusterIp6("none"))));
+    const { code, stderr } = await inShell("curl", ...curlArgs(url(clusterIp6("none"))));
     expect(stderr).toMatch(/refused|unreachable|Failed to connect|Couldn't connect/i);
-    expect(performance.now() - started).toBeLessThan(4000);
+    // Told by the kernel; 28 would be curl's own time limit.
+    expect(code).toBe(7);
   });
 
   test("names: AAAA, no A where there is none, SRV, PTR, headless", async () => {

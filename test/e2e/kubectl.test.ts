@@ -75,7 +75,7 @@ describe.skipIf(lack !== undefined)(`stock kubectl${lack === undefined ? "" : ` 
     return text;
   };
   const soon = (line: string, wanted: Wanted): Promise<true> =>
-    eventually(() => kubectl(line, wanted).then(() => true as const), { what: line, timeout: 40_000 });
+    eventually(() => kubectl(line, wanted).then(() => true as const), { what: line, timeout: 120_000 });
   const rows = async (table: readonly Row[]): Promise<void> => {
     for (const [line, wanted = {}] of table) {
       const w = typeof wanted === "string" || wanted instanceof RegExp ? { says: wanted } : wanted;
@@ -129,9 +129,9 @@ describe.skipIf(lack !== undefined)(`stock kubectl${lack === undefined ? "" : ` 
       ["run single --image=fairway/echo --port=8080 --labels=app=single --env=A=b", "pod/single created"],
       ["expose deployment web --port=80 --target-port=8080", "service/web exposed"],
       ["expose pod single --port=80 --target-port=8080 --name=lone", "service/lone exposed"],
-      ["rollout status deployment/web --timeout=30s", /successfully rolled out/],
-      ["wait --for=condition=Ready pod/single --timeout=30s", "pod/single condition met"],
-      ["wait --for=jsonpath={.status.phase}=Running pod/single --timeout=30s", "pod/single condition met"],
+      ["rollout status deployment/web --timeout=120s", /successfully rolled out/],
+      ["wait --for=condition=Ready pod/single --timeout=120s", "pod/single condition met"],
+      ["wait --for=jsonpath={.status.phase}=Running pod/single --timeout=120s", "pod/single condition met"],
     ]);
     pod = await settled();
     await soon("get pods -l app=two -o name", { says: "" });
@@ -141,7 +141,7 @@ describe.skipIf(lack !== undefined)(`stock kubectl${lack === undefined ? "" : ` 
     await rows([
       [
         "get pod single -o wide",
-        /NAME +READY +STATUS +RESTARTS +AGE +IP +NODE +NOMINATED NODE +READINESS GATES\nsingle +1\/1 +Running +0 +\d+s +10\.205\.0\.\d+ +node-1 /,
+        /NAME +READY +STATUS +RESTARTS +AGE +IP +NODE +NOMINATED NODE +READINESS GATES\nsingle +1\/1 +Running +0 +\w+ +10\.205\.0\.\d+ +node-1 /,
       ],
       ["get all", /pod\/single .*deployment\.apps\/web +2\/2 +2 +2 .*replicaset\.apps\/web-/s],
       ["get deployment web -o wide", /CONTAINERS +IMAGES +SELECTOR\nweb .* echo +fairway\/echo +app=web/],
@@ -201,11 +201,11 @@ describe.skipIf(lack !== undefined)(`stock kubectl${lack === undefined ? "" : ` 
       ["scale deployment web --replicas=2 --current-replicas=9", { code: 1, says: /Expected replicas to be 9, was 3/ }],
       [`patch deployment web --subresource=scale --type merge -p '{"spec":{"replicas":2}}'`, "scale.autoscaling/web patched"],
       ["set env deployment/web X=1", "deployment.apps/web env updated"],
-      ["rollout status deployment/web --timeout=30s", /successfully rolled out/],
+      ["rollout status deployment/web --timeout=120s", /successfully rolled out/],
       ["rollout restart deployment/web", "deployment.apps/web restarted"],
-      ["rollout status deployment/web --timeout=30s", /successfully rolled out/],
+      ["rollout status deployment/web --timeout=120s", /successfully rolled out/],
       ["rollout undo deployment/web --to-revision=1", "deployment.apps/web rolled back"],
-      ["rollout status deployment/web --timeout=30s", /successfully rolled out/],
+      ["rollout status deployment/web --timeout=120s", /successfully rolled out/],
       ["rollout history deployment/web", /REVISION +CHANGE-CAUSE\n2 .*\n3 .*\n4 /],
       ["rollout pause deployment/web", "deployment.apps/web paused"],
       ["rollout resume deployment/web", "deployment.apps/web resumed"],
@@ -233,7 +233,7 @@ describe.skipIf(lack !== undefined)(`stock kubectl${lack === undefined ? "" : ` 
       [`exec -i ${pod} -- cat`, { input: "through\n", says: "through" }],
       [`exec ${pod} -- sh -c 'exit 4'`, { code: 4, says: /command terminated with exit code 4/ }],
       ["run talker --image=fairway/echo --restart=Never --command -- sh -c 'while sleep 0.2; do echo tick; done'", "pod/talker created"],
-      ["wait --for=condition=Ready pod/talker --timeout=20s"],
+      ["wait --for=condition=Ready pod/talker --timeout=120s"],
       ["get --raw /api/v1/namespaces/default/services/web:http/proxy/healthz", "ok"],
       ["get --raw /api/v1/namespaces/default/pods/single:8080/proxy/healthz", "ok"],
       ["auth can-i create pods", "yes"],
@@ -317,7 +317,7 @@ describe.skipIf(lack !== undefined)(`stock kubectl${lack === undefined ? "" : ` 
     await kubectl("label cm words seen=yes");
 
     const watched = async (query: string): Promise<string[]> => {
-      const text = await kubectl(`get --raw ${path}?watch=1&timeoutSeconds=1&${query}`);
+      const text = await kubectl(`get --raw ${path}?watch=1&timeoutSeconds=2&${query}`);
       return text
         .trim()
         .split("\n")
@@ -336,7 +336,7 @@ describe.skipIf(lack !== undefined)(`stock kubectl${lack === undefined ? "" : ` 
     ]);
     const seen = await following("get pods -w --output-watch-events --no-headers", /DELETED +watched/, async () => {
       await kubectl("run watched --image=fairway/echo");
-      await kubectl("wait --for=condition=Ready pod/watched --timeout=20s");
+      await kubectl("wait --for=condition=Ready pod/watched --timeout=120s");
       await kubectl("delete pod watched --now");
     });
     expect(seen).toMatch(/ADDED +watched.*MODIFIED +watched +1\/1 +Running.*DELETED +watched/s);
@@ -353,7 +353,7 @@ describe.skipIf(lack !== undefined)(`stock kubectl${lack === undefined ? "" : ` 
       ["delete deployment two --cascade=orphan", 'deployment.apps "two" deleted'],
       ["get rs -l app=two -o jsonpath={.items[*].metadata.ownerReferences}", ""],
       ["get rs -l app=two -o name", /^replicaset\.apps\/two-/],
-      ["delete rs -l app=two --cascade=foreground --timeout=20s", /replicaset.apps "two-\w+" deleted/],
+      ["delete rs -l app=two --cascade=foreground --timeout=120s", /replicaset.apps "two-\w+" deleted/],
       ["get rs,pods -l app=two -o name", ""],
       ["create configmap held --from-literal=a=b"],
       [
@@ -371,7 +371,7 @@ describe.skipIf(lack !== undefined)(`stock kubectl${lack === undefined ? "" : ` 
       ["get cm held -o name", "configmap/held"],
       ["delete cm nothing --ignore-not-found", ""],
       ["create configmap inside -n other"],
-      ["delete namespace other --timeout=20s", 'namespace "other" deleted'],
+      ["delete namespace other --timeout=120s", 'namespace "other" deleted'],
       ["get cm -n other -o name", ""],
       ["delete pod talker --now", /pod "talker"/],
     ]);
@@ -388,10 +388,10 @@ describe.skipIf(lack !== undefined)(`stock kubectl${lack === undefined ? "" : ` 
       ["drain node-1 --force --timeout=3s", { code: 1, says: /Cannot evict pod as it would violate the pod's disruption budget/ }],
       ["get pods --field-selector=status.phase=Running -o name", { soon: true, says: /^pod\/web-\S+\n$/ }],
       ["delete pdb web", /deleted/],
-      ["drain node-1 --force --timeout=20s", /node\/node-1 drained/],
+      ["drain node-1 --force --timeout=120s", /node\/node-1 drained/],
       ["get pods --field-selector=status.phase=Running -o name", ""],
       ["uncordon node-1", "node/node-1 uncordoned"],
-      ["rollout status deployment/web --timeout=20s", /successfully rolled out/],
+      ["rollout status deployment/web --timeout=120s", /successfully rolled out/],
     ]);
   });
 });

@@ -108,7 +108,7 @@ describe.skipIf(lack !== undefined)(`a cluster's life${lack === undefined ? "" :
     cluster = await startTestCluster({ name, args: [...args, "--apply", shape], dataDir });
     const applied = await cluster.kubectlInput(manifest, "apply", "-f", "-");
     expect(applied.stderr).toBe("");
-    await cluster.kubectl("rollout", "status", "deployment/echo", "--timeout=30s");
+    await cluster.kubectl("rollout", "status", "deployment/echo", "--timeout=120s");
   });
 
   afterAll(async () => {
@@ -122,8 +122,8 @@ describe.skipIf(lack !== undefined)(`a cluster's life${lack === undefined ? "" :
   const echoIp = async (): Promise<string> => (await cluster.kubectl("get", "service", "echo", "-o", "jsonpath={.spec.clusterIP}")).stdout;
   const answers = async (): Promise<boolean> => {
     const ip = await echoIp();
-    const http = await command("curl", ["-sS", "-m", "3", `http://${ip}/healthz`, "-o", "/dev/null", "-w", "%{http_code}"]);
-    const dns = await command("dig", ["@10.104.0.10", "echo.default.svc.cluster.local", "+short", "+time=1", "+tries=1"]);
+    const http = await command("curl", ["-sS", "-m", "10", `http://${ip}/healthz`, "-o", "/dev/null", "-w", "%{http_code}"]);
+    const dns = await command("dig", ["@10.104.0.10", "echo.default.svc.cluster.local", "+short", "+time=3", "+tries=2"]);
     return http.stdout === "200" && dns.stdout.trim() === ip;
   };
 
@@ -179,7 +179,7 @@ describe.skipIf(lack !== undefined)(`a cluster's life${lack === undefined ? "" :
     expect(await ask()).toContain("200");
     await eventually(async () => ((await answers()) ? true : undefined));
     await command("ip", ["netns", "exec", `fw-${name}-node-1`, "nft", "flush", "ruleset"]);
-    await eventually(async () => ((await answers()) ? true : undefined), { timeout: 30_000, what: "rules repaired" });
+    await eventually(async () => ((await answers()) ? true : undefined), { what: "rules repaired" });
     socket.destroy();
   });
 
@@ -200,7 +200,7 @@ describe.skipIf(lack !== undefined)(`a cluster's life${lack === undefined ? "" :
     ]);
     expect(spec.ports[0]?.nodePort).toBe(before.spec.ports[0]?.nodePort);
     expect((await cluster.kubectl("get", "configmap", "kept", "-o", "jsonpath={.data.a}")).stdout).toBe("b");
-    await eventually(async () => ((await answers()) ? true : undefined), { timeout: 30_000 });
+    await eventually(async () => ((await answers()) ? true : undefined));
   });
 
   test("its files are this user's only, and Ctrl-C leaves nothing behind", async () => {

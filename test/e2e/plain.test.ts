@@ -72,7 +72,7 @@ describe.skipIf(lack !== undefined)(`plain mode${lack === undefined ? "" : ` (le
     const [exported = "", path = "", ...tour] = lines;
     expect(tour.length).toBeGreaterThan(15);
     for (const line of tour) {
-      const done = await as("sh", "-c", `${exported}\n${path}\n${line.replace(/^curl /, "curl -sS --fail -m 10 ")}`);
+      const done = await as("sh", "-c", `${exported}\n${path}\n${line.replace(/^curl /, "curl -sS --fail -m 30 ")}`);
       expect(done, line).toMatchObject({ code: 0 });
       expect(done.stdout, line).not.toBe("");
     }
@@ -83,7 +83,7 @@ describe.skipIf(lack !== undefined)(`plain mode${lack === undefined ? "" : ` (le
     const asked = await command("dig", [`@${dns.addresses[0]}`, "-p", `${dns.port}`, "web.shop.svc.cluster.local", "+short"]);
     expect(asked.stdout.trim()).toBe(web.spec.clusterIP);
     const port = 80 + dns.port - 53;
-    const answer = await command("curl", ["-sS", "-m", "5", `http://${web.spec.clusterIP}:${port}/`]);
+    const answer = await command("curl", ["-sS", "-m", "30", `http://${web.spec.clusterIP}:${port}/`]);
     expect(JSON.parse(answer.stdout)).toMatchObject({ namespace: "shop", node: "node-1" });
     const trace = await cluster.fairway("trace", "--node", "node-1", "--from", "external", "--to", "web.shop:80", "-o", "json");
     expect(JSON.parse(trace.stdout)).toMatchObject({ verdict: "deliver", service: "shop/web:http" });
@@ -98,10 +98,10 @@ describe.skipIf(lack !== undefined)(`plain mode${lack === undefined ? "" : ` (le
     const url = `http://${spec.clusterIP}:${80 + dns.port - 53}/`;
     const load = command("sh", [
       "-c",
-      `for i in $(seq 1 100); do curl -sS -m 10 -o /dev/null -w '%{http_code}\\n' ${url} || echo failed; done`,
+      `for i in $(seq 1 100); do curl -sS -m 30 -o /dev/null -w '%{http_code}\\n' ${url} || echo failed; done`,
     ]);
     expect((await cluster.kubectl("-n", "shop", "rollout", "restart", "deployment/web")).code).toBe(0);
-    const done = await cluster.kubectl("-n", "shop", "rollout", "status", "deployment/web", "--timeout=30s");
+    const done = await cluster.kubectl("-n", "shop", "rollout", "status", "deployment/web", "--timeout=120s");
     expect(done.stdout).toContain("successfully rolled out");
     expect(
       (await load).stdout

@@ -64,8 +64,8 @@ describe.skipIf(lack !== undefined)(`rolling under load${lack === undefined ? ""
     const shell = "{apiVersion: v1, kind: Pod, metadata: {name: shell}, spec: {containers: [{name: c, image: fairway/shell}]}}";
     const objects = [deployment("web", 3), deployment("talk", 1), shell, JSON.stringify(secret), JSON.stringify(ingress(routes))];
     expect(await cluster.kubectlInput(objects.join("\n---\n"), "apply", "-f", "-")).toMatchObject({ code: 0, stderr: "" });
-    await Promise.all(["web", "talk"].map((d) => cluster.kubectl("rollout", "status", `deployment/${d}`, "--timeout=40s")));
-    await cluster.kubectl("wait", "pod/shell", "--for=condition=Ready", "--timeout=20s");
+    await Promise.all(["web", "talk"].map((d) => cluster.kubectl("rollout", "status", `deployment/${d}`, "--timeout=120s")));
+    await cluster.kubectl("wait", "pod/shell", "--for=condition=Ready", "--timeout=120s");
   });
 
   afterAll(async () => {
@@ -82,7 +82,7 @@ describe.skipIf(lack !== undefined)(`rolling under load${lack === undefined ? ""
   });
 
   test(`no request fails while the web rolls ${rolls} times and routes and certificates change`, {
-    timeout: 60_000 + rolls * 20_000,
+    timeout: 300_000 + rolls * 20_000,
   }, async () => {
     const stop = new AbortController();
     const talk = openTalk(to);
@@ -91,7 +91,7 @@ describe.skipIf(lack !== undefined)(`rolling under load${lack === undefined ? ""
     const changing = changeUntil(stop.signal);
     for (let i = 0; i < rolls; i++) {
       expect(await cluster.kubectl("rollout", "restart", "deployment/web")).toMatchObject({ code: 0 });
-      expect((await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=60s")).stdout).toContain("successfully rolled out");
+      expect((await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=120s")).stdout).toContain("successfully rolled out");
     }
     // The last pods that leave do so after the rollout is called done.
     await new Promise((r) => setTimeout(r, 1000));
@@ -140,7 +140,7 @@ describe.skipIf(lack !== undefined)(`rolling under load${lack === undefined ? ""
 const freshConnections = `
 for i in 1 2 3 4; do
   while [ ! -e /tmp/stop ]; do
-    curl -sS -m 10 --rate 50/s -H 'Connection: close' -o /dev/null -w '%{http_code}\\n' 'http://web/[1-25]' || echo failed
+    curl -sS -m 30 --rate 50/s -H 'Connection: close' -o /dev/null -w '%{http_code}\\n' 'http://web/[1-25]' || echo failed
   done &
 done
 wait`;
@@ -157,7 +157,7 @@ async function askUntil(signal: AbortSignal, to: { readonly ip: string; readonly
         failures.push(String(error));
         resolve();
       };
-      const options = { host: to.ip, port: to.https, path: "/", agent, headers: { host: "roll.test" }, timeout: 10_000 };
+      const options = { host: to.ip, port: to.https, path: "/", agent, headers: { host: "roll.test" }, timeout: 30_000 };
       const request = get(options, (response) => {
         let body = "";
         response.on("data", (d: Buffer) => (body += d.toString()));
@@ -168,7 +168,7 @@ async function askUntil(signal: AbortSignal, to: { readonly ip: string; readonly
           resolve();
         });
       });
-      request.on("timeout", () => request.destroy(new Error("no answer in 10 s")));
+      request.on("timeout", () => request.destroy(new Error("no answer in 30 s")));
       request.on("error", fail);
     });
     await new Promise((r) => setTimeout(r, 10));

@@ -27,7 +27,7 @@ describe.skipIf(lack !== undefined)(`the shop${lack === undefined ? "" : ` (left
         "--cluster-cidr",
         "10.203.0.0/16",
       ],
-      wait: 100_000,
+      wait: 240_000,
     });
     const status = (await cluster.status()) as { ingress: { addresses: (typeof ingress)[] } };
     ingress = status.ingress.addresses[0] as typeof ingress;
@@ -47,7 +47,7 @@ describe.skipIf(lack !== undefined)(`the shop${lack === undefined ? "" : ` (left
     command("curl", [
       "-sS",
       "-m",
-      "10",
+      "60",
       "--cacert",
       join(cluster.dataDir, "ca.crt"),
       "--connect-to",
@@ -56,7 +56,7 @@ describe.skipIf(lack !== undefined)(`the shop${lack === undefined ? "" : ` (left
       `https://${host}${path}`,
     ]);
   const dig = async (...args: string[]): Promise<string[]> => {
-    const { stdout } = await command("dig", ["@10.103.0.10", "+short", "+tries=2", "+time=2", ...args]);
+    const { stdout } = await command("dig", ["@10.103.0.10", "+short", "+tries=3", "+time=5", ...args]);
     return stdout
       .split("\n")
       .filter((l) => l !== "")
@@ -101,12 +101,11 @@ describe.skipIf(lack !== undefined)(`the shop${lack === undefined ? "" : ` (left
   });
 
   test("rate limit", async () => {
-    const codes = await Promise.all(
-      Array.from({ length: 20 }, () => curl("shop.test", "/limited", "-o", "/dev/null", "-w", "%{http_code}")),
-    );
-    const counts = codes.map((c) => c.stdout);
-    expect(counts).toContain("200");
-    expect(counts).toContain("503");
+    // On one connection, so that they come faster than five a second on any machine.
+    const { stdout } = await curl("shop.test", "/limited?[1-40]", "-o", "/dev/null", "-w", "%{http_code}\n");
+    const codes = stdout.trim().split("\n");
+    expect(codes).toHaveLength(40);
+    expect(new Set(codes)).toEqual(new Set(["200", "503"]));
   });
 
   test("canary by header and by weight", async () => {
@@ -149,7 +148,7 @@ describe.skipIf(lack !== undefined)(`the shop${lack === undefined ? "" : ` (left
         "curl",
         "-sS",
         "-m",
-        "5",
+        "30",
         `http://${name}/`,
       );
       expect(answer.stderr).toBe("");
@@ -163,7 +162,7 @@ describe.skipIf(lack !== undefined)(`the shop${lack === undefined ? "" : ` (left
       "--",
       "sh",
       "-c",
-      "curl -sS -m 5 --cacert /var/run/secrets/kubernetes.io/serviceaccount/ca.crt https://$KUBERNETES_SERVICE_HOST:$KUBERNETES_SERVICE_PORT/version",
+      "curl -sS -m 30 --cacert /var/run/secrets/kubernetes.io/serviceaccount/ca.crt https://$KUBERNETES_SERVICE_HOST:$KUBERNETES_SERVICE_PORT/version",
     );
     expect(api.stdout).toContain("fairway");
   });
@@ -177,7 +176,7 @@ describe.skipIf(lack !== undefined)(`the shop${lack === undefined ? "" : ` (left
       `http://${lb.status.loadBalancer.ingress[0]?.ip}/`,
     ];
     for (const url of urls) {
-      const answer = await command("curl", ["-sS", "-m", "5", url]);
+      const answer = await command("curl", ["-sS", "-m", "30", url]);
       expect(answer.stdout, url).toContain('"pod":"web-');
     }
   });
@@ -208,11 +207,11 @@ describe.skipIf(lack !== undefined)(`the shop${lack === undefined ? "" : ` (left
   test("no request fails while the web rolls", async () => {
     const load = command("sh", [
       "-c",
-      `for i in $(seq 1 200); do curl -sS -m 10 -o /dev/null -w '%{http_code}\\n' --cacert ${join(cluster.dataDir, "ca.crt")} --connect-to ::${ingress.ip}:${ingress.https} https://shop.test/ || echo failed; done`,
+      `for i in $(seq 1 200); do curl -sS -m 30 -o /dev/null -w '%{http_code}\\n' --cacert ${join(cluster.dataDir, "ca.crt")} --connect-to ::${ingress.ip}:${ingress.https} https://shop.test/ || echo failed; done`,
     ]);
     const restart = await cluster.kubectl("-n", "shop", "rollout", "restart", "deployment/web");
     expect(restart.code).toBe(0);
-    const done = await cluster.kubectl("-n", "shop", "rollout", "status", "deployment/web", "--timeout=60s");
+    const done = await cluster.kubectl("-n", "shop", "rollout", "status", "deployment/web", "--timeout=120s");
     expect(done.stdout).toContain("successfully rolled out");
     const codes = (await load).stdout.trim().split("\n");
     expect(codes.filter((c) => c !== "200")).toEqual([]);
@@ -222,7 +221,7 @@ describe.skipIf(lack !== undefined)(`the shop${lack === undefined ? "" : ` (left
     const applied = await cluster.kubectl("create", "deployment", "extra", "--image=fairway/echo", "--replicas=1");
     expect(applied.stdout).toContain("deployment.apps/extra created");
     await cluster.kubectl("scale", "deployment/extra", "--replicas=2");
-    const waited = await cluster.kubectl("wait", "deployment/extra", "--for=condition=Available", "--timeout=30s");
+    const waited = await cluster.kubectl("wait", "deployment/extra", "--for=condition=Available", "--timeout=120s");
     expect(waited.stdout).toContain("condition met");
     await eventually(async () => {
       const pods = await cluster.kubectl("get", "pods", "-l", "app=extra", "--no-headers");

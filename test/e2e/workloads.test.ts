@@ -57,11 +57,15 @@ describe.skipIf(lack !== undefined)(`workloads and Services${lack === undefined 
     expect(await cluster.kubectlInput(workloadManifest(folder), "apply", "-f", "-")).toMatchObject({ code: 0, stderr: "" });
     const ready = ["env", "volumes", "names", "own-dns", "host-network", "host-port", "tcp", "hooks"].map((p) => `pod/${p}`);
     await Promise.all([
-      cluster.kubectl("wait", ...ready, "--for=condition=Ready", "--timeout=40s"),
-      cluster.kubectl("rollout", "status", "daemonset/each", "--timeout=40s"),
-      cluster.kubectl("rollout", "status", "deployment/rolled", "--timeout=40s"),
-      cluster.kubectl("rollout", "status", "deployment/leaving", "--timeout=40s"),
+      cluster.kubectl("wait", ...ready, "--for=condition=Ready", "--timeout=120s"),
+      cluster.kubectl("rollout", "status", "daemonset/each", "--timeout=120s"),
+      cluster.kubectl("rollout", "status", "daemonset/renewed", "--timeout=120s"),
+      cluster.kubectl("rollout", "status", "deployment/rolled", "--timeout=120s"),
+      cluster.kubectl("rollout", "status", "deployment/leaving", "--timeout=120s"),
     ]);
+    // A pod that is ready is in the rules a moment later; `early` has one that never is.
+    const served = ["each", "sticky", "leaving", "self", "early", "on-one"];
+    await Promise.all(served.map(async (of) => eventually(async () => echo(`http://${await ipOf(of)}/`), { what: `${of} answers` })));
   });
 
   afterAll(async () => {
@@ -90,16 +94,17 @@ describe.skipIf(lack !== undefined)(`workloads and Services${lack === undefined 
       status: { loadBalancer: { ingress?: { ip: string }[] } };
     }>("service", of);
   const ipOf = async (of: string): Promise<string> => (await service(of)).spec.clusterIP;
-  const curl = (to: string): Promise<CommandResult> => command("curl", ["-sS", "-m", "4", to]);
+  const curl = (to: string): Promise<CommandResult> => command("curl", ["-sS", "-m", "30", to]);
   const echo = async (to: string): Promise<{ pod: string; node: string; client: string }> => JSON.parse(await ok(curl(to)));
   const hostOf = (client: string): string => client.replace(/:\d+$/, "");
 
   describe.concurrent("pods", () => {
     test("a failing liveness probe restarts the container, others keep it from the traffic only", async () => {
       await eventually(async () => (firstStatus(await pod("liveness")).restartCount >= 1 ? true : undefined));
-      const events = await ok(cluster.kubectl("get", "events", "--field-selector", "involvedObject.name=liveness"));
-      expect(events).toContain("Liveness probe failed");
-      expect(events).toContain("failed liveness probe, will be restarted");
+      await eventually(async () => {
+        const events = await ok(cluster.kubectl("get", "events", "--field-selector", "involvedObject.name=liveness"));
+        return events.includes("Liveness probe failed") && events.includes("failed liveness probe, will be restarted") ? true : undefined;
+      });
       const unready = firstStatus(await pod("unready"));
       expect(unready).toMatchObject({ ready: false, restartCount: 0 });
     });
@@ -125,27 +130,29 @@ describe.skipIf(lack !== undefined)(`workloads and Services${lack === undefined 
       });
       expect(firstStatus(done).restartCount).toBe(0);
       expect(await ok(cluster.kubectl("logs", "done"))).toBe("finished\n");
-      expect(await pod("failed")).toMatchObject({
-        status: {
-          phase: "Failed",
-          containerStatuses: [{ state: { terminated: { exitCode: 4, message: expect.stringMatching(/^reason/) } } }],
-        },
+      const failed = await eventually(async () => {
+        const p = await pod("failed");
+        return p.status.phase === "Failed" ? p : undefined;
       });
+      expect(firstStatus(failed)).toMatchObject({ state: { terminated: { exitCode: 4, message: expect.stringMatching(/^reason/) } } });
     });
 
     test("init containers in order, a sidecar started before the next and alive beside the main container", async () => {
-      await ok(cluster.kubectl("wait", "pod/inits", "--for=condition=Ready", "--timeout=20s"));
-      expect(await ok(cluster.kubectl("logs", "inits", "-c", "c"))).toBe("first\nsidecar\nlast\n");
+      await ok(cluster.kubectl("wait", "pod/inits", "--for=condition=Ready", "--timeout=120s"));
+      await eventually(async () => (await ok(cluster.kubectl("logs", "inits", "-c", "c"))) === "first\nsidecar\nlast\n" || undefined);
       expect(await ok(cluster.kubectl("get", "pod", "inits", "--no-headers"))).toMatch(/2\/2\s+Running/);
     });
 
     test("hooks: after the start, and before SIGTERM", async () => {
-      await ok(cluster.kubectl("delete", "pod", "hooks", "--timeout=20s"));
+      await ok(cluster.kubectl("delete", "pod", "hooks", "--timeout=120s"));
       expect(readFileSync(join(folder, "hooks"), "utf8")).toBe("post\npre\nterm\n");
     });
 
     test("environment: values, expansion, references, the downward API, Services", async () => {
-      const lines = (await ok(cluster.kubectl("logs", "env"))).split("\n");
+      const lines = await eventually(async () => {
+        const log = await ok(cluster.kubectl("logs", "env"));
+        return log.includes("args: ") ? log.split("\n") : undefined;
+      });
       const { status, spec } = await pod("env");
       expect(lines).toEqual(
         expect.arrayContaining([
@@ -221,20 +228,20 @@ describe.skipIf(lack !== undefined)(`workloads and Services${lack === undefined 
       expect(await echo(`http://${one}:18081/`)).toMatchObject({ pod: "host-port", node: "node-1" });
       expect(await askUdp(one, 18_081)).toBe("host-port");
       expect((await curl(`http://${two}:18081/`)).code).toBe(7);
-      const fromPod = await inPod("names", `curl -sS -m 4 http://${one}:18081/`);
+      const fromPod = await inPod("names", `curl -sS -m 30 http://${one}:18081/`);
       expect(fromPod).toContain('"pod":"host-port"');
     });
   });
 
   describe.concurrent("controllers", () => {
     test("a StatefulSet starts in order, and its partition holds an update back", async () => {
-      await ok(cluster.kubectl("rollout", "status", "statefulset/ordered", "--timeout=30s"));
+      await ok(cluster.kubectl("rollout", "status", "statefulset/ordered", "--timeout=120s"));
       const pods = await Promise.all([0, 1, 2].map((i) => pod(`ordered-${i}`)));
       const at = (p: PodView | undefined, type: string): string =>
         p?.status.conditions.find((c) => c.type === type)?.lastTransitionTime ?? "";
       for (const i of [1, 2]) expect((pods[i]?.metadata.creationTimestamp ?? "") >= at(pods[i - 1], "Ready")).toBe(true);
       await ok(cluster.kubectl("set", "env", "statefulset/ordered", "NEW=1"));
-      await ok(cluster.kubectl("rollout", "status", "statefulset/ordered", "--timeout=30s"));
+      await ok(cluster.kubectl("rollout", "status", "statefulset/ordered", "--timeout=120s"));
       const after = await Promise.all([0, 1, 2].map((i) => pod(`ordered-${i}`)));
       expect(after.map((p, i) => p.metadata.uid === pods[i]?.metadata.uid)).toEqual([true, true, false]);
       const members = await command("dig", ["@10.106.0.10", "+short", `ordered-2.ordered.${zone}`]);
@@ -246,10 +253,10 @@ describe.skipIf(lack !== undefined)(`workloads and Services${lack === undefined 
         ok(cluster.kubectl("get", "pods", "-l", "app=rolled", "-o", "jsonpath={.items[*].spec.containers[0].env[0].value}"));
       const roll = (...args: string[]): Promise<string> => ok(cluster.kubectl("rollout", ...args));
       await ok(cluster.kubectl("set", "env", "deployment/rolled", "VERSION=2"));
-      await roll("status", "deployment/rolled", "--timeout=30s");
+      await roll("status", "deployment/rolled", "--timeout=120s");
       await eventually(async () => ((await version()) === "2 2" ? true : undefined));
       await roll("undo", "deployment/rolled");
-      await roll("status", "deployment/rolled", "--timeout=30s");
+      await roll("status", "deployment/rolled", "--timeout=120s");
       await eventually(async () => ((await version()) === "1 1" ? true : undefined));
       expect(await roll("history", "deployment/rolled")).toMatch(/\n2 .*\n3 /);
       await roll("pause", "deployment/rolled");
@@ -261,13 +268,13 @@ describe.skipIf(lack !== undefined)(`workloads and Services${lack === undefined 
     });
 
     test("a DaemonSet has one pod a node, and a new one for one that is deleted", async () => {
-      const each = await podsOf("each");
+      const each = await podsOf("renewed");
       expect(new Set(each.map((p) => p.spec.nodeName))).toEqual(new Set(["node-1", "node-2"]));
       expect(each).toHaveLength(2);
       const [lost] = each;
       await ok(cluster.kubectl("delete", "pod", lost?.metadata.name ?? "", "--wait=false"));
       await eventually(async () => {
-        const now = (await podsOf("each")).filter((p) => p.metadata.uid !== lost?.metadata.uid && firstStatus(p)?.ready);
+        const now = (await podsOf("renewed")).filter((p) => p.metadata.uid !== lost?.metadata.uid && firstStatus(p)?.ready);
         return now.length === 2 && now.some((p) => p.spec.nodeName === lost?.spec.nodeName) ? true : undefined;
       });
     });
@@ -278,22 +285,22 @@ describe.skipIf(lack !== undefined)(`workloads and Services${lack === undefined 
       expect(await why("too-big")).toContain("0/2 nodes are available: 2 Insufficient cpu.");
       expect(await why("no-node")).toContain("0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector.");
       await ok(cluster.kubectl("label", "node", "node-1", "disk=gold"));
-      await ok(cluster.kubectl("wait", "pod/no-node", "--for=condition=Ready", "--timeout=20s"));
+      await ok(cluster.kubectl("wait", "pod/no-node", "--for=condition=Ready", "--timeout=120s"));
       expect((await pod("no-node")).spec.nodeName).toBe("node-1");
     });
 
     test("a namespace goes with all that is in it, owned objects with their owner", async () => {
-      await ok(cluster.kubectl("-n", "doomed", "wait", "deployment/doomed", "--for=condition=Available", "--timeout=20s"));
-      await ok(cluster.kubectl("delete", "namespace", "doomed", "--timeout=20s"));
+      await ok(cluster.kubectl("-n", "doomed", "wait", "deployment/doomed", "--for=condition=Available", "--timeout=120s"));
+      await ok(cluster.kubectl("delete", "namespace", "doomed", "--timeout=120s"));
       expect((await cluster.kubectl("get", "namespace", "doomed")).stderr).toContain("NotFound");
-      const { uid } = (await pod("failed")).metadata;
+      const { uid } = (await pod("owner")).metadata;
       const owned = {
         apiVersion: "v1",
         kind: "ConfigMap",
-        metadata: { name: "owned", ownerReferences: [{ apiVersion: "v1", kind: "Pod", name: "failed", uid }] },
+        metadata: { name: "owned", ownerReferences: [{ apiVersion: "v1", kind: "Pod", name: "owner", uid }] },
       };
       await ok(cluster.kubectlInput(JSON.stringify(owned), "apply", "-f", "-"));
-      await ok(cluster.kubectl("delete", "pod", "failed", "--timeout=20s"));
+      await ok(cluster.kubectl("delete", "pod", "owner", "--timeout=120s"));
       await eventually(async () => ((await cluster.kubectl("get", "configmap", "owned")).code === 1 ? true : undefined), {
         what: "collected",
       });
@@ -306,7 +313,7 @@ describe.skipIf(lack !== undefined)(`workloads and Services${lack === undefined 
         "kube-node-lease",
       );
       expect(leases.items.map((l) => l.metadata.name).sort()).toEqual(["node-1", "node-2"]);
-      for (const l of leases.items) expect(Date.now() - Date.parse(l.spec.renewTime)).toBeLessThan(15_000);
+      for (const l of leases.items) expect(Date.now() - Date.parse(l.spec.renewTime)).toBeLessThan(40_000);
       expect(await ok(cluster.kubectl("-n", "kube-node-lease", "get", "serviceaccount/default", "configmap/kube-root-ca.crt"))).toContain(
         "default",
       );
@@ -359,21 +366,21 @@ describe.skipIf(lack !== undefined)(`workloads and Services${lack === undefined 
       const [one = "", two = ""] = nodeIps;
       expect(hostOf((await echo(`http://${one}:${port}/`)).client)).toBe(one.replace(/\.\d+$/, ".1"));
       expect((await command("curl", ["-sS", "-m", "1", `http://${two}:${port}/`])).code).toBe(28);
-      const fromNode = (index: number, to: string): Promise<CommandResult> =>
-        command("ip", ["netns", "exec", `fw-${name}-node-${index}`, "curl", "-sS", "-m", "1", to]);
+      const fromNode = (index: number, seconds: number, to: string): Promise<CommandResult> =>
+        command("ip", ["netns", "exec", `fw-${name}-node-${index}`, "curl", "-sS", "-m", `${seconds}`, to]);
       const only = `http://${await ipOf("on-one")}/`;
-      expect((await fromNode(1, only)).stdout).toContain('"pod":"host-port"');
-      expect((await fromNode(2, only)).code).not.toBe(0);
+      expect((await fromNode(1, 30, only)).stdout).toContain('"pod":"host-port"');
+      expect((await fromNode(2, 1, only)).code).not.toBe(0);
     });
 
     test("a pod reaches itself through its Service", async () => {
-      const self = JSON.parse(await inPod("tcp", `curl -sS -m 4 http://self/`)) as { pod: string };
+      const self = JSON.parse(await inPod("tcp", `curl -sS -m 30 http://self/`)) as { pod: string };
       expect(self.pod).toBe("tcp");
     });
 
     test("UDP, and a name for somebody else", async () => {
       expect(await askUdp(await ipOf("datagram"), 90)).toMatch(/^each-/);
-      expect(await inPod("names", "curl -sS -m 4 http://elsewhere/")).toContain('"pod":"each-');
+      expect(await inPod("names", "curl -sS -m 30 http://elsewhere/")).toContain('"pod":"each-');
     });
 
     test("a LoadBalancer address comes, answers, and is given back", async () => {
@@ -401,7 +408,7 @@ describe.skipIf(lack !== undefined)(`workloads and Services${lack === undefined 
       // The pod has the request now.
       await once(inFlight, "continue");
       inFlight.end();
-      const gone = ok(cluster.kubectl("delete", "pod", victim.metadata.name, "--timeout=20s"));
+      const gone = ok(cluster.kubectl("delete", "pod", victim.metadata.name, "--timeout=120s"));
       const answers = await Promise.all(Array.from({ length: 40 }, () => curl(`http://${ip}/`)));
       expect(answers.filter((a) => a.code !== 0).map((a) => a.stderr)).toEqual([]);
       const [response] = await answered;
@@ -418,12 +425,14 @@ describe.skipIf(lack !== undefined)(`workloads and Services${lack === undefined 
     await ok(cluster.kubectl("taint", "node", "node-2", "only=tests:NoExecute"));
     await ok(cluster.kubectl("run", "kept-away", ...args, overrides([])));
     await ok(cluster.kubectl("run", "let-in", ...args, overrides([{ key: "only", operator: "Exists" }])));
-    await ok(cluster.kubectl("wait", "pod/let-in", "--for=condition=Ready", "--timeout=20s"));
-    const message = (await pod("kept-away")).status.conditions.find((c) => c.type === "PodScheduled")?.message;
+    await ok(cluster.kubectl("wait", "pod/let-in", "--for=condition=Ready", "--timeout=120s"));
+    const message = await eventually(
+      async () => (await pod("kept-away")).status.conditions.find((c) => c.type === "PodScheduled")?.message,
+    );
     expect(message).toContain("1 node(s) had untolerated taint {only: tests}");
-    await ok(cluster.kubectl("wait", "pod/host-network", "--for=delete", "--timeout=20s"));
+    await ok(cluster.kubectl("wait", "pod/host-network", "--for=delete", "--timeout=120s"));
     await ok(cluster.kubectl("taint", "node", "node-2", "only=tests:NoExecute-"));
-    await ok(cluster.kubectl("wait", "pod/kept-away", "--for=condition=Ready", "--timeout=20s"));
+    await ok(cluster.kubectl("wait", "pod/kept-away", "--for=condition=Ready", "--timeout=120s"));
   });
 });
 
@@ -432,7 +441,7 @@ async function askUdp(ip: string, port: number): Promise<string> {
   const socket = createSocket("udp4");
   const answer = new Promise<string>((resolve) => socket.once("message", (m) => resolve(m.toString())));
   const again = setInterval(() => socket.send("?", port, ip), 200);
-  const late = new Promise<string>((resolve) => setTimeout(resolve, 5000, "no answer"));
+  const late = new Promise<string>((resolve) => setTimeout(resolve, 30_000, "no answer"));
   try {
     return await Promise.race([answer, late]);
   } finally {

@@ -72,7 +72,7 @@ test("processes: a pod runs on its own address, with its files where its command
     },
   });
   const read = (): Promise<Pod> => client.get(resources.pods, { namespace: "default", name: "web" });
-  await expect.poll(async () => (await read()).status?.conditions?.find((c) => c.type === "Ready")?.status, { timeout: 5000 }).toBe("True");
+  await expect.poll(async () => (await read()).status?.conditions?.find((c) => c.type === "Ready")?.status).toBe("True");
   expect((await read()).status?.podIP).toBe("127.70.0.2");
   expect(await (await fetch("http://127.70.0.2:8099/")).text()).toBe("127.96.0.10:8053 true hello");
   await node.stopPods(1);

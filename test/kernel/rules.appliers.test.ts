@@ -16,7 +16,7 @@ import { lacking } from "../support/requires.ts";
 import { fillStore, makeSlice, put } from "../support/rules-objects.ts";
 
 const namespace = `fwt-appliers-${process.pid}`;
-const signal = AbortSignal.timeout(60_000);
+const signal = AbortSignal.timeout(240_000);
 const lack = lacking("ip", "nft");
 beforeAll(() => {
   if (lack === undefined) execFileSync("ip", ["netns", "add", namespace]);

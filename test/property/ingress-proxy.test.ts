@@ -29,7 +29,7 @@ const scrap = fc.constantFrom(
 const noise = fc.array(scrap, { maxLength: 12 }).map((parts) => parts.join(""));
 
 test("whatever clients and endpoints say, other clients are served, and no fault of the proxy shows", {
-  timeout: timeLimit(20_000),
+  timeout: timeLimit(120_000),
 }, async () => {
   const faults: string[] = [];
   let answer = "";

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -20,7 +20,7 @@ export async function command(
   args: readonly string[],
   o: { readonly input?: string; readonly env?: NodeJS.ProcessEnv; readonly timeout?: number } = {},
 ): Promise<CommandResult> {
-  const child = run(file, [...args], { env: { ...process.env, ...o.env }, timeout: o.timeout ?? 60_000, maxBuffer: 64 << 20 });
+  const child = run(file, [...args], { env: { ...process.env, ...o.env }, timeout: o.timeout ?? 240_000, maxBuffer: 64 << 20 });
   if (o.input !== undefined) child.child.stdin?.end(o.input);
   else child.child.stdin?.end();
   try {
@@ -48,6 +48,22 @@ export interface TestCluster {
   stop(): Promise<number | null>;
 }
 
+const swept = new Set<string>();
+
+/** Ends and removes what a run of the same test that was itself killed has left, its data with it. */
+async function sweep(name: string, dataDir: string): Promise<void> {
+  if (swept.has(name)) return;
+  swept.add(name);
+  for (const entry of readdirSync(tmpdir())) {
+    if (!entry.startsWith(`fairway-${name}-`) && !entry.startsWith(`${name}-`)) continue;
+    const folder = join(tmpdir(), entry);
+    const theirs = existsSync(join(folder, "data")) ? join(folder, "data") : folder;
+    if (theirs === dataDir) continue;
+    await command(fairwayBinary, ["down", "--name", name, "--data-dir", theirs]);
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
 /** Starts `fairway up` with a data dir of its own, and waits for the line `ready`. */
 export async function startTestCluster(o: {
   readonly name: string;
@@ -60,6 +76,7 @@ export async function startTestCluster(o: {
   readonly through?: readonly string[];
 }): Promise<TestCluster> {
   const dataDir = o.dataDir ?? mkdtempSync(join(tmpdir(), `fairway-${o.name}-`));
+  await sweep(o.name, dataDir);
   const started = performance.now();
   const line = [...(o.through ?? []), fairwayBinary, o.command ?? "up", "--name", o.name, "--data-dir", dataDir, "--plain"];
   const child = spawn(line[0] ?? fairwayBinary, [...line.slice(1), ...(o.args ?? [])], {
@@ -75,7 +92,7 @@ export async function startTestCluster(o: {
   child.stdout.on("data", onText);
   child.stderr.on("data", onText);
   child.on("exit", (code) => ready.reject(new Error(`up ended with ${code}:\n${output}`)));
-  const timer = setTimeout(() => ready.reject(new Error(`not ready in time:\n${output}`)), o.wait ?? 60_000);
+  const timer = setTimeout(() => ready.reject(new Error(`not ready in time:\n${output}`)), o.wait ?? 180_000);
   try {
     await ready.promise;
   } catch (error) {
@@ -117,7 +134,7 @@ export async function eventually<T>(
   ask: () => Promise<T | undefined> | T | undefined,
   o: { readonly timeout?: number; readonly what?: string } = {},
 ): Promise<T> {
-  const until = performance.now() + (o.timeout ?? 20_000);
+  const until = performance.now() + (o.timeout ?? 90_000);
   let last: unknown;
   for (;;) {
     try {

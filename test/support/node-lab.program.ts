@@ -32,7 +32,7 @@ const node = await startNode(
     nodeIps: config.nodeIps,
     transport,
     dataDir: config.dataDir,
-    clusterDns: ["10.223.0.10"],
+    clusterDns: ["10.243.0.10"],
     clusterDomain: "cluster.local",
     imagesFile: config.imagesFile,
     api: config.api,

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { get as httpsGet } from "node:https";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
 import WebSocket from "ws";
@@ -58,8 +59,8 @@ export class NodeLab {
     this.#name = name;
     this.#net = net;
     // Not below /tmp: an overlay's upper layer cannot lie on every file system that /tmp may be. Without root the lab is never started.
-    this.dataDir = process.getuid?.() === 0 ? mkdtempSync("/var/lib/fw-lab-") : "";
-    this.#deps = { run: runCommand, recordFolder: join(this.dataDir, "machines") };
+    this.dataDir = process.getuid?.() === 0 ? mkdtempSync(`/var/lib/fw-lab-${name}-`) : "";
+    this.#deps = { run: runCommand, recordFolder: join(tmpdir(), `fw-lab-${name}`) };
     this.client = createClient(this.#transport());
   }
 
@@ -68,6 +69,7 @@ export class NodeLab {
   }
 
   async start(options: { readonly imagesFile?: string } = {}, objects: LabConfig["objects"] = []): Promise<void> {
+    if (this.#machines === undefined) await this.#sweep();
     const range = (text: string) => [parseCidr(text) ?? { ip: "", bits: 0, family: 4 as const }];
     this.#machines ??= await createMachines(
       {
@@ -108,6 +110,16 @@ export class NodeLab {
     await ready;
   }
 
+  /** The pods of runs that were themselves killed; createMachines removes their machine. */
+  async #sweep(): Promise<void> {
+    for (const entry of readdirSync("/var/lib")) {
+      const folder = join("/var/lib", entry);
+      if (!entry.startsWith(`fw-lab-${this.#name}-`) || folder === this.dataDir) continue;
+      await removeNodePods(join(folder, "nodes", "node-1"));
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+
   async createPod(name: string, spec: Pod["spec"], metadata: Pod["metadata"] = {}): Promise<Pod> {
     return this.client.create(resources.pods, {
       metadata: { namespace: "default", name, ...metadata },
@@ -120,7 +132,7 @@ export class NodeLab {
   }
 
   /** Polls until the pod is as wanted (`undefined`: gone); fails with its last state. */
-  async until(name: string, wanted: (pod: Pod | undefined) => boolean, ms = 10_000): Promise<Pod | undefined> {
+  async until(name: string, wanted: (pod: Pod | undefined) => boolean, ms = 60_000): Promise<Pod | undefined> {
     for (const end = Date.now() + ms; ; ) {
       const pod = await this.pod(name);
       if (wanted(pod)) return pod;

@@ -54,7 +54,7 @@ function connect(r: Request): Promise<{ readonly said: string; readonly socket?:
     const timer = setTimeout(() => {
       socket.destroy();
       end("drop");
-    }, r.timeoutMs ?? 500);
+    }, r.timeoutMs ?? 10_000);
     socket.once("data", (b) => end(b.toString().trim()));
     socket.once("error", (e: NodeJS.ErrnoException) => {
       socket.destroy();
@@ -72,7 +72,7 @@ function datagram(r: Request): Promise<string> {
       socket.close();
       resolve(said);
     };
-    const timer = setTimeout(() => end("drop"), r.timeoutMs ?? 500);
+    const timer = setTimeout(() => end("drop"), r.timeoutMs ?? 10_000);
     socket.on("message", (b) => end(b.toString().trim()));
     // a packet dropped in the output hook makes send() fail with EPERM
     const failed = (e: NodeJS.ErrnoException): void =>
@@ -212,7 +212,7 @@ createInterface({ input: process.stdin })
           const udp = heldUdp.get(r.hold ?? 0);
           if (udp !== undefined) {
             return new Promise((resolve) => {
-              const timer = setTimeout(() => resolve("silent"), r.timeoutMs ?? 1000);
+              const timer = setTimeout(() => resolve("silent"), r.timeoutMs ?? 10_000);
               udp.once("message", (b) => {
                 clearTimeout(timer);
                 resolve(b.toString().trim());
@@ -223,7 +223,7 @@ createInterface({ input: process.stdin })
           const socket = held.get(r.hold ?? 0);
           if (socket === undefined || socket.destroyed) return "gone";
           return new Promise((resolve) => {
-            const timer = setTimeout(() => resolve("silent"), r.timeoutMs ?? 1000);
+            const timer = setTimeout(() => resolve("silent"), r.timeoutMs ?? 10_000);
             socket.once("data", (b) => {
               clearTimeout(timer);
               resolve(b.toString().trim());

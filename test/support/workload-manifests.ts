@@ -55,8 +55,8 @@ const probes = [
     "startup",
     `sleep 2; touch /tmp/started; ${wait}`,
     "",
-    `startupProbe: {exec: {command: [test, -e, /tmp/started]}, periodSeconds: 1, failureThreshold: 30}
-livenessProbe: {exec: {command: [test, -e, /tmp/started]}, periodSeconds: 1, failureThreshold: 1}`,
+    `startupProbe: {exec: {command: [test, -e, /tmp/started]}, periodSeconds: 1, timeoutSeconds: 30, failureThreshold: 60}
+livenessProbe: {exec: {command: [test, -e, /tmp/started]}, periodSeconds: 1, timeoutSeconds: 30, failureThreshold: 1}`,
   ),
   echoPod("tcp", "", "readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}"),
   echoPod("unready", "", "readinessProbe: {httpGet: {path: /status/500, port: 8080}, periodSeconds: 1}"),
@@ -77,7 +77,7 @@ initContainers:
   image: fairway/shell
   restartPolicy: Always
   command: [sh, -c, "sleep 0.5; echo sidecar >> /v/order; ${wait}"]
-  startupProbe: {exec: {command: [grep, sidecar, /v/order]}, periodSeconds: 1, failureThreshold: 10}
+  startupProbe: {exec: {command: [grep, sidecar, /v/order]}, periodSeconds: 1, timeoutSeconds: 30, failureThreshold: 60}
   volumeMounts: [{name: v, mountPath: /v}]
 - {name: last, image: fairway/shell, command: [sh, -c, echo last >> /v/order], volumeMounts: [{name: v, mountPath: /v}]}`,
       "volumeMounts: [{name: v, mountPath: /v}]",
@@ -193,6 +193,15 @@ spec:
       containers: [{name: c, image: fairway/echo, readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}}]
 ---
 apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: renewed}
+spec:
+  selector: {matchLabels: {app: renewed}}
+  template:
+    metadata: {labels: {app: renewed}}
+    spec: {terminationGracePeriodSeconds: 1, containers: [{name: c, image: fairway/pause}]}
+---
+apiVersion: apps/v1
 kind: StatefulSet
 metadata: {name: ordered}
 spec:
@@ -246,6 +255,8 @@ spec:
 {apiVersion: v1, kind: Service, metadata: {name: doomed, namespace: doomed}, spec: {selector: {app: doomed}, ports: [{port: 80}]}}
 ---
 ${shellPod("too-big", wait, "", 'resources: {requests: {cpu: "1000"}}')}
+---
+${shellPod("owner", wait)}
 ---
 ${shellPod("no-node", wait, "nodeSelector: {disk: gold}")}`;
 

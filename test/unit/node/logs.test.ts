@@ -20,7 +20,7 @@ const stamp = "2030-01-01T00:00:00.000000000Z";
 async function read(options: Partial<LogOptions> = {}): Promise<string> {
   const chunks: Buffer[] = [];
   const all = { follow: false, timestamps: false, ...options };
-  for await (const chunk of readLog(path, all, { clock: new FakeClock(t0), ended: () => true }, AbortSignal.timeout(5000)))
+  for await (const chunk of readLog(path, all, { clock: new FakeClock(t0), ended: () => true }, AbortSignal.timeout(60_000)))
     chunks.push(chunk);
   return Buffer.concat(chunks).toString();
 }
@@ -99,7 +99,7 @@ test("a log is followed over a rotation until its container has ended", async ()
       path,
       { follow: true, timestamps: false, tailLines: 0 },
       { clock, ended: () => ended },
-      AbortSignal.timeout(5000),
+      AbortSignal.timeout(60_000),
     ))
       text += chunk.toString();
   })();

@@ -122,7 +122,7 @@ test.each<{ probe: (port: number) => Probe; want: string | true }>([
   { probe: () => ({ exec: { command: ["good"] } }), want: true },
   { probe: () => ({ exec: { command: ["bad"] } }), want: "said no" },
 ])("$want", async ({ probe, want }) => {
-  const result = await runProbe(probe(port), target(), AbortSignal.timeout(5000));
+  const result = await runProbe(probe(port), target(), AbortSignal.timeout(60_000));
   expect(result.ok ? true : result.message).toBe(want);
 });
 
@@ -133,12 +133,12 @@ test("nobody listens: told in the words people search for, and as refused", asyn
   const free = typeof address === "object" && address !== null ? address.port : 0;
   await new Promise((resolve) => closed.close(resolve));
   const at = { ...target(), port: () => free };
-  expect(await runProbe({ httpGet: { port: 1, path: "/x" } }, at, AbortSignal.timeout(5000))).toEqual({
+  expect(await runProbe({ httpGet: { port: 1, path: "/x" } }, at, AbortSignal.timeout(60_000))).toEqual({
     ok: false,
     message: `Get "http://127.0.0.1:${free}/x": dial tcp 127.0.0.1:${free}: connect: connection refused`,
     refused: true,
   });
-  expect(await runProbe({ tcpSocket: { port: 1 } }, at, AbortSignal.timeout(5000))).toMatchObject({ ok: false, refused: true });
+  expect(await runProbe({ tcpSocket: { port: 1 } }, at, AbortSignal.timeout(60_000))).toMatchObject({ ok: false, refused: true });
 });
 
 function target(): ProbeTarget {
@@ -177,7 +177,7 @@ test("gRPC: health of a service, of the server, and of none", async () => {
   const at = typeof address === "object" && address !== null ? address.port : 0;
   const ask = async (service?: string): Promise<string | true> => {
     const grpc = { port: at, ...(service === undefined ? {} : { service }) };
-    const result = await runProbe({ grpc }, target(), AbortSignal.timeout(5000));
+    const result = await runProbe({ grpc }, target(), AbortSignal.timeout(60_000));
     return result.ok ? true : result.message;
   };
   expect([await ask("good"), await ask(), await ask("other")]).toEqual([
@@ -186,5 +186,5 @@ test("gRPC: health of a service, of the server, and of none", async () => {
     "rpc error: code = 5",
   ]);
   await new Promise((resolve) => health.close(resolve));
-  expect(await runProbe({ grpc: { port: at } }, target(), AbortSignal.timeout(5000))).toMatchObject({ ok: false, refused: true });
+  expect(await runProbe({ grpc: { port: at } }, target(), AbortSignal.timeout(60_000))).toMatchObject({ ok: false, refused: true });
 });

@@ -8,7 +8,7 @@ test("where nothing can be watched, waiting for a file looks now and then, and l
   const parent = mkdtempSync(join(tmpdir(), "fw-wait-"));
   const folder = join(parent, "later");
   try {
-    const waited = waitForFile(folder, ["exit"], AbortSignal.timeout(5000));
+    const waited = waitForFile(folder, ["exit"], AbortSignal.timeout(60_000));
     let turns = 0;
     await new Promise((resolve) => setTimeout(() => resolve(turns++), 1));
     mkdirSync(folder);

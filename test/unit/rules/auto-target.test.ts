@@ -18,7 +18,7 @@ function choose(applier: MemoryApplier) {
   });
   return { target, log, fellBack: () => fellBack };
 }
-const signal = AbortSignal.timeout(5000);
+const signal = AbortSignal.timeout(60_000);
 
 test("nftables where it can be had", async () => {
   const { target, log, fellBack } = choose(new MemoryApplier());
