@@ -26,11 +26,15 @@ const entries: readonly CommandEntry[] = [
   { group: others, names: ["completion"], load: () => import("./commands/completion.ts") },
 ];
 
-// A reader that went away (`fairway render | head`) is no failure.
+// A reader that went away (`fairway render | head`) is no failure. What ends in an order of its own (a cluster, a role) goes on
+// without one: at Ctrl-C the `tee` beside it is gone first.
 process.stdout.on("error", (e: NodeJS.ErrnoException) => {
+  if (process.listenerCount("SIGTERM") > 0) return;
   if (e.code === "EPIPE") process.exit(0);
   throw e;
 });
+// Nobody is left to be told.
+process.stderr.on("error", () => undefined);
 
 const status = await runCli(process.argv.slice(2), entries, {
   stdout: (text) => process.stdout.write(text),

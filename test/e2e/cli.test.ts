@@ -1,5 +1,7 @@
+import { spawn } from "node:child_process";
 import { symlinkSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -51,6 +53,7 @@ describe.skipIf(lack !== undefined)(`the command line${lack === undefined ? "" :
   let folder: string;
   let cluster: TestCluster;
   let exported: string;
+  let args: readonly string[];
 
   const fairway = (...args: readonly string[]): Promise<CommandResult> => cluster.fairway(...args);
   const json = async (...args: readonly string[]): Promise<Record<string, unknown>> => {
@@ -96,15 +99,19 @@ describe.skipIf(lack !== undefined)(`the command line${lack === undefined ? "" :
     file("objects/more.yaml", yaml);
     const ranges = ["--service-cidr", "10.119.0.0/16", "--cluster-cidr", "10.219.0.0/16"];
     const ports = ["--api-port", "0", "--ingress-http-port", "0", "--ingress-https-port", "0"];
-    cluster = await startTestCluster({
-      name,
-      args: ["--nodes", "1", ...ports, ...ranges, "--images", images, "--apply", objects, "--kubeconfig", join(folder, "config")],
-    });
+    args = ["--nodes", "1", ...ports, ...ranges, "--images", images, "--apply", objects];
+    cluster = await startTestCluster({ name, args });
     const waited = await cluster.kubectl("wait", "pod/echo", "pod/secure", "pod/agnhost", "--for=condition=Ready", "--timeout=120s");
     expect(waited.stderr).toBe("");
     exported = join(folder, "exported");
     await command("mkdir", [exported]);
-    const all = await cluster.kubectl("get", "nodes,services,endpointslices,ingresses,ingressclasses,pods,namespaces", "-A", "-o", "json");
+    const all = await cluster.kubectl(
+      "get",
+      "nodes,servicecidrs,services,endpointslices,ingresses,ingressclasses,pods,namespaces",
+      "-A",
+      "-o",
+      "json",
+    );
     file("exported/all.json", all.stdout);
     await eventually(async () => (await curl(`http://${await ipOf("echo")}/`)).includes('"pod":"echo"') || undefined);
     await eventually(async () => (await curl("-k", `https://${await ipOf("secure")}:80/`)).includes('"pod":"secure"') || undefined);
@@ -116,11 +123,9 @@ describe.skipIf(lack !== undefined)(`the command line${lack === undefined ? "" :
     for (const path of [cluster?.dataDir, folder]) if (path !== undefined) await rm(path, { recursive: true, force: true });
   });
 
-  test("ready is a line of its own, and the kubeconfig is where it was asked for", async () => {
+  test("ready is a line of its own, without colours, when what every client needs is there", async () => {
     expect(cluster.output().match(/^ready$/gm)).toHaveLength(1);
     expect(cluster.output()).not.toContain("\u001b");
-    const asked = await command("kubectl", ["--kubeconfig", join(folder, "config"), "auth", "whoami", "-o", "name"]);
-    expect(asked.code).toBe(0);
     for (const of of ["namespace/default", "serviceaccount/default", "configmap/kube-root-ca.crt"]) {
       expect(await cluster.kubectl("get", of)).toMatchObject({ code: 0 });
     }
@@ -216,8 +221,8 @@ describe.skipIf(lack !== undefined)(`the command line${lack === undefined ? "" :
       [["render", "--backend", "none", "--node", "n", "--objects", exported], /--backend none: there are nftables/],
       [["resolve", "x", "--objects", "/nowhere"], /\/nowhere: no such file or folder/],
       [["resolve", "x", "--objects", bad], /bad\.yaml: line \d/],
-      [["trace", "--node", "other", "--from", "node", "--to", "echo.default"], /--node other: no such Node; there are node-1/],
-      [["node-exec", "other", "--", "true"], /other: no such node; there are node-1/],
+      [["trace", "--node", "other", "--from", "node", "--to", "echo.default"], /--node other: no such Node; there \w+ node-1/],
+      [["node-exec", "other", "--", "true"], /other: no such node; there \w+ node-1/],
     ] as const) {
       const done = await fairway(...args);
       expect(done, args.join(" ")).toMatchObject({ code: 2, stdout: "", stderr: expect.stringMatching(says) });
@@ -235,6 +240,44 @@ describe.skipIf(lack !== undefined)(`the command line${lack === undefined ? "" :
     expect(await command("bash", ["-n"], { input: (await from(`${link} completion bash`)).stdout })).toMatchObject({ code: 0 });
     for (const shell of ["zsh", "fish"]) expect((await from(`${link} completion ${shell}`)).stdout).toContain("node-exec");
     expect((await from(`${link} up --help`)).stdout).toContain("--service-cidr");
+  });
+
+  test("echo leaves: who has just connected is answered, whose connection is idle is not waited for", async () => {
+    const env = { ...process.env, POD_IP: "127.77.119.1", FAIRWAY_DNS: "127.77.119.2:53" };
+    const attempt = async (): Promise<string> => {
+      const child = spawn(process.execPath, [join(fairwayBinary, "..", "..", "dist", "echo.program.mjs")], { env, stdio: "ignore" });
+      const ended = new Promise<string>((resolve) => child.once("exit", (code, signal) => resolve(String(code ?? signal))));
+      await eventually(async () => (await curl("http://127.77.119.1:8080/healthz")) === "ok\n" || undefined);
+      const client = connect(8080, "127.77.119.1");
+      let said = "";
+      client.on("data", (d: Buffer) => (said += d.toString()));
+      client.on("error", (e) => (said += String(e)));
+      await new Promise((resolve) => client.once("connect", resolve));
+      child.kill("SIGTERM");
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      client.write("GET /healthz HTTP/1.1\r\nHost: echo\r\n\r\n");
+      const status = await ended;
+      client.destroy();
+      return `${status} ${/^HTTP.*|^connection.*/gim.exec(said)?.[0]} ${said.includes("connection: close")}`;
+    };
+    // It waits a second; on a machine that has no time for us that may not be enough at once.
+    await eventually(async () => (await attempt()) === "0 HTTP/1.1 200 OK true" || undefined);
+  });
+
+  test("nobody reads its output any more, and one wish comes as three signals: it ends in order; the next start goes on", async () => {
+    const { dataDir } = cluster;
+    cluster.process.stdout?.destroy();
+    cluster.process.stderr?.destroy();
+    const ended = new Promise((resolve) => cluster.process.once("exit", (code, signal) => resolve(code ?? signal)));
+    for (const signal of ["SIGINT", "SIGINT", "SIGHUP"] as const) {
+      cluster.process.kill(signal);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    expect(await ended).toBe(0);
+    const left = (await command("sh", ["-c", "ip netns list; ip -o link; mount; ls /run/fairway/machines; ps -eo args"])).stdout;
+    expect(left.split("\n").filter((l) => l.includes(dataDir) || /fw-e2e-cli|e2e-cli.json/.test(l))).toEqual([]);
+    cluster = await startTestCluster({ name, args, dataDir });
+    expect(await cluster.kubectl("get", "service", "echo")).toMatchObject({ code: 0 });
   });
 
   test("down ends a running cluster, and a second one finds nothing", async () => {

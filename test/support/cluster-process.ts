@@ -55,7 +55,8 @@ async function sweep(name: string, dataDir: string): Promise<void> {
   if (swept.has(name)) return;
   swept.add(name);
   for (const entry of readdirSync(tmpdir())) {
-    if (!entry.startsWith(`fairway-${name}-`) && !entry.startsWith(`${name}-`)) continue;
+    // As mkdtemp names them, here and for a user without rights.
+    if (!new RegExp(`^(fairway-)?${name}-\\w{6}$`).test(entry)) continue;
     const folder = join(tmpdir(), entry);
     const theirs = existsSync(join(folder, "data")) ? join(folder, "data") : folder;
     if (theirs === dataDir) continue;

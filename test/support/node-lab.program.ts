@@ -24,7 +24,7 @@ const transport: Pick<MemoryApi, "request"> = {
       : original(r, s),
 };
 for (const line of config.objects) {
-  await original({ method: "POST", path: line.path, body: JSON.stringify(line.object) }, AbortSignal.timeout(1000));
+  await original({ method: "POST", path: line.path, body: JSON.stringify(line.object) }, AbortSignal.timeout(60_000));
 }
 const node = await startNode(
   {
@@ -59,7 +59,7 @@ process.on("message", (message: LabRequest) => {
     }
     const answer = await original(
       { method: message.method, path: message.path, ...(message.body === "" ? {} : { body: message.body }), headers: message.headers },
-      AbortSignal.timeout(5000),
+      AbortSignal.timeout(60_000),
     );
     const chunks: Uint8Array[] = [];
     for await (const chunk of answer.body) chunks.push(chunk);

@@ -134,7 +134,7 @@ async function kernelDifferences(namespace: string, store: SnapshotStore, way: R
   const differences: string[] = [];
   try {
     for (const ruleset of compileOffline(store.current, { nodeName: "a", backend: "nftables" }).program) {
-      const found = await reader.read(ruleset.family, "fairway", AbortSignal.timeout(30_000));
+      const found = await reader.read(ruleset.family, "fairway", AbortSignal.timeout(120_000));
       if (found?.version === undefined || found.version.fingerprint !== found.fingerprint) {
         differences.push(`IPv${ruleset.family}: chains are not those of the skeleton`);
         continue;

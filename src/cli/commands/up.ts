@@ -133,16 +133,22 @@ export async function untilEnd(cluster: RunningCluster, io: CliIo): Promise<void
 
 let stopping: AbortController | undefined;
 
-/** Aborts at the first SIGINT, SIGTERM or SIGHUP; the third ends the process where it stands. */
+/** Signals within this time are one wish: a terminal sends it to everybody, npm passes it on, and then the terminal closes. */
+const oneWishMs = 700;
+
+/** Aborts at the first SIGINT, SIGTERM or SIGHUP; the third wish ends the process where it stands. */
 function stopSignal(): AbortSignal {
   if (stopping !== undefined) return stopping.signal;
   const controller = new AbortController();
   stopping = controller;
-  let signals = 0;
+  let wishes = 0;
+  let last = -oneWishMs;
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.on(signal, () => {
-      signals++;
-      if (signals > 2) process.exit(130);
+      const now = performance.now();
+      if (now - last >= oneWishMs) wishes++;
+      last = now;
+      if (wishes > 2) process.exit(130);
       controller.abort(workError(`stopped by ${signal}`));
     });
   }

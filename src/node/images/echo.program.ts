@@ -3,12 +3,13 @@ import { createSocket, type Socket } from "node:dgram";
 import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
-import { isIPv6 } from "node:net";
+import { isIPv6, type Socket as Stream } from "node:net";
 import { WebSocketServer } from "ws";
 
 const { env } = process;
 const port = Number(env["PORT"] ?? 8080);
 const drainMs = 5000;
+const freshMs = 1000;
 const maxDelayMs = 3_600_000;
 const me = {
   pod: env["POD_NAME"] ?? env["HOSTNAME"] ?? "",
@@ -21,7 +22,10 @@ const bindTo = env["FAIRWAY_DNS"] !== undefined && me.podIP !== "" ? me.podIP : 
 const { TLS_CERT_FILE: certFile, TLS_KEY_FILE: keyFile } = env;
 
 let draining = false;
+/** Connections that have not asked for anything yet. */
+const fresh = new Set<Stream>();
 const answer: RequestListener = (request, response) => {
+  fresh.delete(request.socket);
   const path = (request.url ?? "/").split("?")[0] ?? "/";
   const status = /^\/status\/([1-5][0-9]{2})$/.exec(path);
   const delay = /^\/delay\/([0-9]{1,7})$/.exec(path);
@@ -49,15 +53,21 @@ function respond(response: ServerResponse, status: number, body: string, type: s
   else response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(body) }).end(body);
 }
 
-const server: Server =
-  certFile !== undefined && keyFile !== undefined
-    ? createTlsServer({ cert: readFileSync(certFile), key: readFileSync(keyFile) }, answer)
-    : createServer(answer);
+const secure = certFile !== undefined && keyFile !== undefined;
+const server: Server = secure
+  ? createTlsServer({ cert: readFileSync(certFile), key: readFileSync(keyFile) }, answer)
+  : createServer(answer);
 // Long enough for a proxy's pool of idle connections to close its end first.
 server.keepAliveTimeout = 75_000;
 
+server.on(secure ? "secureConnection" : "connection", (socket: Stream) => {
+  fresh.add(socket);
+  socket.once("close", () => fresh.delete(socket));
+});
+
 const sockets = new WebSocketServer({ noServer: true });
-server.on("upgrade", (request, socket, head) => {
+server.on("upgrade", (request, socket: Stream, head) => {
+  fresh.delete(socket);
   if ((request.url ?? "").split("?")[0] !== "/ws") {
     socket.end("HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
     return;
@@ -91,8 +101,13 @@ function leave(): void {
   setTimeout(() => process.exit(0), drainMs);
   // 1001: going away.
   for (const client of sockets.clients) client.close(1001);
-  server.close(() => process.exit(0));
-  server.closeIdleConnections();
+  // Node calls a connection idle whose first request is still on its way; nobody would send that request again.
+  const close = (patience: number): void => {
+    if (fresh.size > 0 && patience > 0) setTimeout(close, 20, patience - 20);
+    else server.close(() => process.exit(0));
+  };
+  // One turn, in which connections that the kernel has accepted already come in.
+  setTimeout(close, 20, freshMs);
 }
 process.on("SIGTERM", leave);
 process.on("SIGINT", leave);
