@@ -5,6 +5,8 @@ import type { RealServer, ServiceMatch } from "../ipvs/values.ts";
 export interface IpvsApplier {
   /** Throws ApplyError UNUSABLE, with what to do, where virtual servers cannot be programmed from here. */
   probe(signal: AbortSignal): Promise<void>;
+  /** Makes the service link and the kernel settings that ipvs needs. Before the first transaction; again changes nothing. */
+  prepare(signal: AbortSignal): Promise<void>;
   /** What is ours: the link's addresses, services at them or with our marks, sets with our prefix. */
   read(signal: AbortSignal): Promise<IpvsState>;
   /**

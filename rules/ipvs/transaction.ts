@@ -11,7 +11,7 @@ export interface ChangeGroup {
   /** By id; what goes with a service (its real servers) is not listed. A real server that still has connections takes no new ones and goes when they end. */
   readonly deletes: readonly IpvsItem[];
   /** Services and real servers that stay, with other settings. */
-  readonly changes: readonly IpvsItem[];
+  readonly changes: readonly { readonly before: IpvsItem; readonly after: IpvsItem }[];
   readonly adds: readonly IpvsItem[];
 }
 

@@ -10,6 +10,8 @@ export const setPrefix = "FAIRWAY-";
 /** Ours are the firewall marks with these upper bits; the bit 0x4000 (masquerade) stays free below. */
 export const fwmarkBase = 0x5f00_0000;
 const fwmarkMask = 0xff00_0000;
+/** Set in marks of ours whose packets belong to no connection (UDP): an endpoint behind them is removed at once. */
+export const fwmarkDatagrams = 0x0080_0000;
 
 export function isOwnFwmark(mark: number): boolean {
   return (mark & fwmarkMask) >>> 0 === fwmarkBase;
@@ -77,6 +79,11 @@ export function matchFamily(match: ServiceMatch): IpFamily {
 export function matchKey(match: ServiceMatch): string {
   if (match.kind === "fwmark") return `fwmark${match.family}:0x${match.mark.toString(16)}`;
   return frontendKey(match.ip, match.port, match.protocol);
+}
+
+/** Whether an endpoint that is removed may still have connections that should end in peace. */
+export function hasConnections(match: ServiceMatch): boolean {
+  return match.kind === "fwmark" ? (match.mark & fwmarkDatagrams) === 0 : match.protocol !== "udp";
 }
 
 export function printField(field: SetField): string {

@@ -1,13 +1,18 @@
+import { type Ip, parseIp } from "../base/ip.ts";
 import { type RunCommand, runOrThrow } from "./command.ts";
+import { KernelError } from "./errors.ts";
 
 /** One change of links, addresses or routes. `address` and `to` are `ip/bits`; the default routes are 0.0.0.0/0 and ::/0. */
 export type LinkStep =
   | { readonly kind: "netns-add"; readonly name: string }
   | { readonly kind: "bridge-add"; readonly name: string }
+  /** A link of its own that leads nowhere; it stays down. */
+  | { readonly kind: "dummy-add"; readonly name: string }
   | { readonly kind: "veth-add"; readonly name: string; readonly peer: string; readonly peerNetns: string }
   | { readonly kind: "link-up"; readonly name: string }
   | { readonly kind: "link-master"; readonly name: string; readonly master: string }
   | { readonly kind: "link-delete"; readonly name: string }
+  | { readonly kind: "address-delete"; readonly link: string; readonly address: string }
   | { readonly kind: "address-add"; readonly link: string; readonly address: string; readonly scope?: "host" }
   | {
       readonly kind: "route-add";
@@ -26,6 +31,10 @@ export function printLinkStep(step: LinkStep): string {
       return `netns add ${step.name}`;
     case "bridge-add":
       return `link add name ${step.name} type bridge`;
+    case "dummy-add":
+      return `link add name ${step.name} type dummy`;
+    case "address-delete":
+      return `address delete ${step.address} dev ${step.link}`;
     case "veth-add":
       return `link add name ${step.name} type veth peer name ${step.peer} netns ${step.peerNetns}`;
     case "link-up":
@@ -117,4 +126,17 @@ export async function readLinks(run: RunCommand, signal?: AbortSignal): Promise<
     kind: linkinfo?.info_kind ?? "",
     ...(master === undefined ? {} : { master }),
   }));
+}
+
+/** Addresses of a link, without link-local ones; undefined when there is no such link. */
+export async function readLinkAddresses(run: RunCommand, link: string, signal?: AbortSignal): Promise<readonly Ip[] | undefined> {
+  const { code, stdout, stderr } = await run(["ip", "-json", "address", "show", "dev", link], {}, signal);
+  if (code !== 0) {
+    if (/does not exist/.test(stderr)) return undefined;
+    throw new KernelError("command-failed", `ip address show dev ${link} ended with ${code}: ${stderr.trim()}`);
+  }
+  const links = JSON.parse(stdout === "" ? "[]" : stdout) as readonly {
+    readonly addr_info?: readonly { readonly local?: string; readonly scope?: string }[];
+  }[];
+  return links.flatMap((l) => (l.addr_info ?? []).flatMap((a) => (a.scope === "link" ? [] : (parseIp(a.local ?? "") ?? []))));
 }

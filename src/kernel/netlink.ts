@@ -15,7 +15,7 @@ const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
 const MSG_DONTWAIT = 0x40;
 
-export const netlinkFamily = { netfilter: 12 } as const;
+export const netlinkFamily = { route: 0, netfilter: 12, generic: 16 } as const;
 export const NLM_F_REQUEST = 1;
 export const NLM_F_ACK = 4;
 export const NLM_F_DUMP = 0x300;

@@ -1,0 +1,387 @@
+import { type Clock, systemClock } from "../../src/base/clock.ts";
+import type { Ip } from "../../src/base/ip.ts";
+import { type RunCommand, runCommand } from "../../src/kernel/command.ts";
+import { isKernelError } from "../../src/kernel/errors.ts";
+import type { SetStep } from "../../src/kernel/ipset.ts";
+import type { IpvsFailure, IpvsStep } from "../../src/kernel/ipvs.ts";
+import { NetlinkFault } from "../../src/kernel/netlink.ts";
+import { printSysctlScript } from "../../src/kernel/sysctl.ts";
+import type { ChangeGroup, IpvsState, IpvsTransaction } from "../ipvs/transaction.ts";
+import { hasConnections, type IpvsItem, isOwnFwmark, itemId, matchKey, type RealServer, type ServiceMatch } from "../ipvs/values.ts";
+import { ApplyError } from "./errors.ts";
+import type { IpvsApplier } from "./ipvs-applier.ts";
+import {
+  openCommandServers,
+  openNetlinkServers,
+  openServiceLink,
+  openSets,
+  type ServiceLink,
+  type Sets,
+  type VirtualServers,
+} from "./ipvs-doors.ts";
+
+/** How often a real server that is to go is asked for its connections. */
+const drainInterval = 1000;
+
+const settings = {
+  // translated packets must be seen by connection tracking, or they could not be masqueraded
+  "net.ipv4.vs.conntrack": "1",
+  // a client's reused port goes where its connection went, without waiting
+  "net.ipv4.vs.conn_reuse_mode": "0",
+  // connections to real servers that are gone end with their next packet
+  "net.ipv4.vs.expire_nodest_conn": "1",
+  // a client that is remembered for a real server with weight 0 is forgotten
+  "net.ipv4.vs.expire_quiescent_template": "1",
+  "net.ipv4.ip_forward": "1",
+};
+/** What was begun is undone whoever waits. */
+const untilDone = new AbortController().signal;
+
+/** Others on the wire must not hear of Services' addresses from this node. */
+const strictArpSettings = { "net.ipv4.conf.all.arp_ignore": "1", "net.ipv4.conf.all.arp_announce": "2" };
+
+export interface IpvsApplierDeps {
+  readonly servers: VirtualServers;
+  readonly sets: Sets;
+  readonly link: ServiceLink;
+  readonly run: RunCommand;
+  readonly clock: Clock;
+  readonly strictArp: boolean;
+}
+
+export interface IpvsApplierConfig {
+  /** `netlink` throws where it cannot be used from here; `auto` falls back on the command. */
+  readonly servers: "netlink" | "command" | "auto";
+  readonly strictArp: boolean;
+}
+
+/** Of the network namespace of the calling thread, or of that in which `run` runs its commands: they must be the same. */
+export function createIpvsApplier(config: IpvsApplierConfig, run: RunCommand = runCommand, clock: Clock = systemClock): IpvsApplier {
+  return new KernelIpvsApplier({
+    servers: openServers(config.servers, run),
+    sets: openSets(run),
+    link: openServiceLink(run),
+    run,
+    clock,
+    strictArp: config.strictArp,
+  });
+}
+
+function openServers(kind: IpvsApplierConfig["servers"], run: RunCommand): VirtualServers {
+  if (kind === "command") return openCommandServers(run);
+  try {
+    return openNetlinkServers();
+  } catch (cause) {
+    if (cause instanceof NetlinkFault && cause.code === "ENOENT") {
+      throw new ApplyError("UNUSABLE", "this kernel has no virtual servers: the module ip_vs cannot be loaded", { cause });
+    }
+    if (kind === "auto" && !(cause instanceof NetlinkFault)) return openCommandServers(run);
+    throw new ApplyError("UNUSABLE", `virtual servers may not be programmed from here: ${String(cause)}`, { cause });
+  }
+}
+
+interface Draining {
+  readonly match: ServiceMatch;
+  readonly real: RealServer;
+}
+
+export class KernelIpvsApplier implements IpvsApplier {
+  readonly #deps: IpvsApplierDeps;
+  readonly #draining = new Map<string, Draining>();
+  readonly #closed = new AbortController();
+  #drains: Promise<void> | undefined;
+  /** The last of the calls, which run one after the other. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(deps: IpvsApplierDeps) {
+    this.#deps = deps;
+  }
+
+  async probe(signal: AbortSignal): Promise<void> {
+    await this.#deps.servers.services(signal);
+    await this.#deps.sets.read(signal);
+  }
+
+  async prepare(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#deps.link.make(signal);
+    } catch (cause) {
+      if (!isKernelError(cause)) throw cause;
+      throw new ApplyError("UNUSABLE", `the link for Services' addresses cannot be made (a dummy link: module dummy): ${cause.message}`, {
+        cause,
+      });
+    }
+    const script = printSysctlScript({ ...settings, ...(this.#deps.strictArp ? strictArpSettings : {}) });
+    await this.#deps.run(["sh", "-c", script], {}, signal);
+  }
+
+  read(signal: AbortSignal): Promise<IpvsState> {
+    return this.#inTurn(async () => {
+      const addresses = (await this.#deps.link.read(signal)) ?? [];
+      const { sets, entries } = await this.#deps.sets.read(signal);
+      const items = new Map<string, IpvsItem>();
+      const put = (item: IpvsItem): unknown => items.set(itemId(item), item);
+      for (const ip of addresses) put({ kind: "address", ip });
+      for (const { service, reals } of await this.#ownServices(addresses, signal)) {
+        put({ kind: "service", service });
+        for (const { ip, port, weight } of reals) {
+          const item: IpvsItem = { kind: "real", match: service.match, real: { ip, port, weight } };
+          if (weight !== 0 || !this.#draining.has(itemId(item))) put(item);
+        }
+      }
+      for (const entry of entries) put({ kind: "entry", entry });
+      return { sets: new Map(sets.map((s) => [s.name, s])), items };
+    });
+  }
+
+  apply(transaction: IpvsTransaction, signal: AbortSignal): Promise<void> {
+    return this.#inTurn(async () => {
+      const undo: (() => Promise<unknown>)[] = [];
+      try {
+        await this.#addEntries(transaction, undo, signal);
+        await this.#addServers(transaction.groups, undo, signal);
+        await this.#addAddresses(transaction.groups, undo, signal);
+      } catch (error) {
+        for (const step of undo.reverse()) await step();
+        throw error;
+      }
+      await this.#remove(transaction, signal);
+    });
+  }
+
+  remove(signal: AbortSignal): Promise<void> {
+    return this.#inTurn(async () => {
+      const addresses = (await this.#deps.link.read(signal)) ?? [];
+      const own = await this.#ownServices(addresses, signal);
+      await this.#deps.link.remove(signal);
+      await this.#deps.servers.commit(
+        own.map(({ service }) => ({ verb: "delete", kind: "service", service })),
+        signal,
+      );
+      const { sets } = await this.#deps.sets.read(signal);
+      const { refusal } = await this.#deps.sets.commit(
+        sets.map((set) => ({ verb: "destroy", set })),
+        signal,
+      );
+      if (refusal !== undefined) throw setFailure(refusal, undefined);
+      this.#draining.clear();
+    });
+  }
+
+  async activeConnections(match: ServiceMatch, real: Pick<RealServer, "ip" | "port">, signal: AbortSignal): Promise<number> {
+    return (await this.#deps.servers.use(match, signal)).find((r) => r.ip === real.ip && r.port === real.port)?.active ?? 0;
+  }
+
+  draining(): number {
+    return this.#draining.size;
+  }
+
+  async close(): Promise<void> {
+    this.#closed.abort();
+    await this.#drains;
+    await this.#last.catch(() => undefined);
+    this.#deps.servers.close();
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const next = this.#last.then(work, work);
+    this.#last = next.catch(() => undefined);
+    return next;
+  }
+
+  async #ownServices(addresses: readonly Ip[], signal: AbortSignal) {
+    const own = new Set(addresses);
+    return (await this.#deps.servers.services(signal)).filter(({ service: { match } }) =>
+      match.kind === "fwmark" ? isOwnFwmark(match.mark) : own.has(match.ip),
+    );
+  }
+
+  async #addEntries(transaction: IpvsTransaction, undo: (() => Promise<unknown>)[], signal: AbortSignal): Promise<void> {
+    const steps: SetStep[] = transaction.createSets.map((set) => ({ verb: "create", set }));
+    const owners: (string | undefined)[] = steps.map(() => undefined);
+    for (const group of transaction.groups) {
+      for (const item of group.adds) {
+        if (item.kind !== "entry") continue;
+        steps.push({ verb: "add", entry: item.entry });
+        owners.push(group.owner);
+      }
+    }
+    const { done, refusal } = await this.#deps.sets.commit(steps, signal);
+    const inverse = steps.slice(0, done).reverse().map(inverseSetStep);
+    undo.push(() => this.#deps.sets.commit(inverse, untilDone));
+    if (refusal !== undefined) throw setFailure(refusal, owners[done]);
+  }
+
+  async #addServers(groups: readonly ChangeGroup[], undo: (() => Promise<unknown>)[], signal: AbortSignal): Promise<void> {
+    const steps: IpvsStep[] = [];
+    const inverse = new Map<IpvsStep, IpvsStep>();
+    const owners = new Map<IpvsStep, string>();
+    const push = (owner: string, step: IpvsStep | undefined, back: IpvsStep | undefined): void => {
+      if (step === undefined || back === undefined) return;
+      steps.push(step);
+      inverse.set(step, back);
+      owners.set(step, owner);
+    };
+    const stopped: Draining[] = [];
+    // services before their real servers
+    for (const kind of ["service", "real"] as const) {
+      for (const { owner, changes, adds } of groups) {
+        for (const { before, after } of changes) if (after.kind === kind) push(owner, stepOf("change", after), stepOf("change", before));
+        for (const item of adds) {
+          if (item.kind !== kind) continue;
+          const drained = this.#draining.get(itemId(item));
+          if (drained === undefined) push(owner, stepOf("add", item), stepOf("delete", item));
+          else {
+            // it was about to go: it gets its weight back
+            stopped.push(drained);
+            push(
+              owner,
+              stepOf("change", item),
+              stepOf("change", { kind: "real", match: drained.match, real: { ...drained.real, weight: 0 } }),
+            );
+          }
+        }
+      }
+    }
+    if (steps.length === 0) return;
+    for (const { match, real } of stopped) this.#draining.delete(itemId({ kind: "real", match, real }));
+    const failures = await this.#deps.servers.commit(steps, signal);
+    const failed = new Set(failures.map((f) => f.step));
+    undo.push(() => {
+      for (const d of stopped) this.#drain(d);
+      const back = steps
+        .filter((s) => !failed.has(s))
+        .reverse()
+        .flatMap((s) => inverse.get(s) ?? []);
+      return this.#deps.servers.commit(back, untilDone);
+    });
+    const [first] = failures;
+    if (first !== undefined) throw serverFailure(first, owners.get(first.step));
+  }
+
+  async #addAddresses(groups: readonly ChangeGroup[], undo: (() => Promise<unknown>)[], signal: AbortSignal): Promise<void> {
+    const ips = groups.flatMap((g) => g.adds.flatMap((item) => (item.kind === "address" ? [item.ip] : [])));
+    if (ips.length === 0) return;
+    undo.push(() => this.#deps.link.delete(ips, untilDone));
+    try {
+      await this.#deps.link.add(ips, signal);
+    } catch (cause) {
+      if (!isKernelError(cause)) throw cause;
+      // the link went away, or an address is one that no link can have
+      const diverged = /Cannot find device|does not exist/.test(cause.message);
+      throw new ApplyError(diverged ? "DIVERGED" : "REFUSED", cause.message, { cause });
+    }
+  }
+
+  async #remove(transaction: IpvsTransaction, signal: AbortSignal): Promise<void> {
+    const deletes = transaction.groups.flatMap((g) => g.deletes);
+    const ips = deletes.flatMap((item) => (item.kind === "address" ? [item.ip] : []));
+    if (ips.length > 0) await this.#deps.link.delete(ips, signal);
+
+    const services = deletes.flatMap((item) => (item.kind === "service" ? [item.service] : []));
+    const gone = new Set(services.map((s) => matchKey(s.match)));
+    const leaving = deletes.flatMap((item) => (item.kind === "real" && !gone.has(matchKey(item.match)) ? [item] : []));
+    const idle = await this.#quiesce(leaving, signal);
+    for (const [id, { match }] of this.#draining) if (gone.has(matchKey(match))) this.#draining.delete(id);
+    const steps: IpvsStep[] = [
+      ...idle.map(({ match, real }): IpvsStep => ({ verb: "delete", kind: "real", match, real })),
+      ...services.map((service): IpvsStep => ({ verb: "delete", kind: "service", service })),
+    ];
+    const [failure] = await this.#deps.servers.commit(steps, signal);
+    if (failure !== undefined) throw serverFailure(failure, undefined);
+
+    const setSteps: SetStep[] = deletes.flatMap((item): SetStep[] =>
+      item.kind === "entry" ? [{ verb: "delete", entry: item.entry }] : [],
+    );
+    for (const set of transaction.destroySets) setSteps.push({ verb: "destroy", set });
+    const { refusal } = await this.#deps.sets.commit(setSteps, signal);
+    if (refusal !== undefined) throw setFailure(refusal, undefined);
+  }
+
+  /** Lets no new connection in; those without connections are returned, the others go later. */
+  async #quiesce(leaving: readonly (IpvsItem & { readonly kind: "real" })[], signal: AbortSignal) {
+    const idle = leaving.filter((item) => !hasConnections(item.match));
+    const connected = leaving.filter((item) => hasConnections(item.match));
+    if (connected.length === 0) return idle;
+    const stopped = connected.map(({ match, real }): IpvsStep => ({ verb: "change", kind: "real", match, real: { ...real, weight: 0 } }));
+    const [failure] = await this.#deps.servers.commit(stopped, signal);
+    if (failure !== undefined) throw serverFailure(failure, undefined);
+    for (const of of Map.groupBy(connected, (item) => matchKey(item.match)).values()) {
+      const match = of[0]?.match;
+      if (match === undefined) continue;
+      const uses = await this.#deps.servers.use(match, signal);
+      for (const item of of) {
+        const use = uses.find((u) => u.ip === item.real.ip && u.port === item.real.port);
+        if (use === undefined || use.active + use.inactive === 0) idle.push(item);
+        else this.#drain(item);
+      }
+    }
+    return idle;
+  }
+
+  #drain({ match, real }: Draining): void {
+    this.#draining.set(itemId({ kind: "real", match, real }), { match, real });
+    this.#drains ??= this.#removeDrained();
+  }
+
+  async #removeDrained(): Promise<void> {
+    const { signal } = this.#closed;
+    while (this.#draining.size > 0 && !signal.aborted) {
+      await this.#deps.clock.sleep(drainInterval, signal).catch(() => undefined);
+      if (signal.aborted) return;
+      // what cannot be asked or removed now is tried again after the next interval
+      await this.#inTurn(() => this.#removeIdle(signal)).catch(() => undefined);
+    }
+    this.#drains = undefined;
+  }
+
+  async #removeIdle(signal: AbortSignal): Promise<void> {
+    for (const of of Map.groupBy([...this.#draining], ([, d]) => matchKey(d.match)).values()) {
+      const match = of[0]?.[1].match;
+      if (match === undefined) continue;
+      const uses = await this.#deps.servers.use(match, signal);
+      const idle = of.filter(([, { real }]) => !uses.some((u) => u.ip === real.ip && u.port === real.port && u.active > 0));
+      await this.#deps.servers.commit(
+        idle.map(([, { real }]): IpvsStep => ({ verb: "delete", kind: "real", match, real })),
+        signal,
+      );
+      for (const [id] of idle) this.#draining.delete(id);
+    }
+  }
+}
+
+function stepOf(verb: IpvsStep["verb"], item: IpvsItem): IpvsStep | undefined {
+  if (item.kind === "service") return { verb, kind: "service", service: item.service };
+  return item.kind === "real" ? { verb, kind: "real", match: item.match, real: item.real } : undefined;
+}
+
+function inverseSetStep(step: SetStep): SetStep {
+  switch (step.verb) {
+    case "create":
+      return { verb: "destroy", set: step.set };
+    case "destroy":
+      return { verb: "create", set: step.set };
+    case "add":
+      return { verb: "delete", entry: step.entry };
+    case "delete":
+      return { verb: "add", entry: step.entry };
+  }
+}
+
+function serverFailure({ step, code }: IpvsFailure, owner: string | undefined): ApplyError {
+  const what =
+    step.kind === "service" ? `virtual service ${matchKey(step.service.match)}` : `real server ${step.real.ip} of ${matchKey(step.match)}`;
+  const message = `ipvs: ${code}: ${step.verb} ${what}`;
+  if (code === "EPERM") return new ApplyError("UNUSABLE", message, { owner });
+  if (code === "ENOMEM" || code === "ENOBUFS") return new ApplyError("UNAVAILABLE", message, { owner });
+  // a service that cannot be found is one thing, a scheduler another
+  const missing = code === "ESRCH" || (code === "ENOENT" && step.kind === "real");
+  return new ApplyError(missing || code === "EEXIST" ? "DIVERGED" : "REFUSED", message, { owner });
+}
+
+function setFailure(said: string, owner: string | undefined): ApplyError {
+  if (/not permitted/.test(said)) return new ApplyError("UNUSABLE", said, { owner });
+  if (/already (added|exists)|not added|does not exist|same name/.test(said)) return new ApplyError("DIVERGED", said, { owner });
+  if (/in use by a kernel/.test(said)) return new ApplyError("DIVERGED", said, { owner });
+  return new ApplyError("REFUSED", said, { owner });
+}
