@@ -15,15 +15,18 @@ export type StoreErrorCode = keyof typeof storeErrors;
 export class StoreError extends Error {
   override readonly name = "StoreError";
   readonly code: StoreErrorCode;
+  /** With `compacted`: the oldest revision that there still is. */
+  readonly oldest: Rev | undefined;
 
-  constructor(code: StoreErrorCode, subject: string, cause?: unknown) {
+  constructor(code: StoreErrorCode, subject: string, cause?: unknown, oldest?: Rev) {
     super(`${subject}: ${storeErrors[code]}${cause instanceof Error ? ` (${cause.message})` : ""}`, { cause });
     this.code = code;
+    this.oldest = oldest;
   }
 }
 
 export function compactedError(asked: Rev, oldest: Rev): StoreError {
-  return new StoreError("compacted", `revision ${asked}, the oldest is ${oldest}`);
+  return new StoreError("compacted", `revision ${asked}, the oldest is ${oldest}`, undefined, oldest);
 }
 
 export function hasStoreCode(error: unknown, code: StoreErrorCode): boolean {

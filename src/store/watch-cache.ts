@@ -1,7 +1,10 @@
 import type { CacheTable } from "./cache-table.ts";
+import { StoreError } from "./errors.ts";
 import type { Key, Rev, Store } from "./store.ts";
 
 const pageSize = 1000;
+/** How many revisions back a new cache begins: clients that a server's end cut off go on from there instead of listing anew. */
+const revsOfHistory = 1000;
 
 export interface WatchCacheOptions {
   readonly store: Store;
@@ -25,8 +28,9 @@ export class WatchCache {
 
   static async open(options: WatchCacheOptions): Promise<WatchCache> {
     const cache = new WatchCache(options);
-    await cache.#load();
+    const now = await cache.#load();
     cache.#following = cache.#follow();
+    await cache.reached(now, cache.#following);
     return cache;
   }
 
@@ -60,17 +64,14 @@ export class WatchCache {
     await this.#following;
   }
 
-  async #load(): Promise<void> {
+  /** Fills the tables with what was some revisions ago; answers the revision to follow to. */
+  async #load(): Promise<Rev> {
     const { store, root, tables } = this.#options;
+    const { rev: now } = await store.list(root, { limit: 1 });
+    const at = await this.#start(now);
     let after: Key | undefined;
-    let at: Rev | undefined;
     do {
-      const page = await store.list(root, {
-        limit: pageSize,
-        ...(at === undefined ? {} : { at }),
-        ...(after === undefined ? {} : { after }),
-      });
-      at = page.rev;
+      const page = await store.list(root, { limit: pageSize, at, ...(after === undefined ? {} : { after }) });
       after = page.next;
       for (const { key, rev, value } of page.items) {
         const [table, name] = this.#tableOf(key);
@@ -79,6 +80,20 @@ export class WatchCache {
     } while (after !== undefined);
     for (const table of tables.values()) table.loaded(at);
     this.#rev = at;
+    return now;
+  }
+
+  /** The revision to begin at: some back, or the oldest that was not compacted. */
+  async #start(now: Rev): Promise<Rev> {
+    const wanted = Math.max(0, now - revsOfHistory);
+    try {
+      await this.#options.store.list(this.#options.root, { at: wanted, limit: 1 });
+      return wanted;
+    } catch (error) {
+      const oldest = error instanceof StoreError ? error.oldest : undefined;
+      if (oldest === undefined) throw error;
+      return Math.min(oldest, now);
+    }
   }
 
   async #follow(): Promise<void> {

@@ -118,3 +118,21 @@ test("a watch from what is forgotten is too old; from what is remembered it repl
   if (stop !== "too-old") stop();
   expect(table.watchers).toBe(0);
 });
+
+test.each([
+  { name: "all there is", compact: undefined, oldest: 0, missed: [1, 2, 3] },
+  { name: "what was not compacted", compact: 2, oldest: 2, missed: [3] },
+])("a cache of a store that was there before tells of $name", async ({ compact, oldest, missed }) => {
+  const store = new MemoryStore();
+  for (const [i, name] of ["n/a", "n/b", "n/c"].entries())
+    await store.commit([{ key: `/registry/core/pods/${name}`, expect: "absent", encode: (rev) => pod(`p${i}`, "a", rev) }]);
+  if (compact !== undefined) await store.compact(compact);
+  const table = new CacheTable(head, project);
+  const tables = new Map([["/registry/core/pods/", table]]);
+  const cache = await WatchCache.open({ store, tables, root: "/registry/", depth: 3, lost: (e) => expect.fail(String(e)) });
+  open.push(cache);
+  expect([cache.rev, table.size, table.oldest]).toEqual([3, 3, oldest]);
+  const told: number[] = [];
+  table.subscribe(oldest, (event) => told.push(event.rev));
+  expect(told).toEqual(missed);
+});
