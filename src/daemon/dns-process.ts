@@ -1,8 +1,9 @@
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer, type Server as TcpServer } from "node:net";
-import { type NameRecords, startDnsServer } from "../../dns/index.ts";
+import { type DnsServer, type NameRecords, startDnsServer } from "../../dns/index.ts";
 import { parseCidr } from "../base/cidr.ts";
+import { systemClock } from "../base/clock.ts";
 import { ipFamily } from "../base/ip.ts";
 import type { Running } from "../base/running.ts";
 import type { Log } from "../observe/log.ts";
@@ -10,15 +11,51 @@ import { agentSocket } from "./agent-socket.ts";
 import { inheritedSockets, type NamedSocket } from "./child.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
 import { createMemoryRelease } from "./release-memory.ts";
-import { startStateSubscriber } from "./state-stream.ts";
+import { type KeyedDelta, startStateSubscriber } from "./state-stream.ts";
 
-/** The process that answers DNS on a node: its sockets come from the supervisor, its records from the agent. */
+/** How long questions wait in the sockets for the records; without an agent by then, only what is outside is answered. */
+const patienceMs = 3000;
+
+/**
+ * The process that answers DNS on a node: its sockets come from the supervisor, its records from the agent. It reads no
+ * question before it has the records: those that come after its predecessor died wait, and are not told SERVFAIL.
+ */
 export async function startDnsProcess(config: DaemonConfig, log: Log): Promise<Running> {
+  const closing = new AbortController();
+  const known = Promise.withResolvers<void>();
+  const early: KeyedDelta[] = [];
+  let synced = false;
+  let server: DnsServer | undefined;
+  const take = (to: DnsServer, delta: KeyedDelta): void => {
+    to.apply({
+      revision: delta.tag ?? delta.revision,
+      upserts: delta.upserts.map(([key, records]) => ({ key, records: records as NameRecords })),
+      deletes: delta.deletes,
+    });
+  };
+  const memory = createMemoryRelease();
+  const state = startStateSubscriber(agentSocket(config), "dns", {
+    log,
+    apply: (delta) => {
+      memory.changed(delta.upserts.length + delta.deletes.length);
+      if (server === undefined) early.push(delta);
+      else take(server, delta);
+    },
+    synced: () => {
+      synced = true;
+      server?.setSynced();
+      known.resolve();
+    },
+    metrics: () => server?.metrics() ?? "",
+  });
+  await Promise.race([known.promise, systemClock.sleep(patienceMs, closing.signal).catch(() => undefined)]);
+  closing.abort();
+
   const sockets = inheritedSockets().filter((s) => s.name === "dns");
   const udp = await Promise.all(sockets.filter((s) => s.type === "udp").map(openUdp));
   const tcp = await Promise.all(sockets.filter((s) => s.type === "tcp").map(openTcp));
   const ranges = [...config.clusterCidrs, ...config.serviceCidrs, ...config.nodeCidrs, "127.0.0.0/8", "::1/128"];
-  const server = startDnsServer(
+  const started = startDnsServer(
     {
       listen: [],
       zone: config.clusterDomain,
@@ -28,27 +65,16 @@ export async function startDnsProcess(config: DaemonConfig, log: Log): Promise<R
     },
     { log, sockets: { udp, tcp } },
   );
-  await server.ready;
-  const memory = createMemoryRelease();
-  const state = startStateSubscriber(agentSocket(config), "dns", {
-    log,
-    apply: (delta) => {
-      memory.changed(delta.upserts.length + delta.deletes.length);
-      server.apply({
-        revision: delta.tag ?? delta.revision,
-        upserts: delta.upserts.map(([key, records]) => ({ key, records: records as NameRecords })),
-        deletes: delta.deletes,
-      });
-    },
-    synced: () => server.setSynced(),
-    metrics: () => server.metrics(),
-  });
+  server = started;
+  for (const delta of early.splice(0)) take(started, delta);
+  if (synced) started.setSynced();
+  await started.ready;
   return {
     ready: state.ready,
     close: async () => {
       memory.close();
       await state.close();
-      await server.close();
+      await started.close();
     },
   };
 }

@@ -1,10 +1,11 @@
+import { Resolver } from "node:dns/promises";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { command, eventually, removeDataDir, startTestCluster, type TestCluster } from "../support/cluster-process.ts";
+import { command, eventually, isAlive, pidsOf, removeDataDir, startTestCluster, type TestCluster } from "../support/cluster-process.ts";
 import { lacking } from "../support/requires.ts";
 
 const lack = lacking("ip", "nft", "crun", "kubectl", "curl", "dig");
@@ -58,35 +59,6 @@ spec:
   - {name: u, port: 53, protocol: UDP, targetPort: ${udp}}
   - {name: t, port: 53, protocol: TCP, targetPort: 5353}
 `;
-
-/** Everything below the `up` process that has `text` in its command line. */
-async function pidsOf(cluster: TestCluster, text: string): Promise<number[]> {
-  const { stdout } = await command("ps", ["-eo", "pid,ppid,args"]);
-  const rows = stdout
-    .split("\n")
-    .map((l) => /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(l))
-    .filter((m) => m !== null);
-  const inside = new Set([cluster.process.pid]);
-  for (let grown = true; grown; ) {
-    grown = false;
-    for (const [, pid, ppid] of rows) {
-      if (inside.has(Number(ppid)) && !inside.has(Number(pid))) {
-        inside.add(Number(pid));
-        grown = true;
-      }
-    }
-  }
-  return rows.filter(([, pid, , argv]) => inside.has(Number(pid)) && argv?.includes(text)).map(([, pid]) => Number(pid));
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 async function leftovers(): Promise<string> {
   const all = await command("sh", ["-c", `ip netns list; ip -o link; mount; ls /run/fairway/machines; ps -eo args`]);
@@ -161,6 +133,28 @@ describe.skipIf(lack !== undefined)(`a cluster's life${lack === undefined ? "" :
     });
     await eventually(async () => ((await answers()) ? true : undefined), { what: `answers after kill of ${role}` });
     expect((await cluster.kubectl("get", "pods", "-l", "app=echo", "--no-headers")).stdout.match(/Running/g)).toHaveLength(2);
+  });
+
+  test("questions that come while the dns processes die wait for the next ones: none is refused", async () => {
+    const ip = await echoIp();
+    const resolver = new Resolver({ timeout: 2000, tries: 10 });
+    resolver.setServers(["10.104.0.10"]);
+    let answered = 0;
+    let stopped = false;
+    const asking = Promise.all(
+      Array.from({ length: 8 }, async () => {
+        for (; !stopped; answered++) expect(await resolver.resolve4("echo.default.svc.cluster.local")).toEqual([ip]);
+      }),
+    );
+    asking.catch(() => undefined); // told below
+    for (let round = 0; round < 2; round++) {
+      const before = await pidsOf(cluster, "process dns");
+      for (const pid of before) process.kill(pid, "SIGKILL");
+      const had = answered;
+      await Promise.race([asking, eventually(() => (answered > had + 50 ? true : undefined), { what: "answers after a kill" })]);
+    }
+    stopped = true;
+    await asking;
   });
 
   test("a killed agent and a foreign flush interrupt no connection, and the flush is repaired", async () => {

@@ -126,6 +126,35 @@ export async function startTestCluster(o: {
   return cluster;
 }
 
+/** Everything below a cluster's `up` that has `text` in its command line. */
+export async function pidsOf(cluster: TestCluster, text: string): Promise<number[]> {
+  const { stdout } = await command("ps", ["-eo", "pid,ppid,args"]);
+  const rows = stdout
+    .split("\n")
+    .map((l) => /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(l))
+    .filter((m) => m !== null);
+  const inside = new Set([cluster.process.pid]);
+  for (let grown = true; grown; ) {
+    grown = false;
+    for (const [, pid, ppid] of rows) {
+      if (inside.has(Number(ppid)) && !inside.has(Number(pid))) {
+        inside.add(Number(pid));
+        grown = true;
+      }
+    }
+  }
+  return rows.filter(([, pid, , argv]) => inside.has(Number(pid)) && argv?.includes(text)).map(([, pid]) => Number(pid));
+}
+
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 export function removeDataDir(cluster: TestCluster): void {
   rmSync(cluster.dataDir, { recursive: true, force: true });
 }
