@@ -6,6 +6,7 @@ const parts: Readonly<Record<string, () => Promise<{ readonly run: (o: SoakOptio
   rules: () => import("../test/soak/rules.ts"),
   "rules-command": () => import("../test/soak/rules-command.ts"),
   apiserver: () => import("../test/soak/apiserver.ts"),
+  cluster: () => import("../test/soak/cluster.ts"),
   fuzz: () => import("../test/soak/fuzz.ts"),
 };
 const usage = `usage: npm run soak -- [--seed N] [--minutes N] [--kills N] [PART…]

@@ -96,10 +96,12 @@ export async function killApiServer(o: ApiKillOptions): Promise<ApiKills> {
     const enough = 1 + random.below(400);
     const writing = new AbortController();
     const writers = owned.map(async (mine) => {
+      // of its own: who writes when is not for the seed to say
+      const draws = seededRandom(random.below(0x7fffffff));
       while (!writing.signal.aborted) {
-        const one = random.pick(mine);
+        const one = draws.pick(mine);
         try {
-          const now = await write(client, one, random, String(value++));
+          const now = await write(client, one, draws, String(value++));
           acknowledged++;
           answered++;
           if (now === undefined) continue;
