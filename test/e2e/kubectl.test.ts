@@ -252,6 +252,12 @@ describe.skipIf(lack !== undefined)(`stock kubectl${lack === undefined ? "" : ` 
     );
     expect([shell.code, shell.stdout]).toEqual([5, expect.stringMatching(/^in-42\n/)]);
     expect(shell.stderr).not.toContain("couldn't attach");
+    // Nothing but the end of its input ends this one.
+    const reader = await cluster.kubectlInput(
+      "first\nlast\n",
+      ..."run reader --rm -i --image=fairway/echo --restart=Never --command -- cat".split(" "),
+    );
+    expect([reader.code, reader.stdout]).toEqual([0, expect.stringMatching(/^first\nlast\n/)]);
     const token = (await kubectl("create token robot")).trim();
     const who = await command(
       "kubectl",
