@@ -8,7 +8,7 @@ import type { Log } from "../observe/log.ts";
 const nobodysZone = "relay.invalid";
 
 /**
- * Names outside the cluster, for nodes whose network namespaces have no way out: asked of this machine's own resolvers, from this
+ * Names outside the cluster, for nodes in network namespaces: asked of this machine's own resolvers, from this
  * machine's own namespace, for clients among `nodes` only. `port` is any free one.
  */
 export async function startDnsRelay(ip: Ip, nodes: readonly Cidr[], log: Log): Promise<Running & { readonly port: number }> {

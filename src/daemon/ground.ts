@@ -54,7 +54,7 @@ export async function makeFullGround(config: ClusterConfig): Promise<Ground> {
   });
   return {
     mode: "full",
-    summary: `${machines.machines.length} network namespaces on bridge ${machines.bridge}`,
+    summary: `${machines.machines.length} network namespaces on bridge ${machines.bridge}${machines.wayOut ? "" : "; pods reach nothing outside this machine"}`,
     gateways: machines.gateways,
     nodes: machines.machines.map((m) => ({ name: m.name, ips: m.ips, netns: { name: m.netns, path: netnsPath(m.netns) } })),
     dnsPort: 53,

@@ -16,6 +16,7 @@ import {
   type MachineConfig,
   ownedByName,
 } from "./machine-plan.ts";
+import { closeWayOut, openWayOut, readUplinks, type WayOut, wayOutTable } from "./way-out.ts";
 
 /** What was made, until `close` removes it; after a kill, `removeMachines` does. */
 export interface Machines {
@@ -23,11 +24,18 @@ export interface Machines {
   /** The host's addresses on the bridge, IPv4 first. */
   readonly gateways: readonly Ip[];
   readonly machines: readonly Machine[];
+  /** Whether pods reach IPv4 addresses outside this machine. */
+  readonly wayOut: boolean;
   /** Routes to the pods of each node (by node name), on the host and on every node; may be called again as nodes get their ranges. */
   setRoutes(podCidrs: ReadonlyMap<string, readonly Cidr[]>, signal?: AbortSignal): Promise<void>;
   /** The host's routes to single addresses, by the name of the node that serves each; replaces what was said before. */
   setAddressRoutes(nodes: ReadonlyMap<Ip, string>): Promise<void>;
   close(): Promise<void>;
+}
+
+/** What was made, as it is remembered until it is removed. */
+interface MachineRecord extends Leftovers {
+  readonly wayOut?: WayOut;
 }
 
 /** What a cluster of that name left behind. */
@@ -67,9 +75,15 @@ export async function createMachines(config: MachineConfig, deps: MachineDeps = 
   assertNameFree(config.name, await readLinks(run, signal));
   assertUnused(config, await readRoutes(run, signal));
   const netns = plan.machines.map((m) => m.netns);
+  const wayOut = await planWayOut(config.name, deps, signal);
+  const record: MachineRecord = {
+    netns,
+    links: [plan.bridge, ...plan.machines.map((m) => m.port)],
+    ...(wayOut === undefined ? {} : { wayOut }),
+  };
   await mkdir(deps.recordFolder, { recursive: true });
   // Written before the first link: a kill at any later moment leaves a record of all that may exist.
-  await writeFile(recordPath(deps, config.name), JSON.stringify({ netns, links: [plan.bridge, ...plan.machines.map((m) => m.port)] }));
+  await writeFile(recordPath(deps, config.name), JSON.stringify(record));
   const close = (): Promise<void> => removeMachines(config.name, deps);
   try {
     await runLinkSteps(
@@ -89,6 +103,13 @@ export async function createMachines(config: MachineConfig, deps: MachineDeps = 
     await close();
     throw error;
   }
+  // Without it (no nf_tables here) the cluster stands all the same.
+  const isOpen =
+    wayOut !== undefined &&
+    (await openWayOut(run, config, wayOut, signal).then(
+      () => true,
+      () => false,
+    ));
   let addressRoutes: ReadonlyMap<Ip, string> = new Map();
   let turn = Promise.resolve();
   const changeAddressRoutes = async (nodes: ReadonlyMap<Ip, string>): Promise<void> => {
@@ -101,6 +122,7 @@ export async function createMachines(config: MachineConfig, deps: MachineDeps = 
     bridge: plan.bridge,
     gateways: plan.gateways,
     machines: plan.machines,
+    wayOut: isOpen,
     setRoutes: async (podCidrs, stop) => {
       const routes = compilePodRoutes(plan, config.nodeRanges, podCidrs);
       await Promise.all([
@@ -146,7 +168,25 @@ export async function removeMachines(name: string, deps: MachineDeps = worldDeps
     { force: true },
   );
   await deleteNetns(deps.run, netns);
+  const record = await readRecord(deps, name);
+  const wayOut = record === undefined && links.length > 0 ? { table: wayOutTable(name), opened: [] } : record?.wayOut;
+  if (wayOut !== undefined) await closeWayOut(deps.run, wayOut, await openedByOthers(name, deps));
   await rm(recordPath(deps, name), { force: true });
+}
+
+/** Undefined when this machine has no way out itself. */
+async function planWayOut(name: string, deps: MachineDeps, signal?: AbortSignal): Promise<WayOut | undefined> {
+  const uplinks = await readUplinks(deps.run, signal);
+  if (uplinks.size === 0) return undefined;
+  // One that another cluster has opened is closed by whichever of them ends last.
+  const others = await openedByOthers(name, deps);
+  return { table: wayOutTable(name), opened: [...uplinks].filter(([link, open]) => !open || others.has(link)).map(([link]) => link) };
+}
+
+async function openedByOthers(name: string, deps: MachineDeps): Promise<ReadonlySet<string>> {
+  const clusters = (await recordedClusters(deps)).filter((c) => c !== name);
+  const records = await Promise.all(clusters.map((c) => readRecord(deps, c)));
+  return new Set(records.flatMap((r) => r?.wayOut?.opened ?? []));
 }
 
 // One process a node: the settings, then the links, in the node's namespace.
@@ -160,9 +200,9 @@ function recordPath(deps: MachineDeps, name: string): string {
   return join(deps.recordFolder, `${encodeURIComponent(name)}.json`);
 }
 
-async function readRecord(deps: MachineDeps, name: string): Promise<Leftovers | undefined> {
+async function readRecord(deps: MachineDeps, name: string): Promise<MachineRecord | undefined> {
   try {
-    return JSON.parse(await readFile(recordPath(deps, name), "utf8")) as Leftovers;
+    return JSON.parse(await readFile(recordPath(deps, name), "utf8")) as MachineRecord;
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
     throw error;

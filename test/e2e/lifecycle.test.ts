@@ -61,7 +61,7 @@ spec:
 `;
 
 async function leftovers(): Promise<string> {
-  const all = await command("sh", ["-c", `ip netns list; ip -o link; mount; ls /run/fairway/machines; ps -eo args`]);
+  const all = await command("sh", ["-c", `ip netns list; ip -o link; nft list tables; mount; ls /run/fairway/machines; ps -eo args`]);
   return all.stdout
     .split("\n")
     .filter((l) => l.includes(name) && !l.includes("ps -eo"))

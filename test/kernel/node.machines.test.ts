@@ -1,4 +1,5 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -24,7 +25,7 @@ function makeConfig(name: string, net: number): MachineConfig {
   };
 }
 
-describe.skipIf(lacking("ip", "nsenter") !== undefined)("machines", () => {
+describe.skipIf(lacking("ip", "nsenter", "nft") !== undefined)("machines", () => {
   let deps: MachineDeps;
   beforeEach(async () => {
     deps = { run: runCommand, recordFolder: join(tmpdir(), "fw-machines") };
@@ -96,6 +97,63 @@ describe.skipIf(lacking("ip", "nsenter") !== undefined)("machines", () => {
       expect(sh("ip", "-br", "link")).toContain("fw-h4m-a");
     } finally {
       sh("ip", "link", "delete", "fw-h4m-a");
+    }
+  });
+
+  test("pods reach outside addresses as the machine itself; nothing new comes in by that way, and nothing stays open", async () => {
+    // A machine and a world of our own: h4m-host stands for this one.
+    const inHost = (...argv: string[]): string => sh("nsenter", "--net=/run/netns/h4m-host", ...argv);
+    const inWorld = (...argv: string[]): string => sh("nsenter", "--net=/run/netns/h4m-world", ...argv);
+    const forwarding = (): string => inHost("cat", "/proc/sys/net/ipv4/conf/up0/forwarding", "/proc/sys/net/ipv4/ip_forward");
+    const lab: MachineDeps = {
+      ...deps,
+      run: (argv, options, signal) => runCommand(["nsenter", "--net=/run/netns/h4m-host", ...argv], options, signal),
+    };
+    const places = ["h4m-host", "h4m-world"];
+    // What a run that was itself killed has left.
+    for (const ns of places) execFileSync("sh", ["-c", `ip netns delete ${ns} 2>/dev/null || true`]);
+    for (const ns of places) sh("ip", "netns", "add", ns);
+    try {
+      inHost("ip", "link", "add", "up0", "type", "veth", "peer", "name", "eth0", "netns", "h4m-world");
+      inHost(
+        "sh",
+        "-c",
+        "ip addr add 198.18.0.1/24 dev up0; ip link set up0 up; ip link set lo up; echo 0 > /proc/sys/net/ipv4/ip_forward",
+      );
+      inWorld(
+        "sh",
+        "-c",
+        "ip addr add 198.18.0.2/24 dev eth0; ip link set eth0 up; ip link set lo up; ip route add 10.202.0.0/16 via 198.18.0.1",
+      );
+      inHost("ip", "route", "add", "default", "via", "198.18.0.2");
+      const before = forwarding();
+      const a = await createMachines(makeConfig("h4m-a", 201), lab);
+      const b = await createMachines(makeConfig("h4m-b", 211), lab);
+      expect([a.wayOut, b.wayOut]).toEqual([true, true]);
+      await a.setRoutes(new Map([["node-1", [cidr("10.202.1.0/24")]]]));
+      sh("ip", "-n", "fw-h4m-a-node-1", "addr", "add", "10.202.1.7/32", "dev", "lo");
+      const answer = 'require("net").createServer(s=>s.end(s.remoteAddress)).listen(7777,()=>console.log("up"))';
+      const world = spawn("nsenter", ["--net=/run/netns/h4m-world", process.execPath, "-e", answer]);
+      const pod = spawn("nsenter", ["--net=/run/netns/fw-h4m-a-node-1", process.execPath, "-e", answer]);
+      try {
+        await Promise.all([world, pod].map((child) => once(child.stdout, "data")));
+        const ask = `const[h,l,t]=process.argv.slice(1);const s=require("net").connect({host:h,port:7777,localAddress:l||undefined});s.setTimeout(Number(t??30000),()=>{console.log("lost");process.exit()});s.on("data",d=>console.log(String(d)));s.on("error",e=>console.log(e.code))`;
+        const fromPod = sh("nsenter", "--net=/run/netns/fw-h4m-a-node-1", process.execPath, "-e", ask, "198.18.0.2", "10.202.1.7");
+        expect(fromPod.trim().replace("::ffff:", "")).toBe("198.18.0.1");
+        // The machine itself reaches the pod, as itself; the world does not.
+        expect(inHost(process.execPath, "-e", ask, "10.202.1.7").trim().replace("::ffff:", "")).toBe("10.201.0.1");
+        expect(inWorld(process.execPath, "-e", ask, "10.202.1.7", "", "1500").trim()).toBe("lost");
+      } finally {
+        world.kill();
+        pod.kill();
+      }
+      await a.close();
+      expect(forwarding()).not.toBe(before);
+      await b.close();
+      expect([forwarding(), inHost("nft", "list", "tables")]).toEqual([before, ""]);
+    } finally {
+      for (const name of ["h4m-a", "h4m-b"]) await removeMachines(name, lab);
+      for (const ns of places) sh("ip", "netns", "delete", ns);
     }
   });
 });
