@@ -3,7 +3,8 @@ import { command, eventually, removeDataDir, startTestCluster, type TestCluster 
 import { lacking } from "../support/requires.ts";
 
 const lack = lacking("ip", "nft", "crun", "kubectl", "curl", "dig");
-const name = "e2e-dual";
+// By its name it has the nodes' range 172.28.38.0/24, which is not that of `npm start`: both may run at once.
+const name = "e2e-two";
 const dns6 = "fd00:118::a";
 
 const service = (of: string, spec: string, app = "web"): string =>
@@ -86,7 +87,7 @@ describe.skipIf(lack !== undefined)(`two address families${lack === undefined ? 
     removeDataDir(cluster);
     expect(code).toBe(0);
     const left = await command("sh", ["-c", "ip netns list; ip -o link; ip -6 route; ip route; ls /run/fairway/machines 2>/dev/null"]);
-    expect(left.stdout).not.toMatch(/e2e-dual|fd00:[12]18:|10\.[12]18\./);
+    expect(left.stdout).not.toMatch(/e2e-two|fd00:[12]18:|10\.[12]18\./);
   });
 
   const get = (n: string): ServiceView => {
