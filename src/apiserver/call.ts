@@ -28,6 +28,8 @@ export interface ApiContext {
   readonly random: () => number;
   readonly newUid: () => string;
   readonly log: Log;
+  /** Hears how many objects passed through: what that leaves behind can be collected when it is quiet again. */
+  readonly passed: (objects: number) => void;
 }
 
 /** One request for objects, authenticated and authorized. */

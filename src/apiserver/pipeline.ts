@@ -75,6 +75,7 @@ export class Pipeline {
     const mark = url.indexOf("?");
     const path = mark < 0 ? url : url.slice(0, mark);
     const query = new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1));
+    context.passed(1);
     const info = parseInfo(request.method ?? "GET", path, query);
     const caller = authenticator.authenticate(request.headers.authorization, connectionOf(request));
     const user = impersonated(caller, request.headers, () => distinctHeaders(request));

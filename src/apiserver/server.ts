@@ -54,6 +54,8 @@ export interface ApiServerDeps {
   readonly clock?: Clock;
   readonly random?: () => number;
   readonly log?: Log;
+  /** Hears how many objects passed through, read or written. */
+  readonly passed?: (objects: number) => void;
 }
 
 export interface ApiServer extends Running {
@@ -67,7 +69,7 @@ export interface ApiServer extends Running {
 
 /** Opens the store, makes what every cluster has, and serves; rejects with one line that names what is in the way. */
 export async function startApiServer(config: ApiServerConfig, deps: ApiServerDeps = {}): Promise<ApiServer> {
-  const { clock = systemClock, random = Math.random, log = () => undefined } = deps;
+  const { clock = systemClock, random = Math.random, log = () => undefined, passed = () => undefined } = deps;
   checkRanges(config.serviceCidrs);
   const tokens = config.tokenAuthFile === undefined ? new Map() : readTokenFile(config.tokenAuthFile);
   const clientCas = config.clientCaFile === undefined ? [] : [readClientCa(config.clientCaFile)];
@@ -101,6 +103,7 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
       clock,
       random,
       log,
+      passed,
       newUid: randomUUID,
       turns: new KeyedTurns(),
       addresses: new ServiceAddresses({ cidrs: config.serviceCidrs, nodePorts: config.nodePortRange ?? defaultNodePorts, random }),
@@ -140,6 +143,7 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
       advertisePort: config.advertisePort ?? port,
     });
     started = true;
+    passed(resources.reduce((sum, resource) => sum + registry.table(resource).size, 0));
     const housekeeping = startHousekeeping(context);
     undo.push(() => housekeeping.close());
     return {

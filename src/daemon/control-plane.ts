@@ -9,13 +9,15 @@ import { loadKubeconfig } from "../client/kubeconfig.ts";
 import { createHttpTransport } from "../client/transport.ts";
 import type { Log } from "../observe/log.ts";
 import { inheritedSockets } from "./child.ts";
+import { createMemoryRelease } from "./release-memory.ts";
 import type { ApiServerRoleConfig, ControllersRoleConfig, SchedulerRoleConfig } from "./role-config.ts";
 
 export async function startApiServerRole(config: ApiServerRoleConfig, log: Log): Promise<ApiServer> {
   // Each role loads only its own room: that is most of its start.
   const { startApiServer } = await import("../apiserver/server.ts");
   const inherited = inheritedSockets().filter((s) => s.name === "api");
-  return startApiServer(
+  const memory = createMemoryRelease({ trickle: 100 });
+  const server = await startApiServer(
     {
       dataDir: config.dataDir,
       bind: inherited.length > 0 ? inherited : config.bind.map((ip) => ({ ip, port: config.port })),
@@ -29,8 +31,9 @@ export async function startApiServerRole(config: ApiServerRoleConfig, log: Log):
       ...(config.tlsCertFile === undefined ? {} : { tlsCertFile: config.tlsCertFile }),
       ...(config.tlsPrivateKeyFile === undefined ? {} : { tlsPrivateKeyFile: config.tlsPrivateKeyFile }),
     },
-    { clock: systemClock, log },
+    { clock: systemClock, log, passed: memory.changed },
   );
+  return { ...server, close: () => closing(server, memory.close).close() };
 }
 
 /** The API server as its own command: writes an admin kubeconfig, and says where it answers. */

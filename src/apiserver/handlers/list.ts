@@ -49,6 +49,7 @@ export async function listObjects(call: Call): Promise<Answer> {
     last = entry.key;
     seen++;
   }
+  call.context.passed(seen);
   const listMeta = {
     resourceVersion: String(rev),
     ...(more ? { continue: printContinue({ rev, after: last }) } : {}),

@@ -85,6 +85,7 @@ async function run(watching: Watching, out: Outlet, signal: AbortSignal): Promis
       if (isSelected(selection, entry) && lines.initial(entry.bytes)) await out.drained(ended.signal);
       if (ended.signal.aborted) break;
     }
+    call.context.passed(there.length);
     there.length = 0;
     if (!ended.signal.aborted) {
       lines.flush();

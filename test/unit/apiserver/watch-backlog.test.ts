@@ -17,7 +17,7 @@ async function watched(query: string): Promise<{ registry: Registry; resource: R
     sleep: (_ms: number, signal?: AbortSignal) =>
       new Promise<void>((_resolve, reject) => signal?.addEventListener("abort", () => reject(signal.reason))),
   };
-  const context = { registry, clock, random: () => 0 } as unknown as ApiContext;
+  const context = { registry, clock, random: () => 0, passed: () => undefined } as unknown as ApiContext;
   const info = {
     kind: "resource",
     verb: "watch",
