@@ -128,7 +128,7 @@ export function createEventRecorder(transport: Transport, o: EventRecorderOption
       action: note.action ?? note.reason,
       source: { component: o.component, ...(o.host === undefined ? {} : { host: o.host }) },
       reportingComponent: o.component,
-      reportingInstance: o.host ?? o.component,
+      reportingInstance: o.host ?? "",
       firstTimestamp: stamp,
       lastTimestamp: stamp,
       count: 1,

@@ -44,6 +44,15 @@ test("an event as kubectl shows it", async () => {
   expect(events[0]?.metadata?.name).toMatch(/^web\.[0-9a-f]+$/);
 });
 
+test("what speaks for no host is the source once, not its instance too", async () => {
+  const api = new MemoryApi();
+  const recorder = createEventRecorder(api, { component: "scheduler", clock: new FakeClock() });
+  recorder.record(note("oh no"));
+  await recorder.close();
+  const [event] = (await createClient(api).list(resources.events)).items;
+  expect(event).toMatchObject({ source: { component: "scheduler" }, reportingComponent: "scheduler", reportingInstance: "" });
+});
+
 test("the same again is counted; another message is another event; an object of no namespace is told in default", async () => {
   const { lines, events } = await written([
     note("a"),
