@@ -5,13 +5,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Cidr, parseCidr } from "../../src/base/cidr.ts";
-import { runCommand } from "../../src/kernel/command.ts";
+import { type RunCommand, runCommand } from "../../src/kernel/command.ts";
 import type { MachineConfig } from "../../src/node/machine-plan.ts";
 import { createMachines, findLeftovers, type MachineDeps, recordedClusters, removeMachines } from "../../src/node/machines.ts";
 import { lacking } from "../support/requires.ts";
 
 const cidr = (text: string): Cidr => parseCidr(text) ?? expect.fail(`no range: ${text}`);
 const sh = (...argv: string[]): string => execFileSync(argv[0] ?? "", argv.slice(1), { encoding: "utf8" });
+
+/** This machine itself stays as it is: a test that loses its record could not put back what forwards. */
+const withoutWayOut: RunCommand = (argv, options, signal) =>
+  argv.includes("default") ? Promise.resolve({ code: 0, stdout: "[]", stderr: "" }) : runCommand(argv, options, signal);
 
 function makeConfig(name: string, net: number): MachineConfig {
   return {
@@ -28,7 +32,7 @@ function makeConfig(name: string, net: number): MachineConfig {
 describe.skipIf(lacking("ip", "nsenter", "nft") !== undefined)("machines", () => {
   let deps: MachineDeps;
   beforeEach(async () => {
-    deps = { run: runCommand, recordFolder: join(tmpdir(), "fw-machines") };
+    deps = { run: withoutWayOut, recordFolder: join(tmpdir(), "fw-machines") };
     // What a run that was itself killed has left.
     for (const name of ["h4m-a", "h4m-b"]) await removeMachines(name, deps);
   });
