@@ -1,0 +1,181 @@
+import { cidrContains } from "../../src/base/cidr.ts";
+import type { Ip } from "../../src/base/ip.ts";
+import { unreachable } from "../../src/base/unreachable.ts";
+import type { Packet } from "../model/packet.ts";
+import { printRule } from "./print.ts";
+import { type Chain, chainId, type ConnectionState, type Rule, type RuleSet, type TableName, type Target } from "./rule.ts";
+
+/** A rule that had an effect on the packet. */
+export interface ExecutedRule {
+  readonly table: TableName;
+  readonly chain: string;
+  readonly text: string;
+  readonly rule: Rule;
+}
+
+/** All that can become of a packet: random draws are followed in both directions. */
+export interface Execution {
+  readonly outcome: "translated" | "reject" | "drop" | "accept" | "untracked";
+  /** Where it may go, without duplicates, in the order found. */
+  readonly endpoints: readonly { readonly ip: Ip; readonly port: number; readonly masquerade: boolean }[];
+  readonly rules: readonly ExecutedRule[];
+}
+
+/** Runs a packet through the rules as the kernel would, on the values the printer prints. `localIps`: addresses of this machine. */
+export function executeRules(set: RuleSet, packet: Packet, localIps: readonly Ip[]): Execution {
+  const machine = new Machine(set, packet, localIps);
+  const fromHere = machine.isLocal(packet.from);
+  machine.runTable("raw", fromHere ? "OUTPUT" : "PREROUTING");
+  // the nat table and states are for tracked connections
+  if (machine.untracked) return { outcome: "untracked", endpoints: [], rules: machine.rules };
+  machine.runTable("nat", fromHere ? "OUTPUT" : "PREROUTING");
+  const found = [...machine.found];
+  const before = machine.mark;
+  for (const { ip, port, mark } of found) {
+    machine.translated = { ip, port };
+    machine.mark = mark;
+    machine.runFilter(fromHere);
+  }
+  machine.translated = undefined;
+  machine.mark = before;
+  if (machine.fellThrough) machine.runFilter(fromHere);
+  if (found.length === 0 || machine.refused !== undefined) {
+    return { outcome: machine.refused ?? "accept", endpoints: [], rules: machine.rules };
+  }
+  const endpoints = found.map(({ ip, port, mark }) => {
+    machine.translated = { ip, port };
+    machine.mark = mark;
+    machine.masqueraded = false;
+    machine.runTable("nat", "POSTROUTING");
+    return { ip, port, masquerade: machine.masqueraded };
+  });
+  return { outcome: "translated", endpoints, rules: machine.rules };
+}
+
+/** `ended`: some verdict was reached whatever the draws; `on`: the packet may come out of the chain's end. */
+type Flow = "on" | "ended";
+
+class Machine {
+  readonly #set: RuleSet;
+  readonly #packet: Packet;
+  readonly #localIps: readonly Ip[];
+  readonly #noted = new Set<string>();
+
+  readonly rules: ExecutedRule[] = [];
+  readonly found: { readonly ip: Ip; readonly port: number; readonly mark: number }[] = [];
+  /** Whether the packet may leave the nat table untranslated. */
+  fellThrough = true;
+  refused: "reject" | "drop" | undefined;
+  untracked = false;
+  masqueraded = false;
+  translated: { readonly ip: Ip; readonly port: number } | undefined;
+  mark = 0;
+
+  constructor(set: RuleSet, packet: Packet, localIps: readonly Ip[]) {
+    this.#set = set;
+    this.#packet = packet;
+    this.#localIps = localIps;
+  }
+
+  isLocal(ip: Ip): boolean {
+    return ip === "::1" || ip.startsWith("127.") || this.#localIps.includes(ip);
+  }
+
+  runTable(table: TableName, builtIn: string): void {
+    let flow: Flow = "on";
+    for (const hook of this.#set.hooks) {
+      if (hook.table !== table || hook.builtIn !== builtIn || flow === "ended") continue;
+      flow = this.#run(table, hook.chain);
+    }
+    if (table === "nat" && builtIn !== "POSTROUTING") this.fellThrough = flow === "on" || this.found.length === 0;
+  }
+
+  runFilter(fromHere: boolean): void {
+    const to = this.translated?.ip ?? this.#packet.to;
+    this.runTable("filter", fromHere ? "OUTPUT" : this.isLocal(to) ? "INPUT" : "FORWARD");
+  }
+
+  #run(table: TableName, name: string): Flow {
+    const chain: Chain = this.#set.chains.get(chainId(table, name)) ?? [];
+    for (const rule of chain) {
+      if (!this.#matches(rule)) continue;
+      const flow = this.#target(table, name, rule, rule.target);
+      if (flow === "returned") return "on";
+      // a draw may go by this rule
+      if (flow === "ended" && rule.share === undefined) return "ended";
+    }
+    return "on";
+  }
+
+  #target(table: TableName, chain: string, rule: Rule, target: Target): Flow | "returned" {
+    const note = (): void => {
+      const text = printRule(this.#set.family, rule);
+      if (this.#noted.has(`${table} ${chain} ${text}`)) return;
+      this.#noted.add(`${table} ${chain} ${text}`);
+      this.rules.push({ table, chain, text, rule });
+    };
+    switch (target.kind) {
+      case "jump":
+        if (rule.ports !== undefined && rule.ports.from === rule.ports.to) note();
+        return this.#run(table, target.chain);
+      case "return":
+        return "returned";
+      case "accept":
+        return "ended";
+      case "drop":
+      case "reject":
+        note();
+        this.refused = target.kind;
+        return "ended";
+      case "mark": {
+        const marked = (this.mark & ~target.mask) ^ target.value;
+        if ((marked & ~this.mark) !== 0) note();
+        this.mark = marked;
+        return "on";
+      }
+      case "dnat": {
+        if (this.found.length === 0) note();
+        const { ip, port } = target;
+        if (!this.found.some((e) => e.ip === ip && e.port === port)) this.found.push({ ip, port, mark: this.mark });
+        return "ended";
+      }
+      case "masquerade":
+        note();
+        this.masqueraded = true;
+        return "ended";
+      case "untrack":
+        note();
+        this.untracked = true;
+        return "ended";
+      default:
+        return unreachable(target);
+    }
+  }
+
+  #matches(rule: Rule): boolean {
+    const { from, protocol } = this.#packet;
+    const to = this.translated?.ip ?? this.#packet.to;
+    const port = this.translated?.port ?? this.#packet.port;
+    if (rule.source !== undefined && cidrContains(rule.source.cidr, from) === rule.source.negated) return false;
+    if (rule.destination !== undefined && cidrContains(rule.destination.cidr, to) === rule.destination.negated) return false;
+    if (rule.inInterface !== undefined && this.#isFrom(rule.inInterface.name) === rule.inInterface.negated) return false;
+    if (rule.protocol !== undefined && rule.protocol !== protocol) return false;
+    if (rule.ports !== undefined && (port < rule.ports.from || port > rule.ports.to)) return false;
+    if (rule.states !== undefined && rule.states.of.some((s) => this.#hasState(s)) === rule.states.negated) return false;
+    if (rule.localSource === true && !this.isLocal(from)) return false;
+    if (rule.localDestination === true && !this.isLocal(to)) return false;
+    if (rule.mark !== undefined && ((this.mark & rule.mark.bits) === rule.mark.bits) === rule.mark.negated) return false;
+    // a client that the kernel has not seen yet: nothing is remembered of it
+    return rule.recent?.kind !== "update";
+  }
+
+  #isFrom(name: string): boolean {
+    const link = this.#packet.interface ?? "";
+    return name.endsWith("+") ? link.startsWith(name.slice(0, -1)) : link === name;
+  }
+
+  /** A connection's first packet. */
+  #hasState(state: ConnectionState): boolean {
+    return state === "NEW" || (state === "DNAT" && this.translated !== undefined);
+  }
+}

@@ -1,0 +1,76 @@
+import { createHash } from "node:crypto";
+import { type Cidr, printCidr } from "../../src/base/cidr.ts";
+import type { IpFamily } from "../../src/base/ip.ts";
+import type { Protocol } from "../model/service-port.ts";
+
+/** Every chain of ours starts with this, and nobody else's does. */
+export const chainPrefix = "FAIRWAY-";
+/** Longest name the kernel takes (XT_EXTENSION_MAXNAMELEN less its end and version). */
+const longestName = 28;
+
+export const chains = {
+  /** nat: finds the Service of a new connection. */
+  services: `${chainPrefix}SERVICES`,
+  /** nat and filter: the same for connections to addresses of this node. */
+  nodePorts: `${chainPrefix}NODEPORTS`,
+  /** nat: marks what is no pod of this node. */
+  offCluster: `${chainPrefix}OFF-CLUSTER`,
+  postrouting: `${chainPrefix}POSTROUTING`,
+  hairpin: `${chainPrefix}HAIRPIN`,
+  /** filter: what is refused, of new connections that were not translated. */
+  refusals: `${chainPrefix}REFUSALS`,
+  reject: `${chainPrefix}REJECT`,
+  input: `${chainPrefix}INPUT`,
+  forward: `${chainPrefix}FORWARD`,
+  output: `${chainPrefix}OUTPUT`,
+  untracked: `${chainPrefix}UNTRACKED`,
+  /** In each table: where it is missing, somebody flushed the table. */
+  canary: `${chainPrefix}CANARY`,
+} as const;
+
+export type RangeKind = "C" | "E" | "R";
+
+/** `FAIRWAY-C-10.96.3.0/24`: cluster IPs (C), external addresses (E), refusals (R) of a range of addresses. */
+export function rangeChain(kind: RangeKind, range: Cidr): string {
+  const name = `${chainPrefix}${kind}-${printCidr(range)}`;
+  return name.length <= longestName ? name : `${chainPrefix}${kind}-${digest(printCidr(range))}`;
+}
+
+/** `FAIRWAY-N-tcp-30208-30463` */
+export function portsChain(protocol: Protocol, from: number, to: number): string {
+  return `${chainPrefix}N-${protocol}-${from}-${to}`;
+}
+
+/** The endpoints of a pool. */
+export function poolChain(poolId: string): string {
+  return `${chainPrefix}P-${digest(poolId)}`;
+}
+
+/** What comes to a ServicePort from outside the cluster's own addresses. */
+export function externalChain(externalId: string): string {
+  return `${chainPrefix}X-${digest(externalId)}`;
+}
+
+/** The source ranges of a frontend. */
+export function sourcesChain(frontend: string): string {
+  return `${chainPrefix}S-${digest(frontend)}`;
+}
+
+/** Where the kernel remembers which clients an endpoint has; the same for all frontends of a ServicePort. */
+export function recentList(servicePort: string, family: IpFamily, endpoint: string): string {
+  return `${chainPrefix}${digest(`${servicePort} ${family} ${endpoint}`)}`;
+}
+
+const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+
+/** 80 bits as 16 letters: short enough for a name, long enough that no two Services share one. */
+function digest(text: string): string {
+  const bytes = createHash("sha256").update(text).digest();
+  let out = "";
+  for (let i = 0; i < 16; i++) {
+    const bit = i * 5;
+    const pair = ((bytes[bit >> 3] ?? 0) << 8) | (bytes[(bit >> 3) + 1] ?? 0);
+    out += letters[(pair >> (11 - (bit & 7))) & 31] ?? "";
+  }
+  return out;
+}

@@ -1,0 +1,367 @@
+import { Map as PersistentMap } from "immutable";
+import { printCidr } from "../../src/base/cidr.ts";
+import { type Ip, type IpFamily, ipFamily } from "../../src/base/ip.ts";
+import type { Delta } from "../../src/snapshot/derivation.ts";
+import type { Frontend, FrontendKey, Pool } from "../plan/frontend.ts";
+import type { Surroundings } from "../plan/surroundings.ts";
+import {
+  clusterRangeRules,
+  type Commenting,
+  type External,
+  exactly,
+  externalId,
+  externalRules,
+  filterEntries,
+  hairpinRule,
+  hooks,
+  type IptablesOptions,
+  jump,
+  nodePortMatches,
+  offClusterRules,
+  podMatches,
+  poolRules,
+  postroutingRules,
+  refusal,
+  rejectRules,
+  sourcesRules,
+  translatedReturn,
+  translation,
+  type UsedPool,
+  untrackedRules,
+} from "./chains.ts";
+import { chains, externalChain, poolChain, sourcesChain } from "./names.ts";
+import { type Chain, type ChainId, chainId, type Hook, type Matches, type Rule, type RuleSet, type TableName } from "./rule.ts";
+import { addressKey, addressPath, emptyTree, place, portKey, portPath, rulesIn, type Tree } from "./tree.ts";
+
+/** From so many endpoints on, rules do without comments: a sixth of the text, and a fifth of the kernel's memory. */
+const largeCluster = 1000;
+
+interface Counted<T> {
+  readonly value: T;
+  /** Frontends that ask for it. */
+  readonly users: number;
+}
+
+/** The plan compiled for iptables in one family. Names come of what they name, so nothing depends on history. Immutable. */
+export interface IptablesProgram {
+  readonly family: IpFamily;
+  readonly options: IptablesOptions;
+  readonly surroundings: Surroundings;
+  readonly comments: boolean;
+  readonly frontends: PersistentMap<FrontendKey, Frontend>;
+  readonly pools: PersistentMap<string, Counted<UsedPool>>;
+  readonly externals: PersistentMap<string, Counted<External>>;
+  readonly clusterIps: PersistentMap<Ip, number>;
+  /** Local endpoints, with how many pools have them. */
+  readonly localEndpoints: PersistentMap<Ip, number>;
+  /** Members of all pools. */
+  readonly endpoints: number;
+  readonly nat: Tree;
+  readonly filter: Tree;
+  readonly chains: PersistentMap<ChainId, Chain>;
+}
+
+export interface CompiledRules {
+  readonly program: IptablesProgram;
+  /** Chains that may differ from those before. */
+  readonly touched: ReadonlySet<ChainId>;
+}
+
+const nothingAround: Surroundings = { nodePortIps: [], podCidrs: [], serviceCidrs: [], localDnsIps: [] };
+
+export function emptyProgram(family: IpFamily, options: IptablesOptions): IptablesProgram {
+  const empty: IptablesProgram = {
+    family,
+    options,
+    surroundings: nothingAround,
+    comments: true,
+    frontends: PersistentMap(),
+    pools: PersistentMap(),
+    externals: PersistentMap(),
+    clusterIps: PersistentMap(),
+    localEndpoints: PersistentMap(),
+    endpoints: 0,
+    nat: emptyTree,
+    filter: emptyTree,
+    chains: PersistentMap(),
+  };
+  return new Compilation(empty).withFixedChains().finish().program;
+}
+
+/** The program after a change of frontends; other families' are skipped. Cost is by the change. */
+export function compileFrontends(changed: Delta<FrontendKey, Frontend>["changed"], before: IptablesProgram): CompiledRules {
+  const compilation = new Compilation(before);
+  for (const [key, { after }] of changed) {
+    const old = before.frontends.get(key);
+    const now = after?.family === before.family ? after : undefined;
+    if (old !== undefined || now !== undefined) compilation.replace(old, now);
+  }
+  const compiled = compilation.finish();
+  const comments = compiled.program.endpoints <= largeCluster;
+  return comments === compiled.program.comments ? compiled : compileAnew({ ...compiled.program, comments }, compiled.touched);
+}
+
+export function compileSurroundings(surroundings: Surroundings, before: IptablesProgram): CompiledRules {
+  if (JSON.stringify(surroundings) === JSON.stringify(before.surroundings)) return { program: before, touched: new Set() };
+  const moved = surroundings.podCidrs.map(printCidr).join() !== before.surroundings.podCidrs.map(printCidr).join();
+  const program = { ...before, surroundings };
+  // where pods are is part of many chains, and changes once in a node's life
+  return moved ? compileAnew(program, new Set()) : new Compilation(program).withFixedChains().finish();
+}
+
+/** Every rule of the chains and the built-in chains that lead there. */
+export function ruleSetOf(program: IptablesProgram): RuleSet {
+  return { family: program.family, hooks: hooksOf(program), chains: program.chains };
+}
+
+/** Addresses that are not tracked are rare: the raw table is left alone without. */
+export function hooksOf(program: IptablesProgram): readonly Hook[] {
+  return hooks.filter((hook) => program.chains.has(chainId(hook.table, hook.chain)));
+}
+
+/** The same plan from the start, with other options. */
+function compileAnew(wanted: IptablesProgram, touched: ReadonlySet<ChainId>): CompiledRules {
+  const { family, options, surroundings, comments } = wanted;
+  const empty: IptablesProgram = { ...emptyProgram(family, options), surroundings, comments };
+  const compilation = new Compilation(empty).withFixedChains();
+  for (const frontend of wanted.frontends.values()) compilation.replace(undefined, frontend);
+  const { program } = compilation.finish();
+  const all = new Set<ChainId>([...touched, ...wanted.chains.keys(), ...program.chains.keys()]);
+  return { program, touched: all };
+}
+
+/** One change being compiled. */
+class Compilation {
+  readonly #before: IptablesProgram;
+  readonly #commenting: Commenting;
+  readonly #fromPods: readonly Matches[];
+  readonly #frontends: PersistentMap<FrontendKey, Frontend>;
+  readonly #pools: PersistentMap<string, Counted<UsedPool>>;
+  readonly #externals: PersistentMap<string, Counted<External>>;
+  readonly #clusterIps: PersistentMap<Ip, number>;
+  readonly #localEndpoints: PersistentMap<Ip, number>;
+  readonly #chains: PersistentMap<ChainId, Chain>;
+  #endpoints: number;
+  #nat: Tree;
+  #filter: Tree;
+  readonly #poolsTouched = new Set<string>();
+  readonly #externalsTouched = new Set<string>();
+  readonly #sourcesTouched = new Set<FrontendKey>();
+  readonly #natTouched = new Set<string>();
+  readonly #filterTouched = new Set<string>();
+  #hairpinTouched = false;
+  readonly #touched = new Set<ChainId>();
+
+  constructor(before: IptablesProgram) {
+    this.#before = before;
+    this.#commenting = before;
+    this.#fromPods = podMatches(
+      before.surroundings.podCidrs.filter((c) => c.family === before.family),
+      before.options,
+    );
+    this.#frontends = before.frontends.asMutable();
+    this.#pools = before.pools.asMutable();
+    this.#externals = before.externals.asMutable();
+    this.#clusterIps = before.clusterIps.asMutable();
+    this.#localEndpoints = before.localEndpoints.asMutable();
+    this.#chains = before.chains.asMutable();
+    this.#endpoints = before.endpoints;
+    this.#nat = before.nat.asMutable();
+    this.#filter = before.filter.asMutable();
+  }
+
+  /** Exactly one of the two may be undefined. */
+  replace(old: Frontend | undefined, now: Frontend | undefined): void {
+    const key = (now ?? old)?.key ?? "";
+    if (now !== undefined) this.#use(now, 1);
+    if (old !== undefined) this.#use(old, -1);
+    if (now === undefined) this.#frontends.delete(key);
+    else this.#frontends.set(key, now);
+    // where an address or port was a Service's and is another's, the way there may differ
+    if (old !== undefined && (now === undefined || old.scope !== now.scope)) this.#put(old, undefined);
+    if (now !== undefined) this.#put(now, now);
+    if (old?.sources !== undefined || now?.sources !== undefined) this.#sourcesTouched.add(key);
+  }
+
+  /** Chains that every program has, whatever its Services. */
+  withFixedChains(): this {
+    const { family, options, surroundings } = this.#before;
+    const { input, forward, output } = filterEntries(family, options);
+    this.#set("nat", chains.postrouting, postroutingRules());
+    this.#set("nat", chains.hairpin, []);
+    this.#set("nat", chains.offCluster, offClusterRules(this.#fromPods, options));
+    this.#set("nat", chains.canary, []);
+    this.#set("filter", chains.reject, rejectRules);
+    this.#set("filter", chains.input, input);
+    this.#set("filter", chains.forward, forward);
+    this.#set("filter", chains.output, output);
+    this.#set("filter", chains.canary, []);
+    const untracked = untrackedRules(surroundings.localDnsIps.filter((ip) => ipFamily(ip) === family), family);
+    this.#set("raw", chains.untracked, untracked.length === 0 ? undefined : untracked);
+    this.#natTouched.add(chains.services).add(chains.nodePorts);
+    this.#filterTouched.add(chains.refusals).add(chains.nodePorts);
+    this.#hairpinTouched = true;
+    return this;
+  }
+
+  finish(): CompiledRules {
+    const { family } = this.#before;
+    for (const id of this.#poolsTouched) {
+      const used = this.#pools.get(id)?.value;
+      this.#set("nat", poolChain(id), used === undefined ? undefined : poolRules(used, family, this.#commenting));
+    }
+    for (const id of this.#externalsTouched) {
+      const external = this.#externals.get(id)?.value;
+      this.#set("nat", externalChain(id), external === undefined ? undefined : externalRules(external, this.#fromPods, this.#commenting));
+    }
+    for (const key of this.#sourcesTouched) {
+      const frontend = this.#frontends.get(key);
+      const restricted = frontend?.sources !== undefined && frontend.action.kind === "balance";
+      this.#set(
+        "nat",
+        sourcesChain(key),
+        restricted ? sourcesRules(frontend, jump(externalChain(externalId(frontend))), this.#commenting) : undefined,
+      );
+    }
+    if (this.#hairpinTouched) {
+      const ips = [...this.#localEndpoints.keys()].map((ip) => [addressKey(ip), ip] as const).sort(([a], [b]) => (a < b ? -1 : 1));
+      this.#set("nat", chains.hairpin, ips.map(([, ip]) => hairpinRule(ip, family)));
+    }
+    for (const name of this.#natTouched) this.#set("nat", name, this.#natChain(name));
+    for (const name of this.#filterTouched) this.#set("filter", name, this.#filterChain(name));
+    const program: IptablesProgram = {
+      ...this.#before,
+      frontends: this.#frontends.asImmutable(),
+      pools: this.#pools.asImmutable(),
+      externals: this.#externals.asImmutable(),
+      clusterIps: this.#clusterIps.asImmutable(),
+      localEndpoints: this.#localEndpoints.asImmutable(),
+      endpoints: this.#endpoints,
+      nat: this.#nat.asImmutable(),
+      filter: this.#filter.asImmutable(),
+      chains: this.#chains.asImmutable(),
+    };
+    return { program, touched: this.#touched };
+  }
+
+  #natChain(name: string): Chain | undefined {
+    const { family, options, surroundings } = this.#before;
+    const found = rulesIn(this.#nat, name);
+    if (name === chains.services) {
+      // an address of this node that is a Service's too is the Service's
+      const ips = surroundings.nodePortIps.filter((ip) => ipFamily(ip) === family);
+      return [...found, ...nodePortMatches(family, ips, options).map((m): Rule => ({ ...m, target: jump(chains.nodePorts) }))];
+    }
+    if (name === chains.nodePorts) return found;
+    if (found.length === 0) return undefined;
+    // the last range of cluster IPs: those below lead to chains of endpoints, those above to ranges
+    const marking = options.masqueradeAll || this.#fromPods.length > 0;
+    return lastClusterRange(name, found) ? clusterRangeRules(found, marking) : found;
+  }
+
+  #filterChain(name: string): Chain | undefined {
+    const { family, options, surroundings } = this.#before;
+    const found = rulesIn(this.#filter, name);
+    if (name === chains.nodePorts) return found.length === 0 ? undefined : found;
+    if (name !== chains.refusals) return found.length === 0 ? undefined : found;
+    const ips = surroundings.nodePortIps.filter((ip) => ipFamily(ip) === family);
+    const some = this.#filter.has(chains.nodePorts);
+    return [
+      translatedReturn,
+      ...found,
+      ...(some ? nodePortMatches(family, ips, options).map((m): Rule => ({ ...m, target: jump(chains.nodePorts) })) : []),
+      ...surroundings.serviceCidrs
+        .filter((cidr) => cidr.family === family)
+        .map((cidr): Rule => ({ destination: { cidr, negated: false }, target: { kind: "drop" } })),
+    ];
+  }
+
+  #put(at: Frontend, now: Frontend | undefined): void {
+    const nat = now === undefined ? undefined : translation(now, this.#commenting);
+    const filter = now === undefined ? undefined : refusal(now, this.#commenting);
+    const touchNat = (chain: string): void => void this.#natTouched.add(chain);
+    const touchFilter = (chain: string): void => {
+      this.#filterTouched.add(chain);
+      // whether there are any decides whether they are looked for
+      if (chain === chains.nodePorts) this.#filterTouched.add(chains.refusals);
+    };
+    if (at.ip === undefined) {
+      const path = portPath(at.protocol, at.port);
+      const key = portKey(at.protocol, at.port);
+      this.#nat = place(this.#nat, chains.nodePorts, path, key, nat, touchNat);
+      this.#filter = place(this.#filter, chains.nodePorts, path, key, filter, touchFilter);
+      return;
+    }
+    const key = `${addressKey(at.ip)} ${portKey(at.protocol, at.port)}`;
+    this.#nat = place(this.#nat, chains.services, addressPath(at.scope === "clusterIP" ? "C" : "E", at.ip), key, nat, touchNat);
+    this.#filter = place(this.#filter, chains.refusals, addressPath("R", at.ip), key, filter, touchFilter);
+  }
+
+  #use(frontend: Frontend, by: 1 | -1): void {
+    const { action, owner, scope, ip } = frontend;
+    if (scope === "clusterIP" && ip !== undefined) this.#useClusterIp(ip, by);
+    if (action.kind !== "balance") return;
+    const { pool, localPool, affinitySeconds } = action;
+    for (const used of [pool, localPool]) if (used !== undefined) this.#usePool({ pool: used, owner, affinitySeconds }, by);
+    if (scope === "clusterIP") return;
+    const id = externalId(frontend);
+    const before = this.#externals.get(id);
+    const users = (before?.users ?? 0) + by;
+    if (users === 0) this.#externals.delete(id);
+    else this.#externals.set(id, { users, value: by === 1 || before === undefined ? { action, owner, masquerade: frontend.masquerade } : before.value });
+    this.#externalsTouched.add(id);
+  }
+
+  #usePool(used: UsedPool, by: 1 | -1): void {
+    const { id } = used.pool;
+    const before = this.#pools.get(id);
+    const users = (before?.users ?? 0) + by;
+    const after = users === 0 ? undefined : by === 1 || before === undefined ? used : before.value;
+    if (after === undefined) this.#pools.delete(id);
+    else this.#pools.set(id, { value: after, users });
+    if (after === before?.value) return;
+    if (before !== undefined) this.#countMembers(before.value.pool, -1);
+    if (after !== undefined) this.#countMembers(after.pool, 1);
+    this.#poolsTouched.add(id);
+  }
+
+  #countMembers(pool: Pool, by: 1 | -1): void {
+    this.#endpoints += by * pool.members.length;
+    for (const { ip, local } of pool.members) {
+      if (!local) continue;
+      const users = (this.#localEndpoints.get(ip) ?? 0) + by;
+      if (users === 0) this.#localEndpoints.delete(ip);
+      else this.#localEndpoints.set(ip, users);
+      this.#hairpinTouched = true;
+    }
+  }
+
+  /** What nobody translated to a cluster IP is for a port that no Service has. */
+  #useClusterIp(ip: Ip, by: 1 | -1): void {
+    const users = (this.#clusterIps.get(ip) ?? 0) + by;
+    if (users === 0) this.#clusterIps.delete(ip);
+    else this.#clusterIps.set(ip, users);
+    const rule: Rule = { destination: { cidr: exactly(ip, this.#before.family), negated: false }, target: jump(chains.reject) };
+    // sorts after the ports of the address
+    const key = `${addressKey(ip)} ~`;
+    this.#filter = place(this.#filter, chains.refusals, addressPath("R", ip), key, users === 0 ? undefined : [rule], (c) =>
+      this.#filterTouched.add(c),
+    );
+  }
+
+  #set(table: TableName, name: string, rules: Chain | undefined): void {
+    const id = chainId(table, name);
+    if (rules === undefined) this.#chains.delete(id);
+    else this.#chains.set(id, rules);
+    this.#touched.add(id);
+  }
+}
+
+/** A range whose rules name single addresses and their ports, not further ranges. */
+function lastClusterRange(name: string, rules: Chain): boolean {
+  const destination = rules[0]?.destination?.cidr;
+  if (destination === undefined || rules[0]?.ports === undefined) return false;
+  const [, , last] = addressPath("C", destination.ip);
+  return last?.chain === name;
+}
+
