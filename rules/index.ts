@@ -1,31 +1,56 @@
 import type { IpFamily } from "../src/base/ip.ts";
 import { Conntrack } from "../src/kernel/conntrack.ts";
+import type { IptablesMake } from "../src/kernel/iptables-command.ts";
+import { writeSysctl } from "../src/kernel/sysctl.ts";
 import type { Snapshot } from "../src/snapshot/cluster-snapshot.ts";
 import type { Problem } from "../src/snapshot/problem.ts";
 import { batchFromEmpty } from "../src/snapshot/snapshot-store.ts";
 import type { RuleApplier } from "./apply/applier.ts";
+import { createIptablesApplier } from "./apply/iptables-applier.ts";
+import { findIptablesMake } from "./apply/iptables-make.ts";
 import { createNetlinkApplier } from "./apply/netlink-applier.ts";
 import { createTextApplier } from "./apply/text-applier.ts";
+import { printRuleSet } from "./iptables/print.ts";
+import {
+  compileFrontends as compileIptables,
+  compileSurroundings as compileIptablesSurroundings,
+  emptyProgram,
+  type IptablesProgram,
+  ruleSetOf,
+} from "./iptables/program.ts";
+import type { Backend } from "./model/backend.ts";
 import type { Packet, Verdict } from "./model/packet.ts";
 import { printTable } from "./nftables/print.ts";
 import { compileFrontends, compileSurroundings, emptyRuleset, type Ruleset, tableOf } from "./nftables/ruleset.ts";
 import { defaultSkeletonOptions } from "./nftables/skeleton.ts";
 import { ProxyPlan } from "./plan/proxy-plan.ts";
 import { AutoTarget } from "./sync/auto-target.ts";
-import type { Backend, ProxierConfig, ProxierDeps, RuleOptions } from "./sync/config.ts";
+import type { ProxierConfig, ProxierDeps, RuleOptions } from "./sync/config.ts";
+import { IptablesTarget } from "./sync/iptables-target.ts";
 import { ProxierMetrics } from "./sync/metrics.ts";
-import { type FlowTable, NftablesTarget } from "./sync/nftables-target.ts";
+import { NftablesTarget } from "./sync/nftables-target.ts";
 import { type Proxier, runProxier } from "./sync/proxier.ts";
-import { bothFamilies, defaultTableName, planOptionsOf, readMachineIps, skeletonOptionsOf, surroundingsOf } from "./sync/surroundings.ts";
+import type { FlowTable } from "./sync/stale-udp.ts";
+import {
+  bothFamilies,
+  defaultTableName,
+  iptablesOptionsOf,
+  planOptionsOf,
+  readMachineIps,
+  skeletonOptionsOf,
+  surroundingsOf,
+} from "./sync/surroundings.ts";
 import type { RuleTarget } from "./sync/target.ts";
 import { UserspaceTarget } from "./sync/userspace-target.ts";
+import { traceIptables } from "./trace/iptables-trace.ts";
 import { traceRulesets } from "./trace/trace.ts";
 import { traceUserspace } from "./trace/userspace-trace.ts";
 import { compileUserspace, emptyUserspaceProgram, printUserspace } from "./userspace/program.ts";
 
+export type { Backend } from "./model/backend.ts";
 export type { Packet, TraceStep, Verdict } from "./model/packet.ts";
 export type { Protocol } from "./model/service-port.ts";
-export type { AppliedInfo, Backend, NodePortAddresses, ProxierConfig, ProxierDeps, RuleOptions } from "./sync/config.ts";
+export type { AppliedInfo, IptablesFlavour, NodePortAddresses, ProxierConfig, ProxierDeps, RuleOptions } from "./sync/config.ts";
 export type { Proxier } from "./sync/proxier.ts";
 
 /**
@@ -45,7 +70,33 @@ function openTarget(config: ProxierConfig, deps: ProxierDeps): RuleTarget {
       openFlows(deps),
     );
   if (config.backend === "nftables") return nftables();
-  return new AutoTarget({ preferred: nftables, fallback: () => userspaceTarget(deps), log: deps.log });
+  const iptables = (): RuleTarget => openIptables(config, deps);
+  if (config.backend === "iptables") return iptables();
+  return new AutoTarget({
+    targets: [
+      { backend: "nftables", open: nftables },
+      { backend: "iptables", open: iptables },
+      { backend: "userspace", open: () => userspaceTarget(deps) },
+    ],
+    log: deps.log,
+  });
+}
+
+function openIptables(config: ProxierConfig, deps: ProxierDeps): RuleTarget {
+  const families = config.families ?? bothFamilies;
+  const flavour = config.iptablesFlavour ?? "auto";
+  return new IptablesTarget(
+    { families, options: iptablesOptionsOf(config) },
+    {
+      async open(signal) {
+        const { make, why } = flavour === "auto" ? await findIptablesMake(families, signal) : { make: flavour, why: "it is configured" };
+        deps.log("info", `Service rules: iptables of the ${make} make, because ${why}`);
+        return { applier: createIptablesApplier(make), other: createIptablesApplier(make === "nft" ? "legacy" : "nft") };
+      },
+      routeLocalnet: () => writeSysctl("net.ipv4.conf.all.route_localnet", "1"),
+      flows: openFlows(deps),
+    },
+  );
 }
 
 function userspaceTarget(deps: ProxierDeps): RuleTarget {
@@ -80,15 +131,17 @@ function openFlows(deps: Pick<ProxierDeps, "log">): FlowTable | undefined {
 export interface OfflineOptions extends Omit<RuleOptions, "nodeName"> {
   readonly nodeName: string;
   readonly backend: Backend;
-  /** Only this family's table in `text`. */
+  /** Only this family's rules in `text`; iptables, whose loaders take one family each, prints IPv4 unless told. */
   readonly family?: IpFamily | undefined;
 }
 
 export interface OfflineProgram {
-  /** What one loader takes: `nft -f` text, or a JSON document of listeners. */
+  /** What one loader takes: `nft -f` text, `iptables-restore --noflush` text, or a JSON document of listeners. */
   readonly text: string;
-  /** One table a family; empty for the userspace backend. */
+  /** One table a family; empty for other backends than nftables. */
   readonly program: readonly Ruleset[];
+  /** One a family; empty for other backends. */
+  readonly iptables: readonly IptablesProgram[];
   readonly problems: readonly Problem[];
   trace(packet: Packet): Verdict;
 }
@@ -107,8 +160,23 @@ export function compileOffline(snapshot: Snapshot, options: OfflineOptions): Off
     return {
       text: printUserspace(listeners),
       program: [],
+      iptables: [],
       problems,
       trace: (packet) => traceUserspace(listeners, packet, plan.node.addresses),
+    };
+  }
+  if (options.backend === "iptables") {
+    const iptables = (options.families ?? bothFamilies).map((family) => {
+      const { program } = compileIptablesSurroundings(surroundings, emptyProgram(family, iptablesOptionsOf(options)));
+      return compileIptables(delta.frontends.changed, program).program;
+    });
+    const shown = iptables.find((p) => p.family === (options.family ?? options.families?.[0] ?? 4));
+    return {
+      text: shown === undefined ? "" : printRuleSet(ruleSetOf(shown)),
+      program: [],
+      iptables,
+      problems,
+      trace: (packet) => traceIptables(iptables, packet, plan.node.addresses),
     };
   }
   const program = (options.families ?? bothFamilies).map((family) => {
@@ -121,6 +189,7 @@ export function compileOffline(snapshot: Snapshot, options: OfflineOptions): Off
   return {
     text: shown.map((r) => printTable(tableOf(r))).join(""),
     program,
+    iptables: [],
     problems,
     trace: (packet) => traceRulesets(program, packet, plan.node.addresses),
   };
@@ -131,4 +200,8 @@ export async function cleanup(options: { readonly tableName?: string | undefined
   const applier = createTextApplier();
   for (const family of bothFamilies) await applier.remove(family, options.tableName ?? defaultTableName, AbortSignal.timeout(30_000));
   await applier.close();
+  const makes: readonly IptablesMake[] = ["nft", "legacy"];
+  for (const make of makes) {
+    for (const family of bothFamilies) await createIptablesApplier(make).remove(family, AbortSignal.timeout(30_000));
+  }
 }

@@ -1,5 +1,5 @@
-import type { Ip, IpFamily } from "../../src/base/ip.ts";
 import type { Cidr } from "../../src/base/cidr.ts";
+import type { Ip, IpFamily } from "../../src/base/ip.ts";
 import { printHostPort } from "../../src/base/ip.ts";
 import { printServicePort, type ServicePortName } from "../model/service-port.ts";
 import type { Action, Frontend, Pool } from "../plan/frontend.ts";
@@ -149,7 +149,8 @@ export function translation(frontend: Frontend, commenting: Commenting): readonl
     // at an address of this node it might be taken for a node port
     return scope === "externalIP" || scope === "loadBalancerIP" ? [{ ...matches, target: { kind: "accept" } }] : undefined;
   }
-  if (scope === "clusterIP") return action.pool.members.length === 0 ? undefined : [{ ...matches, target: jump(poolChain(action.pool.id)) }];
+  if (scope === "clusterIP")
+    return action.pool.members.length === 0 ? undefined : [{ ...matches, target: jump(poolChain(action.pool.id)) }];
   return [{ ...matches, target: jump(sources === undefined ? externalChain(externalId(frontend)) : sourcesChain(frontend.key)) }];
 }
 
@@ -279,4 +280,3 @@ export const hooks: readonly Hook[] = [
   { table: "filter", builtIn: "FORWARD", chain: chains.forward },
   { table: "filter", builtIn: "OUTPUT", chain: chains.output },
 ];
-

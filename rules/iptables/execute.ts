@@ -3,7 +3,7 @@ import type { Ip } from "../../src/base/ip.ts";
 import { unreachable } from "../../src/base/unreachable.ts";
 import type { Packet } from "../model/packet.ts";
 import { printRule } from "./print.ts";
-import { type Chain, chainId, type ConnectionState, type Rule, type RuleSet, type TableName, type Target } from "./rule.ts";
+import { type Chain, type ConnectionState, chainId, type Rule, type RuleSet, type TableName, type Target } from "./rule.ts";
 
 /** A rule that had an effect on the packet. */
 export interface ExecutedRule {

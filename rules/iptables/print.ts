@@ -1,7 +1,18 @@
 import { printCidr } from "../../src/base/cidr.ts";
 import { type IpFamily, printHostPort } from "../../src/base/ip.ts";
 import { unreachable } from "../../src/base/unreachable.ts";
-import { type AddressMatch, type ChainId, chainId, nameOfChain, type Rule, type RuleSet, type TableName, type Target, tableNames, tableOfChain } from "./rule.ts";
+import {
+  type AddressMatch,
+  type ChainId,
+  chainId,
+  nameOfChain,
+  type Rule,
+  type RuleSet,
+  type TableName,
+  type Target,
+  tableNames,
+  tableOfChain,
+} from "./rule.ts";
 
 /** 2^31: what the kernel draws from. */
 export const wholeShare = 0x8000_0000;
@@ -96,7 +107,9 @@ export function printRuleSet(set: RuleSet): string {
     lines.push(`*${table}`);
     for (const id of ids) lines.push(`:${nameOfChain(id)} - [0:0]`);
     for (const hook of hooks) lines.push(`-I ${hook.builtIn} 1 -j ${hook.chain}`);
-    for (const id of ids) for (const rule of set.chains.get(chainId(table, nameOfChain(id))) ?? []) lines.push(`-A ${nameOfChain(id)} ${printRule(set.family, rule)}`);
+    for (const id of ids)
+      for (const rule of set.chains.get(chainId(table, nameOfChain(id))) ?? [])
+        lines.push(`-A ${nameOfChain(id)} ${printRule(set.family, rule)}`);
     lines.push("COMMIT");
   }
   return lines.length === 0 ? "" : `${lines.join("\n")}\n`;

@@ -5,8 +5,8 @@ import type { Delta } from "../../src/snapshot/derivation.ts";
 import type { Frontend, FrontendKey, Pool } from "../plan/frontend.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import {
-  clusterRangeRules,
   type Commenting,
+  clusterRangeRules,
   type External,
   exactly,
   externalId,
@@ -196,7 +196,10 @@ class Compilation {
     this.#set("filter", chains.forward, forward);
     this.#set("filter", chains.output, output);
     this.#set("filter", chains.canary, []);
-    const untracked = untrackedRules(surroundings.localDnsIps.filter((ip) => ipFamily(ip) === family), family);
+    const untracked = untrackedRules(
+      surroundings.localDnsIps.filter((ip) => ipFamily(ip) === family),
+      family,
+    );
     this.#set("raw", chains.untracked, untracked.length === 0 ? undefined : untracked);
     this.#natTouched.add(chains.services).add(chains.nodePorts);
     this.#filterTouched.add(chains.refusals).add(chains.nodePorts);
@@ -225,7 +228,11 @@ class Compilation {
     }
     if (this.#hairpinTouched) {
       const ips = [...this.#localEndpoints.keys()].map((ip) => [addressKey(ip), ip] as const).sort(([a], [b]) => (a < b ? -1 : 1));
-      this.#set("nat", chains.hairpin, ips.map(([, ip]) => hairpinRule(ip, family)));
+      this.#set(
+        "nat",
+        chains.hairpin,
+        ips.map(([, ip]) => hairpinRule(ip, family)),
+      );
     }
     for (const name of this.#natTouched) this.#set("nat", name, this.#natChain(name));
     for (const name of this.#filterTouched) this.#set("filter", name, this.#filterChain(name));
@@ -308,7 +315,11 @@ class Compilation {
     const before = this.#externals.get(id);
     const users = (before?.users ?? 0) + by;
     if (users === 0) this.#externals.delete(id);
-    else this.#externals.set(id, { users, value: by === 1 || before === undefined ? { action, owner, masquerade: frontend.masquerade } : before.value });
+    else
+      this.#externals.set(id, {
+        users,
+        value: by === 1 || before === undefined ? { action, owner, masquerade: frontend.masquerade } : before.value,
+      });
     this.#externalsTouched.add(id);
   }
 
@@ -364,4 +375,3 @@ function lastClusterRange(name: string, rules: Chain): boolean {
   const [, , last] = addressPath("C", destination.ip);
   return last?.chain === name;
 }
-

@@ -23,7 +23,14 @@ export interface Range {
 const noEntries: PersistentMap<string, readonly Rule[]> = PersistentMap();
 
 /** Puts rules under a key of the last range, or takes them away; makes and removes ranges as needed. Names the chains that changed. */
-export function place(tree: Tree, root: string, path: readonly Range[], key: string, rules: readonly Rule[] | undefined, touched: (chain: string) => void): Tree {
+export function place(
+  tree: Tree,
+  root: string,
+  path: readonly Range[],
+  key: string,
+  rules: readonly Rule[] | undefined,
+  touched: (chain: string) => void,
+): Tree {
   let next = tree;
   let chain = path.at(-1)?.chain ?? root;
   let entry: readonly Rule[] | undefined = rules;

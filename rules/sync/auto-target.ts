@@ -1,19 +1,20 @@
 import type { Ip } from "../../src/base/ip.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
 import { isApplyError } from "../apply/errors.ts";
+import type { Backend } from "../model/backend.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
-import type { Backend, ProxierDeps } from "./config.ts";
+import type { ProxierDeps } from "./config.ts";
 import type { Applied, RuleTarget } from "./target.ts";
 
 export interface AutoChoices {
-  readonly preferred: () => RuleTarget;
-  readonly fallback: () => RuleTarget;
+  /** Best first; what the last one says when it cannot be used is final. */
+  readonly targets: readonly { readonly backend: Backend; readonly open: () => RuleTarget }[];
   readonly log: ProxierDeps["log"];
 }
 
-/** Backend `auto`: the preferred target where it can be started, else the fallback; says once which, and why. */
+/** Backend `auto`: the first target that can be started; says once which, and why none before it. */
 export class AutoTarget implements RuleTarget {
   readonly #choices: AutoChoices;
   #chosen: RuleTarget | undefined;
@@ -27,18 +28,21 @@ export class AutoTarget implements RuleTarget {
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    let preferred: RuleTarget | undefined;
-    try {
-      preferred = this.#choices.preferred();
-      await preferred.start(signal);
-      this.#chosen = preferred;
-      this.#choices.log("info", "Service rules: backend nftables");
-    } catch (error) {
-      if (!isApplyError(error) || error.code !== "UNUSABLE") throw error;
-      await preferred?.close();
-      this.#choices.log("warn", `Service rules: backend userspace, because nftables cannot be used: ${error.message}`);
-      this.#chosen = this.#choices.fallback();
-      await this.#chosen.start(signal);
+    const reasons: string[] = [];
+    for (const [i, { backend, open }] of this.#choices.targets.entries()) {
+      let target: RuleTarget | undefined;
+      try {
+        target = open();
+        await target.start(signal);
+        this.#chosen = target;
+        const because = reasons.length === 0 ? "" : `, because ${reasons.join("; ")}`;
+        this.#choices.log(reasons.length === 0 ? "info" : "warn", `Service rules: backend ${backend}${because}`);
+        return;
+      } catch (error) {
+        await target?.close();
+        if (!isApplyError(error) || error.code !== "UNUSABLE" || i === this.#choices.targets.length - 1) throw error;
+        reasons.push(`${backend} cannot be used: ${error.message}`);
+      }
     }
   }
 

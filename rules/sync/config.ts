@@ -4,6 +4,7 @@ import type { Ip, IpFamily } from "../../src/base/ip.ts";
 import type { Cause } from "../../src/snapshot/cluster-snapshot.ts";
 import type { ProblemDelta } from "../../src/snapshot/derivation.ts";
 import type { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
+import type { BackendChoice } from "../model/backend.ts";
 
 /** Which addresses node ports answer on: the node's first of each family, every local one but loopback, or the node's within ranges. */
 export type NodePortAddresses = "primary" | "all" | readonly Cidr[];
@@ -20,20 +21,25 @@ export interface RuleOptions {
   /** Default: `primary` for nftables and in plain mode, else `all`. */
   readonly nodePortAddresses?: NodePortAddresses | undefined;
   readonly masqueradeAll?: boolean | undefined;
+  /** The iptables backend's node ports answer on 127.0.0.1 too, unless `nodePortAddresses` leaves loopback out; default true. */
+  readonly localhostNodePorts?: boolean | undefined;
   /** Default `fairway`. */
   readonly tableName?: string | undefined;
   /** Plain mode: endpoints and external addresses may be in 127.64.0.0/10, and nowhere else on loopback. */
   readonly allowLoopback?: boolean | undefined;
 }
 
-export type Backend = "nftables" | "userspace";
+/** Which make of iptables; `auto`: the one that a kubelet or CNI uses here already, else the one the machine's `iptables` is. */
+export type IptablesFlavour = "legacy" | "nft" | "auto";
 
 export interface ProxierConfig extends RuleOptions {
   readonly store: SnapshotStore;
-  /** `auto`: nftables where it can be programmed, else userspace; the log says which and why. */
-  readonly backend: Backend | "auto";
+  /** `auto`: nftables where it can be programmed, else iptables, else userspace; the log says which and why. */
+  readonly backend: BackendChoice;
   /** How nf_tables is reached; `auto`: netlink in this process where koffi loads, else the nft command. */
   readonly nftables?: "auto" | "netlink" | "command" | undefined;
+  /** Default `auto`. */
+  readonly iptablesFlavour?: IptablesFlavour | undefined;
   /** At least this long between two transactions; default 0. */
   readonly minIntervalMs?: number | undefined;
   /** How often the kernel is compared with what was applied; default 60 s. 0: never. */

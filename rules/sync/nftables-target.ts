@@ -1,6 +1,4 @@
 import type { Ip, IpFamily } from "../../src/base/ip.ts";
-import type { UdpFlow } from "../../src/kernel/conntrack.ts";
-import { NetlinkFault } from "../../src/kernel/netlink.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
 import type { AppliedTable, RuleApplier } from "../apply/applier.ts";
 import { type ApplyError, isApplyError } from "../apply/errors.ts";
@@ -22,9 +20,9 @@ import {
 } from "../nftables/transaction.ts";
 import type { Frontend, FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
-import { staleFlows } from "../plan/stale-flows.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import { traceRulesets } from "../trace/trace.ts";
+import { type FlowTable, StaleUdp } from "./stale-udp.ts";
 import type { Applied, RuleTarget } from "./target.ts";
 
 export interface NftablesTargetConfig {
@@ -43,13 +41,6 @@ interface TableState {
   desired: Ruleset;
 }
 
-/** Connection tracking, as far as the rules need it. */
-export interface FlowTable {
-  udpFlows(family: IpFamily): readonly UdpFlow[];
-  delete(flows: readonly UdpFlow[]): number;
-  close(): void;
-}
-
 export class NftablesTarget implements RuleTarget {
   readonly backend = "nftables";
   readonly #config: NftablesTargetConfig;
@@ -63,14 +54,12 @@ export class NftablesTarget implements RuleTarget {
 
   /** What `foreignCommits` was when the tables were last looked at. */
   #comparedAt: number | undefined;
-  readonly #flows: FlowTable | undefined;
-  /** Endpoints of a UDP frontend changed: flows to those that are gone must end. */
-  #udpChanged = false;
+  readonly #udp: StaleUdp;
 
   constructor(config: NftablesTargetConfig, applier: RuleApplier, flows?: FlowTable) {
     this.#config = config;
     this.#applier = applier;
-    this.#flows = flows;
+    this.#udp = new StaleUdp(flows);
   }
 
   async start(signal: AbortSignal): Promise<void> {
@@ -97,8 +86,8 @@ export class NftablesTarget implements RuleTarget {
   }
 
   change(delta: PlanDelta, surroundings: Surroundings): void {
-    for (const [key, { before, after }] of delta.frontends.changed) {
-      if ((after ?? before)?.protocol === "udp") this.#udpChanged = true;
+    this.#udp.notice(delta);
+    for (const key of delta.frontends.changed.keys()) {
       this.#refused.delete(key);
       this.#limits.delete(key);
       this.#pending.add(key);
@@ -167,32 +156,22 @@ export class NftablesTarget implements RuleTarget {
   }
 
   close(): Promise<void> {
-    this.#flows?.close();
+    this.#udp.close();
     return this.#applier.close();
   }
 
   #endStaleFlows(): number {
-    const flows = this.#flows;
-    if (!this.#udpChanged || flows === undefined) return 0;
-    this.#udpChanged = false;
-    let ended = 0;
-    try {
-      for (const { family, desired } of this.#tables) {
+    return this.#udp.end(
+      this.#tables.map(({ family, desired }) => {
         const nodePortIps = new Set(desired.surroundings.filter((e) => e.set === "nodeport-ips").map((e) => e.key[0]));
         const everywhere = desired.skeleton.nodePorts === "all-local";
-        const stale = staleFlows(
-          flows.udpFlows(family),
-          (key) => desired.frontends.get(key)?.frontend,
-          (ip) => everywhere || nodePortIps.has(ip),
-        );
-        ended += flows.delete(stale);
-      }
-    } catch (error) {
-      // the rules are in force; the flows are looked at again with the next change
-      if (!(error instanceof NetlinkFault)) throw error;
-      this.#udpChanged = true;
-    }
-    return ended;
+        return {
+          family,
+          frontend: (key) => desired.frontends.get(key)?.frontend,
+          isNodePortIp: (ip) => everywhere || nodePortIps.has(ip),
+        };
+      }),
+    );
   }
 
   #difference(table: TableState): TableTransaction {

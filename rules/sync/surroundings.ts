@@ -2,11 +2,13 @@ import { networkInterfaces } from "node:os";
 import { cidrContains, parseCidr } from "../../src/base/cidr.ts";
 import { type Ip, type IpFamily, parseIp } from "../../src/base/ip.ts";
 import type { Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
+import { defaultIptablesOptions, type IptablesOptions } from "../iptables/chains.ts";
+import type { Backend } from "../model/backend.ts";
 import { type NodeView, primaryAddress } from "../model/node-view.ts";
 import type { SkeletonOptions } from "../nftables/skeleton.ts";
 import type { PlanOptions } from "../plan/service-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
-import type { Backend, RuleOptions } from "./config.ts";
+import type { RuleOptions } from "./config.ts";
 
 export const bothFamilies: readonly IpFamily[] = [4, 6];
 export const defaultTableName = "fairway";
@@ -59,6 +61,17 @@ export function skeletonOptionsOf(options: RuleOptions): Partial<SkeletonOptions
   // a range that holds everything asks for every local address, whatever links come and go
   const all = choice === "all" || (choice !== "primary" && choice.some((c) => c.bits === 0));
   return { nodePorts: all ? "all-local" : "listed", masqueradeAll: options.masqueradeAll ?? false };
+}
+
+export function iptablesOptionsOf(options: RuleOptions): IptablesOptions {
+  const choice = options.nodePortAddresses ?? (options.allowLoopback === true ? "primary" : "all");
+  const onLoopback = choice === "all" || (choice !== "primary" && choice.some((c) => c.bits === 0 || cidrContains(c, "127.0.0.1")));
+  return {
+    ...defaultIptablesOptions,
+    masqueradeAll: options.masqueradeAll ?? false,
+    nodePorts: skeletonOptionsOf({ ...options, nodePortAddresses: choice }).nodePorts ?? "listed",
+    localhostNodePorts: onLoopback && (options.localhostNodePorts ?? true),
+  };
 }
 
 /** Addresses on the links of this thread's network namespace. */

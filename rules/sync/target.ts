@@ -1,9 +1,9 @@
 import type { Ip } from "../../src/base/ip.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
+import type { Backend } from "../model/backend.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
-import type { Backend } from "./config.ts";
 
 export interface Applied {
   /** Elements or listeners that were changed. */

@@ -71,8 +71,13 @@ function reason({ table, chain, rule }: ExecutedRule, owner: Frontend | undefine
     case "reject":
       return owner === undefined ? "the address is a Service's, the port is not" : "the Service has no endpoint";
     case "drop":
-      if (owner === undefined) return rule.states === undefined ? "no Service has this address of the Service range" : "no sender outside may use this machine's own loopback addresses";
-      return owner.sources === undefined ? "traffic policy Local, and no endpoint on this node" : "the sender is outside the Service's source ranges";
+      if (owner === undefined)
+        return rule.states === undefined
+          ? "no Service has this address of the Service range"
+          : "no sender outside may use this machine's own loopback addresses";
+      return owner.sources === undefined
+        ? "traffic policy Local, and no endpoint on this node"
+        : "the sender is outside the Service's source ranges";
     default:
       return "";
   }

@@ -1,9 +1,6 @@
-import type { Backend } from "../../rules/index.ts";
+import { type Backend, backends } from "../../rules/model/backend.ts";
 import { usageError } from "./errors.ts";
 import type { Asked } from "./question.ts";
-
-/** The rule backends that can be asked. */
-const backends = ["nftables", "userspace"] as const satisfies readonly Backend[];
 
 /** What was asked for; `all` is every one. Throws a usage error with the list of what there is. */
 export function parseBackends(asked: string | undefined): readonly Backend[] | undefined {

@@ -1,3 +1,4 @@
+import { type BackendChoice, backendChoices, isBackendChoice } from "../../rules/model/backend.ts";
 import { type Cidr, cidrAt, cidrSize, cidrsOverlap, parseCidr, printCidr } from "../base/cidr.ts";
 import { fnv1a } from "../base/hash.ts";
 import { type Ip, type IpFamily, parseIp } from "../base/ip.ts";
@@ -39,7 +40,7 @@ export interface ClusterConfig {
   readonly clusterDns: readonly Ip[];
   readonly ingress: { readonly address: Ip; readonly http: number; readonly https: number };
   readonly nodes: readonly string[];
-  readonly backend: "auto" | "nftables" | "userspace";
+  readonly backend: BackendChoice;
   readonly images?: string;
   readonly apply: readonly string[];
 }
@@ -94,9 +95,7 @@ export function resolveClusterConfig(
   if (BigInt(count + 2) > cidrSize(node4) / 2n) throw new UsageError(`--nodes ${count}: the node range ${printCidr(node4)} is too small`);
   const nodes = Array.from({ length: count }, (_, i) => `node-${i + 1}`);
   const backend = o.backend ?? "auto";
-  if (backend !== "auto" && backend !== "nftables" && backend !== "userspace") {
-    throw new UsageError(`--backend ${backend}: there are auto, nftables and userspace`);
-  }
+  if (!isBackendChoice(backend)) throw new UsageError(`--backend ${backend}: there are ${backendChoices.join(", ")}`);
   return {
     name,
     dataDir,

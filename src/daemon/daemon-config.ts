@@ -1,3 +1,4 @@
+import type { BackendChoice } from "../../rules/model/backend.ts";
 import type { Ip } from "../base/ip.ts";
 
 export type Part = "proxy" | "dns" | "ingress";
@@ -25,7 +26,7 @@ export interface DaemonConfig {
   /** Addresses written to the status of Ingresses of our class. */
   readonly ingressStatus: readonly Ip[];
   readonly observe: { readonly ip: Ip; readonly port: number };
-  readonly backend: "auto" | "nftables" | "userspace";
+  readonly backend: BackendChoice;
   /** Services and pods live in 127.64.0.0/10. */
   readonly plain: boolean;
   /** Who is asked for names outside the cluster. */

@@ -1,3 +1,5 @@
+import { writeFileSync } from "node:fs";
+
 /** Kernel settings by their dotted names, as `sysctl` spells them. */
 export type Sysctls = Readonly<Record<string, string>>;
 
@@ -14,4 +16,9 @@ export function printSysctlScript(sysctls: Sysctls): string {
   return Object.entries(sysctls)
     .map(([name, value]) => `[ ! -w '${sysctlPath(name)}' ] || echo '${value}' > '${sysctlPath(name)}'`)
     .join("\n");
+}
+
+/** Sets one in this thread's network namespace. Throws where the kernel has no such setting or this process may not. */
+export function writeSysctl(name: string, value: string): void {
+  writeFileSync(sysctlPath(name), value);
 }

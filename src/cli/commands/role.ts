@@ -1,6 +1,7 @@
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
+import { backendChoices, isBackendChoice } from "../../../rules/model/backend.ts";
 import { printCidr } from "../../base/cidr.ts";
 import type { ClusterAccess } from "../../client/cluster-access.ts";
 import { address, cidrList, integer } from "../../daemon/cluster-config.ts";
@@ -204,7 +205,7 @@ function daemonCommand(program: Command, name: string, summary: string, enabled:
     .option("--metrics-port <port>", "their port", "10249");
   if (name === "daemon") command.option("--enable <parts>", `which parts: ${parts.join(",")}`, parts.join(","));
   if (enabled.includes("proxy")) {
-    command.option("--backend <backend>", "auto, nftables, userspace", "auto");
+    command.option("--backend <backend>", backendChoices.join(", "), "auto");
   }
   if (enabled.includes("dns")) {
     command
@@ -257,8 +258,7 @@ function daemonConfigOf(
     text === undefined ? or : integer(option, text, 0, 65535);
   const ingressIps = name === "ingress" ? ips("--bind", o.bind) : ips("--ingress-address", o.ingressAddress);
   const backend = o.backend ?? "auto";
-  if (backend !== "auto" && backend !== "nftables" && backend !== "userspace")
-    throw usageError(`--backend ${backend}: there are auto, nftables and userspace`);
+  if (!isBackendChoice(backend)) throw usageError(`--backend ${backend}: there are ${backendChoices.join(", ")}`);
   return {
     nodeName: o.nodeName ?? process.env["NODE_NAME"] ?? hostname(),
     ...(o.kubeconfig === undefined ? {} : { kubeconfig: o.kubeconfig }),

@@ -5,15 +5,22 @@ import { NftablesTarget } from "../../../rules/sync/nftables-target.ts";
 import { UserspaceTarget } from "../../../rules/sync/userspace-target.ts";
 import { MemoryApplier } from "../../support/memory-applier.ts";
 
-function choose(applier: MemoryApplier) {
+function choose(first: MemoryApplier, second = new MemoryApplier()) {
   const log: string[] = [];
   let fellBack = 0;
+  const tables = (applier: MemoryApplier): NftablesTarget => new NftablesTarget({ families: [4], tableName: "t", skeleton: {} }, applier);
   const target = new AutoTarget({
-    preferred: () => new NftablesTarget({ families: [4], tableName: "t", skeleton: {} }, applier),
-    fallback: () => {
-      fellBack++;
-      return new UserspaceTarget({ monotonic: () => 0, random: () => 0, isOwn: () => false });
-    },
+    targets: [
+      { backend: "nftables", open: () => tables(first) },
+      { backend: "iptables", open: () => tables(second) },
+      {
+        backend: "userspace",
+        open: () => {
+          fellBack++;
+          return new UserspaceTarget({ monotonic: () => 0, random: () => 0, isOwn: () => false });
+        },
+      },
+    ],
     log: (_, message) => log.push(message),
   });
   return { target, log, fellBack: () => fellBack };
@@ -27,13 +34,26 @@ test("nftables where it can be had", async () => {
   await target.close();
 });
 
-test("userspace where it cannot, and it says why", async () => {
+const unusable = (why: string): MemoryApplier => {
   const applier = new MemoryApplier();
-  applier.probe = () => Promise.reject(new ApplyError("UNUSABLE", "no root"));
-  const { target, log, fellBack } = choose(applier);
+  applier.probe = () => Promise.reject(new ApplyError("UNUSABLE", why));
+  return applier;
+};
+
+test("iptables where it cannot, and it says why", async () => {
+  const { target, log, fellBack } = choose(unusable("no nft"));
+  await target.start(signal);
+  expect(log).toEqual(["Service rules: backend iptables, because nftables cannot be used: no nft"]);
+  expect(fellBack()).toBe(0);
+  await target.close();
+});
+
+test("userspace where neither can, and it says why", async () => {
+  const { target, log, fellBack } = choose(unusable("no nft"), unusable("no root"));
   await target.start(signal);
   expect(fellBack()).toBe(1);
-  expect(log).toEqual(["Service rules: backend userspace, because nftables cannot be used: no root"]);
+  expect(target.backend).toBe("userspace");
+  expect(log).toEqual(["Service rules: backend userspace, because nftables cannot be used: no nft; iptables cannot be used: no root"]);
   await target.close();
 });
 

@@ -8,10 +8,12 @@ import { fillStore, makeNode } from "../../support/rules-objects.ts";
 const store = new SnapshotStore();
 fillStore(store, packetObjects());
 
-describe.each(["default", "masqueradeAll", "allNodePortAddresses", "noDetector", "twoNodePortAddresses"] as const)(
-  "nftables, %s",
-  (config: ConfigName) => {
-    const program = compileOffline(store.current, { ...configs[config], nodeName: "a", backend: "nftables" });
+const kernelBackends = ["nftables", "iptables"] as const;
+const configNames = ["default", "masqueradeAll", "allNodePortAddresses", "noDetector", "twoNodePortAddresses"] as const;
+describe.each(kernelBackends.flatMap((backend) => configNames.map((config) => [backend, config] as const)))(
+  "%s, %s",
+  (backend, config: ConfigName) => {
+    const program = compileOffline(store.current, { ...configs[config], nodeName: "a", backend });
     const cases = packetTable.filter((c) => (c.config ?? "default") === config);
     const all = cases.flatMap((c) =>
       ([4, 6] as const).flatMap((family) =>

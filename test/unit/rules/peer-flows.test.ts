@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { compileOffline } from "../../../rules/index.ts";
+import { type Backend, compileOffline } from "../../../rules/index.ts";
 import { type Protocol, parseProtocol } from "../../../rules/model/service-port.ts";
 import type { Service } from "../../../src/api/types/core-v1.generated.ts";
 import type { EndpointSlice } from "../../../src/api/types/discovery-v1.generated.ts";
@@ -36,8 +36,9 @@ interface Group {
 const file = join(import.meta.dirname, "..", "..", "..", "..", "shared", "cases", "rules-flows.json");
 
 /** Flows whose answer belongs to kube-proxy's iptables mode alone. */
-function peculiarity(group: Group, flow: Flow): string | undefined {
-  if (flow.to === "127.0.0.1" && group.config.localhostNodePorts) return "node ports on localhost are iptables' alone";
+function peculiarity(backend: Backend, group: Group, flow: Flow): string | undefined {
+  if (backend !== "iptables" && flow.to === "127.0.0.1" && group.config.localhostNodePorts)
+    return "node ports on localhost are iptables' alone";
   if (flow.endpoints.includes("ACCEPT")) return "opening health check ports in a filter chain is iptables' alone";
   return undefined;
 }
@@ -45,7 +46,7 @@ function peculiarity(group: Group, flow: Flow): string | undefined {
 describe.skipIf(!existsSync(file))("flows of kube-proxy's own tables", () => {
   const { groups } = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as { groups: readonly Group[] }) : { groups: [] };
   const left: string[] = [];
-  for (const backend of ["nftables", "userspace"] as const) {
+  for (const backend of ["nftables", "iptables", "userspace"] as const) {
     test.each(groups.map((g) => [g.id, g] as const))(`${backend} %s`, (_, group) => {
       const { config } = group;
       const store = new SnapshotStore();
@@ -55,13 +56,14 @@ describe.skipIf(!existsSync(file))("flows of kube-proxy's own tables", () => {
         nodeName: config.nodeName,
         backend,
         masqueradeAll: config.masqueradeAll,
+        localhostNodePorts: config.localhostNodePorts,
         nodePortAddresses: config.nodePortAddresses
           .replace(/[[\]]/g, "")
           .split(" ")
           .flatMap((c) => parseCidr(c) ?? []),
       });
       for (const flow of group.flows) {
-        const reason = peculiarity(group, flow);
+        const reason = peculiarity(backend, group, flow);
         if (reason !== undefined) {
           left.push(`${backend}: ${reason}`);
           continue;
@@ -82,6 +84,7 @@ describe.skipIf(!existsSync(file))("flows of kube-proxy's own tables", () => {
     expect([...Map.groupBy(left, (reason) => reason)].map(([reason, list]) => [reason, list.length])).toEqual([
       ["nftables: node ports on localhost are iptables' alone", 7],
       ["nftables: opening health check ports in a filter chain is iptables' alone", 1],
+      ["iptables: opening health check ports in a filter chain is iptables' alone", 1],
       ["userspace: node ports on localhost are iptables' alone", 7],
       ["userspace: opening health check ports in a filter chain is iptables' alone", 1],
     ]);

@@ -1,0 +1,179 @@
+import type { IpFamily } from "../../src/base/ip.ts";
+import type { CommandResult } from "../../src/kernel/command.ts";
+import { type IptablesMake, iptablesProgram, type RunIptables, runIptables } from "../../src/kernel/iptables-command.ts";
+import { chainPrefix, chains } from "../iptables/names.ts";
+import { type Found, parseSaved } from "../iptables/read.ts";
+import { type ChainId, chainId, nameOfChain, type TableName, tableNames, tableOfChain } from "../iptables/rule.ts";
+import { inverse, printTransaction, type TableChange, type Transaction } from "../iptables/transaction.ts";
+import { ApplyError, isApplyError } from "./errors.ts";
+
+/** The door to one make of iptables. */
+export interface IptablesApplier {
+  readonly make: IptablesMake;
+  /** Throws ApplyError UNUSABLE, with what to do, where rules cannot be programmed from here. */
+  probe(families: readonly IpFamily[], signal: AbortSignal): Promise<void>;
+  read(family: IpFamily, signal: AbortSignal): Promise<Found>;
+  /** All or nothing: a table that fails takes those that were changed before it back. Throws ApplyError. */
+  apply(transaction: Transaction, signal: AbortSignal): Promise<void>;
+  /** Removes our chains and the jumps to them, and nothing else. Whether there were any. */
+  remove(family: IpFamily, signal: AbortSignal): Promise<boolean>;
+  /** Whether the canaries, chains that nothing but a foreign flush removes, are still in our tables. */
+  intact(family: IpFamily, signal: AbortSignal): Promise<boolean>;
+}
+
+/** Seconds to wait for others who change legacy rules; the nft make has no lock. */
+const lockWait = "10";
+
+export function createIptablesApplier(make: IptablesMake, run: RunIptables = runIptables): IptablesApplier {
+  const command = async (program: string, args: readonly string[], stdin: string, signal: AbortSignal): Promise<CommandResult> => {
+    try {
+      return await run(program, args, stdin, signal);
+    } catch (cause) {
+      if (signal.aborted) throw cause;
+      throw new ApplyError("UNUSABLE", `${program} cannot be run: install the package iptables`, { cause });
+    }
+  };
+  const save = async (family: IpFamily, signal: AbortSignal): Promise<Found> => {
+    const result = await command(iptablesProgram(family, make, "save"), [], "", signal);
+    if (result.code !== 0) throw failure(result, []);
+    return parseSaved(result.stdout);
+  };
+  const restore = async (family: IpFamily, transaction: Transaction, signal: AbortSignal): Promise<void> => {
+    const text = printTransaction(transaction);
+    const result = await command(iptablesProgram(family, make, "restore"), ["--noflush", "-w", lockWait], text, signal);
+    if (result.code === 0) return;
+    const lines = text.split("\n");
+    const failed = failure(result, lines);
+    // a table is committed at the end of its part; those before the one that failed are in force
+    const at = failedLine(result.stderr);
+    const committed = at === undefined ? transaction : transaction.slice(0, commitsBefore(lines, at));
+    if (committed.length > 0) {
+      const back = await command(
+        iptablesProgram(family, make, "restore"),
+        ["--noflush", "-w", lockWait],
+        printTransaction([...committed].reverse().map(inverse)),
+        signal,
+      );
+      if (back.code !== 0 || at === undefined)
+        throw new ApplyError("DIVERGED", `${failed.message}; what was changed before is to be read again`, { cause: failed });
+    }
+    throw failed;
+  };
+  return {
+    make,
+    async probe(families, signal) {
+      for (const family of families) {
+        // an empty change of the table that everything needs
+        const result = await command(iptablesProgram(family, make, "restore"), ["--noflush", "-w", lockWait], "*nat\nCOMMIT\n", signal);
+        if (result.code !== 0) throw failure(result, []);
+      }
+    },
+    read: save,
+    async apply(transaction, signal) {
+      const byFamily = Map.groupBy(transaction, (change) => change.family);
+      const done: [IpFamily, TableChange[]][] = [];
+      for (const [family, changes] of byFamily) {
+        try {
+          await restore(family, changes, signal);
+          done.push([family, changes]);
+        } catch (error) {
+          for (const [other, applied] of done) await restore(other, [...applied].reverse().map(inverse), signal);
+          throw error;
+        }
+      }
+    },
+    async remove(family, signal) {
+      let found: Found;
+      try {
+        found = await save(family, signal);
+      } catch (error) {
+        // a make that cannot be used has nothing of ours
+        if (isApplyError(error) && error.code === "UNUSABLE") return false;
+        throw error;
+      }
+      const transaction = removal(family, found);
+      if (transaction.length === 0) return false;
+      await restore(family, transaction, signal);
+      return true;
+    },
+    async intact(family, signal) {
+      for (const table of canaryTables) {
+        const program = iptablesProgram(family, make, "save").replace(/-save$/, "");
+        const result = await command(program, ["-w", lockWait, "-t", table, "-S", chains.canary], "", signal);
+        if (result.code !== 0) {
+          const failed = failure(result, []);
+          if (failed.code === "UNAVAILABLE") throw failed;
+          return false;
+        }
+      }
+      return true;
+    },
+  };
+}
+
+const canaryTables: readonly TableName[] = ["nat", "filter"];
+
+function removal(family: IpFamily, found: Found): Transaction {
+  return tableNames.flatMap((table): TableChange[] => {
+    const ours = [...found.chains.keys()].filter((id) => tableOfChain(id) === table);
+    const unhook = [...found.builtIns].flatMap(([id, rules]) =>
+      tableOfChain(id) === table
+        ? rules.flatMap((text) => (text.startsWith(`-j ${chainPrefix}`) ? [{ table, builtIn: nameOfChain(id), chain: text.slice(3) }] : []))
+        : [],
+    );
+    if (ours.length + unhook.length === 0) return [];
+    return [{ family, table, chains: ours.map((id) => ({ name: nameOfChain(id), before: [], after: undefined })), unhook, hook: [] }];
+  });
+}
+
+function failedLine(stderr: string): number | undefined {
+  const match = /\bline:? ([0-9]+)\b/i.exec(stderr);
+  return match === null ? undefined : Number(match[1]);
+}
+
+function commitsBefore(lines: readonly string[], line: number): number {
+  return lines.slice(0, line - 1).filter((l) => l === "COMMIT").length;
+}
+
+/** Which chain a line of the input is about, with its table. */
+function chainAt(lines: readonly string[], line: number): ChainId | undefined {
+  const name = /^(?:-[AXDI] |:)(\S+)/.exec(lines[line - 1] ?? "")?.[1];
+  if (name === undefined) return undefined;
+  for (let i = line - 1; i >= 0; i--) {
+    const table = tableNames.find((t) => lines[i] === `*${t}`);
+    if (table !== undefined) return chainId(table, name);
+  }
+  return undefined;
+}
+
+function failure(result: CommandResult, lines: readonly string[]): ApplyError {
+  const said =
+    result.stderr
+      .trim()
+      .split("\n")
+      .filter((l) => !l.startsWith("#"))
+      .join("; ") || `status ${result.code}`;
+  const at = failedLine(result.stderr);
+  const line = at === undefined ? "" : (lines[at - 1] ?? "");
+  const message = line === "" ? said : `${said} (${line})`;
+  if (/permission denied|must be root|Operation not permitted/i.test(said)) {
+    return new ApplyError(
+      "UNUSABLE",
+      `iptables may not be programmed from here: it takes root, or CAP_NET_ADMIN in this network namespace`,
+    );
+  }
+  if (
+    /Table does not exist|does not support|Protocol not supported|Address family not supported|No such file or directory.*modprobe/i.test(
+      said,
+    ) &&
+    line === ""
+  ) {
+    return new ApplyError("UNUSABLE", `this kernel has no such iptables: ${said}`);
+  }
+  if (/xtables lock|Resource temporarily unavailable|Cannot allocate memory|No buffer space|Interrupted/i.test(said)) {
+    return new ApplyError("UNAVAILABLE", message);
+  }
+  // taking away what is not there, or what others use
+  if (/^-[XD] /.test(line)) return new ApplyError("DIVERGED", message);
+  return new ApplyError("REFUSED", message, { owner: at === undefined ? undefined : chainAt(lines, at) });
+}

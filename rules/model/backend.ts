@@ -1,0 +1,10 @@
+/** In the order they are named. Kept apart, so that a command line can be read without loading any of them. */
+export const backends = ["nftables", "iptables", "userspace"] as const;
+export type Backend = (typeof backends)[number];
+
+export type BackendChoice = Backend | "auto";
+export const backendChoices: readonly BackendChoice[] = ["auto", ...backends];
+
+export function isBackendChoice(text: string): text is BackendChoice {
+  return backendChoices.some((b) => b === text);
+}

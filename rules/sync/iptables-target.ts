@@ -1,0 +1,300 @@
+import { type Ip, type IpFamily, ipFamily } from "../../src/base/ip.ts";
+import type { Problem } from "../../src/snapshot/problem.ts";
+import { type ApplyError, isApplyError } from "../apply/errors.ts";
+import type { IptablesApplier } from "../apply/iptables-applier.ts";
+import type { IptablesOptions } from "../iptables/chains.ts";
+import {
+  type CompiledRules,
+  compileFrontends,
+  compileSurroundings,
+  emptyProgram,
+  hooksOf,
+  type IptablesProgram,
+} from "../iptables/program.ts";
+import { adopt, diffHooks, type Found } from "../iptables/read.ts";
+import type { ChainId, Hook } from "../iptables/rule.ts";
+import { diffChains, type HookChange, isEmptyTransaction, type Transaction, transactionSize } from "../iptables/transaction.ts";
+import type { Packet, Verdict } from "../model/packet.ts";
+import type { Frontend, FrontendKey } from "../plan/frontend.ts";
+import type { PlanDelta } from "../plan/proxy-plan.ts";
+import type { Surroundings } from "../plan/surroundings.ts";
+import { traceIptables } from "../trace/iptables-trace.ts";
+import { type FlowTable, StaleUdp } from "./stale-udp.ts";
+import type { Applied, RuleTarget } from "./target.ts";
+
+export interface IptablesTargetConfig {
+  readonly families: readonly IpFamily[];
+  readonly options: IptablesOptions;
+  /** How often the canaries are looked for; default 10 s. */
+  readonly canaryIntervalMs?: number | undefined;
+}
+
+/** What the target reaches the world by. */
+export interface IptablesWorld {
+  /** Chooses the make. Throws ApplyError UNUSABLE. */
+  open(signal: AbortSignal): Promise<{ readonly applier: IptablesApplier; readonly other: IptablesApplier }>;
+  /** Lets connections from 127.0.0.1 leave the loopback link, for node ports there. */
+  routeLocalnet(): void;
+  readonly flows?: FlowTable | undefined;
+}
+
+/** One family's tables; `applied` is undefined until this process has made or adopted them. */
+interface FamilyState {
+  readonly family: IpFamily;
+  found: Found | undefined;
+  applied: IptablesProgram | undefined;
+  desired: IptablesProgram;
+  /** Chains that may differ from those applied. */
+  readonly pending: Set<ChainId>;
+}
+
+const defaultCanaryInterval = 10_000;
+const noHooks: HookChange = { unhook: [], hook: [] };
+
+export class IptablesTarget implements RuleTarget {
+  readonly backend = "iptables";
+  readonly #config: IptablesTargetConfig;
+  readonly #world: IptablesWorld;
+  readonly #udp: StaleUdp;
+  #applier: IptablesApplier | undefined;
+  /** Rules of ours in the other make, from before somebody changed makes, go once these are in force. */
+  #other: IptablesApplier | undefined;
+  #states: readonly FamilyState[] = [];
+  readonly #pendingFrontends = new Set<FrontendKey>();
+  /** What the kernel refused: left out until it changes. */
+  readonly #refused = new Map<FrontendKey, Problem>();
+
+  constructor(config: IptablesTargetConfig, world: IptablesWorld) {
+    this.#config = config;
+    this.#world = world;
+    this.#udp = new StaleUdp(world.flows);
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    const { families, options } = this.#config;
+    const { applier, other } = await this.#world.open(signal);
+    await applier.probe(families, signal);
+    this.#applier = applier;
+    this.#other = other;
+    if (options.localhostNodePorts && families.includes(4)) this.#world.routeLocalnet();
+    const states: FamilyState[] = [];
+    for (const family of families) {
+      const found = await applier.read(family, signal);
+      states.push({ family, found, applied: undefined, desired: emptyProgram(family, options), pending: new Set() });
+    }
+    this.#states = states;
+  }
+
+  change(delta: PlanDelta, surroundings: Surroundings): void {
+    this.#udp.notice(delta);
+    for (const key of delta.frontends.changed.keys()) {
+      this.#refused.delete(key);
+      this.#pendingFrontends.add(key);
+    }
+    for (const state of this.#states) {
+      this.#take(state, compileSurroundings(surroundings, state.desired));
+      this.#take(state, compileFrontends(delta.frontends.changed, state.desired));
+    }
+  }
+
+  async apply(signal: AbortSignal): Promise<Applied> {
+    const transaction = this.#states.flatMap(differenceOf);
+    if (!isEmptyTransaction(transaction)) {
+      try {
+        await this.#programs.apply(transaction, signal);
+      } catch (error) {
+        if (!isApplyError(error)) throw error;
+        if (error.code === "DIVERGED") await this.#reread(signal);
+        if (error.code !== "REFUSED") throw error;
+        await this.#withoutRefused(signal);
+      }
+    }
+    this.#settled();
+    await this.#removeOther(signal);
+    return { changes: transactionSize(transaction), staleFlows: this.#endStaleFlows() };
+  }
+
+  async audit(signal: AbortSignal): Promise<{ readonly repaired: boolean }> {
+    if (this.#states.some((s) => s.applied === undefined)) return { repaired: false };
+    const transaction: Transaction[number][] = [];
+    for (const state of this.#states) transaction.push(...differenceFrom(await this.#programs.read(state.family, signal), state.desired));
+    if (isEmptyTransaction(transaction)) return { repaired: false };
+    await this.#programs.apply(transaction, signal);
+    this.#settled();
+    return { repaired: true };
+  }
+
+  watch(listener: () => void): () => void {
+    const stop = new AbortController();
+    let looking = false;
+    const look = async (): Promise<void> => {
+      if (looking) return;
+      looking = true;
+      try {
+        for (const state of this.#states) {
+          if (state.applied !== undefined && !(await this.#programs.intact(state.family, stop.signal))) listener();
+        }
+      } catch (error) {
+        // told by the next change or audit; a look that failed is no finding
+        if (!stop.signal.aborted && !isApplyError(error)) throw error;
+      } finally {
+        looking = false;
+      }
+    };
+    const timer = setInterval(() => void look(), this.#config.canaryIntervalMs ?? defaultCanaryInterval);
+    timer.unref();
+    return () => {
+      clearInterval(timer);
+      stop.abort(new Error("closed"));
+    };
+  }
+
+  problems(): readonly Problem[] {
+    return [...this.#refused.values()];
+  }
+
+  trace(packet: Packet, localIps: readonly Ip[]): Verdict {
+    return traceIptables(this.programs(), packet, localIps);
+  }
+
+  programs(): readonly IptablesProgram[] {
+    return this.#states.map((s) => s.desired);
+  }
+
+  close(): Promise<void> {
+    this.#udp.close();
+    return Promise.resolve();
+  }
+
+  get #programs(): IptablesApplier {
+    if (this.#applier === undefined) throw new Error("not started");
+    return this.#applier;
+  }
+
+  #take(state: FamilyState, { program, touched }: CompiledRules): void {
+    state.desired = program;
+    for (const id of touched) state.pending.add(id);
+  }
+
+  #settled(): void {
+    for (const state of this.#states) {
+      state.applied = state.desired;
+      state.found = undefined;
+      state.pending.clear();
+    }
+    this.#pendingFrontends.clear();
+  }
+
+  async #removeOther(signal: AbortSignal): Promise<void> {
+    const other = this.#other;
+    if (other === undefined) return;
+    this.#other = undefined;
+    for (const family of this.#config.families) await other.remove(family, signal);
+  }
+
+  #endStaleFlows(): number {
+    return this.#udp.end(
+      this.#states.map(({ family, desired }) => {
+        const ips = new Set(desired.surroundings.nodePortIps.filter((ip) => ipFamily(ip) === family));
+        const everywhere = desired.options.nodePorts === "all-local";
+        return { family, frontend: (key) => desired.frontends.get(key), isNodePortIp: (ip) => everywhere || ips.has(ip) };
+      }),
+    );
+  }
+
+  /** The tables are not as thought: the next try starts from what is there. */
+  async #reread(signal: AbortSignal): Promise<void> {
+    for (const state of this.#states) {
+      state.found = await this.#programs.read(state.family, signal);
+      state.applied = undefined;
+    }
+  }
+
+  /** Applies all but the frontends the kernel refuses, found by halves; those become problems. */
+  async #withoutRefused(signal: AbortSignal): Promise<void> {
+    const wanted = new Map<FrontendKey, { after?: Frontend }>();
+    for (const { desired } of this.#states) {
+      for (const key of this.#states.some((s) => s.applied === undefined) ? desired.frontends.keys() : this.#pendingFrontends) {
+        const after = desired.frontends.get(key);
+        wanted.set(key, { ...wanted.get(key), ...(after === undefined ? {} : { after }) });
+      }
+    }
+    // first everything but what changed, as it was; then what changed, by halves
+    for (const state of this.#states) {
+      const before = new Map<FrontendKey, { after?: Frontend }>();
+      for (const key of wanted.keys()) {
+        const old = state.applied?.frontends.get(key);
+        before.set(key, old === undefined ? {} : { after: old });
+      }
+      this.#take(state, compileFrontends(before, state.desired));
+    }
+    await this.#programs.apply(this.#states.flatMap(differenceOf), signal);
+    this.#settled();
+    const attempt = async (keys: readonly FrontendKey[]): Promise<void> => {
+      if (keys.length === 0) return;
+      const some = new Map(keys.map((key) => [key, wanted.get(key) ?? {}]));
+      const before = this.#states.map((s) => s.desired);
+      for (const state of this.#states) this.#take(state, compileFrontends(some, state.desired));
+      try {
+        await this.#programs.apply(this.#states.flatMap(differenceOf), signal);
+        this.#settled();
+      } catch (cause) {
+        if (!isApplyError(cause) || cause.code !== "REFUSED") throw cause;
+        for (const [i, state] of this.#states.entries()) state.desired = before[i] ?? state.desired;
+        const half = keys.length >> 1;
+        if (half === 0) {
+          await this.#leaveOut(keys[0] ?? "", wanted, cause, signal);
+          return;
+        }
+        await attempt(keys.slice(0, half));
+        await attempt(keys.slice(half));
+      }
+    };
+    // what belongs together stays together
+    const name = (key: FrontendKey): string => JSON.stringify(wanted.get(key)?.after?.owner ?? key);
+    await attempt([...wanted.keys()].sort((a, b) => (name(a) < name(b) ? -1 : 1)));
+  }
+
+  /** A refused frontend has no rules until it changes, not the ones it had before. */
+  async #leaveOut(
+    key: FrontendKey,
+    wanted: ReadonlyMap<FrontendKey, { readonly after?: Frontend }>,
+    cause: ApplyError,
+    signal: AbortSignal,
+  ): Promise<void> {
+    for (const state of this.#states) this.#take(state, compileFrontends(new Map([[key, {}]]), state.desired));
+    await this.#programs.apply(this.#states.flatMap(differenceOf), signal);
+    this.#settled();
+    const frontend = wanted.get(key)?.after;
+    if (frontend !== undefined) this.#refused.set(key, refusalOf(frontend, cause));
+  }
+}
+
+function differenceOf(state: FamilyState): Transaction {
+  const { family, applied, desired, pending, found } = state;
+  if (applied !== undefined)
+    return diffChains(family, applied.chains, desired.chains, pending, hookChange(hooksOf(applied), hooksOf(desired)));
+  return found === undefined ? [] : differenceFrom(found, desired);
+}
+
+function differenceFrom(found: Found, desired: IptablesProgram): Transaction {
+  const { family, chains } = desired;
+  const adopted = adopt(family, found, chains);
+  return diffChains(family, adopted, chains, new Set([...adopted.keys(), ...chains.keys()]), diffHooks(found, hooksOf(desired)));
+}
+
+function hookChange(before: readonly Hook[], after: readonly Hook[]): HookChange {
+  if (before.length === after.length) return noHooks;
+  const lacks = (list: readonly Hook[], hook: Hook): boolean => !list.includes(hook);
+  return { unhook: before.filter((h) => lacks(after, h)), hook: after.filter((h) => lacks(before, h)) };
+}
+
+function refusalOf(frontend: Frontend, error: ApplyError): Problem {
+  const { namespace, name } = frontend.owner;
+  return {
+    object: { kind: "Service", namespace, name },
+    field: frontend.scope === "nodePort" ? "spec.ports" : "spec",
+    reason: "RuleRefused",
+    message: `the kernel refused the rules of ${frontend.key}: ${error.message}; this Service has none there until it changes`,
+  };
+}
