@@ -1,6 +1,6 @@
 // An agent that is killed, and its table taken away, beside an API that has the whole cluster: how long until the kernel has
 // the rules again, and what the processes take. Prints one JSON document.
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -21,6 +21,8 @@ const ports = ["--api-port", "0", "--ingress-http-port", "0", "--ingress-https-p
 const cluster = await startTestCluster({ name, dataDir, args: ["--nodes", "1", ...ports, ...ranges] });
 const transport = createHttpTransport(loadKubeconfig({ path: join(dataDir, "kubeconfig") }));
 const client = createClient(transport);
+/** An agent that lived this long is started again without a delay. Milliseconds. */
+const settled = 11_000;
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 try {
@@ -32,32 +34,43 @@ try {
     }),
   );
   await inParallel(services, (i) => client.create(resources.endpointSlices, slice(i)));
-  await sleep(5000);
+  await sleep(settled);
   const before = residentMiB();
+  const kernel = await watchCommits();
   const rounds: unknown[] = [];
   for (let n = 0; n < restarts; n++) {
     const load = Number((loadavg()[0] ?? 0).toFixed(2));
+    const old = roles().get("agent")?.pid ?? 0;
+    const api = roles().get("apiserver")?.pid ?? 0;
+    // stopped first: it would repair what is taken away
+    process.kill(old, "SIGSTOP");
     for (const family of ["ip", "ip6"]) inNode("nft", "delete", "table", family, "fairway");
-    const old = roles().get("agent");
-    const killed = performance.now();
-    process.kill(old?.pid ?? 0, "SIGKILL");
-    const metrics = await untilApplied(ip, old?.pid ?? 0);
-    const wallMs = performance.now() - killed;
-    const agent = roles().get("agent");
-    const now = cpuMs(agent?.pid ?? 0);
-    await sleep(5000);
+    await sleep(100);
+    kernel.forget();
+    const apiBefore = cpuMs(api);
+    const killed = performance.timeOrigin + performance.now();
+    process.kill(old, "SIGKILL");
+    const { at, seen } = await kernel.quiet(() => {
+      const pid = roles().get("agent")?.pid;
+      return pid === undefined || pid === old ? undefined : cpuMs(pid);
+    });
+    await sleep(settled);
+    const agent = roles().get("agent")?.pid ?? 0;
+    const metrics = await (await fetch(`http://${ip}:10249/metrics`)).text();
     const elements = inNode("nft", "list", "map", "ip", "fairway", "endpoints").split("10.206.").length - 1;
     rounds.push({
       load,
-      wallMs: Math.round(wallMs),
+      wallMs: Math.round(at - killed),
       syncMs: Math.round(Number(/rules_duration_seconds_sum (\S+)/.exec(metrics)?.[1]) * 1000),
-      cpuAtRulesMs: now,
-      cpuAfterAllMs: cpuMs(agent?.pid ?? 0),
+      cpuAtRulesMs: seen,
+      cpuAfterAllMs: cpuMs(agent),
+      apiServerCpuMs: { user: cpuMs(api).user - apiBefore.user, system: cpuMs(api).system - apiBefore.system },
       elements,
       residentMiB: residentMiB(),
     });
     process.stderr.write(`${JSON.stringify(rounds.at(-1))}\n`);
   }
+  kernel.close();
   process.stdout.write(`${JSON.stringify({ services, before, rounds })}\n`);
 } finally {
   transport.close();
@@ -88,20 +101,44 @@ function inNode(...args: readonly string[]): string {
   return execFileSync("ip", ["netns", "exec", node, ...args], { encoding: "utf8", maxBuffer: 64 << 20 });
 }
 
-/** Metrics of the agent that came after `old`, once its first transaction is in. */
-async function untilApplied(ip: string, old: number): Promise<string> {
-  for (;;) {
-    const agent = roles().get("agent");
-    if (agent !== undefined && agent.pid !== old) {
-      try {
-        const text = await (await fetch(`http://${ip}:10249/metrics`)).text();
-        if (Number(/kubeproxy_sync_proxy_rules_duration_seconds_count (\d+)/.exec(text)?.[1] ?? 0) >= 1) return text;
-      } catch {
-        // Not listening yet.
+interface Commits {
+  forget(): void;
+  /** When the last transaction was in, once there has been none for two seconds, and what `look` saw then. */
+  quiet<T>(look: () => T): Promise<{ readonly at: number; readonly seen: T }>;
+  close(): void;
+}
+
+/** Asks the node's kernel every 2 ms, from outside of the agent: its own word would come when it has nothing else to do. */
+async function watchCommits(): Promise<Commits> {
+  const program = join(import.meta.dirname, "..", "test", "support", "commits.program.ts");
+  const child = spawn("ip", ["netns", "exec", node, process.execPath, program], { stdio: ["pipe", "pipe", "inherit"] });
+  let last: number | undefined;
+  let changed: () => void = () => undefined;
+  const watching = new Promise<void>((resolve) => {
+    child.stdout.on("data", (text: Buffer) => {
+      for (const line of text.toString().trim().split("\n")) {
+        if (line === "watching") resolve();
+        else last = Number(line);
       }
-    }
-    await sleep(10);
-  }
+      changed();
+    });
+  });
+  await watching;
+  return {
+    forget: () => {
+      last = undefined;
+    },
+    quiet: async (look) => {
+      let seen = look();
+      changed = () => {
+        seen = look();
+      };
+      while (last === undefined || performance.timeOrigin + performance.now() - last < 2000) await sleep(50);
+      changed = () => undefined;
+      return { at: last, seen };
+    },
+    close: () => child.kill(),
+  };
 }
 
 function roles(): ReadonlyMap<string, { readonly pid: number }> {
