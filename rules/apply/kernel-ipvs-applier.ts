@@ -1,7 +1,6 @@
 import { type Clock, systemClock } from "../../src/base/clock.ts";
 import type { Ip } from "../../src/base/ip.ts";
 import { type RunCommand, runCommand } from "../../src/kernel/command.ts";
-import { isKernelError } from "../../src/kernel/errors.ts";
 import type { SetStep } from "../../src/kernel/ipset.ts";
 import type { IpvsFailure, IpvsStep } from "../../src/kernel/ipvs.ts";
 import { NetlinkFault } from "../../src/kernel/netlink.ts";
@@ -11,11 +10,14 @@ import { hasConnections, type IpvsItem, isOwnFwmark, itemId, matchKey, type Real
 import { ApplyError } from "./errors.ts";
 import type { IpvsApplier } from "./ipvs-applier.ts";
 import {
+  openCommandLink,
   openCommandServers,
+  openCommandSets,
+  openNetlinkLink,
   openNetlinkServers,
-  openServiceLink,
-  openSets,
+  openNetlinkSets,
   type ServiceLink,
+  type SetOutcome,
   type Sets,
   type VirtualServers,
 } from "./ipvs-doors.ts";
@@ -50,33 +52,32 @@ export interface IpvsApplierDeps {
 }
 
 export interface IpvsApplierConfig {
-  /** `netlink` throws where it cannot be used from here; `auto` falls back on the command. */
-  readonly servers: "netlink" | "command" | "auto";
+  /** `netlink` throws where it cannot be used from here; `auto` falls back on the commands ipvsadm, ipset and ip. */
+  readonly through: "netlink" | "commands" | "auto";
   readonly strictArp: boolean;
 }
 
-/** Of the network namespace of the calling thread, or of that in which `run` runs its commands: they must be the same. */
+/**
+ * Of the network namespace of the calling thread, which must be that in which `run` runs its commands. Throws ApplyError
+ * UNUSABLE where virtual servers cannot be programmed.
+ */
 export function createIpvsApplier(config: IpvsApplierConfig, run: RunCommand = runCommand, clock: Clock = systemClock): IpvsApplier {
-  return new KernelIpvsApplier({
-    servers: openServers(config.servers, run),
-    sets: openSets(run),
-    link: openServiceLink(run),
-    run,
-    clock,
-    strictArp: config.strictArp,
-  });
+  return new KernelIpvsApplier({ ...openDoors(config.through, run), run, clock, strictArp: config.strictArp });
 }
 
-function openServers(kind: IpvsApplierConfig["servers"], run: RunCommand): VirtualServers {
-  if (kind === "command") return openCommandServers(run);
+function openDoors(through: IpvsApplierConfig["through"], run: RunCommand): Pick<IpvsApplierDeps, "servers" | "sets" | "link"> {
+  const commands = () => ({ servers: openCommandServers(run), sets: openCommandSets(run), link: openCommandLink(run) });
+  if (through === "commands") return commands();
   try {
-    return openNetlinkServers();
+    return { servers: openNetlinkServers(), sets: openNetlinkSets(), link: openNetlinkLink() };
   } catch (cause) {
-    if (cause instanceof NetlinkFault && cause.code === "ENOENT") {
-      throw new ApplyError("UNUSABLE", "this kernel has no virtual servers: the module ip_vs cannot be loaded", { cause });
+    if (!(cause instanceof NetlinkFault)) {
+      if (through === "auto") return commands();
+      throw cause;
     }
-    if (kind === "auto" && !(cause instanceof NetlinkFault)) return openCommandServers(run);
-    throw new ApplyError("UNUSABLE", `virtual servers may not be programmed from here: ${String(cause)}`, { cause });
+    if (cause.code === "ENOENT")
+      throw new ApplyError("UNUSABLE", "this kernel has no virtual servers: the module ip_vs cannot be loaded", { cause });
+    throw new ApplyError("UNUSABLE", `virtual servers may not be programmed from here: ${cause.message}`, { cause });
   }
 }
 
@@ -103,14 +104,7 @@ export class KernelIpvsApplier implements IpvsApplier {
   }
 
   async prepare(signal: AbortSignal): Promise<void> {
-    try {
-      await this.#deps.link.make(signal);
-    } catch (cause) {
-      if (!isKernelError(cause)) throw cause;
-      throw new ApplyError("UNUSABLE", `the link for Services' addresses cannot be made (a dummy link: module dummy): ${cause.message}`, {
-        cause,
-      });
-    }
+    await this.#deps.link.make(signal);
     const script = printSysctlScript({ ...settings, ...(this.#deps.strictArp ? strictArpSettings : {}) });
     await this.#deps.run(["sh", "-c", script], {}, signal);
   }
@@ -163,7 +157,7 @@ export class KernelIpvsApplier implements IpvsApplier {
         sets.map((set) => ({ verb: "destroy", set })),
         signal,
       );
-      if (refusal !== undefined) throw setFailure(refusal, undefined);
+      if (refusal !== undefined) throw setFailure(refusal);
       this.#draining.clear();
     });
   }
@@ -181,6 +175,8 @@ export class KernelIpvsApplier implements IpvsApplier {
     await this.#drains;
     await this.#last.catch(() => undefined);
     this.#deps.servers.close();
+    this.#deps.sets.close();
+    this.#deps.link.close();
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -207,9 +203,8 @@ export class KernelIpvsApplier implements IpvsApplier {
       }
     }
     const { done, refusal } = await this.#deps.sets.commit(steps, signal);
-    const inverse = steps.slice(0, done).reverse().map(inverseSetStep);
-    undo.push(() => this.#deps.sets.commit(inverse, untilDone));
-    if (refusal !== undefined) throw setFailure(refusal, owners[done]);
+    undo.push(() => this.#deps.sets.commit([...done].reverse().map(inverseSetStep), untilDone));
+    if (refusal !== undefined) throw setFailure(refusal, refusal.step === undefined ? undefined : owners[steps.indexOf(refusal.step)]);
   }
 
   async #addServers(groups: readonly ChangeGroup[], undo: (() => Promise<unknown>)[], signal: AbortSignal): Promise<void> {
@@ -263,14 +258,7 @@ export class KernelIpvsApplier implements IpvsApplier {
     const ips = groups.flatMap((g) => g.adds.flatMap((item) => (item.kind === "address" ? [item.ip] : [])));
     if (ips.length === 0) return;
     undo.push(() => this.#deps.link.delete(ips, untilDone));
-    try {
-      await this.#deps.link.add(ips, signal);
-    } catch (cause) {
-      if (!isKernelError(cause)) throw cause;
-      // the link went away, or an address is one that no link can have
-      const diverged = /Cannot find device|does not exist/.test(cause.message);
-      throw new ApplyError(diverged ? "DIVERGED" : "REFUSED", cause.message, { cause });
-    }
+    await this.#deps.link.add(ips, signal);
   }
 
   async #remove(transaction: IpvsTransaction, signal: AbortSignal): Promise<void> {
@@ -295,7 +283,7 @@ export class KernelIpvsApplier implements IpvsApplier {
     );
     for (const set of transaction.destroySets) setSteps.push({ verb: "destroy", set });
     const { refusal } = await this.#deps.sets.commit(setSteps, signal);
-    if (refusal !== undefined) throw setFailure(refusal, undefined);
+    if (refusal !== undefined) throw setFailure(refusal);
   }
 
   /** Lets no new connection in; those without connections are returned, the others go later. */
@@ -379,9 +367,6 @@ function serverFailure({ step, code }: IpvsFailure, owner: string | undefined): 
   return new ApplyError(missing || code === "EEXIST" ? "DIVERGED" : "REFUSED", message, { owner });
 }
 
-function setFailure(said: string, owner: string | undefined): ApplyError {
-  if (/not permitted/.test(said)) return new ApplyError("UNUSABLE", said, { owner });
-  if (/already (added|exists)|not added|does not exist|same name/.test(said)) return new ApplyError("DIVERGED", said, { owner });
-  if (/in use by a kernel/.test(said)) return new ApplyError("DIVERGED", said, { owner });
-  return new ApplyError("REFUSED", said, { owner });
+function setFailure({ code, text }: NonNullable<SetOutcome["refusal"]>, owner?: string): ApplyError {
+  return new ApplyError(code, text, { owner });
 }

@@ -4,8 +4,8 @@ import { parseCidr } from "../base/cidr.ts";
 import { parseIp } from "../base/ip.ts";
 
 /** Entries a set may have; the kernel's own limit is 65,536. */
-const largestSet = 4_194_304;
-const setTypes: readonly SetType[] = ["hash:ip", "hash:net", "hash:ip,port", "hash:ip,port,ip", "hash:ip,port,net", "bitmap:port"];
+export const largestSet = 4_194_304;
+export const setTypes: readonly SetType[] = ["hash:ip", "hash:net", "hash:ip,port", "hash:ip,port,ip", "hash:ip,port,net", "bitmap:port"];
 
 /** One change of the sets. */
 export type SetStep =

@@ -19,6 +19,8 @@ export const netlinkFamily = { route: 0, netfilter: 12, generic: 16 } as const;
 export const NLM_F_REQUEST = 1;
 export const NLM_F_ACK = 4;
 export const NLM_F_DUMP = 0x300;
+export const NLM_F_REPLACE = 0x100;
+export const NLM_F_EXCL = 0x200;
 export const NLM_F_CREATE = 0x400;
 const NLM_F_DUMP_INTR = 0x10;
 const NLM_F_ACK_TLVS = 0x200;
@@ -346,3 +348,5 @@ export class NetlinkWriter {
 }
 /** Set on the type of an attribute that holds attributes. */
 export const nested = 0x8000;
+/** Set on the type of an attribute whose number is in network order, where the facility allows either. */
+export const networkOrder = 0x4000;

@@ -1,5 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
+import { mkdtempSync, realpathSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
@@ -29,7 +28,8 @@ beforeAll(async () => {
   if (lack !== undefined) return;
   scratch = mkdtempSync(join(tmpdir(), "fairway-guest-cases-"));
   const program = join(scratch, "guest.mjs");
-  const koffi = createRequire(import.meta.url).resolve("koffi");
+  // koffi loads a native library from beside it: it stays where it is
+  symlinkSync(realpathSync(join(import.meta.dirname, "..", "..", "node_modules")), join(scratch, "node_modules"));
   await build({
     entryPoints: [join(import.meta.dirname, "guest.program.ts")],
     outfile: program,
@@ -40,10 +40,7 @@ beforeAll(async () => {
     target: "node24",
     logLevel: "warning",
     external: ["koffi"],
-    // koffi loads a native library from beside it: it stays where it is
-    banner: {
-      js: `import { createRequire as __createRequire } from "node:module"; const require = __createRequire(${JSON.stringify(koffi)});`,
-    },
+    banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
   });
   const script = `exec ${process.execPath} --disable-warning=ExperimentalWarning ${program}\n`;
   guest = startGuest({
