@@ -7,14 +7,14 @@ export interface IpvsApplier {
   probe(signal: AbortSignal): Promise<void>;
   /** Makes the service link and the kernel settings that ipvs needs. Before the first transaction; again changes nothing. */
   prepare(signal: AbortSignal): Promise<void>;
-  /** What is ours: the link's addresses, services at them or with our marks, sets with our prefix. */
+  /** What is ours: the link's addresses, services at them or with our marks, sets with our prefix. Rules are read through their own applier. */
   read(signal: AbortSignal): Promise<IpvsState>;
   /**
    * In an order that leaves no address without its services. Throws ApplyError. ipvs has no transactions: after REFUSED
    * what this one had done is undone; after any other code it is as `read` says.
    */
   apply(transaction: IpvsTransaction, signal: AbortSignal): Promise<void>;
-  /** Removes all that is ours and nothing else; no error when there is none. Rules that name the sets must be gone. */
+  /** Removes all that is ours and nothing else, the rules beside included; no error when there is none. */
   remove(signal: AbortSignal): Promise<void>;
   /** Connections a real server has now; 0 when it is not there. */
   activeConnections(match: ServiceMatch, real: Pick<RealServer, "ip" | "port">, signal: AbortSignal): Promise<number>;

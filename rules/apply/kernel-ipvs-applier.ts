@@ -5,9 +5,11 @@ import type { SetStep } from "../../src/kernel/ipset.ts";
 import type { IpvsFailure, IpvsStep } from "../../src/kernel/ipvs.ts";
 import { NetlinkFault } from "../../src/kernel/netlink.ts";
 import { printSysctlScript } from "../../src/kernel/sysctl.ts";
+import { inverse, type Transaction as RuleTransaction } from "../iptables/transaction.ts";
 import type { ChangeGroup, IpvsState, IpvsTransaction } from "../ipvs/transaction.ts";
 import { hasConnections, type IpvsItem, isOwnFwmark, itemId, matchKey, type RealServer, type ServiceMatch } from "../ipvs/values.ts";
 import { ApplyError } from "./errors.ts";
+import type { IptablesApplier } from "./iptables-applier.ts";
 import type { IpvsApplier } from "./ipvs-applier.ts";
 import {
   openCommandLink,
@@ -46,6 +48,7 @@ export interface IpvsApplierDeps {
   readonly servers: VirtualServers;
   readonly sets: Sets;
   readonly link: ServiceLink;
+  readonly rules: IptablesApplier | undefined;
   readonly run: RunCommand;
   readonly clock: Clock;
   readonly strictArp: boolean;
@@ -55,6 +58,8 @@ export interface IpvsApplierConfig {
   /** `netlink` throws where it cannot be used from here; `auto` falls back on the commands ipvsadm, ipset and ip. */
   readonly through: "netlink" | "commands" | "auto";
   readonly strictArp: boolean;
+  /** Makes the rules beside the virtual servers; without it a transaction may have none. */
+  readonly rules?: IptablesApplier;
 }
 
 /**
@@ -62,7 +67,7 @@ export interface IpvsApplierConfig {
  * UNUSABLE where virtual servers cannot be programmed.
  */
 export function createIpvsApplier(config: IpvsApplierConfig, run: RunCommand = runCommand, clock: Clock = systemClock): IpvsApplier {
-  return new KernelIpvsApplier({ ...openDoors(config.through, run), run, clock, strictArp: config.strictArp });
+  return new KernelIpvsApplier({ ...openDoors(config.through, run), rules: config.rules, run, clock, strictArp: config.strictArp });
 }
 
 function openDoors(through: IpvsApplierConfig["through"], run: RunCommand): Pick<IpvsApplierDeps, "servers" | "sets" | "link"> {
@@ -98,15 +103,19 @@ export class KernelIpvsApplier implements IpvsApplier {
     this.#deps = deps;
   }
 
-  async probe(signal: AbortSignal): Promise<void> {
-    await this.#deps.servers.services(signal);
-    await this.#deps.sets.read(signal);
+  probe(signal: AbortSignal): Promise<void> {
+    return this.#inTurn(async () => {
+      await this.#deps.servers.services(signal);
+      await this.#deps.sets.read(signal);
+    });
   }
 
-  async prepare(signal: AbortSignal): Promise<void> {
-    await this.#deps.link.make(signal);
-    const script = printSysctlScript({ ...settings, ...(this.#deps.strictArp ? strictArpSettings : {}) });
-    await this.#deps.run(["sh", "-c", script], {}, signal);
+  prepare(signal: AbortSignal): Promise<void> {
+    return this.#inTurn(async () => {
+      await this.#deps.link.make(signal);
+      const script = printSysctlScript({ ...settings, ...(this.#deps.strictArp ? strictArpSettings : {}) });
+      await this.#deps.run(["sh", "-c", script], {}, signal);
+    });
   }
 
   read(signal: AbortSignal): Promise<IpvsState> {
@@ -134,6 +143,7 @@ export class KernelIpvsApplier implements IpvsApplier {
       try {
         await this.#addEntries(transaction, undo, signal);
         await this.#addServers(transaction.groups, undo, signal);
+        await this.#changeRules(transaction.rules ?? [], undo, signal);
         await this.#addAddresses(transaction.groups, undo, signal);
       } catch (error) {
         for (const step of undo.reverse()) await step();
@@ -148,6 +158,8 @@ export class KernelIpvsApplier implements IpvsApplier {
       const addresses = (await this.#deps.link.read(signal)) ?? [];
       const own = await this.#ownServices(addresses, signal);
       await this.#deps.link.remove(signal);
+      // they name the sets
+      for (const family of [4, 6] as const) await this.#deps.rules?.remove(family, signal);
       await this.#deps.servers.commit(
         own.map(({ service }) => ({ verb: "delete", kind: "service", service })),
         signal,
@@ -180,7 +192,9 @@ export class KernelIpvsApplier implements IpvsApplier {
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const next = this.#last.then(work, work);
+    const next = this.#last.then(work, work).catch((error: unknown) => {
+      throw error instanceof NetlinkFault ? netlinkFailure(error) : error;
+    });
     this.#last = next.catch(() => undefined);
     return next;
   }
@@ -209,12 +223,12 @@ export class KernelIpvsApplier implements IpvsApplier {
 
   async #addServers(groups: readonly ChangeGroup[], undo: (() => Promise<unknown>)[], signal: AbortSignal): Promise<void> {
     const steps: IpvsStep[] = [];
-    const inverse = new Map<IpvsStep, IpvsStep>();
+    const backs = new Map<IpvsStep, IpvsStep>();
     const owners = new Map<IpvsStep, string>();
     const push = (owner: string, step: IpvsStep | undefined, back: IpvsStep | undefined): void => {
       if (step === undefined || back === undefined) return;
       steps.push(step);
-      inverse.set(step, back);
+      backs.set(step, back);
       owners.set(step, owner);
     };
     const stopped: Draining[] = [];
@@ -247,11 +261,19 @@ export class KernelIpvsApplier implements IpvsApplier {
       const back = steps
         .filter((s) => !failed.has(s))
         .reverse()
-        .flatMap((s) => inverse.get(s) ?? []);
+        .flatMap((s) => backs.get(s) ?? []);
       return this.#deps.servers.commit(back, untilDone);
     });
     const [first] = failures;
     if (first !== undefined) throw serverFailure(first, owners.get(first.step));
+  }
+
+  async #changeRules(rules: RuleTransaction, undo: (() => Promise<unknown>)[], signal: AbortSignal): Promise<void> {
+    if (rules.length === 0) return;
+    const applier = this.#deps.rules;
+    if (applier === undefined) throw new Error("rules, but nobody to make them");
+    await applier.apply(rules, signal);
+    undo.push(() => applier.apply([...rules].reverse().map(inverse), untilDone));
   }
 
   async #addAddresses(groups: readonly ChangeGroup[], undo: (() => Promise<unknown>)[], signal: AbortSignal): Promise<void> {
@@ -336,6 +358,11 @@ export class KernelIpvsApplier implements IpvsApplier {
       for (const [id] of idle) this.#draining.delete(id);
     }
   }
+}
+
+function netlinkFailure(fault: NetlinkFault): ApplyError {
+  const code = fault.code === "EPERM" ? "UNUSABLE" : "UNAVAILABLE";
+  return new ApplyError(code, `virtual servers cannot be programmed now: ${fault.message}`, { cause: fault });
 }
 
 function stepOf(verb: IpvsStep["verb"], item: IpvsItem): IpvsStep | undefined {

@@ -1,3 +1,4 @@
+import { type Transaction as RuleTransaction, transactionSize as ruleTransactionSize } from "../iptables/transaction.ts";
 import type { FrontendKey } from "../plan/frontend.ts";
 import type { IpvsItem, SetDefinition } from "./values.ts";
 
@@ -17,16 +18,20 @@ export interface ChangeGroup {
 
 /**
  * What turns one state into another. ipvs knows no transactions: what is there when one fails is read again. Whatever
- * the order of groups and items: sets come first, then entries, services and real servers, then addresses; removal goes the other way.
+ * the order of groups and items: new sets come first, then entries, services and real servers, then the rules, then
+ * addresses; then what is deleted goes the other way.
  */
 export interface IpvsTransaction {
   readonly createSets: readonly SetDefinition[];
+  /** Rules beside the virtual servers: what marks, allows, refuses and masquerades their packets. They may name the sets. */
+  readonly rules?: RuleTransaction;
   readonly groups: readonly ChangeGroup[];
   readonly destroySets: readonly SetDefinition[];
 }
 
 export function transactionSize(tx: IpvsTransaction): number {
-  return tx.groups.reduce((n, g) => n + g.deletes.length + g.changes.length + g.adds.length, tx.createSets.length + tx.destroySets.length);
+  const others = tx.createSets.length + tx.destroySets.length + ruleTransactionSize(tx.rules ?? []);
+  return tx.groups.reduce((n, g) => n + g.deletes.length + g.changes.length + g.adds.length, others);
 }
 
 export function isEmptyTransaction(tx: IpvsTransaction): boolean {
