@@ -5,14 +5,14 @@ import { compileOffline } from "../../rules/index.ts";
 import { hooksOf } from "../../rules/iptables/program.ts";
 import { diffChains } from "../../rules/iptables/transaction.ts";
 import { diffFromNothing } from "../../rules/nftables/transaction.ts";
-import type { IpFamily } from "../../src/base/ip.ts";
 import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
-import { type ConfigName, configs, type PacketCase, packetObjects, packetTable, targetAddress } from "../contract/packets.ts";
+import { type ConfigName, configs, type PacketCase, packetObjects, packetTable } from "../contract/packets.ts";
 import { inNetns } from "../support/in-netns.ts";
 import { iptablesIn } from "../support/iptables-in.ts";
 import { nftIn } from "../support/nft-in.ts";
+import { disagreement, isSticky } from "../support/packet-check.ts";
 import { lacking } from "../support/requires.ts";
-import { labAddresses, RulesLab } from "../support/rules-lab.ts";
+import { RulesLab } from "../support/rules-lab.ts";
 import { fillStore } from "../support/rules-objects.ts";
 
 let lab: RulesLab;
@@ -27,48 +27,6 @@ beforeEach((t) => t.skip(lack !== undefined, lack));
 
 const store = new SnapshotStore();
 fillStore(store, packetObjects());
-const nodeAddresses: readonly string[] = [...Object.values(labAddresses.a), ...Object.values(labAddresses.aSecond)];
-
-function isSticky(c: PacketCase): boolean {
-  return JSON.stringify(c.to).includes("sticky");
-}
-
-/** What is wrong with what the kernel did, or nothing. */
-async function disagreement(c: PacketCase, family: IpFamily, protocol: "tcp" | "udp"): Promise<string | undefined> {
-  const { from, want } = c;
-  const target = targetAddress(c.to, family);
-  const agent = lab.agents[from === "client2" ? "client" : from];
-  const said = await agent.probe({
-    protocol,
-    host: target.ip,
-    port: target.port,
-    // the chance that one of four endpoints is never drawn in 48 tries is 4 in a million
-    count: want.verdict === "deliver" ? (want.endpoints.length === 1 ? 4 : want.endpoints.length === 2 ? 24 : 48) : 1,
-    ...(from === "client2" || from === "client" || from === "a" ? { localAddress: labAddresses[from][family] } : {}),
-    // only where nothing is to come is it short
-    timeoutMs: want.verdict === "deliver" || (want.verdict === "reject" && from !== "a") ? 15_000 : 400,
-  });
-  if (want.verdict === "pass") return said.some((s) => /^[ab][12] /.test(s)) ? `was served: ${said.join(", ")}` : undefined;
-  if (want.verdict !== "deliver") {
-    // a packet refused in the node's own output hook fails at once, whichever the verdict
-    const wanted = from === "a" ? ["reject", "drop", "eperm"] : [want.verdict];
-    return said.every((s) => wanted.includes(s)) ? undefined : `got ${said.join(", ")}`;
-  }
-  const served = new Set<string>();
-  for (const line of said) {
-    const [pod = "", source = ""] = line.split(" ");
-    if (!(want.endpoints as readonly string[]).includes(pod)) return `got ${line}`;
-    served.add(pod);
-    const masqueraded = nodeAddresses.includes(source);
-    const hairpin = pod === from;
-    const selfAmong = (want.endpoints as readonly string[]).includes(from);
-    if (hairpin ? !masqueraded : !selfAmong && masqueraded !== (want.masquerade || from === "a")) return `${pod} saw ${source}`;
-    if (!masqueraded && source !== labAddresses[from][family]) return `${pod} saw ${source}`;
-  }
-  if (isSticky(c)) return served.size === 1 ? undefined : `one client, several endpoints: ${[...served].join(", ")}`;
-  return served.size === want.endpoints.length ? undefined : `only ${[...served].join(", ")} of ${want.endpoints.join(", ")}`;
-}
-
 const configNames = ["default", "masqueradeAll", "allNodePortAddresses", "noDetector", "twoNodePortAddresses"] as const;
 type Backend = "nftables" | "iptables-legacy" | "iptables-nft";
 const signal = (): AbortSignal => AbortSignal.timeout(120_000);
@@ -113,7 +71,7 @@ describe.each(backends.flatMap((backend) => configNames.map((config) => [backend
         for (const family of [4, 6] as const) {
           for (const protocol of ["tcp", "udp"] as const) {
             const check = async (c: PacketCase): Promise<void> => {
-              const problem = await disagreement(c, family, protocol);
+              const problem = await disagreement(lab, c, family, protocol);
               checked++;
               if (problem !== undefined) wrong.push(`IPv${family} ${protocol}, ${c.name}: ${problem}`);
             };

@@ -1,4 +1,4 @@
-import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from "node:child_process";
+import { type ChildProcessWithoutNullStreams, execFileSync, spawn, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 
@@ -39,7 +39,8 @@ export class ProbeAgent {
   readonly ready: Promise<void>;
 
   constructor(namespace: string) {
-    this.#child = spawn("ip", ["netns", "exec", namespace, process.execPath, join(import.meta.dirname, "probe-agent.program.ts")]);
+    const program = import.meta.url.endsWith(".ts") ? "probe-agent.program.ts" : "probe-agent.program.mjs";
+    this.#child = spawn("ip", ["netns", "exec", namespace, process.execPath, join(import.meta.dirname, program)]);
     this.ready = new Promise((resolve) => this.#waiting.set(0, () => resolve()));
     createInterface({ input: this.#child.stdout }).on("line", (line) => {
       const { id, value } = JSON.parse(line) as { readonly id: number; readonly value: unknown };
@@ -113,25 +114,16 @@ export class RulesLab {
 
   static async start(name: string): Promise<RulesLab> {
     const prefix = `fwt-${name}-${process.pid}`;
-    const commands = labCommands(prefix);
     try {
-      for (const place of [...places, "wire"]) ip(["netns", "add", `${prefix}-${place}`]);
-      for (const place of places) {
-        // link-local addresses must be usable at once, so links made later get no duplicate detection
-        const settings = ["net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0"];
-        if (place === "a" || place === "b") {
-          // many refusals a second are asked for here, more than ICMP's limits let out
-          settings.push(
-            "net.ipv4.icmp_ratelimit=0",
-            "net.ipv6.icmp.ratelimit=0",
-            "net.ipv4.icmp_msgs_per_sec=100000",
-            "net.ipv4.icmp_msgs_burst=10000",
-          );
-          settings.push("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1");
-        }
-        execFileSync("ip", ["netns", "exec", `${prefix}-${place}`, "sysctl", "-q", "-w", ...settings]);
-      }
-      for (const command of commands) ip(command);
+      ip(
+        undefined,
+        [...places, "wire"].map((place) => `netns add ${prefix}-${place}`),
+      );
+      for (const place of places) execFileSync("ip", ["netns", "exec", `${prefix}-${place}`, "sysctl", "-q", "-w", ...settingsOf(place)]);
+      const { links, inside } = labCommands(prefix);
+      ip(undefined, links);
+      // in this order, so that a link's other end is up first
+      for (const place of ["wire", "a", "b", "client", "a1", "a2", "b1", "b2"] as const) ip(`${prefix}-${place}`, inside.get(place) ?? []);
       const agents = Object.fromEntries(places.map((p) => [p, new ProbeAgent(`${prefix}-${p}`)])) as Record<Place, ProbeAgent>;
       await Promise.all(Object.values(agents).map((a) => a.ready));
       for (const pod of ["a1", "a2", "b1", "b2"] as const) {
@@ -158,24 +150,42 @@ export class RulesLab {
   }
 }
 
-function ip(args: readonly string[]): void {
-  execFileSync("ip", args, { stdio: ["ignore", "ignore", "pipe"] });
+/** In a namespace, or in the caller's: one process, for a process costs more than what it does. */
+function ip(namespace: string | undefined, lines: readonly string[]): void {
+  const args = [...(namespace === undefined ? [] : ["-n", namespace]), "-batch", "-"];
+  execFileSync("ip", args, { input: `${lines.join("\n")}\n`, stdio: ["pipe", "ignore", "pipe"] });
+}
+
+function settingsOf(place: Place): readonly string[] {
+  // link-local addresses must be usable at once, so links made later get no duplicate detection
+  const settings = ["net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0"];
+  if (place !== "a" && place !== "b") return settings;
+  return [
+    ...settings,
+    // many refusals a second are asked for here, more than ICMP's limits let out
+    "net.ipv4.icmp_ratelimit=0",
+    "net.ipv6.icmp.ratelimit=0",
+    "net.ipv4.icmp_msgs_per_sec=100000",
+    "net.ipv4.icmp_msgs_burst=10000",
+    "net.ipv4.ip_forward=1",
+    "net.ipv6.conf.all.forwarding=1",
+  ];
 }
 
 function removeNamespaces(prefix: string): void {
-  for (const place of [...places, "wire"]) {
-    try {
-      execFileSync("ip", ["netns", "del", `${prefix}-${place}`], { stdio: "ignore" });
-    } catch {
-      // it was not made
-    }
-  }
+  // one that was not made is passed over
+  const input = [...places, "wire"].map((place) => `netns delete ${prefix}-${place}\n`).join("");
+  spawnSync("ip", ["-force", "-batch", "-"], { input, stdio: ["pipe", "ignore", "ignore"] });
 }
 
-function labCommands(prefix: string): readonly (readonly string[])[] {
+/** Links between namespaces, and what is said in each. */
+function labCommands(prefix: string): { readonly links: readonly string[]; readonly inside: ReadonlyMap<string, readonly string[]> } {
   const ns = (place: string): string => `${prefix}-${place}`;
-  const commands: string[][] = [];
-  const inside = (place: string, ...args: readonly string[]): void => void commands.push(["-n", ns(place), ...args]);
+  const links: string[] = [];
+  const lines = new Map<string, string[]>();
+  const inside = (place: string, ...args: readonly string[]): void => {
+    lines.set(place, [...(lines.get(place) ?? []), args.join(" ")]);
+  };
   for (const place of places) inside(place, "link", "set", "lo", "up");
   inside("wire", "link", "add", "br0", "type", "bridge");
   inside("wire", "link", "set", "br0", "up");
@@ -184,7 +194,7 @@ function labCommands(prefix: string): readonly (readonly string[])[] {
     inside(place, "addr", "add", `${of[6]}/${bits[1]}`, "dev", link, "nodad");
   };
   for (const place of ["client", "a", "b"] as const) {
-    commands.push(["link", "add", "eth0", "netns", ns(place), "type", "veth", "peer", "name", place, "netns", ns("wire")]);
+    links.push(`link add eth0 netns ${ns(place)} type veth peer name ${place} netns ${ns("wire")}`);
     inside("wire", "link", "set", "dev", place, "master", "br0", "up");
     inside(place, "link", "set", "eth0", "up");
     address(place, "eth0", labAddresses[place], [24, 64]);
@@ -194,32 +204,26 @@ function labCommands(prefix: string): readonly (readonly string[])[] {
   for (const node of ["a", "b"] as const) {
     for (const pod of [`${node}1`, `${node}2`] as const) {
       const of = labAddresses[pod as "a1"];
-      commands.push(["link", "add", "eth0", "netns", ns(pod), "type", "veth", "peer", "name", pod, "netns", ns(node)]);
+      links.push(`link add eth0 netns ${ns(pod)} type veth peer name ${pod} netns ${ns(node)}`);
       inside(node, "link", "set", "dev", pod, "up");
       inside(pod, "link", "set", "eth0", "up");
       address(pod, "eth0", of, [32, 128]);
       inside(node, "route", "add", `${of[4]}/32`, "dev", pod);
-      inside(node, "-6", "route", "add", `${of[6]}/128`, "dev", pod);
+      inside(node, "route", "add", `${of[6]}/128`, "dev", pod);
       inside(pod, "route", "add", labAddresses[node][4], "dev", "eth0");
       inside(pod, "route", "add", "default", "via", labAddresses[node][4]);
       // neighbour discovery answers for addresses of the receiving link only, so the gateway is a link-local one
       inside(node, "addr", "add", "fe80::1/64", "dev", pod, "nodad");
-      inside(pod, "-6", "route", "add", "default", "via", "fe80::1", "dev", "eth0");
+      inside(pod, "route", "add", "default", "via", "fe80::1", "dev", "eth0");
     }
     const other = node === "a" ? "b" : "a";
     inside(node, "route", "add", labPodCidrs[other][0], "via", labAddresses[other][4]);
-    inside(node, "-6", "route", "add", labPodCidrs[other][1], "via", labAddresses[other][6]);
+    inside(node, "route", "add", labPodCidrs[other][1], "via", labAddresses[other][6]);
   }
   for (const place of ["client", "b"] as const) {
-    for (const route of labServiceRoutes) {
-      const v6 = route.includes(":");
-      inside(place, ...(v6 ? ["-6"] : []), "route", "add", route, "via", labAddresses.a[v6 ? 6 : 4]);
-    }
+    for (const route of labServiceRoutes) inside(place, "route", "add", route, "via", labAddresses.a[route.includes(":") ? 6 : 4]);
   }
   // the node itself needs a route for its own packets to be translated on the way out
-  for (const route of labServiceRoutes) {
-    const v6 = route.includes(":");
-    inside("a", ...(v6 ? ["-6"] : []), "route", "add", route, "via", labAddresses.b[v6 ? 6 : 4]);
-  }
-  return commands;
+  for (const route of labServiceRoutes) inside("a", "route", "add", route, "via", labAddresses.b[route.includes(":") ? 6 : 4]);
+  return { links, inside: lines };
 }
