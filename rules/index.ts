@@ -50,7 +50,15 @@ import { compileUserspace, emptyUserspaceProgram, printUserspace } from "./users
 export type { Backend } from "./model/backend.ts";
 export type { Packet, TraceStep, Verdict } from "./model/packet.ts";
 export type { Protocol } from "./model/service-port.ts";
-export type { AppliedInfo, IptablesFlavour, NodePortAddresses, ProxierConfig, ProxierDeps, RuleOptions } from "./sync/config.ts";
+export type {
+  AppliedInfo,
+  IptablesFlavour,
+  LocalInterface,
+  NodePortAddresses,
+  ProxierConfig,
+  ProxierDeps,
+  RuleOptions,
+} from "./sync/config.ts";
 export type { Proxier } from "./sync/proxier.ts";
 
 /**

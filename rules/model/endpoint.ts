@@ -14,6 +14,8 @@ export interface Endpoint {
   readonly local: boolean;
   readonly zoneHints: readonly string[];
   readonly nodeHints: readonly string[];
+  /** Where they are asked for: its pod, host name, node and `zone:ZONE`, as far as it has them. */
+  readonly names?: readonly string[];
 }
 
 /** Endpoints by `port name/protocol`; see `endpointPortKey`. */
@@ -33,6 +35,8 @@ export interface EndpointOptions {
   readonly nodeName: string;
   /** Plain mode: endpoints may be in 127.64.0.0/10. */
   readonly plain: boolean;
+  /** Endpoints are to have their names. */
+  readonly named?: boolean;
 }
 
 /**
@@ -102,7 +106,12 @@ function endpointOf(port: number, of: SliceEndpoint, options: EndpointOptions): 
     local: nodeName !== undefined && nodeName === options.nodeName,
     zoneHints: hints?.forZones?.map((z) => z.name) ?? noHints,
     nodeHints: hints?.forNodes?.map((n) => n.name) ?? noHints,
+    ...(options.named === true ? { names: namesOf(of) } : {}),
   };
+}
+
+function namesOf({ targetRef, hostname, nodeName, zone }: SliceEndpoint): readonly string[] {
+  return [targetRef?.name, hostname, nodeName, zone === undefined ? undefined : `zone:${zone}`].filter((n) => n !== undefined);
 }
 
 function refusal(slice: EndpointSlice, field: string, reason: string, message: string): Problem {

@@ -12,6 +12,18 @@ export interface Packet {
   readonly interface?: string;
 }
 
+/** Links by which pods of a node send: the bridge `name`, or all that begin with it. */
+export interface LocalInterface {
+  readonly kind: "bridge" | "prefix";
+  readonly name: string;
+}
+
+/** Whether a packet came in by one of these links. */
+export function cameBy(packet: Packet, local: LocalInterface): boolean {
+  if (packet.interface === undefined) return false;
+  return local.kind === "bridge" ? packet.interface === local.name : packet.interface.startsWith(local.name);
+}
+
 export interface TraceStep {
   /** The rule as the backend prints it. */
   readonly rule: string;

@@ -20,12 +20,21 @@ export interface Member {
   readonly port: number;
   /** On the node the rules are for; only then can it reach itself through the Service there. */
   readonly local: boolean;
+  /** Its share of new connections against the other members'; absent: 1. */
+  readonly weight?: number;
 }
+
+/**
+ * How a pool's members share new connections, each by its weight. `source-hash`: a client's address decides; `maglev`: its
+ * address and port do; both change little when members come and go. Absent: `random`.
+ */
+export type BalancePolicy = "random" | "source-hash" | "maglev" | "least-connections";
 
 /** Endpoints that share connections; shared by all frontends of a ServicePort, policy and family. Sorted by address and port. */
 export interface Pool {
   readonly id: string;
   readonly members: readonly Member[];
+  readonly balance?: BalancePolicy;
 }
 
 export type Action =
@@ -87,9 +96,11 @@ function sameAction(a: Action, b: Action): boolean {
 
 export function samePool(a: Pool | undefined, b: Pool | undefined): boolean {
   if (a === b) return true;
-  if (a === undefined || b === undefined || a.id !== b.id || a.members.length !== b.members.length) return false;
+  if (a === undefined || b === undefined || a.id !== b.id || a.members.length !== b.members.length || a.balance !== b.balance) {
+    return false;
+  }
   return a.members.every((m, i) => {
     const n = b.members[i];
-    return n !== undefined && m.ip === n.ip && m.port === n.port && m.local === n.local;
+    return n !== undefined && m.ip === n.ip && m.port === n.port && m.local === n.local && m.weight === n.weight;
   });
 }

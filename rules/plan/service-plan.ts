@@ -8,7 +8,18 @@ import { categorizeEndpoints } from "../model/categorize.ts";
 import { type Endpoint, type EndpointsByPort, endpointPortKey, endpointsOfSlices, isForbidden } from "../model/endpoint.ts";
 import type { NodeView } from "../model/node-view.ts";
 import { type Protocol, parseProtocol, type ServicePortName, type TrafficPolicy } from "../model/service-port.ts";
-import { type Action, type Frontend, frontendKey, type Masquerade, nodePortKey, type Pool, poolId, type Scope } from "./frontend.ts";
+import { type BalanceWish, balanceWishOf, weightOf } from "./balance.ts";
+import {
+  type Action,
+  type Frontend,
+  frontendKey,
+  type Masquerade,
+  type Member,
+  nodePortKey,
+  type Pool,
+  poolId,
+  type Scope,
+} from "./frontend.ts";
 
 /** Settings that change what a Service compiles to. */
 export interface PlanOptions {
@@ -78,10 +89,12 @@ export function planService(snapshot: Snapshot, key: string, node: NodeView, opt
   const external = externalTraffic(service, node, options.plain, refuse);
   const affinitySeconds =
     spec.sessionAffinity === "ClientIP" ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? defaultAffinitySeconds) : undefined;
+  const wish = balanceWishOf(service, refuse);
   for (const family of options.families) {
     const clusterIp = clusterIps.find((ip) => ipFamily(ip) === family);
     if (clusterIp === undefined) continue;
-    const endpoints = endpointsOfSlices(slices, { family, nodeName: node.name, plain: options.plain });
+    const named = wish.weights !== undefined;
+    const endpoints = endpointsOfSlices(slices, { family, nodeName: node.name, plain: options.plain, named });
     problems.push(...endpoints.problems);
     for (const [i, port] of (spec.ports ?? []).entries()) {
       const protocol = parseProtocol(port.protocol);
@@ -94,7 +107,7 @@ export function planService(snapshot: Snapshot, key: string, node: NodeView, opt
         continue;
       }
       const owner: ServicePortName = { namespace, name, port: port.name ?? "", protocol };
-      const policies = poolsOf(owner, endpoints.byPort, node, family);
+      const policies = poolsOf(owner, endpoints.byPort, node, family, wish);
       for (const endpoint of policies.endpoints) if (endpoint.ready && endpoint.local) (localReady ??= new Set()).add(endpoint.ip);
       const of: Claimant = { family, port, protocol, owner, affinitySeconds };
 
@@ -241,7 +254,7 @@ interface Policies {
 
 const noEndpoints: readonly Endpoint[] = [];
 
-function poolsOf(owner: ServicePortName, byPort: EndpointsByPort, node: NodeView, family: IpFamily): Policies {
+function poolsOf(owner: ServicePortName, byPort: EndpointsByPort, node: NodeView, family: IpFamily, wish: BalanceWish): Policies {
   const endpoints = byPort.get(endpointPortKey(owner.port, owner.protocol)) ?? noEndpoints;
   const { cluster, local, any } = categorizeEndpoints(endpoints, { nodeName: node.name, zone: node.zone });
   const made: Partial<Record<TrafficPolicy, Pool>> = {};
@@ -252,11 +265,23 @@ function poolsOf(owner: ServicePortName, byPort: EndpointsByPort, node: NodeView
     pool: (policy) => {
       made[policy] ??= {
         id: poolId(owner, policy, family),
-        members: (policy === "Local" ? local : cluster).map((e) => ({ ip: e.ip, port: e.port, local: e.local })),
+        members: membersOf(policy === "Local" ? local : cluster, wish.weights),
+        ...(wish.policy === "random" ? {} : { balance: wish.policy }),
       };
       return made[policy];
     },
   };
+}
+
+/** An endpoint of weight 0 gets no new connection while another one has a weight. */
+function membersOf(endpoints: readonly Endpoint[], weights: ReadonlyMap<string, number> | undefined): readonly Member[] {
+  if (weights === undefined) return endpoints.map(({ ip, port, local }) => ({ ip, port, local }));
+  const weighed = endpoints.map((e): Member => {
+    const weight = weightOf(e, weights);
+    return { ip: e.ip, port: e.port, local: e.local, ...(weight === 1 ? {} : { weight }) };
+  });
+  const used = weighed.filter((m) => m.weight !== 0);
+  return used.length > 0 ? used : endpoints.map(({ ip, port, local }) => ({ ip, port, local }));
 }
 
 /** The frontends of one ServicePort in one family. */

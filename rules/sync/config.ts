@@ -5,9 +5,12 @@ import type { Cause } from "../../src/snapshot/cluster-snapshot.ts";
 import type { ProblemDelta } from "../../src/snapshot/derivation.ts";
 import type { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
 import type { BackendChoice } from "../model/backend.ts";
+import type { LocalInterface } from "../model/packet.ts";
 
 /** Which addresses node ports answer on: the node's first of each family, every local one but loopback, or the node's within ranges. */
 export type NodePortAddresses = "primary" | "all" | readonly Cidr[];
+
+export type { LocalInterface } from "../model/packet.ts";
 
 /** What decides the rules, besides the objects. */
 export interface RuleOptions {
@@ -18,6 +21,11 @@ export interface RuleOptions {
   readonly localDnsIps?: readonly Ip[] | undefined;
   /** Sources that count as pods of the cluster; default: the Node's podCIDRs. Empty: no off-cluster masquerade, no short circuit for pods. */
   readonly clusterCidrs?: readonly Cidr[] | undefined;
+  /**
+   * Sources that come in by these links are pods of this node, whatever their address: one bridge, or all links whose names
+   * begin so. In place of `clusterCidrs` and the Node's podCIDRs.
+   */
+  readonly localInterface?: LocalInterface | undefined;
   /** Default: `primary` for nftables and in plain mode, else `all`. */
   readonly nodePortAddresses?: NodePortAddresses | undefined;
   readonly masqueradeAll?: boolean | undefined;

@@ -33,7 +33,7 @@ export function surroundingsOf(
         : [...new Set([...node.addresses, ...machineIps()])].filter((ip) => choice.some((c) => cidrContains(c, ip)) && !isLoopback(ip));
   return {
     nodePortIps,
-    podCidrs: options.clusterCidrs ?? node.podCidrs,
+    podCidrs: options.localInterface !== undefined ? [] : (options.clusterCidrs ?? node.podCidrs),
     serviceCidrs: [...snapshot.tables.ServiceCIDR.values()].flatMap((o) => o.spec?.cidrs ?? []).flatMap((text) => parseCidr(text) ?? []),
     localDnsIps: options.localDnsIps ?? [],
   };

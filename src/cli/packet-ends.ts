@@ -1,4 +1,5 @@
 import type { Service, ServicePort } from "../api/types/core-v1.generated.ts";
+import { type Cidr, cidrContains, parseCidr } from "../base/cidr.ts";
 import { type Ip, type IpFamily, ipFamily, parseIp } from "../base/ip.ts";
 import { unreachable } from "../base/unreachable.ts";
 import type { Snapshot } from "../snapshot/cluster-snapshot.ts";
@@ -30,6 +31,8 @@ export interface PacketEnds {
   readonly source: Ip;
   /** True when the node itself sends: such a packet comes through the output hook. */
   readonly fromNode: boolean;
+  /** True when a Pod of this node sends: its packet comes by the links of Pods. */
+  readonly fromPodHere: boolean;
   readonly destination: Ip;
   readonly port: number;
   readonly protocol: PacketProtocol;
@@ -87,6 +90,7 @@ export function resolvePacketEnds(snapshot: Snapshot, node: string, from: Sender
   return {
     source: sender.ip,
     fromNode: sender.fromNode,
+    fromPodHere: !sender.fromNode && isPodHere(snapshot, node, from, sender.ip),
     destination: target.ip,
     port: target.port,
     protocol: target.protocol,
@@ -102,6 +106,18 @@ function senderFamily(snapshot: Snapshot, from: SenderSpec): IpFamily | undefine
     return ip === undefined || (status?.podIPs?.length ?? 0) > 1 ? undefined : ipFamily(ip);
   }
   return from.ip === undefined ? undefined : ipFamily(from.ip);
+}
+
+/** A Pod that runs on the node, or an address of its Pods' range. */
+function isPodHere(snapshot: Snapshot, node: string, from: SenderSpec, ip: Ip): boolean {
+  if (from.kind === "pod") return snapshot.tables.Pod.get(`${from.namespace}/${from.name}`)?.spec?.nodeName === node;
+  const spec = snapshot.tables.Node.get(node)?.spec;
+  const ranges = spec?.podCIDRs ?? (spec?.podCIDR === undefined ? [] : [spec.podCIDR]);
+  return from.kind === "ip" && ranges.some((text) => contains(parseCidr(text), ip));
+}
+
+function contains(range: Cidr | undefined, ip: Ip): boolean {
+  return range !== undefined && cidrContains(range, ip);
 }
 
 interface Sender {

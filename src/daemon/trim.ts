@@ -29,14 +29,18 @@ function trimMetadata(m: ObjectMeta): ObjectMeta {
   return { ...rest, annotations: others };
 }
 
-/** Which object an endpoint is of says nothing about where packets go. */
+/** Of the object an endpoint is of, only the name says anything about where packets go: weights are by it. */
 function trimSlice(slice: EndpointSlice): EndpointSlice {
   if (slice.endpoints === undefined || slice.endpoints === null) return slice;
   return { ...slice, endpoints: slice.endpoints.map(trimEndpoint) };
 }
 
-function trimEndpoint({ targetRef: _, deprecatedTopology: __, conditions, ...rest }: Endpoint): Endpoint {
-  return conditions === undefined ? rest : { ...rest, conditions: shareConditions(conditions) };
+function trimEndpoint({ targetRef, deprecatedTopology: _, conditions, ...rest }: Endpoint): Endpoint {
+  return {
+    ...rest,
+    ...(conditions === undefined ? {} : { conditions: shareConditions(conditions) }),
+    ...(targetRef?.name === undefined ? {} : { targetRef: { name: targetRef.name } }),
+  };
 }
 
 const shared = new Map<string, EndpointConditions>();

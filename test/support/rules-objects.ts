@@ -23,6 +23,9 @@ export interface SliceEndpoint {
   readonly terminating?: boolean;
   readonly zones?: readonly string[];
   readonly nodes?: readonly string[];
+  readonly pod?: string;
+  readonly hostname?: string;
+  readonly zone?: string;
 }
 
 /** Endpoints are addresses, or say more. Ports default to the unnamed TCP port 8080. */
@@ -50,6 +53,9 @@ export function makeSlice(
         terminating: e.terminating ?? false,
       },
       ...(e.node === undefined ? {} : { nodeName: e.node }),
+      ...(e.hostname === undefined ? {} : { hostname: e.hostname }),
+      ...(e.zone === undefined ? {} : { zone: e.zone }),
+      ...(e.pod === undefined ? {} : { targetRef: { kind: "Pod", name: e.pod } }),
       ...(e.zones === undefined && e.nodes === undefined
         ? {}
         : {

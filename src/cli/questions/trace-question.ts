@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { type Backend, compileOffline, type Verdict } from "../../../rules/index.ts";
+import { type Backend, compileOffline, type Packet, type RuleOptions, type Verdict } from "../../../rules/index.ts";
 import type { Kind } from "../../snapshot/cluster-snapshot.ts";
 import { backendOf, parseBackends } from "../backend-option.ts";
 import type { TraceOptions } from "../commands/trace.ts";
@@ -24,9 +24,16 @@ export async function answerTrace(words: readonly string[], options: TraceOption
   const node = chooseNode(asked.snapshot, options.node ?? nodeOf(asked, from), io);
   const ends = resolvePacketEnds(asked.snapshot, node, from, to);
   for (const text of ends.remarks) remark(io, text);
-  const packet = { from: ends.source, to: ends.destination, port: ends.port, protocol: ends.protocol };
+  const settings: Omit<RuleOptions, "nodeName"> = ruleSettings(asked);
+  const packet: Packet = {
+    from: ends.source,
+    to: ends.destination,
+    port: ends.port,
+    protocol: ends.protocol,
+    ...(ends.fromPodHere ? linkOfPods(settings) : {}),
+  };
   const verdicts = (backends ?? [backendOf(asked, node)]).map((backend): readonly [Backend, Verdict] => {
-    const { trace, problems } = compileOffline(asked.snapshot, { nodeName: node, backend, ...ruleSettings(asked) });
+    const { trace, problems } = compileOffline(asked.snapshot, { nodeName: node, backend, ...settings });
     remarkProblems(io, problems);
     return [backend, trace(packet)];
   });
@@ -35,6 +42,12 @@ export async function answerTrace(words: readonly string[], options: TraceOption
   );
   const bad = verdicts.find(([, v]) => v.verdict === "drop" || v.verdict === "reject");
   failIf(options, bad !== undefined, `the packet is ${bad?.[1].verdict === "drop" ? "dropped" : "rejected"}`);
+}
+
+/** Where Pods are known by the link they send on, a Pod's packet comes by such a link. */
+function linkOfPods({ localInterface }: Pick<RuleOptions, "localInterface">): Pick<Packet, "interface"> {
+  if (localInterface === undefined) return {};
+  return { interface: localInterface.kind === "bridge" ? localInterface.name : `${localInterface.name}0` };
 }
 
 function nodeOf(asked: Asked, from: SenderSpec): string | undefined {

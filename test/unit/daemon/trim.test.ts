@@ -17,7 +17,7 @@ test("what no dataplane reads is not kept", () => {
   expect(slice).toEqual({
     metadata: { name: "a-1", namespace: "x", labels: { "kubernetes.io/service-name": "a" }, annotations: { kept: "yes" } },
     addressType: "IPv4",
-    endpoints: [{ addresses: ["10.0.0.1"], nodeName: "n", conditions: { ready: true } }],
+    endpoints: [{ addresses: ["10.0.0.1"], nodeName: "n", conditions: { ready: true }, targetRef: { name: "p" } }],
   });
 });
 

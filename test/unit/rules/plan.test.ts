@@ -22,6 +22,77 @@ const keys = (plan: ProxyPlan): readonly string[] => [...plan.frontends.keys()].
 const web = (spec: Parameters<typeof makeService>[1] = {}, more: Parameters<typeof makeService>[2] = {}) =>
   makeService("web", { clusterIP: "10.96.0.1", ...spec }, more);
 
+describe("how the endpoints of a Service share connections", () => {
+  const endpoints = makeSlice("web", [
+    { ip: "10.244.0.1", pod: "web-0", node: "n", zone: "east" },
+    { ip: "10.244.0.2", pod: "web-1", node: "m", zone: "west" },
+    { ip: "10.244.0.3", pod: "web-2", hostname: "third", node: "m", zone: "west" },
+  ]);
+  type Row = readonly [string, Readonly<Record<string, string>>, string, readonly number[], string?];
+  const balance = (text: string) => ({ "fairway.dev/balance": text });
+  const weights = (text: string) => ({ "fairway.dev/weights": text });
+  const rows: readonly Row[] = [
+    ["no annotation", {}, "random", [1, 1, 1]],
+    ["random", balance("random"), "random", [1, 1, 1]],
+    ["source hash", balance("source-hash"), "source-hash", [1, 1, 1]],
+    ["Maglev", balance("maglev"), "maglev", [1, 1, 1]],
+    ["least connections", balance("least-connections"), "least-connections", [1, 1, 1]],
+    ["weights of pods", { ...balance("weighted"), ...weights("web-0=3, web-2=2") }, "random", [3, 1, 2]],
+    ["weights alone", weights("web-1=7"), "random", [1, 7, 1]],
+    ["a host name", weights("third=4"), "random", [1, 1, 4]],
+    ["nodes", weights("n=5,m=2"), "random", [5, 2, 2]],
+    ["zones", weights("zone:west=2"), "random", [1, 2, 2]],
+    [
+      "an address, before a pod, before a node, before a zone",
+      weights("10.244.0.3=9,web-1=8,web-2=1,m=2,n=6,zone:east=3"),
+      "random",
+      [6, 8, 9],
+    ],
+    ["weight 0 takes part no more", weights("web-0=0"), "random", [1, 1]],
+    ["only weights 0: as without", weights("n=0,m=0"), "random", [1, 1, 1]],
+    ["weights of Maglev", { ...balance("maglev"), ...weights("web-0=3") }, "maglev", [3, 1, 1]],
+    ["a policy nobody knows", balance("fastest"), "random", [1, 1, 1], "BalanceInvalid"],
+    ["a weight that is no number", weights("web-0=x,web-1=3"), "random", [1, 1, 1], "WeightsInvalid"],
+    ["a weight too large", weights("web-0=1001"), "random", [1, 1, 1], "WeightsInvalid"],
+    ["a negative weight", weights("web-0=-1"), "random", [1, 1, 1], "WeightsInvalid"],
+    ["nothing where weights should be", weights(""), "random", [1, 1, 1], "WeightsInvalid"],
+  ];
+  test.each(rows.map((row) => [row[0], row] as const))("%s", (_, [, annotations, want, shares, reason]) => {
+    const plan = planOf([web({}, { metadata: { annotations } }), endpoints]);
+    const { action } = plan.frontends.get("10.96.0.1:80/tcp") ?? {};
+    const pool = action?.kind === "balance" ? action.pool : undefined;
+    expect(pool?.balance ?? "random").toBe(want);
+    expect(pool?.members.map((m) => m.weight ?? 1)).toEqual(shares);
+    const problems = [...plan.problems()];
+    expect(problems.map((p) => p.reason)).toEqual(reason === undefined ? [] : [reason]);
+    for (const p of problems) {
+      expect(p.field).toContain(Object.keys(annotations)[0]);
+      expect(p.message).toContain("random is used");
+    }
+  });
+
+  test("session affinity leaves nothing to a hash", () => {
+    const plan = planOf([web({ sessionAffinity: "ClientIP" }, { metadata: { annotations: balance("source-hash") } }), endpoints]);
+    const { action } = plan.frontends.get("10.96.0.1:80/tcp") ?? {};
+    expect(action?.kind === "balance" ? action.pool.balance : "none").toBeUndefined();
+    expect([...plan.problems()].map((p) => p.reason)).toEqual(["BalanceUnused"]);
+  });
+
+  test("an annotation that changes is a change of the frontend, and back again", () => {
+    const store = new SnapshotStore();
+    const cursor = store.cursor(() => undefined);
+    fillStore(store, [node, web(), endpoints]);
+    const plan = new ProxyPlan("n", defaultPlanOptions);
+    const changed: number[] = [];
+    for (const annotations of [undefined, weights("web-0=2"), balance("maglev"), balance("maglev"), {}]) {
+      if (annotations !== undefined) put(store, "Service", web({}, { metadata: { annotations } }), String(changed.length + 2));
+      const batch = cursor.take();
+      changed.push(batch === undefined ? 0 : plan.apply(batch).frontends.changed.size);
+    }
+    expect(changed).toEqual([1, 1, 1, 0, 1]);
+  });
+});
+
 describe("frontends of a Service", () => {
   const rows: readonly (readonly [string, Service, readonly string[]])[] = [
     ["ClusterIP", web(), ["10.96.0.1:80/tcp"]],
