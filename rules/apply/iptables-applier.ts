@@ -4,7 +4,7 @@ import { type IptablesMake, iptablesProgram, type RunIptables, runIptables } fro
 import { chainPrefix, chains } from "../iptables/names.ts";
 import { type Found, parseSaved } from "../iptables/read.ts";
 import { type ChainId, chainId, nameOfChain, type TableName, tableNames, tableOfChain } from "../iptables/rule.ts";
-import { inverse, printTransaction, type TableChange, type Transaction } from "../iptables/transaction.ts";
+import { inParts, inverse, printTransaction, type TableChange, type Transaction } from "../iptables/transaction.ts";
 import { ApplyError, isApplyError } from "./errors.ts";
 
 /** The door to one make of iptables. */
@@ -23,6 +23,11 @@ export interface IptablesApplier {
 
 /** Seconds to wait for others who change legacy rules; the nft make has no lock. */
 const lockWait = "10";
+/**
+ * The nft make's time grows with the square of the chains between two commits. Measured with 10,000 Services × 5: 8.9 s in
+ * one part, 1.8 s in parts of 500 chains, 1.6 s of 250, 1.9 s of 100.
+ */
+const nftPart = 250;
 
 export function createIptablesApplier(make: IptablesMake, run: RunIptables = runIptables): IptablesApplier {
   const command = async (program: string, args: readonly string[], stdin: string, signal: AbortSignal): Promise<CommandResult> => {
@@ -71,8 +76,9 @@ export function createIptablesApplier(make: IptablesMake, run: RunIptables = run
     read: save,
     async apply(transaction, signal) {
       const byFamily = Map.groupBy(transaction, (change) => change.family);
-      const done: [IpFamily, TableChange[]][] = [];
-      for (const [family, changes] of byFamily) {
+      const done: [IpFamily, Transaction][] = [];
+      for (const [family, whole] of byFamily) {
+        const changes = make === "nft" ? whole.flatMap((change) => inParts(change, nftPart)) : whole;
         try {
           await restore(family, changes, signal);
           done.push([family, changes]);

@@ -65,30 +65,23 @@ export interface UsedPool {
 /** Each endpoint gets its share of what the ones before it left; the last takes the rest. Known clients go first, where they were. */
 export function poolRules(used: UsedPool, family: IpFamily, commenting: Commenting): Chain {
   const { pool, owner, affinitySeconds } = used;
+  const { members } = pool;
   const about: Matches = { protocol: owner.protocol, ...comment(owner, commenting) };
+  const shareAt = (i: number): { share?: number } =>
+    i === members.length - 1 ? {} : { share: Math.round(wholeShare / (members.length - i)) };
+  if (affinitySeconds === undefined) {
+    return members.map(({ ip, port }, i) => ({ ...about, ...shareAt(i), target: { kind: "dnat", ip, port } }));
+  }
   const servicePort = `${printServicePort(owner)}/${owner.protocol}`;
-  const listOf = (ip: Ip, port: number): string => recentList(servicePort, family, printHostPort(ip, port));
-  const rules: Rule[] = [];
-  if (affinitySeconds !== undefined) {
-    for (const { ip, port } of pool.members) {
-      rules.push({
-        ...about,
-        recent: { kind: "update", list: listOf(ip, port), seconds: affinitySeconds },
-        target: { kind: "dnat", ip, port },
-      });
-    }
+  const known: Rule[] = [];
+  const drawn: Rule[] = [];
+  for (const [i, { ip, port }] of members.entries()) {
+    const list = recentList(servicePort, family, printHostPort(ip, port));
+    const target: Target = { kind: "dnat", ip, port };
+    known.push({ ...about, recent: { kind: "update", list, seconds: affinitySeconds }, target });
+    drawn.push({ ...about, ...shareAt(i), recent: { kind: "set", list }, target });
   }
-  const count = pool.members.length;
-  for (const [i, { ip, port }] of pool.members.entries()) {
-    const left = count - i;
-    rules.push({
-      ...about,
-      ...(left === 1 ? {} : { share: Math.round(wholeShare / left) }),
-      ...(affinitySeconds === undefined ? {} : { recent: { kind: "set", list: listOf(ip, port) } }),
-      target: { kind: "dnat", ip, port },
-    });
-  }
-  return rules;
+  return [...known, ...drawn];
 }
 
 /** What a ServicePort's external addresses and node port have in common. */

@@ -31,7 +31,7 @@ import {
 } from "./chains.ts";
 import { chains, externalChain, poolChain, sourcesChain } from "./names.ts";
 import { type Chain, type ChainId, chainId, type Hook, type Matches, type Rule, type RuleSet, type TableName } from "./rule.ts";
-import { addressKey, addressPath, emptyTree, place, portKey, portPath, rulesIn, type Tree } from "./tree.ts";
+import { addressKey, addressPath, emptyTree, portKey, portPath, type Tree, TreeEditor, Ways } from "./tree.ts";
 
 /** From so many endpoints on, rules do without comments: a sixth of the text, and a fifth of the kernel's memory. */
 const largeCluster = 1000;
@@ -90,7 +90,8 @@ export function emptyProgram(family: IpFamily, options: IptablesOptions): Iptabl
 
 /** The program after a change of frontends; other families' are skipped. Cost is by the change. */
 export function compileFrontends(changed: Delta<FrontendKey, Frontend>["changed"], before: IptablesProgram): CompiledRules {
-  const compilation = new Compilation(before);
+  const start = before.frontends.size === 0 ? { ...before, comments: countEndpoints(changed, before.family) <= largeCluster } : before;
+  const compilation = new Compilation(start);
   for (const [key, { after }] of changed) {
     const old = before.frontends.get(key);
     const now = after?.family === before.family ? after : undefined;
@@ -99,6 +100,16 @@ export function compileFrontends(changed: Delta<FrontendKey, Frontend>["changed"
   const compiled = compilation.finish();
   const comments = compiled.program.endpoints <= largeCluster;
   return comments === compiled.program.comments ? compiled : compileAnew({ ...compiled.program, comments }, compiled.touched);
+}
+
+/** Of frontends where there were none: so that a large cluster is not compiled twice. */
+function countEndpoints(changed: Delta<FrontendKey, Frontend>["changed"], family: IpFamily): number {
+  const pools = new Map<string, number>();
+  for (const { after } of changed.values()) {
+    if (after?.family !== family || after.action.kind !== "balance") continue;
+    for (const pool of [after.action.pool, after.action.localPool]) if (pool !== undefined) pools.set(pool.id, pool.members.length);
+  }
+  return [...pools.values()].reduce((sum, n) => sum + n, 0);
 }
 
 export function compileSurroundings(surroundings: Surroundings, before: IptablesProgram): CompiledRules {
@@ -142,13 +153,12 @@ class Compilation {
   readonly #localEndpoints: PersistentMap<Ip, number>;
   readonly #chains: PersistentMap<ChainId, Chain>;
   #endpoints: number;
-  #nat: Tree;
-  #filter: Tree;
+  readonly #nat: TreeEditor;
+  readonly #filter: TreeEditor;
+  readonly #ways = new Ways();
   readonly #poolsTouched = new Set<string>();
   readonly #externalsTouched = new Set<string>();
   readonly #sourcesTouched = new Set<FrontendKey>();
-  readonly #natTouched = new Set<string>();
-  readonly #filterTouched = new Set<string>();
   #hairpinTouched = false;
   readonly #touched = new Set<ChainId>();
 
@@ -166,8 +176,8 @@ class Compilation {
     this.#localEndpoints = before.localEndpoints.asMutable();
     this.#chains = before.chains.asMutable();
     this.#endpoints = before.endpoints;
-    this.#nat = before.nat.asMutable();
-    this.#filter = before.filter.asMutable();
+    this.#nat = new TreeEditor(before.nat);
+    this.#filter = new TreeEditor(before.filter);
   }
 
   /** Exactly one of the two may be undefined. */
@@ -201,8 +211,8 @@ class Compilation {
       family,
     );
     this.#set("raw", chains.untracked, untracked.length === 0 ? undefined : untracked);
-    this.#natTouched.add(chains.services).add(chains.nodePorts);
-    this.#filterTouched.add(chains.refusals).add(chains.nodePorts);
+    this.#nat.touched.add(chains.services).add(chains.nodePorts);
+    this.#filter.touched.add(chains.refusals).add(chains.nodePorts);
     this.#hairpinTouched = true;
     return this;
   }
@@ -234,8 +244,10 @@ class Compilation {
         ips.map(([, ip]) => hairpinRule(ip, family)),
       );
     }
-    for (const name of this.#natTouched) this.#set("nat", name, this.#natChain(name));
-    for (const name of this.#filterTouched) this.#set("filter", name, this.#filterChain(name));
+    // whether there are any node ports to refuse decides whether they are looked for
+    if (this.#filter.touched.has(chains.nodePorts)) this.#filter.touched.add(chains.refusals);
+    for (const name of this.#nat.touched) this.#set("nat", name, this.#natChain(name));
+    for (const name of this.#filter.touched) this.#set("filter", name, this.#filterChain(name));
     const program: IptablesProgram = {
       ...this.#before,
       frontends: this.#frontends.asImmutable(),
@@ -244,8 +256,8 @@ class Compilation {
       clusterIps: this.#clusterIps.asImmutable(),
       localEndpoints: this.#localEndpoints.asImmutable(),
       endpoints: this.#endpoints,
-      nat: this.#nat.asImmutable(),
-      filter: this.#filter.asImmutable(),
+      nat: this.#nat.finish(),
+      filter: this.#filter.finish(),
       chains: this.#chains.asImmutable(),
     };
     return { program, touched: this.#touched };
@@ -253,7 +265,7 @@ class Compilation {
 
   #natChain(name: string): Chain | undefined {
     const { family, options, surroundings } = this.#before;
-    const found = rulesIn(this.#nat, name);
+    const found = this.#nat.rulesIn(name);
     if (name === chains.services) {
       // an address of this node that is a Service's too is the Service's
       const ips = surroundings.nodePortIps.filter((ip) => ipFamily(ip) === family);
@@ -268,7 +280,7 @@ class Compilation {
 
   #filterChain(name: string): Chain | undefined {
     const { family, options, surroundings } = this.#before;
-    const found = rulesIn(this.#filter, name);
+    const found = this.#filter.rulesIn(name);
     if (name === chains.nodePorts) return found.length === 0 ? undefined : found;
     if (name !== chains.refusals) return found.length === 0 ? undefined : found;
     const ips = surroundings.nodePortIps.filter((ip) => ipFamily(ip) === family);
@@ -286,22 +298,16 @@ class Compilation {
   #put(at: Frontend, now: Frontend | undefined): void {
     const nat = now === undefined ? undefined : translation(now, this.#commenting);
     const filter = now === undefined ? undefined : refusal(now, this.#commenting);
-    const touchNat = (chain: string): void => void this.#natTouched.add(chain);
-    const touchFilter = (chain: string): void => {
-      this.#filterTouched.add(chain);
-      // whether there are any decides whether they are looked for
-      if (chain === chains.nodePorts) this.#filterTouched.add(chains.refusals);
-    };
     if (at.ip === undefined) {
       const path = portPath(at.protocol, at.port);
       const key = portKey(at.protocol, at.port);
-      this.#nat = place(this.#nat, chains.nodePorts, path, key, nat, touchNat);
-      this.#filter = place(this.#filter, chains.nodePorts, path, key, filter, touchFilter);
+      this.#nat.place(chains.nodePorts, path, key, nat);
+      this.#filter.place(chains.nodePorts, path, key, filter);
       return;
     }
     const key = `${addressKey(at.ip)} ${portKey(at.protocol, at.port)}`;
-    this.#nat = place(this.#nat, chains.services, addressPath(at.scope === "clusterIP" ? "C" : "E", at.ip), key, nat, touchNat);
-    this.#filter = place(this.#filter, chains.refusals, addressPath("R", at.ip), key, filter, touchFilter);
+    this.#nat.place(chains.services, this.#ways.to(at.scope === "clusterIP" ? "C" : "E", at.ip), key, nat);
+    this.#filter.place(chains.refusals, this.#ways.to("R", at.ip), key, filter);
   }
 
   #use(frontend: Frontend, by: 1 | -1): void {
@@ -355,9 +361,7 @@ class Compilation {
     const rule: Rule = { destination: { cidr: exactly(ip, this.#before.family), negated: false }, target: jump(chains.reject) };
     // sorts after the ports of the address
     const key = `${addressKey(ip)} ~`;
-    this.#filter = place(this.#filter, chains.refusals, addressPath("R", ip), key, users === 0 ? undefined : [rule], (c) =>
-      this.#filterTouched.add(c),
-    );
+    this.#filter.place(chains.refusals, this.#ways.to("R", ip), key, users === 0 ? undefined : [rule]);
   }
 
   #set(table: TableName, name: string, rules: Chain | undefined): void {

@@ -92,6 +92,35 @@ export function sameChain(family: IpFamily, a: Chain | undefined, b: Chain | und
   });
 }
 
+/**
+ * The same change in parts of so many chains at most, for a loader whose time grows faster than its input: chains that are
+ * new come first, each after those it jumps to, and what leads to them, with all chains that were there before, last and at once.
+ */
+export function inParts(change: TableChange, largest: number): Transaction {
+  const fresh = new Map(change.chains.flatMap((c) => (c.before === undefined && c.after !== undefined ? [[c.name, c] as const] : [])));
+  if (fresh.size <= largest) return [change];
+  const layers: ChainChange[][] = [];
+  const depths = new Map<string, number>();
+  const depthOf = (name: string): number => {
+    let depth = depths.get(name);
+    if (depth !== undefined) return depth;
+    depth = 0;
+    for (const { target } of fresh.get(name)?.after ?? []) {
+      if (target.kind === "jump" && fresh.has(target.chain)) depth = Math.max(depth, depthOf(target.chain) + 1);
+    }
+    depths.set(name, depth);
+    return depth;
+  };
+  for (const [name, chain] of fresh) (layers[depthOf(name)] ??= []).push(chain);
+  const parts: TableChange[] = [];
+  for (const layer of layers) {
+    for (let i = 0; i < layer.length; i += largest) {
+      parts.push({ ...change, chains: layer.slice(i, i + largest), unhook: [], hook: [] });
+    }
+  }
+  return [...parts, { ...change, chains: change.chains.filter((c) => !fresh.has(c.name)) }];
+}
+
 /** What puts everything back as it was. */
 export function inverse(change: TableChange): TableChange {
   return {

@@ -9,7 +9,10 @@ import type { Matches, Rule } from "./rule.ts";
  * Rules found by their address or port through ranges within ranges, each a chain, so that a packet passes tens of rules
  * where a list would have thousands. A chain's entries are kept in the order of their keys.
  */
-export type Tree = PersistentMap<string, PersistentMap<string, readonly Rule[]>>;
+export type Tree = PersistentMap<string, Entries>;
+
+/** By key; sorted when they are read. */
+type Entries = ReadonlyMap<string, readonly Rule[]>;
 
 export const emptyTree: Tree = PersistentMap();
 
@@ -20,48 +23,93 @@ export interface Range {
   readonly matches: Matches;
 }
 
-const noEntries: PersistentMap<string, readonly Rule[]> = PersistentMap();
+/** A tree being changed: every chain's entries are copied once, before their first change. */
+export class TreeEditor {
+  #tree: Tree;
+  readonly #own = new Map<string, Map<string, readonly Rule[]>>();
+  /** Chains whose entries changed. */
+  readonly touched = new Set<string>();
 
-/** Puts rules under a key of the last range, or takes them away; makes and removes ranges as needed. Names the chains that changed. */
-export function place(
-  tree: Tree,
-  root: string,
-  path: readonly Range[],
-  key: string,
-  rules: readonly Rule[] | undefined,
-  touched: (chain: string) => void,
-): Tree {
-  let next = tree;
-  let chain = path.at(-1)?.chain ?? root;
-  let entry: readonly Rule[] | undefined = rules;
-  let entryKey = key;
-  for (let depth = path.length - 1; ; depth--) {
-    const before = next.get(chain) ?? noEntries;
-    const was = before.size;
-    const after = entry === undefined ? before.delete(entryKey) : before.set(entryKey, entry);
-    if (after === before) return next;
-    touched(chain);
-    next = after.size === 0 ? next.delete(chain) : next.set(chain, after);
-    const range = path[depth];
-    // the parent sees a child come and go only
-    if (range === undefined || (was === 0) === (after.size === 0)) return next;
-    entryKey = range.key;
-    entry = after.size === 0 ? undefined : [{ ...range.matches, target: { kind: "jump", chain: range.chain } }];
-    chain = path[depth - 1]?.chain ?? root;
+  constructor(tree: Tree) {
+    this.#tree = tree.asMutable();
   }
-}
 
-/** All rules of a chain of the tree, by the order of their keys. */
-export function rulesIn(tree: Tree, chain: string): readonly Rule[] {
-  const entries = [...(tree.get(chain) ?? noEntries)];
-  entries.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
-  return entries.flatMap(([, rules]) => rules);
+  has(chain: string): boolean {
+    return this.#tree.has(chain);
+  }
+
+  /** Puts rules under a key of the last range, or takes them away; makes and removes ranges as needed. */
+  place(root: string, path: readonly Range[], key: string, rules: readonly Rule[] | undefined): void {
+    let chain = path.at(-1)?.chain ?? root;
+    let entry = rules;
+    let entryKey = key;
+    for (let depth = path.length - 1; ; depth--) {
+      const entries = this.#entries(chain);
+      const was = entries.size;
+      if (entry !== undefined) entries.set(entryKey, entry);
+      else if (!entries.delete(entryKey)) return;
+      this.touched.add(chain);
+      if (entries.size === 0) {
+        this.#own.delete(chain);
+        this.#tree.delete(chain);
+      } else if (was === 0) this.#tree.set(chain, entries);
+      const range = path[depth];
+      // the parent sees a child come and go only
+      if (range === undefined || (was === 0) === (entries.size === 0)) return;
+      entryKey = range.key;
+      entry = entries.size === 0 ? undefined : [{ ...range.matches, target: { kind: "jump", chain: range.chain } }];
+      chain = path[depth - 1]?.chain ?? root;
+    }
+  }
+
+  /** All rules of a chain, by the order of their keys. */
+  rulesIn(chain: string): readonly Rule[] {
+    const entries = [...(this.#tree.get(chain) ?? [])];
+    entries.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+    return entries.flatMap(([, rules]) => rules);
+  }
+
+  finish(): Tree {
+    this.#own.clear();
+    return this.#tree.asImmutable();
+  }
+
+  #entries(chain: string): Map<string, readonly Rule[]> {
+    let own = this.#own.get(chain);
+    if (own === undefined) {
+      const before = this.#tree.get(chain);
+      own = new Map(before);
+      this.#own.set(chain, own);
+      if (before !== undefined) this.#tree.set(chain, own);
+    }
+    return own;
+  }
 }
 
 /** Host bits of the ranges an address is found through: 16 ranges in each, and 256 addresses in the last. */
 const levels = [16, 12, 8] as const;
 
 export function addressPath(kind: RangeKind, ip: Ip): readonly Range[] {
+  return pathTo(kind, withoutHost(ip, 8));
+}
+
+/** Neighbours share a way: it is made once for them. */
+export class Ways {
+  readonly #made = new Map<string, readonly Range[]>();
+
+  to(kind: RangeKind, ip: Ip): readonly Range[] {
+    const last = withoutHost(ip, 8);
+    const key = `${kind} ${last}`;
+    let path = this.#made.get(key);
+    if (path === undefined) {
+      path = pathTo(kind, last);
+      this.#made.set(key, path);
+    }
+    return path;
+  }
+}
+
+function pathTo(kind: RangeKind, ip: Ip): readonly Range[] {
   const family = ipFamily(ip);
   return levels.map((hostBits) => {
     const range: Cidr = { ip: withoutHost(ip, hostBits), bits: (family === 4 ? 32 : 128) - hostBits, family };

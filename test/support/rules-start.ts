@@ -1,0 +1,71 @@
+import { createIptablesApplier } from "../../rules/apply/iptables-applier.ts";
+import { createNetlinkApplier } from "../../rules/apply/netlink-applier.ts";
+import type { Proxier } from "../../rules/index.ts";
+import type { ProxierConfig } from "../../rules/sync/config.ts";
+import { IptablesTarget } from "../../rules/sync/iptables-target.ts";
+import { ProxierMetrics } from "../../rules/sync/metrics.ts";
+import { NftablesTarget } from "../../rules/sync/nftables-target.ts";
+import { runProxier } from "../../rules/sync/proxier.ts";
+import { iptablesOptionsOf } from "../../rules/sync/surroundings.ts";
+import { systemClock } from "../../src/base/clock.ts";
+import { Conntrack } from "../../src/kernel/conntrack.ts";
+import type { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
+import { inNetns } from "./in-netns.ts";
+import { iptablesIn } from "./iptables-in.ts";
+import { nftIn } from "./nft-in.ts";
+
+export type KernelBackend = "nftables" | "iptables-legacy" | "iptables-nft";
+
+export interface StartedRules {
+  readonly proxier: Proxier;
+  /** Changes of each transaction. */
+  readonly applied: readonly number[];
+  readonly log: readonly string[];
+}
+
+/** A proxier that programs a named network namespace. `routeLocalnet` is told instead of set. */
+export async function startRules(
+  namespace: string,
+  store: SnapshotStore,
+  backend: KernelBackend,
+  more: Partial<ProxierConfig> & { readonly canaryIntervalMs?: number; readonly routeLocalnet?: () => void } = {},
+): Promise<StartedRules> {
+  const { canaryIntervalMs, routeLocalnet, ...options } = more;
+  const config: ProxierConfig = { store, nodeName: "a", backend: backend === "nftables" ? "nftables" : "iptables", ...options };
+  const flows = inNetns(namespace, () => new Conntrack());
+  const run = iptablesIn(namespace);
+  const make = backend === "iptables-legacy" ? "legacy" : "nft";
+  const target =
+    backend === "nftables"
+      ? new NftablesTarget(
+          { families: [4, 6], tableName: "fairway", skeleton: {} },
+          inNetns(namespace, () => createNetlinkApplier(nftIn(namespace))),
+          flows,
+        )
+      : new IptablesTarget(
+          { families: [4, 6], options: iptablesOptionsOf(config), canaryIntervalMs },
+          {
+            open: () =>
+              Promise.resolve({
+                applier: createIptablesApplier(make, run),
+                other: createIptablesApplier(make === "nft" ? "legacy" : "nft", run),
+              }),
+            routeLocalnet: routeLocalnet ?? (() => undefined),
+            flows,
+          },
+        );
+  const applied: number[] = [];
+  const log: string[] = [];
+  const proxier = runProxier(
+    config,
+    { clock: systemClock, log: (_, message) => log.push(message), onApplied: (info) => applied.push(info.elements) },
+    target,
+    new ProxierMetrics(),
+  );
+  await proxier.ready;
+  return { proxier, applied, log };
+}
+
+export function counter(proxier: Proxier, name: string): number {
+  return Number(new RegExp(`^${name} (.*)$`, "m").exec(proxier.metrics())?.[1]);
+}
