@@ -1,6 +1,7 @@
 // Runs in the guest kernel: every case in turn, a line of JSON for each.
 import type { GuestOutcome } from "../support/guest-case.ts";
 import { guestCases } from "./cases.ts";
+import { closeSharedLab } from "./lab.ts";
 
 const secondsEach = 120;
 
@@ -15,3 +16,4 @@ for (const { name, run } of guestCases) {
   const outcome: GuestOutcome = { name, ms: Date.now() - started, ...(failure === undefined ? {} : { failure }) };
   process.stdout.write(`${JSON.stringify(outcome)}\n`);
 }
+await closeSharedLab();

@@ -8,6 +8,7 @@ import { guestLack, startGuest } from "../support/guest-kernel.ts";
 import { guestCases } from "./cases.ts";
 
 const lack = guestLack("ip", "ipvsadm", "ipset");
+const probeAgent = join(import.meta.dirname, "..", "support", "probe-agent.program.ts");
 /** Of one start, all cases together; without hardware help a kernel is slow, on a busy machine more so. */
 const timeoutSeconds = 600;
 
@@ -27,12 +28,12 @@ let scratch = "";
 beforeAll(async () => {
   if (lack !== undefined) return;
   scratch = mkdtempSync(join(tmpdir(), "fairway-guest-cases-"));
-  const program = join(scratch, "guest.mjs");
   // koffi loads a native library from beside it: it stays where it is
   symlinkSync(realpathSync(join(import.meta.dirname, "..", "..", "node_modules")), join(scratch, "node_modules"));
   await build({
-    entryPoints: [join(import.meta.dirname, "guest.program.ts")],
-    outfile: program,
+    entryPoints: { guest: join(import.meta.dirname, "guest.program.ts"), "probe-agent.program": probeAgent },
+    outdir: scratch,
+    outExtension: { ".js": ".mjs" },
     bundle: true,
     format: "esm",
     platform: "node",
@@ -42,7 +43,7 @@ beforeAll(async () => {
     external: ["koffi"],
     banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
   });
-  const script = `exec ${process.execPath} --disable-warning=ExperimentalWarning ${program}\n`;
+  const script = `exec ${process.execPath} --disable-warning=ExperimentalWarning ${join(scratch, "guest.mjs")}\n`;
   guest = startGuest({
     script,
     timeoutSeconds,

@@ -74,9 +74,14 @@ export class ProbeAgent {
   async hold(request: { readonly protocol: "tcp" | "udp"; readonly host: string; readonly port: number }): Promise<{
     readonly said: string;
     say(): Promise<string>;
+    release(): Promise<void>;
   }> {
     const { hold, said } = (await this.ask({ do: "hold", ...request })) as { readonly hold: number; readonly said: string };
-    return { said, say: async () => (await this.ask({ do: "say", hold })) as string };
+    return {
+      said,
+      say: async () => (await this.ask({ do: "say", hold })) as string,
+      release: async () => void (await this.ask({ do: "release", hold })),
+    };
   }
 
   /** Traffic without a pause, one exchange after the other, until `end` tells what became of it. */
