@@ -1,6 +1,7 @@
 import type { Cidr } from "../../src/base/cidr.ts";
 import type { Ip, IpFamily } from "../../src/base/ip.ts";
 import { printHostPort } from "../../src/base/ip.ts";
+import type { LocalInterface } from "../model/packet.ts";
 import { printServicePort, type ServicePortName } from "../model/service-port.ts";
 import type { Action, Frontend, Pool } from "../plan/frontend.ts";
 import { chains, externalChain, poolChain, recentList, sourcesChain } from "./names.ts";
@@ -9,12 +10,6 @@ import type { Chain, Hook, Matches, Rule, Target } from "./rule.ts";
 
 /** kube-proxy's mark for what is masqueraded on the way out; CNIs know it. */
 export const masqueradeBit = 0x4000;
-
-/** How a packet is known to come from a pod of this node, where not by its address. */
-export interface LocalInterface {
-  readonly kind: "bridge" | "prefix";
-  readonly name: string;
-}
 
 /** What the rules depend on besides the plan; fixed while a process lives. */
 export interface IptablesOptions {

@@ -4,6 +4,7 @@ import type { Ip, IpFamily } from "../../src/base/ip.ts";
 import type { Cause } from "../../src/snapshot/cluster-snapshot.ts";
 import type { ProblemDelta } from "../../src/snapshot/derivation.ts";
 import type { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
+import type { ConntrackOptions, IpvsOptions } from "../config/settings.ts";
 import type { BackendChoice } from "../model/backend.ts";
 import type { LocalInterface } from "../model/packet.ts";
 
@@ -29,6 +30,10 @@ export interface RuleOptions {
   /** Default: `primary` for nftables and in plain mode, else `all`. */
   readonly nodePortAddresses?: NodePortAddresses | undefined;
   readonly masqueradeAll?: boolean | undefined;
+  /** The bit of the packet mark that asks for masquerading; default 14, which CNIs know. */
+  readonly masqueradeBit?: number | undefined;
+  readonly ipvs?: IpvsOptions | undefined;
+  readonly conntrack?: ConntrackOptions | undefined;
   /** The iptables backend's node ports answer on 127.0.0.1 too, unless `nodePortAddresses` leaves loopback out; default true. */
   readonly localhostNodePorts?: boolean | undefined;
   /** Default `fairway`. */
@@ -52,6 +57,8 @@ export interface ProxierConfig extends RuleOptions {
   readonly minIntervalMs?: number | undefined;
   /** How often the kernel is compared with what was applied; default 60 s. 0: never. */
   readonly auditIntervalMs?: number | undefined;
+  /** A change that has waited for longer makes the proxy unhealthy; default 30 s, or twice the interval. */
+  readonly patienceMs?: number | undefined;
   /** Serve `healthCheckNodePort`s; default true. */
   readonly serviceHealth?: boolean | undefined;
 }

@@ -48,7 +48,8 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
   const healthy = (): boolean =>
     isReady &&
     !broken &&
-    (waitingSince === undefined || clock.monotonic() - waitingSince < Math.max(patience, 2 * (config.minIntervalMs ?? 0)));
+    (waitingSince === undefined ||
+      clock.monotonic() - waitingSince < (config.patienceMs ?? Math.max(patience, 2 * (config.minIntervalMs ?? 0))));
   const serviceHealth = config.serviceHealth === false ? undefined : new ServiceHealth(() => healthy() && !plan.node.leaving);
   let nodePortIps: readonly Ip[] = [];
 

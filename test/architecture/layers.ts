@@ -13,6 +13,7 @@ export const ranks: readonly (readonly [prefix: string, rank: number])[] = [
 
   // pure compilers
   ["rules/model", 30],
+  ["rules/config", 31],
   ["rules/plan", 31],
   ["rules/nftables", 32],
   ["rules/iptables", 32],
