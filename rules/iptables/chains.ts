@@ -8,12 +8,11 @@ import { chains, externalChain, poolChain, recentList, sourcesChain } from "./na
 import { wholeShare } from "./print.ts";
 import type { Chain, Hook, Matches, Rule, Target } from "./rule.ts";
 
-/** kube-proxy's mark for what is masqueraded on the way out; CNIs know it. */
-export const masqueradeBit = 0x4000;
-
 /** What the rules depend on besides the plan; fixed while a process lives. */
 export interface IptablesOptions {
   readonly masqueradeAll: boolean;
+  /** The bit of the packet mark by which what is masqueraded on the way out is known. */
+  readonly masqueradeMark: number;
   /** Node ports answer on every local address, or on those listed in the surroundings. */
   readonly nodePorts: "all-local" | "listed";
   /** Node ports answer on 127.0.0.1 too (IPv4 only). */
@@ -25,6 +24,7 @@ export interface IptablesOptions {
 
 export const defaultIptablesOptions: IptablesOptions = {
   masqueradeAll: false,
+  masqueradeMark: 0x4000, // kube-proxy's; CNIs know it
   nodePorts: "all-local",
   localhostNodePorts: true,
   dropInvalid: true,
@@ -34,8 +34,13 @@ export function jump(chain: string): Target {
   return { kind: "jump", chain };
 }
 
-const mark: Target = { kind: "mark", value: masqueradeBit, mask: masqueradeBit };
-const unmark: Rule = { target: { kind: "mark", value: 0, mask: masqueradeBit } };
+function mark({ masqueradeMark }: Pick<IptablesOptions, "masqueradeMark">): Target {
+  return { kind: "mark", value: masqueradeMark, mask: masqueradeMark };
+}
+
+function unmark({ masqueradeMark }: Pick<IptablesOptions, "masqueradeMark">): Rule {
+  return { target: { kind: "mark", value: 0, mask: masqueradeMark } };
+}
 
 export function exactly(ip: Ip, family: IpFamily): Cidr {
   return { ip, bits: family === 4 ? 32 : 128, family };
@@ -44,6 +49,7 @@ export function exactly(ip: Ip, family: IpFamily): Cidr {
 /** Comments name the Service; a large cluster does without. */
 export interface Commenting {
   readonly comments: boolean;
+  readonly options: Pick<IptablesOptions, "masqueradeMark">;
 }
 
 function comment(owner: ServicePortName, { comments }: Commenting): Matches {
@@ -87,18 +93,19 @@ export interface External {
 }
 
 export function externalRules(external: External, fromPods: readonly Matches[], commenting: Commenting): Chain {
+  const { options } = commenting;
   const { pool, localPool } = external.action;
   const about = comment(external.owner, commenting);
   const all = pool.members.length === 0 ? undefined : jump(poolChain(pool.id));
   if (localPool === undefined) {
-    const marks: readonly Rule[] = external.masquerade === "always" ? [{ ...about, target: mark }] : [];
+    const marks: readonly Rule[] = external.masquerade === "always" ? [{ ...about, target: mark(options) }] : [];
     return all === undefined ? marks : [...marks, { ...about, target: all }];
   }
   const rules: Rule[] = [];
   if (all !== undefined) {
     // pods and this node are where all endpoints can be reached from: no detour by the load balancer
     for (const matches of fromPods) rules.push({ ...matches, ...about, target: all });
-    rules.push({ ...about, localSource: true, target: mark }, { ...about, localSource: true, target: all });
+    rules.push({ ...about, localSource: true, target: mark(options) }, { ...about, localSource: true, target: all });
   }
   // nothing here: what is left is dropped by the refusals, and must not be taken for a node port
   rules.push({ ...about, target: localPool.members.length === 0 ? { kind: "accept" } : jump(poolChain(localPool.id)) });
@@ -170,13 +177,13 @@ export function podMatches(podCidrs: readonly Cidr[], options: IptablesOptions):
 
 /** Marks what does not come from a pod of this node. */
 export function offClusterRules(fromPods: readonly Matches[], options: IptablesOptions): Chain {
-  if (options.masqueradeAll) return [{ target: mark }];
-  return fromPods.length === 0 ? [] : [...fromPods.map((m): Rule => ({ ...m, target: { kind: "return" } })), { target: mark }];
+  if (options.masqueradeAll) return [{ target: mark(options) }];
+  return fromPods.length === 0 ? [] : [...fromPods.map((m): Rule => ({ ...m, target: { kind: "return" } })), { target: mark(options) }];
 }
 
 /** Cluster IPs of a range. Marks come before the choice, and are taken away from what no Service wanted. */
-export function clusterRangeRules(services: Chain, marking: boolean): Chain {
-  return marking ? [{ target: jump(chains.offCluster) }, ...services, unmark] : services;
+export function clusterRangeRules(services: Chain, marking: boolean, options: IptablesOptions): Chain {
+  return marking ? [{ target: jump(chains.offCluster) }, ...services, unmark(options)] : services;
 }
 
 const protectedLoopback: Cidr = { ip: "127.0.0.0", bits: 8, family: 4 };
@@ -193,12 +200,12 @@ export function nodePortMatches(family: IpFamily, nodePortIps: readonly Ip[], op
   return [{ destination: { cidr: loopback, negated: true }, localDestination: true }];
 }
 
-export function postroutingRules(): Chain {
+export function postroutingRules({ masqueradeMark }: IptablesOptions): Chain {
   return [
     { states: { of: ["DNAT"], negated: false }, target: jump(chains.hairpin) },
-    { mark: { bits: masqueradeBit, negated: true }, target: { kind: "return" } },
+    { mark: { bits: masqueradeMark, negated: true }, target: { kind: "return" } },
     // or the mark would be seen once more outside a tunnel
-    { target: { kind: "mark", value: masqueradeBit, mask: 0 } },
+    { target: { kind: "mark", value: masqueradeMark, mask: 0 } },
     { target: { kind: "masquerade", fullyRandom: true } },
   ];
 }
@@ -238,7 +245,7 @@ export function filterEntries(family: IpFamily, options: IptablesOptions): Reado
       refuse,
       // an answer that the kernel takes for no connection's would reach the client from an address it never asked, and end it
       ...(options.dropInvalid ? [{ states: { of: ["INVALID"], negated: false }, target: { kind: "drop" } } as const] : []),
-      { mark: { bits: masqueradeBit, negated: false }, target: { kind: "accept" } },
+      { mark: { bits: options.masqueradeMark, negated: false }, target: { kind: "accept" } },
       { states: { of: ["RELATED", "ESTABLISHED"], negated: false }, target: { kind: "accept" } },
     ],
     output: [...martians, refuse],

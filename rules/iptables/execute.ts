@@ -128,7 +128,7 @@ class Machine {
         this.refused = target.kind;
         return "ended";
       case "mark": {
-        const marked = (this.mark & ~target.mask) ^ target.value;
+        const marked = ((this.mark & ~target.mask) ^ target.value) >>> 0;
         if ((marked & ~this.mark) !== 0) note();
         this.mark = marked;
         return "on";
@@ -164,7 +164,7 @@ class Machine {
     if (rule.states !== undefined && rule.states.of.some((s) => this.#hasState(s)) === rule.states.negated) return false;
     if (rule.localSource === true && !this.isLocal(from)) return false;
     if (rule.localDestination === true && !this.isLocal(to)) return false;
-    if (rule.mark !== undefined && ((this.mark & rule.mark.bits) === rule.mark.bits) === rule.mark.negated) return false;
+    if (rule.mark !== undefined && ((this.mark & rule.mark.bits) >>> 0 === rule.mark.bits) === rule.mark.negated) return false;
     // a client that the kernel has not seen yet: nothing is remembered of it
     return rule.recent?.kind !== "update";
   }

@@ -197,7 +197,7 @@ class Compilation {
   withFixedChains(): this {
     const { family, options, surroundings } = this.#before;
     const { input, forward, output } = filterEntries(family, options);
-    this.#set("nat", chains.postrouting, postroutingRules());
+    this.#set("nat", chains.postrouting, postroutingRules(options));
     this.#set("nat", chains.hairpin, []);
     this.#set("nat", chains.offCluster, offClusterRules(this.#fromPods, options));
     this.#set("nat", chains.canary, []);
@@ -275,7 +275,7 @@ class Compilation {
     if (found.length === 0) return undefined;
     // the last range of cluster IPs: those below lead to chains of endpoints, those above to ranges
     const marking = options.masqueradeAll || this.#fromPods.length > 0;
-    return lastClusterRange(name, found) ? clusterRangeRules(found, marking) : found;
+    return lastClusterRange(name, found) ? clusterRangeRules(found, marking, this.#before.options) : found;
   }
 
   #filterChain(name: string): Chain | undefined {

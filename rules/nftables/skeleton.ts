@@ -4,12 +4,11 @@ import type { Chain, Element, Key, Rule, ScratchSource, SetDefinition, Statement
 
 /**
  * Every value fairway writes to `meta priority` (the scratch register, skb->priority) has this top byte; nat-postrouting
- * clears the range before the packet leaves. The packet mark stays whole but for kube-proxy's masquerade bit.
+ * clears the range before the packet leaves. The packet mark stays whole but for the masquerade bit.
  */
 export const scratchBase = 0xa5000000;
 /** The local pool's slots start here, the cluster pool's at 0. */
 export const localSlotBase = 0x8000;
-export const masqueradeBit = 0x4000;
 const hashSeed = 0x6661;
 
 /** What decides the fixed part of a table. Everything else is elements. */
@@ -19,6 +18,8 @@ export interface SkeletonOptions {
   /** Whether a set says which sources are pods of this node; without it there is no off-cluster masquerade and no pod short circuit. */
   readonly knowsPods: boolean;
   readonly masqueradeAll: boolean;
+  /** The bit of the packet mark by which what is masqueraded on the way out is known; the rest of the mark stays whole. */
+  readonly masqueradeMark: number;
   /** Addresses served on this node itself (cluster DNS): not tracked, so no Service rule sees them. */
   readonly untracked: boolean;
   /** Chains exist for size classes up to this. */
@@ -31,6 +32,7 @@ export const defaultSkeletonOptions: SkeletonOptions = {
   nodePorts: "listed",
   knowsPods: true,
   masqueradeAll: false,
+  masqueradeMark: 0x4000, // kube-proxy's; CNIs know it
   untracked: false,
   largestClass: 64,
   affinityTimeouts: [],
@@ -259,7 +261,7 @@ function affinityRules(family: IpFamily, place: Place, size: number, timeoutSeco
 }
 
 function entryChains(options: SkeletonOptions, size: number, timeout?: number): readonly Chain[] {
-  const mark: Statement = { kind: "set-mark", bit: masqueradeBit };
+  const mark: Statement = { kind: "set-mark", bit: options.masqueradeMark };
   const to = (kind: PoolKind): Rule => rule({ kind: "goto", chain: poolChainName(kind, size, timeout) });
   const offCluster: readonly Rule[] = options.masqueradeAll
     ? [rule(mark)]
@@ -284,7 +286,7 @@ function localRules(options: SkeletonOptions, key: Key, all: string, local: stri
     : [];
   return [
     ...fromPod,
-    rule({ kind: "match-local", field: "saddr" }, { kind: "set-mark", bit: masqueradeBit }, ...lookupAction(key, all, "pools")),
+    rule({ kind: "match-local", field: "saddr" }, { kind: "set-mark", bit: options.masqueradeMark }, ...lookupAction(key, all, "pools")),
     rule(...lookupAction(key, local, "pools")),
     rule({ kind: "drop" }),
   ];
@@ -321,7 +323,11 @@ function baseChains(options: SkeletonOptions): readonly Chain[] {
       hook: { type: "nat", hook: "postrouting", priority: 100 },
       rules: [
         rule({ kind: "match-scratch" }, { kind: "clear-scratch" }),
-        rule({ kind: "match-mark", bit: masqueradeBit }, { kind: "clear-mark", bit: masqueradeBit }, { kind: "masquerade" }),
+        rule(
+          { kind: "match-mark", bit: options.masqueradeMark },
+          { kind: "clear-mark", bit: options.masqueradeMark },
+          { kind: "masquerade" },
+        ),
         rule(
           { kind: "match-translated" },
           { kind: "match-set", key: ["saddr", "daddr", "l4proto", "dport"], set: "hairpin-connections", negated: false },

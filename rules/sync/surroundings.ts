@@ -60,7 +60,16 @@ export function skeletonOptionsOf(options: RuleOptions): Partial<SkeletonOptions
   const choice = options.nodePortAddresses ?? "primary";
   // a range that holds everything asks for every local address, whatever links come and go
   const all = choice === "all" || (choice !== "primary" && choice.some((c) => c.bits === 0));
-  return { nodePorts: all ? "all-local" : "listed", masqueradeAll: options.masqueradeAll ?? false };
+  return {
+    nodePorts: all ? "all-local" : "listed",
+    masqueradeAll: options.masqueradeAll ?? false,
+    masqueradeMark: masqueradeMarkOf(options),
+  };
+}
+
+/** 14, that is 0x4000, where nobody says: kube-proxy's, which CNIs leave alone. */
+export function masqueradeMarkOf(options: Pick<RuleOptions, "masqueradeBit">): number {
+  return 2 ** (options.masqueradeBit ?? 14);
 }
 
 export function iptablesOptionsOf(options: RuleOptions): IptablesOptions {
@@ -69,6 +78,8 @@ export function iptablesOptionsOf(options: RuleOptions): IptablesOptions {
   return {
     ...defaultIptablesOptions,
     masqueradeAll: options.masqueradeAll ?? false,
+    masqueradeMark: masqueradeMarkOf(options),
+    localInterface: options.localInterface,
     nodePorts: skeletonOptionsOf({ ...options, nodePortAddresses: choice }).nodePorts ?? "listed",
     localhostNodePorts: onLoopback && (options.localhostNodePorts ?? true),
   };
