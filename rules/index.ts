@@ -59,6 +59,8 @@ export type {
   ProxierDeps,
   RuleOptions,
 } from "./sync/config.ts";
+export type { ServiceEffect } from "./sync/effects.ts";
+export type { HistoryCause, HistoryEntry, HistoryQuery, Outcome } from "./sync/history.ts";
 export type { Proxier } from "./sync/proxier.ts";
 
 /**

@@ -16,6 +16,11 @@ export class AppliedIndex {
     this.#pending.push(delta);
   }
 
+  /** What was added and is not in force yet. */
+  get pending(): readonly PlanDelta[] {
+    return this.#pending;
+  }
+
   /** All that was added is in force. */
   settle(): void {
     for (const { frontends, services } of this.#pending.splice(0)) {

@@ -6,7 +6,7 @@ import type { Packet, Verdict } from "../model/packet.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import type { ProxierDeps } from "./config.ts";
-import type { Applied, RuleTarget } from "./target.ts";
+import type { Applied, Audited, RuleTarget } from "./target.ts";
 
 export interface AutoChoices {
   /** Best first; what the last one says when it cannot be used is final. */
@@ -54,7 +54,7 @@ export class AutoTarget implements RuleTarget {
     return this.#target.apply(signal);
   }
 
-  audit(signal: AbortSignal): Promise<{ readonly repaired: boolean }> {
+  audit(signal: AbortSignal): Promise<Audited> {
     return this.#target.audit(signal);
   }
 

@@ -7,6 +7,7 @@ import type { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
 import type { ConntrackOptions, IpvsOptions } from "../config/settings.ts";
 import type { BackendChoice } from "../model/backend.ts";
 import type { LocalInterface } from "../model/packet.ts";
+import type { HistoryLimits } from "./history.ts";
 
 /** Which addresses node ports answer on: the node's first of each family, every local one but loopback, or the node's within ranges. */
 export type NodePortAddresses = "primary" | "all" | readonly Cidr[];
@@ -61,12 +62,16 @@ export interface ProxierConfig extends RuleOptions {
   readonly patienceMs?: number | undefined;
   /** Serve `healthCheckNodePort`s; default true. */
   readonly serviceHealth?: boolean | undefined;
+  /** How many transactions are remembered, and in how much memory. */
+  readonly history?: HistoryLimits | undefined;
 }
 
 export interface ProxierDeps {
   readonly clock: Clock;
   readonly log: (level: "debug" | "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
   readonly onProblems?: ((delta: ProblemDelta) => void) | undefined;
+  /** Others had changed the rules, and they are as they should be again. */
+  readonly onRepaired?: ((message: string) => void) | undefined;
   readonly onApplied?: ((info: AppliedInfo) => void) | undefined;
 }
 

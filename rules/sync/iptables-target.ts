@@ -20,7 +20,7 @@ import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import { traceIptables } from "../trace/iptables-trace.ts";
 import { type FlowTable, StaleUdp } from "./stale-udp.ts";
-import type { Applied, RuleTarget } from "./target.ts";
+import type { Applied, Audited, RuleTarget } from "./target.ts";
 
 export interface IptablesTargetConfig {
   readonly families: readonly IpFamily[];
@@ -114,14 +114,14 @@ export class IptablesTarget implements RuleTarget {
     return { changes: transactionSize(transaction), staleFlows: this.#endStaleFlows() };
   }
 
-  async audit(signal: AbortSignal): Promise<{ readonly repaired: boolean }> {
+  async audit(signal: AbortSignal): Promise<Audited> {
     if (this.#states.some((s) => s.applied === undefined)) return { repaired: false };
     const transaction: Transaction[number][] = [];
     for (const state of this.#states) transaction.push(...differenceFrom(await this.#programs.read(state.family, signal), state.desired));
     if (isEmptyTransaction(transaction)) return { repaired: false };
     await this.#programs.apply(transaction, signal);
     this.#settled();
-    return { repaired: true };
+    return { repaired: true, changes: transactionSize(transaction) };
   }
 
   watch(listener: () => void): () => void {

@@ -23,7 +23,7 @@ import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import { traceRulesets } from "../trace/trace.ts";
 import { type FlowTable, StaleUdp } from "./stale-udp.ts";
-import type { Applied, RuleTarget } from "./target.ts";
+import type { Applied, Audited, RuleTarget } from "./target.ts";
 
 export interface NftablesTargetConfig {
   readonly families: readonly IpFamily[];
@@ -119,7 +119,7 @@ export class NftablesTarget implements RuleTarget {
     return { changes: transactionSize(transaction), staleFlows: this.#endStaleFlows() };
   }
 
-  async audit(signal: AbortSignal): Promise<{ readonly repaired: boolean }> {
+  async audit(signal: AbortSignal): Promise<Audited> {
     if (this.#tables.some((t) => t.applied === undefined)) return { repaired: false };
     // reading and comparing a large table takes a good part of a second; where nobody else did anything it is not needed
     const commits = this.#applier.foreignCommits();
@@ -134,7 +134,7 @@ export class NftablesTarget implements RuleTarget {
     await this.#applier.apply(transaction, signal);
     this.#settled();
     await this.#markSkeletons(transaction, signal);
-    return { repaired: true };
+    return { repaired: true, changes: transactionSize(transaction) };
   }
 
   watch(listener: () => void): () => void {

@@ -2,12 +2,15 @@ import { type BackoffPolicy, backoffDelay } from "../../src/base/backoff.ts";
 import type { Ip } from "../../src/base/ip.ts";
 import type { Running } from "../../src/base/running.ts";
 import type { Cause, Kind } from "../../src/snapshot/cluster-snapshot.ts";
-import type { Problem } from "../../src/snapshot/problem.ts";
+import { type Problem, printObjectRef } from "../../src/snapshot/problem.ts";
 import { isApplyError } from "../apply/errors.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
 import { ProxyPlan } from "../plan/proxy-plan.ts";
 import { AppliedIndex } from "./applied-index.ts";
+import { causesOf, joinCauses, noCauses } from "./causes.ts";
 import type { ProxierConfig, ProxierDeps } from "./config.ts";
+import { type Effects, effectsOf } from "./effects.ts";
+import { type HistoryEntry, type HistoryQuery, RuleHistory } from "./history.ts";
 import type { ProxierMetrics } from "./metrics.ts";
 import { ServiceHealth } from "./service-health.ts";
 import { planOptionsOf, readMachineIps, surroundingsOf } from "./surroundings.ts";
@@ -22,11 +25,21 @@ export interface Proxier extends Running {
   /** False before the rules are in force first, after an error that ended the work, and when a change has waited for longer than twice the interval (30 s at least). */
   healthy(): boolean;
   trace(packet: Packet): Verdict;
+  /** The last transactions, latest first. */
+  history(query?: HistoryQuery): readonly HistoryEntry[];
 }
 
 const retryPolicy: BackoffPolicy = { first: 250, factor: 2, max: 30_000, jitter: 0.3 };
 const defaultAuditInterval = 60_000;
 const patience = 30_000;
+const nothingChanged: Effects & Pick<HistoryEntry, "causes" | "moreCauses" | "refused" | "staleFlows"> = {
+  services: [],
+  moreFrontends: 0,
+  causes: [],
+  moreCauses: 0,
+  refused: [],
+  staleFlows: 0,
+};
 const relevantKinds: readonly Kind[] = ["Service", "EndpointSlice", "Node", "ServiceCIDR"];
 
 /** Keeps `target` as the store's objects say, until closed. Closing leaves the rules in force. */
@@ -35,6 +48,10 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
   const stop = new AbortController();
   const plan = new ProxyPlan(config.nodeName, planOptionsOf(config));
   const index = new AppliedIndex();
+  const history = new RuleHistory(config.history);
+  let pending = noCauses;
+  let tries = 0;
+  let lastError: string | undefined;
   let waitingSince: number | undefined;
   let causes: Cause[] = [];
   let dirty = false;
@@ -73,6 +90,7 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
     const surroundings = surroundingsOf(batch.after, plan.node, { ...config, backend: target.backend }, readMachineIps);
     nodePortIps = surroundings.nodePortIps;
     target.change(delta, surroundings);
+    pending = joinCauses(pending, causesOf(batch, relevantKinds));
     causes.push(...batch.causes);
     causes = causes.slice(-32);
     dirty = true;
@@ -81,11 +99,20 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
 
   const sync = async (): Promise<void> => {
     const started = clock.monotonic();
+    tries++;
     const { changes, staleFlows } = await target.apply(stop.signal);
     metrics.flowsDeleted(staleFlows);
     const durationMs = clock.monotonic() - started;
+    const refused = newRefusals();
+    if (changes > 0 || refused.length > 0) {
+      const outcome = refused.length > 0 ? "refused" : tries > 1 ? "retried" : "applied";
+      history.add({ ...transaction(started), outcome, durationMs, elements: changes, staleFlows, refused });
+    }
     dirty = false;
     waitingSince = undefined;
+    tries = 0;
+    lastError = undefined;
+    pending = noCauses;
     const applied = causes;
     causes = [];
     index.settle();
@@ -99,6 +126,29 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
     }
   };
 
+  /** What history tells of the changes under way, however they end. */
+  const transaction = (started: number): Omit<HistoryEntry, "id" | "outcome" | "durationMs" | "elements" | "staleFlows" | "refused"> => {
+    const { services, moreFrontends } = effectsOf(index.pending);
+    return {
+      at: clock.now(),
+      backend: target.backend,
+      full: !isReady,
+      tries,
+      waitedMs: started - (waitingSince ?? started),
+      causes: pending.told,
+      moreCauses: pending.more,
+      services,
+      moreFrontends,
+      ...(lastError === undefined ? {} : { error: lastError }),
+    };
+  };
+
+  const newRefusals = (): HistoryEntry["refused"] =>
+    target
+      .problems()
+      .filter((p) => !reported.some((q) => q.message === p.message))
+      .map((p) => ({ object: printObjectRef(p.object), message: p.message }));
+
   let reported: readonly Problem[] = [];
   const reportRefusals = (): void => {
     const now = target.problems();
@@ -110,9 +160,16 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
 
   const audit = async (): Promise<void> => {
     auditWanted = false;
-    const { repaired } = await target.audit(stop.signal);
+    const started = clock.monotonic();
+    const { repaired, changes = 0 } = await target.audit(stop.signal);
     metrics.audited(repaired);
-    if (repaired) log("warn", "somebody else changed the Service rules; they are repaired", {});
+    if (!repaired) return;
+    const elements = changes === 0 ? "" : ` (${changes} elements)`;
+    const message = `somebody else changed the Service rules; they are repaired${elements}`;
+    log("warn", message, {});
+    const durationMs = clock.monotonic() - started;
+    history.add({ ...transaction(started), ...nothingChanged, outcome: "repaired", tries: 1, durationMs, elements: changes });
+    deps.onRepaired?.(message);
   };
 
   const loop = async (): Promise<void> => {
@@ -154,6 +211,11 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
         if (isApplyError(error) && error.code === "UNUSABLE" && !isReady) throw error;
         if (!isApplyError(error)) throw error;
         metrics.failed();
+        if (dirty) {
+          lastError = error.message;
+          const failed = { durationMs: 0, elements: 0, staleFlows: 0, refused: [] };
+          history.failing({ ...transaction(clock.monotonic()), ...failed, outcome: "failing" });
+        }
         pause = error.code === "DIVERGED" && failures === 0 ? 0 : backoffDelay(retryPolicy, failures, Math.random());
         failures++;
         log("error", `Service rules were not applied: ${error.message}; next try in ${Math.round(pause)} ms`, { code: error.code });
@@ -188,6 +250,7 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
     endpointInUse: (ip) => index.inUse(ip),
     healthy,
     trace: (packet) => target.trace(packet, plan.node.addresses),
+    history: (query) => history.list(query),
     async close() {
       stop.abort(new Error("closed"));
       cursor.close();

@@ -12,6 +12,12 @@ export interface Applied {
   readonly staleFlows: number;
 }
 
+export interface Audited {
+  readonly repaired: boolean;
+  /** Elements, rules or listeners that were not as applied. */
+  readonly changes?: number;
+}
+
 /** A backend with the world it programs. Calls never overlap. */
 export interface RuleTarget {
   /** Which one it is; of `auto`, once started. */
@@ -23,7 +29,7 @@ export interface RuleTarget {
   /** Makes the world as desired. Throws ApplyError; then nothing of what failed is in force, and it may be called again. */
   apply(signal: AbortSignal): Promise<Applied>;
   /** Compares the world with what was applied and repairs it. */
-  audit(signal: AbortSignal): Promise<{ readonly repaired: boolean }>;
+  audit(signal: AbortSignal): Promise<Audited>;
   /** Once started: calls back when the world was changed by others. Returns how to stop. */
   watch(listener: () => void): () => void;
   /** Frontends that the world refused. */

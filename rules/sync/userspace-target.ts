@@ -7,7 +7,7 @@ import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import { traceUserspace } from "../trace/userspace-trace.ts";
 import { compileUserspace, emptyUserspaceProgram, type Listener, listenersOf, type UserspaceProgram } from "../userspace/program.ts";
-import type { Applied, RuleTarget } from "./target.ts";
+import type { Applied, Audited, RuleTarget } from "./target.ts";
 
 /** Services served by sockets of this process: no privileges, nothing in the kernel, nothing left behind. */
 export class UserspaceTarget implements RuleTarget {
@@ -50,7 +50,7 @@ export class UserspaceTarget implements RuleTarget {
   }
 
   /** Sockets of this process cannot be changed by others. */
-  audit(): Promise<{ readonly repaired: boolean }> {
+  audit(): Promise<Audited> {
     return Promise.resolve({ repaired: false });
   }
 

@@ -18,6 +18,7 @@ import { startSnapshotFeed } from "./api-access.ts";
 import { startCheckpointFallback } from "./checkpoint-fallback.ts";
 import { clusterDnsOf } from "./cluster-dns.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
+import { answerHistory } from "./history-answer.ts";
 import { type PlaneFeed, startPlaneFeed } from "./plane-feed.ts";
 import { createMemoryRelease } from "./release-memory.ts";
 import { startReporter } from "./reporter.ts";
@@ -149,6 +150,7 @@ function observation({ config, synced, clusterDns, publisher, planeFeed, proxier
     metrics: { ...metrics, print: async () => mergeMetricsText([await metrics.print(), ...(await publisher.childMetrics())]) },
     routes: {
       "/problems": () => ({ status: 200, contentType: "application/json", body: JSON.stringify(problems()) }),
+      "/history": (url) => answerHistory(config.nodeName, proxier, url),
       // Asked by a node that is about to end a pod: does anything here still send it new connections?
       "/endpoint-in-use": (url) => {
         const ip = url.searchParams.get("ip") ?? "";

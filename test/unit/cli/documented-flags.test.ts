@@ -4,6 +4,7 @@ import { Command } from "commander";
 import { expect, test } from "vitest";
 import type { DaemonSet } from "../../../src/api/types/apps-v1.generated.ts";
 import { register as registerCheck } from "../../../src/cli/commands/check.ts";
+import { register as registerHistory } from "../../../src/cli/commands/history.ts";
 import { register as registerRender } from "../../../src/cli/commands/render.ts";
 import { register as registerResolve } from "../../../src/cli/commands/resolve.ts";
 import { register as registerRoles } from "../../../src/cli/commands/role.ts";
@@ -18,7 +19,16 @@ const read = (file: string): string => readFileSync(join(root, file), "utf8");
 
 const program = new Command("fairway").version("0");
 addGlobalOptions(program);
-for (const register of [registerCheck, registerRender, registerResolve, registerRoles, registerRoute, registerTrace, registerUp])
+for (const register of [
+  registerCheck,
+  registerHistory,
+  registerRender,
+  registerResolve,
+  registerRoles,
+  registerRoute,
+  registerTrace,
+  registerUp,
+])
   register(program);
 const commandFlags = new Map(program.commands.map((c) => [c.name(), [...c.options, ...program.options].flatMap((o) => [o.long, o.short])]));
 

@@ -222,3 +222,47 @@ test("a restart over the same tables changes nothing; slots and ids are gone on 
   const slots = adoptAllocations(4, [...before.values()]).get("10.96.0.1:80/tcp")?.slots;
   expect(slots?.map((s) => s?.ip)).toEqual([undefined, "10.244.0.2", "10.244.0.3"]);
 });
+
+test("history tells each transaction with its causes, what it did, how often it was tried, what was refused and what others had changed", async () => {
+  const applier = new MemoryApplier();
+  const store = filled(2);
+  const { clock, proxier } = start(applier, store, { auditIntervalMs: 60_000 });
+  await proxier.ready;
+  expect(proxier.history()).toMatchObject([{ id: 1, outcome: "applied", full: true, tries: 1, backend: "nftables", moreCauses: 5 }]);
+
+  put(store, "EndpointSlice", makeSlice("s0", ["10.244.0.201"]), "21");
+  await settle();
+  expect(proxier.history({ limit: 1 })).toMatchObject([
+    {
+      outcome: "applied",
+      full: false,
+      elements: 2,
+      causes: [{ kind: "EndpointSlice", namespace: "test", name: "s0-4", resourceVersion: "21", change: "changed" }],
+      services: [{ service: "test/s0", gained: ["10.244.0.201:8080"], lost: ["10.244.0.1:8080"], fate: "balance" }],
+    },
+  ]);
+
+  applier.failures.push(new ApplyError("UNAVAILABLE", "no memory"));
+  put(store, "EndpointSlice", makeSlice("s1", ["10.244.0.202"]), "22");
+  await settle();
+  expect(proxier.history({ limit: 1 })).toMatchObject([{ outcome: "failing", error: "no memory", services: [{ service: "test/s1" }] }]);
+  clock.step(250);
+  await settle();
+  expect(proxier.history({ limit: 1 })).toMatchObject([
+    { outcome: "retried", tries: 2, error: "no memory", causes: [{ name: "s1-4" }], services: [{ service: "test/s1", gainedCount: 1 }] },
+  ]);
+
+  applier.refuses = (e) => e.value?.[0] === "10.244.9.9";
+  put(store, "EndpointSlice", makeSlice("s0", ["10.244.9.9"]), "23");
+  await settle();
+  expect(proxier.history({ service: "test/s0", limit: 1 })).toMatchObject([
+    { outcome: "refused", refused: [{ object: "Service test/s0" }] },
+  ]);
+
+  applier.tables.get(4)?.delete("service-ips 10.96.0.2 tcp 80");
+  applier.changedByOthers("fairway");
+  await settle();
+  const [last, ...rest] = proxier.history();
+  expect(last).toMatchObject({ outcome: "repaired", elements: 1, causes: [], services: [] });
+  expect(rest.map((e) => e.outcome)).toEqual(["refused", "retried", "applied", "applied"]);
+});

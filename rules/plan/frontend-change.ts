@@ -1,0 +1,78 @@
+import { printCidr } from "../../src/base/cidr.ts";
+import { printHostPort } from "../../src/base/ip.ts";
+import { printServicePort } from "../model/service-port.ts";
+import type { Action, Frontend, Pool } from "./frontend.ts";
+
+/** What happens to a new connection there; `local` means policy Local: this node's endpoints only, for most senders. */
+export type Fate = "balance" | "local" | "reject" | "drop";
+
+/** One setting that is not as it was, in words. */
+export interface SettingChange {
+  readonly setting: "verdict" | "masquerade" | "affinity" | "sources" | "owner";
+  readonly before: string;
+  readonly after: string;
+}
+
+/** How one frontend differs. Of a new or removed one all endpoints are gained or lost, and no setting changes. */
+export interface FrontendChange {
+  readonly kind: "added" | "removed" | "changed";
+  /** `10.0.1.2:8080`, sorted as the pools are. */
+  readonly gained: readonly string[];
+  readonly lost: readonly string[];
+  readonly settings: readonly SettingChange[];
+}
+
+/** Costs by the endpoints of the two. */
+export function compareFrontends(before: Frontend | undefined, after: Frontend | undefined): FrontendChange {
+  const had = before === undefined ? noEndpoints : endpointsOf(before.action);
+  const has = after === undefined ? noEndpoints : endpointsOf(after.action);
+  const kind = before === undefined ? "added" : after === undefined ? "removed" : "changed";
+  return {
+    kind,
+    gained: without(has, had),
+    lost: without(had, has),
+    settings: before === undefined || after === undefined ? noSettings : settingsOf(before, after),
+  };
+}
+
+export function fateOf(action: Action): Fate {
+  return action.kind === "balance" && action.localPool !== undefined ? "local" : action.kind;
+}
+
+/** All that may get a new connection, from whomever. */
+export function endpointsOf(action: Action): readonly string[] {
+  if (action.kind !== "balance") return noEndpoints;
+  const cluster = memberNames(action.pool);
+  return action.localPool === undefined ? cluster : [...new Set([...cluster, ...memberNames(action.localPool)])];
+}
+
+const noEndpoints: readonly string[] = [];
+const noSettings: readonly SettingChange[] = [];
+
+function memberNames(pool: Pool): readonly string[] {
+  return pool.members.map((m) => printHostPort(m.ip, m.port));
+}
+
+function without(all: readonly string[], those: readonly string[]): readonly string[] {
+  if (those.length === 0) return all;
+  const known = new Set(those);
+  return all.filter((e) => !known.has(e));
+}
+
+function settingsOf(before: Frontend, after: Frontend): readonly SettingChange[] {
+  const found: SettingChange[] = [];
+  const compare = (setting: SettingChange["setting"], say: (f: Frontend) => string): void => {
+    const [was, is] = [say(before), say(after)];
+    if (was !== is) found.push({ setting, before: was, after: is });
+  };
+  compare("owner", (f) => printServicePort(f.owner));
+  compare("verdict", (f) => fateOf(f.action));
+  compare("masquerade", (f) => f.masquerade);
+  if (before.action.kind === "balance" && after.action.kind === "balance") compare("affinity", (f) => affinityOf(f.action));
+  compare("sources", (f) => f.sources?.map(printCidr).join(", ") ?? "all");
+  return found;
+}
+
+function affinityOf(action: Action): string {
+  return action.kind === "balance" && action.affinitySeconds !== undefined ? `${action.affinitySeconds} s` : "none";
+}
