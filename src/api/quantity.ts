@@ -62,8 +62,23 @@ interface Parsed {
   readonly plain: boolean;
 }
 
+/** The last texts and what they mean: objects of a cluster say the same few amounts over and over. */
+const known = new Map<string, Parsed>();
+const maxKnown = 500;
+
 function parse(text: string): Parsed | undefined {
-  const match = text.length <= 64 ? pattern.exec(text) : null;
+  if (text.length > 64) return undefined;
+  const before = known.get(text);
+  if (before !== undefined) return before;
+  const parsed = parseNew(text);
+  if (parsed === undefined) return undefined;
+  if (known.size >= maxKnown) known.clear();
+  known.set(text, parsed);
+  return parsed;
+}
+
+function parseNew(text: string): Parsed | undefined {
+  const match = pattern.exec(text);
   if (match === null) return undefined;
   const [, sign, digits = "", suffix = ""] = match;
   const [whole = "", fraction = ""] = digits.split(".");

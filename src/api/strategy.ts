@@ -33,7 +33,7 @@ const statusOnCreate = new Set(["Node"]);
 
 /** What is stored of a new object: the server's part of the metadata set, the status as it starts. The argument is not changed. */
 export function prepareForCreate(resource: Named, object: JsonObject, context: CreateContext): JsonObject {
-  const out = draftOf(object) as Writable;
+  const out: Writable = { ...object };
   const metadata: Writable = isRecord(out["metadata"]) ? { ...out["metadata"] } : {};
   for (const name of ["resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"])
     delete metadata[name];

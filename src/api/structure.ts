@@ -73,6 +73,25 @@ function goPath(at: At | undefined): string {
   return steps.join(".");
 }
 
+/** A field, and what is known of it before any object is seen. */
+interface Slot {
+  readonly name: string;
+  readonly field: Field;
+  /** Whether it stands in the object also when nobody gave it. */
+  readonly always: boolean;
+}
+
+const slotsByType = new Map<string, readonly Slot[]>();
+
+function slotsOf(type: string): readonly Slot[] {
+  let slots = slotsByType.get(type);
+  if (slots === undefined) {
+    slots = [...jsonFields(type)].map(([name, field]) => ({ name, field, always: !omitted(field, undefined) }));
+    slotsByType.set(type, slots);
+  }
+  return slots;
+}
+
 function struct(walk: Walk, type: string, value: JsonObject, at: At | undefined): Record<string, unknown> {
   const fields = jsonFields(type);
   const out: Record<string, unknown> = {};
@@ -81,14 +100,15 @@ function struct(walk: Walk, type: string, value: JsonObject, at: At | undefined)
     if ((key === "apiVersion" || key === "kind") && kindOfType(type) !== undefined) continue;
     walk.unknown.push(`unknown field ${JSON.stringify(jsonPath(at, key))}`);
   }
-  for (const [name, field] of fields) {
+  for (const { name, field, always } of slotsOf(type)) {
     const given = Object.hasOwn(value, name) ? value[name] : undefined;
     if (given === undefined || given === null) {
-      if (!omitted(field, undefined)) out[name] = zeroItem(walk, field, { up: at, step: name });
+      if (always) out[name] = zeroItem(walk, field, { up: at, step: name });
       continue;
     }
-    const read = fieldValue(walk, field, given, { up: at, step: name }, type);
-    if (!omitted(field, read)) out[name] = read ?? zeroItem(walk, field, { up: at, step: name });
+    const here = { up: at, step: name };
+    const read = fieldValue(walk, field, given, here, type);
+    if (!omitted(field, read)) out[name] = read ?? zeroItem(walk, field, here);
   }
   return out;
 }
@@ -183,6 +203,7 @@ function wrong(walk: Walk, value: unknown, at: At, owner: string, goTypeName: st
 
 /** Whether the field is left out: as Go's encoder does, and where Go would write a null. */
 function omitted(field: Field, value: unknown): boolean {
+  if (typeof value === "string" && value !== "") return false;
   const plainStruct = isStruct(field.type) && !field.list && !field.map && !field.pointer;
   if (value === undefined)
     return field.omit === "zero" || nullable(field) || (field.omit === "empty" && !plainStruct && !structScalars.has(field.type));

@@ -20,8 +20,13 @@ const parts: readonly (readonly [element: string, pattern: RegExp])[] = [
   ["Z07:00", /^(?:Z|[+-]\d{2}:\d{2})/],
 ];
 
+/** What parsing would give back unchanged, as nearly every time comes; a 29th of February is left to the parser. */
+const asWritten =
+  /^\d{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\dZ$/;
+
 /** RFC 3339 → the same instant in UTC, whole seconds. */
 export function parseTime(text: string): string | TimeError {
+  if (asWritten.test(text)) return text;
   const parsed = parse(text, seconds);
   return "error" in parsed ? parsed : `${parsed.whole}Z`;
 }

@@ -66,8 +66,10 @@ export function checkObject(call: Call, expected: Expected, value: unknown, dupl
   return checked.object;
 }
 
+const decoder = new TextDecoder("utf-8");
+
 async function parseBody(bytes: Uint8Array, type: string): Promise<Read> {
-  const text = (): string => new TextDecoder("utf-8").decode(bytes);
+  const text = (): string => decoder.decode(bytes);
   try {
     switch (type) {
       case protobufType:

@@ -60,7 +60,16 @@ export function isDryRun(values: readonly string[]): boolean {
   return values.includes("All");
 }
 
+let lastSecond = Number.NaN;
+let lastText = "";
+
 /** Whole seconds, as times in objects are. */
 export function timestamp(clock: Clock, plusSeconds = 0): string {
-  return `${new Date(clock.now() + plusSeconds * 1000).toISOString().slice(0, 19)}Z`;
+  const second = Math.floor(clock.now() / 1000 + plusSeconds);
+  // thousands of objects are made in one second
+  if (second !== lastSecond) {
+    lastSecond = second;
+    lastText = `${new Date(second * 1000).toISOString().slice(0, 19)}Z`;
+  }
+  return lastText;
 }

@@ -5,6 +5,7 @@ const alphabet = "bcdfghjklmnpqrstvwxz2456789";
 
 /** A name from `generateName`: its start, cut to leave room, and five characters. `random` is in [0, 1). */
 export function generateName(base: string, random: () => number): string {
-  const suffix = Array.from({ length: generatedLength }, () => alphabet[Math.floor(random() * alphabet.length)] ?? "x").join("");
-  return base.slice(0, maxGeneratedBase) + suffix;
+  let name = base.slice(0, maxGeneratedBase);
+  for (let i = 0; i < generatedLength; i++) name += alphabet[Math.floor(random() * alphabet.length)] ?? "x";
+  return name;
 }

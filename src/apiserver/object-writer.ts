@@ -211,10 +211,10 @@ function allocate(
   old: Service | undefined,
 ): readonly [ApiObject, Allocation | undefined] {
   if (!isService(resource)) return [object, undefined];
-  const draft = draftOf(object);
-  const allocation = context.addresses.allocate(key, draft as unknown as Draft<Service>, old);
+  // Filled in where it stands: `completed` has made it for this write alone.
+  const allocation = context.addresses.allocate(key, object as unknown as Draft<Service>, old);
   if (allocation.errors.length > 0) throw invalid(resource, object.metadata.name ?? "", allocation.errors);
-  return [draft as unknown as ApiObject, allocation];
+  return [object, allocation];
 }
 
 function completed(resource: Resource, object: ApiObject, old: ApiObject | undefined): ApiObject {

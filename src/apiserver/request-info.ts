@@ -39,14 +39,14 @@ export function parseRequestInfo(method: string, path: string, query: URLSearchP
   const asPath: PathRequest = { kind: "path", verb: method.toLowerCase(), path };
   const groupParts = parts[0] === "api" ? 2 : parts[0] === "apis" ? 3 : Number.POSITIVE_INFINITY;
   if (parts.length <= groupParts || parts[groupParts] === "") return asPath;
-  const group = groupParts === 2 ? "" : decodeURIComponent(parts[1] ?? "");
-  const version = decodeURIComponent(parts[groupParts - 1] ?? "");
+  const group = groupParts === 2 ? "" : decoded(parts[1]);
+  const version = decoded(parts[groupParts - 1]);
   const rest = parts.slice(groupParts);
   const [first = "", second = "", third = ""] = rest;
   const namespaced = first === "namespaces" && third !== "" && !namespaceSubresources.has(third);
-  const [plural = "", name = "", subresource = ""] = (namespaced ? rest.slice(2) : rest).map((part, i) =>
-    i < 3 ? decodeURIComponent(part) : part,
-  );
+  const at = namespaced ? 2 : 0;
+  const plural = decoded(rest[at]);
+  const name = decoded(rest[at + 1]);
   return {
     kind: "resource",
     verb: verbOf(method, name, query),
@@ -54,11 +54,15 @@ export function parseRequestInfo(method: string, path: string, query: URLSearchP
     version,
     plural,
     resource: findResource(group, version, plural),
-    namespace: namespaced ? decodeURIComponent(second) : "",
+    namespace: namespaced ? decoded(second) : "",
     name,
-    subresource,
-    rest: (namespaced ? rest.slice(5) : rest.slice(3)).join("/"),
+    subresource: decoded(rest[at + 2]),
+    rest: rest.slice(at + 3).join("/"),
   };
+}
+
+function decoded(part = ""): string {
+  return part.includes("%") ? decodeURIComponent(part) : part;
 }
 
 function verbOf(method: string, name: string, query: URLSearchParams): Verb {

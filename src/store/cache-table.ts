@@ -61,7 +61,8 @@ export class CacheEvent {
   readonly current: CacheEntry | undefined;
   readonly previous: CacheEntry | undefined;
   readonly #head: string;
-  readonly #lines = new Map<EventType, Uint8Array>();
+  /** Made when somebody watches. */
+  #lines: Map<EventType, Uint8Array> | undefined;
 
   constructor(change: {
     readonly key: string;
@@ -93,6 +94,7 @@ export class CacheEvent {
 
   /** `{"type":…,"object":…}` and a newline. */
   line(type: EventType): Uint8Array {
+    this.#lines ??= new Map();
     let line = this.#lines.get(type);
     if (line === undefined) {
       line = eventLine(type, this.object(type));
@@ -103,7 +105,7 @@ export class CacheEvent {
 
   /** All who watch have been told: who asks for a line later gets a new one. */
   told(): void {
-    this.#lines.clear();
+    this.#lines = undefined;
   }
 }
 

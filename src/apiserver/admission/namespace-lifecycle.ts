@@ -9,9 +9,9 @@ const immortal = new Set(["default", "kube-system", "kube-public"]);
 export function requireNamespace(context: ApiContext, resource: Resource, object: ApiObject, namespace: string): ApiObject {
   if (!resource.namespaced || namespace === "") return object;
   const namespaces = findResource("", "v1", "namespaces");
-  const found = namespaces === undefined ? undefined : context.registry.find(namespaces, namespace);
+  const found = namespaces === undefined ? undefined : context.registry.findOften(namespaces, namespace);
   if (namespaces === undefined || found === undefined) throw notFound({ group: "", plural: "namespaces", kind: "Namespace" }, namespace);
-  if (found.object.metadata.deletionTimestamp === undefined) return object;
+  if (found.metadata.deletionTimestamp === undefined) return object;
   const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
   const refused = forbidden(resource, object.metadata.name ?? "", why);
   const causes = [{ reason: "NamespaceTerminating", message: `namespace ${namespace} is being terminated`, field: "metadata.namespace" }];

@@ -22,9 +22,9 @@ export async function admitServiceAccount(
   if (resource.kind !== "Pod" || resource.group !== "") return object;
   // A mirror of what a node runs by itself has no account.
   if (object.metadata.annotations?.["kubernetes.io/config.mirror"] !== undefined) return object;
-  const pod = draftOf(object) as unknown as Draft<Pod>;
-  const { spec } = pod;
-  if (spec === undefined) return object;
+  const given = (object as Pod).spec;
+  if (given === undefined) return object;
+  const spec: Draft<PodSpec> = { ...(given as Draft<PodSpec>) }; // what is below it is replaced, never changed
   spec.serviceAccountName ||= "default";
   spec.serviceAccount = spec.serviceAccountName;
   const account = await findAccount(context, namespace, spec.serviceAccountName);
@@ -36,7 +36,7 @@ export async function admitServiceAccount(
     spec.imagePullSecrets = draftOf(account.imagePullSecrets) as Draft<NonNullable<PodSpec["imagePullSecrets"]>>;
   }
   if (spec.automountServiceAccountToken ?? account.automountServiceAccountToken ?? true) mountToken(spec, context.random);
-  return pod as unknown as ApiObject;
+  return { ...object, spec };
 }
 
 /** The default account of a namespace is made by a controller: a pod that comes right behind its namespace waits for it. */
@@ -44,8 +44,8 @@ async function findAccount(context: ApiContext, namespace: string, name: string)
   const resource = findResource("", "v1", "serviceaccounts");
   if (resource === undefined) return undefined;
   for (let attempt = 1; ; attempt++) {
-    const found = context.registry.find(resource, `${namespace}/${name}`);
-    if (found !== undefined) return found.object as ServiceAccount;
+    const found = context.registry.findOften(resource, `${namespace}/${name}`);
+    if (found !== undefined) return found as ServiceAccount;
     if (name !== "default" || attempt === tries) return undefined;
     await context.clock.sleep(betweenTries);
   }
@@ -55,10 +55,14 @@ function mountToken(spec: Draft<PodSpec>, random: () => number): void {
   const existing = (spec.volumes ?? []).find((v) => isTokenVolume(v));
   const name = existing?.name ?? generateName("kube-api-access-", random);
   let used = false;
-  for (const container of [...(spec.initContainers ?? []), ...(spec.containers ?? [])] as Draft<Container>[]) {
-    if ((container.volumeMounts ?? []).some((m) => m.mountPath === mountPath)) continue;
-    container.volumeMounts = [...(container.volumeMounts ?? []), { name, readOnly: true, mountPath }];
+  const mounted = (container: Draft<Container>): Draft<Container> => {
+    if ((container.volumeMounts ?? []).some((m) => m.mountPath === mountPath)) return container;
     used = true;
+    return { ...container, volumeMounts: [...(container.volumeMounts ?? []), { name, readOnly: true, mountPath }] };
+  };
+  for (const list of ["initContainers", "containers"] as const) {
+    const given = spec[list] as readonly Draft<Container>[] | undefined;
+    if (given !== undefined) spec[list] = given.map(mounted);
   }
   if (used && existing === undefined) spec.volumes = [...(spec.volumes ?? []), tokenVolume(name)];
 }
