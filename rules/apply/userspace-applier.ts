@@ -37,7 +37,7 @@ export class UserspaceApplier {
   readonly #open = new Map<string, Open>();
   readonly #affinity = new Map<string, Map<Ip, Affinity>>();
   readonly #connections = new Set<net.Socket>();
-  #surroundings: UserspaceSurroundings = { nodePortIps: [], podCidrs: [], serviceCidrs: [] };
+  #surroundings: UserspaceSurroundings = { nodePortIps: [], podCidrs: [], serviceCidrs: [], localDnsIps: [] };
 
   constructor(deps: UserspaceDeps) {
     this.#deps = deps;

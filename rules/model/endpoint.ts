@@ -128,15 +128,22 @@ function areSorted(endpoints: readonly Endpoint[]): boolean {
   return true;
 }
 
-/** The same address and port in two slices, while it moves between them: the one that is not terminating wins, else the first. */
+/**
+ * The same address and port in two slices, while it moves between them: the one that is not terminating wins, then the one
+ * that is ready, so that it does not depend on which slice came first.
+ */
 function distinct(sorted: readonly Endpoint[]): Endpoint[] {
   const kept: Endpoint[] = [];
   for (const endpoint of sorted) {
     const last = kept.at(-1);
     if (last === undefined || compareEndpoints(last, endpoint) !== 0) kept.push(endpoint);
-    else if (last.terminating && !endpoint.terminating) kept[kept.length - 1] = endpoint;
+    else if (standing(endpoint) > standing(last)) kept[kept.length - 1] = endpoint;
   }
   return kept;
+}
+
+function standing(e: Endpoint): number {
+  return (e.terminating ? 0 : 4) + (e.ready ? 2 : 0) + (e.serving ? 1 : 0);
 }
 
 export function compareEndpoints(a: { readonly ip: Ip; readonly port: number }, b: { readonly ip: Ip; readonly port: number }): number {

@@ -33,7 +33,8 @@ export function surroundingsOf(
         : [...new Set([...node.addresses, ...machineIps()])].filter((ip) => choice.some((c) => cidrContains(c, ip)) && !isLoopback(ip));
   return {
     nodePortIps,
-    podCidrs: options.localInterface !== undefined ? [] : (options.clusterCidrs ?? node.podCidrs),
+    // a listener does not see by which link a connection came: there pods are told by their addresses
+    podCidrs: options.localInterface !== undefined && options.backend !== "userspace" ? [] : (options.clusterCidrs ?? node.podCidrs),
     serviceCidrs: [...snapshot.tables.ServiceCIDR.values()].flatMap((o) => o.spec?.cidrs ?? []).flatMap((text) => parseCidr(text) ?? []),
     localDnsIps: options.localDnsIps ?? [],
   };

@@ -12,6 +12,8 @@ import { poolFor, type UserspaceProgram } from "../userspace/program.ts";
 export function traceUserspace(program: UserspaceProgram, packet: Packet, localIps: readonly Ip[]): Verdict {
   const none = { endpoints: [], masquerade: false, service: null, affinitySeconds: null } as const;
   const isOwn = (ip: Ip): boolean => ip === "::1" || ip.startsWith("127.") || localIps.includes(ip);
+  if (program.surroundings.localDnsIps.includes(packet.to))
+    return { verdict: "pass", ...none, steps: [{ rule: "no listener", why: "this node serves the address itself (cluster DNS)" }] };
   const frontend = frontendOf(program, packet, isOwn);
   if (frontend === undefined) {
     for (const other of program.frontends.values()) {

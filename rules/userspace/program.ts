@@ -11,6 +11,8 @@ export interface UserspaceSurroundings {
   readonly nodePortIps: readonly Ip[];
   readonly podCidrs: readonly Cidr[];
   readonly serviceCidrs: readonly Cidr[];
+  /** Addresses that another part of this node serves (cluster DNS). */
+  readonly localDnsIps: readonly Ip[];
 }
 
 /** The plan compiled for sockets: which listeners there are and whom each one serves. Immutable. */
@@ -21,7 +23,7 @@ export interface UserspaceProgram {
 
 export const emptyUserspaceProgram: UserspaceProgram = {
   frontends: PersistentMap(),
-  surroundings: { nodePortIps: [], podCidrs: [], serviceCidrs: [] },
+  surroundings: { nodePortIps: [], podCidrs: [], serviceCidrs: [], localDnsIps: [] },
 };
 
 /** One socket. Its identity is where it listens; everything else may change while it is open. */

@@ -1,6 +1,5 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { Packet, Verdict } from "../../rules/index.ts";
 import { defaultIptablesOptions } from "../../rules/iptables/chains.ts";
 import { parseRule } from "../../rules/iptables/parse.ts";
 import { printRule, printRuleSet } from "../../rules/iptables/print.ts";
@@ -8,30 +7,11 @@ import { compileFrontends, compileSurroundings, emptyProgram, type IptablesProgr
 import { adopt, diffHooks, parseSaved } from "../../rules/iptables/read.ts";
 import { type Chain, type ChainId, nameOfChain } from "../../rules/iptables/rule.ts";
 import { diffChains, inParts, inverse, type Transaction } from "../../rules/iptables/transaction.ts";
-import {
-  compileFrontends as compileNftables,
-  emptyRuleset,
-  compileSurroundings as surroundNftables,
-} from "../../rules/nftables/ruleset.ts";
-import { defaultSkeletonOptions } from "../../rules/nftables/skeleton.ts";
 import { ProxyPlan } from "../../rules/plan/proxy-plan.ts";
 import { defaultPlanOptions } from "../../rules/plan/service-plan.ts";
-import { traceIptables } from "../../rules/trace/iptables-trace.ts";
-import { traceRulesets } from "../../rules/trace/trace.ts";
 import type { IpFamily } from "../../src/base/ip.ts";
 import { batchFromEmpty, SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
-import {
-  address,
-  clusterIp,
-  nodeIp,
-  outerIp,
-  podIp,
-  serviceNames,
-  serviceShape,
-  step,
-  surroundings,
-  take,
-} from "../support/rules-world.ts";
+import { step, surroundings, take } from "../support/rules-world.ts";
 import { runs } from "../support/runs.ts";
 
 const families: readonly IpFamily[] = [4, 6];
@@ -122,48 +102,4 @@ test("what is printed is parsed to what it was", () => {
     }),
     runs(20, 20271),
   );
-});
-
-test("iptables and nftables give every packet the same fate", () => {
-  const sources = (f: IpFamily): readonly string[] => [podIp(f, 1), podIp(f, 5), nodeIp(f), address(f, "203.0.113.", "fd77::", 7)];
-  const fate = ({ steps: _, ...verdict }: Verdict): Omit<Verdict, "steps"> => verdict;
-  const seen = new Map<string, number>();
-  fc.assert(
-    fc.property(
-      fc.array(serviceShape, { minLength: 4, maxLength: 4 }),
-      fc.array(step, { maxLength: 16 }),
-      fc.constantFrom<IpFamily>(4, 6),
-      fc.boolean(),
-      (shapes, steps, family, masqueradeAll) => {
-        const store = new SnapshotStore();
-        for (const [i, shape] of shapes.entries()) take(store, { do: "service", name: serviceNames[i] ?? "s0", shape });
-        for (const s of steps) take(store, s);
-        const plan = new ProxyPlan("n", { ...defaultPlanOptions, masqueradeAll });
-        const { frontends } = plan.apply(batchFromEmpty(store.current));
-        const skeleton = { ...defaultSkeletonOptions, masqueradeAll };
-        const nftables = [compileNftables(frontends.changed, surroundNftables(surroundings, emptyRuleset(family, "t", skeleton))).plan];
-        const around = compileSurroundings(surroundings, emptyProgram(family, { ...options, masqueradeAll })).program;
-        const iptables = [compileFrontends(frontends.changed, around).program];
-        const own = [nodeIp(4), nodeIp(6)];
-        for (const from of sources(family)) {
-          for (const [to, port] of [
-            [clusterIp(family, 1), 80],
-            [clusterIp(family, 2), 81],
-            [outerIp(family, 1), 80],
-            [outerIp(family, 9), 80],
-            [nodeIp(family), 30000],
-            [clusterIp(family, 250), 80],
-            [outerIp(family, 200), 80],
-          ] as const) {
-            const packet: Packet = { from, to, port, protocol: "tcp" };
-            const verdict = traceIptables(iptables, packet, own);
-            seen.set(verdict.verdict, (seen.get(verdict.verdict) ?? 0) + 1);
-            expect({ packet, ...fate(verdict) }).toEqual({ packet, ...fate(traceRulesets(nftables, packet, own)) });
-          }
-        }
-      },
-    ),
-    runs(60, 20272),
-  );
-  for (const verdict of ["deliver", "reject", "drop", "pass"]) expect(seen.get(verdict) ?? 0).toBeGreaterThan(5);
 });

@@ -1,6 +1,5 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Packet, Verdict } from "../../rules/index.ts";
 import { adoptAllocations, adoptSkeleton } from "../../rules/nftables/adopt.ts";
 import { parseTable } from "../../rules/nftables/parse.ts";
 import { placeSlots } from "../../rules/nftables/place.ts";
@@ -12,25 +11,11 @@ import { diffFromElements, diffFromNothing, diffRulesets } from "../../rules/nft
 import type { Frontend, Pool } from "../../rules/plan/frontend.ts";
 import { ProxyPlan, serviceDerivation } from "../../rules/plan/proxy-plan.ts";
 import { defaultPlanOptions } from "../../rules/plan/service-plan.ts";
-import { traceRulesets } from "../../rules/trace/trace.ts";
-import { traceUserspace } from "../../rules/trace/userspace-trace.ts";
-import { compileUserspace, emptyUserspaceProgram } from "../../rules/userspace/program.ts";
 import type { IpFamily } from "../../src/base/ip.ts";
 import { batchFromEmpty, SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
 import { MemoryApplier } from "../support/memory-applier.ts";
 import { makeService, makeSlice, put } from "../support/rules-objects.ts";
-import {
-  address,
-  clusterIp,
-  nodeIp,
-  outerIp,
-  podIp,
-  serviceNames,
-  serviceShape,
-  step,
-  surroundings,
-  take,
-} from "../support/rules-world.ts";
+import { step, surroundings, take } from "../support/rules-world.ts";
 import { runs } from "../support/runs.ts";
 
 const families: readonly IpFamily[] = [4, 6];
@@ -136,48 +121,6 @@ test("what is printed is parsed to what it was", () => {
     }),
     runs(8, 20261),
   );
-});
-
-test("nftables and userspace give every packet the same fate, but for the source address", () => {
-  const sources = (f: IpFamily): readonly string[] => [podIp(f, 1), podIp(f, 5), nodeIp(f), address(f, "203.0.113.", "fd77::", 7)];
-  const fate = (v: Verdict) => ({ verdict: v.verdict, endpoints: v.endpoints, service: v.service, affinitySeconds: v.affinitySeconds });
-  const seen = new Map<string, number>();
-  fc.assert(
-    fc.property(
-      fc.array(serviceShape, { minLength: 4, maxLength: 4 }),
-      fc.array(step, { maxLength: 16 }),
-      fc.constantFrom<IpFamily>(4, 6),
-      (shapes, steps, family) => {
-        const store = new SnapshotStore();
-        for (const [i, shape] of shapes.entries()) take(store, { do: "service", name: serviceNames[i] ?? "s0", shape });
-        for (const s of steps) take(store, s);
-        const plan = new ProxyPlan("n", defaultPlanOptions);
-        const { frontends } = plan.apply(batchFromEmpty(store.current));
-        const rulesets = [compileFrontends(frontends.changed, fresh(family)).plan];
-        const listeners = { ...compileUserspace(frontends.changed, emptyUserspaceProgram), surroundings };
-        const own = [nodeIp(4), nodeIp(6)];
-        for (const from of sources(family)) {
-          for (const [to, port] of [
-            [clusterIp(family, 1), 80],
-            [clusterIp(family, 2), 81],
-            [outerIp(family, 1), 80],
-            [outerIp(family, 9), 80],
-            [nodeIp(family), 30000],
-            [clusterIp(family, 250), 80],
-            [outerIp(family, 200), 80],
-          ] as const) {
-            const packet: Packet = { from, to, port, protocol: "tcp" };
-            const kernel = traceRulesets(rulesets, packet, own);
-            seen.set(kernel.verdict, (seen.get(kernel.verdict) ?? 0) + 1);
-            expect({ packet, ...fate(traceUserspace(listeners, packet, own)) }).toEqual({ packet, ...fate(kernel) });
-          }
-        }
-      },
-    ),
-    runs(40, 20262),
-  );
-  // the small world has something to say about every verdict
-  for (const verdict of ["deliver", "reject", "drop", "pass"]) expect(seen.get(verdict) ?? 0).toBeGreaterThan(5);
 });
 
 describe("cost", () => {
