@@ -3,7 +3,7 @@ import { Conntrack } from "../src/kernel/conntrack.ts";
 import type { IptablesMake } from "../src/kernel/iptables-command.ts";
 import { writeSysctl } from "../src/kernel/sysctl.ts";
 import type { Snapshot } from "../src/snapshot/cluster-snapshot.ts";
-import type { Problem } from "../src/snapshot/problem.ts";
+import { type Problem, problemKey } from "../src/snapshot/problem.ts";
 import { batchFromEmpty } from "../src/snapshot/snapshot-store.ts";
 import type { RuleApplier } from "./apply/applier.ts";
 import { createIptablesApplier } from "./apply/iptables-applier.ts";
@@ -192,7 +192,7 @@ export function compileOffline(snapshot: Snapshot, options: OfflineOptions): Off
   const program = (options.families ?? bothFamilies).map((family) => {
     const empty = emptyRuleset(family, options.tableName ?? defaultTableName, { ...defaultSkeletonOptions, ...skeletonOptionsOf(options) });
     const compiled = compileFrontends(delta.frontends.changed, empty);
-    problems.push(...compiled.problems);
+    problems.push(...compiled.problems.filter((p) => !problems.some((q) => problemKey(p) === problemKey(q))));
     return compileSurroundings(surroundings, compiled.plan);
   });
   const shown = program.filter((r) => options.family === undefined || r.family === options.family);

@@ -2,7 +2,8 @@ import type { Ip, IpFamily } from "../../src/base/ip.ts";
 import type { Protocol } from "../model/service-port.ts";
 import { type FrontendKey, frontendKey, type Member, nodePortKey } from "../plan/frontend.ts";
 import type { Adopted } from "./ruleset.ts";
-import { localSlotBase, scratchBase } from "./skeleton.ts";
+import { hashSizes } from "./size-class.ts";
+import { localSlotBase, type SlotHash, scratchBase, withHash } from "./skeleton.ts";
 import type { Element } from "./statement.ts";
 
 /** The allocations that the elements of a table stand for, so that a restarted agent goes on with the same slots and ids. */
@@ -47,8 +48,10 @@ export function adoptAllocations(family: IpFamily, elements: readonly Element[])
 export function adoptSkeleton(elements: readonly Element[]): {
   readonly affinityTimeouts: readonly number[];
   readonly largestClass: number;
+  readonly hashes: readonly SlotHash[];
 } {
   const timeouts: number[] = [];
+  let hashes: readonly SlotHash[] = [];
   let largestClass = 1;
   for (const { set, key, value } of elements) {
     if (set !== "pools") continue;
@@ -57,6 +60,9 @@ export function adoptSkeleton(elements: readonly Element[]): {
     if (affinity !== null) timeouts[((Number(key[0]) - scratchBase) >> 8) - 2] = Number(affinity[1]);
     const plain = /^balance-([0-9]+)$/.exec(chain);
     if (plain !== null) largestClass = Math.max(largestClass, Number(plain[1]));
+    const hash = /^hash-(source|flow)-([0-9]+)-balance$/.exec(chain);
+    const size = hashSizes.find((s) => s === Number(hash?.[2]));
+    if (hash !== null && size !== undefined) hashes = withHash(hashes, { of: hash[1] === "flow" ? "flow" : "source", size });
   }
-  return { affinityTimeouts: timeouts.filter((t) => t !== undefined), largestClass };
+  return { affinityTimeouts: timeouts.filter((t) => t !== undefined), largestClass, hashes };
 }

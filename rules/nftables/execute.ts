@@ -2,7 +2,7 @@ import { cidrContains, parseCidr } from "../../src/base/cidr.ts";
 import { fnv1a } from "../../src/base/hash.ts";
 import type { Ip } from "../../src/base/ip.ts";
 import { unreachable } from "../../src/base/unreachable.ts";
-import type { Packet } from "../model/packet.ts";
+import { cameBy, type Packet } from "../model/packet.ts";
 import { printRule } from "./print.ts";
 import type { BaseHook, Chain, Element, Field, Key, Statement, Table } from "./statement.ts";
 
@@ -129,6 +129,9 @@ class Machine {
         case "match-tcp":
           if (this.#packet.protocol !== "tcp") return "next";
           break;
+        case "match-interface":
+          if (cameBy(this.#packet, s.interface) === s.negated) return "next";
+          break;
         case "match-mark":
           if ((this.mark & s.bit) === 0) return "next";
           break;
@@ -203,6 +206,10 @@ class Machine {
         return true;
       case "hash":
         this.#scratch = this.#keys(source.key).map((key) => fnv1a(`${source.seed} ${key}`) % source.modulus);
+        return true;
+      case "hash-slot":
+        // nobody says which slot it is, so it may be any
+        this.#scratch = range(source.offset, source.modulus);
         return true;
       case "map": {
         const remembered = this.#remembered.get(this.#keys(source.key)[0] ?? "");

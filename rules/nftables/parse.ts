@@ -117,6 +117,18 @@ const forms: readonly (readonly [RegExp, Reader])[] = [
     (m) => scratch({ kind: "random", modulus: number(m[1]), offset: number(m[2]) }),
   ],
   [
+    /^iifname (!= )?"([^"*]+)(\*?)"(?= |$)/,
+    (m) => ({
+      kind: "match-interface",
+      interface: { kind: m[3] === "*" ? "prefix" : "bridge", name: m[2] ?? "" },
+      negated: m[1] !== undefined,
+    }),
+  ],
+  [
+    new RegExp(`^meta priority set jhash (${keyPattern}) mod ([0-9]+) seed 0x([0-9a-f]+) offset ([0-9]+)(?= |$)`),
+    (m) => scratch({ kind: "hash-slot", key: parseKey(m[1]), modulus: number(m[2]), seed: hex(m[3]), offset: number(m[4]) }),
+  ],
+  [
     new RegExp(`^meta priority set jhash (${keyPattern}) mod ([0-9]+) seed 0x([0-9a-f]+)(?= |$)`),
     (m) => scratch({ kind: "hash", key: parseKey(m[1]), modulus: number(m[2]), seed: hex(m[3]) }),
   ],

@@ -1,7 +1,8 @@
 import { printCidr } from "../../src/base/cidr.ts";
 import type { Frontend, Member, Pool } from "../plan/frontend.ts";
+import { weighted } from "./shares.ts";
 import { sizeClassOf } from "./size-class.ts";
-import { fixedActions, localSlotBase, type PoolKind, poolAction, scratch } from "./skeleton.ts";
+import { fixedActions, hashAction, localSlotBase, type PoolKind, poolAction, type SlotHash, scratch } from "./skeleton.ts";
 import type { Element, Field } from "./statement.ts";
 
 /** A slot's endpoint, or a hole (affinity only: who was there is gone, and the others keep their slots). */
@@ -20,6 +21,9 @@ export interface PlacedFrontend {
     readonly id: number;
     readonly localId?: number;
   };
+  /** Present where a hash chooses the slot: then every slot of its size is taken. */
+  readonly hash?: SlotHash;
+  readonly localHash?: SlotHash;
 }
 
 const noMembers: readonly Member[] = [];
@@ -29,20 +33,28 @@ const noMembers: readonly Member[] = [];
  * ones move into the holes that are left); with it, holes stay until the pool would be less than half full.
  */
 export function placeSlots(before: Slots, pool: Pool | undefined, sticky: boolean): Slots {
-  const members = pool?.members ?? noMembers;
+  const members = pool === undefined ? noMembers : weighted(pool);
   if (before.length === 0 || before === members) return members;
-  const wanted = new Map(members.map((m) => [`${m.ip} ${m.port}`, m]));
+  // a member is here as many times as its weight says
+  const wanted = new Map<string, { readonly member: Member; times: number }>();
+  for (const member of members) {
+    const id = `${member.ip} ${member.port}`;
+    const same = wanted.get(id);
+    if (same === undefined) wanted.set(id, { member, times: 1 });
+    else same.times++;
+  }
   const slots: (Member | undefined)[] = before.map((old) => {
-    if (old === undefined) return undefined;
-    const id = `${old.ip} ${old.port}`;
-    const member = wanted.get(id);
-    if (member !== undefined) wanted.delete(id);
-    return member;
+    const found = old === undefined ? undefined : wanted.get(`${old.ip} ${old.port}`);
+    if (found === undefined || found.times === 0) return undefined;
+    found.times--;
+    return found.member;
   });
   let hole = 0;
-  for (const member of wanted.values()) {
-    while (hole < slots.length && slots[hole] !== undefined) hole++;
-    slots[hole] = member;
+  for (const { member, times } of wanted.values()) {
+    for (let i = 0; i < times; i++) {
+      while (hole < slots.length && slots[hole] !== undefined) hole++;
+      slots[hole] = member;
+    }
   }
   trim(slots);
   const sparse = slots.length > 1 && members.length * 2 < slots.length;
@@ -62,7 +74,7 @@ function trim(slots: (Member | undefined)[]): void {
 
 /** Every element that one frontend owns alone. Sets shared between frontends are in `sharedElements`. */
 export function elementsOf(placed: PlacedFrontend): readonly Element[] {
-  const { frontend, slots, localSlots, affinity } = placed;
+  const { frontend, slots, localSlots, affinity, hash, localHash } = placed;
   const { action } = frontend;
   const atNodePort = frontend.ip === undefined;
   const key: readonly Field[] = atNodePort ? [frontend.protocol, frontend.port] : [frontend.ip, frontend.protocol, frontend.port];
@@ -84,16 +96,17 @@ export function elementsOf(placed: PlacedFrontend): readonly Element[] {
     if (localSlots.length > 0 && affinity.localId !== undefined)
       number(atNodePort ? "affinity-local-nodeport-ids" : "affinity-local-ids", affinity.localId);
   }
-  const chain = (kind: PoolKind, list: Slots): number => poolAction(kind, sizeClassOf(list.length), variant);
+  const chain = (kind: PoolKind, list: Slots, by: SlotHash | undefined): number =>
+    by === undefined ? poolAction(kind, sizeClassOf(list.length), variant) : hashAction(kind, by);
   let target: number;
   if (action.kind === "reject") target = fixedActions.reject;
   else if (action.kind === "drop") target = fixedActions.drop;
   else if (action.localPool !== undefined) {
     const [all, local] = atNodePort ? ["short-circuit-nodeports", "local-nodeports"] : ["short-circuit-ips", "local-ips"];
-    if (slots.length > 0) number(all ?? "", chain(atNodePort ? "nodeport-balance" : "balance", slots));
-    if (localSlots.length > 0) number(local ?? "", chain(atNodePort ? "nodeport-balance-local" : "balance-local", localSlots));
+    if (slots.length > 0) number(all ?? "", chain(atNodePort ? "nodeport-balance" : "balance", slots, hash));
+    if (localSlots.length > 0) number(local ?? "", chain(atNodePort ? "nodeport-balance-local" : "balance-local", localSlots, localHash));
     target = atNodePort ? fixedActions.nodePortLocal : fixedActions.externalLocal;
-  } else target = chain(atNodePort ? "nodeport-masquerade" : frontend.scope === "clusterIP" ? "cluster-ip" : "masquerade", slots);
+  } else target = chain(atNodePort ? "nodeport-masquerade" : frontend.scope === "clusterIP" ? "cluster-ip" : "masquerade", slots, hash);
   if (atNodePort) number("service-nodeports", target);
   else if (frontend.sources === undefined) number("service-ips", target);
   else {

@@ -146,6 +146,8 @@ function printKey(family: IpFamily, key: Key): string {
   return key.map((field) => printKeyField(family, field)).join(" . ");
 }
 
+const hex = (n: number): string => `0x${n.toString(16)}`;
+
 function printSource(family: IpFamily, source: ScratchSource): string {
   switch (source.kind) {
     case "random":
@@ -153,7 +155,9 @@ function printSource(family: IpFamily, source: ScratchSource): string {
     case "map":
       return `${printKey(family, source.key)} map @${source.map}`;
     case "hash":
-      return `jhash ${printKey(family, source.key)} mod ${source.modulus} seed 0x${source.seed.toString(16)}`;
+      return `jhash ${printKey(family, source.key)} mod ${source.modulus} seed ${hex(source.seed)}`;
+    case "hash-slot":
+      return `jhash ${printKey(family, source.key)} mod ${source.modulus} seed ${hex(source.seed)} offset ${source.offset}`;
     default:
       return unreachable(source);
   }
@@ -162,8 +166,6 @@ function printSource(family: IpFamily, source: ScratchSource): string {
 function printRandom(modulus: number, offset: number): string {
   return `numgen random mod ${modulus} offset ${offset}`;
 }
-
-const hex = (n: number): string => `0x${n.toString(16)}`;
 
 function printStatement(family: IpFamily, s: Statement): string {
   switch (s.kind) {
@@ -177,6 +179,10 @@ function printStatement(family: IpFamily, s: Statement): string {
       return `fib ${s.field} type local`;
     case "match-tcp":
       return "meta l4proto tcp";
+    case "match-interface": {
+      const { kind, name } = s.interface;
+      return `iifname ${s.negated ? "!= " : ""}"${name}${kind === "prefix" ? "*" : ""}"`;
+    }
     case "match-mark":
       return `mark and ${hex(s.bit)} != 0`;
     case "match-scratch":

@@ -3,12 +3,14 @@ import { type Cidr, printCidr } from "../../src/base/cidr.ts";
 import { type Ip, type IpFamily, ipFamily } from "../../src/base/ip.ts";
 import type { Delta } from "../../src/snapshot/derivation.ts";
 import type { Compiled, Problem } from "../../src/snapshot/problem.ts";
-import type { Frontend, FrontendKey, Pool } from "../plan/frontend.ts";
+import { balanceProblem } from "../plan/balance.ts";
+import type { BalancePolicy, Frontend, FrontendKey, Pool } from "../plan/frontend.ts";
 import { widest } from "../plan/service-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import { elementsOf, type PlacedFrontend, placeSlots, type Slots, sharedElements } from "./place.ts";
+import { hashOf, hashSlots } from "./shares.ts";
 import { largestPool, skeletonSizeFor } from "./size-class.ts";
-import { type SkeletonOptions, skeletonChains, skeletonElements, skeletonSets } from "./skeleton.ts";
+import { type SkeletonOptions, type SlotHash, skeletonChains, skeletonElements, skeletonSets, withHash } from "./skeleton.ts";
 import { type Element, elementId, type Table } from "./statement.ts";
 
 /** Slots and ids that a table in the kernel already has; what is not named there is allocated anew. */
@@ -38,6 +40,8 @@ export interface Ruleset {
   /** By pool and by the part of the slots it has (`stickyKey`). */
   readonly stickyPools: PersistentMap<string, StickyPool>;
   readonly nextAffinityId: number;
+  /** What is not done as a frontend wants it. */
+  readonly limits: PersistentMap<FrontendKey, readonly Problem[]>;
   /** Addresses of the node and the cluster: node port addresses, pod ranges, Service ranges, local DNS. */
   readonly surroundings: readonly Element[];
   /** For the first compilation only, which has all frontends. */
@@ -62,6 +66,7 @@ export function emptyRuleset(
     shared: PersistentMap(),
     stickyPools: PersistentMap(),
     nextAffinityId,
+    limits: PersistentMap(),
     surroundings: [],
     adopted,
   };
@@ -69,7 +74,7 @@ export function emptyRuleset(
 
 /** The ruleset after a change of frontends; other families' are skipped. Cost is by the change. */
 export function compileFrontends(changed: Delta<FrontendKey, Frontend>["changed"], before: Ruleset): Compiled<Ruleset> {
-  const problems: Problem[] = [];
+  let { limits } = before;
   let { skeleton, stickyPools, nextAffinityId } = before;
   const shared = before.shared.asMutable();
   const frontends = before.frontends.asMutable();
@@ -100,17 +105,40 @@ export function compileFrontends(changed: Delta<FrontendKey, Frontend>["changed"
     if (known === undefined) return;
     stickyPools = known.users === 1 ? stickyPools.delete(key) : stickyPools.set(key, { ...known, users: known.users - 1 });
   };
+  // a pool's slots are the same at all of its frontends
+  const hashed = new Map<Pool, Slots>();
+  const hash = (pool: Pool, by: SlotHash): Slots => {
+    const hashes = withHash(skeleton.hashes, by);
+    if (hashes !== skeleton.hashes) skeleton = { ...skeleton, hashes };
+    const slots = hashed.get(pool) ?? hashSlots(pool.members, by.size);
+    hashed.set(pool, slots);
+    return slots;
+  };
   for (const [key, change] of changed) {
     if ((change.after ?? change.before)?.family !== before.family) continue;
     const old = frontends.get(key);
     const adopted = old === undefined ? before.adopted.get(key) : undefined;
     if (change.after === undefined) {
       frontends.delete(key);
+      limits = limits.delete(key);
     } else {
+      const problems: Problem[] = [];
       const frontend = limited(change.after, problems);
+      if (problems.length > 0) limits = limits.set(key, problems);
+      else limits = limits.delete(key);
       const balanced = frontend.action.kind === "balance" ? frontend.action : undefined;
       let placed: PlacedFrontend;
-      if (balanced?.affinitySeconds === undefined) {
+      const by = balanced?.affinitySeconds === undefined && balanced !== undefined ? hashOf(balanced.pool) : undefined;
+      if (balanced !== undefined && by !== undefined) {
+        const localBy = balanced.localPool === undefined ? undefined : hashOf(balanced.localPool);
+        placed = {
+          frontend,
+          slots: hash(balanced.pool, by),
+          hash: by,
+          localSlots: balanced.localPool === undefined || localBy === undefined ? [] : hash(balanced.localPool, localBy),
+          ...(localBy === undefined ? {} : { localHash: localBy }),
+        };
+      } else if (balanced?.affinitySeconds === undefined) {
         placed = {
           frontend,
           slots: placeSlots(old?.slots ?? adopted?.slots ?? [], balanced?.pool, false),
@@ -131,7 +159,8 @@ export function compileFrontends(changed: Delta<FrontendKey, Frontend>["changed"
           affinity: { variant, id: all.id, ...(local === undefined ? {} : { localId: local.id }) },
         };
       }
-      const size = skeletonSizeFor(Math.max(placed.slots.length, placed.localSlots.length));
+      const drawn = by === undefined ? Math.max(placed.slots.length, placed.localSlots.length) : 0;
+      const size = skeletonSizeFor(drawn);
       if (size > skeleton.largestClass) skeleton = { ...skeleton, largestClass: size };
       frontends.set(key, placed);
     }
@@ -144,10 +173,12 @@ export function compileFrontends(changed: Delta<FrontendKey, Frontend>["changed"
       unstick(old.frontend.action.localPool, "local");
     }
   }
+  const problems = limits === before.limits ? [] : [...changed.keys()].flatMap((key) => limits.get(key) ?? []);
   return {
     plan: {
       ...before,
       skeleton,
+      limits,
       frontends: frontends.asImmutable(),
       shared: shared.asImmutable(),
       stickyPools,
@@ -187,6 +218,8 @@ export function tableOf(r: Ruleset): Table {
   return { family: r.family, name: r.table, sets: skeletonSets(r.family), chains: skeletonChains(r.family, r.skeleton), elements };
 }
 
+const supported: readonly BalancePolicy[] = ["random", "source-hash", "maglev"];
+
 /** A pool's slots begin at 0, or where the local ones do: a remembered slot means something in one of the two only. */
 type Part = "all" | "local";
 
@@ -218,6 +251,8 @@ function adoptedPools(
 
 function limited(frontend: Frontend, problems: Problem[]): Frontend {
   const { action, owner } = frontend;
+  const unsupported = balanceProblem(frontend, "nftables", supported, "random");
+  if (unsupported !== undefined) problems.push(unsupported);
   if (action.kind !== "balance" || Math.max(action.pool.members.length, action.localPool?.members.length ?? 0) <= largestPool)
     return frontend;
   const cut = (pool: Pool): Pool => ({ ...pool, members: pool.members.slice(0, largestPool) });

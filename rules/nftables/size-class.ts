@@ -17,6 +17,15 @@ export function sizeClassOf(slots: number): number {
   return index;
 }
 
+/** Slots of a pool that is shared by a hash: primes, as Maglev hashing needs them, that end before the local pool's slots begin. */
+export const hashSizes = [251, 1021, 4093, 16381, 32749] as const;
+export type HashSize = (typeof hashSizes)[number];
+
+/** The table for this many members: enough slots for shares to be even, few enough for one member's to be a small change. */
+export function hashSizeFor(members: number): HashSize {
+  return hashSizes.find((size) => size >= 25 * members) ?? 32749;
+}
+
 /** Chains are made up to one of these sizes; a larger pool makes the skeleton grow to the next. */
 export const skeletonSizes: readonly number[] = [64, 1024, 32768];
 

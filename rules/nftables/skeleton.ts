@@ -1,5 +1,6 @@
 import type { IpFamily } from "../../src/base/ip.ts";
-import { sizeClasses } from "./size-class.ts";
+import type { LocalInterface } from "../model/packet.ts";
+import { type HashSize, hashSizes, sizeClasses } from "./size-class.ts";
 import type { Chain, Element, Key, Rule, ScratchSource, SetDefinition, Statement } from "./statement.ts";
 
 /**
@@ -24,6 +25,10 @@ export interface SkeletonOptions {
   readonly untracked: boolean;
   /** Chains exist for size classes up to this. */
   readonly largestClass: number;
+  /** Pods are known by the link they send on, and by nothing else. */
+  readonly localInterface?: LocalInterface | undefined;
+  /** Hashes by which a pool may be shared. */
+  readonly hashes: readonly SlotHash[];
   /** Distinct session affinity timeouts; the position of each is its variant, so it never moves. */
   readonly affinityTimeouts: readonly number[];
 }
@@ -35,8 +40,22 @@ export const defaultSkeletonOptions: SkeletonOptions = {
   masqueradeMark: 0x4000, // kube-proxy's; CNIs know it
   untracked: false,
   largestClass: 64,
+  hashes: [],
   affinityTimeouts: [],
 };
+
+/** What of a packet is hashed to one of how many slots. */
+export interface SlotHash {
+  readonly of: "source" | "flow";
+  readonly size: HashSize;
+}
+const hashedParts: readonly SlotHash["of"][] = ["source", "flow"];
+
+/** With one more of them; in an order that does not depend on who came first. */
+export function withHash(hashes: readonly SlotHash[], more: SlotHash): readonly SlotHash[] {
+  if (hashes.some((h) => h.of === more.of && h.size === more.size)) return hashes;
+  return [...hashes, more].sort((a, b) => hashedParts.indexOf(a.of) - hashedParts.indexOf(b.of) || a.size - b.size);
+}
 
 /** Numbers that `service-ips` and its like hold, and that the verdict maps turn into chains. */
 export const fixedActions = { reject: 0, drop: 1, externalLocal: 2, nodePortLocal: 3, firewall: 4 } as const;
@@ -63,6 +82,15 @@ const poolKinds: readonly PoolKind[] = [
 /** The action that sends a frontend to the chain of its pool. `variant` is 0, or 1 + the position of its affinity timeout. */
 export function poolAction(kind: PoolKind, sizeClass: number, variant: number): number {
   return 0x100 * (variant + 1) + 0x20 * poolKinds.indexOf(kind) + sizeClass;
+}
+
+/** The same for a pool that is shared by a hash. Above the numbers of every affinity timeout. */
+export function hashAction(kind: PoolKind, hash: SlotHash): number {
+  return 0x800000 + 0x20 * poolKinds.indexOf(kind) + hashSizes.indexOf(hash.size) * hashedParts.length + hashedParts.indexOf(hash.of);
+}
+
+export function hashChainName(kind: PoolKind, { of, size }: SlotHash): string {
+  return `hash-${of}-${size}-${kind}`;
 }
 
 export function poolChainName(kind: PoolKind, size: number, affinitySeconds?: number): string {
@@ -124,15 +152,19 @@ export function skeletonChains(family: IpFamily, options: SkeletonOptions): read
   for (const [i, size] of sizes.entries()) {
     const smaller = sizes[i - 1];
     for (const place of places) chains.push({ name: `${place.kind}-${size}`, rules: drawRules(place, size, smaller) });
-    chains.push(...entryChains(options, size));
+    chains.push(...entryChains(options, (kind) => poolChainName(kind, size)));
   }
   for (const timeout of options.affinityTimeouts) {
     for (const size of sizes) {
       for (const place of places) {
         chains.push({ name: poolChainName(place.kind, size, timeout), rules: affinityRules(family, place, size, timeout) });
       }
-      chains.push(...entryChains(options, size, timeout));
+      chains.push(...entryChains(options, (kind) => poolChainName(kind, size, timeout)));
     }
+  }
+  for (const hash of options.hashes) {
+    for (const place of places) chains.push({ name: hashChainName(place.kind, hash), rules: hashRules(place, hash) });
+    chains.push(...entryChains(options, (kind) => hashChainName(kind, hash)));
   }
   chains.push(
     { name: "external-local", rules: localRules(options, serviceKey, "short-circuit-ips", "local-ips") },
@@ -176,18 +208,24 @@ export function skeletonElements(options: SkeletonOptions): readonly Element[] {
     for (const [sizeClass, size] of sizeClasses.entries()) {
       if (size > options.largestClass) break;
       for (const kind of poolKinds) {
-        // three maps, because a chain reached through a verdict map may not look that map up again (EMLINK)
-        const sets: readonly string[] =
-          kind === "masquerade"
-            ? ["actions", "firewalled-actions"]
-            : kind === "cluster-ip" || kind === "nodeport-masquerade"
-              ? ["actions"]
-              : ["pools"];
-        for (const set of sets) elements.push(verdict(set, poolAction(kind, sizeClass, variant), poolChainName(kind, size, timeout)));
+        for (const set of verdictMapsOf(kind)) {
+          elements.push(verdict(set, poolAction(kind, sizeClass, variant), poolChainName(kind, size, timeout)));
+        }
       }
     }
   }
+  for (const hash of options.hashes) {
+    for (const kind of poolKinds) {
+      for (const set of verdictMapsOf(kind)) elements.push(verdict(set, hashAction(kind, hash), hashChainName(kind, hash)));
+    }
+  }
   return elements;
+}
+
+/** Three maps, because a chain reached through a verdict map may not look that map up again (EMLINK). */
+function verdictMapsOf(kind: PoolKind): readonly string[] {
+  if (kind === "masquerade") return ["actions", "firewalled-actions"];
+  return kind === "cluster-ip" || kind === "nodeport-masquerade" ? ["actions"] : ["pools"];
 }
 
 interface Place {
@@ -239,6 +277,13 @@ function drawRules(place: Place, size: number, smaller: number | undefined): rea
   return rules;
 }
 
+/** Every slot is taken. What read the size of a table that has just been replaced by a smaller one gets slot 0. */
+function hashRules(place: Place, hash: SlotHash): readonly Rule[] {
+  const key: Key = hash.of === "source" ? ["saddr"] : ["saddr", "sport"];
+  const slot = set({ kind: "hash-slot", key, modulus: hash.size, seed: hashSeed, offset: place.offset });
+  return [rule(slot, { kind: "jump", chain: place.translate }), draw(place, 1), rule({ kind: "drop" })];
+}
+
 function affinityRules(family: IpFamily, place: Place, size: number, timeoutSeconds: number): readonly Rule[] {
   const known: readonly Statement[] = [
     set({ kind: "map", key: place.key, map: place.ids }),
@@ -260,18 +305,14 @@ function affinityRules(family: IpFamily, place: Place, size: number, timeoutSeco
   return rules;
 }
 
-function entryChains(options: SkeletonOptions, size: number, timeout?: number): readonly Chain[] {
+function entryChains(options: SkeletonOptions, nameOf: (kind: PoolKind) => string): readonly Chain[] {
   const mark: Statement = { kind: "set-mark", bit: options.masqueradeMark };
-  const to = (kind: PoolKind): Rule => rule({ kind: "goto", chain: poolChainName(kind, size, timeout) });
-  const offCluster: readonly Rule[] = options.masqueradeAll
-    ? [rule(mark)]
-    : options.knowsPods
-      ? [rule({ kind: "match-set", key: ["saddr"], set: "pod-cidrs", negated: true }, mark)]
-      : [];
+  const to = (kind: PoolKind): Rule => rule({ kind: "goto", chain: nameOf(kind) });
+  const offCluster: readonly Rule[] = options.masqueradeAll ? [rule(mark)] : fromPod(options, true).map((match) => rule(match, mark));
   return [
-    { name: poolChainName("cluster-ip", size, timeout), rules: [...offCluster, to("balance")] },
-    { name: poolChainName("masquerade", size, timeout), rules: [rule(mark), to("balance")] },
-    { name: poolChainName("nodeport-masquerade", size, timeout), rules: [rule(mark), to("nodeport-balance")] },
+    { name: nameOf("cluster-ip"), rules: [...offCluster, to("balance")] },
+    { name: nameOf("masquerade"), rules: [rule(mark), to("balance")] },
+    { name: nameOf("nodeport-masquerade"), rules: [rule(mark), to("nodeport-balance")] },
   ];
 }
 
@@ -279,13 +320,16 @@ function lookupAction(key: Key, map: string, verdicts: string): readonly Stateme
   return [set({ kind: "map", key, map }), { kind: "dispatch", map: verdicts }];
 }
 
+/** Tells pods of this node from others; nothing where no one can. */
+function fromPod({ localInterface, knowsPods }: SkeletonOptions, negated: boolean): readonly Statement[] {
+  if (localInterface !== undefined) return [{ kind: "match-interface", interface: localInterface, negated }];
+  return knowsPods ? [{ kind: "match-set", key: ["saddr"], set: "pod-cidrs", negated }] : [];
+}
+
 /** Traffic policy Local: pods and this node are short-circuited to all endpoints, others get local ones or nothing. */
 function localRules(options: SkeletonOptions, key: Key, all: string, local: string): readonly Rule[] {
-  const fromPod: readonly Rule[] = options.knowsPods
-    ? [rule({ kind: "match-set", key: ["saddr"], set: "pod-cidrs", negated: false }, ...lookupAction(key, all, "pools"))]
-    : [];
   return [
-    ...fromPod,
+    ...fromPod(options, false).map((match) => rule(match, ...lookupAction(key, all, "pools"))),
     rule({ kind: "match-local", field: "saddr" }, { kind: "set-mark", bit: options.masqueradeMark }, ...lookupAction(key, all, "pools")),
     rule(...lookupAction(key, local, "pools")),
     rule({ kind: "drop" }),

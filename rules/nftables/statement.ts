@@ -1,5 +1,6 @@
 import type { Cidr } from "../../src/base/cidr.ts";
 import type { IpFamily } from "../../src/base/ip.ts";
+import type { LocalInterface } from "../model/packet.ts";
 
 /** A field of the packet, or the scratch register (`meta priority`), as part of a lookup key. */
 export type KeyField = "saddr" | "daddr" | "l4proto" | "sport" | "dport" | "scratch";
@@ -9,7 +10,10 @@ export type Key = readonly KeyField[];
 export type ScratchSource =
   | { readonly kind: "random"; readonly modulus: number; readonly offset: number }
   | { readonly kind: "map"; readonly key: Key; readonly map: string }
-  | { readonly kind: "hash"; readonly key: Key; readonly modulus: number; readonly seed: number };
+  /** A number that stands for the key. */
+  | { readonly kind: "hash"; readonly key: Key; readonly modulus: number; readonly seed: number }
+  /** A slot that is always the same for the key. */
+  | { readonly kind: "hash-slot"; readonly key: Key; readonly modulus: number; readonly seed: number; readonly offset: number };
 
 /** One step of a rule. A match or lookup that fails ends the rule, not the chain. */
 export type Statement =
@@ -18,6 +22,8 @@ export type Statement =
   /** The routing table says that the address is one of this machine's. */
   | { readonly kind: "match-local"; readonly field: "saddr" | "daddr" }
   | { readonly kind: "match-tcp" }
+  /** The link the packet came in by; packets of this machine came by none. */
+  | { readonly kind: "match-interface"; readonly interface: LocalInterface; readonly negated: boolean }
   | { readonly kind: "match-mark"; readonly bit: number }
   /** The scratch register still holds a value of ours. */
   | { readonly kind: "match-scratch" }

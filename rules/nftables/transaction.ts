@@ -160,10 +160,18 @@ function extendSkeleton(before: Ruleset, after: Ruleset): TableTransaction["skel
   const a = before.skeleton;
   const b = after.skeleton;
   const sameBase =
-    a.knowsPods === b.knowsPods && a.masqueradeAll === b.masqueradeAll && a.nodePorts === b.nodePorts && a.untracked === b.untracked;
-  const grown = b.largestClass >= a.largestClass && a.affinityTimeouts.every((t, i) => b.affinityTimeouts[i] === t);
+    a.knowsPods === b.knowsPods &&
+    a.localInterface?.kind === b.localInterface?.kind &&
+    a.localInterface?.name === b.localInterface?.name &&
+    a.masqueradeAll === b.masqueradeAll &&
+    a.nodePorts === b.nodePorts &&
+    a.untracked === b.untracked;
+  const hashesKept = a.hashes.every((h) => b.hashes.some((i) => i.of === h.of && i.size === h.size));
+  const grown = hashesKept && b.largestClass >= a.largestClass && a.affinityTimeouts.every((t, i) => b.affinityTimeouts[i] === t);
   if (!sameBase || !grown) return "impossible";
-  if (a.largestClass === b.largestClass && a.affinityTimeouts.length === b.affinityTimeouts.length) return undefined;
+  if (a.largestClass === b.largestClass && a.affinityTimeouts.length === b.affinityTimeouts.length && a.hashes.length === b.hashes.length) {
+    return undefined;
+  }
   const had = skeletonTable(before);
   const wanted = skeletonTable(after);
   const chains = new Set(had.chains.map((c) => c.name));

@@ -1,5 +1,5 @@
 import type { Ip, IpFamily } from "../../src/base/ip.ts";
-import type { Problem } from "../../src/snapshot/problem.ts";
+import { distinctProblems, type Problem } from "../../src/snapshot/problem.ts";
 import type { AppliedTable, RuleApplier } from "../apply/applier.ts";
 import { type ApplyError, isApplyError } from "../apply/errors.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
@@ -50,7 +50,6 @@ export class NftablesTarget implements RuleTarget {
   readonly #pending = new Set<FrontendKey>();
   /** What the kernel refused, with the frontend as it was then: left out until it changes. */
   readonly #refused = new Map<FrontendKey, { readonly frontend: Frontend; readonly problem: Problem }>();
-  readonly #limits = new Map<FrontendKey, readonly Problem[]>();
 
   /** What `foreignCommits` was when the tables were last looked at. */
   #comparedAt: number | undefined;
@@ -89,13 +88,11 @@ export class NftablesTarget implements RuleTarget {
     this.#udp.notice(delta);
     for (const key of delta.frontends.changed.keys()) {
       this.#refused.delete(key);
-      this.#limits.delete(key);
       this.#pending.add(key);
     }
     for (const table of this.#tables) {
-      const { plan, problems } = compileFrontends(delta.frontends.changed, table.desired);
+      const { plan } = compileFrontends(delta.frontends.changed, table.desired);
       table.desired = compileSurroundings(surroundings, plan);
-      for (const problem of problems) this.#limits.set(problem.message, [problem]);
     }
   }
 
@@ -144,7 +141,9 @@ export class NftablesTarget implements RuleTarget {
   }
 
   problems(): readonly Problem[] {
-    return [...[...this.#refused.values()].map((r) => r.problem), ...[...this.#limits.values()].flat()];
+    const limits = this.#tables.flatMap((table) => Array.from(table.desired.limits.values()).flat());
+    // the frontends of a Service say the same of its balancing
+    return distinctProblems([...[...this.#refused.values()].map((r) => r.problem), ...limits]);
   }
 
   trace(packet: Packet, localIps: readonly Ip[]): Verdict {

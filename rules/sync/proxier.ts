@@ -2,7 +2,7 @@ import { type BackoffPolicy, backoffDelay } from "../../src/base/backoff.ts";
 import type { Ip } from "../../src/base/ip.ts";
 import type { Running } from "../../src/base/running.ts";
 import type { Cause, Kind } from "../../src/snapshot/cluster-snapshot.ts";
-import { type Problem, printObjectRef } from "../../src/snapshot/problem.ts";
+import { type Problem, printObjectRef, problemKey } from "../../src/snapshot/problem.ts";
 import { isApplyError } from "../apply/errors.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
 import { ProxyPlan } from "../plan/proxy-plan.ts";
@@ -146,14 +146,14 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
   const newRefusals = (): HistoryEntry["refused"] =>
     target
       .problems()
-      .filter((p) => !reported.some((q) => q.message === p.message))
+      .filter((p) => !reported.has(problemKey(p)))
       .map((p) => ({ object: printObjectRef(p.object), message: p.message }));
 
-  let reported: readonly Problem[] = [];
+  let reported: ReadonlyMap<string, Problem> = new Map();
   const reportRefusals = (): void => {
-    const now = target.problems();
-    const gained = now.filter((p) => !reported.some((q) => q.message === p.message));
-    const lost = reported.filter((p) => !now.some((q) => q.message === p.message));
+    const now = new Map(target.problems().map((p) => [problemKey(p), p]));
+    const gained = [...now].flatMap(([key, p]) => (reported.has(key) ? [] : [p]));
+    const lost = [...reported].flatMap(([key, p]) => (now.has(key) ? [] : [p]));
     reported = now;
     if (gained.length > 0 || lost.length > 0) deps.onProblems?.({ gained, lost });
   };

@@ -65,6 +65,7 @@ export function skeletonOptionsOf(options: RuleOptions): Partial<SkeletonOptions
     nodePorts: all ? "all-local" : "listed",
     masqueradeAll: options.masqueradeAll ?? false,
     masqueradeMark: masqueradeMarkOf(options),
+    localInterface: options.localInterface,
   };
 }
 

@@ -23,6 +23,16 @@ export interface Compiled<V> {
   readonly problems: readonly Problem[];
 }
 
+/** Two problems with one key say the same of the same object. */
+export function problemKey({ object, field, message }: Problem): string {
+  return `${printObjectRef(object)} ${field} ${message}`;
+}
+
+/** The first of each that says the same. */
+export function distinctProblems(problems: readonly Problem[]): readonly Problem[] {
+  return [...new Map(problems.toReversed().map((p) => [problemKey(p), p])).values()].toReversed();
+}
+
 /** `Service shop/web`, `Node node-1`. */
 export function printObjectRef(ref: ObjectRef): string {
   return ref.namespace === undefined ? `${ref.kind} ${ref.name}` : `${ref.kind} ${ref.namespace}/${ref.name}`;

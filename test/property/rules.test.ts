@@ -28,9 +28,7 @@ const planOf = (plan: ProxyPlan) => ({
   services: new Map([...plan.services].sort(([a], [b]) => (a < b ? -1 : 1))),
 });
 
-const members = (pool: Pool | undefined): readonly string[] => (pool?.members ?? []).map((m) => `${m.ip} ${m.port}`).sort();
-
-/** Every endpoint has one slot, and without affinity there is no hole. */
+/** Every endpoint has slots by its weight (by a hash: nearly), and without affinity there is no hole. */
 function checkSlots(ruleset: Ruleset): void {
   // a client is remembered by id and slot: one id is one list of slots, wherever it is used
   const sticky = new Map<number, string>();
@@ -59,7 +57,16 @@ function checkSlots(ruleset: Ruleset): void {
           ] as const);
     for (const [slots, pool] of pools) {
       const taken = slots.flatMap((m) => (m === undefined ? [] : `${m.ip} ${m.port}`));
-      expect([...taken].sort()).toEqual(members(pool));
+      const counts = new Map<string, number>();
+      for (const id of taken) counts.set(id, (counts.get(id) ?? 0) + 1);
+      const weights = new Map((pool?.members ?? []).map((m) => [`${m.ip} ${m.port}`, m.weight ?? 1]));
+      expect([...counts.keys()].sort()).toEqual([...weights.keys()].sort());
+      const total = [...weights.values()].reduce((sum, w) => sum + w, 0);
+      for (const [id, count] of counts) {
+        const fair = ((weights.get(id) ?? 0) / total) * taken.length;
+        if (placed.hash === undefined) expect(count).toBeCloseTo(fair, 6);
+        else expect(Math.abs(count - fair)).toBeLessThanOrEqual(2);
+      }
       if (placed.affinity === undefined) expect(taken.length).toBe(slots.length);
       else expect(taken.length * 2).toBeGreaterThanOrEqual(slots.length);
     }

@@ -39,6 +39,8 @@ export interface ServiceShape {
   readonly port: number;
   /** All on the same port. */
   readonly protocols: readonly ProtocolName[];
+  readonly balance: string | undefined;
+  readonly weights: string | undefined;
 }
 export const serviceShape: fc.Arbitrary<ServiceShape> = fc.record({
   ip: fc.integer({ min: 1, max: 3 }),
@@ -65,6 +67,8 @@ export const serviceShape: fc.Arbitrary<ServiceShape> = fc.record({
   age: fc.integer({ min: 1, max: 3 }),
   port: fc.constantFrom(80, 81),
   protocols: fc.constantFrom<readonly ProtocolName[]>(["TCP"], ["UDP"], ["TCP", "UDP"], ["TCP", "UDP", "SCTP"]),
+  balance: fc.constantFrom(undefined, undefined, "random", "source-hash", "maglev", "least-connections", "nonsense"),
+  weights: fc.constantFrom(undefined, undefined, "n=3", "n=2,m=4", "zone:east=0", "nonsense"),
 });
 
 export interface EndpointShape {
@@ -200,6 +204,10 @@ function takeService(store: SnapshotStore, of: string, shape: ServiceShape | und
       metadata: {
         creationTimestamp: `2026-01-0${shape.age}T00:00:00Z`,
         labels: shape.ignored ? { "service.kubernetes.io/service-proxy-name": "other" } : {},
+        annotations: {
+          ...(shape.balance === undefined ? {} : { "fairway.dev/balance": shape.balance }),
+          ...(shape.weights === undefined ? {} : { "fairway.dev/weights": shape.weights }),
+        },
       },
       status: {
         loadBalancer: { ingress: families.map((f) => ({ ip: outerIp(f, shape.outer), ipMode: shape.proxied ? "Proxy" : "VIP" })) },
