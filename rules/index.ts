@@ -16,6 +16,7 @@ import {
   compileSurroundings as compileIptablesSurroundings,
   emptyProgram,
   type IptablesProgram,
+  problemOf,
   ruleSetOf,
 } from "./iptables/program.ts";
 import type { Backend } from "./model/backend.ts";
@@ -180,6 +181,8 @@ export function compileOffline(snapshot: Snapshot, options: OfflineOptions): Off
       const { program } = compileIptablesSurroundings(surroundings, emptyProgram(family, iptablesOptionsOf(options)));
       return compileIptables(delta.frontends.changed, program).program;
     });
+    const limits = [...delta.frontends.changed.values()].flatMap(({ after }) => (after === undefined ? [] : (problemOf(after) ?? [])));
+    problems.push(...new Map(limits.map((p) => [`${p.object.namespace ?? ""}/${p.object.name}`, p])).values());
     const shown = iptables.find((p) => p.family === (options.family ?? options.families?.[0] ?? 4));
     return {
       text: shown === undefined ? "" : printRuleSet(ruleSetOf(shown)),

@@ -63,13 +63,18 @@ export interface UsedPool {
   readonly affinitySeconds: number | undefined;
 }
 
-/** Each endpoint gets its share of what the ones before it left; the last takes the rest. Known clients go first, where they were. */
+/** Each endpoint gets its share, by weight, of what the ones before it left; the last takes the rest. Known clients go first, where they were. */
 export function poolRules(used: UsedPool, family: IpFamily, commenting: Commenting): Chain {
   const { pool, owner, affinitySeconds } = used;
   const { members } = pool;
   const about: Matches = { protocol: owner.protocol, ...comment(owner, commenting) };
-  const shareAt = (i: number): { share?: number } =>
-    i === members.length - 1 ? {} : { share: Math.round(wholeShare / (members.length - i)) };
+  let left = members.reduce((sum, m) => sum + (m.weight ?? 1), 0);
+  const shareAt = (i: number): { share?: number } => {
+    const weight = members[i]?.weight ?? 1;
+    const share = Math.round((wholeShare * weight) / left);
+    left -= weight;
+    return i === members.length - 1 ? {} : { share };
+  };
   if (affinitySeconds === undefined) {
     return members.map(({ ip, port }, i) => ({ ...about, ...shareAt(i), target: { kind: "dnat", ip, port } }));
   }

@@ -2,6 +2,8 @@ import { Map as PersistentMap } from "immutable";
 import { printCidr } from "../../src/base/cidr.ts";
 import { type Ip, type IpFamily, ipFamily } from "../../src/base/ip.ts";
 import type { Delta } from "../../src/snapshot/derivation.ts";
+import type { Problem } from "../../src/snapshot/problem.ts";
+import { balanceProblem } from "../plan/balance.ts";
 import type { Frontend, FrontendKey, Pool } from "../plan/frontend.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import {
@@ -65,6 +67,11 @@ export interface CompiledRules {
   readonly program: IptablesProgram;
   /** Chains that may differ from those before. */
   readonly touched: ReadonlySet<ChainId>;
+}
+
+/** What a changed frontend asks for that iptables cannot do. */
+export function problemOf(frontend: Frontend): Problem | undefined {
+  return balanceProblem(frontend, "iptables", ["random"], "random");
 }
 
 const nothingAround: Surroundings = { nodePortIps: [], podCidrs: [], serviceCidrs: [], localDnsIps: [] };

@@ -10,6 +10,7 @@ import {
   emptyProgram,
   hooksOf,
   type IptablesProgram,
+  problemOf,
 } from "../iptables/program.ts";
 import { adopt, diffHooks, type Found } from "../iptables/read.ts";
 import type { ChainId, Hook } from "../iptables/rule.ts";
@@ -64,6 +65,9 @@ export class IptablesTarget implements RuleTarget {
   /** What the kernel refused: left out until it changes. */
   readonly #refused = new Map<FrontendKey, Problem>();
 
+  /** What a frontend asks for that iptables cannot do; it does without. */
+  readonly #limits = new Map<FrontendKey, Problem>();
+
   constructor(config: IptablesTargetConfig, world: IptablesWorld) {
     this.#config = config;
     this.#world = world;
@@ -87,9 +91,12 @@ export class IptablesTarget implements RuleTarget {
 
   change(delta: PlanDelta, surroundings: Surroundings): void {
     this.#udp.notice(delta);
-    for (const key of delta.frontends.changed.keys()) {
+    for (const [key, { after }] of delta.frontends.changed) {
       this.#refused.delete(key);
       this.#pendingFrontends.add(key);
+      const problem = after === undefined ? undefined : problemOf(after);
+      if (problem === undefined) this.#limits.delete(key);
+      else this.#limits.set(key, problem);
     }
     for (const state of this.#states) {
       this.#take(state, compileSurroundings(surroundings, state.desired));
@@ -150,7 +157,9 @@ export class IptablesTarget implements RuleTarget {
   }
 
   problems(): readonly Problem[] {
-    return [...this.#refused.values()];
+    // a Service's frontends all ask for the same
+    const limits = new Map([...this.#limits.values()].map((p) => [`${p.object.namespace ?? ""}/${p.object.name}`, p]));
+    return [...this.#refused.values(), ...limits.values()];
   }
 
   trace(packet: Packet, localIps: readonly Ip[]): Verdict {
