@@ -179,7 +179,8 @@ function failure(result: CommandResult, lines: readonly string[]): ApplyError {
   if (/xtables lock|Resource temporarily unavailable|Cannot allocate memory|No buffer space|Interrupted/i.test(said)) {
     return new ApplyError("UNAVAILABLE", message);
   }
-  // taking away what is not there, or what others use
-  if (/^-[XD] /.test(line)) return new ApplyError("DIVERGED", message);
+  // taking away what is not there, or what others use; or a chain that was there is not
+  const lacks = new RegExp(`(?:load target .|Chain ')${chainPrefix}`).test(said);
+  if (lacks || /^-[XD] /.test(line)) return new ApplyError("DIVERGED", message);
   return new ApplyError("REFUSED", message, { owner: at === undefined ? undefined : chainAt(lines, at) });
 }

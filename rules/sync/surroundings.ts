@@ -83,7 +83,6 @@ export function iptablesOptionsOf(options: RuleOptions): IptablesOptions {
     masqueradeMark: masqueradeMarkOf(options),
     localInterface: options.localInterface,
     nodePorts: skeletonOptionsOf({ ...options, nodePortAddresses: choice }).nodePorts ?? "listed",
-    localInterface: options.localInterface,
     localhostNodePorts: onLoopback && (options.localhostNodePorts ?? true),
   };
 }

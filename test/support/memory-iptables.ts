@@ -66,12 +66,6 @@ export class MemoryIptables {
       const specification = line.slice(verb.length + chain.length + 2);
       if (line === "") continue;
       if (line === "COMMIT") {
-        for (const rules of table.values()) {
-          for (const rule of rules) {
-            const to = / -j (\S+)/.exec(` ${rule}`)?.[1] ?? "";
-            if (!verdicts.has(to) && !table.has(to)) return fail(`no chain ${to}`);
-          }
-        }
         this.#tables(family).set(name, table);
         continue;
       }
@@ -86,6 +80,7 @@ export class MemoryIptables {
       const rules = table.get(chain);
       if (line.startsWith(":")) table.set(verb.slice(1), []);
       else if (rules === undefined) return fail(`no chain ${chain}`);
+      else if (verb === "-A" && !isTarget(table, specification)) return fail(`Couldn't load target \`${targetOf(specification)}'`);
       else if (verb === "-A") rules.push(specification);
       else if (verb === "-I") rules.unshift(specification.replace(/^1 /, ""));
       else if (verb === "-D") {
@@ -99,6 +94,15 @@ export class MemoryIptables {
     }
     return ok;
   }
+}
+
+function isTarget(table: Table, specification: string): boolean {
+  const to = targetOf(specification);
+  return verdicts.has(to) || table.has(to);
+}
+
+function targetOf(specification: string): string {
+  return / -j (\S+)/.exec(` ${specification}`)?.[1] ?? "";
 }
 
 const ok: CommandResult = { code: 0, stdout: "", stderr: "" };

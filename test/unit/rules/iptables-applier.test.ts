@@ -3,12 +3,13 @@ import { isApplyError } from "../../../rules/apply/errors.ts";
 import { createIptablesApplier } from "../../../rules/apply/iptables-applier.ts";
 import { findIptablesMake } from "../../../rules/apply/iptables-make.ts";
 import type { RunIptables } from "../../../src/kernel/iptables-command.ts";
-import { iptablesApplierContract } from "../../contract/iptables-applier.ts";
+import { iptablesApplierContract, misplacedRule } from "../../contract/iptables-applier.ts";
 import { MemoryIptables } from "../../support/memory-iptables.ts";
 
 describe.each(["legacy", "nft"] as const)("in memory, %s", (make) => {
   iptablesApplierContract(() => {
     const memory = new MemoryIptables();
+    memory.refuses = (line) => line === misplacedRule;
     return { applier: createIptablesApplier(make, memory.run), flush: (table) => memory.flush("4", table) };
   });
 });

@@ -1,0 +1,219 @@
+import { afterEach, expect, test } from "vitest";
+import { createIptablesApplier } from "../../../rules/apply/iptables-applier.ts";
+import { compileOffline, type Proxier } from "../../../rules/index.ts";
+import { printRule } from "../../../rules/iptables/print.ts";
+import { IptablesTarget } from "../../../rules/sync/iptables-target.ts";
+import { ProxierMetrics } from "../../../rules/sync/metrics.ts";
+import { runProxier } from "../../../rules/sync/proxier.ts";
+import { iptablesOptionsOf } from "../../../rules/sync/surroundings.ts";
+import { systemClock } from "../../../src/base/clock.ts";
+import { SnapshotStore } from "../../../src/snapshot/snapshot-store.ts";
+import { MemoryIptables } from "../../support/memory-iptables.ts";
+import { fillStore, makeNode, makeService, makeSlice, put } from "../../support/rules-objects.ts";
+
+const running: Proxier[] = [];
+afterEach(async () => {
+  for (const proxier of running.splice(0)) await proxier.close();
+});
+
+async function start(memory: MemoryIptables, store: SnapshotStore, canaryIntervalMs?: number) {
+  const applied: number[] = [];
+  const config = { store, nodeName: "n", backend: "iptables", auditIntervalMs: 0 } as const;
+  const other = new MemoryIptables();
+  const proxier = runProxier(
+    config,
+    { clock: systemClock, log: () => undefined, onApplied: (info) => applied.push(info.elements) },
+    new IptablesTarget(
+      { families: [4], options: iptablesOptionsOf(config), canaryIntervalMs },
+      {
+        open: () =>
+          Promise.resolve({ applier: createIptablesApplier("nft", memory.run), other: createIptablesApplier("legacy", other.run) }),
+        routeLocalnet: () => undefined,
+      },
+    ),
+    new ProxierMetrics(),
+  );
+  running.push(proxier);
+  await proxier.ready;
+  return { proxier, applied };
+}
+
+function filled(count: number): SnapshotStore {
+  const store = new SnapshotStore();
+  fillStore(store, [
+    makeNode("n", ["192.0.2.1"], ["10.244.0.0/24"]),
+    ...Array.from({ length: count }, (_, i) => makeService(`s${i}`, { clusterIP: `10.96.0.${i + 1}` })),
+    ...Array.from({ length: count }, (_, i) => makeSlice(`s${i}`, [`10.244.0.${i + 1}`])),
+  ]);
+  return store;
+}
+const trace = (proxier: Proxier, n: number): string => {
+  const v = proxier.trace({ from: "10.244.0.99", to: `10.96.0.${n}`, port: 80, protocol: "tcp" });
+  return v.endpoints[0] ?? v.verdict;
+};
+const nat = async (memory: MemoryIptables): Promise<string> =>
+  (await memory.run("iptables-nft-save", [], "", AbortSignal.timeout(5000))).stdout;
+
+test("a Service whose rules are refused is left out and named; the others are in force", async () => {
+  const memory = new MemoryIptables();
+  memory.refuses = (line) => line.includes("10.244.0.5:");
+  const { proxier } = await start(memory, filled(20));
+  expect(proxier.problems().map((p) => [p.object.name, p.reason])).toEqual([["s4", "RuleRefused"]]);
+  expect(proxier.problems()[0]?.message).toContain("10.96.0.5:80/tcp");
+  expect([trace(proxier, 4), trace(proxier, 6)]).toEqual(["10.244.0.4:8080", "10.244.0.6:8080"]);
+  const text = await nat(memory);
+  expect(text).not.toContain("10.244.0.5:");
+  for (const n of [1, 4, 6, 20]) expect(text).toContain(`--to-destination 10.244.0.${n}:8080`);
+});
+
+test("a refused change: the Service has no rules, other changes of the burst are in force, and the next change is tried", async () => {
+  const memory = new MemoryIptables();
+  const store = filled(8);
+  const { proxier, applied } = await start(memory, store);
+  memory.refuses = (line) => line.includes("192.0.2.66:");
+  put(store, "EndpointSlice", makeSlice("s2", ["192.0.2.66"]), "2");
+  put(store, "EndpointSlice", makeSlice("s3", ["10.244.0.77"]), "2");
+  await expect.poll(() => applied.length).toBe(2);
+  expect(proxier.problems().map((p) => p.object.name)).toEqual(["s2"]);
+  const text = await nat(memory);
+  expect(text).toContain("10.244.0.77:8080");
+  expect(text).not.toContain("--to-destination 10.244.0.3:8080");
+  put(store, "EndpointSlice", makeSlice("s2", ["10.244.0.3"]), "3");
+  await expect.poll(() => applied.length).toBe(3);
+  expect(proxier.problems()).toEqual([]);
+  expect(trace(proxier, 3)).toBe("10.244.0.3:8080");
+});
+
+test("a failure that passes is tried again; a kernel that is not as thought is read again", async () => {
+  const memory = new MemoryIptables();
+  const store = filled(3);
+  const { applied } = await start(memory, store);
+  memory.failures.push({ code: 4, stdout: "", stderr: "Another app is currently holding the xtables lock" });
+  put(store, "EndpointSlice", makeSlice("s0", ["10.244.0.50"]), "2");
+  await expect.poll(() => applied.length).toBe(2);
+  // somebody took the table away: what a change refers to is not there
+  memory.flush("4", "nat");
+  put(store, "Service", makeService("s9", { clusterIP: "10.96.0.10" }), "3");
+  put(store, "EndpointSlice", makeSlice("s9", ["10.244.0.9"]), "3");
+  await expect
+    .poll(async () => (await nat(memory)).includes("10.244.0.50:8080") && (await nat(memory)).includes("-j FAIRWAY-SERVICES"))
+    .toBe(true);
+});
+
+test("the canaries are looked for, and what was flushed is put back", async () => {
+  const memory = new MemoryIptables();
+  await start(memory, filled(3), 5);
+  const before = await nat(memory);
+  memory.flush("4", "filter");
+  await expect.poll(() => nat(memory)).toBe(before);
+});
+
+test("a start over the same rules changes nothing", async () => {
+  const memory = new MemoryIptables();
+  const store = filled(5);
+  const first = await start(memory, store);
+  await first.proxier.close();
+  const second = await start(memory, store);
+  expect(second.applied).toEqual([]);
+});
+
+const rulesOf = (store: SnapshotStore): readonly string[] =>
+  compileOffline(store.current, { nodeName: "n", backend: "iptables", families: [4] }).iptables.flatMap((p) =>
+    [...p.chains].flatMap(([id, rules]) => rules.map((rule) => `${id} ${printRule(4, rule)}`)),
+  );
+
+test.each([
+  [1, 1, 3 + 1 + 1],
+  [10, 1, 3 + 10 + 10],
+  [10, 5, 3 + 10 + 50],
+  [300, 2, 3 + 1 + 300 + 600],
+])("%d Services × %d endpoints are so many rules of the nat table", (services, endpoints, want) => {
+  const store = new SnapshotStore();
+  fillStore(store, [
+    makeNode("n", ["192.0.2.1"], []),
+    ...Array.from({ length: services }, (_, i) => makeService(`s${i}`, { clusterIP: `10.96.${i >> 8}.${i & 255}` })),
+    ...Array.from({ length: services }, (_, i) =>
+      makeSlice(
+        `s${i}`,
+        Array.from({ length: endpoints }, (_, j) => `10.244.${i & 255}.${j + 1 + (i >> 8) * 10}`),
+      ),
+    ),
+  ]);
+  const fixed = 4 + 1; // masquerading, and the way to the node ports
+  expect(rulesOf(store).filter((r) => r.startsWith("nat ")).length).toBe(want + fixed);
+});
+
+test("comments name the Service until there are a thousand endpoints", () => {
+  const large = (n: number): SnapshotStore => {
+    const store = filled(1);
+    put(
+      store,
+      "EndpointSlice",
+      makeSlice(
+        "s0",
+        Array.from({ length: n }, (_, i) => `10.245.${i >> 8}.${i & 255}`),
+      ),
+      "2",
+    );
+    return store;
+  };
+  expect(rulesOf(large(1000)).filter((r) => r.includes('--comment "test/s0"')).length).toBeGreaterThan(1000);
+  expect(rulesOf(large(1001)).filter((r) => r.includes("--comment"))).toEqual([]);
+});
+
+test("an endpoint's share is by its weight", () => {
+  const store = filled(0);
+  const annotations = { "fairway.dev/weights": "10.244.0.1=3,10.244.0.2=1,10.244.0.3=4" };
+  put(store, "Service", makeService("w", { clusterIP: "10.96.0.9" }, { metadata: { annotations } }), "2");
+  put(store, "EndpointSlice", makeSlice("w", ["10.244.0.1", "10.244.0.2", "10.244.0.3"]), "2");
+  const shares = rulesOf(store).flatMap(
+    (r) => /(?:--probability (\S+) )?-j DNAT --to-destination (\S+)/.exec(r)?.slice(1, 3).join(" ") ?? [],
+  );
+  expect(shares).toEqual(["0.37500000000 10.244.0.1:8080", "0.20000000019 10.244.0.2:8080", " 10.244.0.3:8080"]);
+});
+
+test("a way of balancing that iptables has not is a Problem of the Service, once", () => {
+  const store = filled(1);
+  const annotations = { "fairway.dev/balance": "maglev" };
+  const service = makeService("s0", { clusterIP: "10.96.0.1", externalIPs: ["198.51.100.1"] }, { metadata: { annotations } });
+  put(store, "Service", service, "2");
+  const { problems } = compileOffline(store.current, { nodeName: "n", backend: "iptables" });
+  expect(problems.map((p) => [p.object.name, p.reason])).toEqual([["s0", "BalanceUnsupported"]]);
+});
+
+test.each([
+  ["bridge", "cni0", "cni0", false],
+  ["bridge", "cni0", "cni01", true],
+  ["prefix", "veth", "veth7", false],
+  ["prefix", "veth", "eth0", true],
+] as const)("pods known by their %s %s: a packet by %s is masqueraded: %s", (kind, name, link, masquerade) => {
+  const store = filled(1);
+  const { trace: ask, iptables } = compileOffline(store.current, { nodeName: "n", backend: "iptables", localInterface: { kind, name } });
+  expect(ask({ from: "10.9.9.9", to: "10.96.0.1", port: 80, protocol: "tcp", interface: link })).toMatchObject({
+    verdict: "deliver",
+    masquerade,
+  });
+  const off = iptables[0]?.chains.get("nat FAIRWAY-OFF-CLUSTER")?.map((rule) => printRule(4, rule));
+  expect(off).toEqual([`-i ${kind === "prefix" ? `${name}+` : name} -j RETURN`, "-j MARK --set-xmark 0x4000/0x4000"]);
+});
+
+test.each([
+  ["unset", undefined, "127.0.0.1", "deliver"],
+  ["all of IPv4", [{ ip: "0.0.0.0", bits: 0, family: 4 }], "127.0.0.1", "deliver"],
+  ["a range with loopback", [{ ip: "127.0.0.0", bits: 8, family: 4 }], "127.0.0.1", "deliver"],
+  ["a range without", [{ ip: "192.0.2.0", bits: 24, family: 4 }], "127.0.0.1", "pass"],
+  ["a range without: there they are", [{ ip: "192.0.2.0", bits: 24, family: 4 }], "192.0.2.1", "deliver"],
+  ["primary", "primary", "127.0.0.1", "pass"],
+] as const)("node ports on localhost, with nodePortAddresses %s", (_, nodePortAddresses, to, want) => {
+  const store = filled(1);
+  put(store, "Service", makeService("s0", { type: "NodePort", clusterIP: "10.96.0.1", ports: [{ port: 80, nodePort: 30080 }] }), "2");
+  const ask = (localhostNodePorts: boolean): string =>
+    compileOffline(store.current, { nodeName: "n", backend: "iptables", nodePortAddresses, localhostNodePorts }).trace({
+      from: to,
+      to,
+      port: 30080,
+      protocol: "tcp",
+    }).verdict;
+  expect(ask(true)).toBe(want);
+  expect(ask(false)).toBe(to === "127.0.0.1" ? "pass" : want);
+});
