@@ -74,9 +74,19 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
   const tokens = config.tokenAuthFile === undefined ? new Map() : readTokenFile(config.tokenAuthFile);
   const clientCas = config.clientCaFile === undefined ? [] : [readClientCa(config.clientCaFile)];
   const domain = config.clusterDomain ?? "cluster.local";
-  const pki = await ensurePki(config.dataDir, { ...servingNames(config, domain), clock });
-  const pair = readPair(config) ?? pki.serving;
-  const store = await openStore(config);
+  const given = readPair(config);
+  // Read in a thread of its own, beside the certificates. A store that does not open is told of when those are there.
+  const opening = openStore(config);
+  opening.catch(() => undefined);
+  const pki = await ensurePki(config.dataDir, { ...servingNames(config, domain), clock }).catch(async (error: unknown) => {
+    await opening.then(
+      (opened) => opened.close(),
+      () => undefined,
+    );
+    throw error;
+  });
+  const pair = given ?? pki.serving;
+  const store = await opening;
   const closing = new AbortController();
   const undo: (() => Promise<void> | void)[] = [() => store.close()];
   try {

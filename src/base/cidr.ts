@@ -1,4 +1,4 @@
-import { type Ip, type IpFamily, ipFamily, ipFromBigInt, ipToBigInt, parseIp } from "./ip.ts";
+import { type Ip, type IpFamily, ipFamily, ipFromBigInt, ipToBigInt, ipv4Number, parseIp } from "./ip.ts";
 
 /** A range of addresses; `ip` is its first address, whatever address the text named. */
 export interface Cidr {
@@ -26,7 +26,11 @@ export function printCidr(cidr: Cidr): string {
 
 export function cidrContains(cidr: Cidr, ip: Ip): boolean {
   if (ipFamily(ip) !== cidr.family) return false;
-  const host = BigInt((cidr.family === 4 ? 32 : 128) - cidr.bits);
+  if (cidr.family === 4) {
+    const size = 2 ** (32 - cidr.bits);
+    return Math.floor((ipv4Number(ip) ?? 0) / size) === Math.floor((ipv4Number(cidr.ip) ?? 0) / size);
+  }
+  const host = BigInt(128 - cidr.bits);
   return ipToBigInt(ip) >> host === ipToBigInt(cidr.ip) >> host;
 }
 

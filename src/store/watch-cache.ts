@@ -1,6 +1,6 @@
 import type { CacheTable } from "./cache-table.ts";
 import { StoreError } from "./errors.ts";
-import type { Key, Rev, Store } from "./store.ts";
+import type { Key, Page, Rev, Store } from "./store.ts";
 
 const pageSize = 1000;
 /** How many revisions back a new cache begins: clients that a server's end cut off go on from there instead of listing anew. */
@@ -69,15 +69,16 @@ export class WatchCache {
     const { store, root, tables } = this.#options;
     const { rev: now } = await store.list(root, { limit: 1 });
     const at = await this.#start(now);
-    let after: Key | undefined;
-    do {
-      const page = await store.list(root, { limit: pageSize, at, ...(after === undefined ? {} : { after }) });
-      after = page.next;
+    const pageAfter = (after?: Key): Promise<Page> => store.list(root, { limit: pageSize, at, ...(after === undefined ? {} : { after }) });
+    for (let asked: Promise<Page> | undefined = pageAfter(); asked !== undefined; ) {
+      const page: Page = await asked;
+      // The store reads the next one while this one is put away.
+      asked = page.next === undefined ? undefined : pageAfter(page.next);
       for (const { key, rev, value } of page.items) {
         const [table, name] = this.#tableOf(key);
         table?.load([{ key: name, rev, bytes: value }]);
       }
-    } while (after !== undefined);
+    }
     for (const table of tables.values()) table.loaded(at);
     this.#rev = at;
     return now;
