@@ -1,33 +1,25 @@
+import { type Cidr, cidrContains } from "../../src/base/cidr.ts";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
 import type { Ip } from "../../src/base/ip.ts";
 import { type RunCommand, runCommand } from "../../src/kernel/command.ts";
 import type { SetStep } from "../../src/kernel/ipset.ts";
-import type { IpvsFailure, IpvsStep } from "../../src/kernel/ipvs.ts";
+import type { IpvsFailure, IpvsStep, IpvsTimeouts } from "../../src/kernel/ipvs.ts";
 import { NetlinkFault } from "../../src/kernel/netlink.ts";
 import { printSysctlScript } from "../../src/kernel/sysctl.ts";
 import { inverse, type Transaction as RuleTransaction } from "../iptables/transaction.ts";
 import type { ChangeGroup, IpvsState, IpvsTransaction } from "../ipvs/transaction.ts";
 import { hasConnections, type IpvsItem, isOwnFwmark, itemId, matchKey, type RealServer, type ServiceMatch } from "../ipvs/values.ts";
+import { openCommandSets, openNetlinkSets, type SetOutcome, type Sets } from "./address-sets.ts";
 import { ApplyError } from "./errors.ts";
 import type { IptablesApplier } from "./iptables-applier.ts";
 import type { IpvsApplier } from "./ipvs-applier.ts";
-import {
-  openCommandLink,
-  openCommandServers,
-  openCommandSets,
-  openNetlinkLink,
-  openNetlinkServers,
-  openNetlinkSets,
-  type ServiceLink,
-  type SetOutcome,
-  type Sets,
-  type VirtualServers,
-} from "./ipvs-doors.ts";
+import { openCommandLink, openNetlinkLink, type ServiceLink } from "./service-link.ts";
+import { openCommandServers, openNetlinkServers, type VirtualServers } from "./virtual-servers.ts";
 
 /** How often a real server that is to go is asked for its connections. */
 const drainInterval = 1000;
 
-const settings = {
+const kernelSettings = {
   // translated packets must be seen by connection tracking, or they could not be masqueraded
   "net.ipv4.vs.conntrack": "1",
   // a client's reused port goes where its connection went, without waiting
@@ -51,13 +43,19 @@ export interface IpvsApplierDeps {
   readonly rules: IptablesApplier | undefined;
   readonly run: RunCommand;
   readonly clock: Clock;
-  readonly strictArp: boolean;
+  readonly settings: IpvsSettings;
 }
 
-export interface IpvsApplierConfig {
+export interface IpvsSettings {
+  readonly strictArp: boolean;
+  /** Virtual servers at these addresses are somebody else's, whatever else they look like. */
+  readonly excludedCidrs?: readonly Cidr[];
+  readonly timeouts?: IpvsTimeouts;
+}
+
+export interface IpvsApplierConfig extends IpvsSettings {
   /** `netlink` throws where it cannot be used from here; `auto` falls back on the commands ipvsadm, ipset and ip. */
   readonly through: "netlink" | "commands" | "auto";
-  readonly strictArp: boolean;
   /** Makes the rules beside the virtual servers; without it a transaction may have none. */
   readonly rules?: IptablesApplier;
 }
@@ -67,7 +65,7 @@ export interface IpvsApplierConfig {
  * UNUSABLE where virtual servers cannot be programmed.
  */
 export function createIpvsApplier(config: IpvsApplierConfig, run: RunCommand = runCommand, clock: Clock = systemClock): IpvsApplier {
-  return new KernelIpvsApplier({ ...openDoors(config.through, run), rules: config.rules, run, clock, strictArp: config.strictArp });
+  return new KernelIpvsApplier({ ...openDoors(config.through, run), rules: config.rules, run, clock, settings: config });
 }
 
 function openDoors(through: IpvsApplierConfig["through"], run: RunCommand): Pick<IpvsApplierDeps, "servers" | "sets" | "link"> {
@@ -111,10 +109,12 @@ export class KernelIpvsApplier implements IpvsApplier {
   }
 
   prepare(signal: AbortSignal): Promise<void> {
+    const { settings } = this.#deps;
     return this.#inTurn(async () => {
       await this.#deps.link.make(signal);
-      const script = printSysctlScript({ ...settings, ...(this.#deps.strictArp ? strictArpSettings : {}) });
+      const script = printSysctlScript({ ...kernelSettings, ...(settings.strictArp ? strictArpSettings : {}) });
       await this.#deps.run(["sh", "-c", script], {}, signal);
+      if (settings.timeouts !== undefined) await this.#deps.servers.setTimeouts(settings.timeouts, signal);
     });
   }
 
@@ -124,7 +124,7 @@ export class KernelIpvsApplier implements IpvsApplier {
       const { sets, entries } = await this.#deps.sets.read(signal);
       const items = new Map<string, IpvsItem>();
       const put = (item: IpvsItem): unknown => items.set(itemId(item), item);
-      for (const ip of addresses) put({ kind: "address", ip });
+      for (const ip of addresses) if (!this.#isExcluded(ip)) put({ kind: "address", ip });
       for (const { service, reals } of await this.#ownServices(addresses, signal)) {
         put({ kind: "service", service });
         for (const { ip, port, weight } of reals) {
@@ -202,8 +202,12 @@ export class KernelIpvsApplier implements IpvsApplier {
   async #ownServices(addresses: readonly Ip[], signal: AbortSignal) {
     const own = new Set(addresses);
     return (await this.#deps.servers.services(signal)).filter(({ service: { match } }) =>
-      match.kind === "fwmark" ? isOwnFwmark(match.mark) : own.has(match.ip),
+      match.kind === "fwmark" ? isOwnFwmark(match.mark) : own.has(match.ip) && !this.#isExcluded(match.ip),
     );
+  }
+
+  #isExcluded(ip: Ip): boolean {
+    return this.#deps.settings.excludedCidrs?.some((cidr) => cidrContains(cidr, ip)) ?? false;
   }
 
   async #addEntries(transaction: IpvsTransaction, undo: (() => Promise<unknown>)[], signal: AbortSignal): Promise<void> {

@@ -31,8 +31,12 @@ const IPVS_CMD_NEW_DEST = 5;
 const IPVS_CMD_SET_DEST = 6;
 const IPVS_CMD_DEL_DEST = 7;
 const IPVS_CMD_GET_DEST = 8;
+const IPVS_CMD_SET_CONFIG = 12;
 const IPVS_CMD_ATTR_SERVICE = 1;
 const IPVS_CMD_ATTR_DEST = 2;
+const IPVS_CMD_ATTR_TIMEOUT_TCP = 4;
+const IPVS_CMD_ATTR_TIMEOUT_TCP_FIN = 5;
+const IPVS_CMD_ATTR_TIMEOUT_UDP = 6;
 const IPVS_SVC_ATTR_AF = 1;
 const IPVS_SVC_ATTR_PROTOCOL = 2;
 const IPVS_SVC_ATTR_ADDR = 3;
@@ -71,6 +75,14 @@ export interface IpvsFailure {
   readonly step: IpvsStep;
   /** `EEXIST` and so on. */
   readonly code: string;
+}
+
+/** How long a connection without packets is kept; what is absent stays as it is. */
+export interface IpvsTimeouts {
+  readonly tcpSeconds?: number | undefined;
+  /** After the first FIN. */
+  readonly tcpFinSeconds?: number | undefined;
+  readonly udpSeconds?: number | undefined;
 }
 
 export interface RealServerUse extends RealServer {
@@ -146,6 +158,20 @@ export class IpvsNetlink {
       }
     }
     return failures;
+  }
+
+  /** Throws a NetlinkFault. */
+  setTimeouts(timeouts: IpvsTimeouts): void {
+    const w = this.#begin(IPVS_CMD_SET_CONFIG, NLM_F_ACK);
+    for (const [type, seconds] of [
+      [IPVS_CMD_ATTR_TIMEOUT_TCP, timeouts.tcpSeconds],
+      [IPVS_CMD_ATTR_TIMEOUT_TCP_FIN, timeouts.tcpFinSeconds],
+      [IPVS_CMD_ATTR_TIMEOUT_UDP, timeouts.udpSeconds],
+    ] as const) {
+      if (seconds !== undefined) writeU32(w, type, seconds);
+    }
+    w.end();
+    this.#socket.dump(w.bytes());
   }
 
   close(): void {

@@ -63,7 +63,7 @@ export const ipvsTrafficCases: readonly GuestCase[] = [
           await apply({ adds });
           const ask = async (protocol: "tcp" | "udp", count: number): Promise<readonly string[]> => {
             const said = await lab.agents.a2.probe({ protocol, host: vip[family], port: 80, count, timeoutMs: 10_000 });
-            return said.map((line) => line.split(" ")[0] ?? "");
+            return said.map((line) => (/^[ab]\d /.test(line) ? line.slice(0, 2) : line));
           };
           for (const protocol of ["tcp", "udp"] as const) {
             assert.deepEqual(new Set(await ask(protocol, 4)), new Set(["a1", "b1"]), `IPv${family} ${protocol}`);
@@ -79,8 +79,9 @@ export const ipvsTrafficCases: readonly GuestCase[] = [
           await apply({ deletes: [real(tcp, "b1", family), real(at(family, "udp"), "b1", family)] });
           assert.equal(applier.draining(), 1, "of TCP; UDP goes at once");
           assert.ok(![...(await applier.read(signal)).items.values()].some((item) => item.kind === "real" && item.real.ip === b1.ip));
-          assert.deepEqual(new Set(await ask("tcp", 4)), new Set(["a1"]));
-          assert.deepEqual(new Set(await ask("udp", 4)), new Set(["a1"]));
+          for (const protocol of ["tcp", "udp"] as const) {
+            assert.deepEqual(new Set(await ask(protocol, 4)), new Set(["a1"]), `IPv${family} ${protocol} without b1`);
+          }
           assert.match(await kept.say(), /b1/);
 
           // it comes back before it has gone
