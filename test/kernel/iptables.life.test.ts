@@ -144,7 +144,7 @@ describe.each(["legacy", "nft"] as const)("iptables, the %s make", (make) => {
     iptables("-t", "filter", "-I", "FAIRWAY-REFUSALS", "-j", "DROP");
     iptables("-t", "nat", "-R", "FAIRWAY-POSTROUTING", "4", "-j", "ACCEPT");
     await expect.poll(() => save(), { timeout: 30_000 }).toEqual(before);
-    expect(counter(proxier, "fairway_rules_repairs_total")).toBeGreaterThan(0);
+    await expect.poll(() => counter(proxier, "fairway_rules_repairs_total"), { timeout: 30_000 }).toBeGreaterThan(0);
   });
 
   test("a UDP client that goes on sending moves when its endpoint is gone; a TCP connection is never cut", async () => {
