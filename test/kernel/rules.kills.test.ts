@@ -3,12 +3,14 @@ import { lacking } from "../support/requires.ts";
 import { killRules } from "../support/rules-kills.ts";
 import { RulesLab } from "../support/rules-lab.ts";
 
-const lack = lacking("ip", "nft", "conntrack");
+const lack = lacking("ip", "nft", "conntrack", "iptables");
 
 // A thousand of them: npm run soak.
 test.skipIf(lack !== undefined).each([
   { way: "netlink", kills: 20 },
   { way: "command", kills: 3 },
+  { way: "iptables-legacy", kills: 3 },
+  { way: "iptables-nft", kills: 3 },
 ] as const)(
   "$kills kills at random moments, by $way: the next start makes the kernel equal to the plan, and no traffic notices",
   {

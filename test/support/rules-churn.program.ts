@@ -1,5 +1,5 @@
 // Programs the Service rules of its network namespace and changes them without pause, until it is killed.
-// Arguments: a seed, and how nftables is reached (netlink or command).
+// Arguments: a seed, and how nftables is reached (netlink or command) or the make of iptables (iptables-legacy or iptables-nft).
 import { startProxier } from "../../rules/index.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
@@ -8,11 +8,14 @@ import { churned, churnService, churnSlice, keptObjects } from "./rules-churn.ts
 import { fillStore, put } from "./rules-objects.ts";
 
 const random = seededRandom(Number(process.argv[2] ?? 1));
-const nftables = process.argv[3] === "command" ? "command" : "netlink";
+const way = process.argv[3] ?? "netlink";
+const config = way.startsWith("iptables-")
+  ? ({ backend: "iptables", iptablesFlavour: way === "iptables-legacy" ? "legacy" : "nft" } as const)
+  : ({ backend: "nftables", nftables: way === "command" ? "command" : "netlink" } as const);
 const all = Array.from({ length: churned }, (_, i) => i).filter(() => random.below(2) === 0);
 const store = new SnapshotStore();
 fillStore(store, [...keptObjects(), ...all.flatMap((i) => [churnService(i, random), churnSlice(i, random)])]);
-const proxier = startProxier({ store, nodeName: "a", backend: "nftables", nftables }, { clock: systemClock, log: () => undefined });
+const proxier = startProxier({ store, nodeName: "a", ...config }, { clock: systemClock, log: () => undefined });
 await proxier.ready;
 process.stdout.write("ready\n");
 for (let n = 1; ; n++) {

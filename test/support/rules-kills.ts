@@ -1,12 +1,18 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import type { RuleApplier } from "../../rules/apply/applier.ts";
+import { createIptablesApplier } from "../../rules/apply/iptables-applier.ts";
 import { createNetlinkApplier } from "../../rules/apply/netlink-applier.ts";
 import { createTextApplier } from "../../rules/apply/text-applier.ts";
 import { compileOffline } from "../../rules/index.ts";
+import { defaultIptablesOptions } from "../../rules/iptables/chains.ts";
+import { hooksOf } from "../../rules/iptables/program.ts";
+import { adopt, diffHooks } from "../../rules/iptables/read.ts";
+import { diffChains } from "../../rules/iptables/transaction.ts";
 import { adoptAllocations, adoptSkeleton } from "../../rules/nftables/adopt.ts";
 import { compileFrontends, emptyRuleset } from "../../rules/nftables/ruleset.ts";
 import { diffFromElements } from "../../rules/nftables/transaction.ts";
+import { IptablesTarget } from "../../rules/sync/iptables-target.ts";
 import { ProxierMetrics } from "../../rules/sync/metrics.ts";
 import { NftablesTarget } from "../../rules/sync/nftables-target.ts";
 import { runProxier } from "../../rules/sync/proxier.ts";
@@ -14,6 +20,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import { Conntrack } from "../../src/kernel/conntrack.ts";
 import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
 import { inNetns } from "./in-netns.ts";
+import { iptablesIn } from "./iptables-in.ts";
 import { nftIn } from "./nft-in.ts";
 import { type Random, seededRandom } from "./random.ts";
 import { churned, churnService, churnSlice, keptAddress, keptObjects, stickyAddress } from "./rules-churn.ts";
@@ -33,8 +40,8 @@ export interface RulesKills {
 }
 
 export interface RulesKillOptions {
-  /** How nftables is reached. */
-  readonly way: "netlink" | "command";
+  /** How nftables is reached, or which make of iptables it is. */
+  readonly way: "netlink" | "command" | "iptables-legacy" | "iptables-nft";
   readonly kills: number;
   readonly seed: number;
   /** No further kill after this. */
@@ -107,13 +114,16 @@ async function recover(namespace: string, random: Random, way: RulesKillOptions[
   const store = new SnapshotStore();
   const present = Array.from({ length: churned }, (_, i) => i).filter(() => random.below(3) === 0);
   fillStore(store, [...keptObjects(), ...present.flatMap((i) => [churnService(i, random), churnSlice(i, random)])]);
-  const applier = openApplier(namespace, way);
   const flows = inNetns(namespace, () => new Conntrack());
   const complaints: string[] = [];
+  const target =
+    way === "netlink" || way === "command"
+      ? new NftablesTarget({ families: [4, 6], tableName: "fairway", skeleton: {} }, openApplier(namespace, way), flows)
+      : iptablesTarget(namespace, way, flows);
   const proxier = runProxier(
-    { store, nodeName: "a", backend: "nftables", serviceHealth: false },
+    { store, nodeName: "a", backend: target.backend, serviceHealth: false },
     { clock: systemClock, log: (level, message) => level !== "info" && complaints.push(message) },
-    new NftablesTarget({ families: [4, 6], tableName: "fairway", skeleton: {} }, applier, flows),
+    target,
     new ProxierMetrics(),
   );
   try {
@@ -124,12 +134,41 @@ async function recover(namespace: string, random: Random, way: RulesKillOptions[
   }
 }
 
-function openApplier(namespace: string, way: RulesKillOptions["way"]): RuleApplier {
+function iptablesTarget(namespace: string, way: "iptables-legacy" | "iptables-nft", flows: Conntrack): IptablesTarget {
+  const [make, other] = way === "iptables-legacy" ? (["legacy", "nft"] as const) : (["nft", "legacy"] as const);
+  const run = iptablesIn(namespace);
+  return new IptablesTarget(
+    { families: [4, 6], options: defaultIptablesOptions },
+    {
+      open: () => Promise.resolve({ applier: createIptablesApplier(make, run), other: createIptablesApplier(other, run) }),
+      routeLocalnet: () => undefined,
+      flows,
+    },
+  );
+}
+
+async function iptablesDifferences(namespace: string, store: SnapshotStore, make: "legacy" | "nft"): Promise<readonly string[]> {
+  const applier = createIptablesApplier(make, iptablesIn(namespace));
+  const differences: string[] = [];
+  for (const program of compileOffline(store.current, { nodeName: "a", backend: "iptables" }).iptables) {
+    const { family, chains } = program;
+    const found = await applier.read(family, AbortSignal.timeout(120_000));
+    const hooks = diffHooks(found, hooksOf(program));
+    for (const change of diffChains(family, adopt(family, found, chains), chains, undefined, hooks)) {
+      differences.push(`IPv${family} ${change.table}: ${change.chains.map((c) => c.name).join(", ")}; ${change.hook.length} jumps`);
+    }
+  }
+  return differences;
+}
+
+function openApplier(namespace: string, way: "netlink" | "command"): RuleApplier {
   return way === "netlink" ? inNetns(namespace, () => createNetlinkApplier(nftIn(namespace))) : createTextApplier(nftIn(namespace));
 }
 
 /** How the tables in a namespace differ from what a fresh compile would add to them; empty when they are the plan. */
 async function kernelDifferences(namespace: string, store: SnapshotStore, way: RulesKillOptions["way"]): Promise<readonly string[]> {
+  if (way === "iptables-legacy" || way === "iptables-nft")
+    return iptablesDifferences(namespace, store, way === "iptables-legacy" ? "legacy" : "nft");
   const reader = openApplier(namespace, way);
   const differences: string[] = [];
   try {
