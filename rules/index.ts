@@ -8,6 +8,8 @@ import { batchFromEmpty } from "../src/snapshot/snapshot-store.ts";
 import type { RuleApplier } from "./apply/applier.ts";
 import { createIptablesApplier } from "./apply/iptables-applier.ts";
 import { findIptablesMake } from "./apply/iptables-make.ts";
+import { printIpvs } from "./apply/ipvs-render.ts";
+import { createIpvsApplier } from "./apply/kernel-ipvs-applier.ts";
 import { createNetlinkApplier } from "./apply/netlink-applier.ts";
 import { createTextApplier } from "./apply/text-applier.ts";
 import { printRuleSet } from "./iptables/print.ts";
@@ -19,6 +21,14 @@ import {
   problemOf,
   ruleSetOf,
 } from "./iptables/program.ts";
+import {
+  compileFrontends as compileIpvs,
+  compileSurroundings as compileIpvsSurroundings,
+  emptyIpvsProgram,
+  type IpvsProgram,
+  unservedProblem,
+  withAddresses,
+} from "./ipvs/program.ts";
 import type { Backend } from "./model/backend.ts";
 import type { Packet, Verdict } from "./model/packet.ts";
 import { printTable } from "./nftables/print.ts";
@@ -28,6 +38,7 @@ import { ProxyPlan } from "./plan/proxy-plan.ts";
 import { AutoTarget } from "./sync/auto-target.ts";
 import type { ProxierConfig, ProxierDeps, RuleOptions } from "./sync/config.ts";
 import { IptablesTarget } from "./sync/iptables-target.ts";
+import { IpvsTarget } from "./sync/ipvs-target.ts";
 import { ProxierMetrics } from "./sync/metrics.ts";
 import { NftablesTarget } from "./sync/nftables-target.ts";
 import { type Proxier, runProxier } from "./sync/proxier.ts";
@@ -36,6 +47,8 @@ import {
   bothFamilies,
   defaultTableName,
   iptablesOptionsOf,
+  ipvsProgramOptionsOf,
+  ipvsSettingsOf,
   planOptionsOf,
   readMachineIps,
   skeletonOptionsOf,
@@ -44,6 +57,7 @@ import {
 import type { RuleTarget } from "./sync/target.ts";
 import { UserspaceTarget } from "./sync/userspace-target.ts";
 import { traceIptables } from "./trace/iptables-trace.ts";
+import { traceIpvs } from "./trace/ipvs-trace.ts";
 import { traceRulesets } from "./trace/trace.ts";
 import { traceUserspace } from "./trace/userspace-trace.ts";
 import { compileUserspace, emptyUserspaceProgram, printUserspace } from "./userspace/program.ts";
@@ -83,6 +97,7 @@ function openTarget(config: ProxierConfig, deps: ProxierDeps): RuleTarget {
   if (config.backend === "nftables") return nftables();
   const iptables = (): RuleTarget => openIptables(config, deps);
   if (config.backend === "iptables") return iptables();
+  if (config.backend === "ipvs") return openIpvs(config, deps);
   return new AutoTarget({
     targets: [
       { backend: "nftables", open: nftables },
@@ -95,19 +110,43 @@ function openTarget(config: ProxierConfig, deps: ProxierDeps): RuleTarget {
 
 function openIptables(config: ProxierConfig, deps: ProxierDeps): RuleTarget {
   const families = config.families ?? bothFamilies;
-  const flavour = config.iptablesFlavour ?? "auto";
   return new IptablesTarget(
     { families, options: iptablesOptionsOf(config) },
     {
       async open(signal) {
-        const { make, why } = flavour === "auto" ? await findIptablesMake(families, signal) : { make: flavour, why: "it is configured" };
-        deps.log("info", `Service rules: iptables of the ${make} make, because ${why}`);
+        const make = await chooseIptablesMake(config, deps, signal);
         return { applier: createIptablesApplier(make), other: createIptablesApplier(make === "nft" ? "legacy" : "nft") };
       },
       routeLocalnet: () => writeSysctl("net.ipv4.conf.all.route_localnet", "1"),
       flows: openFlows(deps),
     },
   );
+}
+
+function openIpvs(config: ProxierConfig, deps: ProxierDeps): RuleTarget {
+  const options = ipvsProgramOptionsOf(config);
+  return new IpvsTarget(
+    { options },
+    {
+      async open(signal) {
+        const make = await chooseIptablesMake(config, deps, signal);
+        const rules = createIptablesApplier(make);
+        const servers = createIpvsApplier({ ...ipvsSettingsOf(config), through: "auto", rules });
+        return { servers, rules, other: createIptablesApplier(make === "nft" ? "legacy" : "nft") };
+      },
+      // no Service is reached at an address that each link may have
+      machineIps: () => readMachineIps().filter((ip) => !ip.startsWith("fe80:")),
+      flows: openFlows(deps),
+    },
+  );
+}
+
+async function chooseIptablesMake(config: ProxierConfig, deps: ProxierDeps, signal: AbortSignal): Promise<IptablesMake> {
+  const flavour = config.iptablesFlavour ?? "auto";
+  const { make, why } =
+    flavour === "auto" ? await findIptablesMake(config.families ?? bothFamilies, signal) : { make: flavour, why: "it is configured" };
+  deps.log("info", `Service rules: iptables of the ${make} make, because ${why}`);
+  return make;
 }
 
 function userspaceTarget(deps: ProxierDeps): RuleTarget {
@@ -147,12 +186,14 @@ export interface OfflineOptions extends Omit<RuleOptions, "nodeName"> {
 }
 
 export interface OfflineProgram {
-  /** What one loader takes: `nft -f` text, `iptables-restore --noflush` text, or a JSON document of listeners. */
+  /** What one loader takes: `nft -f` text, `iptables-restore --noflush` text, a JSON document of virtual servers with what their loaders take, or one of listeners. */
   readonly text: string;
   /** One table a family; empty for other backends than nftables. */
   readonly program: readonly Ruleset[];
   /** One a family; empty for other backends. */
   readonly iptables: readonly IptablesProgram[];
+  /** Absent for other backends. */
+  readonly ipvs?: IpvsProgram;
   readonly problems: readonly Problem[];
   trace(packet: Packet): Verdict;
 }
@@ -190,6 +231,24 @@ export function compileOffline(snapshot: Snapshot, options: OfflineOptions): Off
       iptables,
       problems,
       trace: (packet) => traceIptables(iptables, packet, plan.node.addresses),
+    };
+  }
+  if (options.backend === "ipvs") {
+    const wanted = options.family === undefined ? options : { ...options, families: [options.family] };
+    const empty = emptyIpvsProgram(ipvsProgramOptionsOf(wanted));
+    const { program } = compileIpvsSurroundings(withAddresses(surroundings, plan.node.addresses), empty);
+    const ipvs = compileIpvs(delta.frontends.changed, program).program;
+    for (const { after } of delta.frontends.changed.values()) {
+      const problem = after === undefined ? undefined : unservedProblem(after, ipvs.options);
+      if (problem !== undefined) problems.push(problem);
+    }
+    return {
+      text: printIpvs(ipvs),
+      program: [],
+      iptables: [],
+      ipvs,
+      problems,
+      trace: (packet) => traceIpvs(ipvs, packet, plan.node.addresses),
     };
   }
   const program = (options.families ?? bothFamilies).map((family) => {

@@ -7,7 +7,7 @@ export interface IpvsApplier {
   probe(signal: AbortSignal): Promise<void>;
   /** Makes the service link and the kernel settings that ipvs needs. Before the first transaction; again changes nothing. */
   prepare(signal: AbortSignal): Promise<void>;
-  /** What is ours: the link's addresses, services at them or with our marks, sets with our prefix. Rules are read through their own applier. */
+  /** What is ours: the link's addresses, services at them, at an address and port in one of our sets or with our marks, sets with our prefix. Rules are read through their own applier. */
   read(signal: AbortSignal): Promise<IpvsState>;
   /**
    * In an order that leaves no address without its services. Throws ApplyError. ipvs has no transactions: after REFUSED

@@ -8,7 +8,17 @@ import { NetlinkFault } from "../../src/kernel/netlink.ts";
 import { printSysctlScript } from "../../src/kernel/sysctl.ts";
 import { inverse, type Transaction as RuleTransaction } from "../iptables/transaction.ts";
 import type { ChangeGroup, IpvsState, IpvsTransaction } from "../ipvs/transaction.ts";
-import { hasConnections, type IpvsItem, isOwnFwmark, itemId, matchKey, type RealServer, type ServiceMatch } from "../ipvs/values.ts";
+import {
+  hasConnections,
+  type IpvsItem,
+  isOwnFwmark,
+  itemId,
+  matchKey,
+  printField,
+  type RealServer,
+  type ServiceMatch,
+  type SetEntry,
+} from "../ipvs/values.ts";
 import { openCommandSets, openNetlinkSets, type SetOutcome, type Sets } from "./address-sets.ts";
 import { ApplyError } from "./errors.ts";
 import type { IptablesApplier } from "./iptables-applier.ts";
@@ -78,11 +88,12 @@ function openDoors(through: IpvsApplierConfig["through"], run: RunCommand): Pick
       if (through === "auto") return commands();
       throw cause;
     }
-    if (cause.code === "ENOENT")
-      throw new ApplyError("UNUSABLE", "this kernel has no virtual servers: the module ip_vs cannot be loaded", { cause });
+    if (cause.code === "ENOENT") throw new ApplyError("UNUSABLE", `this kernel has no virtual servers: ${noServersAdvice}`, { cause });
     throw new ApplyError("UNUSABLE", `virtual servers may not be programmed from here: ${cause.message}`, { cause });
   }
 }
+
+const noServersAdvice = "load its module (modprobe ip_vs), run one that has it, or choose another backend";
 
 interface Draining {
   readonly match: ServiceMatch;
@@ -125,7 +136,7 @@ export class KernelIpvsApplier implements IpvsApplier {
       const items = new Map<string, IpvsItem>();
       const put = (item: IpvsItem): unknown => items.set(itemId(item), item);
       for (const ip of addresses) if (!this.#isExcluded(ip)) put({ kind: "address", ip });
-      for (const { service, reals } of await this.#ownServices(addresses, signal)) {
+      for (const { service, reals } of await this.#ownServices(addresses, entries, signal)) {
         put({ kind: "service", service });
         for (const { ip, port, weight } of reals) {
           const item: IpvsItem = { kind: "real", match: service.match, real: { ip, port, weight } };
@@ -156,7 +167,8 @@ export class KernelIpvsApplier implements IpvsApplier {
   remove(signal: AbortSignal): Promise<void> {
     return this.#inTurn(async () => {
       const addresses = (await this.#deps.link.read(signal)) ?? [];
-      const own = await this.#ownServices(addresses, signal);
+      const { sets, entries } = await this.#deps.sets.read(signal);
+      const own = await this.#ownServices(addresses, entries, signal);
       await this.#deps.link.remove(signal);
       // they name the sets
       for (const family of [4, 6] as const) await this.#deps.rules?.remove(family, signal);
@@ -164,7 +176,6 @@ export class KernelIpvsApplier implements IpvsApplier {
         own.map(({ service }) => ({ verb: "delete", kind: "service", service })),
         signal,
       );
-      const { sets } = await this.#deps.sets.read(signal);
       const { refusal } = await this.#deps.sets.commit(
         sets.map((set) => ({ verb: "destroy", set })),
         signal,
@@ -199,10 +210,14 @@ export class KernelIpvsApplier implements IpvsApplier {
     return next;
   }
 
-  async #ownServices(addresses: readonly Ip[], signal: AbortSignal) {
+  /** Those of node ports are at addresses of this machine; what is ours there has an entry. */
+  async #ownServices(addresses: readonly Ip[], entries: readonly SetEntry[], signal: AbortSignal) {
     const own = new Set(addresses);
+    const entered = new Set(entries.map(({ fields }) => fields.map(printField).join(",")));
     return (await this.#deps.servers.services(signal)).filter(({ service: { match } }) =>
-      match.kind === "fwmark" ? isOwnFwmark(match.mark) : own.has(match.ip) && !this.#isExcluded(match.ip),
+      match.kind === "fwmark"
+        ? isOwnFwmark(match.mark)
+        : (own.has(match.ip) || entered.has(`${match.ip},${match.protocol}:${match.port}`)) && !this.#isExcluded(match.ip),
     );
   }
 
@@ -213,12 +228,17 @@ export class KernelIpvsApplier implements IpvsApplier {
   async #addEntries(transaction: IpvsTransaction, undo: (() => Promise<unknown>)[], signal: AbortSignal): Promise<void> {
     const steps: SetStep[] = transaction.createSets.map((set) => ({ verb: "create", set }));
     const owners: (string | undefined)[] = steps.map(() => undefined);
-    for (const group of transaction.groups) {
-      for (const item of group.adds) {
-        if (item.kind !== "entry") continue;
-        steps.push({ verb: "add", entry: item.entry });
-        owners.push(group.owner);
+    const push = (owner: string, step: SetStep): void => {
+      steps.push(step);
+      owners.push(owner);
+    };
+    for (const { owner, changes, adds } of transaction.groups) {
+      for (const { before, after } of changes) {
+        if (before.kind !== "entry" || after.kind !== "entry") continue;
+        push(owner, { verb: "delete", entry: before.entry });
+        push(owner, { verb: "add", entry: after.entry });
       }
+      for (const item of adds) if (item.kind === "entry") push(owner, { verb: "add", entry: item.entry });
     }
     const { done, refusal } = await this.#deps.sets.commit(steps, signal);
     undo.push(() => this.#deps.sets.commit([...done].reverse().map(inverseSetStep), untilDone));

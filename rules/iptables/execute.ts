@@ -3,7 +3,7 @@ import type { Ip } from "../../src/base/ip.ts";
 import { unreachable } from "../../src/base/unreachable.ts";
 import type { Packet } from "../model/packet.ts";
 import { printRule } from "./print.ts";
-import { type Chain, type ConnectionState, chainId, type Rule, type RuleSet, type TableName, type Target } from "./rule.ts";
+import { type Chain, type ConnectionState, chainId, type Rule, type RuleSet, type SetSide, type TableName, type Target } from "./rule.ts";
 
 /** A rule that had an effect on the packet. */
 export interface ExecutedRule {
@@ -23,7 +23,7 @@ export interface Execution {
 
 /** Runs a packet through the rules as the kernel would, on the values the printer prints. `localIps`: addresses of this machine. */
 export function executeRules(set: RuleSet, packet: Packet, localIps: readonly Ip[]): Execution {
-  const machine = new Machine(set, packet, localIps);
+  const machine = new RuleMachine({ rules: set, packet, isLocal: (ip) => isLoopback(ip) || localIps.includes(ip) });
   const fromHere = machine.isLocal(packet.from);
   machine.runTable("raw", fromHere ? "OUTPUT" : "PREROUTING");
   // the nat table and states are for tracked connections
@@ -55,10 +55,29 @@ export function executeRules(set: RuleSet, packet: Packet, localIps: readonly Ip
 /** `ended`: some verdict was reached whatever the draws; `on`: the packet may come out of the chain's end. */
 type Flow = "on" | "ended";
 
-class Machine {
-  readonly #set: RuleSet;
-  readonly #packet: Packet;
-  readonly #localIps: readonly Ip[];
+/** The sets of addresses that rules may name. */
+export interface SetMembers {
+  has(set: string, packet: Packet, sides: readonly SetSide[]): boolean;
+  /** The mark of the packet's entry. */
+  markOf(set: string, packet: Packet, sides: readonly SetSide[]): number | undefined;
+}
+
+export interface MachineInput {
+  readonly rules: RuleSet;
+  readonly packet: Packet;
+  /** Addresses of this machine. */
+  isLocal(ip: Ip): boolean;
+  /** Absent where no rule names a set. */
+  readonly sets?: SetMembers;
+}
+
+export function isLoopback(ip: Ip): boolean {
+  return ip === "::1" || ip.startsWith("127.");
+}
+
+/** A packet on its way through the tables: each is run when its turn comes, and what became of the packet is in the fields. */
+export class RuleMachine {
+  readonly #input: MachineInput;
   readonly #noted = new Set<string>();
 
   readonly rules: ExecutedRule[] = [];
@@ -68,22 +87,21 @@ class Machine {
   refused: "reject" | "drop" | undefined;
   untracked = false;
   masqueraded = false;
-  translated: { readonly ip: Ip; readonly port: number } | undefined;
+  /** Where to, once it is known. Virtual servers translate without telling connection tracking that they did. */
+  translated: { readonly ip: Ip; readonly port: number; readonly by?: "ipvs" } | undefined;
   mark = 0;
 
-  constructor(set: RuleSet, packet: Packet, localIps: readonly Ip[]) {
-    this.#set = set;
-    this.#packet = packet;
-    this.#localIps = localIps;
+  constructor(input: MachineInput) {
+    this.#input = input;
   }
 
   isLocal(ip: Ip): boolean {
-    return ip === "::1" || ip.startsWith("127.") || this.#localIps.includes(ip);
+    return this.#input.isLocal(ip);
   }
 
   runTable(table: TableName, builtIn: string): void {
     let flow: Flow = "on";
-    for (const hook of this.#set.hooks) {
+    for (const hook of this.#input.rules.hooks) {
       if (hook.table !== table || hook.builtIn !== builtIn || flow === "ended") continue;
       flow = this.#run(table, hook.chain);
     }
@@ -91,12 +109,12 @@ class Machine {
   }
 
   runFilter(fromHere: boolean): void {
-    const to = this.translated?.ip ?? this.#packet.to;
+    const to = this.translated?.ip ?? this.#input.packet.to;
     this.runTable("filter", fromHere ? "OUTPUT" : this.isLocal(to) ? "INPUT" : "FORWARD");
   }
 
   #run(table: TableName, name: string): Flow {
-    const chain: Chain = this.#set.chains.get(chainId(table, name)) ?? [];
+    const chain: Chain = this.#input.rules.chains.get(chainId(table, name)) ?? [];
     for (const rule of chain) {
       if (!this.#matches(rule)) continue;
       const flow = this.#target(table, name, rule, rule.target);
@@ -109,7 +127,7 @@ class Machine {
 
   #target(table: TableName, chain: string, rule: Rule, target: Target): Flow | "returned" {
     const note = (): void => {
-      const text = printRule(this.#set.family, rule);
+      const text = printRule(this.#input.rules.family, rule);
       if (this.#noted.has(`${table} ${chain} ${text}`)) return;
       this.#noted.add(`${table} ${chain} ${text}`);
       this.rules.push({ table, chain, text, rule });
@@ -143,6 +161,13 @@ class Machine {
         note();
         this.masqueraded = true;
         return "ended";
+      case "mark-of-entry": {
+        const mark = this.#input.sets?.markOf(target.set, this.#now, target.fields);
+        if (mark === undefined) return "on";
+        note();
+        this.mark = mark;
+        return "on";
+      }
       case "untrack":
         note();
         this.untracked = true;
@@ -153,9 +178,7 @@ class Machine {
   }
 
   #matches(rule: Rule): boolean {
-    const { from, protocol } = this.#packet;
-    const to = this.translated?.ip ?? this.#packet.to;
-    const port = this.translated?.port ?? this.#packet.port;
+    const { from, protocol, to, port } = this.#now;
     if (rule.source !== undefined && cidrContains(rule.source.cidr, from) === rule.source.negated) return false;
     if (rule.destination !== undefined && cidrContains(rule.destination.cidr, to) === rule.destination.negated) return false;
     if (rule.inInterface !== undefined && this.#isFrom(rule.inInterface.name) === rule.inInterface.negated) return false;
@@ -164,18 +187,31 @@ class Machine {
     if (rule.states !== undefined && rule.states.of.some((s) => this.#hasState(s)) === rule.states.negated) return false;
     if (rule.localSource === true && !this.isLocal(from)) return false;
     if (rule.localDestination === true && !this.isLocal(to)) return false;
-    if (rule.mark !== undefined && ((this.mark & rule.mark.bits) >>> 0 === rule.mark.bits) === rule.mark.negated) return false;
+    if (rule.mark !== undefined) {
+      const { bits, mask = bits, negated } = rule.mark;
+      if (((this.mark & mask) >>> 0 === bits) === negated) return false;
+    }
+    for (const { name, fields, negated } of rule.sets ?? []) {
+      if ((this.#input.sets?.has(name, this.#now, fields) ?? false) === negated) return false;
+    }
     // a client that the kernel has not seen yet: nothing is remembered of it
     return rule.recent?.kind !== "update";
   }
 
+  /** The packet as it is now. */
+  get #now(): Packet {
+    return this.translated === undefined
+      ? this.#input.packet
+      : { ...this.#input.packet, to: this.translated.ip, port: this.translated.port };
+  }
+
   #isFrom(name: string): boolean {
-    const link = this.#packet.interface ?? "";
+    const link = this.#input.packet.interface ?? "";
     return name.endsWith("+") ? link.startsWith(name.slice(0, -1)) : link === name;
   }
 
   /** A connection's first packet. */
   #hasState(state: ConnectionState): boolean {
-    return state === "NEW" || (state === "DNAT" && this.translated !== undefined);
+    return state === "NEW" || (state === "DNAT" && this.translated !== undefined && this.translated.by !== "ipvs");
   }
 }

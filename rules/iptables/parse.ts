@@ -2,7 +2,7 @@ import { type Cidr, parseCidr } from "../../src/base/cidr.ts";
 import { type IpFamily, parseIp } from "../../src/base/ip.ts";
 import { parseProtocol } from "../model/service-port.ts";
 import { wholeShare } from "./print.ts";
-import type { AddressMatch, ConnectionState, Matches, Rule, Target } from "./rule.ts";
+import type { AddressMatch, ConnectionState, Matches, Rule, SetSide, Target } from "./rule.ts";
 
 /** Text that is none of our rules. */
 export class ParseError extends Error {
@@ -58,8 +58,12 @@ function parseExtension(words: Words, matches: { -readonly [K in keyof Matches]:
       return;
     case "mark --mark": {
       const [value = "", mask = value] = words.next().split("/");
-      if (value !== mask) throw new ParseError("no mark of ours", text);
-      matches.mark = { bits: Number(value), negated };
+      matches.mark = { bits: Number(value), ...(value === mask ? {} : { mask: Number(mask) }), negated };
+      return;
+    }
+    case "set --match-set": {
+      const name = words.next();
+      matches.sets = [...(matches.sets ?? []), { name, fields: setSides(words.next()), negated }];
       return;
     }
     case "statistic --mode":
@@ -117,9 +121,23 @@ function parseTarget(words: Words): Target {
     case "CT":
       words.expect("--notrack");
       return { kind: "untrack" };
+    case "SET": {
+      words.expect("--map-set");
+      const set = words.next();
+      const fields = setSides(words.next());
+      words.expect("--map-mark");
+      return { kind: "mark-of-entry", set, fields };
+    }
     default:
       return { kind: "jump", chain: name };
   }
+}
+
+function setSides(text: string): readonly SetSide[] {
+  return text.split(",").map((side) => {
+    if (side !== "src" && side !== "dst") throw new ParseError("no end of a packet", text);
+    return side;
+  });
 }
 
 function address(family: IpFamily, text: string, negated: boolean): AddressMatch {

@@ -35,7 +35,11 @@ export function printRule(family: IpFamily, rule: Rule): string {
   if (rule.states !== undefined) add(`-m conntrack ${not(rule.states.negated)}--ctstate ${rule.states.of.join(",")}`);
   if (rule.localSource === true) add("-m addrtype --src-type LOCAL");
   if (rule.localDestination === true) add("-m addrtype --dst-type LOCAL");
-  if (rule.mark !== undefined) add(`-m mark ${not(rule.mark.negated)}--mark ${hex(rule.mark.bits)}/${hex(rule.mark.bits)}`);
+  if (rule.mark !== undefined) {
+    const { bits, mask = bits, negated } = rule.mark;
+    add(`-m mark ${not(negated)}--mark ${hex(bits)}/${hex(mask)}`);
+  }
+  for (const { name, fields, negated } of rule.sets ?? []) add(`-m set ${not(negated)}--match-set ${name} ${fields.join(",")}`);
   if (rule.share !== undefined) add(`-m statistic --mode random --probability ${(rule.share / wholeShare).toFixed(11)}`);
   if (rule.recent !== undefined) {
     const { recent } = rule;
@@ -71,6 +75,8 @@ function printTarget(family: IpFamily, target: Target): string {
       return target.fullyRandom ? "MASQUERADE --random-fully" : "MASQUERADE";
     case "untrack":
       return "CT --notrack";
+    case "mark-of-entry":
+      return `SET --map-set ${target.set} ${target.fields.join(",")} --map-mark`;
     default:
       return unreachable(target);
   }

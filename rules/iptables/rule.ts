@@ -3,8 +3,8 @@ import type { Ip, IpFamily } from "../../src/base/ip.ts";
 import type { Protocol } from "../model/service-port.ts";
 
 /** The tables rules go into, in the order a packet meets them. */
-export type TableName = "raw" | "nat" | "filter";
-export const tableNames: readonly TableName[] = ["raw", "nat", "filter"];
+export type TableName = "raw" | "mangle" | "nat" | "filter";
+export const tableNames: readonly TableName[] = ["raw", "mangle", "nat", "filter"];
 
 export type ConnectionState = "NEW" | "RELATED" | "ESTABLISHED" | "INVALID" | "DNAT";
 
@@ -19,7 +19,19 @@ export type Target =
   | { readonly kind: "mark"; readonly value: number; readonly mask: number }
   | { readonly kind: "dnat"; readonly ip: Ip; readonly port: number }
   | { readonly kind: "masquerade"; readonly fullyRandom: boolean }
-  | { readonly kind: "untrack" };
+  | { readonly kind: "untrack" }
+  /** The mark that the set's entry has, in the mangle table only. Nothing without such an entry. */
+  | { readonly kind: "mark-of-entry"; readonly set: string; readonly fields: readonly SetSide[] };
+
+/** Which end of a packet a field of a set is compared with. */
+export type SetSide = "src" | "dst";
+
+/** Whether a set has an entry with the packet's addresses and port. */
+export interface SetMatch {
+  readonly name: string;
+  readonly fields: readonly SetSide[];
+  readonly negated: boolean;
+}
 
 export interface AddressMatch {
   readonly cidr: Cidr;
@@ -47,8 +59,9 @@ export interface Matches {
   /** The address is one of this machine's. */
   readonly localSource?: true;
   readonly localDestination?: true;
-  /** Holds when the packet's mark has all of these bits. */
-  readonly mark?: { readonly bits: number; readonly negated: boolean };
+  /** Holds when the packet's mark has all of these bits, and none of the others in `mask` (default: no others). */
+  readonly mark?: { readonly bits: number; readonly mask?: number; readonly negated: boolean };
+  readonly sets?: readonly SetMatch[];
   /** How many of 2^31 packets it holds for: the unit the kernel draws in. */
   readonly share?: number;
   readonly recent?: RecentMatch;

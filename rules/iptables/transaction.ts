@@ -81,7 +81,7 @@ function inOrder(transaction: Transaction): Transaction {
   if (!onlyLess) return [...transaction].sort((a, b) => order.indexOf(a.table) - order.indexOf(b.table));
   return transaction;
 }
-const order: readonly TableName[] = ["raw", "filter", "nat"];
+const order: readonly TableName[] = ["raw", "mangle", "filter", "nat"];
 
 export function sameChain(family: IpFamily, a: Chain | undefined, b: Chain | undefined): boolean {
   if (a === b) return true;

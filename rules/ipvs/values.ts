@@ -9,7 +9,7 @@ export const serviceLink = "kube-ipvs0";
 export const setPrefix = "FAIRWAY-";
 /** Ours are the firewall marks with these upper bits; the bit 0x4000 (masquerade) stays free below. */
 export const fwmarkBase = 0x5f00_0000;
-const fwmarkMask = 0xff00_0000;
+export const fwmarkMask = 0xff00_0000;
 /** Set in marks of ours whose packets belong to no connection (UDP): an endpoint behind them is removed at once. */
 export const fwmarkDatagrams = 0x0080_0000;
 
@@ -52,6 +52,8 @@ export interface SetDefinition {
   readonly type: SetType;
   /** Absent for a bitmap of ports, which has no addresses. */
   readonly family?: IpFamily;
+  /** Its entries have marks, which a rule may give to packets. */
+  readonly marks?: true;
 }
 
 /** One part of an entry. `protocol` is absent in bitmaps. A network is never all addresses: the kernel knows no such entry. */
@@ -61,6 +63,8 @@ export interface SetEntry {
   readonly set: string;
   /** In the order of the type's name. */
   readonly fields: readonly SetField[];
+  /** Of a set with marks. */
+  readonly mark?: number;
 }
 
 /** One thing the kernel has or should have. */
@@ -116,5 +120,6 @@ export function sameSettings(a: IpvsItem, b: IpvsItem): boolean {
     );
   }
   if (a.kind === "real" && b.kind === "real") return a.real.weight === b.real.weight;
+  if (a.kind === "entry" && b.kind === "entry") return a.entry.mark === b.entry.mark;
   return a.kind === b.kind;
 }

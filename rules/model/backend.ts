@@ -1,5 +1,5 @@
 /** In the order they are named. Kept apart, so that a command line can be read without loading any of them. */
-export const backends = ["nftables", "iptables", "userspace"] as const;
+export const backends = ["nftables", "iptables", "ipvs", "userspace"] as const;
 export type Backend = (typeof backends)[number];
 
 export type BackendChoice = Backend | "auto";

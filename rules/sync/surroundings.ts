@@ -2,7 +2,10 @@ import { networkInterfaces } from "node:os";
 import { cidrContains, parseCidr } from "../../src/base/cidr.ts";
 import { type Ip, type IpFamily, parseIp } from "../../src/base/ip.ts";
 import type { Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
+import type { IpvsSettings } from "../apply/kernel-ipvs-applier.ts";
 import { defaultIptablesOptions, type IptablesOptions } from "../iptables/chains.ts";
+import type { IpvsProgramOptions } from "../ipvs/program.ts";
+import { serviceLink } from "../ipvs/values.ts";
 import type { Backend } from "../model/backend.ts";
 import { type NodeView, primaryAddress } from "../model/node-view.ts";
 import type { SkeletonOptions } from "../nftables/skeleton.ts";
@@ -12,6 +15,7 @@ import type { RuleOptions } from "./config.ts";
 
 export const bothFamilies: readonly IpFamily[] = [4, 6];
 export const defaultTableName = "fairway";
+const defaultScheduler = "rr";
 
 /**
  * `machineIps`: addresses of this machine's links; asked for only where ranges choose among them. Every local address is
@@ -87,9 +91,29 @@ export function iptablesOptionsOf(options: RuleOptions): IptablesOptions {
   };
 }
 
-/** Addresses on the links of this thread's network namespace. */
+export function ipvsSettingsOf({ ipvs = {} }: RuleOptions): IpvsSettings {
+  return {
+    strictArp: ipvs.strictArp ?? false,
+    excludedCidrs: ipvs.excludeCidrs ?? [],
+    timeouts: { tcpSeconds: ipvs.tcpTimeoutSeconds, tcpFinSeconds: ipvs.tcpFinTimeoutSeconds, udpSeconds: ipvs.udpTimeoutSeconds },
+  };
+}
+
+export function ipvsProgramOptionsOf(options: RuleOptions): IpvsProgramOptions {
+  return {
+    families: options.families ?? bothFamilies,
+    scheduler: options.ipvs?.scheduler ?? defaultScheduler,
+    excludeCidrs: options.ipvs?.excludeCidrs,
+    masqueradeAll: options.masqueradeAll ?? false,
+    masqueradeMark: masqueradeMarkOf(options),
+    localInterface: options.localInterface,
+  };
+}
+
+/** Addresses on the links of this thread's network namespace, but for those that Services have. */
 export function readMachineIps(): readonly Ip[] {
-  return Object.values(networkInterfaces()).flatMap((link) => (link ?? []).flatMap((a) => parseIp(a.address) ?? []));
+  const links = Object.entries(networkInterfaces()).filter(([name]) => name !== serviceLink);
+  return links.flatMap(([, link]) => (link ?? []).flatMap((a) => parseIp(a.address) ?? []));
 }
 
 function isLoopback(ip: Ip): boolean {

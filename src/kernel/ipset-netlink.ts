@@ -43,9 +43,12 @@ const IPSET_ATTR_CIDR = 3;
 const IPSET_ATTR_PORT = 4;
 const IPSET_ATTR_PORT_TO = 5;
 const IPSET_ATTR_PROTO = 7;
+const IPSET_ATTR_CADT_FLAGS = 8;
 const IPSET_ATTR_MAXELEM = 19;
 const IPSET_ATTR_IP2 = 20;
 const IPSET_ATTR_CIDR2 = 21;
+const IPSET_ATTR_SKBMARK = 27;
+const IPSET_FLAG_WITH_SKBINFO = 1 << 6;
 const IPSET_ATTR_IPADDR_IPV4 = 1;
 const IPSET_ATTR_IPADDR_IPV6 = 2;
 const NFPROTO = { 4: 2, 6: 10 } as const;
@@ -98,7 +101,8 @@ export class IpsetNetlink {
         if (set === undefined || list === undefined) continue;
         for (const [, value] of readAttributes(list, 0)) {
           const fields = readEntry(set.type, value);
-          if (fields !== undefined) entries.push({ set: name, fields });
+          const mark = readMark(value);
+          if (fields !== undefined) entries.push({ set: name, fields, ...(mark === undefined ? {} : { mark }) });
         }
       }
       if (set !== undefined) sets.push(set);
@@ -217,6 +221,7 @@ function writeStep(w: NetlinkWriter, step: SetStep, revision: number, sequence: 
         const at = w.open(IPSET_ATTR_MAXELEM | networkOrder);
         w.u32be(largestSet);
         w.close(at);
+        if (step.set.marks === true) writeU32(w, IPSET_ATTR_CADT_FLAGS, IPSET_FLAG_WITH_SKBINFO);
       }
       w.close(data);
       break;
@@ -231,6 +236,13 @@ function writeStep(w: NetlinkWriter, step: SetStep, revision: number, sequence: 
       w.string(IPSET_ATTR_SETNAME, step.entry.set);
       const data = w.open(IPSET_ATTR_DATA | nested);
       writeFields(w, step.entry.fields);
+      if (step.verb === "add" && step.entry.mark !== undefined) {
+        const at = w.open(IPSET_ATTR_SKBMARK | networkOrder);
+        // the mark, and which of its bits count
+        w.u32be(step.entry.mark);
+        w.u32be(0xffff_ffff);
+        w.close(at);
+      }
       const line = w.open(IPSET_ATTR_LINENO | networkOrder);
       w.u32be(0);
       w.close(line);
@@ -287,7 +299,15 @@ function readDefinition(of: ReadonlyMap<number, Buffer>): SetDefinition | undefi
   const type = setTypes.find((t) => t === readString(typeName));
   if (type === undefined) return undefined;
   if (type === "bitmap:port") return { name: readString(name), type };
-  return { name: readString(name), type, family: of.get(IPSET_ATTR_FAMILY)?.[0] === NFPROTO[6] ? 6 : 4 };
+  const data = of.get(IPSET_ATTR_DATA);
+  const flags = data === undefined ? undefined : new Map(readAttributes(data, 0)).get(IPSET_ATTR_CADT_FLAGS)?.readUInt32BE(0);
+  const marks = ((flags ?? 0) & IPSET_FLAG_WITH_SKBINFO) === 0 ? {} : ({ marks: true } as const);
+  return { name: readString(name), type, family: of.get(IPSET_ATTR_FAMILY)?.[0] === NFPROTO[6] ? 6 : 4, ...marks };
+}
+
+function readMark(bytes: Buffer): number | undefined {
+  const mark = new Map(readAttributes(bytes, 0)).get(IPSET_ATTR_SKBMARK);
+  return mark?.readUInt32BE(4) === 0xffff_ffff ? mark.readUInt32BE(0) : undefined;
 }
 
 function readEntry(type: SetType, bytes: Buffer): readonly SetField[] | undefined {

@@ -17,13 +17,17 @@ export function printSetStep(step: SetStep): string {
   switch (step.verb) {
     case "create":
       if (step.set.type === "bitmap:port") return `create ${step.set.name} bitmap:port range 0-65535`;
-      return `create ${step.set.name} ${step.set.type} family ${step.set.family === 6 ? "inet6" : "inet"} maxelem ${largestSet}`;
+      return `create ${step.set.name} ${step.set.type} family ${step.set.family === 6 ? "inet6" : "inet"} maxelem ${largestSet}${step.set.marks === true ? " skbinfo" : ""}`;
     case "destroy":
       return `destroy ${step.set.name}`;
     case "add":
     case "delete":
-      return `${step.verb === "add" ? "add" : "del"} ${step.entry.set} ${step.entry.fields.map(printField).join(",")}`;
+      return `${step.verb === "add" ? "add" : "del"} ${step.entry.set} ${step.entry.fields.map(printField).join(",")}${step.verb === "add" ? printMark(step.entry.mark) : ""}`;
   }
+}
+
+function printMark(mark: number | undefined): string {
+  return mark === undefined ? "" : ` skbmark 0x${mark.toString(16)}`;
 }
 
 /** Sets and entries of what `ipset save` printed; sets of types that are never ours are left out. */
@@ -36,14 +40,23 @@ export function parseSetSave(text: string): { readonly sets: readonly SetDefinit
       const type = setTypes.find((t) => t === third);
       if (type === undefined) continue;
       const family = options[options.indexOf("family") + 1] === "inet6" ? 6 : 4;
-      sets.set(name, type === "bitmap:port" ? { name, type } : { name, type, family });
+      const marks = options.includes("skbinfo") ? ({ marks: true } as const) : {};
+      sets.set(name, type === "bitmap:port" ? { name, type } : { name, type, family, ...marks });
     } else if (verb === "add") {
       const set = sets.get(name);
       const fields = set === undefined ? undefined : parseEntry(set.type, third);
-      if (fields !== undefined) entries.push({ set: name, fields });
+      const mark = parseMark(options);
+      if (fields !== undefined) entries.push({ set: name, fields, ...(mark === undefined ? {} : { mark }) });
     }
   }
   return { sets: [...sets.values()], entries };
+}
+
+/** Of an entry with a mark for some bits only, none: it is not ours. */
+function parseMark(options: readonly string[]): number | undefined {
+  const at = options.indexOf("skbmark");
+  const [mark = "", mask = "0xffffffff"] = at < 0 ? [] : (options[at + 1] ?? "").split("/");
+  return mark === "" || Number(mask) !== 0xffff_ffff ? undefined : Number(mark);
 }
 
 function parseEntry(type: SetType, text: string): readonly SetField[] | undefined {

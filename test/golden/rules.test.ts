@@ -28,6 +28,7 @@ test.each(folders.map((folder) => [folder.split("/").at(-1) ?? "", folder] as co
   );
   const nftables = compileOffline(store.current, { nodeName: "node-1", backend: "nftables", families: [4] });
   const iptables = compileOffline(store.current, { nodeName: "node-1", backend: "iptables", families: [4] });
+  const ipvs = compileOffline(store.current, { nodeName: "node-1", backend: "ipvs", families: [4] });
   const userspace = compileOffline(store.current, { nodeName: "node-1", backend: "userspace", families: [4] });
   // the skeleton is the same for every cluster; a case is about the elements
   const lines = nftables.program.flatMap((ruleset) => {
@@ -39,6 +40,7 @@ test.each(folders.map((folder) => [folder.split("/").at(-1) ?? "", folder] as co
   for (const [name, text] of [
     ["nftables.txt", `${lines.join("\n")}\n`],
     ["iptables.txt", iptables.text],
+    ["ipvs.json", ipvs.text],
     ["userspace.json", userspace.text],
     ["problems.txt", problems.length === 0 ? "" : `${problems.join("\n")}\n`],
   ] as const) {

@@ -15,7 +15,7 @@ export function register(program: Command): void {
       "Prints the whole rule set of one node: for nftables what 'nft -f' takes, both families unless --family says one; for userspace a JSON document of listeners.",
     )
     .option("--node <name>", "the node; default: the only one")
-    .option("--backend <backend>", "whose rules: nftables, iptables or userspace; default: the running node's, nftables for files")
+    .option("--backend <backend>", "whose rules: nftables, iptables, ipvs or userspace; default: the running node's, nftables for files")
     .addOption(new Option("--family <family>", "only this one").choices(["4", "6"]))
     .usage("[options]")
     .argument("[paths...]", "more files and folders, behind --objects");

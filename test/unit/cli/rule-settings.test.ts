@@ -42,6 +42,6 @@ test.each([
 test("backends that are asked for", () => {
   expect(parseBackends(undefined)).toBeUndefined();
   expect(parseBackends("userspace")).toEqual(["userspace"]);
-  expect(parseBackends("all")).toEqual(["nftables", "userspace"]);
-  expect(() => parseBackends("iptables")).toThrow("--backend iptables: there are nftables, userspace");
+  expect(parseBackends("all")).toEqual(["nftables", "iptables", "ipvs", "userspace"]);
+  expect(() => parseBackends("ebpf")).toThrow("--backend ebpf: there are nftables, iptables, ipvs, userspace");
 });

@@ -112,8 +112,8 @@ test("objects that cannot be programmed, and unknown fields, are told on stderr 
 test.each([
   [
     "an unknown backend",
-    "trace --objects DIR/o.yaml --from node --to 10.0.0.1:80 --backend ipvs",
-    /^fairway: --backend ipvs: there are nftables, userspace\n$/,
+    "trace --objects DIR/o.yaml --from node --to 10.0.0.1:80 --backend ebpf",
+    /^fairway: --backend ebpf: there are nftables, iptables, ipvs, userspace\n$/,
   ],
   [
     "an unknown node",

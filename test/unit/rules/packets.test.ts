@@ -8,7 +8,7 @@ import { fillStore, makeNode } from "../../support/rules-objects.ts";
 const store = new SnapshotStore();
 fillStore(store, packetObjects());
 
-const kernelBackends = ["nftables", "iptables"] as const;
+const kernelBackends = ["nftables", "iptables", "ipvs"] as const;
 const configNames = ["default", "masqueradeAll", "allNodePortAddresses", "noDetector", "twoNodePortAddresses"] as const;
 describe.each(kernelBackends.flatMap((backend) => configNames.map((config) => [backend, config] as const)))(
   "%s, %s",

@@ -46,7 +46,7 @@ function peculiarity(backend: Backend, group: Group, flow: Flow): string | undef
 describe.skipIf(!existsSync(file))("flows of kube-proxy's own tables", () => {
   const { groups } = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as { groups: readonly Group[] }) : { groups: [] };
   const left: string[] = [];
-  for (const backend of ["nftables", "iptables", "userspace"] as const) {
+  for (const backend of ["nftables", "iptables", "ipvs", "userspace"] as const) {
     test.each(groups.map((g) => [g.id, g] as const))(`${backend} %s`, (_, group) => {
       const { config } = group;
       const store = new SnapshotStore();
@@ -85,6 +85,8 @@ describe.skipIf(!existsSync(file))("flows of kube-proxy's own tables", () => {
       ["nftables: node ports on localhost are iptables' alone", 7],
       ["nftables: opening health check ports in a filter chain is iptables' alone", 1],
       ["iptables: opening health check ports in a filter chain is iptables' alone", 1],
+      ["ipvs: node ports on localhost are iptables' alone", 7],
+      ["ipvs: opening health check ports in a filter chain is iptables' alone", 1],
       ["userspace: node ports on localhost are iptables' alone", 7],
       ["userspace: opening health check ports in a filter chain is iptables' alone", 1],
     ]);

@@ -1,0 +1,349 @@
+import type { Ip, IpFamily } from "../../src/base/ip.ts";
+import type { Problem } from "../../src/snapshot/problem.ts";
+import { ApplyError, isApplyError } from "../apply/errors.ts";
+import type { IptablesApplier } from "../apply/iptables-applier.ts";
+import type { IpvsApplier } from "../apply/ipvs-applier.ts";
+import type { Found } from "../iptables/read.ts";
+import { diffFromFound, diffPrograms, type FoundState } from "../ipvs/difference.ts";
+import {
+  type CompiledServers,
+  compileFrontends,
+  compileSurroundings,
+  emptyIpvsProgram,
+  type IpvsProgram,
+  type IpvsProgramOptions,
+  unservedProblem,
+  withAddresses,
+} from "../ipvs/program.ts";
+import { type ChangeGroup, type IpvsTransaction, isEmptyTransaction, transactionSize } from "../ipvs/transaction.ts";
+import { fwmarkBase, type IpvsItem } from "../ipvs/values.ts";
+import type { Packet, Verdict } from "../model/packet.ts";
+import type { Frontend, FrontendKey } from "../plan/frontend.ts";
+import type { PlanDelta } from "../plan/proxy-plan.ts";
+import type { Surroundings } from "../plan/surroundings.ts";
+import { traceIpvs } from "../trace/ipvs-trace.ts";
+import { type FlowTable, StaleUdp } from "./stale-udp.ts";
+import type { Applied, RuleTarget } from "./target.ts";
+
+export interface IpvsTargetConfig {
+  readonly options: IpvsProgramOptions;
+  /** How often the rules' canaries are looked for; default 10 s. */
+  readonly canaryIntervalMs?: number | undefined;
+}
+
+/** What the target reaches the world by. */
+export interface IpvsWorld {
+  /** `rules` is the door that `servers` makes the rules by; `other` the other make of iptables. Throws ApplyError UNUSABLE. */
+  open(signal: AbortSignal): Promise<IpvsDoors>;
+  /** Addresses of this machine's links but the service link. */
+  machineIps(): readonly Ip[];
+  readonly flows?: FlowTable | undefined;
+}
+
+export interface IpvsDoors {
+  readonly servers: IpvsApplier;
+  readonly rules: IptablesApplier;
+  readonly other?: IptablesApplier | undefined;
+}
+
+const defaultCanaryInterval = 10_000;
+/** So many refusals are taken one after the other before they are looked for by halves. */
+const refusedOneByOne = 8;
+/** No pool has it: the bits of pools' marks leave one out. */
+const trialMark = fwmarkBase + 0x8000;
+
+/** Services as virtual servers of the kernel, with the rules and sets beside them. */
+export class IpvsTarget implements RuleTarget {
+  readonly backend = "ipvs";
+  readonly #config: IpvsTargetConfig;
+  readonly #world: IpvsWorld;
+  readonly #udp: StaleUdp;
+  #doors: IpvsDoors | undefined;
+  /** Rules of ours in the other make, from before somebody changed makes, go once these are in force. */
+  #otherRemoved = false;
+  #found: FoundState | undefined;
+  /** Undefined until this process has made or adopted it. */
+  #applied: IpvsProgram | undefined;
+  #desired: IpvsProgram;
+  #surroundings: Surroundings | undefined;
+  /** What may differ from what was applied: ids, and the frontends they are of. */
+  readonly #pending = new Set<string>();
+  readonly #pendingFrontends = new Set<FrontendKey>();
+  /** What the kernel refused: left out until it changes. */
+  readonly #refused = new Map<FrontendKey, Problem>();
+  /** Frontends at addresses that are somebody else's. */
+  readonly #unserved = new Map<FrontendKey, Problem>();
+
+  constructor(config: IpvsTargetConfig, world: IpvsWorld) {
+    this.#config = config;
+    this.#world = world;
+    this.#udp = new StaleUdp(world.flows);
+    this.#desired = emptyIpvsProgram(config.options);
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    const doors = await this.#world.open(signal);
+    this.#doors = doors;
+    await doors.servers.probe(signal);
+    await doors.rules.probe(this.#config.options.families, signal);
+    await doors.servers.prepare(signal);
+    await this.#tryScheduler(signal);
+    this.#found = await this.#read(signal);
+  }
+
+  change(delta: PlanDelta, surroundings: Surroundings): void {
+    this.#udp.notice(delta);
+    for (const [key, { after }] of delta.frontends.changed) {
+      const problem = after === undefined ? undefined : unservedProblem(after, this.#config.options);
+      if (problem === undefined) this.#unserved.delete(key);
+      else this.#unserved.set(key, problem);
+      this.#refused.delete(key);
+      this.#pendingFrontends.add(key);
+    }
+    this.#surroundings = surroundings;
+    this.#takeSurroundings();
+    this.#take(compileFrontends(delta.frontends.changed, this.#desired));
+  }
+
+  async apply(signal: AbortSignal): Promise<Applied> {
+    const transaction = this.#difference();
+    if (!isEmptyTransaction(transaction)) {
+      try {
+        await this.#servers.apply(transaction, signal);
+      } catch (error) {
+        if (!isApplyError(error)) throw error;
+        if (error.code === "REFUSED") await this.#withoutRefused(error, signal);
+        else {
+          // unlike tables, virtual servers keep what was done before something failed
+          await this.#reread(signal);
+          throw error;
+        }
+      }
+    }
+    this.#settled();
+    await this.#removeOther(signal);
+    return { changes: transactionSize(transaction), staleFlows: this.#endStaleFlows() };
+  }
+
+  async audit(signal: AbortSignal): Promise<{ readonly repaired: boolean }> {
+    if (this.#applied === undefined) return { repaired: false };
+    // links come and go, and node ports answer on all of them
+    if (this.#takeSurroundings()) await this.apply(signal);
+    const transaction = diffFromFound(await this.#read(signal), this.#desired);
+    if (isEmptyTransaction(transaction)) return { repaired: false };
+    try {
+      await this.#servers.apply(transaction, signal);
+    } catch (error) {
+      if (isApplyError(error)) await this.#reread(signal);
+      throw error;
+    }
+    this.#settled();
+    return { repaired: true };
+  }
+
+  watch(listener: () => void): () => void {
+    const stop = new AbortController();
+    let looking = false;
+    const look = async (): Promise<void> => {
+      const rules = this.#doors?.rules;
+      if (looking || rules === undefined || this.#applied === undefined) return;
+      looking = true;
+      try {
+        for (const family of this.#config.options.families) if (!(await rules.intact(family, stop.signal))) listener();
+      } catch (error) {
+        // told by the next change or audit; a look that failed is no finding
+        if (!stop.signal.aborted && !isApplyError(error)) throw error;
+      } finally {
+        looking = false;
+      }
+    };
+    const timer = setInterval(() => void look(), this.#config.canaryIntervalMs ?? defaultCanaryInterval);
+    timer.unref();
+    return () => {
+      clearInterval(timer);
+      stop.abort(new Error("closed"));
+    };
+  }
+
+  problems(): readonly Problem[] {
+    return [...this.#refused.values(), ...this.#unserved.values()];
+  }
+
+  trace(packet: Packet, localIps: readonly Ip[]): Verdict {
+    return traceIpvs(this.#desired, packet, localIps);
+  }
+
+  program(): IpvsProgram {
+    return this.#desired;
+  }
+
+  async close(): Promise<void> {
+    this.#udp.close();
+    await this.#doors?.servers.close();
+  }
+
+  get #servers(): IpvsApplier {
+    if (this.#doors === undefined) throw new Error("not started");
+    return this.#doors.servers;
+  }
+
+  #take({ program, touched }: CompiledServers): boolean {
+    const changed = program !== this.#desired;
+    this.#desired = program;
+    for (const id of touched) this.#pending.add(id);
+    return changed;
+  }
+
+  /** Schedulers are modules of their own: one that is not there would have every Service refused. */
+  async #tryScheduler(signal: AbortSignal): Promise<void> {
+    const { scheduler } = this.#config.options;
+    const item: IpvsItem = { kind: "service", service: { match: { kind: "fwmark", family: 4, mark: trialMark }, scheduler } };
+    const change = (group: Partial<ChangeGroup>): IpvsTransaction => ({
+      createSets: [],
+      groups: [{ owner: "trial", deletes: [], changes: [], adds: [], ...group }],
+      destroySets: [],
+    });
+    try {
+      await this.#servers.apply(change({ adds: [item] }), signal);
+    } catch (cause) {
+      if (!isApplyError(cause) || cause.code === "UNAVAILABLE") throw cause;
+      // left by a process that was killed in the middle
+      if (cause.code !== "DIVERGED") {
+        const advice = `load the kernel module ip_vs_${scheduler}, or choose another ipvs.scheduler`;
+        throw new ApplyError("UNUSABLE", `this kernel has no scheduler "${scheduler}" for virtual servers: ${advice}`, { cause });
+      }
+    }
+    await this.#servers.apply(change({ deletes: [item] }), signal);
+  }
+
+  /** Whether anything around is not as it was. */
+  #takeSurroundings(): boolean {
+    if (this.#surroundings === undefined) return false;
+    return this.#take(compileSurroundings(withAddresses(this.#surroundings, this.#world.machineIps()), this.#desired));
+  }
+
+  #difference(): IpvsTransaction {
+    if (this.#applied !== undefined) return diffPrograms(this.#applied, this.#desired, this.#pending);
+    if (this.#found === undefined) throw new Error("not started");
+    return diffFromFound(this.#found, this.#desired);
+  }
+
+  #settled(): void {
+    this.#applied = this.#desired;
+    this.#found = undefined;
+    this.#pending.clear();
+    this.#pendingFrontends.clear();
+  }
+
+  async #read(signal: AbortSignal): Promise<FoundState> {
+    const rules = new Map<IpFamily, Found>();
+    for (const family of this.#config.options.families) {
+      const found = await this.#doors?.rules.read(family, signal);
+      if (found !== undefined) rules.set(family, found);
+    }
+    return { state: await this.#servers.read(signal), rules };
+  }
+
+  /** The kernel is not as thought: the next try starts from what is there. */
+  async #reread(signal: AbortSignal): Promise<void> {
+    this.#found = await this.#read(signal);
+    this.#applied = undefined;
+  }
+
+  async #removeOther(signal: AbortSignal): Promise<void> {
+    const other = this.#doors?.other;
+    if (other === undefined || this.#otherRemoved) return;
+    this.#otherRemoved = true;
+    for (const family of this.#config.options.families) await other.remove(family, signal);
+  }
+
+  #endStaleFlows(): number {
+    const { frontends, surroundings, options } = this.#desired;
+    const nodePortIps = new Set(surroundings.nodePortIps);
+    return this.#udp.end(
+      options.families.map((family) => ({
+        family,
+        frontend: (key) => frontends.get(key)?.frontend,
+        isNodePortIp: (ip) => nodePortIps.has(ip),
+      })),
+    );
+  }
+
+  /** Applies all but the frontends the kernel refuses, found by halves; those become problems. */
+  async #withoutRefused(first: ApplyError, signal: AbortSignal): Promise<void> {
+    let cause = first;
+    const wanted = new Map<FrontendKey, { after?: Frontend }>();
+    for (const key of this.#applied === undefined ? this.#desired.frontends.keys() : this.#pendingFrontends) {
+      const after = this.#desired.frontends.get(key)?.frontend;
+      wanted.set(key, after === undefined ? {} : { after });
+    }
+    // the kernel says which it was: those few are left out, and all the rest is one transaction
+    for (let i = 0; i < refusedOneByOne; i++) {
+      const owner = cause.owner ?? "";
+      const frontend = this.#desired.frontends.get(owner)?.frontend;
+      if (frontend === undefined) break;
+      this.#refused.set(owner, refusalOf(frontend, cause));
+      this.#take(compileFrontends(new Map([[owner, {}]]), this.#desired));
+      wanted.delete(owner);
+      try {
+        await this.#applyAll(signal);
+        return;
+      } catch (error) {
+        if (!isApplyError(error) || error.code !== "REFUSED") throw error;
+        cause = error;
+      }
+    }
+    // first everything but what changed, as it was; then what changed, by halves
+    const before = new Map<FrontendKey, { after?: Frontend }>();
+    for (const key of wanted.keys()) {
+      const old = this.#applied?.frontends.get(key)?.frontend;
+      before.set(key, old === undefined ? {} : { after: old });
+    }
+    this.#take(compileFrontends(before, this.#desired));
+    await this.#applyAll(signal);
+    const attempt = async (keys: readonly FrontendKey[]): Promise<void> => {
+      if (keys.length === 0) return;
+      const stood = this.#desired;
+      this.#take(compileFrontends(new Map(keys.map((key) => [key, wanted.get(key) ?? {}])), this.#desired));
+      try {
+        await this.#applyAll(signal);
+      } catch (error) {
+        if (!isApplyError(error) || error.code !== "REFUSED") throw error;
+        this.#desired = stood;
+        const half = keys.length >> 1;
+        if (half === 0) {
+          await this.#leaveOut(keys[0] ?? "", wanted.get(keys[0] ?? "")?.after, error, signal);
+          return;
+        }
+        await attempt(keys.slice(0, half));
+        await attempt(keys.slice(half));
+      }
+    };
+    // what belongs together stays together
+    const name = (key: FrontendKey): string => JSON.stringify(wanted.get(key)?.after?.owner ?? key);
+    await attempt([...wanted.keys()].sort((a, b) => (name(a) < name(b) ? -1 : 1)));
+  }
+
+  async #applyAll(signal: AbortSignal): Promise<void> {
+    const transaction = this.#difference();
+    if (!isEmptyTransaction(transaction)) await this.#servers.apply(transaction, signal);
+    this.#settled();
+  }
+
+  /** A refused frontend has nothing until it changes, not what it had before. */
+  async #leaveOut(key: FrontendKey, frontend: Frontend | undefined, cause: ApplyError, signal: AbortSignal): Promise<void> {
+    this.#take(compileFrontends(new Map([[key, {}]]), this.#desired));
+    await this.#applyAll(signal);
+    if (frontend !== undefined) this.#refused.set(key, refusalOf(frontend, cause));
+  }
+}
+
+function refusalOf(frontend: Frontend, error: ApplyError): Problem {
+  const { namespace, name } = frontend.owner;
+  return {
+    object: { kind: "Service", namespace, name },
+    field: frontend.scope === "nodePort" ? "spec.ports" : "spec",
+    reason: "RuleRefused",
+    message: `the kernel refused the rules of ${frontend.key}: ${error.message}; this Service has none there until it changes`,
+  };
+}
