@@ -14,6 +14,7 @@ import { createNetlinkApplier } from "./apply/netlink-applier.ts";
 import { createTextApplier } from "./apply/text-applier.ts";
 import { printRuleSet } from "./iptables/print.ts";
 import {
+  compileHealthPorts,
   compileFrontends as compileIptables,
   compileSurroundings as compileIptablesSurroundings,
   emptyProgram,
@@ -220,7 +221,7 @@ export function compileOffline(snapshot: Snapshot, options: OfflineOptions): Off
   if (options.backend === "iptables") {
     const iptables = (options.families ?? bothFamilies).map((family) => {
       const { program } = compileIptablesSurroundings(surroundings, emptyProgram(family, iptablesOptionsOf(options)));
-      return compileIptables(delta.frontends.changed, program).program;
+      return compileHealthPorts(delta.services.changed, compileIptables(delta.frontends.changed, program).program).program;
     });
     const limits = [...delta.frontends.changed.values()].flatMap(({ after }) => (after === undefined ? [] : (problemOf(after) ?? [])));
     problems.push(...new Map(limits.map((p) => [`${p.object.namespace ?? ""}/${p.object.name}`, p])).values());

@@ -229,8 +229,12 @@ export const rejectRules: Chain = [
 
 const isNew: Matches = { states: { of: ["NEW"], negated: false } };
 
-/** filter: the ways in, through and out. */
-export function filterEntries(family: IpFamily, options: IptablesOptions): Readonly<Record<"input" | "forward" | "output", Chain>> {
+/** filter: the ways in, through and out. `health`: whether there are ports to let load balancers ask on. */
+export function filterEntries(
+  family: IpFamily,
+  options: IptablesOptions,
+  health: boolean,
+): Readonly<Record<"input" | "forward" | "output", Chain>> {
   const refuse: Rule = { ...isNew, target: jump(chains.refusals) };
   // route_localnet, which node ports on localhost need, would let neighbours reach what listens on 127.0.0.1
   const martians: readonly Rule[] =
@@ -245,7 +249,7 @@ export function filterEntries(family: IpFamily, options: IptablesOptions): Reado
         ]
       : [];
   return {
-    input: [...martians, refuse],
+    input: [...martians, ...(health ? [{ protocol: "tcp", target: jump(chains.health) } as const] : []), refuse],
     forward: [
       refuse,
       // an answer that the kernel takes for no connection's would reach the client from an address it never asked, and end it
@@ -255,6 +259,10 @@ export function filterEntries(family: IpFamily, options: IptablesOptions): Reado
     ],
     output: [...martians, refuse],
   };
+}
+
+export function healthRule(port: number): Rule {
+  return { protocol: "tcp", ports: { from: port, to: port }, target: { kind: "accept" } };
 }
 
 /** What a connection was translated to is nobody's refusal. */

@@ -23,6 +23,8 @@ export const chains = {
   input: `${chainPrefix}INPUT`,
   forward: `${chainPrefix}FORWARD`,
   output: `${chainPrefix}OUTPUT`,
+  /** filter: lets load balancers ask for the health of Services. */
+  health: `${chainPrefix}HEALTH`,
   untracked: `${chainPrefix}UNTRACKED`,
   /** In each table: where it is missing, somebody flushed the table. */
   canary: `${chainPrefix}CANARY`,
@@ -36,9 +38,9 @@ export function rangeChain(kind: RangeKind, range: Cidr): string {
   return name.length <= longestName ? name : `${chainPrefix}${kind}-${digest(printCidr(range))}`;
 }
 
-/** `FAIRWAY-N-tcp-30208-30463` */
-export function portsChain(protocol: Protocol, from: number, to: number): string {
-  return `${chainPrefix}N-${protocol}-${from}-${to}`;
+/** `FAIRWAY-N-tcp-30208-30463`: node ports (N), health check ports (H). */
+export function portsChain(kind: "N" | "H", protocol: Protocol, from: number, to: number): string {
+  return `${chainPrefix}${kind}-${protocol}-${from}-${to}`;
 }
 
 /** The endpoints of a pool. */

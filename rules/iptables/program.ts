@@ -1,10 +1,12 @@
 import { Map as PersistentMap } from "immutable";
 import { printCidr } from "../../src/base/cidr.ts";
 import { type Ip, type IpFamily, ipFamily } from "../../src/base/ip.ts";
+import type { ObjectKey } from "../../src/snapshot/cluster-snapshot.ts";
 import type { Delta } from "../../src/snapshot/derivation.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
 import { balanceProblem } from "../plan/balance.ts";
 import type { Frontend, FrontendKey, Pool } from "../plan/frontend.ts";
+import type { ServicePlan } from "../plan/service-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import {
   type Commenting,
@@ -15,6 +17,7 @@ import {
   externalRules,
   filterEntries,
   hairpinRule,
+  healthRule,
   hooks,
   type IptablesOptions,
   jump,
@@ -56,6 +59,8 @@ export interface IptablesProgram {
   readonly clusterIps: PersistentMap<Ip, number>;
   /** Local endpoints, with how many pools have them. */
   readonly localEndpoints: PersistentMap<Ip, number>;
+  /** Ports on which load balancers ask for the health of Services, with how many Services have them. */
+  readonly healthPorts: PersistentMap<number, number>;
   /** Members of all pools. */
   readonly endpoints: number;
   readonly nat: Tree;
@@ -87,6 +92,7 @@ export function emptyProgram(family: IpFamily, options: IptablesOptions): Iptabl
     externals: PersistentMap(),
     clusterIps: PersistentMap(),
     localEndpoints: PersistentMap(),
+    healthPorts: PersistentMap(),
     endpoints: 0,
     nat: emptyTree,
     filter: emptyTree,
@@ -107,6 +113,22 @@ export function compileFrontends(changed: Delta<FrontendKey, Frontend>["changed"
   const compiled = compilation.finish();
   const comments = compiled.program.endpoints <= largeCluster;
   return comments === compiled.program.comments ? compiled : compileAnew({ ...compiled.program, comments }, compiled.touched);
+}
+
+/** The program after a change of Services: where their health is asked for is let in, whatever a firewall's rules say after ours. */
+export function compileHealthPorts(changed: Delta<ObjectKey, ServicePlan>["changed"], before: IptablesProgram): CompiledRules {
+  const ports = new Map<number, number>();
+  const count = (plan: ServicePlan | undefined, by: 1 | -1): void => {
+    const port = plan?.healthCheck?.port;
+    if (port !== undefined) ports.set(port, (ports.get(port) ?? 0) + by);
+  };
+  for (const { before: old, after } of changed.values()) {
+    count(old, -1);
+    count(after, 1);
+  }
+  const compilation = new Compilation(before);
+  for (const [port, by] of ports) if (by !== 0) compilation.useHealthPort(port, by);
+  return compilation.finish();
 }
 
 /** Of frontends where there were none: so that a large cluster is not compiled twice. */
@@ -143,6 +165,7 @@ function compileAnew(wanted: IptablesProgram, touched: ReadonlySet<ChainId>): Co
   const empty: IptablesProgram = { ...emptyProgram(family, options), surroundings, comments };
   const compilation = new Compilation(empty).withFixedChains();
   for (const frontend of wanted.frontends.values()) compilation.replace(undefined, frontend);
+  for (const [port, users] of wanted.healthPorts) compilation.useHealthPort(port, users);
   const { program } = compilation.finish();
   const all = new Set<ChainId>([...touched, ...wanted.chains.keys(), ...program.chains.keys()]);
   return { program, touched: all };
@@ -158,6 +181,7 @@ class Compilation {
   readonly #externals: PersistentMap<string, Counted<External>>;
   readonly #clusterIps: PersistentMap<Ip, number>;
   readonly #localEndpoints: PersistentMap<Ip, number>;
+  readonly #healthPorts: PersistentMap<number, number>;
   readonly #chains: PersistentMap<ChainId, Chain>;
   #endpoints: number;
   readonly #nat: TreeEditor;
@@ -181,6 +205,7 @@ class Compilation {
     this.#externals = before.externals.asMutable();
     this.#clusterIps = before.clusterIps.asMutable();
     this.#localEndpoints = before.localEndpoints.asMutable();
+    this.#healthPorts = before.healthPorts.asMutable();
     this.#chains = before.chains.asMutable();
     this.#endpoints = before.endpoints;
     this.#nat = new TreeEditor(before.nat);
@@ -203,15 +228,11 @@ class Compilation {
   /** Chains that every program has, whatever its Services. */
   withFixedChains(): this {
     const { family, options, surroundings } = this.#before;
-    const { input, forward, output } = filterEntries(family, options);
     this.#set("nat", chains.postrouting, postroutingRules(options));
     this.#set("nat", chains.hairpin, []);
     this.#set("nat", chains.offCluster, offClusterRules(this.#fromPods, options));
     this.#set("nat", chains.canary, []);
     this.#set("filter", chains.reject, rejectRules);
-    this.#set("filter", chains.input, input);
-    this.#set("filter", chains.forward, forward);
-    this.#set("filter", chains.output, output);
     this.#set("filter", chains.canary, []);
     const untracked = untrackedRules(
       surroundings.localDnsIps.filter((ip) => ipFamily(ip) === family),
@@ -219,7 +240,7 @@ class Compilation {
     );
     this.#set("raw", chains.untracked, untracked.length === 0 ? undefined : untracked);
     this.#nat.touched.add(chains.services).add(chains.nodePorts);
-    this.#filter.touched.add(chains.refusals).add(chains.nodePorts);
+    this.#filter.touched.add(chains.refusals).add(chains.nodePorts).add(chains.health);
     this.#hairpinTouched = true;
     return this;
   }
@@ -253,6 +274,7 @@ class Compilation {
     }
     // whether there are any node ports to refuse decides whether they are looked for
     if (this.#filter.touched.has(chains.nodePorts)) this.#filter.touched.add(chains.refusals);
+    if (this.#filter.touched.has(chains.health)) this.#setFilterEntries();
     for (const name of this.#nat.touched) this.#set("nat", name, this.#natChain(name));
     for (const name of this.#filter.touched) this.#set("filter", name, this.#filterChain(name));
     const program: IptablesProgram = {
@@ -262,12 +284,20 @@ class Compilation {
       externals: this.#externals.asImmutable(),
       clusterIps: this.#clusterIps.asImmutable(),
       localEndpoints: this.#localEndpoints.asImmutable(),
+      healthPorts: this.#healthPorts.asImmutable(),
       endpoints: this.#endpoints,
       nat: this.#nat.finish(),
       filter: this.#filter.finish(),
       chains: this.#chains.asImmutable(),
     };
     return { program, touched: this.#touched };
+  }
+
+  #setFilterEntries(): void {
+    const { input, forward, output } = filterEntries(this.#before.family, this.#before.options, this.#filter.has(chains.health));
+    this.#set("filter", chains.input, input);
+    this.#set("filter", chains.forward, forward);
+    this.#set("filter", chains.output, output);
   }
 
   #natChain(name: string): Chain | undefined {
@@ -288,7 +318,6 @@ class Compilation {
   #filterChain(name: string): Chain | undefined {
     const { family, options, surroundings } = this.#before;
     const found = this.#filter.rulesIn(name);
-    if (name === chains.nodePorts) return found.length === 0 ? undefined : found;
     if (name !== chains.refusals) return found.length === 0 ? undefined : found;
     const ips = surroundings.nodePortIps.filter((ip) => ipFamily(ip) === family);
     const some = this.#filter.has(chains.nodePorts);
@@ -306,7 +335,7 @@ class Compilation {
     const nat = now === undefined ? undefined : translation(now, this.#commenting);
     const filter = now === undefined ? undefined : refusal(now, this.#commenting);
     if (at.ip === undefined) {
-      const path = portPath(at.protocol, at.port);
+      const path = portPath("N", at.protocol, at.port);
       const key = portKey(at.protocol, at.port);
       this.#nat.place(chains.nodePorts, path, key, nat);
       this.#filter.place(chains.nodePorts, path, key, filter);
@@ -358,6 +387,13 @@ class Compilation {
       else this.#localEndpoints.set(ip, users);
       this.#hairpinTouched = true;
     }
+  }
+
+  useHealthPort(port: number, by: number): void {
+    const users = (this.#healthPorts.get(port) ?? 0) + by;
+    if (users === 0) this.#healthPorts.delete(port);
+    else this.#healthPorts.set(port, users);
+    this.#filter.place(chains.health, portPath("H", "tcp", port), portKey("tcp", port), users === 0 ? undefined : [healthRule(port)]);
   }
 
   /** What nobody translated to a cluster IP is for a port that no Service has. */

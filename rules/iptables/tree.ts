@@ -139,11 +139,11 @@ export function addressKey(ip: Ip): string {
 
 const portLevels = [256, 16] as const;
 
-export function portPath(protocol: Protocol, port: number): readonly Range[] {
+export function portPath(kind: "N" | "H", protocol: Protocol, port: number): readonly Range[] {
   return portLevels.map((size) => {
     const from = port - (port % size);
     const to = from + size - 1;
-    return { chain: portsChain(protocol, from, to), key: portKey(protocol, from), matches: { protocol, ports: { from, to } } };
+    return { chain: portsChain(kind, protocol, from, to), key: portKey(protocol, from), matches: { protocol, ports: { from, to } } };
   });
 }
 

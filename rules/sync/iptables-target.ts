@@ -6,6 +6,7 @@ import type { IptablesOptions } from "../iptables/chains.ts";
 import {
   type CompiledRules,
   compileFrontends,
+  compileHealthPorts,
   compileSurroundings,
   emptyProgram,
   hooksOf,
@@ -101,6 +102,7 @@ export class IptablesTarget implements RuleTarget {
     for (const state of this.#states) {
       this.#take(state, compileSurroundings(surroundings, state.desired));
       this.#take(state, compileFrontends(delta.frontends.changed, state.desired));
+      this.#take(state, compileHealthPorts(delta.services.changed, state.desired));
     }
   }
 

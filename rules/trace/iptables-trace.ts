@@ -66,6 +66,8 @@ function reason({ table, chain, rule }: ExecutedRule, owner: Frontend | undefine
       return "one of the endpoints is chosen";
     case "masquerade":
       return chain === chains.hairpin ? "the endpoint would reach itself: its own address becomes the node's" : "marked for masquerading";
+    case "accept":
+      return "a load balancer may ask here whether the Service has endpoints on this node";
     case "untrack":
       return "this node serves the address itself (cluster DNS)";
     case "reject":

@@ -143,6 +143,37 @@ test.each([
   expect(rulesOf(store).filter((r) => r.startsWith("nat ")).length).toBe(want + fixed);
 });
 
+test("health check ports are let in while a Service has them", async () => {
+  const memory = new MemoryIptables();
+  const store = filled(2);
+  const { applied } = await start(memory, store);
+  const balanced = (i: number, port: number) =>
+    makeService(`s${i}`, {
+      type: "LoadBalancer",
+      clusterIP: `10.96.0.${i + 1}`,
+      externalTrafficPolicy: "Local",
+      healthCheckNodePort: port,
+    });
+  const accepted = async (): Promise<readonly string[]> =>
+    [...(await nat(memory)).matchAll(/--dport ([0-9]+) -j ACCEPT/g)].map((m) => m[1] ?? "");
+  const change = async (work: () => void): Promise<void> => {
+    const before = applied.length;
+    work();
+    await expect.poll(() => applied.length).toBe(before + 1);
+  };
+  expect(await accepted()).toEqual([]);
+  await change(() => put(store, "Service", balanced(0, 32001), "2"));
+  await change(() => put(store, "Service", balanced(1, 32400), "2"));
+  expect(await accepted()).toEqual(["32001", "32400"]);
+  expect(await nat(memory)).toContain("-A FAIRWAY-INPUT -p tcp -j FAIRWAY-HEALTH");
+  await change(() => put(store, "Service", balanced(0, 32400), "3"));
+  await change(() => store.apply("Service", "test/s1", undefined, "4"));
+  expect(await accepted()).toEqual(["32400"]);
+  await change(() => store.apply("Service", "test/s0", undefined, "5"));
+  expect(await accepted()).toEqual([]);
+  expect(await nat(memory)).not.toContain("FAIRWAY-HEALTH");
+});
+
 test("comments name the Service until there are a thousand endpoints", () => {
   const large = (n: number): SnapshotStore => {
     const store = filled(1);
