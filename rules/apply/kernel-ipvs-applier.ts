@@ -1,3 +1,4 @@
+import { release } from "node:os";
 import { type Cidr, cidrContains } from "../../src/base/cidr.ts";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
 import type { Ip } from "../../src/base/ip.ts";
@@ -5,7 +6,7 @@ import { type RunCommand, runCommand } from "../../src/kernel/command.ts";
 import type { SetStep } from "../../src/kernel/ipset.ts";
 import type { IpvsFailure, IpvsStep, IpvsTimeouts } from "../../src/kernel/ipvs.ts";
 import { NetlinkFault } from "../../src/kernel/netlink.ts";
-import { printSysctlScript } from "../../src/kernel/sysctl.ts";
+import { ipvsSysctls, printSysctlScript } from "../../src/kernel/sysctl.ts";
 import { inverse, type Transaction as RuleTransaction } from "../iptables/transaction.ts";
 import type { ChangeGroup, IpvsState, IpvsTransaction } from "../ipvs/transaction.ts";
 import {
@@ -29,22 +30,8 @@ import { openCommandServers, openNetlinkServers, type VirtualServers } from "./v
 /** How often a real server that is to go is asked for its connections. */
 const drainInterval = 1000;
 
-const kernelSettings = {
-  // translated packets must be seen by connection tracking, or they could not be masqueraded
-  "net.ipv4.vs.conntrack": "1",
-  // a client's reused port goes where its connection went, without waiting
-  "net.ipv4.vs.conn_reuse_mode": "0",
-  // connections to real servers that are gone end with their next packet
-  "net.ipv4.vs.expire_nodest_conn": "1",
-  // a client that is remembered for a real server with weight 0 is forgotten
-  "net.ipv4.vs.expire_quiescent_template": "1",
-  "net.ipv4.ip_forward": "1",
-};
 /** What was begun is undone whoever waits. */
 const untilDone = new AbortController().signal;
-
-/** Others on the wire must not hear of Services' addresses from this node. */
-const strictArpSettings = { "net.ipv4.conf.all.arp_ignore": "1", "net.ipv4.conf.all.arp_announce": "2" };
 
 export interface IpvsApplierDeps {
   readonly servers: VirtualServers;
@@ -123,8 +110,7 @@ export class KernelIpvsApplier implements IpvsApplier {
     const { settings } = this.#deps;
     return this.#inTurn(async () => {
       await this.#deps.link.make(signal);
-      const script = printSysctlScript({ ...kernelSettings, ...(settings.strictArp ? strictArpSettings : {}) });
-      await this.#deps.run(["sh", "-c", script], {}, signal);
+      await this.#deps.run(["sh", "-c", printSysctlScript(ipvsSysctls(release(), settings.strictArp))], {}, signal);
       if (settings.timeouts !== undefined) await this.#deps.servers.setTimeouts(settings.timeouts, signal);
     });
   }

@@ -3,7 +3,7 @@ import type { GuestOutcome } from "../support/guest-case.ts";
 import { guestCases } from "./cases.ts";
 import { closeSharedLab } from "./lab.ts";
 
-const secondsEach = 120;
+const secondsEach = 600;
 
 for (const { name, run } of guestCases) {
   const started = Date.now();

@@ -10,7 +10,7 @@ import { guestCases } from "./cases.ts";
 const lack = guestLack("ip", "ipvsadm", "ipset");
 const probeAgent = join(import.meta.dirname, "..", "support", "probe-agent.program.ts");
 /** Of one start, all cases together; without hardware help a kernel is slow, on a busy machine more so. */
-const timeoutSeconds = 600;
+const timeoutSeconds = 1200;
 
 interface Waiting {
   readonly outcome: Promise<GuestOutcome>;
@@ -22,6 +22,7 @@ const outcomes = new Map<string, Waiting>(
     return [c.name, { outcome: promise, tell: resolve }];
   }),
 );
+let told = 0;
 let guest: ReturnType<typeof startGuest> | undefined;
 let scratch = "";
 
@@ -43,13 +44,17 @@ beforeAll(async () => {
     external: ["koffi"],
     banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
   });
-  const script = `exec ${process.execPath} --disable-warning=ExperimentalWarning ${join(scratch, "guest.mjs")}\n`;
+  const some = process.env["FAIRWAY_GUEST_CASES"] ?? "";
+  const script = `export FAIRWAY_GUEST_CASES=${JSON.stringify(some)}\nexec ${process.execPath} --disable-warning=ExperimentalWarning ${join(scratch, "guest.mjs")}\n`;
   guest = startGuest({
     script,
     timeoutSeconds,
     line: (text) => {
       const outcome = JSON.parse(text) as GuestOutcome;
       outcomes.get(outcome.name)?.tell(outcome);
+      // the reporter speaks at the end of the file only, and that is minutes away
+      const verdict = outcome.failure === undefined ? "ok" : "FAILED";
+      process.stderr.write(`   guest ${++told}/${guestCases.length} ${verdict} ${outcome.name} (${outcome.ms} ms)\n`);
     },
   });
   const untold = (why: string): void => {

@@ -35,10 +35,10 @@ export const ipvsApplierCases: readonly GuestCase[] = [
         try {
           await applier.prepare(signal);
           const said = async (...argv: readonly string[]): Promise<string> => (await run(argv, {}, signal)).stdout.trim();
-          const names = ["vs.conntrack", "vs.conn_reuse_mode", "vs.expire_nodest_conn", "vs.expire_quiescent_template", "ip_forward"];
+          const names = ["vs.conntrack", "vs.expire_nodest_conn", "vs.expire_quiescent_template", "ip_forward"];
           const arp = ["conf.all.arp_ignore", "conf.all.arp_announce"];
           const values = await said("sysctl", "-n", ...[...names, ...arp].map((n) => `net.ipv4.${n}`));
-          assert.deepEqual(values.split("\n"), ["1", "0", "1", "1", "1", "1", "2"]);
+          assert.deepEqual(values.split("\n"), ["1", "1", "1", "1", "1", "2"]);
           assert.match(await said("ip", "-br", "link", "show", "dev", serviceLink), /DOWN/);
           assert.match(await said("ipvsadm", "-L", "--timeout"), /\(tcp tcpfin udp\): 700 120 70/);
           await applier.remove(signal);
