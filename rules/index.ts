@@ -1,7 +1,8 @@
 import type { IpFamily } from "../src/base/ip.ts";
 import { Conntrack } from "../src/kernel/conntrack.ts";
 import type { IptablesMake } from "../src/kernel/iptables-command.ts";
-import { writeSysctl } from "../src/kernel/sysctl.ts";
+import { type ForeignEyes, openForeignEyes } from "../src/kernel/iptables-watch.ts";
+import { readSysctl, writeSysctl } from "../src/kernel/sysctl.ts";
 import type { Snapshot } from "../src/snapshot/cluster-snapshot.ts";
 import { type Problem, problemKey } from "../src/snapshot/problem.ts";
 import { batchFromEmpty } from "../src/snapshot/snapshot-store.ts";
@@ -116,12 +117,23 @@ function openIptables(config: ProxierConfig, deps: ProxierDeps): RuleTarget {
     {
       async open(signal) {
         const make = await chooseIptablesMake(config, deps, signal);
-        return { applier: createIptablesApplier(make), other: createIptablesApplier(make === "nft" ? "legacy" : "nft") };
+        const other = createIptablesApplier(make === "nft" ? "legacy" : "nft");
+        return { applier: createIptablesApplier(make), other, eyes: openEyes(make, families, deps) };
       },
+      tcpIsLiberal: () => readSysctl("net.netfilter.nf_conntrack_tcp_be_liberal") === "1",
       routeLocalnet: () => writeSysctl("net.ipv4.conf.all.route_localnet", "1"),
       flows: openFlows(deps),
     },
   );
+}
+
+function openEyes(make: IptablesMake, families: readonly IpFamily[], deps: Pick<ProxierDeps, "log">): ForeignEyes | undefined {
+  try {
+    return openForeignEyes(make, families);
+  } catch (error) {
+    deps.log("info", `changes that others make to iptables are looked for every 10 s, because nothing tells of them: ${String(error)}`);
+    return undefined;
+  }
 }
 
 function openIpvs(config: ProxierConfig, deps: ProxierDeps): RuleTarget {

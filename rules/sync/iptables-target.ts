@@ -1,4 +1,5 @@
 import { type Ip, type IpFamily, ipFamily } from "../../src/base/ip.ts";
+import type { ForeignEyes } from "../../src/kernel/iptables-watch.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
 import { type ApplyError, isApplyError } from "../apply/errors.ts";
 import type { IptablesApplier } from "../apply/iptables-applier.ts";
@@ -27,14 +28,21 @@ import type { Applied, Audited, RuleTarget } from "./target.ts";
 export interface IptablesTargetConfig {
   readonly families: readonly IpFamily[];
   readonly options: IptablesOptions;
-  /** How often the canaries are looked for; default 10 s. */
+  /** How often the canaries are looked for, where nothing tells of others' changes; default 10 s. */
   readonly canaryIntervalMs?: number | undefined;
 }
 
 /** What the target reaches the world by. */
 export interface IptablesWorld {
   /** Chooses the make. Throws ApplyError UNUSABLE. */
-  open(signal: AbortSignal): Promise<{ readonly applier: IptablesApplier; readonly other: IptablesApplier }>;
+  open(signal: AbortSignal): Promise<{
+    readonly applier: IptablesApplier;
+    readonly other: IptablesApplier;
+    /** Absent: the canaries have to tell. */
+    readonly eyes?: ForeignEyes | undefined;
+  }>;
+  /** Whether connection tracking takes TCP packets that do not fit: then none is INVALID for that, and none is dropped. */
+  tcpIsLiberal(): boolean;
   /** Lets connections from 127.0.0.1 leave the loopback link, for node ports there. */
   routeLocalnet(): void;
   readonly flows?: FlowTable | undefined;
@@ -51,6 +59,9 @@ interface FamilyState {
 }
 
 const defaultCanaryInterval = 10_000;
+const eyesInterval = 250;
+/** Of so many audits in which nobody seems to have changed anything, one compares nevertheless. */
+const auditsToSkip = 10;
 const noHooks: HookChange = { unhook: [], hook: [] };
 
 export class IptablesTarget implements RuleTarget {
@@ -59,6 +70,12 @@ export class IptablesTarget implements RuleTarget {
   readonly #world: IptablesWorld;
   readonly #udp: StaleUdp;
   #applier: IptablesApplier | undefined;
+  #eyes: ForeignEyes | undefined;
+  /** What is seen now may be our own doing. */
+  #changing = false;
+  #skippedAudits = 0;
+  /** When the last comparison ended, and how long it took. */
+  #compared = { at: 0, tookMs: 0 };
   /** Rules of ours in the other make, from before somebody changed makes, go once these are in force. */
   #other: IptablesApplier | undefined;
   #states: readonly FamilyState[] = [];
@@ -76,11 +93,13 @@ export class IptablesTarget implements RuleTarget {
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    const { families, options } = this.#config;
-    const { applier, other } = await this.#world.open(signal);
-    await applier.probe(families, signal);
+    const { families } = this.#config;
+    const { applier, other, eyes } = await this.#world.open(signal);
     this.#applier = applier;
     this.#other = other;
+    this.#eyes = eyes;
+    await applier.probe(families, signal);
+    const options = { ...this.#config.options, dropInvalid: this.#config.options.dropInvalid && !this.#world.tcpIsLiberal() };
     if (options.localhostNodePorts && families.includes(4)) this.#world.routeLocalnet();
     const states: FamilyState[] = [];
     for (const family of families) {
@@ -108,32 +127,70 @@ export class IptablesTarget implements RuleTarget {
 
   async apply(signal: AbortSignal): Promise<Applied> {
     const transaction = this.#states.flatMap(differenceOf);
-    if (!isEmptyTransaction(transaction)) {
-      try {
-        await this.#programs.apply(transaction, signal);
-      } catch (error) {
-        if (!isApplyError(error)) throw error;
-        if (error.code === "DIVERGED") await this.#reread(signal);
-        if (error.code !== "REFUSED") throw error;
-        await this.#withoutRefused(signal);
-      }
+    this.#changing = true;
+    try {
+      if (!isEmptyTransaction(transaction)) await this.#applyOrBisect(transaction, signal);
+      this.#settled();
+      await this.#removeOther(signal);
+      this.#eyes?.settle();
+    } finally {
+      this.#changing = false;
     }
-    this.#settled();
-    await this.#removeOther(signal);
     return { changes: transactionSize(transaction), staleFlows: this.#endStaleFlows() };
+  }
+
+  async #applyOrBisect(transaction: Transaction, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#programs.apply(transaction, signal);
+    } catch (error) {
+      if (!isApplyError(error)) throw error;
+      if (error.code === "DIVERGED") await this.#reread(signal);
+      if (error.code !== "REFUSED") throw error;
+      await this.#withoutRefused(signal);
+    }
   }
 
   async audit(signal: AbortSignal): Promise<Audited> {
     if (this.#states.some((s) => s.applied === undefined)) return { repaired: false };
+    if (this.#eyes?.changed() === false && this.#skippedAudits < auditsToSkip) {
+      this.#skippedAudits++;
+      return { repaired: false };
+    }
+    this.#skippedAudits = 0;
+    // what comes from now on is seen anew
+    this.#eyes?.settle();
+    const started = performance.now();
     const transaction: Transaction[number][] = [];
     for (const state of this.#states) transaction.push(...differenceFrom(await this.#programs.read(state.family, signal), state.desired));
+    this.#compared = { at: performance.now(), tookMs: performance.now() - started };
     if (isEmptyTransaction(transaction)) return { repaired: false };
-    await this.#programs.apply(transaction, signal);
-    this.#settled();
+    this.#changing = true;
+    try {
+      await this.#programs.apply(transaction, signal);
+      this.#settled();
+      this.#eyes?.settle();
+    } finally {
+      this.#changing = false;
+    }
     return { repaired: true, changes: transactionSize(transaction) };
   }
 
   watch(listener: () => void): () => void {
+    const eyes = this.#eyes;
+    return eyes === undefined ? this.#watchCanaries(listener) : this.#watchBy(eyes, listener);
+  }
+
+  #watchBy(eyes: ForeignEyes, listener: () => void): () => void {
+    const timer = setInterval(() => {
+      const { at, tookMs } = this.#compared;
+      // where others change their own rules without pause, comparing takes a tenth of the time at most
+      if (!this.#changing && performance.now() - at > 10 * tookMs && eyes.changed()) listener();
+    }, eyesInterval);
+    timer.unref();
+    return () => clearInterval(timer);
+  }
+
+  #watchCanaries(listener: () => void): () => void {
     const stop = new AbortController();
     let looking = false;
     const look = async (): Promise<void> => {
@@ -174,6 +231,7 @@ export class IptablesTarget implements RuleTarget {
 
   close(): Promise<void> {
     this.#udp.close();
+    this.#eyes?.close();
     return Promise.resolve();
   }
 

@@ -87,6 +87,7 @@ export function iptablesOptionsOf(options: RuleOptions): IptablesOptions {
     masqueradeMark: masqueradeMarkOf(options),
     localInterface: options.localInterface,
     nodePorts: skeletonOptionsOf({ ...options, nodePortAddresses: choice }).nodePorts ?? "listed",
+    dropInvalid: options.conntrack?.tcpBeLiberal !== true,
     localhostNodePorts: onLoopback && (options.localhostNodePorts ?? true),
   };
 }

@@ -2,6 +2,7 @@
 export const kernelErrorCodes = {
   "command-missing": "a program this needs is not installed",
   "command-failed": "a program ended with an error",
+  "call-failed": "a call of the kernel was refused",
 } as const;
 export type KernelErrorCode = keyof typeof kernelErrorCodes;
 

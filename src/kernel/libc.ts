@@ -7,6 +7,7 @@ export interface LibC {
   listen(fd: number, backlog: number): number;
   getsockname(fd: number, address: Uint8Array, length: Uint8Array): number;
   setsockopt(fd: number, level: number, option: number, value: Uint8Array, length: number): number;
+  getsockopt(fd: number, level: number, option: number, value: Uint8Array, length: Uint8Array): number;
   send(fd: number, data: Uint8Array, length: number, flags: number): number;
   recv(fd: number, data: Uint8Array, length: number, flags: number): number;
   close(fd: number): number;
@@ -26,6 +27,7 @@ export function libc(): LibC {
     listen: lib.func("int listen(int, int)"),
     getsockname: lib.func("int getsockname(int, _Out_ uint8_t *, _Inout_ uint8_t *)"),
     setsockopt: lib.func("int setsockopt(int, int, int, const uint8_t *, uint32_t)"),
+    getsockopt: lib.func("int getsockopt(int, int, int, _Inout_ uint8_t *, _Inout_ uint8_t *)"),
     send: lib.func("int64_t send(int, const uint8_t *, size_t, int)"),
     recv: lib.func("int64_t recv(int, _Out_ uint8_t *, size_t, int)"),
     close: lib.func("int close(int)"),

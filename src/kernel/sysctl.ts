@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 
 /** Kernel settings by their dotted names, as `sysctl` spells them. */
 export type Sysctls = Readonly<Record<string, string>>;
@@ -38,4 +38,13 @@ export function ipvsSysctls(release: string, strictArp: boolean): Sysctls {
     "net.ipv4.ip_forward": "1",
     ...(strictArp ? { "net.ipv4.conf.all.arp_ignore": "1", "net.ipv4.conf.all.arp_announce": "2" } : {}),
   };
+}
+
+/** One of this thread's network namespace; undefined where the kernel has no such setting. */
+export function readSysctl(name: string): string | undefined {
+  try {
+    return readFileSync(sysctlPath(name), "utf8").trim();
+  } catch {
+    return undefined;
+  }
 }

@@ -124,8 +124,8 @@ describe.each(["legacy", "nft"] as const)("iptables, the %s make", (make) => {
     iptables("-t", "nat", "-F", "OUTPUT");
   });
 
-  test("a foreign flush is noticed and repaired", async () => {
-    const { proxier, log } = await start({ canaryIntervalMs: 50 });
+  test.each(["the kernel's word", "the canaries"])("a foreign flush is noticed by %s, and repaired", async (by) => {
+    const { proxier, log } = await start({ eyes: by !== "the canaries", canaryIntervalMs: 50 });
     const before = save();
     const held = await lab.agents.a2.hold(web);
     iptables("-t", "nat", "-F");
@@ -137,14 +137,29 @@ describe.each(["legacy", "nft"] as const)("iptables, the %s make", (make) => {
     expect(log.filter((l) => l.includes("repaired")).length).toBe(1);
   });
 
-  test("the audit repairs single rules: one taken out, one put in, one changed", async () => {
-    const { proxier } = await start({ auditIntervalMs: 100 });
+  test("a single rule taken out or put in is noticed at once; the audit finds one that was changed", async () => {
+    const { proxier } = await start({ auditIntervalMs: 0 });
     const before = save();
     iptables("-t", "nat", "-D", "FAIRWAY-SERVICES", "1");
+    await expect.poll(() => counter(proxier, "fairway_rules_repairs_total"), { timeout: 30_000 }).toBe(1);
     iptables("-t", "filter", "-I", "FAIRWAY-REFUSALS", "-j", "DROP");
+    await expect.poll(() => counter(proxier, "fairway_rules_repairs_total"), { timeout: 30_000 }).toBe(2);
+    expect(save()).toEqual(before);
+    await proxier.close();
+    const { proxier: second } = await start({ eyes: false, auditIntervalMs: 100 });
     iptables("-t", "nat", "-R", "FAIRWAY-POSTROUTING", "4", "-j", "ACCEPT");
-    await expect.poll(() => save(), { timeout: 30_000 }).toEqual(before);
-    await expect.poll(() => counter(proxier, "fairway_rules_repairs_total"), { timeout: 30_000 }).toBeGreaterThan(0);
+    await expect.poll(() => counter(second, "fairway_rules_repairs_total"), { timeout: 30_000 }).toBe(1);
+    expect(save()).toEqual(before);
+  });
+
+  test("what others do in chains of their own is no change of ours", async () => {
+    const { proxier } = await start({ auditIntervalMs: 0 });
+    iptables("-t", "nat", "-N", "OTHER");
+    iptables("-t", "nat", "-A", "OTHER", "-j", "RETURN");
+    await expect.poll(() => counter(proxier, "fairway_rules_audits_total"), { timeout: 30_000 }).toBeGreaterThan(0);
+    expect(counter(proxier, "fairway_rules_repairs_total")).toBe(0);
+    iptables("-t", "nat", "-F", "OTHER");
+    iptables("-t", "nat", "-X", "OTHER");
   });
 
   test("a UDP client that goes on sending moves when its endpoint is gone; a TCP connection is never cut", async () => {

@@ -9,6 +9,7 @@ import { runProxier } from "../../rules/sync/proxier.ts";
 import { iptablesOptionsOf } from "../../rules/sync/surroundings.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { Conntrack } from "../../src/kernel/conntrack.ts";
+import { openForeignEyes } from "../../src/kernel/iptables-watch.ts";
 import type { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
 import { inNetns } from "./in-netns.ts";
 import { iptablesIn } from "./iptables-in.ts";
@@ -28,9 +29,9 @@ export async function startRules(
   namespace: string,
   store: SnapshotStore,
   backend: KernelBackend,
-  more: Partial<ProxierConfig> & { readonly canaryIntervalMs?: number; readonly routeLocalnet?: () => void } = {},
+  more: Partial<ProxierConfig> & { readonly canaryIntervalMs?: number; readonly eyes?: boolean; readonly routeLocalnet?: () => void } = {},
 ): Promise<StartedRules> {
-  const { canaryIntervalMs, routeLocalnet, ...options } = more;
+  const { canaryIntervalMs, eyes, routeLocalnet, ...options } = more;
   const config: ProxierConfig = { store, nodeName: "a", backend: backend === "nftables" ? "nftables" : "iptables", ...options };
   const flows = inNetns(namespace, () => new Conntrack());
   const run = iptablesIn(namespace);
@@ -49,7 +50,9 @@ export async function startRules(
               Promise.resolve({
                 applier: createIptablesApplier(make, run),
                 other: createIptablesApplier(make === "nft" ? "legacy" : "nft", run),
+                eyes: eyes === false ? undefined : inNetns(namespace, () => openForeignEyes(make, [4, 6])),
               }),
+            tcpIsLiberal: () => false,
             routeLocalnet: routeLocalnet ?? (() => undefined),
             flows,
           },

@@ -29,6 +29,7 @@ async function start(memory: MemoryIptables, store: SnapshotStore, canaryInterva
         open: () =>
           Promise.resolve({ applier: createIptablesApplier("nft", memory.run), other: createIptablesApplier("legacy", other.run) }),
         routeLocalnet: () => undefined,
+        tcpIsLiberal: () => false,
       },
     ),
     new ProxierMetrics(),
