@@ -16,7 +16,7 @@ const tools = [
   { command: "ip", package: "iproute2", without: "no nodes in network namespaces: plain mode" },
   { command: "crun", package: "crun", without: "no containers: plain mode" },
   { command: "conntrack", package: "conntrack", without: "tests cannot read the connection table" },
-  { command: "iptables", package: "iptables", without: "tests cannot check that foreign iptables rules are left alone" },
+  { command: "iptables", package: "iptables", without: "no iptables or ipvs rules; their tests do not run" },
   { command: "ipvsadm", package: "ipvsadm", without: "no ipvs rules from where FFI cannot be used; their tests do not run" },
   { command: "ipset", package: "ipset", without: "no ipvs rules" },
   { command: "curl", package: "curl", without: "the tour's lines and some tests do not run" },
