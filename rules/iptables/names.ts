@@ -48,6 +48,11 @@ export function poolChain(poolId: string): string {
   return `${chainPrefix}P-${digest(poolId)}`;
 }
 
+/** Some of the endpoints of a large pool, which has so many groups. */
+export function poolGroupChain(poolId: string, count: number, group: number): string {
+  return `${chainPrefix}G-${digest(`${poolId} ${group}/${count}`)}`;
+}
+
 /** What comes to a ServicePort from outside the cluster's own addresses. */
 export function externalChain(externalId: string): string {
   return `${chainPrefix}X-${digest(externalId)}`;

@@ -24,7 +24,8 @@ import {
   nodePortMatches,
   offClusterRules,
   podMatches,
-  poolRules,
+  poolChainNames,
+  poolChains,
   postroutingRules,
   refusal,
   rejectRules,
@@ -34,7 +35,7 @@ import {
   type UsedPool,
   untrackedRules,
 } from "./chains.ts";
-import { chains, externalChain, poolChain, sourcesChain } from "./names.ts";
+import { chains, externalChain, sourcesChain } from "./names.ts";
 import { type Chain, type ChainId, chainId, type Hook, type Matches, type Rule, type RuleSet, type TableName } from "./rule.ts";
 import { addressKey, addressPath, emptyTree, portKey, portPath, type Tree, TreeEditor, Ways } from "./tree.ts";
 
@@ -249,7 +250,11 @@ class Compilation {
     const { family } = this.#before;
     for (const id of this.#poolsTouched) {
       const used = this.#pools.get(id)?.value;
-      this.#set("nat", poolChain(id), used === undefined ? undefined : poolRules(used, family, this.#commenting));
+      const made = used === undefined ? undefined : poolChains(used, family, this.#commenting);
+      for (const [name, rules] of made ?? []) this.#set("nat", name, rules);
+      const before = this.#before.pools.get(id)?.value;
+      if (before === undefined) continue;
+      for (const name of poolChainNames(before)) if (made?.has(name) !== true) this.#set("nat", name, undefined);
     }
     for (const id of this.#externalsTouched) {
       const external = this.#externals.get(id)?.value;

@@ -53,7 +53,9 @@ export function iptablesApplierContract(
     await applier.apply(programs.flatMap(load), signal());
     for (const program of programs) expect(await left(applier, program)).toEqual([]);
 
-    put(store, "EndpointSlice", makeSlice("plain", ["10.244.1.9"], { ports: [{ name: "t", protocol: "TCP", port: 8080 }] }), "2");
+    // as many as are drawn in two steps
+    const many = Array.from({ length: 100 }, (_, i) => `10.244.1.${i + 1}`);
+    put(store, "EndpointSlice", makeSlice("plain", many, { ports: [{ name: "t", protocol: "TCP", port: 8080 }] }), "2");
     store.apply("Service", "test/zones", undefined, "3");
     const next = compile();
     for (const [i, program] of next.entries()) {

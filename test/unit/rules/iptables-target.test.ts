@@ -193,6 +193,57 @@ test("comments name the Service until there are a thousand endpoints", () => {
   expect(rulesOf(large(1001)).filter((r) => r.includes("--comment"))).toEqual([]);
 });
 
+/** How likely each endpoint is, by the shares of the rules that lead to it. */
+function odds(rules: readonly string[], chain: string): ReadonlyMap<string, number> {
+  const found = new Map<string, number>();
+  const walk = (name: string, chance: number): void => {
+    let left = chance;
+    for (const rule of rules) {
+      if (!rule.startsWith(`nat ${name} `)) continue;
+      const here = left * Number(/--probability (\S+)/.exec(rule)?.[1] ?? 1);
+      left -= here;
+      const to = /-j (\S+)(?: --to-destination (\S+))?$/.exec(rule);
+      if (to?.[2] !== undefined) found.set(to[2], (found.get(to[2]) ?? 0) + here);
+      else walk(to?.[1] ?? "", here);
+    }
+    expect(left).toBeCloseTo(0);
+  };
+  walk(chain, 1);
+  return found;
+}
+
+test("a large pool is drawn in two steps: every endpoint is as likely, no list is long, one endpoint changed is few rules", async () => {
+  const ips = (n: number): readonly string[] => Array.from({ length: n }, (_, i) => `10.245.${i >> 8}.${i & 255}`);
+  const store = filled(1);
+  put(store, "EndpointSlice", makeSlice("s0", ips(300)), "2");
+  const rules = rulesOf(store);
+  const first = /-d 10\.96\.0\.1\/32 .*-j (FAIRWAY-P-\S+)$/m.exec(rules.join("\n"))?.[1] ?? "";
+  const chances = odds(rules, first);
+  expect(chances.size).toBe(300);
+  for (const chance of chances.values()) expect(chance * 300).toBeCloseTo(1, 4);
+  const lists = Map.groupBy(
+    rules.filter((r) => r.startsWith("nat FAIRWAY-G-") || r.startsWith(`nat ${first}`)),
+    (r) => r.split(" ")[1],
+  );
+  expect(lists.size).toBe(33);
+  for (const list of lists.values()) expect(list.length).toBeLessThanOrEqual(32);
+  const { trace: ask } = compileOffline(store.current, { nodeName: "n", backend: "iptables" });
+  expect(ask({ from: "10.244.0.9", to: "10.96.0.1", port: 80, protocol: "tcp" }).endpoints.length).toBe(300);
+
+  const memory = new MemoryIptables();
+  const { applied } = await start(memory, store);
+  put(store, "EndpointSlice", makeSlice("s0", [...ips(299), "10.246.0.1"]), "3");
+  await expect.poll(() => applied.length).toBe(2);
+  expect(applied[1]).toBeLessThan(80);
+  // smaller and larger, over every border: a new start has nothing to do
+  for (const [i, size] of [64, 65, 256, 257, 1, 70].entries()) {
+    put(store, "EndpointSlice", makeSlice("s0", ips(size)), String(10 + i));
+    await expect.poll(() => applied.length).toBe(3 + i);
+  }
+  const { applied: again } = await start(memory, store);
+  expect(again).toEqual([]);
+});
+
 test("an endpoint's share is by its weight", () => {
   const store = filled(0);
   const annotations = { "fairway.dev/weights": "10.244.0.1=3,10.244.0.2=1,10.244.0.3=4" };
