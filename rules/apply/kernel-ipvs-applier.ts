@@ -91,6 +91,8 @@ export class KernelIpvsApplier implements IpvsApplier {
   readonly #deps: IpvsApplierDeps;
   readonly #draining = new Map<string, Draining>();
   readonly #closed = new AbortController();
+  /** The last reading found no link. One that goes away after it means that all its addresses are gone: DIVERGED. */
+  #linkGone = false;
   #drains: Promise<void> | undefined;
   /** The last of the calls, which run one after the other. */
   #last: Promise<unknown> = Promise.resolve();
@@ -117,7 +119,9 @@ export class KernelIpvsApplier implements IpvsApplier {
 
   read(signal: AbortSignal): Promise<IpvsState> {
     return this.#inTurn(async () => {
-      const addresses = (await this.#deps.link.read(signal)) ?? [];
+      const found = await this.#deps.link.read(signal);
+      this.#linkGone = found === undefined;
+      const addresses = found ?? [];
       const { sets, entries } = await this.#deps.sets.read(signal);
       const items = new Map<string, IpvsItem>();
       const put = (item: IpvsItem): unknown => items.set(itemId(item), item);
@@ -156,6 +160,7 @@ export class KernelIpvsApplier implements IpvsApplier {
       const { sets, entries } = await this.#deps.sets.read(signal);
       const own = await this.#ownServices(addresses, entries, signal);
       await this.#deps.link.remove(signal);
+      this.#linkGone = true;
       // they name the sets
       for (const family of [4, 6] as const) await this.#deps.rules?.remove(family, signal);
       await this.#deps.servers.commit(
@@ -290,6 +295,8 @@ export class KernelIpvsApplier implements IpvsApplier {
     const ips = groups.flatMap((g) => g.adds.flatMap((item) => (item.kind === "address" ? [item.ip] : [])));
     if (ips.length === 0) return;
     undo.push(() => this.#deps.link.delete(ips, untilDone));
+    if (this.#linkGone) await this.#deps.link.make(signal);
+    this.#linkGone = false;
     await this.#deps.link.add(ips, signal);
   }
 

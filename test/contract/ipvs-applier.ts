@@ -25,6 +25,7 @@ const service = (match: ServiceMatch, more: Partial<VirtualService> = {}): IpvsI
 const real = (match: ServiceMatch, ip: string, weight = 1): IpvsItem => ({ kind: "real", match, real: { ip, port: 8080, weight } });
 const address = (ip: string): IpvsItem => ({ kind: "address", ip });
 const entry = (set: string, ...fields: readonly SetField[]): IpvsItem => ({ kind: "entry", entry: { set, fields } });
+const marked = (set: string, mark: number, ...fields: readonly SetField[]): IpvsItem => ({ kind: "entry", entry: { set, fields, mark } });
 const net = (text: string): SetField => parseCidr(text) ?? assert.fail(text);
 const tcp = (port: number): SetField => ({ protocol: "tcp", port });
 
@@ -37,6 +38,8 @@ const sets: readonly SetDefinition[] = [
   { name: "FAIRWAY-T-6-IPPORTIP", type: "hash:ip,port,ip", family: 6 },
   { name: "FAIRWAY-T-6-IPPORTNET", type: "hash:ip,port,net", family: 6 },
   { name: "FAIRWAY-T-PORTS", type: "bitmap:port" },
+  { name: "FAIRWAY-T-MARKS", type: "hash:ip,port", family: 4, marks: true },
+  { name: "FAIRWAY-T-6-MARKS", type: "hash:ip,port", family: 6, marks: true },
 ];
 const items: readonly IpvsItem[] = [
   ...["10.96.0.1", "10.96.0.2", "fd96::1"].map(address),
@@ -66,6 +69,9 @@ const items: readonly IpvsItem[] = [
   entry("FAIRWAY-T-6-IPPORTIP", "fd44::2", tcp(8080), "fd44::2"),
   entry("FAIRWAY-T-6-IPPORTNET", "fd96::1", tcp(80), net("fd00::/8")),
   entry("FAIRWAY-T-PORTS", { port: 30080 }),
+  marked("FAIRWAY-T-MARKS", fwmarkBase + 1, "10.96.0.1", tcp(80)),
+  marked("FAIRWAY-T-MARKS", 0xffff_ffff, "10.96.0.2", tcp(80)),
+  marked("FAIRWAY-T-6-MARKS", 1, "fd96::1", tcp(80)),
 ];
 
 const group = (owner: string, change: Partial<ChangeGroup>): ChangeGroup => ({ owner, deletes: [], changes: [], adds: [], ...change });
@@ -119,8 +125,12 @@ export function ipvsApplierContract(name: string, open: (signal: AbortSignal) =>
       const web = at("10.96.0.1", 80);
       const one = [address("10.96.0.1"), service(web), real(web, "10.244.1.2"), real(web, "10.244.1.3")];
       await applier.apply(groups(group("web", { adds: one })), signal);
-      let now = one;
+      const set: SetDefinition = { name: "FAIRWAY-T-MARKS", type: "hash:ip,port", family: 4, marks: true };
+      const mark = (value: number): IpvsItem => marked(set.name, value, "10.96.0.1", tcp(80));
+      await applier.apply({ createSets: [set], groups: [group("web", { adds: [mark(1)] })], destroySets: [] }, signal);
+      let now = [...one, mark(1)];
       for (const [i, after] of [
+        [4, mark(2)],
         [1, service(web, { scheduler: "wlc" })],
         [1, service(web, { scheduler: "sh", schedulerFlags: 2, persistenceSeconds: 77 })],
         [1, service(web)],
@@ -130,7 +140,7 @@ export function ipvsApplierContract(name: string, open: (signal: AbortSignal) =>
         const before = now[i] ?? assert.fail("there is one");
         await applier.apply(groups(group("web", { changes: [{ before, after }] })), signal);
         now = now.with(i, after);
-        assertState(await applier.read(signal), [], now);
+        assertState(await applier.read(signal), [set], now);
       }
     }),
     contract("an endpoint is swapped; what is deleted is gone, with the real servers of a service", async (applier, signal) => {

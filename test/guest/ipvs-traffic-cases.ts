@@ -9,7 +9,7 @@ import { type RunCommand, runCommand } from "../../src/kernel/command.ts";
 import type { GuestCase } from "../support/guest-case.ts";
 import { inNetns } from "../support/in-netns.ts";
 import { labAddresses, type RulesLab } from "../support/rules-lab.ts";
-import { sharedLab } from "./lab.ts";
+import { eventually, sharedLab } from "./lab.ts";
 
 const vip = { 4: "10.96.0.1", 6: "fd96::1" } as const;
 const at = (family: IpFamily, protocol: Protocol): ServiceMatch => ({ kind: "address", protocol, ip: vip[family], port: 80 });
@@ -37,14 +37,6 @@ async function withLab(work: (lab: RulesLab, applier: IpvsApplier) => Promise<vo
     await applier.remove(signal);
     await applier.close();
   }
-}
-
-async function eventually(what: string, holds: () => Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 300; i++) {
-    if (await holds()) return;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  assert.fail(what);
 }
 
 export const ipvsTrafficCases: readonly GuestCase[] = [
@@ -94,7 +86,7 @@ export const ipvsTrafficCases: readonly GuestCase[] = [
           assert.equal(applier.draining(), 1);
           assert.match(await kept.say(), /b1/);
           await kept.release();
-          await eventually("it goes when its connection has ended", () => Promise.resolve(applier.draining() === 0));
+          await eventually("it goes when its connection has ended", () => applier.draining() === 0);
           const listed = lab.run("a", "ipvsadm", ["-S", "-n"]);
           assert.ok(!listed.includes(b1.ip), listed);
         }

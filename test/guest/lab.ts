@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { RulesLab } from "../support/rules-lab.ts";
 
 let started: Promise<RulesLab> | undefined;
@@ -11,4 +12,13 @@ export function sharedLab(): Promise<RulesLab> {
 /** At the end of the guest's program, so that it can end. */
 export async function closeSharedLab(): Promise<void> {
   await (await started)?.close();
+}
+
+/** Generous: the guest is slow, and so may be what it runs on. */
+export async function eventually(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  for (let i = 0; i < 600; i++) {
+    if (await holds()) return;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  assert.fail(what);
 }

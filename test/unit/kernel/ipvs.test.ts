@@ -77,6 +77,15 @@ describe("ipset", () => {
     expect(parseSetSave(`${created}\n${line}\n`)).toEqual({ sets: [set], entries: [entry] });
   });
 
+  test("entries with marks, in sets that have them", () => {
+    const set: SetDefinition = { name: "G", type: "hash:ip,port", family: 4, marks: true };
+    const entry: SetEntry = { set: "G", fields: ["10.0.0.1", web], mark: 0x5f000001 };
+    const line = printSetStep({ verb: "add", entry });
+    expect(line).toBe("add G 10.0.0.1,tcp:80 skbmark 0x5f000001");
+    expect(printSetStep({ verb: "delete", entry })).toBe("del G 10.0.0.1,tcp:80");
+    expect(parseSetSave(`${printSetStep({ verb: "create", set })}\n${line}\n`)).toEqual({ sets: [set], entries: [entry] });
+  });
+
   test("a network of one address is printed without its length; other sets are passed over", () => {
     const text = "create N hash:net family inet hashsize 1024 maxelem 65536\nadd N 192.0.2.1\ncreate M hash:mac\nadd M 00:00:00:00:00:01\n";
     expect(parseSetSave(text)).toEqual({
