@@ -1,14 +1,11 @@
 import type { IpFamily } from "../src/base/ip.ts";
 import { Conntrack } from "../src/kernel/conntrack.ts";
 import type { IptablesMake } from "../src/kernel/iptables-command.ts";
-import { type ForeignEyes, openForeignEyes } from "../src/kernel/iptables-watch.ts";
-import { readSysctl, writeSysctl } from "../src/kernel/sysctl.ts";
 import type { Snapshot } from "../src/snapshot/cluster-snapshot.ts";
 import { type Problem, problemKey } from "../src/snapshot/problem.ts";
 import { batchFromEmpty } from "../src/snapshot/snapshot-store.ts";
 import type { RuleApplier } from "./apply/applier.ts";
 import { createIptablesApplier } from "./apply/iptables-applier.ts";
-import { findIptablesMake } from "./apply/iptables-make.ts";
 import { printIpvs } from "./apply/ipvs-render.ts";
 import { createIpvsApplier } from "./apply/kernel-ipvs-applier.ts";
 import { createNetlinkApplier } from "./apply/netlink-applier.ts";
@@ -40,6 +37,7 @@ import { ProxyPlan } from "./plan/proxy-plan.ts";
 import { AutoTarget } from "./sync/auto-target.ts";
 import type { ProxierConfig, ProxierDeps, RuleOptions } from "./sync/config.ts";
 import { IptablesTarget } from "./sync/iptables-target.ts";
+import { chooseIptablesMake, iptablesFamilies, iptablesWorld } from "./sync/iptables-world.ts";
 import { IpvsTarget } from "./sync/ipvs-target.ts";
 import { ProxierMetrics } from "./sync/metrics.ts";
 import { NftablesTarget } from "./sync/nftables-target.ts";
@@ -111,29 +109,10 @@ function openTarget(config: ProxierConfig, deps: ProxierDeps): RuleTarget {
 }
 
 function openIptables(config: ProxierConfig, deps: ProxierDeps): RuleTarget {
-  const families = config.families ?? bothFamilies;
   return new IptablesTarget(
-    { families, options: iptablesOptionsOf(config) },
-    {
-      async open(signal) {
-        const make = await chooseIptablesMake(config, deps, signal);
-        const other = createIptablesApplier(make === "nft" ? "legacy" : "nft");
-        return { applier: createIptablesApplier(make), other, eyes: openEyes(make, families, deps) };
-      },
-      tcpIsLiberal: () => readSysctl("net.netfilter.nf_conntrack_tcp_be_liberal") === "1",
-      routeLocalnet: () => writeSysctl("net.ipv4.conf.all.route_localnet", "1"),
-      flows: openFlows(deps),
-    },
+    { families: iptablesFamilies(config, deps), options: iptablesOptionsOf(config) },
+    iptablesWorld(config, deps, openFlows(deps)),
   );
-}
-
-function openEyes(make: IptablesMake, families: readonly IpFamily[], deps: Pick<ProxierDeps, "log">): ForeignEyes | undefined {
-  try {
-    return openForeignEyes(make, families);
-  } catch (error) {
-    deps.log("info", `changes that others make to iptables are looked for every 10 s, because nothing tells of them: ${String(error)}`);
-    return undefined;
-  }
 }
 
 function openIpvs(config: ProxierConfig, deps: ProxierDeps): RuleTarget {
@@ -152,14 +131,6 @@ function openIpvs(config: ProxierConfig, deps: ProxierDeps): RuleTarget {
       flows: openFlows(deps),
     },
   );
-}
-
-async function chooseIptablesMake(config: ProxierConfig, deps: ProxierDeps, signal: AbortSignal): Promise<IptablesMake> {
-  const flavour = config.iptablesFlavour ?? "auto";
-  const { make, why } =
-    flavour === "auto" ? await findIptablesMake(config.families ?? bothFamilies, signal) : { make: flavour, why: "it is configured" };
-  deps.log("info", `Service rules: iptables of the ${make} make, because ${why}`);
-  return make;
 }
 
 function userspaceTarget(deps: ProxierDeps): RuleTarget {

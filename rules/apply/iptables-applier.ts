@@ -75,18 +75,18 @@ export function createIptablesApplier(make: IptablesMake, run: RunIptables = run
     },
     read: save,
     async apply(transaction, signal) {
-      const byFamily = Map.groupBy(transaction, (change) => change.family);
-      const done: [IpFamily, Transaction][] = [];
-      for (const [family, whole] of byFamily) {
-        const changes = make === "nft" ? whole.flatMap((change) => inParts(change, nftPart)) : whole;
-        try {
-          await restore(family, changes, signal);
-          done.push([family, changes]);
-        } catch (error) {
-          for (const [other, applied] of done) await restore(other, [...applied].reverse().map(inverse), signal);
-          throw error;
-        }
+      const byFamily = [...Map.groupBy(transaction, (change) => change.family)].map(([family, whole]) => ({
+        family,
+        changes: make === "nft" ? whole.flatMap((change) => inParts(change, nftPart)) : whole,
+      }));
+      // the families' tables have nothing to do with each other; legacy's lock has them wait for each other
+      const results = await Promise.allSettled(byFamily.map(({ family, changes }) => restore(family, changes, signal)));
+      const failed = results.find((r) => r.status === "rejected");
+      if (failed === undefined) return;
+      for (const [i, { family, changes }] of byFamily.entries()) {
+        if (results[i]?.status === "fulfilled") await restore(family, [...changes].reverse().map(inverse), signal);
       }
+      throw failed.reason;
     },
     async remove(family, signal) {
       let found: Found;

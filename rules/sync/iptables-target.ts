@@ -45,6 +45,8 @@ export interface IptablesWorld {
   tcpIsLiberal(): boolean;
   /** Lets connections from 127.0.0.1 leave the loopback link, for node ports there. */
   routeLocalnet(): void;
+  /** Called once, when the first Service with session affinity comes. */
+  noteAffinity(): void;
   readonly flows?: FlowTable | undefined;
 }
 
@@ -83,6 +85,7 @@ export class IptablesTarget implements RuleTarget {
   /** What the kernel refused: left out until it changes. */
   readonly #refused = new Map<FrontendKey, Problem>();
 
+  #affinityNoted = false;
   /** What a frontend asks for that iptables cannot do; it does without. */
   readonly #limits = new Map<FrontendKey, Problem>();
 
@@ -114,6 +117,10 @@ export class IptablesTarget implements RuleTarget {
     for (const [key, { after }] of delta.frontends.changed) {
       this.#refused.delete(key);
       this.#pendingFrontends.add(key);
+      if (!this.#affinityNoted && after?.action.kind === "balance" && after.action.affinitySeconds !== undefined) {
+        this.#affinityNoted = true;
+        this.#world.noteAffinity();
+      }
       const problem = after === undefined ? undefined : problemOf(after);
       if (problem === undefined) this.#limits.delete(key);
       else this.#limits.set(key, problem);

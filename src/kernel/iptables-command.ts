@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import type { IpFamily } from "../base/ip.ts";
 import type { CommandResult } from "./command.ts";
 
@@ -30,11 +30,7 @@ export function iptablesProgram(family: IpFamily, make: IptablesMake, what: "sav
   return `${family === 4 ? "iptables" : "ip6tables"}-${make}-${what}`;
 }
 
-/** Whether this thread's network namespace has IPv6 at all. */
+/** Whether the kernel was started with IPv6: where it was not, there are no tables for it either. */
 export function hasIpv6(): boolean {
-  try {
-    return readFileSync("/proc/thread-self/net/if_inet6", "utf8") !== "";
-  } catch {
-    return false;
-  }
+  return existsSync("/proc/net/if_inet6");
 }

@@ -143,6 +143,7 @@ function iptablesTarget(namespace: string, way: "iptables-legacy" | "iptables-nf
       open: () => Promise.resolve({ applier: createIptablesApplier(make, run), other: createIptablesApplier(other, run) }),
       routeLocalnet: () => undefined,
       tcpIsLiberal: () => false,
+      noteAffinity: () => undefined,
       flows,
     },
   );

@@ -53,6 +53,7 @@ export async function startRules(
                 eyes: eyes === false ? undefined : inNetns(namespace, () => openForeignEyes(make, [4, 6])),
               }),
             tcpIsLiberal: () => false,
+            noteAffinity: () => undefined,
             routeLocalnet: routeLocalnet ?? (() => undefined),
             flows,
           },

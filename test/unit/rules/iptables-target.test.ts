@@ -30,6 +30,7 @@ async function start(memory: MemoryIptables, store: SnapshotStore, canaryInterva
           Promise.resolve({ applier: createIptablesApplier("nft", memory.run), other: createIptablesApplier("legacy", other.run) }),
         routeLocalnet: () => undefined,
         tcpIsLiberal: () => false,
+        noteAffinity: () => undefined,
       },
     ),
     new ProxierMetrics(),
