@@ -1,8 +1,6 @@
-import { mkdtempSync, realpathSync, rmSync, symlinkSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { build } from "esbuild";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { bundleForGuest, type GuestBundle } from "../support/guest-bundle.ts";
 import type { GuestOutcome } from "../support/guest-case.ts";
 import { guestLack, startGuest } from "../support/guest-kernel.ts";
 import { guestCases } from "./cases.ts";
@@ -24,28 +22,13 @@ const outcomes = new Map<string, Waiting>(
 );
 let told = 0;
 let guest: ReturnType<typeof startGuest> | undefined;
-let scratch = "";
+let bundle: GuestBundle | undefined;
 
 beforeAll(async () => {
   if (lack !== undefined) return;
-  scratch = mkdtempSync(join(tmpdir(), "fairway-guest-cases-"));
-  // koffi loads a native library from beside it: it stays where it is
-  symlinkSync(realpathSync(join(import.meta.dirname, "..", "..", "node_modules")), join(scratch, "node_modules"));
-  await build({
-    entryPoints: { guest: join(import.meta.dirname, "guest.program.ts"), "probe-agent.program": probeAgent },
-    outdir: scratch,
-    outExtension: { ".js": ".mjs" },
-    bundle: true,
-    format: "esm",
-    platform: "node",
-    mainFields: ["module", "main"],
-    target: "node24",
-    logLevel: "warning",
-    external: ["koffi"],
-    banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
-  });
+  bundle = await bundleForGuest({ guest: join(import.meta.dirname, "guest.program.ts"), "probe-agent.program": probeAgent });
   const some = process.env["FAIRWAY_GUEST_CASES"] ?? "";
-  const script = `export FAIRWAY_GUEST_CASES=${JSON.stringify(some)}\nexec ${process.execPath} --disable-warning=ExperimentalWarning ${join(scratch, "guest.mjs")}\n`;
+  const script = `export FAIRWAY_GUEST_CASES=${JSON.stringify(some)}\nexec ${bundle.command("guest")}\n`;
   guest = startGuest({
     script,
     timeoutSeconds,
@@ -67,7 +50,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await guest?.close();
-  if (scratch !== "") rmSync(scratch, { recursive: true, force: true });
+  bundle?.remove();
 });
 beforeEach((t) => t.skip(lack !== undefined, lack));
 
