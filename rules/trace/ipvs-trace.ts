@@ -15,7 +15,7 @@ export function traceIpvs(program: IpvsProgram, packet: Packet, localIps: readon
   const nothing: Verdict = { verdict: "pass", endpoints: [], masquerade: false, service: null, affinitySeconds: null, steps: [] };
   const execution = executeServers(program, packet, localIps);
   const decided = execution.outcome !== "accept" && execution.outcome !== "untracked";
-  const owner = decided ? ownerOf(program, packet, execution) : undefined;
+  const owner = decided ? ownerOf(program, packet) : undefined;
   const steps = stepsOf(program, execution, owner);
   if (!decided) return { ...nothing, steps };
   return {
@@ -28,12 +28,11 @@ export function traceIpvs(program: IpvsProgram, packet: Packet, localIps: readon
   };
 }
 
-/** Whose entries decided: those of the address itself, or of a node port that has it. */
-function ownerOf(program: IpvsProgram, packet: Packet, execution: ServerExecution): Frontend | undefined {
+/** Whose address it is; at an address of this node, whose node port. */
+function ownerOf(program: IpvsProgram, packet: Packet): Frontend | undefined {
   const direct = program.frontends.get(frontendKey(packet.to, packet.port, packet.protocol))?.frontend;
-  if (direct !== undefined) return direct;
-  const byFrontend = execution.service !== undefined || execution.rules.some(({ rule }) => rule.sets?.[0]?.fields.length === 2);
-  return byFrontend ? program.frontends.get(nodePortKey(ipFamily(packet.to), packet.port, packet.protocol))?.frontend : undefined;
+  if (direct !== undefined || !program.surroundings.nodePortIps.includes(packet.to)) return direct;
+  return program.frontends.get(nodePortKey(ipFamily(packet.to), packet.port, packet.protocol))?.frontend;
 }
 
 function stepsOf(program: IpvsProgram, execution: ServerExecution, owner: Frontend | undefined): readonly TraceStep[] {

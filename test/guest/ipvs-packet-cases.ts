@@ -27,7 +27,7 @@ export const ipvsPacketCases: readonly GuestCase[] = configNames.map((config) =>
     const store = new SnapshotStore();
     fillStore(store, packetObjects());
     const { ipvs } = compileOffline(store.current, { nodePortAddresses: "primary", ...configs[config], nodeName: "a", backend: "ipvs" });
-    const rules = createIptablesApplier("nft", iptablesIn(namespace));
+    const rules = createIptablesApplier(configNames.indexOf(config) % 2 === 0 ? "nft" : "legacy", iptablesIn(namespace));
     const applier = inNetns(namespace, () => createIpvsApplier({ through: "netlink", strictArp: false, rules }, run));
     try {
       await applier.prepare(signal);

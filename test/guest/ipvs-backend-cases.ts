@@ -1,0 +1,255 @@
+import assert from "node:assert/strict";
+import { createIptablesApplier } from "../../rules/apply/iptables-applier.ts";
+import type { IpvsApplier } from "../../rules/apply/ipvs-applier.ts";
+import { createIpvsApplier } from "../../rules/apply/kernel-ipvs-applier.ts";
+import { ProxyPlan } from "../../rules/plan/proxy-plan.ts";
+import { IpvsTarget } from "../../rules/sync/ipvs-target.ts";
+import { ipvsProgramOptionsOf, planOptionsOf, surroundingsOf } from "../../rules/sync/surroundings.ts";
+import { type RunCommand, runCommand } from "../../src/kernel/command.ts";
+import type { IptablesMake } from "../../src/kernel/iptables-command.ts";
+import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
+import type { GuestCase } from "../support/guest-case.ts";
+import { inNetns } from "../support/in-netns.ts";
+import { iptablesIn } from "../support/iptables-in.ts";
+import { labAddresses, labPodCidrs, type RulesLab } from "../support/rules-lab.ts";
+import { fillStore, makeNode, makeService, makeSlice, put } from "../support/rules-objects.ts";
+import { sharedLab } from "./lab.ts";
+
+const options = { nodeName: "a", nodePortAddresses: "primary" } as const;
+const clusterIp = "10.96.0.1";
+const externalIp = "198.51.100.1";
+const nodePort = 30080;
+
+/** The backend in node `a` of the lab, as the daemon has it, kept as a store says. */
+class Backend {
+  readonly #lab: RulesLab;
+  readonly #plan = new ProxyPlan("a", planOptionsOf(options));
+  readonly #cursor: ReturnType<SnapshotStore["cursor"]>;
+  readonly target: IpvsTarget;
+  readonly servers: IpvsApplier;
+  readonly other;
+
+  constructor(lab: RulesLab, make: IptablesMake, store: SnapshotStore) {
+    this.#lab = lab;
+    const namespace = lab.namespace("a");
+    const run: RunCommand = (argv, o, s) => runCommand(["ip", "netns", "exec", namespace, ...argv], o, s);
+    const rules = createIptablesApplier(make, iptablesIn(namespace));
+    this.other = createIptablesApplier(make === "nft" ? "legacy" : "nft", iptablesIn(namespace));
+    this.servers = inNetns(namespace, () => createIpvsApplier({ through: "netlink", strictArp: false, rules }, run));
+    this.target = new IpvsTarget(
+      { options: ipvsProgramOptionsOf(options) },
+      { open: () => Promise.resolve({ servers: this.servers, rules, other: this.other }), machineIps: () => [labAddresses.a[4]] },
+    );
+    this.#cursor = store.cursor(() => undefined);
+  }
+
+  /** Elements that were changed. */
+  async sync(signal: AbortSignal): Promise<number> {
+    const batch = this.#cursor.take();
+    if (batch !== undefined) {
+      const delta = this.#plan.apply(batch);
+      const around = surroundingsOf(batch.after, this.#plan.node, { ...options, backend: "ipvs" }, () => []);
+      this.target.change(delta, around);
+    }
+    return (await this.target.apply(signal)).changes;
+  }
+
+  /** As a process that ends: what is in force stays. */
+  async close(): Promise<void> {
+    this.#cursor.close();
+    await this.target.close();
+  }
+
+  run(command: string, ...args: readonly string[]): string {
+    return this.#lab.run("a", command, args);
+  }
+}
+
+async function withBackends(
+  work: (lab: RulesLab, open: (make: IptablesMake, store: SnapshotStore) => Promise<Backend>) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  const lab = await sharedLab();
+  const opened: Backend[] = [];
+  try {
+    await work(lab, async (make, store) => {
+      const backend = new Backend(lab, make, store);
+      opened.push(backend);
+      await backend.target.start(signal);
+      await backend.sync(signal);
+      return backend;
+    });
+  } finally {
+    const last = opened.at(-1);
+    await last?.servers.remove(signal);
+    for (const family of [4, 6] as const) await last?.other.remove(family, signal);
+    for (const backend of opened) await backend.close();
+  }
+}
+
+const on = { a1: "a", a2: "a", b1: "b", b2: "b" } as const;
+type Pod = keyof typeof on;
+const slice = (pods: readonly Pod[], leaving?: Pod) =>
+  makeSlice(
+    "web",
+    pods.map((pod) => ({ ip: labAddresses[pod][4], node: on[pod], terminating: pod === leaving })),
+  );
+
+function storeOf(pods: readonly Pod[], more: Partial<Parameters<typeof makeService>[1]> = {}): SnapshotStore {
+  const store = new SnapshotStore();
+  fillStore(store, [
+    makeNode("a", [labAddresses.a[4]], [labPodCidrs.a[0]]),
+    makeService("web", {
+      type: "NodePort",
+      clusterIP: clusterIp,
+      externalIPs: [externalIp],
+      ports: [{ port: 80, protocol: "TCP", nodePort }],
+      ...more,
+    }),
+    slice(pods),
+  ]);
+  return store;
+}
+
+const ask = async (lab: RulesLab, from: "client" | "a2" | "a", host: string, port = 80, count = 4): Promise<readonly string[]> => {
+  const said = await lab.agents[from].probe({ protocol: "tcp", host, port, count, timeoutMs: 10_000 });
+  return [...new Set(said.map((line) => line.split(" ")[0] ?? ""))].sort();
+};
+
+/** Everything of ours in the kernel, for a reader. */
+const listed = (backend: Backend): readonly string[] => [
+  backend.run("ipvsadm", "-S", "-n"),
+  backend.run("ipset", "save"),
+  backend.run("ip", "-br", "addr", "show", "dev", "kube-ipvs0"),
+  ...["iptables-nft-save", "ip6tables-nft-save", "iptables-legacy-save"].map((c) => backend.run(c).replace(/^#.*$|\[\d+:\d+\]/gm, "")),
+];
+
+export const ipvsBackendCases: readonly GuestCase[] = [
+  {
+    name: "backend ipvs: a process that follows finds what it left and changes the difference only; connections live",
+    run: (signal) =>
+      withBackends(async (lab, open) => {
+        const store = storeOf(["a1", "b1"]);
+        const first = await open("nft", store);
+        assert.deepEqual(await ask(lab, "client", clusterIp), ["a1", "b1"]);
+        const held = [];
+        for (let i = 0; i < 2; i++) held.push(await lab.agents.a2.hold({ protocol: "tcp", host: clusterIp, port: 80 }));
+        const before = listed(first);
+        await first.close();
+
+        const second = await open("nft", store);
+        assert.deepEqual(listed(second), before);
+        assert.equal(await second.sync(signal), 0, "nothing is left to do");
+        assert.equal((await second.target.audit(signal)).repaired, false);
+        await second.close();
+
+        // while no process runs an endpoint leaves, another comes, and the Service's address moves
+        put(store, "EndpointSlice", slice(["a1", "b2"]), "2");
+        const third = await open("nft", store);
+        for (const { say, said } of held) assert.equal((await say()).slice(0, 2), said.slice(0, 2));
+        assert.deepEqual(await ask(lab, "client", clusterIp), ["a1", "b2"]);
+        assert.deepEqual(await ask(lab, "client", labAddresses.a[4], nodePort), ["a1", "b2"]);
+        assert.equal(third.servers.draining() > 0, true);
+        for (const { release } of held) await release();
+        assert.equal((await third.target.audit(signal)).repaired, false);
+
+        // the other make of iptables: its rules come, the former's go
+        const fourth = await open("legacy", store);
+        assert.doesNotMatch(fourth.run("iptables-nft-save"), /FAIRWAY/);
+        assert.match(fourth.run("iptables-legacy-save"), /FAIRWAY-OFF-CLUSTER/);
+        assert.deepEqual(await ask(lab, "client", clusterIp), ["a1", "b2"]);
+      }, signal),
+  },
+  {
+    name: "backend ipvs: what others take away or change is repaired",
+    run: (signal) =>
+      withBackends(async (lab, open) => {
+        const backend = await open("nft", storeOf(["a1", "b1"], { externalTrafficPolicy: "Local" }));
+        const whole = listed(backend).join("\n");
+        const repaired = async (...what: readonly (readonly string[])[]): Promise<void> => {
+          for (const [command = "", ...args] of what) backend.run(command, ...args);
+          assert.notEqual(listed(backend).join("\n"), whole, JSON.stringify(what));
+          assert.equal((await backend.target.audit(signal)).repaired, true, JSON.stringify(what));
+          assert.deepEqual(listed(backend).join("\n").split("\n").sort(), whole.split("\n").sort(), JSON.stringify(what));
+          assert.equal((await backend.target.audit(signal)).repaired, false);
+        };
+        await repaired(["ipvsadm", "-C"]);
+        await repaired(["ipvsadm", "-d", "-t", `${clusterIp}:80`, "-r", `${labAddresses.a1[4]}:8080`]);
+        await repaired(["ipvsadm", "-e", "-t", `${clusterIp}:80`, "-r", `${labAddresses.a1[4]}:8080`, "-m", "-w", "7"]);
+        await repaired(["ipvsadm", "-E", "-t", `${clusterIp}:80`, "-s", "lc"]);
+        await repaired(["ipset", "flush"]);
+        await repaired(["ipset", "add", "FAIRWAY-REJECT", "192.0.2.1,tcp:80"]);
+        await repaired(["ip", "addr", "flush", "dev", "kube-ipvs0"]);
+        await repaired(["ip", "addr", "add", "10.96.0.77/32", "dev", "kube-ipvs0"]);
+        await repaired(["iptables-nft", "-t", "nat", "-F"], ["iptables-nft", "-t", "mangle", "-F"]);
+        assert.deepEqual(await ask(lab, "client", externalIp), ["a1"]);
+        assert.deepEqual(await ask(lab, "a2", externalIp), ["a1", "b1"]);
+      }, signal),
+  },
+  {
+    name: "backend ipvs: a terminating endpoint takes no new connection, of a remembered client neither, and keeps those it has",
+    run: (signal) =>
+      withBackends(async (lab, open) => {
+        const store = storeOf(["a1", "b1"], { sessionAffinity: "ClientIP" });
+        const backend = await open("nft", store);
+        const held = await lab.agents.a2.hold({ protocol: "tcp", host: clusterIp, port: 80 });
+        const [mine = "a1"] = await ask(lab, "a2", clusterIp);
+        assert.equal(held.said.slice(0, 2), mine);
+        const leaving: Pod = mine === "a1" ? "a1" : "b1";
+        const other = mine === "a1" ? "b1" : "a1";
+        put(store, "EndpointSlice", slice(["a1", "b1"], leaving), "2");
+        await backend.sync(signal);
+        assert.deepEqual(await ask(lab, "a2", clusterIp), [other]);
+        assert.equal((await held.say()).slice(0, 2), mine);
+        assert.equal(backend.servers.draining(), 1);
+        assert.equal((await backend.target.audit(signal)).repaired, false);
+        // nobody is left: it serves again, rather than nothing
+        put(store, "EndpointSlice", slice([leaving], leaving), "3");
+        await backend.sync(signal);
+        assert.deepEqual(await ask(lab, "a2", clusterIp), [leaving]);
+        assert.equal((await held.say()).slice(0, 2), mine);
+        await held.release();
+      }, signal),
+  },
+  {
+    name: "backend ipvs: a remembered client of policy Local is short-circuited to one endpoint of all",
+    run: (signal) =>
+      withBackends(async (lab, open) => {
+        await open("legacy", storeOf(["a1", "b1", "b2"], { sessionAffinity: "ClientIP", externalTrafficPolicy: "Local" }));
+        assert.equal((await ask(lab, "a2", externalIp, 80, 8)).length, 1);
+        assert.deepEqual(await ask(lab, "client", externalIp), ["a1"]);
+        // hashed by address: the node's and the pod's may differ, each has one
+        assert.equal((await ask(lab, "a", labAddresses.a[4], nodePort, 8)).length, 1);
+      }, signal),
+  },
+  {
+    name: "backend ipvs: a scheduler that the kernel does not have is fatal, with what to load; others are used by annotation",
+    run: (signal) =>
+      withBackends(async (lab, open) => {
+        const backend = await open("nft", storeOf([]));
+        const wrong = new IpvsTarget(
+          { options: { ...ipvsProgramOptionsOf(options), scheduler: "nosuch" } },
+          { open: () => Promise.resolve({ servers: backend.servers, rules: backend.other }), machineIps: () => [] },
+        );
+        await assert.rejects(wrong.start(signal), /UNUSABLE|no scheduler "nosuch".*ip_vs_nosuch/);
+        const store = storeOf(["a1", "b1"]);
+        for (const [policy, scheduler] of [
+          ["least-connections", "lc"],
+          ["maglev", "mh -b mh-fallback,mh-port"],
+          ["source-hash", "mh -b mh-fallback"],
+        ] as const) {
+          const of = makeService(
+            "web",
+            { clusterIP: clusterIp, externalIPs: [externalIp] },
+            { metadata: { namespace: "test", name: "web", annotations: { "fairway.dev/balance": policy } } },
+          );
+          put(store, "Service", of, policy);
+          const next = await open("nft", store);
+          assert.match(next.run("ipvsadm", "-S", "-n"), new RegExp(`-A -t ${clusterIp}:80 -s ${scheduler}\\n`));
+          assert.equal((await ask(lab, "a2", clusterIp)).every((pod) => pod === "a1" || pod === "b1"), true);
+          if (policy === "source-hash") assert.equal((await ask(lab, "a2", clusterIp, 80, 8)).length, 1);
+          await next.close();
+        }
+      }, signal),
+  },
+];
