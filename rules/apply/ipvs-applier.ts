@@ -7,8 +7,11 @@ export interface IpvsApplier {
   probe(signal: AbortSignal): Promise<void>;
   /** Makes the service link and the kernel settings that ipvs needs. Before the first transaction; again changes nothing. */
   prepare(signal: AbortSignal): Promise<void>;
-  /** What is ours: the link's addresses, services at them, at an address and port in one of our sets or with our marks, sets with our prefix. Rules are read through their own applier. */
-  read(signal: AbortSignal): Promise<IpvsState>;
+  /**
+   * What is ours: the link's addresses, services at them, at an address and port in one of our sets, with our marks or that
+   * `wanted` says are to be ours, sets with our prefix. Rules are read through their own applier.
+   */
+  read(signal: AbortSignal, wanted?: (match: ServiceMatch) => boolean): Promise<IpvsState>;
   /**
    * In an order that leaves no address without its services. Throws ApplyError. ipvs has no transactions: after REFUSED
    * what this one had done is undone; after any other code it is as `read` says.

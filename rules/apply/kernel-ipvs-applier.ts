@@ -82,6 +82,13 @@ function openDoors(through: IpvsApplierConfig["through"], run: RunCommand): Pick
 
 const noServersAdvice = "load its module (modprobe ip_vs), run one that has it, or choose another backend";
 
+/** What makes a service ours. */
+interface Ownership {
+  readonly addresses: readonly Ip[];
+  readonly entries: readonly SetEntry[];
+  wanted(match: ServiceMatch): boolean;
+}
+
 interface Draining {
   readonly match: ServiceMatch;
   readonly real: RealServer;
@@ -117,7 +124,7 @@ export class KernelIpvsApplier implements IpvsApplier {
     });
   }
 
-  read(signal: AbortSignal): Promise<IpvsState> {
+  read(signal: AbortSignal, wanted: (match: ServiceMatch) => boolean = () => false): Promise<IpvsState> {
     return this.#inTurn(async () => {
       const found = await this.#deps.link.read(signal);
       this.#linkGone = found === undefined;
@@ -126,7 +133,7 @@ export class KernelIpvsApplier implements IpvsApplier {
       const items = new Map<string, IpvsItem>();
       const put = (item: IpvsItem): unknown => items.set(itemId(item), item);
       for (const ip of addresses) if (!this.#isExcluded(ip)) put({ kind: "address", ip });
-      for (const { service, reals } of await this.#ownServices(addresses, entries, signal)) {
+      for (const { service, reals } of await this.#ownServices({ addresses, entries, wanted }, signal)) {
         put({ kind: "service", service });
         for (const { ip, port, weight } of reals) {
           const item: IpvsItem = { kind: "real", match: service.match, real: { ip, port, weight } };
@@ -158,7 +165,7 @@ export class KernelIpvsApplier implements IpvsApplier {
     return this.#inTurn(async () => {
       const addresses = (await this.#deps.link.read(signal)) ?? [];
       const { sets, entries } = await this.#deps.sets.read(signal);
-      const own = await this.#ownServices(addresses, entries, signal);
+      const own = await this.#ownServices({ addresses, entries, wanted: () => false }, signal);
       await this.#deps.link.remove(signal);
       this.#linkGone = true;
       // they name the sets
@@ -202,13 +209,14 @@ export class KernelIpvsApplier implements IpvsApplier {
   }
 
   /** Those of node ports are at addresses of this machine; what is ours there has an entry. */
-  async #ownServices(addresses: readonly Ip[], entries: readonly SetEntry[], signal: AbortSignal) {
-    const own = new Set(addresses);
-    const entered = new Set(entries.map(({ fields }) => fields.map(printField).join(",")));
+  async #ownServices(by: Ownership, signal: AbortSignal) {
+    const own = new Set(by.addresses);
+    const entered = new Set(by.entries.map(({ fields }) => fields.map(printField).join(",")));
     return (await this.#deps.servers.services(signal)).filter(({ service: { match } }) =>
       match.kind === "fwmark"
         ? isOwnFwmark(match.mark)
-        : (own.has(match.ip) || entered.has(`${match.ip},${match.protocol}:${match.port}`)) && !this.#isExcluded(match.ip),
+        : (own.has(match.ip) || entered.has(`${match.ip},${match.protocol}:${match.port}`) || by.wanted(match)) &&
+          !this.#isExcluded(match.ip),
     );
   }
 

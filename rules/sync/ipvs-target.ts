@@ -16,7 +16,7 @@ import {
   withAddresses,
 } from "../ipvs/program.ts";
 import { type ChangeGroup, type IpvsTransaction, isEmptyTransaction, transactionSize } from "../ipvs/transaction.ts";
-import { fwmarkBase, type IpvsItem } from "../ipvs/values.ts";
+import { fwmarkBase, type IpvsItem, matchKey } from "../ipvs/values.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
 import type { Frontend, FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
@@ -241,7 +241,8 @@ export class IpvsTarget implements RuleTarget {
       const found = await this.#doors?.rules.read(family, signal);
       if (found !== undefined) rules.set(family, found);
     }
-    return { state: await this.#servers.read(signal), rules };
+    const { held } = this.#desired;
+    return { state: await this.#servers.read(signal, (match) => held.has(`service ${matchKey(match)}`)), rules };
   }
 
   /** The kernel is not as thought: the next try starts from what is there. */
