@@ -62,12 +62,11 @@ import { traceRulesets } from "./trace/trace.ts";
 import { traceUserspace } from "./trace/userspace-trace.ts";
 import { compileUserspace, emptyUserspaceProgram, printUserspace } from "./userspace/program.ts";
 
-export type { Backend } from "./model/backend.ts";
+export type { Backend, IptablesFlavour } from "./model/backend.ts";
 export type { Packet, TraceStep, Verdict } from "./model/packet.ts";
 export type { Protocol } from "./model/service-port.ts";
 export type {
   AppliedInfo,
-  IptablesFlavour,
   LocalInterface,
   NodePortAddresses,
   ProxierConfig,

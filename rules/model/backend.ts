@@ -8,3 +8,7 @@ export const backendChoices: readonly BackendChoice[] = ["auto", ...backends];
 export function isBackendChoice(text: string): text is BackendChoice {
   return backendChoices.some((b) => b === text);
 }
+
+/** Which make of iptables; `auto`: the one that a kubelet or CNI uses here already, else the one the machine's `iptables` is. */
+export const iptablesFlavours = ["auto", "legacy", "nft"] as const;
+export type IptablesFlavour = (typeof iptablesFlavours)[number];

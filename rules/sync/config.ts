@@ -5,7 +5,7 @@ import type { Cause } from "../../src/snapshot/cluster-snapshot.ts";
 import type { ProblemDelta } from "../../src/snapshot/derivation.ts";
 import type { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
 import type { ConntrackOptions, IpvsOptions } from "../config/settings.ts";
-import type { BackendChoice } from "../model/backend.ts";
+import type { BackendChoice, IptablesFlavour } from "../model/backend.ts";
 import type { LocalInterface } from "../model/packet.ts";
 import type { HistoryLimits } from "./history.ts";
 
@@ -42,9 +42,6 @@ export interface RuleOptions {
   /** Plain mode: endpoints and external addresses may be in 127.64.0.0/10, and nowhere else on loopback. */
   readonly allowLoopback?: boolean | undefined;
 }
-
-/** Which make of iptables; `auto`: the one that a kubelet or CNI uses here already, else the one the machine's `iptables` is. */
-export type IptablesFlavour = "legacy" | "nft" | "auto";
 
 export interface ProxierConfig extends RuleOptions {
   readonly store: SnapshotStore;

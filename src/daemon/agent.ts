@@ -113,9 +113,9 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
 }
 
 function startRules(config: DaemonConfig, store: SnapshotStore, localDnsIps: readonly Ip[], log: Log): Proxier {
-  const { nodeName, backend, plain } = config;
+  const { nodeName, backend, iptables: iptablesFlavour, plain } = config;
   return startProxier(
-    { store, nodeName, backend, allowLoopback: plain, localDnsIps },
+    { store, nodeName, backend, iptablesFlavour, allowLoopback: plain, localDnsIps },
     { clock: systemClock, log, onProblems: () => undefined },
   );
 }

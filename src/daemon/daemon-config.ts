@@ -1,4 +1,4 @@
-import type { BackendChoice } from "../../rules/model/backend.ts";
+import type { BackendChoice, IptablesFlavour } from "../../rules/model/backend.ts";
 import type { Ip } from "../base/ip.ts";
 
 export type Part = "proxy" | "dns" | "ingress";
@@ -27,6 +27,8 @@ export interface DaemonConfig {
   readonly ingressStatus: readonly Ip[];
   readonly observe: { readonly ip: Ip; readonly port: number };
   readonly backend: BackendChoice;
+  /** Which make of iptables, where that is the backend; absent: found out. */
+  readonly iptables?: IptablesFlavour;
   /** Services and pods live in 127.64.0.0/10. */
   readonly plain: boolean;
   /** Who is asked for names outside the cluster. */

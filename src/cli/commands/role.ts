@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
-import { backendChoices, isBackendChoice } from "../../../rules/model/backend.ts";
+import { backendChoices, iptablesFlavours, isBackendChoice } from "../../../rules/model/backend.ts";
 import { printCidr } from "../../base/cidr.ts";
 import type { ClusterAccess } from "../../client/cluster-access.ts";
 import { address, cidrList, integer } from "../../daemon/cluster-config.ts";
@@ -16,6 +16,7 @@ interface DaemonOptions {
   readonly nodeName?: string;
   readonly enable?: string;
   readonly backend?: string;
+  readonly iptables?: string;
   readonly clusterDomain?: string;
   readonly clusterDns?: string;
   readonly clusterCidr?: string;
@@ -205,7 +206,9 @@ function daemonCommand(program: Command, name: string, summary: string, enabled:
     .option("--metrics-port <port>", "their port", "10249");
   if (name === "daemon") command.option("--enable <parts>", `which parts: ${parts.join(",")}`, parts.join(","));
   if (enabled.includes("proxy")) {
-    command.option("--backend <backend>", backendChoices.join(", "), "auto");
+    command
+      .option("--backend <backend>", backendChoices.join(", "), "auto")
+      .option("--iptables <make>", `the make of iptables: ${iptablesFlavours.join(", ")} (as the kubelet or CNI has it)`, "auto");
   }
   if (enabled.includes("dns")) {
     command
@@ -258,6 +261,9 @@ function daemonConfigOf(
     text === undefined ? or : integer(option, text, 0, 65535);
   const ingressIps = name === "ingress" ? ips("--bind", o.bind) : ips("--ingress-address", o.ingressAddress);
   const backend = o.backend ?? "auto";
+  const iptables = iptablesFlavours.find((f) => f === o.iptables);
+  if (o.iptables !== undefined && iptables === undefined)
+    throw usageError(`--iptables ${o.iptables}: there are ${iptablesFlavours.join(", ")}`);
   if (!isBackendChoice(backend)) throw usageError(`--backend ${backend}: there are ${backendChoices.join(", ")}`);
   return {
     nodeName: o.nodeName ?? process.env["NODE_NAME"] ?? hostname(),
@@ -275,6 +281,7 @@ function daemonConfigOf(
     ingressStatus: ips("--publish", o.publish),
     observe: { ip: address("--metrics-address", o.metricsAddress ?? "127.0.0.1"), port: port("--metrics-port", o.metricsPort, 10249) },
     backend,
+    ...(iptables === undefined ? {} : { iptables }),
     plain: false,
     upstreams: { resolvConf: o.resolvConf ?? "/etc/resolv.conf" },
     logLevel,

@@ -18,7 +18,10 @@ export function register(program: Command): void {
     .requiredOption("--from <sender>", "IP, NAMESPACE/POD, node, external or external:IP")
     .requiredOption("--to <target>", "IP:PORT[/PROTO] or SERVICE.NAMESPACE[:PORT[/PROTO]]")
     .option("--node <name>", "the node whose rules are asked; default: the Pod's, or the only one")
-    .option("--backend <backend>", "whose rules: nftables, iptables, ipvs, userspace or all; default: the running node's, nftables for files")
+    .option(
+      "--backend <backend>",
+      "whose rules: nftables, iptables, ipvs, userspace or all; default: the running node's, nftables for files",
+    )
     .usage("[options]")
     .argument("[paths...]", "more files and folders, behind --objects");
   addQuestionOptions(command, "drop or reject")
