@@ -31,13 +31,31 @@ export type Want =
   | { readonly verdict: "deliver"; readonly endpoints: readonly Pod[]; readonly masquerade: boolean }
   | { readonly verdict: "reject" | "drop" | "pass" };
 
-export type ConfigName = "default" | "masqueradeAll" | "allNodePortAddresses" | "noDetector" | "twoNodePortAddresses";
+export const configNames = [
+  "default",
+  "masqueradeAll",
+  "allNodePortAddresses",
+  "noDetector",
+  "twoNodePortAddresses",
+  "podLinks",
+  "podBridge",
+] as const;
+export type ConfigName = (typeof configNames)[number];
+
+/** The link of node `a` by which a source's packets come. */
+export function linkOf(source: Source): string | undefined {
+  if (source === "a") return undefined;
+  return source === "a1" || source === "a2" ? source : "eth0";
+}
+
 const nodePortRanges = [`${labAddresses.a[4]}/24`, `${labAddresses.a[6]}/64`];
 export const configs: Readonly<Record<ConfigName, Omit<RuleOptions, "nodeName">>> = {
   default: {},
   masqueradeAll: { masqueradeAll: true },
   allNodePortAddresses: { nodePortAddresses: "all" },
   noDetector: { clusterCidrs: [] },
+  podLinks: { localInterface: { kind: "prefix", name: "a" } },
+  podBridge: { localInterface: { kind: "bridge", name: "a2" } },
   twoNodePortAddresses: { nodePortAddresses: nodePortRanges.flatMap((text) => parseCidr(text) ?? []) },
 };
 
@@ -285,6 +303,15 @@ const rows: readonly Row[] = [
   ["no detector: cluster IP from outside", "client", { clusterIP: "self" }, to("a1").kept, "noDetector"],
   ["no detector: policy Local from a pod", "a2", { loadBalancerIP: "externalLocal" }, to("a1").kept, "noDetector"],
   ["no detector: policy Local from the node", "a", { loadBalancerIP: "externalLocal" }, to("a1", "b1").masqueraded, "noDetector"],
+
+  ["links of pods: cluster IP from a pod", "a2", { clusterIP: "plain" }, to("a1", "b1").kept, "podLinks"],
+  ["links of pods: cluster IP from outside", "client", { clusterIP: "plain" }, to("a1", "b1").masqueraded, "podLinks"],
+  ["links of pods: policy Local from a pod", "a2", { loadBalancerIP: "externalLocal" }, to("a1", "b1").kept, "podLinks"],
+  ["links of pods: policy Local from outside", "client", { loadBalancerIP: "externalLocal" }, to("a1").kept, "podLinks"],
+  ["links of pods: policy Local from the node", "a", { loadBalancerIP: "externalLocal" }, to("a1", "b1").masqueraded, "podLinks"],
+  ["a bridge of pods: cluster IP from it", "a2", { clusterIP: "plain" }, to("a1", "b1").kept, "podBridge"],
+  ["a bridge of pods: cluster IP from a pod beside it", "a1", { clusterIP: "drainingLocal" }, to("b1").masqueraded, "podBridge"],
+  ["a bridge of pods: policy Local from it", "a2", { nodePort: "externalLocal", at: "a" }, to("a1", "b1").kept, "podBridge"],
 ];
 
 export const packetTable: readonly PacketCase[] = rows.map(([name, from, target, want, config]) => ({

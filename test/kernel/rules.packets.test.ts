@@ -6,7 +6,7 @@ import { hooksOf } from "../../rules/iptables/program.ts";
 import { diffChains } from "../../rules/iptables/transaction.ts";
 import { diffFromNothing } from "../../rules/nftables/transaction.ts";
 import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
-import { type ConfigName, configs, type PacketCase, packetObjects, packetTable } from "../contract/packets.ts";
+import { type ConfigName, configNames, configs, type PacketCase, packetObjects, packetTable } from "../contract/packets.ts";
 import { inNetns } from "../support/in-netns.ts";
 import { iptablesIn } from "../support/iptables-in.ts";
 import { nftIn } from "../support/nft-in.ts";
@@ -27,7 +27,6 @@ beforeEach((t) => t.skip(lack !== undefined, lack));
 
 const store = new SnapshotStore();
 fillStore(store, packetObjects());
-const configNames = ["default", "masqueradeAll", "allNodePortAddresses", "noDetector", "twoNodePortAddresses"] as const;
 type Backend = "nftables" | "iptables-legacy" | "iptables-nft";
 const signal = (): AbortSignal => AbortSignal.timeout(120_000);
 

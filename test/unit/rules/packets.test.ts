@@ -1,7 +1,17 @@
 import { describe, expect, test } from "vitest";
 import { compileOffline, type OfflineOptions } from "../../../rules/index.ts";
 import { SnapshotStore } from "../../../src/snapshot/snapshot-store.ts";
-import { type ConfigName, configs, packetObjects, packetTable, podAddress, type Target, targetAddress } from "../../contract/packets.ts";
+import {
+  type ConfigName,
+  configNames,
+  configs,
+  linkOf,
+  packetObjects,
+  packetTable,
+  podAddress,
+  type Target,
+  targetAddress,
+} from "../../contract/packets.ts";
 import { labAddresses, labPodCidrs } from "../../support/rules-lab.ts";
 import { fillStore, makeNode } from "../../support/rules-objects.ts";
 
@@ -9,7 +19,6 @@ const store = new SnapshotStore();
 fillStore(store, packetObjects());
 
 const kernelBackends = ["nftables", "iptables", "ipvs"] as const;
-const configNames = ["default", "masqueradeAll", "allNodePortAddresses", "noDetector", "twoNodePortAddresses"] as const;
 describe.each(kernelBackends.flatMap((backend) => configNames.map((config) => [backend, config] as const)))(
   "%s, %s",
   (backend, config: ConfigName) => {
@@ -22,7 +31,14 @@ describe.each(kernelBackends.flatMap((backend) => configNames.map((config) => [b
     );
     test.each(all)("%s", (_, c, family, protocol) => {
       const target = targetAddress(c.to, family);
-      const got = program.trace({ from: labAddresses[c.from][family], to: target.ip, port: target.port, protocol });
+      const link = linkOf(c.from);
+      const got = program.trace({
+        from: labAddresses[c.from][family],
+        to: target.ip,
+        port: target.port,
+        protocol,
+        ...(link === undefined ? {} : { interface: link }),
+      });
       const { want } = c;
       if (want.verdict !== "deliver") {
         expect(got.verdict).toBe(want.verdict);
