@@ -13,6 +13,7 @@ import type { IptablesMake } from "../src/kernel/iptables-command.ts";
 import { SnapshotStore } from "../src/snapshot/snapshot-store.ts";
 import { iptablesIn } from "../test/support/iptables-in.ts";
 import { fillStore, makeNode, makeService, makeSlice, put } from "../test/support/rules-objects.ts";
+import { kubeProxyShape } from "./shapes/kube-proxy-shape.ts";
 
 export interface IptablesBench {
   readonly make: IptablesMake;
@@ -26,6 +27,8 @@ export interface IptablesBench {
   readonly change: Cost;
   /** One endpoint swapped in each of 100 Services, applied at once. */
   readonly burst: Cost;
+  /** The same change in tables of kube-proxy's shape, by the same program in the same run. */
+  readonly kubeProxyShape: { readonly rules: number; readonly chains: number; readonly change: Cost };
 }
 interface Cost {
   readonly wall: number;
@@ -53,6 +56,13 @@ async function cost(work: () => Promise<void>): Promise<Cost> {
   const started = performance.now();
   await work();
   return { wall: Math.round((performance.now() - started) * 10) / 10, cpu: cpuMs() - cpu };
+}
+
+/** As one part: what is quick for the legacy make, whose every commit copies the whole table. */
+function joined(parts: readonly string[]): string {
+  const lines = parts.flatMap((part) => part.split("\n")).filter((l) => l !== "" && l !== "*nat" && l !== "COMMIT");
+  const isChain = (l: string): boolean => l.startsWith(":");
+  return ["*nat", ...new Set(lines.filter(isChain)), ...lines.filter((l) => !isChain(l)), "COMMIT", ""].join("\n");
 }
 
 /** Loads and changes the rules of a namespace of its own. */
@@ -104,7 +114,36 @@ export async function benchIptables(make: IptablesMake, services: number, change
     const change = { wall: walls.sort((a, b) => a - b)[changes >> 1] ?? 0, cpu: (cpuMs() - cpu) / changes };
     for (let n = 0; n < 100; n++) put(store, "EndpointSlice", slice((n * 31) % services, 8 + (n % 7)), String(n));
     const burst = await cost(apply);
-    return { make, services, chains: chains.length, rules: chains.reduce((sum, c) => sum + c.length, 0), full, readBack, change, burst };
+    await applier.remove(4, signal);
+    const run = iptablesIn(namespace);
+    const shape = kubeProxyShape(services, {
+      service: (i) => address(10, i + 1),
+      endpoints: (i) => Array.from({ length: 5 }, (_, j) => address(11, i * 5 + j)),
+    });
+    const restore = async (text: string): Promise<void> => {
+      const { code, stderr } = await run(`iptables-${make}-restore`, ["--noflush", "-w", "10"], text, signal);
+      if (code !== 0) throw new Error(stderr);
+    };
+    await restore(make === "nft" ? shape.load.join("") : joined(shape.load));
+    const theirs: number[] = [];
+    const theirCpu = cpuMs();
+    for (let n = 0; n < changes; n++) {
+      const text = shape.change((n * 7919) % services, n);
+      theirs.push((await cost(() => restore(text))).wall);
+    }
+    const theirChange = { wall: theirs.sort((a, b) => a - b)[changes >> 1] ?? 0, cpu: (cpuMs() - theirCpu) / changes };
+    const kubeProxy = { rules: shape.rules, chains: shape.chains, change: theirChange };
+    return {
+      kubeProxyShape: kubeProxy,
+      make,
+      services,
+      chains: chains.length,
+      rules: chains.reduce((sum, c) => sum + c.length, 0),
+      full,
+      readBack,
+      change,
+      burst,
+    };
   } finally {
     execFileSync("ip", ["netns", "del", namespace]);
   }
