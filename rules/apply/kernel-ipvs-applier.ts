@@ -155,7 +155,7 @@ export class KernelIpvsApplier implements IpvsApplier {
         await this.#addAddresses(transaction.groups, undo, signal);
       } catch (error) {
         for (const step of undo.reverse()) await step();
-        throw error;
+        throw error instanceof Collision ? await this.#judge(error, signal) : error;
       }
       await this.#remove(transaction, signal);
     });
@@ -245,50 +245,57 @@ export class KernelIpvsApplier implements IpvsApplier {
   }
 
   async #addServers(groups: readonly ChangeGroup[], undo: (() => Promise<unknown>)[], signal: AbortSignal): Promise<void> {
-    const steps: IpvsStep[] = [];
-    const backs = new Map<IpvsStep, IpvsStep>();
-    const owners = new Map<IpvsStep, string>();
-    const push = (owner: string, step: IpvsStep | undefined, back: IpvsStep | undefined): void => {
-      if (step === undefined || back === undefined) return;
-      steps.push(step);
-      backs.set(step, back);
-      owners.set(step, owner);
+    const make = async (made: Making): Promise<void> => {
+      if (made.steps.length === 0) return;
+      const failures = await this.#deps.servers.commit(made.steps, signal);
+      const failed = new Set(failures.map((f) => f.step));
+      undo.push(() => {
+        const back = made.steps.filter((s) => !failed.has(s)).flatMap((s) => made.backs.get(s) ?? []);
+        return this.#deps.servers.commit(back.reverse(), untilDone);
+      });
+      const [first] = failures;
+      if (first === undefined) return;
+      const owner = made.owners.get(first.step);
+      if (first.code === "EEXIST" && first.step.kind === "service") throw new Collision(first.step.service.match, owner);
+      throw serverFailure(first, owner);
     };
-    const stopped: Draining[] = [];
-    // services before their real servers
-    for (const kind of ["service", "real"] as const) {
-      for (const { owner, changes, adds } of groups) {
-        for (const { before, after } of changes) if (after.kind === kind) push(owner, stepOf("change", after), stepOf("change", before));
-        for (const item of adds) {
-          if (item.kind !== kind) continue;
-          const drained = this.#draining.get(itemId(item));
-          if (drained === undefined) push(owner, stepOf("add", item), stepOf("delete", item));
-          else {
-            // it was about to go: it gets its weight back
-            stopped.push(drained);
-            push(
-              owner,
-              stepOf("change", item),
-              stepOf("change", { kind: "real", match: drained.match, real: { ...drained.real, weight: 0 } }),
-            );
-          }
+    // all services first: one that is somebody else's gets no real servers from here
+    const services = new Making();
+    const reals = new Making();
+    const returned: Draining[] = [];
+    for (const { owner, changes, adds } of groups) {
+      for (const { before, after } of changes) {
+        (after.kind === "service" ? services : reals).push(owner, stepOf("change", after), stepOf("change", before));
+      }
+      for (const item of adds) {
+        const drained = this.#draining.get(itemId(item));
+        if (drained === undefined) {
+          (item.kind === "service" ? services : reals).push(owner, stepOf("add", item), stepOf("delete", item));
+          continue;
         }
+        // it was about to go: it gets its weight back
+        const idle: IpvsItem = { kind: "real", match: drained.match, real: { ...drained.real, weight: 0 } };
+        returned.push(drained);
+        reals.push(owner, stepOf("change", item), stepOf("change", idle));
       }
     }
-    if (steps.length === 0) return;
-    for (const { match, real } of stopped) this.#draining.delete(itemId({ kind: "real", match, real }));
-    const failures = await this.#deps.servers.commit(steps, signal);
-    const failed = new Set(failures.map((f) => f.step));
+    for (const { match, real } of returned) this.#draining.delete(itemId({ kind: "real", match, real }));
     undo.push(() => {
-      for (const d of stopped) this.#drain(d);
-      const back = steps
-        .filter((s) => !failed.has(s))
-        .reverse()
-        .flatMap((s) => backs.get(s) ?? []);
-      return this.#deps.servers.commit(back, untilDone);
+      for (const d of returned) this.#drain(d);
+      return Promise.resolve();
     });
-    const [first] = failures;
-    if (first !== undefined) throw serverFailure(first, owners.get(first.step));
+    await make(services);
+    await make(reals);
+  }
+
+  /** Ours from before: it was not known. Somebody else's: it stays. */
+  async #judge({ match, owner }: Collision, signal: AbortSignal): Promise<ApplyError> {
+    const addresses = (await this.#deps.link.read(signal)) ?? [];
+    const { entries } = await this.#deps.sets.read(signal);
+    const own = await this.#ownServices(addresses, entries, signal);
+    const ours = own.some(({ service }) => matchKey(service.match) === matchKey(match));
+    const what = `the virtual service ${matchKey(match)} is there already`;
+    return ours ? new ApplyError("DIVERGED", what, { owner }) : new ApplyError("REFUSED", `${what}, and not ours`, { owner });
   }
 
   async #changeRules(rules: RuleTransaction, undo: (() => Promise<unknown>)[], signal: AbortSignal): Promise<void> {
@@ -382,6 +389,33 @@ export class KernelIpvsApplier implements IpvsApplier {
       );
       for (const [id] of idle) this.#draining.delete(id);
     }
+  }
+}
+
+/** Changes of the table of virtual servers, with what takes each back and whom it is for. */
+class Making {
+  readonly steps: IpvsStep[] = [];
+  readonly backs = new Map<IpvsStep, IpvsStep>();
+  readonly owners = new Map<IpvsStep, string>();
+
+  /** What is no change of this table is passed over. */
+  push(owner: string, step: IpvsStep | undefined, back: IpvsStep | undefined): void {
+    if (step === undefined || back === undefined) return;
+    this.steps.push(step);
+    this.backs.set(step, back);
+    this.owners.set(step, owner);
+  }
+}
+
+/** A virtual service that is to be added is there. */
+class Collision extends Error {
+  readonly match: ServiceMatch;
+  readonly owner: string | undefined;
+
+  constructor(match: ServiceMatch, owner: string | undefined) {
+    super(`${matchKey(match)} is there`);
+    this.match = match;
+    this.owner = owner;
   }
 }
 

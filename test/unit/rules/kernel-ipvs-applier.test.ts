@@ -1,0 +1,265 @@
+import { describe, expect, test } from "vitest";
+import { isApplyError } from "../../../rules/apply/errors.ts";
+import { KernelIpvsApplier } from "../../../rules/apply/kernel-ipvs-applier.ts";
+import type { ChangeGroup, IpvsState, IpvsTransaction } from "../../../rules/ipvs/transaction.ts";
+import {
+  fwmarkBase,
+  fwmarkDatagrams,
+  type IpvsItem,
+  itemId,
+  type ServiceMatch,
+  type SetDefinition,
+  sameSettings,
+} from "../../../rules/ipvs/values.ts";
+import type { Protocol } from "../../../rules/model/service-port.ts";
+import { assertState, ipvsApplierContract } from "../../contract/ipvs-applier.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
+import { Crash, MemoryIpvsKernel } from "../../support/memory-ipvs-kernel.ts";
+
+const signal = AbortSignal.timeout(60_000);
+
+function open(kernel: MemoryIpvsKernel, clock = new FakeClock()): KernelIpvsApplier {
+  const run = () => Promise.resolve({ code: 0, stdout: "", stderr: "" });
+  return new KernelIpvsApplier({ ...kernel.doors(), rules: undefined, run, clock, settings: { strictArp: false } });
+}
+
+for (const { name, run } of ipvsApplierContract("kernel in memory", async () => {
+  const applier = open(new MemoryIpvsKernel());
+  await applier.prepare(signal);
+  return applier;
+})) {
+  test(name, () => run(signal));
+}
+
+const at = (n: number, protocol: Protocol = "tcp"): ServiceMatch => ({ kind: "address", protocol, ip: `10.96.0.${n}`, port: 80 });
+const service = (match: ServiceMatch, scheduler = "rr"): IpvsItem => ({ kind: "service", service: { match, scheduler } });
+const real = (match: ServiceMatch, n: number, weight = 1): IpvsItem => ({
+  kind: "real",
+  match,
+  real: { ip: `10.244.1.${n}`, port: 8080, weight },
+});
+const address = (n: number): IpvsItem => ({ kind: "address", ip: `10.96.0.${n}` });
+const set: SetDefinition = { name: "FAIRWAY-T", type: "hash:ip,port", family: 4 };
+/** As every program has for every address and port it serves. */
+const entry = (n: number, protocol: Protocol = "tcp"): IpvsItem => ({
+  kind: "entry",
+  entry: { set: set.name, fields: [`10.96.0.${n}`, { protocol, port: 80 }] },
+});
+const group = (change: Partial<ChangeGroup>): IpvsTransaction => ({
+  createSets: [],
+  groups: [{ owner: "web", deletes: [], changes: [], adds: [], ...change }],
+  destroySets: [],
+});
+
+/** From what is there to what is wanted. */
+function difference(found: IpvsState, sets: readonly SetDefinition[], items: readonly IpvsItem[]): IpvsTransaction {
+  const wanted = new Map(items.map((item) => [itemId(item), item]));
+  const adds = items.filter((item) => !found.items.has(itemId(item)));
+  const changes = items.flatMap((after) => {
+    const before = found.items.get(itemId(after));
+    return before === undefined || sameSettings(before, after) ? [] : [{ before, after }];
+  });
+  const goes = (item: IpvsItem): boolean => !wanted.has(itemId(item));
+  const deletes = [...found.items.values()].filter(
+    (item) => goes(item) && !(item.kind === "real" && goes({ kind: "service", service: { match: item.match, scheduler: "" } })),
+  );
+  return {
+    createSets: sets.filter((s) => !found.sets.has(s.name)),
+    groups: [{ owner: "all", adds, changes, deletes }],
+    destroySets: [...found.sets.values()].filter((s) => !sets.includes(s)),
+  };
+}
+
+const first = [address(1), address(2), entry(1), entry(2), entry(2, "udp"), service(at(1)), service(at(2)), service(at(2, "udp"))].concat(
+  [1, 2, 3].map((n) => real(at(1), n)),
+  [4, 5].map((n) => real(at(2), n)),
+  real(at(2, "udp"), 4),
+);
+const second = [address(1), address(3), entry(1), entry(3), service(at(1), "wrr"), service(at(3))].concat(
+  [2, 3, 6].map((n) => real(at(1), n, n)),
+  [4, 7].map((n) => real(at(3), n)),
+);
+
+async function loaded(items: readonly IpvsItem[]): Promise<{ readonly kernel: MemoryIpvsKernel; readonly applier: KernelIpvsApplier }> {
+  const kernel = new MemoryIpvsKernel();
+  const applier = open(kernel);
+  await applier.prepare(signal);
+  await applier.apply(difference(await applier.read(signal), [set], items), signal);
+  kernel.log.splice(0);
+  return { kernel, applier };
+}
+
+test("at no moment is there an address without its services, or a service without endpoints behind an address", async () => {
+  const kernel = new MemoryIpvsKernel();
+  let looked = 0;
+  kernel.onChange = () => {
+    for (const ip of kernel.addresses ?? []) {
+      const here = [...kernel.services.values()].filter(({ service: { match } }) => match.kind === "address" && match.ip === ip);
+      expect(here.length, kernel.log.at(-1)).toBeGreaterThan(0);
+      for (const { reals } of here) expect(reals.size, kernel.log.at(-1)).toBeGreaterThan(0);
+      looked++;
+    }
+  };
+  const applier = open(kernel);
+  await applier.prepare(signal);
+  for (const items of [first, second, first]) await applier.apply(difference(await applier.read(signal), [set], items), signal);
+  await applier.apply(difference(await applier.read(signal), [], []), signal);
+  expect(looked).toBeGreaterThan(50);
+  expect([kernel.services.size, kernel.sets.size, kernel.addresses?.size]).toEqual([0, 0, 0]);
+});
+
+test("whichever change is refused, nothing of the transaction stays", async () => {
+  const sample = await loaded(first);
+  await sample.applier.apply(difference(await sample.applier.read(signal), [set], second), signal);
+  const additions = sample.kernel.log.filter((text) => /^(-A|-E|-a|-e|add|address add) /.test(text) && !text.endsWith("-w 0"));
+  expect(additions.length).toBeGreaterThan(7);
+  for (const refused of additions) {
+    const { kernel, applier } = await loaded(first);
+    kernel.refuses = (text) => text === refused;
+    const error: unknown = await applier.apply(difference(await applier.read(signal), [set], second), signal).catch((e: unknown) => e);
+    expect(isApplyError(error) && error.code, refused).toBe("REFUSED");
+    assertState(await applier.read(signal), [set], first);
+  }
+});
+
+test("wherever the process ends, the next one finds what there is and makes it as wanted", async () => {
+  const { kernel: whole, applier } = await loaded(first);
+  await applier.apply(difference(await applier.read(signal), [set], second), signal);
+  const changes = whole.log.length;
+  expect(changes).toBeGreaterThan(14);
+  for (let crash = 0; crash < changes; crash++) {
+    const { kernel, applier: killed } = await loaded(first);
+    const transaction = difference(await killed.read(signal), [set], second);
+    kernel.crashAfter = crash;
+    await expect(killed.apply(transaction, signal)).rejects.toThrow(Crash);
+    kernel.crashAfter = Number.POSITIVE_INFINITY;
+    const next = open(kernel);
+    await next.prepare(signal);
+    await next.apply(difference(await next.read(signal), [set], second), signal);
+    assertState(await next.read(signal), [set], second);
+    expect(new Set(kernel.services.keys())).toEqual(new Set(whole.services.keys()));
+  }
+});
+
+test("a virtual service that is somebody else's is left alone, and the one that would take its place is refused", async () => {
+  const { kernel, applier } = await loaded(first);
+  const theirs = kernel.doors();
+  const match = at(9);
+  await theirs.servers.commit([{ verb: "add", kind: "service", service: { match, scheduler: "wlc" } }], signal);
+  const adds = [entry(9), address(9), service(match), real(match, 1)];
+  for (let i = 0; i < 2; i++) {
+    const error: unknown = await applier.apply(group({ adds }), signal).catch((e: unknown) => e);
+    expect(isApplyError(error) && [error.code, error.owner, error.message]).toEqual([
+      "REFUSED",
+      "web",
+      "the virtual service 10.96.0.9:80/tcp is there already, and not ours",
+    ]);
+  }
+  assertState(await applier.read(signal), [set], first);
+  expect(kernel.services.get("10.96.0.9:80/tcp")?.service.scheduler).toBe("wlc");
+});
+
+describe("an endpoint that leaves", () => {
+  const web = at(1);
+  const items = [address(1), service(web), real(web, 1), real(web, 2)];
+  const weights = (kernel: MemoryIpvsKernel): readonly (readonly [string, number])[] =>
+    [...(kernel.services.get("10.96.0.1:80/tcp")?.reals.values() ?? [])].map((r) => [r.ip, r.weight]);
+  async function leaving(connections: number) {
+    const kernel = new MemoryIpvsKernel();
+    const clock = new FakeClock();
+    const applier = open(kernel, clock);
+    await applier.prepare(signal);
+    await applier.apply(group({ adds: items }), signal);
+    kernel.active.set("10.96.0.1:80/tcp 10.244.1.2 8080", connections);
+    await applier.apply(group({ deletes: [real(web, 2)] }), signal);
+    return { kernel, clock, applier };
+  }
+
+  test("goes at once when it has no connection", async () => {
+    const { kernel, applier } = await leaving(0);
+    expect(weights(kernel)).toEqual([["10.244.1.1", 1]]);
+    expect(applier.draining()).toBe(0);
+    await applier.close();
+  });
+
+  test("takes no new connection and goes within a second of the end of its last", async () => {
+    const { kernel, clock, applier } = await leaving(2);
+    expect(weights(kernel)).toEqual([
+      ["10.244.1.1", 1],
+      ["10.244.1.2", 0],
+    ]);
+    expect(await applier.activeConnections(web, { ip: "10.244.1.2", port: 8080 }, signal)).toBe(2);
+    // for the plan it is gone
+    assertState(
+      await applier.read(signal),
+      [],
+      items.filter((item) => item.kind !== "real" || item.real.ip === "10.244.1.1"),
+    );
+    await clock.advance(60_000);
+    expect(applier.draining()).toBe(1);
+    kernel.active.clear();
+    await clock.advance(1000);
+    expect(applier.draining()).toBe(0);
+    expect(weights(kernel)).toEqual([["10.244.1.1", 1]]);
+    await applier.close();
+  });
+
+  test("gets its weight back when it is wanted again, and stays", async () => {
+    const { kernel, clock, applier } = await leaving(1);
+    await applier.apply(group({ adds: [real(web, 2, 3)] }), signal);
+    kernel.active.clear();
+    await clock.advance(5000);
+    expect(weights(kernel)).toEqual([
+      ["10.244.1.1", 1],
+      ["10.244.1.2", 3],
+    ]);
+    await applier.close();
+  });
+
+  test("goes on leaving when what would bring it back is refused", async () => {
+    const { kernel, clock, applier } = await leaving(1);
+    const bad = group({ adds: [real(web, 2, 3), service(at(9), "none-such")] });
+    await expect(applier.apply(bad, signal)).rejects.toMatchObject({ code: "REFUSED" });
+    expect(weights(kernel).at(-1)).toEqual(["10.244.1.2", 0]);
+    kernel.active.clear();
+    await clock.advance(1000);
+    expect(weights(kernel)).toEqual([["10.244.1.1", 1]]);
+    await applier.close();
+  });
+
+  test("is left to the next process by one that ends", async () => {
+    const { kernel, clock, applier } = await leaving(1);
+    await applier.close();
+    kernel.active.clear();
+    await clock.advance(5000);
+    expect(weights(kernel).at(-1)).toEqual(["10.244.1.2", 0]);
+    const next = open(kernel);
+    expect((await next.read(signal)).items.get(itemId(real(web, 2)))).toEqual(real(web, 2, 0));
+    await next.apply(group({ deletes: [real(web, 2, 0)] }), signal);
+    expect(weights(kernel)).toEqual([["10.244.1.1", 1]]);
+    await next.close();
+  });
+
+  test("goes with its service", async () => {
+    const { kernel, clock, applier } = await leaving(1);
+    await applier.apply(group({ deletes: [address(1), service(web)] }), signal);
+    expect(applier.draining()).toBe(0);
+    expect(kernel.services.size).toBe(0);
+    await clock.advance(2000);
+    await applier.close();
+  });
+
+  test.each([
+    ["UDP", at(1, "udp")],
+    ["a mark of datagrams", { kind: "fwmark", family: 4, mark: fwmarkBase + fwmarkDatagrams + 1 }],
+  ] as const)("of %s goes at once, whatever it has", async (_, match) => {
+    const kernel = new MemoryIpvsKernel();
+    const applier = open(kernel);
+    await applier.prepare(signal);
+    await applier.apply(group({ adds: [address(1), service(match), real(match, 1), real(match, 2)] }), signal);
+    for (const key of kernel.services.keys()) kernel.active.set(`${key} 10.244.1.2 8080`, 9);
+    await applier.apply(group({ deletes: [real(match, 2)] }), signal);
+    expect([...kernel.services.values()].map((s) => s.reals.size)).toEqual([1]);
+    await applier.close();
+  });
+});
