@@ -155,7 +155,7 @@ export class KernelIpvsApplier implements IpvsApplier {
         await this.#addAddresses(transaction.groups, undo, signal);
       } catch (error) {
         for (const step of undo.reverse()) await step();
-        throw error instanceof Collision ? await this.#judge(error, signal) : error;
+        throw error;
       }
       await this.#remove(transaction, signal);
     });
@@ -254,12 +254,9 @@ export class KernelIpvsApplier implements IpvsApplier {
         return this.#deps.servers.commit(back.reverse(), untilDone);
       });
       const [first] = failures;
-      if (first === undefined) return;
-      const owner = made.owners.get(first.step);
-      if (first.code === "EEXIST" && first.step.kind === "service") throw new Collision(first.step.service.match, owner);
-      throw serverFailure(first, owner);
+      if (first !== undefined) throw serverFailure(first, made.owners.get(first.step));
     };
-    // all services first: one that is somebody else's gets no real servers from here
+    // all services first: one that turns out to be there already gets no real servers yet
     const services = new Making();
     const reals = new Making();
     const returned: Draining[] = [];
@@ -286,16 +283,6 @@ export class KernelIpvsApplier implements IpvsApplier {
     });
     await make(services);
     await make(reals);
-  }
-
-  /** Ours from before: it was not known. Somebody else's: it stays. */
-  async #judge({ match, owner }: Collision, signal: AbortSignal): Promise<ApplyError> {
-    const addresses = (await this.#deps.link.read(signal)) ?? [];
-    const { entries } = await this.#deps.sets.read(signal);
-    const own = await this.#ownServices(addresses, entries, signal);
-    const ours = own.some(({ service }) => matchKey(service.match) === matchKey(match));
-    const what = `the virtual service ${matchKey(match)} is there already`;
-    return ours ? new ApplyError("DIVERGED", what, { owner }) : new ApplyError("REFUSED", `${what}, and not ours`, { owner });
   }
 
   async #changeRules(rules: RuleTransaction, undo: (() => Promise<unknown>)[], signal: AbortSignal): Promise<void> {
@@ -404,18 +391,6 @@ class Making {
     this.steps.push(step);
     this.backs.set(step, back);
     this.owners.set(step, owner);
-  }
-}
-
-/** A virtual service that is to be added is there. */
-class Collision extends Error {
-  readonly match: ServiceMatch;
-  readonly owner: string | undefined;
-
-  constructor(match: ServiceMatch, owner: string | undefined) {
-    super(`${matchKey(match)} is there`);
-    this.match = match;
-    this.owner = owner;
   }
 }
 
