@@ -5,10 +5,11 @@ type Table = Map<string, string[]>;
 
 const builtIns: Readonly<Record<string, readonly string[]>> = {
   raw: ["PREROUTING", "OUTPUT"],
+  mangle: ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"],
   nat: ["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"],
   filter: ["INPUT", "FORWARD", "OUTPUT"],
 };
-const verdicts = new Set(["ACCEPT", "DROP", "RETURN", "REJECT", "MARK", "DNAT", "MASQUERADE", "CT"]);
+const verdicts = new Set(["ACCEPT", "DROP", "RETURN", "REJECT", "MARK", "DNAT", "MASQUERADE", "CT", "SET"]);
 
 /** The iptables programs over tables in memory: `save`, `restore --noflush` and `-S`, for both families and one make. */
 export class MemoryIptables {

@@ -1,10 +1,12 @@
 import { ApplyError } from "../../rules/apply/errors.ts";
+import type { IptablesApplier } from "../../rules/apply/iptables-applier.ts";
 import type { IpvsApplier } from "../../rules/apply/ipvs-applier.ts";
 import type { IpvsState, IpvsTransaction } from "../../rules/ipvs/transaction.ts";
 import { type IpvsItem, itemId, matchKey, type SetDefinition } from "../../rules/ipvs/values.ts";
 
 /** Virtual servers in memory that refuse and fail on demand. */
 export class MemoryIpvsApplier implements IpvsApplier {
+  readonly #rules: IptablesApplier | undefined;
   items: ReadonlyMap<string, IpvsItem> = new Map();
   sets: ReadonlyMap<string, SetDefinition> = new Map();
   readonly transactions: IpvsTransaction[] = [];
@@ -12,6 +14,11 @@ export class MemoryIpvsApplier implements IpvsApplier {
   refuses: (item: IpvsItem) => boolean = (item) => item.kind === "service" && item.service.scheduler === "none-such";
   /** Thrown by the next calls of `apply`, first to last. */
   readonly failures: ApplyError[] = [];
+
+  /** `rules` makes those beside the virtual servers; without, they are left out. */
+  constructor(rules?: IptablesApplier) {
+    this.#rules = rules;
+  }
 
   probe(): Promise<void> {
     return Promise.resolve();
@@ -25,12 +32,14 @@ export class MemoryIpvsApplier implements IpvsApplier {
     return Promise.resolve({ sets: this.sets, items: this.items });
   }
 
-  apply(transaction: IpvsTransaction): Promise<void> {
+  async apply(transaction: IpvsTransaction, signal: AbortSignal): Promise<void> {
+    const [items, sets] = [this.items, this.sets];
+    this.#apply(transaction);
     try {
-      this.#apply(transaction);
-      return Promise.resolve();
+      await this.#rules?.apply(transaction.rules ?? [], signal);
     } catch (error) {
-      return Promise.reject(error instanceof Error ? error : new Error(String(error)));
+      [this.items, this.sets] = [items, sets];
+      throw error;
     }
   }
 

@@ -1,0 +1,229 @@
+import { afterEach, expect, test } from "vitest";
+import { ApplyError } from "../../../rules/apply/errors.ts";
+import { createIptablesApplier } from "../../../rules/apply/iptables-applier.ts";
+import { compileOffline, type Proxier, type RuleOptions } from "../../../rules/index.ts";
+import { IpvsTarget } from "../../../rules/sync/ipvs-target.ts";
+import { ProxierMetrics } from "../../../rules/sync/metrics.ts";
+import { runProxier } from "../../../rules/sync/proxier.ts";
+import { ipvsProgramOptionsOf } from "../../../rules/sync/surroundings.ts";
+import { parseCidr } from "../../../src/base/cidr.ts";
+import { systemClock } from "../../../src/base/clock.ts";
+import { SnapshotStore } from "../../../src/snapshot/snapshot-store.ts";
+import { MemoryIptables } from "../../support/memory-iptables.ts";
+import { MemoryIpvsApplier } from "../../support/memory-ipvs-applier.ts";
+import { fillStore, makeNode, makeService, makeSlice, put } from "../../support/rules-objects.ts";
+
+const running: Proxier[] = [];
+afterEach(async () => {
+  for (const proxier of running.splice(0)) await proxier.close();
+});
+
+class World {
+  readonly rules = new MemoryIptables();
+  readonly otherRules = new MemoryIptables();
+  readonly servers = new MemoryIpvsApplier(createIptablesApplier("nft", this.rules.run));
+  machineIps: readonly string[] = ["192.0.2.1"];
+
+  /** Starts the backend as a process does; `applied` gets the size of each transaction. */
+  begin(store: SnapshotStore, more: Partial<RuleOptions> & { readonly auditIntervalMs?: number } = {}) {
+    const applied: number[] = [];
+    const config = { auditIntervalMs: 0, ...more, store, nodeName: "n", backend: "ipvs", families: [4] } as const;
+    const proxier = runProxier(
+      config,
+      { clock: systemClock, log: () => undefined, onApplied: (info) => applied.push(info.elements) },
+      new IpvsTarget(
+        { options: ipvsProgramOptionsOf(config), canaryIntervalMs: 20 },
+        {
+          open: () =>
+            Promise.resolve({
+              servers: this.servers,
+              rules: createIptablesApplier("nft", this.rules.run),
+              other: createIptablesApplier("legacy", this.otherRules.run),
+            }),
+          machineIps: () => this.machineIps,
+        },
+      ),
+      new ProxierMetrics(),
+    );
+    running.push(proxier);
+    return { proxier, applied };
+  }
+
+  async start(store: SnapshotStore, more: Parameters<World["begin"]>[1] = {}) {
+    const begun = this.begin(store, more);
+    await begun.proxier.ready;
+    return begun;
+  }
+
+  has(id: string): boolean {
+    return this.servers.items.has(id);
+  }
+
+  table(name: string): Promise<string> {
+    const saved = this.rules.run("iptables-nft-save", [], "", AbortSignal.timeout(5000));
+    return saved.then((r) => r.stdout.split("COMMIT\n").find((text) => text.includes(`*${name}\n`)) ?? "");
+  }
+}
+
+function filled(count: number): SnapshotStore {
+  const store = new SnapshotStore();
+  fillStore(store, [
+    makeNode("n", ["192.0.2.1"], ["10.244.0.0/24"]),
+    ...Array.from({ length: count }, (_, i) => makeService(`s${i}`, { clusterIP: `10.96.0.${i + 1}` })),
+    ...Array.from({ length: count }, (_, i) => makeSlice(`s${i}`, [`10.244.0.${i + 1}`])),
+  ]);
+  return store;
+}
+
+test("one endpoint more is one real server more, whatever else there is; the rules stay", async () => {
+  const world = new World();
+  const store = filled(50);
+  const { applied } = await world.start(store);
+  const rules = world.rules.runs.length;
+  put(store, "EndpointSlice", makeSlice("s7", ["10.244.0.8", "10.244.9.9"]), "2");
+  await expect.poll(() => applied.length).toBe(2);
+  expect(applied[1]).toBe(1);
+  expect(world.servers.transactions.at(-1)).toEqual({
+    createSets: [],
+    destroySets: [],
+    groups: [
+      {
+        owner: "10.96.0.8:80/tcp",
+        deletes: [],
+        changes: [],
+        adds: [
+          {
+            kind: "real",
+            match: { kind: "address", protocol: "tcp", ip: "10.96.0.8", port: 80 },
+            real: { ip: "10.244.9.9", port: 8080, weight: 1 },
+          },
+        ],
+      },
+    ],
+  });
+  expect(world.rules.runs.slice(rules).filter((r) => r.program.endsWith("-restore"))).toEqual([]);
+});
+
+test("a process that follows has nothing to do; what nobody wants any more is taken away", async () => {
+  const world = new World();
+  const store = filled(20);
+  await (await world.start(store)).proxier.close();
+  const items = world.servers.items;
+  const transactions = world.servers.transactions.length;
+  const second = await world.start(store);
+  expect(second.applied).toEqual([]);
+  // the scheduler is tried at every start
+  expect(world.servers.transactions.slice(transactions).flatMap((t) => t.groups.map((g) => g.owner))).toEqual(["trial", "trial"]);
+  expect(world.servers.items).toEqual(items);
+  await second.proxier.close();
+  await world.start(filled(19));
+  expect([...items.keys()].filter((id) => !world.has(id))).toEqual([...items.keys()].filter((id) => /10\.(96|244)\.0\.20\b/.test(id)));
+});
+
+test("Services whose servers are refused are left out and named; all others are in force", async () => {
+  for (const refused of [[5], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]]) {
+    const world = new World();
+    const ips = new Set(refused.map((n) => `10.96.0.${n}`));
+    world.servers.refuses = (item) => item.kind === "address" && ips.has(item.ip);
+    const { proxier } = await world.start(filled(20));
+    expect(
+      proxier
+        .problems()
+        .map((p) => p.object.name)
+        .sort(),
+    ).toEqual(refused.map((n) => `s${n - 1}`).sort());
+    for (let n = 1; n <= 20; n++) {
+      expect(world.has(`address 10.96.0.${n}`)).toBe(!refused.includes(n));
+      expect(world.has(`service 10.96.0.${n}:80/tcp`)).toBe(!refused.includes(n));
+      expect(world.has(`entry FAIRWAY-CLUSTER 10.96.0.${n},tcp:80`)).toBe(!refused.includes(n));
+    }
+  }
+});
+
+test("a refused change of one Service does not hold up another's, and the next change is tried", async () => {
+  const world = new World();
+  const store = filled(8);
+  const { proxier, applied } = await world.start(store);
+  world.servers.refuses = (item) => item.kind === "real" && item.real.ip === "192.0.2.66";
+  put(store, "EndpointSlice", makeSlice("s2", ["192.0.2.66"]), "2");
+  put(store, "EndpointSlice", makeSlice("s3", ["10.244.0.77"]), "2");
+  await expect.poll(() => applied.length).toBe(2);
+  expect(proxier.problems().map((p) => [p.object.name, p.reason])).toEqual([["s2", "RuleRefused"]]);
+  expect([world.has("service 10.96.0.3:80/tcp"), world.has("real 10.96.0.4:80/tcp 10.244.0.77 8080")]).toEqual([false, true]);
+  put(store, "EndpointSlice", makeSlice("s2", ["10.244.0.78"]), "3");
+  await expect.poll(() => applied.length).toBe(3);
+  expect(proxier.problems()).toEqual([]);
+  expect(world.has("real 10.96.0.3:80/tcp 10.244.0.78 8080")).toBe(true);
+});
+
+test("after a failure what is there is read again, and the rest applied", async () => {
+  const world = new World();
+  const store = filled(4);
+  const { applied } = await world.start(store);
+  world.servers.items = new Map([...world.servers.items].filter(([id]) => !id.includes("10.96.0.2")));
+  world.servers.failures.push(new ApplyError("DIVERGED", "not as thought"));
+  put(store, "EndpointSlice", makeSlice("s2", ["10.244.0.33"]), "2");
+  await expect.poll(() => applied.length).toBe(2);
+  expect([world.has("service 10.96.0.2:80/tcp"), world.has("real 10.96.0.3:80/tcp 10.244.0.33 8080")]).toEqual([true, true]);
+});
+
+test("flushed rules are noticed by their canaries and come back; servers that went with them too", async () => {
+  const world = new World();
+  const { proxier } = await world.start(filled(3));
+  const nat = await world.table("nat");
+  expect(nat).toContain("FAIRWAY-OFF-CLUSTER");
+  const items = world.servers.items;
+  world.servers.items = new Map([...items].filter(([id]) => !id.includes("10.96.0.1")));
+  world.rules.flush("4", "nat");
+  await expect.poll(() => world.table("nat")).toBe(nat);
+  await expect.poll(() => world.servers.items.size).toBe(items.size);
+  expect(proxier.healthy()).toBe(true);
+});
+
+test("a scheduler that the kernel does not have ends the start, with what to load", async () => {
+  const world = new World();
+  const { proxier } = world.begin(filled(1), { ipvs: { scheduler: "none-such" } });
+  await expect(proxier.ready).rejects.toThrow(/no scheduler "none-such".*ip_vs_none-such.*ipvs\.scheduler/);
+});
+
+test("node ports answer on addresses that links get later", async () => {
+  const world = new World();
+  const store = filled(1);
+  put(store, "Service", makeService("web", { type: "NodePort", clusterIP: "10.96.0.99", ports: [{ port: 80, nodePort: 30080 }] }), "1");
+  put(store, "EndpointSlice", makeSlice("web", ["10.244.0.9"]), "1");
+  await world.start(store, { auditIntervalMs: 30 });
+  expect([world.has("service 192.0.2.1:30080/tcp"), world.has("service 198.18.0.1:30080/tcp")]).toEqual([true, false]);
+  world.machineIps = ["192.0.2.1", "198.18.0.1", "127.0.0.1"];
+  await expect.poll(() => world.has("service 198.18.0.1:30080/tcp")).toBe(true);
+  expect(world.has("service 127.0.0.1:30080/tcp")).toBe(false);
+  world.machineIps = ["198.18.0.1"];
+  await expect.poll(() => world.has("service 192.0.2.1:30080/tcp")).toBe(false);
+});
+
+test("a Service's address that a link has too keeps its own port from a node port of the same number", async () => {
+  const world = new World();
+  const store = filled(0);
+  const nodePort = { type: "NodePort", clusterIP: "10.96.0.50", ports: [{ port: 80, nodePort: 30080 }] } as const;
+  put(store, "Service", makeService("low", { ...nodePort, ports: [...nodePort.ports] }), "1");
+  put(store, "EndpointSlice", makeSlice("low", ["10.244.0.50"]), "1");
+  const { applied } = await world.start(store);
+  expect(world.has("real 192.0.2.1:30080/tcp 10.244.0.50 8080")).toBe(true);
+  put(store, "EndpointSlice", makeSlice("own", ["10.244.0.51"]), "1");
+  put(store, "Service", makeService("own", { clusterIP: "10.96.0.51", externalIPs: ["192.0.2.1"], ports: [{ port: 30080 }] }), "1");
+  await expect.poll(() => applied.length).toBeGreaterThan(1);
+  await expect.poll(() => world.has("real 192.0.2.1:30080/tcp 10.244.0.51 8080")).toBe(true);
+  expect(world.has("real 192.0.2.1:30080/tcp 10.244.0.50 8080")).toBe(false);
+  store.apply("Service", "test/own", undefined, "2");
+  await expect.poll(() => world.has("real 192.0.2.1:30080/tcp 10.244.0.50 8080")).toBe(true);
+});
+
+test("addresses in ranges that are left to others have no servers; the Service is told", async () => {
+  const world = new World();
+  const excludeCidrs = [parseCidr("10.96.0.2/32")].flatMap((c) => c ?? []);
+  const store = filled(3);
+  const { proxier } = await world.start(store, { ipvs: { excludeCidrs } });
+  expect(proxier.problems().map((p) => [p.object.name, p.field, p.reason])).toEqual([["s1", "spec.clusterIP", "AddressExcluded"]]);
+  expect([1, 2, 3].map((n) => world.has(`service 10.96.0.${n}:80/tcp`))).toEqual([true, false, true]);
+  const offline = compileOffline(store.current, { nodeName: "n", backend: "ipvs", ipvs: { excludeCidrs } });
+  expect(offline.problems.map((p) => p.reason)).toEqual(["AddressExcluded"]);
+});
