@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { type Backend, compileOffline, type Packet, type Protocol, type RuleOptions, type Verdict } from "../../rules/index.ts";
+import { itemId } from "../../rules/ipvs/values.ts";
 import { backends } from "../../rules/model/backend.ts";
 import { parseCidr } from "../../src/base/cidr.ts";
 import type { IpFamily } from "../../src/base/ip.ts";
@@ -103,8 +104,11 @@ test("every backend gives every packet the fate that the objects say", () => {
             const packet: Packet = { from, to, port, protocol };
             const fate = fateOf(world, { ...options, nodeName: "n" }, packet);
             seen.set(fate.verdict, (seen.get(fate.verdict) ?? 0) + 1);
-            for (const { backend, program } of programs)
+            for (const { backend, program } of programs) {
+              // on the service link an address is this machine's own: nobody else can send from it
+              if (program.ipvs?.held.has(itemId({ kind: "address", ip: from })) === true) continue;
               expect({ backend, packet, ...fateIn(program.trace(packet)) }).toEqual({ backend, packet, ...allowed(backend, packet, fate) });
+            }
           }
         }
       },
