@@ -70,7 +70,11 @@ export function createIptablesApplier(make: IptablesMake, run: RunIptables = run
       for (const family of families) {
         // an empty change of the table that everything needs
         const result = await command(iptablesProgram(family, make, "restore"), ["--noflush", "-w", lockWait], "*nat\nCOMMIT\n", signal);
-        if (result.code !== 0) throw failure(result, []);
+        if (result.code === 0) continue;
+        const failed = failure(result, []);
+        // nothing was asked for that could be refused
+        if (failed.code === "UNAVAILABLE" || failed.code === "UNUSABLE") throw failed;
+        throw new ApplyError("UNUSABLE", `${iptablesProgram(family, make, "restore")} cannot be used: ${failed.message}`);
       }
     },
     read: save,

@@ -8,7 +8,7 @@ import { adopt, diffHooks } from "../../rules/iptables/read.ts";
 import type { Chain, TableName } from "../../rules/iptables/rule.ts";
 import { diffChains, type Transaction } from "../../rules/iptables/transaction.ts";
 import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
-import { fillStore, makeSlice, put } from "../support/rules-objects.ts";
+import { fillStore, makeService, makeSlice, put } from "../support/rules-objects.ts";
 import { packetObjects } from "./packets.ts";
 
 const signal = (): AbortSignal => AbortSignal.timeout(120_000);
@@ -57,6 +57,10 @@ export function iptablesApplierContract(
     const many = Array.from({ length: 100 }, (_, i) => `10.244.1.${i + 1}`);
     put(store, "EndpointSlice", makeSlice("plain", many, { ports: [{ name: "t", protocol: "TCP", port: 8080 }] }), "2");
     store.apply("Service", "test/zones", undefined, "3");
+    const ports = [{ port: 9, protocol: "SCTP", nodePort: 32009 }];
+    const sessionAffinity = "ClientIP";
+    put(store, "Service", makeService("sctp", { type: "NodePort", clusterIP: "10.96.3.9", ports, sessionAffinity }), "4");
+    put(store, "EndpointSlice", makeSlice("sctp", ["10.244.1.9", "10.244.2.9"], { ports: [{ name: "", port: 9, protocol: "SCTP" }] }), "4");
     const next = compile();
     for (const [i, program] of next.entries()) {
       const step = diffChains(program.family, programs[i]?.chains ?? new Map(), program.chains);

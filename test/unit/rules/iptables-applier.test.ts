@@ -38,6 +38,11 @@ test.each([
     "UNUSABLE",
   ],
   [
+    "no reason",
+    "iptables-restore v1.8.9 (legacy): iptables-restore: unable to initialize table 'nat'\n\nError occurred at line: 1",
+    "UNUSABLE",
+  ],
+  [
     "a lock",
     "Another app is currently holding the xtables lock; still 9s 0us time ahead to have a chance to grab the lock...",
     "UNAVAILABLE",
