@@ -5,6 +5,8 @@ import type { SoakOptions, SoakResult } from "../test/soak/part.ts";
 const parts: Readonly<Record<string, () => Promise<{ readonly run: (o: SoakOptions) => Promise<SoakResult> }>>> = {
   rules: () => import("../test/soak/rules.ts"),
   "rules-command": () => import("../test/soak/rules-command.ts"),
+  "rules-iptables-legacy": () => import("../test/soak/rules-iptables-legacy.ts"),
+  "rules-iptables-nft": () => import("../test/soak/rules-iptables-nft.ts"),
   apiserver: () => import("../test/soak/apiserver.ts"),
   cluster: () => import("../test/soak/cluster.ts"),
   fuzz: () => import("../test/soak/fuzz.ts"),
