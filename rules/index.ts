@@ -7,7 +7,6 @@ import { batchFromEmpty } from "../src/snapshot/snapshot-store.ts";
 import type { RuleApplier } from "./apply/applier.ts";
 import { createIptablesApplier } from "./apply/iptables-applier.ts";
 import { printIpvs } from "./apply/ipvs-render.ts";
-import { createIpvsApplier } from "./apply/kernel-ipvs-applier.ts";
 import { createNetlinkApplier } from "./apply/netlink-applier.ts";
 import { createTextApplier } from "./apply/text-applier.ts";
 import { printRuleSet } from "./iptables/print.ts";
@@ -37,8 +36,9 @@ import { ProxyPlan } from "./plan/proxy-plan.ts";
 import { AutoTarget } from "./sync/auto-target.ts";
 import type { ProxierConfig, ProxierDeps, RuleOptions } from "./sync/config.ts";
 import { IptablesTarget } from "./sync/iptables-target.ts";
-import { chooseIptablesMake, iptablesFamilies, iptablesWorld } from "./sync/iptables-world.ts";
+import { iptablesFamilies, iptablesWorld } from "./sync/iptables-world.ts";
 import { IpvsTarget } from "./sync/ipvs-target.ts";
+import { ipvsWorld } from "./sync/ipvs-world.ts";
 import { ProxierMetrics } from "./sync/metrics.ts";
 import { NftablesTarget } from "./sync/nftables-target.ts";
 import { type Proxier, runProxier } from "./sync/proxier.ts";
@@ -48,7 +48,6 @@ import {
   defaultTableName,
   iptablesOptionsOf,
   ipvsProgramOptionsOf,
-  ipvsSettingsOf,
   planOptionsOf,
   readMachineIps,
   skeletonOptionsOf,
@@ -115,20 +114,10 @@ function openIptables(config: ProxierConfig, deps: ProxierDeps): RuleTarget {
 }
 
 function openIpvs(config: ProxierConfig, deps: ProxierDeps): RuleTarget {
-  const options = ipvsProgramOptionsOf(config);
+  const families = iptablesFamilies(config, deps);
   return new IpvsTarget(
-    { options },
-    {
-      async open(signal) {
-        const make = await chooseIptablesMake(config, deps, signal);
-        const rules = createIptablesApplier(make);
-        const servers = createIpvsApplier({ ...ipvsSettingsOf(config), through: "auto", rules });
-        return { servers, rules, other: createIptablesApplier(make === "nft" ? "legacy" : "nft") };
-      },
-      // no Service is reached at an address that each link may have
-      machineIps: () => readMachineIps().filter((ip) => !ip.startsWith("fe80:")),
-      flows: openFlows(deps),
-    },
+    { options: ipvsProgramOptionsOf({ ...config, families }) },
+    ipvsWorld({ ...config, families }, deps, openFlows(deps)),
   );
 }
 

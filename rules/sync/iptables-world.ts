@@ -47,7 +47,8 @@ export async function chooseIptablesMake(
   return make;
 }
 
-function openEyes(make: IptablesMake, families: readonly IpFamily[], deps: Log): ForeignEyes | undefined {
+/** Undefined where nothing tells of others' changes. */
+export function openEyes(make: IptablesMake, families: readonly IpFamily[], deps: Log): ForeignEyes | undefined {
   try {
     return openForeignEyes(make, families);
   } catch (error) {

@@ -1,4 +1,5 @@
 import type { Ip, IpFamily } from "../../src/base/ip.ts";
+import type { ForeignEyes } from "../../src/kernel/iptables-watch.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
 import { ApplyError, isApplyError } from "../apply/errors.ts";
 import type { IptablesApplier } from "../apply/iptables-applier.ts";
@@ -23,7 +24,7 @@ import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import { traceIpvs } from "../trace/ipvs-trace.ts";
 import { type FlowTable, StaleUdp } from "./stale-udp.ts";
-import type { Applied, RuleTarget } from "./target.ts";
+import type { Applied, Audited, RuleTarget } from "./target.ts";
 
 export interface IpvsTargetConfig {
   readonly options: IpvsProgramOptions;
@@ -44,9 +45,12 @@ export interface IpvsDoors {
   readonly servers: IpvsApplier;
   readonly rules: IptablesApplier;
   readonly other?: IptablesApplier | undefined;
+  /** Sees others' changes of rules. Absent: the canaries have to tell. Of the rest only audits tell. */
+  readonly eyes?: ForeignEyes | undefined;
 }
 
 const defaultCanaryInterval = 10_000;
+const eyesInterval = 250;
 /** So many refusals are taken one after the other before they are looked for by halves. */
 const refusedOneByOne = 8;
 /** No pool has it: the bits of pools' marks leave one out. */
@@ -61,6 +65,10 @@ export class IpvsTarget implements RuleTarget {
   #doors: IpvsDoors | undefined;
   /** Rules of ours in the other make, from before somebody changed makes, go once these are in force. */
   #otherRemoved = false;
+  #begun = false;
+  #changing = false;
+  /** When the last comparison ended, and how long it took. */
+  #compared = { at: 0, tookMs: 0 };
   #found: FoundState | undefined;
   /** Undefined until this process has made or adopted it. */
   #applied: IpvsProgram | undefined;
@@ -107,41 +115,66 @@ export class IpvsTarget implements RuleTarget {
 
   async apply(signal: AbortSignal): Promise<Applied> {
     const transaction = this.#difference();
-    if (!isEmptyTransaction(transaction)) {
-      try {
-        await this.#servers.apply(transaction, signal);
-      } catch (error) {
-        if (!isApplyError(error)) throw error;
-        if (error.code === "REFUSED") await this.#withoutRefused(error, signal);
-        else {
-          // unlike tables, virtual servers keep what was done before something failed
-          await this.#reread(signal);
-          throw error;
-        }
-      }
-    }
-    this.#settled();
-    await this.#removeOther(signal);
+    await this.#changingRules(async () => {
+      if (!isEmptyTransaction(transaction)) await this.#applyOrBisect(transaction, signal);
+      this.#settled();
+      await this.#removeOther(signal);
+    });
     return { changes: transactionSize(transaction), staleFlows: this.#endStaleFlows() };
   }
 
-  async audit(signal: AbortSignal): Promise<{ readonly repaired: boolean }> {
-    if (this.#applied === undefined) return { repaired: false };
-    // links come and go, and node ports answer on all of them
-    if (this.#takeSurroundings()) await this.apply(signal);
-    const transaction = diffFromFound(await this.#read(signal), this.#desired);
-    if (isEmptyTransaction(transaction)) return { repaired: false };
+  async #applyOrBisect(transaction: IpvsTransaction, signal: AbortSignal): Promise<void> {
     try {
       await this.#servers.apply(transaction, signal);
+    } catch (error) {
+      if (!isApplyError(error)) throw error;
+      if (error.code === "REFUSED") await this.#withoutRefused(error, signal);
+      else {
+        // unlike tables, virtual servers keep what was done before something failed
+        await this.#reread(signal);
+        throw error;
+      }
+    }
+  }
+
+  async audit(signal: AbortSignal): Promise<Audited> {
+    if (this.#applied === undefined) {
+      // not yet begun; or an earlier repair failed in the middle, and what it left was read
+      if (!this.#begun) return { repaired: false };
+      const { changes } = await this.apply(signal);
+      return { repaired: changes > 0, changes };
+    }
+    // links come and go, and node ports answer on all of them
+    if (this.#takeSurroundings()) await this.apply(signal);
+    // what comes from now on is seen anew
+    this.#doors?.eyes?.settle();
+    const started = performance.now();
+    const transaction = diffFromFound(await this.#read(signal), this.#desired);
+    this.#compared = { at: performance.now(), tookMs: performance.now() - started };
+    if (isEmptyTransaction(transaction)) return { repaired: false };
+    try {
+      await this.#changingRules(() => this.#servers.apply(transaction, signal));
     } catch (error) {
       if (isApplyError(error)) await this.#reread(signal);
       throw error;
     }
     this.#settled();
-    return { repaired: true };
+    return { repaired: true, changes: transactionSize(transaction) };
   }
 
   watch(listener: () => void): () => void {
+    const eyes = this.#doors?.eyes;
+    if (eyes === undefined) return this.#watchCanaries(listener);
+    const timer = setInterval(() => {
+      // where others change their own rules without pause, comparing takes a tenth of the time at most
+      const rested = performance.now() - this.#compared.at > 10 * this.#compared.tookMs;
+      if (!this.#changing && rested && eyes.changed()) listener();
+    }, eyesInterval);
+    timer.unref();
+    return () => clearInterval(timer);
+  }
+
+  #watchCanaries(listener: () => void): () => void {
     const stop = new AbortController();
     let looking = false;
     const look = async (): Promise<void> => {
@@ -179,6 +212,7 @@ export class IpvsTarget implements RuleTarget {
 
   async close(): Promise<void> {
     this.#udp.close();
+    this.#doors?.eyes?.close();
     await this.#doors?.servers.close();
   }
 
@@ -228,7 +262,19 @@ export class IpvsTarget implements RuleTarget {
     return diffFromFound(this.#found, this.#desired);
   }
 
+  /** What is seen meanwhile is our own doing. */
+  async #changingRules(work: () => Promise<void>): Promise<void> {
+    this.#changing = true;
+    try {
+      await work();
+      this.#doors?.eyes?.settle();
+    } finally {
+      this.#changing = false;
+    }
+  }
+
   #settled(): void {
+    this.#begun = true;
     this.#applied = this.#desired;
     this.#found = undefined;
     this.#pending.clear();

@@ -216,6 +216,8 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
           const failed = { durationMs: 0, elements: 0, staleFlows: 0, refused: [] };
           history.failing({ ...transaction(clock.monotonic()), ...failed, outcome: "failing" });
         }
+        // a repair that failed is tried again like a change
+        if (!dirty && isReady) auditWanted = true;
         pause = error.code === "DIVERGED" && failures === 0 ? 0 : backoffDelay(retryPolicy, failures, Math.random());
         failures++;
         log("error", `Service rules were not applied: ${error.message}; next try in ${Math.round(pause)} ms`, { code: error.code });

@@ -180,6 +180,17 @@ test("flushed rules are noticed by their canaries and come back; servers that we
   expect(proxier.healthy()).toBe(true);
 });
 
+test("a repair that fails in the middle is tried again", async () => {
+  const world = new World();
+  const { proxier } = await world.start(filled(3), { auditIntervalMs: 30 });
+  const items = world.servers.items;
+  world.servers.failures.push(new ApplyError("DIVERGED", "not as thought"), new ApplyError("UNAVAILABLE", "not now"));
+  world.servers.items = new Map([...items].filter(([id]) => !id.includes("10.96.0.1")));
+  await expect.poll(() => world.servers.items.size, { timeout: 5000 }).toBe(items.size);
+  expect(world.servers.failures).toEqual([]);
+  expect(proxier.metrics()).toMatch(/^fairway_rules_repairs_total [1-9]/m);
+});
+
 test("a scheduler that the kernel does not have ends the start, with what to load", async () => {
   const world = new World();
   const { proxier } = world.begin(filled(1), { ipvs: { scheduler: "none-such" } });

@@ -1,0 +1,23 @@
+import { createIptablesApplier } from "../apply/iptables-applier.ts";
+import { createIpvsApplier } from "../apply/kernel-ipvs-applier.ts";
+import type { ProxierConfig, ProxierDeps } from "./config.ts";
+import { chooseIptablesMake, iptablesFamilies, openEyes } from "./iptables-world.ts";
+import type { IpvsWorld } from "./ipvs-target.ts";
+import type { FlowTable } from "./stale-udp.ts";
+import { ipvsSettingsOf, readMachineIps } from "./surroundings.ts";
+
+/** Virtual servers, sets, the service link and iptables of this thread's network namespace. */
+export function ipvsWorld(config: ProxierConfig, deps: Pick<ProxierDeps, "log">, flows: FlowTable | undefined): IpvsWorld {
+  return {
+    async open(signal) {
+      const make = await chooseIptablesMake(config, deps, signal);
+      const rules = createIptablesApplier(make);
+      const servers = createIpvsApplier({ ...ipvsSettingsOf(config), through: "auto", rules });
+      const other = createIptablesApplier(make === "nft" ? "legacy" : "nft");
+      return { servers, rules, other, eyes: openEyes(make, iptablesFamilies(config, deps), deps) };
+    },
+    // no Service is reached at an address that each link may have
+    machineIps: () => readMachineIps().filter((ip) => !ip.startsWith("fe80:")),
+    flows,
+  };
+}
