@@ -38,7 +38,7 @@ import type { ProxierConfig, ProxierDeps, RuleOptions } from "./sync/config.ts";
 import { IptablesTarget } from "./sync/iptables-target.ts";
 import { iptablesFamilies, iptablesWorld } from "./sync/iptables-world.ts";
 import { IpvsTarget } from "./sync/ipvs-target.ts";
-import { ipvsWorld } from "./sync/ipvs-world.ts";
+import { ipvsWorld, removeServers } from "./sync/ipvs-world.ts";
 import { ProxierMetrics } from "./sync/metrics.ts";
 import { NftablesTarget } from "./sync/nftables-target.ts";
 import { type Proxier, runProxier } from "./sync/proxier.ts";
@@ -248,4 +248,5 @@ export async function cleanup(options: { readonly tableName?: string | undefined
   for (const make of makes) {
     for (const family of bothFamilies) await createIptablesApplier(make).remove(family, AbortSignal.timeout(30_000));
   }
+  await removeServers(AbortSignal.timeout(30_000));
 }

@@ -1,10 +1,28 @@
+import { existsSync } from "node:fs";
+import { isApplyError } from "../apply/errors.ts";
 import { createIptablesApplier } from "../apply/iptables-applier.ts";
+import type { IpvsApplier } from "../apply/ipvs-applier.ts";
 import { createIpvsApplier } from "../apply/kernel-ipvs-applier.ts";
 import type { ProxierConfig, ProxierDeps } from "./config.ts";
 import { chooseIptablesMake, iptablesFamilies, openEyes } from "./iptables-world.ts";
 import type { IpvsWorld } from "./ipvs-target.ts";
 import type { FlowTable } from "./stale-udp.ts";
 import { ipvsSettingsOf, readMachineIps } from "./surroundings.ts";
+
+/** Removes virtual servers, sets and the service link, whose rules must be gone. A kernel that never loaded ip_vs has none. */
+export async function removeServers(signal: AbortSignal): Promise<void> {
+  if (!existsSync("/proc/thread-self/net/ip_vs")) return;
+  let servers: IpvsApplier | undefined;
+  try {
+    servers = createIpvsApplier({ through: "auto", strictArp: false });
+    await servers.remove(signal);
+  } catch (error) {
+    // who may not use them has made none
+    if (!isApplyError(error) || error.code !== "UNUSABLE") throw error;
+  } finally {
+    await servers?.close();
+  }
+}
 
 /** Virtual servers, sets, the service link and iptables of this thread's network namespace. */
 export function ipvsWorld(config: ProxierConfig, deps: Pick<ProxierDeps, "log">, flows: FlowTable | undefined): IpvsWorld {
