@@ -9,6 +9,7 @@ export function clusterStatusOf(
   c: RunningCluster,
   own: { readonly dataDir: string; readonly pid: number; readonly pidStarted: number | undefined },
 ): ClusterStatus {
+  const backend = c.mode === "plain" ? "userspace" : c.config.backend;
   return {
     name: c.config.name,
     dataDir: own.dataDir,
@@ -21,6 +22,8 @@ export function clusterStatusOf(
       name: n.name,
       addresses: n.ips,
       ...(n.netns === undefined ? {} : { netns: n.netns }),
+      // what `auto` chose is its node's own to say
+      ...(backend === "auto" ? {} : { backend }),
       metrics: { address: n.observe.ip, port: n.observe.port },
       health: { address: n.observe.ip, port: n.observe.port },
     })),
