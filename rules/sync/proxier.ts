@@ -175,6 +175,7 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
   const loop = async (): Promise<void> => {
     let failures = 0;
     let lastApplied = Number.NEGATIVE_INFINITY;
+    let lastCost = 0;
     let lastAudit = clock.monotonic();
     const auditInterval = config.auditIntervalMs ?? defaultAuditInterval;
     let started = false;
@@ -191,11 +192,13 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
         }
         take();
         if (dirty) {
-          const tooEarly = lastApplied + (config.minIntervalMs ?? 0) - clock.monotonic();
+          const tooEarly = lastApplied + Math.max(config.minIntervalMs ?? 0, restAfter(lastCost)) - clock.monotonic();
           if (tooEarly > 0) pause = tooEarly;
           else {
             lastApplied = clock.monotonic();
+            const first = !isReady;
             await sync();
+            lastCost = first ? 0 : clock.monotonic() - lastApplied;
             failures = 0;
             // what came meanwhile is next; each round lets other work of this process run
             await new Promise((resolve) => setImmediate(resolve));
@@ -262,6 +265,14 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
       await target.close();
     },
   };
+}
+
+/**
+ * From one transaction's start to the next's, where the last one took long (commands, and tables that are written whole): as long
+ * a rest again, so that a burst coalesces and the rules take half of a core at most.
+ */
+function restAfter(costMs: number): number {
+  return costMs < 20 ? 0 : Math.min(2 * costMs, costMs + 1000);
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

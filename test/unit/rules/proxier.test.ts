@@ -82,6 +82,36 @@ function filled(count: number): SnapshotStore {
 }
 const has = (applier: MemoryApplier, id: string): boolean => applier.tables.get(4)?.has(id) ?? false;
 
+test("a transaction that takes long is followed by as long a rest, in which changes gather", async () => {
+  const applier = new MemoryApplier();
+  const store = filled(2);
+  const { clock, applied } = start(applier, store);
+  await settle();
+  expect(applied.length).toBe(1);
+  const apply = applier.apply.bind(applier);
+  // each takes 300 ms from here on
+  applier.apply = (transaction) => {
+    clock.step(300);
+    return apply(transaction);
+  };
+  const change = (n: number, version: string): void => put(store, "EndpointSlice", makeSlice("s0", [`10.244.0.${n}`]), version);
+  change(50, "2");
+  await settle();
+  expect(applied.length).toBe(2);
+  change(51, "3");
+  await settle();
+  change(52, "4");
+  await settle();
+  expect(applied.length).toBe(2);
+  clock.step(299);
+  await settle();
+  expect(applied.length).toBe(2);
+  clock.step(1);
+  await settle();
+  expect(applied.length).toBe(3);
+  expect(applied[2]?.causes.length).toBe(2);
+});
+
 test("nothing is applied before Services, slices and nodes are known", async () => {
   const applier = new MemoryApplier();
   const store = new SnapshotStore();
