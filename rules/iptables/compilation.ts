@@ -27,7 +27,7 @@ import { chains, externalChain, sourcesChain } from "./names.ts";
 import { poolChainNames, poolChains, type UsedPool } from "./pools.ts";
 import type { CompiledRules, Counted, IptablesProgram } from "./program.ts";
 import { type Chain, type ChainId, chainId, type Matches, type Rule, type TableName } from "./rule.ts";
-import { addressKey, addressPath, portKey, portPath, TreeEditor, Ways } from "./tree.ts";
+import { addressKey, addressPath, localPath, portKey, portPath, TreeEditor, Ways } from "./tree.ts";
 
 /** One change being compiled. */
 export class Compilation {
@@ -48,7 +48,6 @@ export class Compilation {
   readonly #poolsTouched = new Set<string>();
   readonly #externalsTouched = new Set<string>();
   readonly #sourcesTouched = new Set<FrontendKey>();
-  #hairpinTouched = false;
   readonly #touched = new Set<ChainId>();
 
   constructor(before: IptablesProgram) {
@@ -87,7 +86,6 @@ export class Compilation {
   withFixedChains(): this {
     const { family, options, surroundings } = this.#before;
     this.#set("nat", chains.postrouting, postroutingRules(options));
-    this.#set("nat", chains.hairpin, []);
     this.#set("nat", chains.offCluster, offClusterRules(this.#fromPods, options));
     this.#set("nat", chains.canary, []);
     this.#set("filter", chains.reject, rejectRules);
@@ -97,9 +95,8 @@ export class Compilation {
       family,
     );
     this.#set("raw", chains.untracked, untracked.length === 0 ? undefined : untracked);
-    this.#nat.touched.add(chains.services).add(chains.nodePorts);
+    this.#nat.touched.add(chains.services).add(chains.nodePorts).add(chains.hairpin);
     this.#filter.touched.add(chains.refusals).add(chains.nodePorts).add(chains.health);
-    this.#hairpinTouched = true;
     return this;
   }
 
@@ -124,14 +121,6 @@ export class Compilation {
         "nat",
         sourcesChain(key),
         restricted ? sourcesRules(frontend, jump(externalChain(externalId(frontend))), this.#commenting) : undefined,
-      );
-    }
-    if (this.#hairpinTouched) {
-      const ips = [...this.#localEndpoints.keys()].map((ip) => [addressKey(ip), ip] as const).sort(([a], [b]) => (a < b ? -1 : 1));
-      this.#set(
-        "nat",
-        chains.hairpin,
-        ips.map(([, ip]) => hairpinRule(ip, family)),
       );
     }
     // whether there are any node ports to refuse decides whether they are looked for
@@ -170,7 +159,7 @@ export class Compilation {
       const ips = surroundings.nodePortIps.filter((ip) => ipFamily(ip) === family);
       return [...found, ...nodePortMatches(family, ips, options).map((m): Rule => ({ ...m, target: jump(chains.nodePorts) }))];
     }
-    if (name === chains.nodePorts) return found;
+    if (name === chains.nodePorts || name === chains.hairpin) return found;
     if (found.length === 0) return undefined;
     // the last range of cluster IPs: those below lead to chains of endpoints, those above to ranges
     const marking = options.masqueradeAll || this.#fromPods.length > 0;
@@ -244,10 +233,13 @@ export class Compilation {
     this.#endpoints += by * pool.members.length;
     for (const { ip, local } of pool.members) {
       if (!local) continue;
-      const users = (this.#localEndpoints.get(ip) ?? 0) + by;
+      const before = this.#localEndpoints.get(ip) ?? 0;
+      const users = before + by;
       if (users === 0) this.#localEndpoints.delete(ip);
       else this.#localEndpoints.set(ip, users);
-      this.#hairpinTouched = true;
+      if (before !== 0 && users !== 0) continue;
+      const rules = users === 0 ? undefined : [hairpinRule(ip, this.#before.family)];
+      this.#nat.place(chains.hairpin, localPath(ip), addressKey(ip), rules);
     }
   }
 

@@ -30,9 +30,9 @@ export const chains = {
   canary: `${chainPrefix}CANARY`,
 } as const;
 
-export type RangeKind = "C" | "E" | "R";
+export type RangeKind = "C" | "E" | "R" | "L";
 
-/** `FAIRWAY-C-10.96.3.0/24`: cluster IPs (C), external addresses (E), refusals (R) of a range of addresses. */
+/** `FAIRWAY-C-10.96.3.0/24`: cluster IPs (C), external addresses (E), refusals (R), local endpoints (L) of a range of addresses. */
 export function rangeChain(kind: RangeKind, range: Cidr): string {
   const name = `${chainPrefix}${kind}-${printCidr(range)}`;
   return name.length <= longestName ? name : `${chainPrefix}${kind}-${digest(printCidr(range))}`;

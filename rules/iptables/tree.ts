@@ -121,6 +121,7 @@ function pathTo(kind: RangeKind, ip: Ip): readonly Range[] {
   });
 }
 
+/** The first address of the range that has so many bits of host. */
 function withoutHost(ip: Ip, hostBits: number): Ip {
   const v4 = ipv4Number(ip);
   if (v4 !== undefined) {
@@ -135,6 +136,13 @@ function withoutHost(ip: Ip, hostBits: number): Ip {
 export function addressKey(ip: Ip): string {
   const v4 = ipv4Number(ip);
   return v4 === undefined ? ipToBigInt(ip).toString(16).padStart(32, "0") : v4.toString(16).padStart(8, "0");
+}
+
+/** Local endpoints are few enough for one step. */
+export function localPath(ip: Ip): readonly Range[] {
+  const family = ipFamily(ip);
+  const range: Cidr = { ip: withoutHost(ip, 4), bits: (family === 4 ? 32 : 128) - 4, family };
+  return [{ chain: rangeChain("L", range), key: addressKey(range.ip), matches: { source: { cidr: range, negated: false } } }];
 }
 
 const portLevels = [256, 16] as const;

@@ -65,7 +65,7 @@ function reason({ table, chain, rule }: ExecutedRule, owner: Frontend | undefine
     case "dnat":
       return "one of the endpoints is chosen";
     case "masquerade":
-      return chain === chains.hairpin ? "the endpoint would reach itself: its own address becomes the node's" : "marked for masquerading";
+      return rule.source !== undefined ? "the endpoint would reach itself: its own address becomes the node's" : "marked for masquerading";
     case "accept":
       return "a load balancer may ask here whether the Service has endpoints on this node";
     case "untrack":
