@@ -21,6 +21,7 @@ import {
 } from "./iptables/program.ts";
 import {
   compileFrontends as compileIpvs,
+  compileHealthPorts as compileIpvsHealthPorts,
   compileSurroundings as compileIpvsSurroundings,
   emptyIpvsProgram,
   type IpvsProgram,
@@ -209,7 +210,7 @@ export function compileOffline(snapshot: Snapshot, options: OfflineOptions): Off
     const wanted = options.family === undefined ? options : { ...options, families: [options.family] };
     const empty = emptyIpvsProgram(ipvsProgramOptionsOf(wanted));
     const { program } = compileIpvsSurroundings(withAddresses(surroundings, plan.node.addresses), empty);
-    const ipvs = compileIpvs(delta.frontends.changed, program).program;
+    const ipvs = compileIpvsHealthPorts(delta.services.changed, compileIpvs(delta.frontends.changed, program).program).program;
     for (const { after } of delta.frontends.changed.values()) {
       const problem = after === undefined ? undefined : unservedProblem(after, ipvs.options);
       if (problem !== undefined) problems.push(problem);

@@ -139,7 +139,7 @@ export class RuleMachine {
       case "return":
         return "returned";
       case "accept":
-        if (table === "filter" && rule.ports !== undefined) note();
+        if (table === "filter" && (rule.ports !== undefined || rule.sets !== undefined)) note();
         return "ended";
       case "drop":
       case "reject":

@@ -94,6 +94,7 @@ function candidates(role: SetRole | undefined, packet: Packet, sides: readonly S
   const [a, , c] = sides;
   if (role === undefined || a === undefined) return [];
   if (role === "service-ips" || role === "cluster-ips") return [[ip(a)]];
+  if (role === "health-ports") return [[{ port: packet.port }]];
   const pair: readonly SetField[] = [ip(a), { protocol: packet.protocol, port: packet.port }];
   if (role === "loop-back") return [[...pair, ip(c)]];
   if (role !== "allowed") return [pair];

@@ -1,16 +1,18 @@
 import { Map as PersistentMap } from "immutable";
 import { type Cidr, cidrContains } from "../../src/base/cidr.ts";
 import { type Ip, type IpFamily, ipFamily } from "../../src/base/ip.ts";
+import type { ObjectKey } from "../../src/snapshot/cluster-snapshot.ts";
 import type { Delta } from "../../src/snapshot/derivation.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
 import { isLoopback } from "../iptables/execute.ts";
 import type { RuleSet } from "../iptables/rule.ts";
 import { type Frontend, type FrontendKey, frontendKey, nodePortKey, type Pool } from "../plan/frontend.ts";
+import type { ServicePlan } from "../plan/service-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import { markOf } from "./marks.ts";
 import { type Placement, place, type VirtualServer, type Wanted } from "./place.ts";
 import { type SideRuleOptions, sameSideRules, sideRules } from "./rules.ts";
-import { setsOf } from "./sets.ts";
+import { setName, setsOf } from "./sets.ts";
 import { type IpvsItem, itemId, matchKey, type RealServer, type Scheduler, type SetDefinition } from "./values.ts";
 
 /** What the program depends on besides the plan; fixed while a process lives. */
@@ -78,6 +80,16 @@ export function wantedId(wanted: Wanted): string {
 export function compileFrontends(changed: Delta<FrontendKey, Frontend>["changed"], before: IpvsProgram): CompiledServers {
   const compilation = new Compilation(before);
   for (const [key, { after }] of changed) compilation.replace(key, after);
+  return compilation.finish();
+}
+
+/** The program after a change of Services: where load balancers ask for their health. */
+export function compileHealthPorts(changed: Delta<ObjectKey, ServicePlan>["changed"], before: IpvsProgram): CompiledServers {
+  const compilation = new Compilation(before);
+  for (const [key, { before: old, after }] of changed) {
+    const [was, is] = [old?.healthCheck?.port, after?.healthCheck?.port];
+    if (was !== is) compilation.replaceHealthPort(key, was, is);
+  }
   return compilation.finish();
 }
 
@@ -161,6 +173,14 @@ class Compilation {
     const at = frontend ?? old?.frontend;
     if (at?.ip === undefined || !this.#nodePortIps.has(at.ip) || (old === undefined) === (frontend === undefined)) return;
     this.#shadowed.add(nodePortKey(at.family, at.port, at.protocol));
+  }
+
+  replaceHealthPort(service: ObjectKey, was: number | undefined, is: number | undefined): void {
+    for (const family of this.#before.options.families) {
+      const entry = (port: number): Wanted => ({ kind: "entry", entry: { set: setName(family, "health-ports"), fields: [{ port }] } });
+      if (is !== undefined) this.#hold(entry(is), service, 1);
+      if (was !== undefined) this.#hold(entry(was), service, -1);
+    }
   }
 
   finish(): CompiledServers {

@@ -117,7 +117,8 @@ export function sideRules(family: IpFamily, surroundings: Surroundings, options:
       ],
     ],
     [chainId("filter", chains.reject), rejectRules],
-    [chainId("filter", chains.input), [refuse]],
+    // whatever else this machine lets in, load balancers may ask how a Service is
+    [chainId("filter", chains.input), [refuse, { protocol: "tcp", sets: [of("health-ports", "dst")], target: { kind: "accept" } }]],
     [chainId("filter", chains.forward), [refuse, ...accepted]],
     [chainId("filter", chains.output), [refuse]],
     [chainId("filter", chains.canary), []],

@@ -20,7 +20,9 @@ export type SetRole =
   | "reject"
   | "drop"
   /** Endpoints on this node, which might reach themselves. */
-  | "loop-back";
+  | "loop-back"
+  /** Where load balancers ask for a Service's health. */
+  | "health-ports";
 
 const types: Readonly<Record<SetRole, SetType>> = {
   "service-ips": "hash:ip",
@@ -34,6 +36,7 @@ const types: Readonly<Record<SetRole, SetType>> = {
   reject: "hash:ip,port",
   drop: "hash:ip,port",
   "loop-back": "hash:ip,port,ip",
+  "health-ports": "bitmap:port",
 };
 export const setRoles = Object.keys(types) as readonly SetRole[];
 
@@ -54,7 +57,7 @@ export function setsOf(family: IpFamily): readonly SetDefinition[] {
   return setRoles.map((role) => ({
     name: setName(family, role),
     type: types[role],
-    family,
+    ...(role === "health-ports" ? {} : { family }),
     ...(role === "short-circuit" ? { marks: true } : {}),
   }));
 }

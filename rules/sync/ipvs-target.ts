@@ -9,6 +9,7 @@ import { diffFromFound, diffPrograms, type FoundState } from "../ipvs/difference
 import {
   type CompiledServers,
   compileFrontends,
+  compileHealthPorts,
   compileSurroundings,
   emptyIpvsProgram,
   type IpvsProgram,
@@ -96,7 +97,6 @@ export class IpvsTarget implements RuleTarget {
     await doors.rules.probe(this.#config.options.families, signal);
     await doors.servers.prepare(signal);
     await this.#tryScheduler(signal);
-    this.#found = await this.#read(signal);
   }
 
   change(delta: PlanDelta, surroundings: Surroundings): void {
@@ -111,9 +111,12 @@ export class IpvsTarget implements RuleTarget {
     this.#surroundings = surroundings;
     this.#takeSurroundings();
     this.#take(compileFrontends(delta.frontends.changed, this.#desired));
+    this.#take(compileHealthPorts(delta.services.changed, this.#desired));
   }
 
   async apply(signal: AbortSignal): Promise<Applied> {
+    // only now is it known what is wanted, and so which servers at this machine's own addresses are ours
+    if (this.#applied === undefined) this.#found = await this.#read(signal);
     const transaction = this.#difference();
     await this.#changingRules(async () => {
       if (!isEmptyTransaction(transaction)) await this.#applyOrBisect(transaction, signal);
@@ -130,8 +133,8 @@ export class IpvsTarget implements RuleTarget {
       if (!isApplyError(error)) throw error;
       if (error.code === "REFUSED") await this.#withoutRefused(error, signal);
       else {
-        // unlike tables, virtual servers keep what was done before something failed
-        await this.#reread(signal);
+        // unlike tables, virtual servers keep what was done before something failed: the next try starts from what is there
+        this.#applied = undefined;
         throw error;
       }
     }
@@ -155,7 +158,7 @@ export class IpvsTarget implements RuleTarget {
     try {
       await this.#changingRules(() => this.#servers.apply(transaction, signal));
     } catch (error) {
-      if (isApplyError(error)) await this.#reread(signal);
+      if (isApplyError(error)) this.#applied = undefined;
       throw error;
     }
     this.#settled();
@@ -258,7 +261,7 @@ export class IpvsTarget implements RuleTarget {
 
   #difference(): IpvsTransaction {
     if (this.#applied !== undefined) return diffPrograms(this.#applied, this.#desired, this.#pending);
-    if (this.#found === undefined) throw new Error("not started");
+    if (this.#found === undefined) throw new Error("not read");
     return diffFromFound(this.#found, this.#desired);
   }
 
@@ -289,12 +292,6 @@ export class IpvsTarget implements RuleTarget {
     }
     const { held } = this.#desired;
     return { state: await this.#servers.read(signal, (match) => held.has(`service ${matchKey(match)}`)), rules };
-  }
-
-  /** The kernel is not as thought: the next try starts from what is there. */
-  async #reread(signal: AbortSignal): Promise<void> {
-    this.#found = await this.#read(signal);
-    this.#applied = undefined;
   }
 
   async #removeOther(signal: AbortSignal): Promise<void> {

@@ -97,6 +97,8 @@ function reason(program: IpvsProgram, { table, chain, rule }: ExecutedRule, owne
     case "reject":
     case "jump":
       return owner === undefined ? "the address is a Service's, the port is not" : "the Service has no endpoint";
+    case "accept":
+      return "load balancers ask here for a Service's health";
     case "drop":
       if (table === "mangle") return "the sender is outside the Service's source ranges";
       return asks("drop") ? "traffic policy Local, and no endpoint on this node" : "no Service has this address of the Service range";

@@ -145,6 +145,27 @@ export const ipvsBackendCases: readonly GuestCase[] = [
       }, signal),
   },
   {
+    name: "backend ipvs: what another proxy left on the service link is taken over, its connections live, and the rest goes",
+    run: (signal) =>
+      withBackends(async (lab, open) => {
+        const inside = (command: string): string => lab.run("a", "sh", ["-c", command]);
+        const [a1, b2] = [labAddresses.a1[4], labAddresses.b2[4]];
+        inside(
+          `ip link add kube-ipvs0 type dummy && ip addr add ${clusterIp}/32 dev kube-ipvs0 && ip addr add 10.96.0.99/32 dev kube-ipvs0`,
+        );
+        inside(`ipvsadm -A -t ${clusterIp}:80 -s rr && ipvsadm -a -t ${clusterIp}:80 -r ${a1}:8080 -m`);
+        inside(`ipvsadm -A -t 10.96.0.99:80 -s lc && ipvsadm -a -t 10.96.0.99:80 -r ${b2}:8080 -m`);
+        inside(`ipvsadm -A -t ${labAddresses.a[4]}:${nodePort} -s lc && ipvsadm -a -t ${labAddresses.a[4]}:${nodePort} -r ${b2}:8080 -m`);
+        const held = await lab.agents.a2.hold({ protocol: "tcp", host: clusterIp, port: 80 });
+        const backend = await open("nft", storeOf(["a1", "b1"]));
+        assert.equal((await held.say()).slice(0, 2), "a1");
+        assert.deepEqual(await ask(lab, "client", clusterIp), ["a1", "b1"]);
+        assert.deepEqual(await ask(lab, "client", labAddresses.a[4], nodePort), ["a1", "b1"]);
+        assert.doesNotMatch(listed(backend).slice(0, 3).join("\n"), /10\.96\.0\.99/);
+        await held.release();
+      }, signal),
+  },
+  {
     name: "backend ipvs: what others take away or change is repaired",
     run: (signal) =>
       withBackends(async (lab, open) => {
