@@ -19,6 +19,8 @@ export interface Execution {
   /** Where it may go, without duplicates, in the order found. */
   readonly endpoints: readonly { readonly ip: Ip; readonly port: number; readonly masquerade: boolean }[];
   readonly rules: readonly ExecutedRule[];
+  /** How many rules were looked at, on all ways together. */
+  readonly passed: number;
 }
 
 /** Runs a packet through the rules as the kernel would, on the values the printer prints. `localIps`: addresses of this machine. */
@@ -27,7 +29,7 @@ export function executeRules(set: RuleSet, packet: Packet, localIps: readonly Ip
   const fromHere = machine.isLocal(packet.from);
   machine.runTable("raw", fromHere ? "OUTPUT" : "PREROUTING");
   // the nat table and states are for tracked connections
-  if (machine.untracked) return { outcome: "untracked", endpoints: [], rules: machine.rules };
+  if (machine.untracked) return { outcome: "untracked", endpoints: [], rules: machine.rules, passed: machine.passed };
   machine.runTable("nat", fromHere ? "OUTPUT" : "PREROUTING");
   const found = [...machine.found];
   const before = machine.mark;
@@ -40,7 +42,7 @@ export function executeRules(set: RuleSet, packet: Packet, localIps: readonly Ip
   machine.mark = before;
   if (machine.fellThrough) machine.runFilter(fromHere);
   if (found.length === 0 || machine.refused !== undefined) {
-    return { outcome: machine.refused ?? "accept", endpoints: [], rules: machine.rules };
+    return { outcome: machine.refused ?? "accept", endpoints: [], rules: machine.rules, passed: machine.passed };
   }
   const endpoints = found.map(({ ip, port, mark }) => {
     machine.translated = { ip, port };
@@ -49,7 +51,7 @@ export function executeRules(set: RuleSet, packet: Packet, localIps: readonly Ip
     machine.runTable("nat", "POSTROUTING");
     return { ip, port, masquerade: machine.masqueraded };
   });
-  return { outcome: "translated", endpoints, rules: machine.rules };
+  return { outcome: "translated", endpoints, rules: machine.rules, passed: machine.passed };
 }
 
 /** `ended`: some verdict was reached whatever the draws; `on`: the packet may come out of the chain's end. */
@@ -81,6 +83,7 @@ export class RuleMachine {
   readonly #noted = new Set<string>();
 
   readonly rules: ExecutedRule[] = [];
+  passed = 0;
   readonly found: { readonly ip: Ip; readonly port: number; readonly mark: number }[] = [];
   /** Whether the packet may leave the nat table untranslated. */
   fellThrough = true;
@@ -116,6 +119,7 @@ export class RuleMachine {
   #run(table: TableName, name: string): Flow {
     const chain: Chain = this.#input.rules.chains.get(chainId(table, name)) ?? [];
     for (const rule of chain) {
+      this.passed++;
       if (!this.#matches(rule)) continue;
       const flow = this.#target(table, name, rule, rule.target);
       if (flow === "returned") return "on";

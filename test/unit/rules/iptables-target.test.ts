@@ -1,7 +1,9 @@
 import { afterEach, expect, test } from "vitest";
 import { createIptablesApplier } from "../../../rules/apply/iptables-applier.ts";
 import { compileOffline, type Proxier } from "../../../rules/index.ts";
+import { executeRules } from "../../../rules/iptables/execute.ts";
 import { printRule } from "../../../rules/iptables/print.ts";
+import { ruleSetOf } from "../../../rules/iptables/program.ts";
 import { IptablesTarget } from "../../../rules/sync/iptables-target.ts";
 import { ProxierMetrics } from "../../../rules/sync/metrics.ts";
 import { runProxier } from "../../../rules/sync/proxier.ts";
@@ -174,6 +176,37 @@ test("health check ports are let in while a Service has them", async () => {
   await change(() => store.apply("Service", "test/s0", undefined, "5"));
   expect(await accepted()).toEqual([]);
   expect(await nat(memory)).not.toContain("FAIRWAY-HEALTH");
+});
+
+test("a new connection passes tens of rules, however many Services there are", () => {
+  const count = 3000;
+  const store = new SnapshotStore();
+  // spread over a /16 and node ports, as an API server gives them out
+  const ip = (i: number): string => `10.96.${(i * 83) & 255}.${(i * 7919) % 251}`;
+  fillStore(store, [
+    makeNode("n", ["192.0.2.1"], ["10.244.0.0/24"]),
+    ...Array.from({ length: count }, (_, i) =>
+      makeService(`s${i}`, {
+        clusterIP: ip(i),
+        ...(i < 1000 ? { type: "NodePort", ports: [{ port: 80, nodePort: 30000 + i * 2 }] } : {}),
+      }),
+    ),
+    ...Array.from({ length: count }, (_, i) => makeSlice(`s${i}`, [`10.245.${i >> 8}.${i & 255}`])),
+  ]);
+  const [program] = compileOffline(store.current, { nodeName: "n", backend: "iptables", families: [4] }).iptables;
+  if (program === undefined) throw new Error("no program");
+  const set = ruleSetOf(program);
+  const passed = (to: string, port: number): number => {
+    const { passed: rules, endpoints } = executeRules(set, { from: "10.244.0.9", to, port, protocol: "tcp" }, ["192.0.2.1"]);
+    expect(endpoints.length).toBe(1);
+    return rules;
+  };
+  const all = Array.from({ length: 200 }, (_, n) => n * 15).flatMap((i) => [
+    passed(ip(i), 80),
+    ...(i < 1000 ? [passed("192.0.2.1", 30000 + i * 2)] : []),
+  ]);
+  expect(Math.max(...all)).toBeLessThan(80);
+  expect(all.reduce((sum, n) => sum + n, 0) / all.length).toBeLessThan(45);
 });
 
 test("comments name the Service until there are a thousand endpoints", () => {
