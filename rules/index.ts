@@ -25,7 +25,7 @@ import {
   compileSurroundings as compileIpvsSurroundings,
   emptyIpvsProgram,
   type IpvsProgram,
-  unservedProblem,
+  limitOf,
   withAddresses,
 } from "./ipvs/program.ts";
 import type { Backend } from "./model/backend.ts";
@@ -212,7 +212,7 @@ export function compileOffline(snapshot: Snapshot, options: OfflineOptions): Off
     const { program } = compileIpvsSurroundings(withAddresses(surroundings, plan.node.addresses), empty);
     const ipvs = compileIpvsHealthPorts(delta.services.changed, compileIpvs(delta.frontends.changed, program).program).program;
     for (const { after } of delta.frontends.changed.values()) {
-      const problem = after === undefined ? undefined : unservedProblem(after, ipvs.options);
+      const problem = after === undefined ? undefined : limitOf(after, ipvs.options);
       if (problem !== undefined) problems.push(problem);
     }
     return {

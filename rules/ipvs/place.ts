@@ -1,6 +1,6 @@
 import { type Ip, ipFamily } from "../../src/base/ip.ts";
 import { unreachable } from "../../src/base/unreachable.ts";
-import type { Frontend, Pool } from "../plan/frontend.ts";
+import type { BalancePolicy, Frontend, Pool } from "../plan/frontend.ts";
 import { type SetRole, setName } from "./sets.ts";
 import type { IpvsItem, RealServer, Scheduler, ServiceMatch, SetField, VirtualService } from "./values.ts";
 
@@ -19,37 +19,64 @@ export interface Placement {
   readonly nodePortIps: readonly Ip[];
   /** How connections are chosen where a Service does not say. */
   readonly scheduler: Scheduler;
+  /** Schedulers that this kernel does not have. */
+  readonly lacking: ReadonlySet<Scheduler>;
   /** The real servers of a pool; made once. */
   realsOf(pool: Pool): readonly RealServer[];
   /** The mark of the pool that short-circuited senders use. */
   markOf(pool: Pool): number;
 }
 
-/** Clients are hashed, consistently, with another endpoint where theirs takes no connections (sh-fallback, mh-fallback). */
-const hashed = { scheduler: "mh", schedulerFlags: 1 } as const;
-/** The client's port counts too (mh-port). */
+type Choice = Pick<VirtualService, "scheduler" | "schedulerFlags">;
+type Schedulers = Pick<Placement, "scheduler" | "lacking">;
+
+/** Schedulers that some pools need; which a kernel has is tried at the start. */
+export const schedulersByNeed: readonly Scheduler[] = ["wrr", "lc", "wlc", "mh", "sh"];
+
+/** Another endpoint is taken where a client's takes no connections (sh-fallback, mh-fallback). */
+const fallsBack = 1;
+/** The client's port counts too (sh-port, mh-port). */
 const hashesPort = 2;
 
 /** Schedulers that count every endpoint the same, and their like with weights. */
 const weighted: Readonly<Record<string, Scheduler>> = { rr: "wrr", lc: "wlc" };
 
-/** The kernel's way for a pool's policy. */
-function schedulerOf(pool: Pool, usual: Scheduler): Pick<VirtualService, "scheduler" | "schedulerFlags"> {
+/** The kernel's way for a pool's policy, best first; where it has none, as nobody had said anything. */
+function schedulerOf(pool: Pool, schedulers: Schedulers): Choice {
+  const { scheduler: usual, lacking } = schedulers;
   const plain = pool.members.every((m) => (m.weight ?? 1) === 1);
-  const of = (scheduler: Scheduler) => ({ scheduler: plain ? scheduler : (weighted[scheduler] ?? scheduler) });
-  switch (pool.balance) {
-    case undefined:
-    case "random":
-      return of(usual);
-    case "least-connections":
-      return of("lc");
-    case "source-hash":
-      return hashed;
-    case "maglev":
-      return { ...hashed, schedulerFlags: hashed.schedulerFlags | hashesPort };
-    default:
-      return unreachable(pool.balance);
-  }
+  const of = (scheduler: Scheduler): readonly Choice[] => [
+    ...(plain || weighted[scheduler] === undefined ? [] : [{ scheduler: weighted[scheduler] }]),
+    { scheduler },
+  ];
+  const has = (choice: Choice): boolean => !lacking.has(choice.scheduler);
+  const wanted = (): readonly Choice[] => {
+    switch (pool.balance) {
+      case undefined:
+      case "random":
+        return of(usual);
+      case "least-connections":
+        return of("lc");
+      case "source-hash":
+        return hashed(fallsBack);
+      case "maglev":
+        return hashed(fallsBack | hashesPort);
+      default:
+        return unreachable(pool.balance);
+    }
+  };
+  return wanted().find(has) ?? of(usual).find(has) ?? { scheduler: usual };
+}
+
+/** Consistently, so that most clients keep their endpoint when others come and go; or at least while nothing changes. */
+function hashed(schedulerFlags: number): readonly Choice[] {
+  return ["mh", "sh"].map((scheduler) => ({ scheduler, schedulerFlags }));
+}
+
+/** Policies that the kernel has a scheduler for. */
+export function policiesOf(lacking: ReadonlySet<Scheduler>): readonly BalancePolicy[] {
+  const hashes: readonly BalancePolicy[] = lacking.has("mh") && lacking.has("sh") ? [] : ["source-hash", "maglev"];
+  return ["random", ...hashes, ...(lacking.has("lc") ? [] : ["least-connections" as const])];
 }
 
 /** Everything a frontend asks for. Pure, but for what the placement remembers. */
@@ -83,7 +110,7 @@ export function place(frontend: Frontend, placement: Placement): readonly Wanted
       const persistence = affinitySeconds === undefined ? {} : { persistenceSeconds: affinitySeconds };
       wanted.push({
         kind: "virtual",
-        service: { match, ...schedulerOf(served, placement.scheduler), ...persistence },
+        service: { match, ...schedulerOf(served, placement), ...persistence },
         reals: placement.realsOf(served),
       });
       enter(scope === "clusterIP" ? "cluster" : frontend.masquerade === "always" ? "external" : "local", fields);
@@ -92,7 +119,7 @@ export function place(frontend: Frontend, placement: Placement): readonly Wanted
     const mark = placement.markOf(pool);
     wanted.push({ kind: "entry", entry: { set: setName(family, "short-circuit"), fields, mark } });
     // the kernel translates the port of a remembered client's packets at an address only, not behind a mark
-    const how = affinitySeconds === undefined ? schedulerOf(pool, placement.scheduler) : hashed;
+    const how = schedulerOf(affinitySeconds === undefined ? pool : { ...pool, balance: "source-hash" }, placement);
     wanted.push({ kind: "virtual", service: { match: { kind: "fwmark", family, mark }, ...how }, reals: placement.realsOf(pool) });
   }
   if (action.kind === "balance") {

@@ -6,11 +6,12 @@ import type { Delta } from "../../src/snapshot/derivation.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
 import { isLoopback } from "../iptables/execute.ts";
 import type { RuleSet } from "../iptables/rule.ts";
+import { balanceProblem } from "../plan/balance.ts";
 import { type Frontend, type FrontendKey, frontendKey, nodePortKey, type Pool } from "../plan/frontend.ts";
 import type { ServicePlan } from "../plan/service-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import { markOf } from "./marks.ts";
-import { type Placement, place, type VirtualServer, type Wanted } from "./place.ts";
+import { type Placement, place, policiesOf, type VirtualServer, type Wanted } from "./place.ts";
 import { type SideRuleOptions, sameSideRules, sideRules } from "./rules.ts";
 import { setName, setsOf } from "./sets.ts";
 import { type IpvsItem, itemId, matchKey, type RealServer, type Scheduler, type SetDefinition } from "./values.ts";
@@ -19,6 +20,8 @@ import { type IpvsItem, itemId, matchKey, type RealServer, type Scheduler, type 
 export interface IpvsProgramOptions extends SideRuleOptions {
   readonly families: readonly IpFamily[];
   readonly scheduler: Scheduler;
+  /** Schedulers that this kernel does not have; default none. */
+  readonly lacking?: ReadonlySet<Scheduler> | undefined;
   /** Virtual servers there are somebody else's: Services have none. */
   readonly excludeCidrs?: readonly Cidr[] | undefined;
 }
@@ -57,6 +60,7 @@ export interface CompiledServers {
   readonly touched: ReadonlySet<string>;
 }
 
+const nothingLacks: ReadonlySet<Scheduler> = new Set();
 const nothingAround: Surroundings = { nodePortIps: [], podCidrs: [], serviceCidrs: [], localDnsIps: [] };
 
 export function emptyIpvsProgram(options: IpvsProgramOptions): IpvsProgram {
@@ -131,9 +135,9 @@ function isExcluded(ip: Ip | undefined, { excludeCidrs = [] }: IpvsProgramOption
   return ip !== undefined && excludeCidrs.some((cidr) => cidrContains(cidr, ip));
 }
 
-/** What to tell a Service that has an address in a range that is somebody else's. */
-export function unservedProblem(frontend: Frontend, options: IpvsProgramOptions): Problem | undefined {
-  if (!isExcluded(frontend.ip, options)) return undefined;
+/** What to tell a Service that has an address in a range that is somebody else's, or wants a scheduler that is not there. */
+export function limitOf(frontend: Frontend, options: IpvsProgramOptions): Problem | undefined {
+  if (!isExcluded(frontend.ip, options)) return balanceProblem(frontend, "ipvs", policiesOf(options.lacking ?? nothingLacks), "random");
   const { namespace, name } = frontend.owner;
   return {
     object: { kind: "Service", namespace, name },
@@ -211,6 +215,7 @@ class Compilation {
     const { options, surroundings } = this.#before;
     return {
       scheduler: options.scheduler,
+      lacking: options.lacking ?? nothingLacks,
       // an address of this node that is a Service's too is the Service's
       nodePortIps:
         scope === "nodePort"

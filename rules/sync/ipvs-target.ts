@@ -6,6 +6,7 @@ import type { IptablesApplier } from "../apply/iptables-applier.ts";
 import type { IpvsApplier } from "../apply/ipvs-applier.ts";
 import type { Found } from "../iptables/read.ts";
 import { diffFromFound, diffPrograms, type FoundState } from "../ipvs/difference.ts";
+import { schedulersByNeed } from "../ipvs/place.ts";
 import {
   type CompiledServers,
   compileFrontends,
@@ -14,11 +15,11 @@ import {
   emptyIpvsProgram,
   type IpvsProgram,
   type IpvsProgramOptions,
-  unservedProblem,
+  limitOf,
   withAddresses,
 } from "../ipvs/program.ts";
 import { type ChangeGroup, type IpvsTransaction, isEmptyTransaction, transactionSize } from "../ipvs/transaction.ts";
-import { fwmarkBase, type IpvsItem, matchKey } from "../ipvs/values.ts";
+import { fwmarkBase, type IpvsItem, matchKey, type Scheduler } from "../ipvs/values.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
 import type { Frontend, FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
@@ -80,8 +81,8 @@ export class IpvsTarget implements RuleTarget {
   readonly #pendingFrontends = new Set<FrontendKey>();
   /** What the kernel refused: left out until it changes. */
   readonly #refused = new Map<FrontendKey, Problem>();
-  /** Frontends at addresses that are somebody else's. */
-  readonly #unserved = new Map<FrontendKey, Problem>();
+  /** Frontends at addresses that are somebody else's, or that cannot have what they ask for. */
+  readonly #limits = new Map<FrontendKey, Problem>();
 
   constructor(config: IpvsTargetConfig, world: IpvsWorld) {
     this.#config = config;
@@ -96,15 +97,16 @@ export class IpvsTarget implements RuleTarget {
     await doors.servers.probe(signal);
     await doors.rules.probe(this.#config.options.families, signal);
     await doors.servers.prepare(signal);
-    await this.#tryScheduler(signal);
+    const lacking = await this.#trySchedulers(signal);
+    this.#desired = emptyIpvsProgram({ ...this.#config.options, lacking });
   }
 
   change(delta: PlanDelta, surroundings: Surroundings): void {
     this.#udp.notice(delta);
     for (const [key, { after }] of delta.frontends.changed) {
-      const problem = after === undefined ? undefined : unservedProblem(after, this.#config.options);
-      if (problem === undefined) this.#unserved.delete(key);
-      else this.#unserved.set(key, problem);
+      const problem = after === undefined ? undefined : limitOf(after, this.#desired.options);
+      if (problem === undefined) this.#limits.delete(key);
+      else this.#limits.set(key, problem);
       this.#refused.delete(key);
       this.#pendingFrontends.add(key);
     }
@@ -202,7 +204,9 @@ export class IpvsTarget implements RuleTarget {
   }
 
   problems(): readonly Problem[] {
-    return [...this.#refused.values(), ...this.#unserved.values()];
+    // a Service's frontends all ask for the same
+    const limits = new Map([...this.#limits.values()].map((p) => [`${p.object.namespace ?? ""}/${p.object.name} ${p.message}`, p]));
+    return [...this.#refused.values(), ...limits.values()];
   }
 
   trace(packet: Packet, localIps: readonly Ip[]): Verdict {
@@ -231,9 +235,23 @@ export class IpvsTarget implements RuleTarget {
     return changed;
   }
 
-  /** Schedulers are modules of their own: one that is not there would have every Service refused. */
-  async #tryScheduler(signal: AbortSignal): Promise<void> {
-    const { scheduler } = this.#config.options;
+  /** Schedulers are modules of their own: without the usual one every Service would be refused. */
+  async #trySchedulers(signal: AbortSignal): Promise<ReadonlySet<Scheduler>> {
+    const { scheduler: usual } = this.#config.options;
+    const lacking = new Set<Scheduler>();
+    for (const scheduler of new Set([usual, ...schedulersByNeed])) {
+      const refusal = await this.#tryScheduler(scheduler, signal);
+      if (refusal === undefined) continue;
+      if (scheduler === usual) {
+        const advice = `load the kernel module ip_vs_${usual}, or choose another ipvs.scheduler`;
+        throw new ApplyError("UNUSABLE", `this kernel has no scheduler "${usual}" for virtual servers: ${advice}`, { cause: refusal });
+      }
+      lacking.add(scheduler);
+    }
+    return lacking;
+  }
+
+  async #tryScheduler(scheduler: Scheduler, signal: AbortSignal): Promise<ApplyError | undefined> {
     const item: IpvsItem = { kind: "service", service: { match: { kind: "fwmark", family: 4, mark: trialMark }, scheduler } };
     const change = (group: Partial<ChangeGroup>): IpvsTransaction => ({
       createSets: [],
@@ -242,15 +260,14 @@ export class IpvsTarget implements RuleTarget {
     });
     try {
       await this.#servers.apply(change({ adds: [item] }), signal);
-    } catch (cause) {
-      if (!isApplyError(cause) || cause.code === "UNAVAILABLE") throw cause;
+    } catch (error) {
+      if (!isApplyError(error)) throw error;
+      if (error.code === "REFUSED") return error;
       // left by a process that was killed in the middle
-      if (cause.code !== "DIVERGED") {
-        const advice = `load the kernel module ip_vs_${scheduler}, or choose another ipvs.scheduler`;
-        throw new ApplyError("UNUSABLE", `this kernel has no scheduler "${scheduler}" for virtual servers: ${advice}`, { cause });
-      }
+      if (error.code !== "DIVERGED") throw error;
     }
     await this.#servers.apply(change({ deletes: [item] }), signal);
+    return undefined;
   }
 
   /** Whether anything around is not as it was. */

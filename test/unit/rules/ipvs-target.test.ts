@@ -112,8 +112,9 @@ test("a process that follows has nothing to do; what nobody wants any more is ta
   const transactions = world.servers.transactions.length;
   const second = await world.start(store);
   expect(second.applied).toEqual([]);
-  // the scheduler is tried at every start
-  expect(world.servers.transactions.slice(transactions).flatMap((t) => t.groups.map((g) => g.owner))).toEqual(["trial", "trial"]);
+  // schedulers are tried at every start
+  const since = world.servers.transactions.slice(transactions).flatMap((t) => t.groups.map((g) => g.owner));
+  expect(new Set(since)).toEqual(new Set(["trial"]));
   expect(world.servers.items).toEqual(items);
   await second.proxier.close();
   await world.start(filled(19));
@@ -195,6 +196,30 @@ test("a scheduler that the kernel does not have ends the start, with what to loa
   const world = new World();
   const { proxier } = world.begin(filled(1), { ipvs: { scheduler: "none-such" } });
   await expect(proxier.ready).rejects.toThrow(/no scheduler "none-such".*ip_vs_none-such.*ipvs\.scheduler/);
+});
+
+test("a policy whose scheduler the kernel does not have is told, and the usual one is used; hashing has a second best", async () => {
+  const world = new World();
+  world.servers.refuses = (item) => item.kind === "service" && ["lc", "mh", "wrr"].includes(item.service.scheduler);
+  const store = filled(1);
+  for (const [n, [name, annotation, value]] of (
+    [
+      ["least", "balance", "least-connections"],
+      ["hash", "balance", "source-hash"],
+      ["heavy", "weights", "10.244.0.50=3"],
+    ] as const
+  ).entries()) {
+    const metadata = { namespace: "test", name, annotations: { [`fairway.dev/${annotation}`]: value } };
+    put(store, "Service", makeService(name, { clusterIP: `10.96.1.${n}`, externalIPs: [`198.51.100.${n + 1}`] }, { metadata }), "1");
+    put(store, "EndpointSlice", makeSlice(name, ["10.244.0.50", "10.244.0.51"]), "1");
+  }
+  const { proxier } = await world.start(store);
+  const schedulers = [0, 1, 2].map((n) => {
+    const item = world.servers.items.get(`service 10.96.1.${n}:80/tcp`);
+    return item?.kind === "service" ? item.service.scheduler : undefined;
+  });
+  expect(schedulers).toEqual(["rr", "sh", "rr"]);
+  expect(proxier.problems().map((p) => [p.object.name, p.reason])).toEqual([["least", "BalanceUnsupported"]]);
 });
 
 test("node ports answer on addresses that links get later", async () => {
