@@ -6,7 +6,7 @@ import type { IptablesApplier } from "../apply/iptables-applier.ts";
 import type { IpvsApplier } from "../apply/ipvs-applier.ts";
 import type { Found } from "../iptables/read.ts";
 import { diffFromFound, diffPrograms, type FoundState } from "../ipvs/difference.ts";
-import { schedulersByNeed } from "../ipvs/place.ts";
+import { schedulersByNeed, type Wanted } from "../ipvs/place.ts";
 import {
   type CompiledServers,
   compileFrontends,
@@ -15,11 +15,12 @@ import {
   emptyIpvsProgram,
   type IpvsProgram,
   type IpvsProgramOptions,
+  itemsOf,
   limitOf,
   withAddresses,
 } from "../ipvs/program.ts";
-import { type ChangeGroup, type IpvsTransaction, isEmptyTransaction, transactionSize } from "../ipvs/transaction.ts";
-import { fwmarkBase, type IpvsItem, matchKey, type Scheduler } from "../ipvs/values.ts";
+import { type ChangeGroup, type IpvsState, type IpvsTransaction, isEmptyTransaction, transactionSize } from "../ipvs/transaction.ts";
+import { fwmarkBase, type IpvsItem, itemId, matchKey, type Scheduler, sameSettings } from "../ipvs/values.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
 import type { Frontend, FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
@@ -356,8 +357,11 @@ export class IpvsTarget implements RuleTarget {
     }
     // first everything but what changed, as it was; then what changed, by halves
     const before = new Map<FrontendKey, { after?: Frontend }>();
+    // at the start, what an earlier process left as it should be stays
+    const found = this.#applied === undefined ? this.#found?.state : undefined;
     for (const key of wanted.keys()) {
-      const old = this.#applied?.frontends.get(key)?.frontend;
+      const placed = this.#applied === undefined ? this.#desired.frontends.get(key) : this.#applied.frontends.get(key);
+      const old = placed === undefined || (found !== undefined && !stands(placed.wanted, found)) ? undefined : placed.frontend;
       before.set(key, old === undefined ? {} : { after: old });
     }
     this.#take(compileFrontends(before, this.#desired));
@@ -397,6 +401,16 @@ export class IpvsTarget implements RuleTarget {
     await this.#applyAll(signal);
     if (frontend !== undefined) this.#refused.set(key, refusalOf(frontend, cause));
   }
+}
+
+/** Whether all that a frontend asks for is there already. */
+function stands(wanted: readonly Wanted[], found: IpvsState): boolean {
+  return wanted.every((one) =>
+    [...itemsOf(one)].every((item) => {
+      const there = found.items.get(itemId(item));
+      return there !== undefined && sameSettings(there, item);
+    }),
+  );
 }
 
 function refusalOf(frontend: Frontend, error: ApplyError): Problem {

@@ -2,6 +2,7 @@ import { afterEach, expect, test } from "vitest";
 import { ApplyError } from "../../../rules/apply/errors.ts";
 import { createIptablesApplier } from "../../../rules/apply/iptables-applier.ts";
 import { compileOffline, type Proxier, type RuleOptions } from "../../../rules/index.ts";
+import { itemId } from "../../../rules/ipvs/values.ts";
 import { IpvsTarget } from "../../../rules/sync/ipvs-target.ts";
 import { ProxierMetrics } from "../../../rules/sync/metrics.ts";
 import { runProxier } from "../../../rules/sync/proxier.ts";
@@ -139,6 +140,19 @@ test("Services whose servers are refused are left out and named; all others are 
       expect(world.has(`entry FAIRWAY-CLUSTER 10.96.0.${n},tcp:80`)).toBe(!refused.includes(n));
     }
   }
+});
+
+test("many that are refused at a restart leave alone what stands", async () => {
+  const world = new World();
+  await (await world.start(filled(8))).proxier.close();
+  const items = world.servers.items;
+  const transactions = world.servers.transactions.length;
+  world.servers.refuses = (item) => item.kind === "address" && Number(item.ip.split(".")[3]) > 10;
+  const { proxier } = await world.start(filled(30));
+  expect(proxier.problems().length).toBe(20);
+  expect([9, 10, 11].map((n) => world.has(`service 10.96.0.${n}:80/tcp`))).toEqual([true, true, false]);
+  const since = world.servers.transactions.slice(transactions).flatMap((t) => t.groups.flatMap((g) => g.deletes.map(itemId)));
+  expect(since.filter((id) => items.has(id))).toEqual([]);
 });
 
 test("a refused change of one Service does not hold up another's, and the next change is tried", async () => {
