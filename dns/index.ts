@@ -11,5 +11,6 @@ export {
 } from "./handler/resolve-offline.ts";
 export { type DnsServer, type DnsServerConfig, type DnsServerDeps, startDnsServer } from "./server/dns-server.ts";
 export { DnsZone, type DnsZoneConfig } from "./zone/dns-zone.ts";
+export { printNameRecords } from "./zone/print-records.ts";
 export type { NameRecords, RecordDelta, RecordSet } from "./zone/record-delta.ts";
 export { reverseZones } from "./zone/reverse-zone.ts";

@@ -65,6 +65,8 @@ import { compileUserspace, emptyUserspaceProgram, printUserspace } from "./users
 export type { Backend, IptablesFlavour } from "./model/backend.ts";
 export type { Packet, TraceStep, Verdict } from "./model/packet.ts";
 export type { Protocol } from "./model/service-port.ts";
+export type { SettingChange } from "./plan/frontend-change.ts";
+export { type ComparedFrontend, type ComparedRules, compareRules } from "./sync/compare-rules.ts";
 export type {
   AppliedInfo,
   LocalInterface,

@@ -8,7 +8,7 @@ export type Fate = "balance" | "local" | "reject" | "drop";
 
 /** One setting that is not as it was, in words. */
 export interface SettingChange {
-  readonly setting: "verdict" | "masquerade" | "affinity" | "sources" | "owner";
+  readonly setting: "verdict" | "masquerade" | "affinity" | "balancing" | "weights" | "sources" | "owner";
   readonly before: string;
   readonly after: string;
 }
@@ -68,9 +68,20 @@ function settingsOf(before: Frontend, after: Frontend): readonly SettingChange[]
   compare("owner", (f) => printServicePort(f.owner));
   compare("verdict", (f) => fateOf(f.action));
   compare("masquerade", (f) => f.masquerade);
-  if (before.action.kind === "balance" && after.action.kind === "balance") compare("affinity", (f) => affinityOf(f.action));
+  if (before.action.kind === "balance" && after.action.kind === "balance") {
+    compare("affinity", (f) => affinityOf(f.action));
+    compare("balancing", (f) => (f.action.kind === "balance" ? (f.action.pool.balance ?? "random") : ""));
+    compare("weights", (f) => weightsOf(f.action));
+  }
   compare("sources", (f) => f.sources?.map(printCidr).join(", ") ?? "all");
   return found;
+}
+
+/** Of those that do not have the usual one, since nearly all do. */
+function weightsOf(action: Action): string {
+  if (action.kind !== "balance") return "";
+  const weighted = action.pool.members.filter((m) => m.weight !== undefined && m.weight !== 1);
+  return weighted.length === 0 ? "all 1" : weighted.map((m) => `${printHostPort(m.ip, m.port)} ${m.weight}`).join(", ");
 }
 
 function affinityOf(action: Action): string {

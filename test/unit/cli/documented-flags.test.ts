@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 import type { DaemonSet } from "../../../src/api/types/apps-v1.generated.ts";
 import { register as registerCheck } from "../../../src/cli/commands/check.ts";
 import { register as registerHistory } from "../../../src/cli/commands/history.ts";
+import { register as registerPlan } from "../../../src/cli/commands/plan.ts";
 import { register as registerRender } from "../../../src/cli/commands/render.ts";
 import { register as registerResolve } from "../../../src/cli/commands/resolve.ts";
 import { register as registerRoles } from "../../../src/cli/commands/role.ts";
@@ -22,6 +23,7 @@ addGlobalOptions(program);
 for (const register of [
   registerCheck,
   registerHistory,
+  registerPlan,
   registerRender,
   registerResolve,
   registerRoles,
