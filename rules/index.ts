@@ -77,7 +77,7 @@ export type {
 } from "./sync/config.ts";
 export type { ServiceEffect } from "./sync/effects.ts";
 export type { HistoryCause, HistoryEntry, HistoryQuery, Outcome } from "./sync/history.ts";
-export type { Proxier } from "./sync/proxier.ts";
+export type { Proxier, ProxierHealth } from "./sync/proxier.ts";
 
 /**
  * Programs this machine (this thread's network namespace) with the Service rules of a node, until closed. Closing leaves

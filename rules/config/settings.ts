@@ -62,12 +62,15 @@ export function modeOf(c: ProxyConfiguration): ProxyMode {
   return c.mode === "" ? "auto" : c.mode;
 }
 
-/** kube-proxy reads section `nftables` in that mode, and `iptables` in every other. */
-export function ruleSettingsOf(c: ProxyConfiguration, backend: ProxyMode): RuleSettings {
+/**
+ * kube-proxy reads section `nftables` in that mode, and `iptables` in every other. `ownCluster`: of `fairway up`, where pods
+ * that nobody tells how to know are known as without a configuration, by their node's range.
+ */
+export function ruleSettingsOf(c: ProxyConfiguration, backend: ProxyMode, o: { readonly ownCluster?: boolean } = {}): RuleSettings {
   const section = backend === "nftables" ? c.nftables : c.iptables;
   const periods = backend === "ipvs" ? c.ipvs : section;
   return {
-    ...detectorOf(c),
+    ...(o.ownCluster === true && c.detectLocalMode === "" && c.clusterCIDR.length === 0 ? {} : detectorOf(c)),
     ...(c.nodePortAddresses === undefined ? {} : { nodePortAddresses: c.nodePortAddresses }),
     masqueradeAll: section.masqueradeAll,
     ...(section.masqueradeBit === undefined ? {} : { masqueradeBit: section.masqueradeBit }),

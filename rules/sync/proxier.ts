@@ -4,6 +4,7 @@ import type { Running } from "../../src/base/running.ts";
 import type { Cause, Kind } from "../../src/snapshot/cluster-snapshot.ts";
 import { type Problem, printObjectRef, problemKey } from "../../src/snapshot/problem.ts";
 import { isApplyError } from "../apply/errors.ts";
+import type { Backend } from "../model/backend.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
 import { ProxyPlan } from "../plan/proxy-plan.ts";
 import { AppliedIndex } from "./applied-index.ts";
@@ -24,9 +25,23 @@ export interface Proxier extends Running {
   endpointInUse(ip: string): boolean;
   /** False before the rules are in force first, after an error that ended the work, and when a change has waited for longer than twice the interval (30 s at least). */
   healthy(): boolean;
+  health(): ProxierHealth;
+  /** Which backend it is; of `auto`, undefined until one is chosen. */
+  backend(): Backend | undefined;
   trace(packet: Packet): Verdict;
   /** The last transactions, latest first. */
   history(query?: HistoryQuery): readonly HistoryEntry[];
+}
+
+export interface ProxierHealth {
+  /** No change has been waiting for too long, and the work goes on. True while it starts. */
+  readonly live: boolean;
+  /** The rules are in force. */
+  readonly ready: boolean;
+  /** This node is not about to leave. */
+  readonly nodeEligible: boolean;
+  /** When a transaction was last applied. Milliseconds since 1970. */
+  readonly lastUpdated: number | undefined;
 }
 
 const retryPolicy: BackoffPolicy = { first: 250, factor: 2, max: 30_000, jitter: 0.3 };
@@ -62,11 +77,10 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
   let broken = false;
   ready.promise.catch(() => undefined); // also told through the log; nobody has to wait for it
 
-  const healthy = (): boolean =>
-    isReady &&
-    !broken &&
-    (waitingSince === undefined ||
-      clock.monotonic() - waitingSince < (config.patienceMs ?? Math.max(patience, 2 * (config.minIntervalMs ?? 0))));
+  const longestWait = config.patienceMs ?? Math.max(patience, 2 * (config.minIntervalMs ?? 0));
+  const late = (): boolean => waitingSince !== undefined && clock.monotonic() - waitingSince >= longestWait;
+  const healthy = (): boolean => isReady && !broken && !late();
+  let lastUpdated: number | undefined;
   const serviceHealth = config.serviceHealth === false ? undefined : new ServiceHealth(() => healthy() && !plan.node.leaving);
   let nodePortIps: readonly Ip[] = [];
 
@@ -113,6 +127,7 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
     tries = 0;
     lastError = undefined;
     pending = noCauses;
+    lastUpdated = clock.now();
     const applied = causes;
     causes = [];
     index.settle();
@@ -254,6 +269,8 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
     metrics: () => metrics.print(),
     endpointInUse: (ip) => index.inUse(ip),
     healthy,
+    health: () => ({ live: !broken && !(isReady && late()), ready: isReady, nodeEligible: !plan.node.leaving, lastUpdated }),
+    backend: () => (isReady ? target.backend : undefined),
     trace: (packet) => target.trace(packet, plan.node.addresses),
     history: (query) => history.list(query),
     async close() {

@@ -1,3 +1,4 @@
+import type { ProxyConfiguration } from "../../rules/config/proxy-configuration.ts";
 import { type Backend, backends } from "../../rules/model/backend.ts";
 import { usageError } from "./errors.ts";
 import type { Asked } from "./question.ts";
@@ -11,8 +12,10 @@ export function parseBackends(asked: string | undefined): readonly Backend[] | u
   return [found];
 }
 
-/** The one that the running node has; for objects from files, nftables. */
-export function backendOf(asked: Asked, node: string): Backend {
+/** The one that the configuration names, else the one that the running node has; for objects from files, nftables. */
+export function backendOf(asked: Asked, node: string, configured?: ProxyConfiguration): Backend {
+  const named = configured === undefined ? undefined : backends.find((b) => b === configured.mode);
+  if (named !== undefined) return named;
   const status = asked.cluster?.status;
   const told = status?.nodes.find((n) => n.name === node)?.backend;
   return backends.find((b) => b === told) ?? (status?.mode === "plain" ? "userspace" : "nftables");

@@ -42,6 +42,8 @@ export interface ClusterStatus {
   readonly mode: "full" | "plain";
   readonly api: SocketAddress;
   readonly kubeconfig: string;
+  /** The KubeProxyConfiguration that its nodes' daemons follow. */
+  readonly config?: string;
   readonly nodes: readonly NodeStatus[];
   readonly dns?: { readonly addresses: readonly string[]; readonly port: number };
   readonly ingress?: { readonly addresses: readonly { readonly ip: string; readonly http: number; readonly https: number }[] };

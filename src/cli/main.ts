@@ -24,6 +24,7 @@ const entries: readonly CommandEntry[] = [
     load: () => import("./commands/role.ts"),
   },
   { group: others, names: ["check"], load: () => import("./commands/check.ts") },
+  { group: others, names: ["config"], load: () => import("./commands/config.ts") },
   { group: others, names: ["process"], load: () => import("./commands/process.ts") },
   { group: others, names: ["completion"], load: () => import("./commands/completion.ts") },
 ];

@@ -6,9 +6,10 @@ import type { Running } from "../base/running.ts";
 import { inClusterAccess, loadKubeconfig } from "../client/kubeconfig.ts";
 import { createHttpTransport } from "../client/transport.ts";
 import { createHealth } from "../observe/health.ts";
-import { type ObserveServerOptions, startObserveServer } from "../observe/http-endpoint.ts";
+import { type ObserveHandler, type ObserveServerOptions, startObserveServer } from "../observe/http-endpoint.ts";
 import type { Log } from "../observe/log.ts";
 import { createMetrics, mergeMetricsText } from "../observe/metrics.ts";
+import { cpuProfile } from "../observe/profile.ts";
 import type { Kind } from "../snapshot/cluster-snapshot.ts";
 import type { Problem } from "../snapshot/problem.ts";
 import { SnapshotStore } from "../snapshot/snapshot-store.ts";
@@ -20,6 +21,7 @@ import { clusterDnsOf } from "./cluster-dns.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
 import { answerHistory } from "./history-answer.ts";
 import { type PlaneFeed, startPlaneFeed } from "./plane-feed.ts";
+import { type ProxyHealth, startProxyHealth } from "./proxy-health.ts";
 import { createMemoryRelease } from "./release-memory.ts";
 import { startReporter } from "./reporter.ts";
 import { type StatePublisher, startStatePublisher } from "./state-stream.ts";
@@ -66,8 +68,19 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
   const reporter = startReporter({ transport, store, config, problems, servedIngresses }, log);
   closing.push(() => reporter.close());
 
+  const proxyHealth =
+    proxier === undefined || config.healthz === undefined
+      ? undefined
+      : startProxyHealth(
+          config.healthz,
+          () => proxier.health(),
+          () => systemClock.now(),
+          log,
+        );
+  if (proxyHealth !== undefined) closing.push(() => proxyHealth.close());
+
   const observe = startObserveServer(
-    observation({ config, synced: () => store.synced(kinds), clusterDns, publisher, planeFeed, proxier, problems }),
+    observation({ config, synced: () => store.synced(kinds), clusterDns, publisher, planeFeed, proxier, proxyHealth, problems }),
   );
   closing.push(() => observe.close());
   await observe.ready;
@@ -114,8 +127,18 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
 
 function startRules(config: DaemonConfig, store: SnapshotStore, localDnsIps: readonly Ip[], log: Log): Proxier {
   const { nodeName, backend, iptables: iptablesFlavour, plain } = config;
+  const { syncIntervalMs, ...rules } = config.rules;
   return startProxier(
-    { store, nodeName, backend, iptablesFlavour, allowLoopback: plain, localDnsIps },
+    {
+      ...rules,
+      ...(syncIntervalMs === undefined ? {} : { auditIntervalMs: syncIntervalMs, patienceMs: 2 * syncIntervalMs }),
+      store,
+      nodeName,
+      backend,
+      iptablesFlavour,
+      allowLoopback: plain,
+      localDnsIps,
+    },
     { clock: systemClock, log, onProblems: () => undefined },
   );
 }
@@ -127,15 +150,17 @@ interface Observed {
   readonly publisher: StatePublisher;
   readonly planeFeed: PlaneFeed;
   readonly proxier: Proxier | undefined;
+  readonly proxyHealth: ProxyHealth | undefined;
   readonly problems: () => readonly Problem[];
 }
 
 /** Health, metrics, problems, and the question that a node asks before it ends a pod. */
-function observation({ config, synced, clusterDns, publisher, planeFeed, proxier, problems }: Observed): ObserveServerOptions {
+function observation({ config, synced, clusterDns, publisher, planeFeed, proxier, proxyHealth, problems }: Observed): ObserveServerOptions {
   const metrics = createMetrics({ processMetrics: true });
   const health = createHealth();
   if (proxier !== undefined) {
     metrics.collect(() => proxier.metrics());
+    if (proxyHealth !== undefined) metrics.collect(() => proxyHealth.metrics());
     health.add("rules", () => (proxier.healthy() ? undefined : "a change has been waiting for too long"));
   }
   if (config.enable.includes("dns")) {
@@ -149,6 +174,7 @@ function observation({ config, synced, clusterDns, publisher, planeFeed, proxier
     health,
     metrics: { ...metrics, print: async () => mergeMetricsText([await metrics.print(), ...(await publisher.childMetrics())]) },
     routes: {
+      ...(proxier === undefined ? {} : proxyRoutes(config, proxier)),
       "/problems": () => ({ status: 200, contentType: "application/json", body: JSON.stringify(problems()) }),
       "/history": (url) => answerHistory(config.nodeName, proxier, url),
       // Asked by a node that is about to end a pod: does anything here still send it new connections?
@@ -159,5 +185,16 @@ function observation({ config, synced, clusterDns, publisher, planeFeed, proxier
         return { status: 200, contentType: "application/json", body: JSON.stringify({ inUse }) };
       },
     },
+  };
+}
+
+/** What kube-proxy's metrics server has besides. */
+function proxyRoutes(config: DaemonConfig, proxier: Proxier): Readonly<Record<string, ObserveHandler>> {
+  const { backend, rules, healthz, observe, nodeName } = config;
+  const configz = { "kubeproxy.config.k8s.io": { mode: backend, nodeName, healthz, metrics: observe, rules } };
+  return {
+    "/proxyMode": () => ({ status: 200, contentType: "text/plain; charset=utf-8", body: proxier.backend() ?? backend }),
+    "/configz": () => ({ status: 200, contentType: "application/json", body: JSON.stringify(configz) }),
+    ...(config.profiling === true ? { "/debug/pprof/profile": cpuProfile } : {}),
   };
 }

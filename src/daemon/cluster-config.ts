@@ -1,7 +1,9 @@
+import { resolve } from "node:path";
 import { type BackendChoice, backendChoices, isBackendChoice } from "../../rules/model/backend.ts";
 import { type Cidr, cidrAt, cidrSize, cidrsOverlap, parseCidr, printCidr } from "../base/cidr.ts";
 import { fnv1a } from "../base/hash.ts";
 import { type Ip, type IpFamily, parseIp } from "../base/ip.ts";
+import type { ProxyConfigSource } from "./daemon-config.ts";
 
 /** What `fairway up` was asked for, as text. */
 export interface UpOptions {
@@ -12,6 +14,7 @@ export interface UpOptions {
   readonly apiAddress?: string;
   readonly apiPort?: string;
   readonly backend?: string;
+  readonly config?: string;
   readonly images?: string;
   readonly apply?: readonly string[];
   readonly serviceCidr?: string;
@@ -41,9 +44,14 @@ export interface ClusterConfig {
   readonly ingress: { readonly address: Ip; readonly http: number; readonly https: number };
   readonly nodes: readonly string[];
   readonly backend: BackendChoice;
+  /** A KubeProxyConfiguration for every node's daemon. */
+  readonly proxyConfig?: ProxyConfigSource;
   readonly images?: string;
   readonly apply: readonly string[];
 }
+
+/** What `up` itself says to its nodes' daemons. */
+const toldByUp: ProxyConfigSource["told"] = ["cluster", "nodeName", "observe", "logLevel", "logFormat"];
 
 /** Wrong usage: exit status 2, one line. */
 export class UsageError extends Error {
@@ -114,6 +122,9 @@ export function resolveClusterConfig(
     },
     nodes,
     backend,
+    ...(o.config === undefined
+      ? {}
+      : { proxyConfig: { file: resolve(o.config), told: plain || o.backend !== undefined ? [...toldByUp, "backend"] : toldByUp } }),
     ...(o.images === undefined ? {} : { images: o.images }),
     apply: o.apply ?? [],
   };

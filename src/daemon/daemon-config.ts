@@ -1,3 +1,5 @@
+import type { HostPort } from "../../rules/config/proxy-configuration.ts";
+import type { RuleSettings } from "../../rules/config/settings.ts";
 import type { BackendChoice, IptablesFlavour } from "../../rules/model/backend.ts";
 import type { Ip } from "../base/ip.ts";
 
@@ -29,10 +31,26 @@ export interface DaemonConfig {
   readonly backend: BackendChoice;
   /** Which make of iptables, where that is the backend; absent: found out. */
   readonly iptables?: IptablesFlavour;
+  /** What a KubeProxyConfiguration says about the rules; empty without one. */
+  readonly rules: RuleSettings;
+  /** Where kube-proxy's health server answers, for load balancers; nowhere when absent. */
+  readonly healthz?: HostPort;
+  /** Whether `observe` serves profiles of this process. */
+  readonly profiling?: boolean;
+  readonly oomScoreAdj?: number;
+  /** Read at the start and whenever it changes. */
+  readonly proxyConfig?: ProxyConfigSource;
   /** Services and pods live in 127.64.0.0/10. */
   readonly plain: boolean;
   /** Who is asked for names outside the cluster. */
   readonly upstreams: readonly { readonly ip: Ip; readonly port: number }[] | { readonly resolvConf: string };
   readonly logLevel: "debug" | "info" | "warn" | "error";
   readonly logFormat: "text" | "json";
+}
+
+/** A file with a KubeProxyConfiguration. */
+export interface ProxyConfigSource {
+  readonly file: string;
+  /** What the command line says itself, which goes before the file; `cluster`: the cluster is one of `fairway up`. */
+  readonly told: readonly ("backend" | "nodeName" | "observe" | "logLevel" | "logFormat" | "cluster")[];
 }

@@ -30,10 +30,16 @@ export async function runRole(log: Log, start: () => Running | Promise<Running>,
     if (why === "stop") await onStop?.();
   } catch (error) {
     log("error", error instanceof Error ? error.message : String(error));
-    process.exitCode = 1;
+    process.exitCode = onlyFailsAgain(error) ? 2 : 1;
   }
   await running?.close();
   process.exit();
+}
+
+/** A backend that this machine cannot have, and what was configured wrong, stay so: the parent gives up instead of trying on. */
+function onlyFailsAgain(error: unknown): boolean {
+  const code = typeof error === "object" && error !== null && "code" in error ? error.code : undefined;
+  return code === "UNUSABLE" || code === "Input";
 }
 
 /** Nothing happens without a parent that listens. */

@@ -1,10 +1,11 @@
-import { chmodSync, mkdirSync } from "node:fs";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import type { Ip } from "../base/ip.ts";
 import type { Running } from "../base/running.ts";
 import { bindSocket, closeSocket } from "../kernel/socket.ts";
 import type { Log } from "../observe/log.ts";
 import { inheritedSockets, type NamedSocket, type SupervisedChild, startChild } from "./child.ts";
+import { readConfigured, watchConfigFile } from "./configured.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
 import { roleEnvironment } from "./role.ts";
 
@@ -24,13 +25,16 @@ const agentRuntime = ["--min-semi-space-size=16", "--max-semi-space-size=16"];
  * One node's daemon. It parses nothing foreign: it binds the sockets, hands them to its children and starts those again
  * that die. Connections wait in a socket's backlog while the child that accepts from it is started again.
  */
-export function startSupervisor(config: DaemonConfig, log: Log): Running {
+export function startSupervisor(base: DaemonConfig, log: Log): Running {
+  const { config, remarks } = readConfigured(base);
+  for (const remark of remarks) log("info", `--config ${base.proxyConfig?.file}: ${remark}`);
+  if (config.oomScoreAdj !== undefined) setOomScore(config.oomScoreAdj, log);
   mkdirSync(config.runDir, { recursive: true, mode: 0o700 });
   chmodSync(config.runDir, 0o700);
   const bound: NamedSocket[] = [];
   const children: SupervisedChild[] = [];
-  const env = roleEnvironment(config);
   const ready = Promise.withResolvers<void>();
+  let closed = false;
   ready.promise.catch(() => undefined);
 
   const bind = (name: string, ip: Ip, port: number, type: "tcp" | "udp"): NamedSocket => {
@@ -44,9 +48,11 @@ export function startSupervisor(config: DaemonConfig, log: Log): Running {
     sockets: readonly NamedSocket[],
     runtimeOptions: readonly string[] = [],
     onMessage?: (m: unknown) => void,
+    told: DaemonConfig = config,
   ): SupervisedChild => {
+    const args = ["process", role, "--log-level", told.logLevel, "--log-format", told.logFormat];
     const c = startChild(
-      { name, args: ["process", role, "--log-level", config.logLevel, "--log-format", config.logFormat], runtimeOptions, env, sockets },
+      { name, args, runtimeOptions, env: roleEnvironment(told), sockets },
       { log, ...(onMessage === undefined ? {} : { onMessage }) },
     );
     children.push(c);
@@ -89,7 +95,7 @@ export function startSupervisor(config: DaemonConfig, log: Log): Running {
       if (!asked) startDns(config.clusterDns);
       waits.push(dnsStarted.promise);
     }
-    const agent = child("agent", "agent", [], agentRuntime, (m) => {
+    const onMessage = (m: unknown): void => {
       if (!asked || !isDnsAddresses(m)) return;
       moving = moving
         .then(() => moveDns(m.ips))
@@ -97,19 +103,50 @@ export function startSupervisor(config: DaemonConfig, log: Log): Running {
           log("error", "DNS cannot be served at the cluster's addresses", { error: String(error) });
           dnsStarted.reject(error);
         });
-    });
+    };
+    const startAgent = (told: DaemonConfig): SupervisedChild => child("agent", "agent", [], agentRuntime, onMessage, told);
+    const agent = startAgent(config);
     waits.push(agent.ready);
+    followConfig(agent, startAgent);
     if (has("ingress")) {
       const processes = config.ingressProcesses || Math.min(availableParallelism(), 4);
       for (let i = 0; i < processes; i++) waits.push(child(`ingress-${i + 1}`, "ingress", ingressSockets).ready);
     }
     await Promise.all(waits);
   };
+  let unwatch = (): void => undefined;
+  /** A new configuration is for the agent alone: its rules, names and routes stay in force while it starts again. */
+  const followConfig = (first: SupervisedChild, startAgent: (told: DaemonConfig) => SupervisedChild): void => {
+    const { proxyConfig } = base;
+    if (proxyConfig === undefined) return;
+    let agent = first;
+    let told = JSON.stringify(config);
+    let changing: Promise<void> = Promise.resolve();
+    const take = async (): Promise<void> => {
+      const next = readConfigured(base);
+      if (closed || JSON.stringify(next.config) === told) return;
+      told = JSON.stringify(next.config);
+      log("info", `--config ${proxyConfig.file} has changed; the agent starts again with it`);
+      for (const remark of next.remarks) log("info", `--config ${proxyConfig.file}: ${remark}`);
+      await agent.close();
+      children.splice(children.indexOf(agent), 1);
+      if (!closed) agent = startAgent(next.config);
+    };
+    unwatch = watchConfigFile(proxyConfig.file, () => {
+      changing = changing
+        .then(take)
+        .catch((error: unknown) =>
+          log("error", `${error instanceof Error ? error.message : String(error)}; going on with what was before`),
+        );
+    });
+  };
   start().then(ready.resolve, ready.reject);
 
   return {
     ready: ready.promise,
     close: async () => {
+      closed = true;
+      unwatch();
       ready.reject(new Error("stopped"));
       await moving;
       await Promise.all(children.map((c) => c.close()));
@@ -121,4 +158,13 @@ export function startSupervisor(config: DaemonConfig, log: Log): Running {
 
 function isDnsAddresses(message: unknown): message is DnsAddresses {
   return typeof message === "object" && message !== null && "type" in message && message.type === "dns-addresses";
+}
+
+/** Children inherit it. Below what it is takes a right that a container may lack: then it stays. */
+function setOomScore(score: number, log: Log): void {
+  try {
+    writeFileSync("/proc/self/oom_score_adj", String(score));
+  } catch (error) {
+    log("warn", `oomScoreAdj ${score} could not be set`, { error: String(error) });
+  }
 }

@@ -290,6 +290,8 @@ class ClusterStart {
         : [4, 6].flatMap((family) => ground.nodes.flatMap((n) => n.ips.filter((ip) => ipFamily(ip) === family))),
       observe: observeOf(node),
       backend: plain ? "userspace" : config.backend,
+      rules: {},
+      ...(config.proxyConfig === undefined ? {} : { proxyConfig: config.proxyConfig }),
       plain,
       upstreams,
       logLevel: this.#deps.logLevel,

@@ -4,6 +4,7 @@ import { addQuestionOptions, type QuestionOptions } from "../question.ts";
 export interface RenderOptions extends QuestionOptions {
   readonly node?: string;
   readonly backend?: string;
+  readonly config?: string;
   readonly family?: "4" | "6";
 }
 
@@ -16,6 +17,7 @@ export function register(program: Command): void {
     )
     .option("--node <name>", "the node; default: the only one")
     .option("--backend <backend>", "whose rules: nftables, iptables, ipvs or userspace; default: the running node's, nftables for files")
+    .option("--config <file>", "a KubeProxyConfiguration, as kube-proxy takes it")
     .addOption(new Option("--family <family>", "only this one").choices(["4", "6"]))
     .usage("[options]")
     .argument("[paths...]", "more files and folders, behind --objects");

@@ -1,15 +1,17 @@
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { backendChoices, iptablesFlavours, isBackendChoice } from "../../../rules/model/backend.ts";
 import { printCidr } from "../../base/cidr.ts";
+import { parseIp } from "../../base/ip.ts";
 import type { ClusterAccess } from "../../client/cluster-access.ts";
 import { address, cidrList, integer } from "../../daemon/cluster-config.ts";
-import { type DaemonConfig, type Part, parts } from "../../daemon/daemon-config.ts";
+import { type DaemonConfig, type Part, type ProxyConfigSource, parts } from "../../daemon/daemon-config.ts";
 import { runRole } from "../../daemon/role.ts";
 import { usageError } from "../errors.ts";
 import { checkDataFolder, checkWritable, readOption } from "../file-options.ts";
 import { commandLog, globalOptions } from "../global-options.ts";
+import { readProxyConfig } from "../proxy-config.ts";
 
 interface DaemonOptions {
   readonly kubeconfig: string;
@@ -17,6 +19,8 @@ interface DaemonOptions {
   readonly enable?: string;
   readonly backend?: string;
   readonly iptables?: string;
+  readonly config?: string;
+  readonly healthzBindAddress?: string;
   readonly clusterDomain?: string;
   readonly clusterDns?: string;
   readonly clusterCidr?: string;
@@ -208,7 +212,12 @@ function daemonCommand(program: Command, name: string, summary: string, enabled:
   if (enabled.includes("proxy")) {
     command
       .option("--backend <backend>", backendChoices.join(", "), "auto")
-      .option("--iptables <make>", `the make of iptables: ${iptablesFlavours.join(", ")} (as the kubelet or CNI has it)`, "auto");
+      .option("--iptables <make>", `the make of iptables: ${iptablesFlavours.join(", ")} (as the kubelet or CNI has it)`, "auto")
+      .option("--config <file>", "a KubeProxyConfiguration, as kube-proxy takes it; read again when it changes")
+      .option(
+        "--healthz-bind-address <ip:port>",
+        "where kube-proxy's /healthz and /livez answer (default: with --config as it says, else nowhere)",
+      );
   }
   if (enabled.includes("dns")) {
     command
@@ -238,8 +247,9 @@ function daemonCommand(program: Command, name: string, summary: string, enabled:
     }
     const { startSupervisor } = await import("../../daemon/supervisor.ts");
     const log = commandLog(own, name);
+    if (o.config !== undefined) readProxyConfig("--config", o.config);
     const config = daemonConfigOf(name, enabled, o, own);
-    await checkedAccess(o.kubeconfig);
+    await checkedAccess(config.kubeconfig ?? (await import("../../daemon/configured.ts")).readConfigured(config).config.kubeconfig);
     checkDataFolder("--run-dir", config.runDir);
     // The machine's own may be absent; one that was named may not.
     if (o.resolvConf !== undefined && own.getOptionValueSource("resolvConf") === "cli") readOption("--resolv-conf", o.resolvConf);
@@ -282,11 +292,33 @@ function daemonConfigOf(
     observe: { ip: address("--metrics-address", o.metricsAddress ?? "127.0.0.1"), port: port("--metrics-port", o.metricsPort, 10249) },
     backend,
     ...(iptables === undefined ? {} : { iptables }),
+    rules: {},
+    ...(o.healthzBindAddress === undefined ? {} : { healthz: hostPort("--healthz-bind-address", o.healthzBindAddress) }),
+    ...(o.config === undefined ? {} : { proxyConfig: { file: resolve(o.config), told: toldByLine(o, command) } }),
     plain: false,
     upstreams: { resolvConf: o.resolvConf ?? "/etc/resolv.conf" },
     logLevel,
     logFormat,
   };
+}
+
+/** Options that were given, and so go before the configuration file. */
+function toldByLine(o: DaemonOptions, command: Command): ProxyConfigSource["told"] {
+  const onLine = (option: string): boolean => ["cli", "env"].includes(command.getOptionValueSourceWithGlobals(option) ?? "");
+  return [
+    ...(onLine("backend") ? (["backend"] as const) : []),
+    ...(o.nodeName !== undefined || process.env["NODE_NAME"] !== undefined ? (["nodeName"] as const) : []),
+    ...(onLine("metricsAddress") || onLine("metricsPort") ? (["observe"] as const) : []),
+    ...(onLine("logLevel") ? (["logLevel"] as const) : []),
+    ...(onLine("logFormat") ? (["logFormat"] as const) : []),
+  ];
+}
+
+function hostPort(option: string, text: string): { readonly ip: string; readonly port: number } {
+  const [, host = "", port = ""] = /^(.+):([0-9]+)$/.exec(text) ?? [];
+  const ip = parseIp(host.replace(/^\[(.*)\]$/, "$1"));
+  if (ip === undefined) throw usageError(`${option} ${text}: give an address and port such as 0.0.0.0:10256 or [::]:10256`);
+  return { ip, port: integer(option, port, 1, 65535) };
 }
 
 function partOf(text: string): Part {

@@ -4,6 +4,7 @@ import { addQuestionOptions, type QuestionOptions } from "../question.ts";
 export interface TraceOptions extends QuestionOptions {
   readonly node?: string;
   readonly backend?: string;
+  readonly config?: string;
   readonly from: string;
   readonly to: string;
 }
@@ -22,6 +23,7 @@ export function register(program: Command): void {
       "--backend <backend>",
       "whose rules: nftables, iptables, ipvs, userspace or all; default: the running node's, nftables for files",
     )
+    .option("--config <file>", "a KubeProxyConfiguration, as kube-proxy takes it")
     .usage("[options]")
     .argument("[paths...]", "more files and folders, behind --objects");
   addQuestionOptions(command, "drop or reject")

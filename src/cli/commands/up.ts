@@ -20,6 +20,7 @@ export function addUpOptions(command: Command): Command {
     .option("--api-address <ip>", "where the API answers (default 127.0.0.1)")
     .option("--api-port <port>", "its port, 0 = any free one (default 6443)")
     .option("--backend <backend>", "who carries Service traffic: auto, nftables, iptables, ipvs, userspace (default auto)")
+    .option("--config <file>", "a KubeProxyConfiguration that every node's daemon follows, as kube-proxy takes it")
     .option("--images <file>", "what container images stand for, YAML")
     .option("--apply <path>", "a manifest or folder to apply once it is up; may be repeated", collect)
     .option("--service-cidr <cidrs>", "the Services' range, and after a comma its IPv6 one (default 10.96.0.0/16)")

@@ -18,6 +18,7 @@ export function clusterStatusOf(
     mode: c.mode,
     api: c.api,
     kubeconfig: c.config.kubeconfig,
+    ...(c.config.proxyConfig === undefined ? {} : { config: c.config.proxyConfig.file }),
     nodes: c.nodes.map((n) => ({
       name: n.name,
       addresses: n.ips,

@@ -6,7 +6,7 @@ import { usageError } from "../errors.ts";
 import { printAnswer } from "../printers/document.ts";
 import { commandIo } from "../program.ts";
 import { askObjects, chooseNode, failIf, remarkProblems, splitPaths } from "../question.ts";
-import { ruleSettings } from "./rule-settings.ts";
+import { configOf, ruleSettings } from "./rule-settings.ts";
 
 export async function answerRender(words: readonly string[], options: RenderOptions, self: Command): Promise<void> {
   const io = commandIo(self);
@@ -16,9 +16,15 @@ export async function answerRender(words: readonly string[], options: RenderOpti
   const backends = parseBackends(options.backend);
   const asked = await askObjects(options, paths, ["Service", "EndpointSlice", "Node", "ServiceCIDR"], io);
   const node = chooseNode(asked.snapshot, options.node, io);
-  const backend = backends?.[0] ?? backendOf(asked, node);
+  const configured = configOf(asked, options.config);
+  const backend = backends?.[0] ?? backendOf(asked, node, configured);
   const family = options.family === undefined ? undefined : options.family === "4" ? 4 : 6;
-  const { text, problems } = compileOffline(asked.snapshot, { nodeName: node, backend, family, ...ruleSettings(asked) });
+  const { text, problems } = compileOffline(asked.snapshot, {
+    nodeName: node,
+    backend,
+    family,
+    ...ruleSettings(asked, configured, backend),
+  });
   remarkProblems(io, problems);
   io.stdout(
     printAnswer(options.output, {

@@ -8,7 +8,7 @@ import { parseSender, parseTarget, resolvePacketEnds, type SenderSpec } from "..
 import { printTrace } from "../printers/trace.ts";
 import { commandIo } from "../program.ts";
 import { type Asked, askObjects, chooseNode, failIf, remark, remarkProblems, splitPaths } from "../question.ts";
-import { ruleSettings } from "./rule-settings.ts";
+import { configOf, ruleSettings } from "./rule-settings.ts";
 
 const ruleKinds: readonly Kind[] = ["Service", "EndpointSlice", "Node", "ServiceCIDR"];
 
@@ -24,16 +24,18 @@ export async function answerTrace(words: readonly string[], options: TraceOption
   const node = chooseNode(asked.snapshot, options.node ?? nodeOf(asked, from), io);
   const ends = resolvePacketEnds(asked.snapshot, node, from, to);
   for (const text of ends.remarks) remark(io, text);
-  const settings: Omit<RuleOptions, "nodeName"> = ruleSettings(asked);
+  const configured = configOf(asked, options.config);
+  const chosen = backends ?? [backendOf(asked, node, configured)];
+  const settingsOf = (backend: Backend): Omit<RuleOptions, "nodeName"> => ruleSettings(asked, configured, backend);
   const packet: Packet = {
     from: ends.source,
     to: ends.destination,
     port: ends.port,
     protocol: ends.protocol,
-    ...(ends.fromPodHere ? linkOfPods(settings) : {}),
+    ...(ends.fromPodHere ? linkOfPods(settingsOf(chosen[0] ?? "nftables")) : {}),
   };
-  const verdicts = (backends ?? [backendOf(asked, node)]).map((backend): readonly [Backend, Verdict] => {
-    const { trace, problems } = compileOffline(asked.snapshot, { nodeName: node, backend, ...settings });
+  const verdicts = chosen.map((backend): readonly [Backend, Verdict] => {
+    const { trace, problems } = compileOffline(asked.snapshot, { nodeName: node, backend, ...settingsOf(backend) });
     remarkProblems(io, problems);
     return [backend, trace(packet)];
   });

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { backends } from "../../../rules/model/backend.ts";
 import { backendOf, parseBackends } from "../../../src/cli/backend-option.ts";
 import type { ClusterStatus } from "../../../src/cli/cluster-status.ts";
 import { ruleSettings } from "../../../src/cli/questions/rule-settings.ts";
@@ -42,6 +43,6 @@ test.each([
 test("backends that are asked for", () => {
   expect(parseBackends(undefined)).toBeUndefined();
   expect(parseBackends("userspace")).toEqual(["userspace"]);
-  expect(parseBackends("all")).toEqual(["nftables", "iptables", "ipvs", "userspace"]);
-  expect(() => parseBackends("ebpf")).toThrow("--backend ebpf: there are nftables, iptables, ipvs, userspace");
+  expect(parseBackends("all")).toEqual(backends);
+  expect(() => parseBackends("ebpf")).toThrow(`--backend ebpf: there are ${backends.join(", ")}`);
 });

@@ -1,0 +1,68 @@
+import { readFileSync, unwatchFile, watchFile } from "node:fs";
+import { printFault } from "../../rules/config/proxy-configuration.ts";
+import { modeOf, remarksOn, ruleSettingsOf, servingSettingsOf } from "../../rules/config/settings.ts";
+import { parseProxyConfigurationText } from "../../rules/config/text.ts";
+import { backendChoices, isBackendChoice } from "../../rules/model/backend.ts";
+import type { DaemonConfig, ProxyConfigSource } from "./daemon-config.ts";
+
+/** The configuration file of a running daemon cannot be used. */
+export class ConfigFileError extends Error {
+  readonly code = "Input";
+}
+
+export interface Configured {
+  readonly config: DaemonConfig;
+  readonly remarks: readonly string[];
+}
+
+/** What the daemon runs with, the file of `proxyConfig` read; as it is where there is none. Throws ConfigFileError. */
+export function readConfigured(base: DaemonConfig): Configured {
+  const { proxyConfig } = base;
+  if (proxyConfig === undefined) return { config: base, remarks: [] };
+  let text: string;
+  try {
+    text = readFileSync(proxyConfig.file, "utf8");
+  } catch (error) {
+    throw new ConfigFileError(`--config ${proxyConfig.file}: ${(error as Error).message}`);
+  }
+  return configured(base, proxyConfig, text);
+}
+
+/** The same of text that has been read. What the command line tells goes before what the file says. */
+export function configured(base: DaemonConfig, { file, told }: ProxyConfigSource, text: string): Configured {
+  const { configuration, faults } = parseProxyConfigurationText(text);
+  if (faults.length > 0) throw new ConfigFileError(`--config ${file}: ${faults.map(printFault).join("; ")}`);
+  const mode: string = modeOf(configuration);
+  const backend = told.includes("backend") ? base.backend : mode;
+  if (!isBackendChoice(backend)) throw new ConfigFileError(`--config ${file}: mode: ${mode}: there are ${backendChoices.join(", ")} here`);
+  const serving = servingSettingsOf(configuration);
+  return {
+    config: {
+      ...base,
+      backend,
+      rules: ruleSettingsOf(configuration, backend, { ownCluster: told.includes("cluster") }),
+      // in plain mode this machine's addresses are not the cluster's
+      ...(base.plain || base.healthz !== undefined ? {} : { healthz: serving.healthz }),
+      profiling: serving.profiling,
+      ...(told.includes("observe") ? {} : { observe: serving.metrics }),
+      ...(told.includes("nodeName") || serving.nodeName === undefined ? {} : { nodeName: serving.nodeName }),
+      ...(base.kubeconfig !== undefined || serving.kubeconfig === undefined ? {} : { kubeconfig: serving.kubeconfig }),
+      ...(serving.oomScoreAdj === undefined ? {} : { oomScoreAdj: serving.oomScoreAdj }),
+      ...(told.includes("logLevel") || serving.logLevel === undefined ? {} : { logLevel: serving.logLevel }),
+      ...(told.includes("logFormat") || serving.logFormat === undefined ? {} : { logFormat: serving.logFormat }),
+    },
+    remarks: remarksOn(configuration, backend),
+  };
+}
+
+/** How often the file is looked at: a ConfigMap's volume changes by a link, which no notification of the file tells. Milliseconds. */
+const lookEvery = 2000;
+
+/** Calls back when the file was written. Returns how to stop. */
+export function watchConfigFile(file: string, onChange: () => void): () => void {
+  const listener = (now: { readonly mtimeMs: number; readonly size: number; readonly ino: number }, before: typeof now): void => {
+    if (now.mtimeMs !== before.mtimeMs || now.size !== before.size || now.ino !== before.ino) onChange();
+  };
+  watchFile(file, { persistent: false, interval: lookEvery }, listener);
+  return () => unwatchFile(file, listener);
+}

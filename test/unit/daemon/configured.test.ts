@@ -1,0 +1,120 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { configured, readConfigured } from "../../../src/daemon/configured.ts";
+import type { DaemonConfig, ProxyConfigSource } from "../../../src/daemon/daemon-config.ts";
+
+const base: DaemonConfig = {
+  nodeName: "line",
+  runDir: "/r",
+  enable: ["proxy"],
+  clusterDomain: "cluster.local",
+  clusterDns: [],
+  dnsPort: 53,
+  clusterCidrs: [],
+  serviceCidrs: [],
+  nodeCidrs: [],
+  ingress: [],
+  ingressProcesses: 0,
+  ingressStatus: [],
+  observe: { ip: "127.0.0.1", port: 1 },
+  backend: "auto",
+  rules: {},
+  plain: false,
+  upstreams: { resolvConf: "/etc/resolv.conf" },
+  logLevel: "info",
+  logFormat: "text",
+};
+const head = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
+const said = `${head}mode: iptables\nhostnameOverride: file\nmetricsBindAddress: 0.0.0.0:9\nclientConnection: {kubeconfig: /k}\nlogging: {verbosity: 9}\n`;
+
+const cases: readonly { readonly name: string; readonly told: ProxyConfigSource["told"]; readonly base?: object; readonly want: object }[] =
+  [
+    {
+      name: "the file says everything",
+      told: [],
+      want: {
+        backend: "iptables",
+        nodeName: "file",
+        observe: { ip: "0.0.0.0", port: 9 },
+        kubeconfig: "/k",
+        healthz: { ip: "0.0.0.0", port: 10256 },
+        logLevel: "debug",
+      },
+    },
+    {
+      name: "the command line goes first",
+      told: ["backend", "nodeName", "observe", "logLevel"],
+      base: { backend: "nftables", kubeconfig: "/l", healthz: { ip: "::", port: 3 } },
+      want: {
+        backend: "nftables",
+        nodeName: "line",
+        observe: { ip: "127.0.0.1", port: 1 },
+        kubeconfig: "/l",
+        healthz: { ip: "::", port: 3 },
+        logLevel: "info",
+      },
+    },
+  ];
+
+test.each(cases)("$name", ({ told, base: more, want }) => {
+  expect(configured({ ...base, ...more }, { file: "f", told }, said).config).toMatchObject(want);
+});
+
+test("who is a pod where nobody says: on a foreign cluster nobody, as with kube-proxy; with `up` the node's ranges", () => {
+  expect(configured(base, { file: "f", told: [] }, head).config.rules.clusterCidrs).toEqual([]);
+  expect(configured(base, { file: "f", told: ["cluster"] }, head).config.rules.clusterCidrs).toBeUndefined();
+});
+
+test("in plain mode nothing is served on this machine's own addresses", () => {
+  expect(configured({ ...base, plain: true }, { file: "f", told: [] }, head).config).not.toHaveProperty("healthz");
+});
+
+let folder = "";
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "fairway-configured-"));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+const files: readonly { readonly name: string; readonly text?: string; readonly want: string }[] = [
+  { name: "no file", want: "ENOENT" },
+  { name: "an empty file", text: "", want: "it is empty" },
+  { name: "no YAML", text: "a: [", want: "line 1: " },
+  { name: "two documents", text: `${head}---\n${head}`, want: "it holds 2 documents; give one" },
+  { name: "a key that comes twice", text: `${head}mode: ipvs\nmode: nftables\n`, want: "line 4: Map keys must be unique" },
+  { name: "something else", text: "kind: Pod\napiVersion: v1\n", want: 'kind: "Pod": must be KubeProxyConfiguration' },
+  { name: "a bad field", text: `${head}mode: x\n`, want: 'mode: "x": must be one of auto, nftables, iptables, ipvs, userspace, or empty' },
+  {
+    name: "a ConfigMap of something else",
+    text: "kind: ConfigMap\ndata: {a: b}\n",
+    want: 'data["config.conf"]: not in this ConfigMap; there are a',
+  },
+  {
+    name: "a ConfigMap with a bad field",
+    text: `kind: ConfigMap\ndata:\n  config.conf: |\n    apiVersion: kubeproxy.config.k8s.io/v1alpha1\n    kind: KubeProxyConfiguration\n    oomScoreAdj: 2000\n`,
+    want: "oomScoreAdj: 2000: must be a whole number from -1000 to 1000",
+  },
+];
+
+test.each(files)("refused: $name", ({ text, want }) => {
+  const file = join(folder, "config.yaml");
+  if (text !== undefined) writeFileSync(file, text);
+  const read = () => readConfigured({ ...base, proxyConfig: { file, told: [] } });
+  expect(read).toThrow(`--config ${file}: `);
+  expect(read).toThrow(want);
+});
+
+test("JSON, and the ConfigMap of kubeadm's kube-proxy as it is", () => {
+  const file = join(folder, "config");
+  const of = (text: string) => {
+    writeFileSync(file, text);
+    return readConfigured({ ...base, proxyConfig: { file, told: [] } }).config.backend;
+  };
+  expect(of('{"apiVersion":"kubeproxy.config.k8s.io/v1alpha1","kind":"KubeProxyConfiguration","mode":"nftables"}')).toBe("nftables");
+  expect(
+    of(
+      `apiVersion: v1\nkind: ConfigMap\ndata:\n  config.conf: |-\n    ${head.replaceAll("\n", "\n    ")}mode: iptables\n  kubeconfig.conf: x\n`,
+    ),
+  ).toBe("iptables");
+});
