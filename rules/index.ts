@@ -2,7 +2,7 @@ import type { IpFamily } from "../src/base/ip.ts";
 import { Conntrack } from "../src/kernel/conntrack.ts";
 import type { IptablesMake } from "../src/kernel/iptables-command.ts";
 import type { Snapshot } from "../src/snapshot/cluster-snapshot.ts";
-import { type Problem, problemKey } from "../src/snapshot/problem.ts";
+import { distinctProblems, type Problem } from "../src/snapshot/problem.ts";
 import { batchFromEmpty } from "../src/snapshot/snapshot-store.ts";
 import type { RuleApplier } from "./apply/applier.ts";
 import { createIptablesApplier } from "./apply/iptables-applier.ts";
@@ -229,7 +229,7 @@ export function compileOffline(snapshot: Snapshot, options: OfflineOptions): Off
   const program = (options.families ?? bothFamilies).map((family) => {
     const empty = emptyRuleset(family, options.tableName ?? defaultTableName, { ...defaultSkeletonOptions, ...skeletonOptionsOf(options) });
     const compiled = compileFrontends(delta.frontends.changed, empty);
-    problems.push(...compiled.problems.filter((p) => !problems.some((q) => problemKey(p) === problemKey(q))));
+    problems.push(...compiled.problems);
     return compileSurroundings(surroundings, compiled.plan);
   });
   const shown = program.filter((r) => options.family === undefined || r.family === options.family);
@@ -237,7 +237,7 @@ export function compileOffline(snapshot: Snapshot, options: OfflineOptions): Off
     text: shown.map((r) => printTable(tableOf(r))).join(""),
     program,
     iptables: [],
-    problems,
+    problems: distinctProblems(problems),
     trace: (packet) => traceRulesets(program, packet, plan.node.addresses),
   };
 }

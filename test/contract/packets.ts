@@ -66,6 +66,7 @@ interface ServiceCase {
   /** Source ranges, by who is in them. */
   readonly allow?: readonly ("client" | "a" | "none")[];
   readonly proxyMode?: boolean;
+  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 const local = { externalTrafficPolicy: "Local" } as const;
@@ -111,6 +112,13 @@ const services = {
   self: { endpoints: ["a1"] },
   selfLocal: { spec: local, endpoints: ["a1"] },
   proxied: { endpoints: ["a1"], proxyMode: true },
+  weighted: { endpoints: ["a1", "b1"], annotations: { "fairway.dev/weights": "a=5,b=4" } },
+  weightNone: { endpoints: ["a1", "b1"], annotations: { "fairway.dev/weights": "b=0" } },
+  maglev: { endpoints: ["a1", "b1"], annotations: { "fairway.dev/balance": "maglev" } },
+  maglevLocal: { spec: local, endpoints: ["a1", "a2", "b1"], annotations: { "fairway.dev/balance": "maglev" } },
+  hashed: { endpoints: ["a1", "b1"], annotations: { "fairway.dev/balance": "source-hash" } },
+  hashedLocal: { spec: local, endpoints: ["a1", "a2", "b1"], annotations: { "fairway.dev/balance": "source-hash" } },
+  leastConnections: { endpoints: ["a1", "b1"], annotations: { "fairway.dev/balance": "least-connections" } },
 } satisfies Readonly<Record<string, ServiceCase>>;
 export type ServiceName = keyof typeof services;
 const names = Object.keys(services) as readonly ServiceName[];
@@ -170,6 +178,7 @@ export function packetObjects(): readonly (Service | EndpointSlice | Node | Serv
           ],
         },
         {
+          metadata: { annotations: of.annotations ?? {} },
           status: {
             loadBalancer: {
               ingress: families.map((f) => ({ ip: loadBalancerIp(name, f), ipMode: of.proxyMode === true ? "Proxy" : "VIP" })),
@@ -290,6 +299,22 @@ const rows: readonly Row[] = [
   ["session affinity, policy Local", "client", { loadBalancerIP: "stickyLocal" }, to("a1", "a2").kept],
   ["session affinity, policy Local: node port", "client2", { nodePort: "stickyLocal", at: "a" }, to("a1", "a2").kept],
   ["session affinity, policy Local: from a pod of another Service", "a2", { clusterIP: "stickyLocal" }, to("a1", "a2", "b1").masqueraded],
+
+  ["weights", "a2", { clusterIP: "weighted" }, to("a1", "b1").kept],
+  ["weights: node port", "client", { nodePort: "weighted", at: "a" }, to("a1", "b1").masqueraded],
+  ["an endpoint of weight 0", "client", { loadBalancerIP: "weightNone" }, to("a1").masqueraded],
+  ["Maglev: cluster IP", "a2", { clusterIP: "maglev" }, to("a1", "b1").kept],
+  ["Maglev: cluster IP from outside", "client", { clusterIP: "maglev" }, to("a1", "b1").masqueraded],
+  ["Maglev: load balancer IP", "client", { loadBalancerIP: "maglev" }, to("a1", "b1").masqueraded],
+  ["Maglev: node port", "client", { nodePort: "maglev", at: "a" }, to("a1", "b1").masqueraded],
+  ["Maglev, policy Local: load balancer IP", "client", { loadBalancerIP: "maglevLocal" }, to("a1", "a2").kept],
+  ["Maglev, policy Local: node port", "client2", { nodePort: "maglevLocal", at: "a" }, to("a1", "a2").kept],
+  ["Maglev, policy Local: from the node", "a", { loadBalancerIP: "maglevLocal" }, to("a1", "a2", "b1").masqueraded],
+  ["source hash: cluster IP", "a2", { clusterIP: "hashed" }, to("a1", "b1").kept],
+  ["source hash: node port", "client", { nodePort: "hashed", at: "a" }, to("a1", "b1").masqueraded],
+  ["source hash, policy Local: external IP", "client2", { externalIP: "hashedLocal" }, to("a1", "a2").kept],
+  ["source hash, policy Local: node port", "client", { nodePort: "hashedLocal", at: "a" }, to("a1", "a2").kept],
+  ["least connections, at random where a backend does not count them", "a2", { clusterIP: "leastConnections" }, to("a1", "b1").kept],
 
   ["a pod reaches itself", "a1", { clusterIP: "self" }, to("a1").masqueraded],
   ["a pod reaches itself through a load balancer IP with policy Local", "a1", { loadBalancerIP: "selfLocal" }, to("a1").masqueraded],
