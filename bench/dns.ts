@@ -62,12 +62,12 @@ const timed = <T>(work: () => T): { ms: number; value: T } => {
 const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
 const micro = (ms: number): number => Number((ms * 1000).toFixed(2));
 
-const zone = new DnsZone({ reverseZones: zones.slice(1) });
+const zone = new DnsZone({ kubernetes: { zones } });
 const compile = timed(() => {
   const batch = cursor.take();
   if (batch !== undefined) zone.apply(batch);
 });
-const answerer = new Answerer({ zones });
+const answerer = new Answerer({ kubernetes: { zones } });
 const { value: full } = timed(() => zone.full());
 const build = timed(() => answerer.apply(full));
 answerer.setSynced();

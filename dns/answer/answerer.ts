@@ -1,4 +1,6 @@
 import type { Ip } from "../../src/base/ip.ts";
+import { type ServedZone, servedZones } from "../config/served-zones.ts";
+import type { ZonesConfig } from "../config/zone-config.ts";
 import { ednsOptions } from "../wire/edns.ts";
 import { flagBits, headerBytes } from "../wire/message.ts";
 import { type DomainName, encodeName, writeName } from "../wire/name.ts";
@@ -9,13 +11,10 @@ import { blockFlags, blockHeadBytes, setHeadBytes } from "./name-block.ts";
 import { hashSeed, hashStep } from "./name-hash.ts";
 import { podAddress } from "./pod-address.ts";
 
-export interface AnswererConfig {
-  /** Canonical names: the cluster domain and the reverse zones. */
-  readonly zones: readonly DomainName[];
+/** What is answered here is the zones that `DnsZone` makes of the same configuration. */
+export interface AnswererConfig extends ZonesConfig {
   /** Canonical names of zones that belong to others (`in-addr.arpa.`): what is known there is answered, the rest left to the chain. */
   readonly passing?: readonly DomainName[];
-  /** Seconds; default 5. */
-  readonly ttl?: number;
   /** The largest UDP answer sent, whatever the client can take; default 1232 (DNS flag day 2020). */
   readonly udpBytes?: number;
   /** Clients that are offered recursion; default all. It is asked once per query, so it should be quick. */
@@ -29,6 +28,18 @@ export type DnsTransport = "udp" | "tcp";
 /** What to do with an alias (ExternalName): leave it to the chain, which looks the target up, or answer the CNAME alone. */
 type AliasPolicy = "defer" | "cname";
 
+/** A zone as the answerer needs it. */
+interface AnswerZone extends ArenaZone {
+  /** Unknown names are the chain's: in zones of others, and in zones that fall through. */
+  readonly isLeft: boolean;
+  /** It is somebody else's: it has no apex and no answer without records. */
+  readonly isPassing: boolean;
+  /** Its SOA; names in it are filled in for each answer. */
+  readonly soa: Uint8Array;
+  /** Where in `soa` a pointer to the zone's name belongs. */
+  readonly soaPointers: readonly number[];
+}
+
 const optBytes = 11;
 const noEdns = -1;
 const leastUdpBytes = 512;
@@ -40,12 +51,10 @@ const hinfo = Uint8Array.from([0xc0, 0x0c, 0, 13, 0, 1, 0, 0, 0, 0, 0, 9, 7, ...
  * are those of its name's block, behind the question as it came.
  */
 export class Answerer {
-  readonly #zones: readonly ArenaZone[];
-  readonly #ttl: number;
+  readonly #zones: readonly AnswerZone[];
   readonly #udpBytes: number;
   readonly #isAllowed: (client: Ip) => boolean;
   readonly #slowOptions: ReadonlySet<number>;
-  readonly #soa: Uint8Array;
   #arena: NameArena;
   #revision = 0;
   #synced = false;
@@ -58,17 +67,17 @@ export class Answerer {
   #edns = noEdns;
   #type = 0;
 
-  constructor(config: AnswererConfig) {
+  constructor(config: AnswererConfig = {}) {
+    const served = servedZones(config);
+    const foreign = (config.passing ?? []).filter((name) => !served.some((zone) => zone.name === name));
     this.#zones = [
-      ...config.zones.map((zone) => ({ name: encodeName(zone), isPassing: false })),
-      ...(config.passing ?? []).map((zone) => ({ name: encodeName(zone), isPassing: true })),
+      ...served.map((zone) => answerZone(zone, false)),
+      ...foreign.map((name) => answerZone({ name, ttl: 0, nameServer: "ns", unknown: "left" }, true)),
     ];
-    this.#ttl = config.ttl ?? 5;
     this.#udpBytes = config.udpBytes ?? 1232;
     this.#isAllowed = config.isAllowed ?? (() => true);
     this.#slowOptions = config.slowOptions ?? new Set();
-    this.#soa = soaRecord(this.#ttl);
-    this.#arena = new NameArena(this.#zones, this.#ttl);
+    this.#arena = new NameArena(this.#zones);
   }
 
   get revision(): number {
@@ -95,16 +104,13 @@ export class Answerer {
   }
 
   apply(delta: RecordDelta): void {
-    const arena = delta.full === true ? new NameArena(this.#zones, this.#ttl) : this.#arena;
+    const arena = delta.full === true ? new NameArena(this.#zones) : this.#arena;
     for (const name of delta.deletes) arena.remove(wireName(name));
     for (const { key, records } of delta.upserts) arena.put(wireName(key), records);
     arena.compactWhenDue();
     this.#arena = arena;
     this.#revision = delta.revision;
-    this.#soa[soaSerialAt] = delta.revision >>> 24;
-    this.#soa[soaSerialAt + 1] = delta.revision >>> 16;
-    this.#soa[soaSerialAt + 2] = delta.revision >>> 8;
-    this.#soa[soaSerialAt + 3] = delta.revision;
+    for (const { soa } of this.#zones) putU32(soa, soa.length - soaNumberBytes, delta.revision >>> 0);
   }
 
   /**
@@ -181,13 +187,16 @@ export class Answerer {
       offset = arena.find(query, start, nameEnd - start, labelHashes[i] ?? 0);
       if (offset < 0) continue;
       const flags = arena.bytes[offset] ?? 0;
-      if ((flags & blockFlags.passing) !== 0) return undefined;
+      const zone = this.#zoneAt(offset);
+      if (zone.isPassing) return undefined;
       this.#flags |= flagBits.aa;
       this.#offerRecursion(client);
       if (i === 1 && (flags & blockFlags.podAddresses) !== 0) {
         const address = podAddress(query, headerBytes + 1, query[headerBytes] ?? 0);
         if (address !== undefined) return this.#podAnswer(query, type, address, offset, out);
       }
+      // whether this name is one that falls through is for the chain to say
+      if (zone.isLeft && alias === "defer") return undefined;
       if (!this.#synced) {
         this.#flags &= ~flagBits.aa;
         return this.#refuse(query, out, rcodes.SERVFAIL);
@@ -202,17 +211,19 @@ export class Answerer {
     const nameBytes = bytes[offset + 1] ?? 0;
     const sets = bytes[offset + 3] ?? 0;
     const flags = bytes[offset] ?? 0;
+    const zone = this.#zoneAt(offset);
+    const isApex = nameBytes === zone.name.length;
     let wanted = type;
-    if (sets === 0 && (flags & blockFlags.passing) !== 0) return undefined;
+    if (sets === 0 && zone.isPassing) return undefined;
     if ((flags & blockFlags.alias) !== 0 && type !== typeNumbers.CNAME && type !== typeNumbers.ANY) {
       if (alias === "defer") return undefined;
       wanted = typeNumbers.CNAME;
     }
-    if (wanted === typeNumbers.SOA && nameBytes === bytes[offset + 2]) {
+    if (wanted === typeNumbers.SOA && isApex) {
       const end = this.#soaAt(out, this.#copyQuestion(query, out), offset);
       return this.#finish(out, end, 1, 0, 0);
     }
-    if (wanted === typeNumbers.ANY && (sets > 0 || nameBytes === bytes[offset + 2])) {
+    if (wanted === typeNumbers.ANY && (sets > 0 || isApex)) {
       const at = this.#copyQuestion(query, out);
       out.set(hinfo, at);
       return this.#finish(out, at + hinfo.length, 1, 0, 0);
@@ -281,8 +292,7 @@ export class Answerer {
     putU16(out, at, 0xc00c);
     putU16(out, at + 2, own);
     putU16(out, at + 4, classIn);
-    putU16(out, at + 6, this.#ttl >>> 16);
-    putU16(out, at + 8, this.#ttl);
+    putU32(out, at + 6, this.#zoneAt(offset).ttl);
     putU16(out, at + 10, address.length);
     out.set(address, at + 12);
     return this.#finish(out, at + 12 + address.length, 1, 0, 0);
@@ -328,12 +338,19 @@ export class Answerer {
     return end;
   }
 
+  #zoneAt(offset: number): AnswerZone {
+    const zone = this.#zones[this.#arena.bytes[offset + 2] ?? 0];
+    if (zone === undefined) throw new Error("a block of no zone");
+    return zone;
+  }
+
   /** The zone's SOA, its names as pointers into the question, which ends with the zone's name. */
   #soaAt(out: Uint8Array, at: number, offset: number): number {
-    out.set(this.#soa, at);
-    const zoneAt = this.#questionEnd - 4 - (this.#arena.bytes[offset + 2] ?? 0);
+    const { name, soa, soaPointers } = this.#zoneAt(offset);
+    out.set(soa, at);
+    const zoneAt = this.#questionEnd - 4 - name.length;
     for (const place of soaPointers) putU16(out, at + place, 0xc000 | zoneAt);
-    return at + this.#soa.length;
+    return at + soa.length;
   }
 
   #finish(out: Uint8Array, end: number, answers: number, authority: number, additional: number): number {
@@ -380,22 +397,31 @@ function questionNameEnd(query: Uint8Array, n: number): number {
   return at + 4 > n || at - headerBytes > 255 ? -1 : at;
 }
 
-const soaSerialAt = 12 + 9 + 13;
-/** Owner, primary server and mailbox end in the zone's name. */
-const soaPointers = [0, 12 + 7, 12 + 9 + 11];
+/** Serial, refresh, retry, expire, minimum. */
+const soaNumberBytes = 20;
 
-function soaRecord(ttl: number): Uint8Array {
-  const record = new Uint8Array(12 + 9 + 13 + 20);
-  const view = new DataView(record.buffer);
+function answerZone(zone: ServedZone, isPassing: boolean): AnswerZone {
+  const primary = encodeName(zone.nameServer).subarray(0, -1);
+  const mailbox = Buffer.from("\x0ahostmaster", "latin1");
+  const soa = new Uint8Array(12 + primary.length + 2 + mailbox.length + 2 + soaNumberBytes);
+  const view = new DataView(soa.buffer);
   view.setUint16(2, typeNumbers.SOA);
   view.setUint16(4, classIn);
-  view.setUint32(6, ttl);
-  view.setUint16(10, record.length - 12);
-  record.set(Buffer.from("\x02ns\x03dns", "latin1"), 12);
-  record.set(Buffer.from("\x0ahostmaster", "latin1"), 12 + 9);
-  // serial, refresh, retry, expire, minimum: the last bounds how long a negative answer is kept (RFC 2308)
-  for (const [i, value] of [0, 7200, 1800, 86400, ttl].entries()) view.setUint32(soaSerialAt + 4 * i, value);
-  return record;
+  view.setUint32(6, zone.ttl);
+  view.setUint16(10, soa.length - 12);
+  soa.set(primary, 12);
+  soa.set(mailbox, 12 + primary.length + 2);
+  // the last bounds how long a negative answer is kept (RFC 2308)
+  for (const [i, value] of [0, 7200, 1800, 86400, zone.ttl].entries()) view.setUint32(soa.length - soaNumberBytes + 4 * i, value);
+  return {
+    name: encodeName(zone.name),
+    ttl: zone.ttl,
+    isPassing,
+    isLeft: zone.unknown === "left",
+    soa,
+    // owner, primary server and mailbox end in the zone's name
+    soaPointers: [0, 12 + primary.length, soa.length - soaNumberBytes - 2],
+  };
 }
 
 /** A loop is quicker than `set(subarray())` for the few bytes most answers have. */
@@ -418,6 +444,11 @@ function u32(bytes: Uint8Array, at: number): number {
 function putU16(out: Uint8Array, at: number, value: number): void {
   out[at] = value >>> 8;
   out[at + 1] = value;
+}
+
+function putU32(out: Uint8Array, at: number, value: number): void {
+  putU16(out, at, value >>> 16);
+  putU16(out, at + 2, value);
 }
 
 /** Options whose presence changes an answer, for `slowOptions`. */

@@ -13,8 +13,8 @@ const leastGarbageBytes = 1 << 20;
 export interface ArenaZone {
   /** On the wire, lower case. */
   readonly name: Uint8Array;
-  /** See `BlockZone`. */
-  readonly isPassing: boolean;
+  /** Seconds. */
+  readonly ttl: number;
 }
 
 /**
@@ -31,14 +31,14 @@ export class NameArena {
   #children = new Uint32Array(firstCapacity);
   #live = 0;
   #dead = 0;
-  readonly #ttl: number;
+  readonly #zones: readonly (ArenaZone & BlockZone)[];
 
-  /** Zones' own names exist from the start. `ttl` in seconds. */
-  constructor(zones: readonly ArenaZone[], ttl: number) {
-    this.#ttl = ttl;
-    for (const { name, isPassing } of zones) {
-      const hash = hashName(name, 0, name.length);
-      if (this.find(name, 0, name.length, hash) < 0) this.#insert(name, hash, { bytes: name.length, isPassing }, { sets: [] });
+  /** Zones' own names exist from the start. */
+  constructor(zones: readonly ArenaZone[]) {
+    this.#zones = zones.map((zone, index) => ({ ...zone, index }));
+    for (const zone of this.#zones) {
+      const hash = hashName(zone.name, 0, zone.name.length);
+      if (this.find(zone.name, 0, zone.name.length, hash) < 0) this.#insert(zone.name, hash, zone, { sets: [] });
     }
   }
 
@@ -68,7 +68,7 @@ export class NameArena {
     const slot = this.#slotOf(name, 0, name.length, hash);
     if (slot >= 0) {
       const old = this.#offsets[slot] ?? 0;
-      const block = encodeNameBlock(name, this.#zoneAt(old), records, this.#ttl);
+      const block = encodeNameBlock(name, this.#zoneAt(old), records);
       this.#offsets[slot] = this.#replaceBlock(old, block);
       return true;
     }
@@ -84,12 +84,12 @@ export class NameArena {
     if (slot < 0) return;
     const offset = this.#offsets[slot] ?? 0;
     const zone = this.#zoneAt(offset);
-    if ((this.#children[slot] ?? 0) > 0 || zone.bytes === name.length) {
-      this.#offsets[slot] = this.#replaceBlock(offset, encodeNameBlock(name, zone, undefined, this.#ttl));
+    if ((this.#children[slot] ?? 0) > 0 || zone.name.length === name.length) {
+      this.#offsets[slot] = this.#replaceBlock(offset, encodeNameBlock(name, zone, undefined));
       return;
     }
     this.#drop(slot);
-    this.#uncountInParent(name, zone.bytes);
+    this.#uncountInParent(name, zone.name.length);
   }
 
   /** Moves the blocks together when more than a third is garbage. */
@@ -129,7 +129,7 @@ export class NameArena {
 
   #insert(name: Uint8Array, hash: number, zone: BlockZone, records: NameRecords | undefined): void {
     if ((this.#live + this.#dead + 1) * 5 > this.#offsets.length * 3) this.#rehash();
-    const offset = this.#append(encodeNameBlock(name, zone, records, this.#ttl));
+    const offset = this.#append(encodeNameBlock(name, zone, records));
     const mask = this.#offsets.length - 1;
     let slot = spread(hash) & mask;
     while ((this.#offsets[slot] ?? 0) >= firstOffset) slot = (slot + 1) & mask;
@@ -166,8 +166,10 @@ export class NameArena {
     return this.#zoneAt(this.#offsets[slot] ?? 0);
   }
 
-  #zoneAt(offset: number): BlockZone {
-    return { bytes: this.#bytes[offset + 2] ?? 0, isPassing: ((this.#bytes[offset] ?? 0) & blockFlags.passing) !== 0 };
+  #zoneAt(offset: number): ArenaZone & BlockZone {
+    const zone = this.#zones[this.#bytes[offset + 2] ?? 0];
+    if (zone === undefined) throw new Error("a block of no zone");
+    return zone;
   }
 
   /** A name went: its parent has a child less, and goes too when that was all it was there for. */

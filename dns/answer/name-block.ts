@@ -7,13 +7,13 @@ import type { NameRecords, RecordSet } from "../zone/record-delta.ts";
 
 /*
  * A name's block in the arena:
- *   0  flags  1  name bytes  2  bytes of its zone's name  3  number of sets  4  size of the block (u32)
+ *   0  flags  1  name bytes  2  which zone it is in  3  number of sets  4  size of the block (u32)
  *   8  the name (wire form, lower case), then a head of 15 bytes for each set:
  *      type (u16), answers (u16), additional records (u16), stride (u8), bytes of answers (u32), bytes of additional (u32)
  *   then for each set its answers and additional records as they stand in a message that asks for this name: it lies at
  *   offset 12, so owners are the pointer c00c and no byte needs a change.
  */
-export const blockFlags = { podAddresses: 1, alias: 2, empty: 4, passing: 8 } as const;
+export const blockFlags = { podAddresses: 1, alias: 2, empty: 4 } as const;
 export const blockHeadBytes = 8;
 export const setHeadBytes = 15;
 
@@ -28,17 +28,17 @@ let scratch = new Uint8Array(64 << 10);
 
 /** The zone a name is in. */
 export interface BlockZone {
-  /** Of its name on the wire. */
-  readonly bytes: number;
-  /** It belongs to somebody else, who is asked for what is not here. */
-  readonly isPassing: boolean;
+  /** Its place among the arena's zones. */
+  readonly index: number;
+  /** Seconds, for records that have no TTL of their own. */
+  readonly ttl: number;
 }
 
 /** Builds a block; the bytes are valid until the next call. `name` is in wire form, lower case. */
-export function encodeNameBlock(name: Uint8Array, zone: BlockZone, records: NameRecords | undefined, ttl: number): Uint8Array {
+export function encodeNameBlock(name: Uint8Array, zone: BlockZone, records: NameRecords | undefined): Uint8Array {
   for (;;) {
     try {
-      return encodeInto(scratch, name, zone, records, ttl);
+      return encodeInto(scratch, name, zone, records);
     } catch (error) {
       if (!(error instanceof RangeError) || scratch.length >= maxBlockBytes) throw error;
       scratch = new Uint8Array(scratch.length * 2);
@@ -46,15 +46,14 @@ export function encodeNameBlock(name: Uint8Array, zone: BlockZone, records: Name
   }
 }
 
-function encodeInto(out: Uint8Array, name: Uint8Array, zone: BlockZone, all: NameRecords | undefined, ttl: number): Uint8Array {
+function encodeInto(out: Uint8Array, name: Uint8Array, zone: BlockZone, all: NameRecords | undefined): Uint8Array {
   const sets = all?.sets ?? [];
   out[0] =
     (all?.podAddresses === true ? blockFlags.podAddresses : 0) |
     (sets.some((s) => s.data[0]?.kind === "CNAME") ? blockFlags.alias : 0) |
-    (all === undefined ? blockFlags.empty : 0) |
-    (zone.isPassing ? blockFlags.passing : 0);
+    (all === undefined ? blockFlags.empty : 0);
   out[1] = name.length;
-  out[2] = zone.bytes;
+  out[2] = zone.index;
   out[3] = sets.length;
   out.set(name, blockHeadBytes);
   let head = blockHeadBytes + name.length;
@@ -66,7 +65,7 @@ function encodeInto(out: Uint8Array, name: Uint8Array, zone: BlockZone, all: Nam
     const first = records[0];
     if (first === undefined) throw new Error("a record set without records");
     const start = at;
-    const setTtl = set.ttl ?? ttl;
+    const setTtl = set.ttl ?? zone.ttl;
     lastParent = "";
     places.length = 0;
     lastFound = 0;

@@ -1,5 +1,6 @@
 import type { Cidr } from "../../src/base/cidr.ts";
 import type { Ip } from "../../src/base/ip.ts";
+import { validateZones, type ZonesConfig } from "./zone-config.ts";
 
 /** An address and port, UDP and TCP. */
 export interface DnsAddress {
@@ -9,13 +10,7 @@ export interface DnsAddress {
 }
 
 /** What a name server does; where a default is named, absent means that. */
-export interface DnsConfig {
-  /** The cluster domain; default `cluster.local`. */
-  readonly zone?: string;
-  /** Service and pod ranges; their reverse zones are answered here. */
-  readonly reverse?: readonly Cidr[];
-  /** Seconds that clients may keep the cluster's names, 0 to 3600; default 5. */
-  readonly ttl?: number;
+export interface DnsConfig extends ZonesConfig {
   /** Clients that get recursion; default all. The cluster's own names are for everyone. */
   readonly allowedClients?: readonly Cidr[];
   /** Who is asked for other names: a list (empty: nobody, they are refused), or a resolv.conf; default `/etc/resolv.conf`. */
@@ -53,19 +48,9 @@ export interface DnsConfig {
   };
 }
 
-const maxZoneLength = 100;
-
 /** Says what is wrong, each with the field and what would be right; empty when all is well. */
 export function validateDnsConfig(config: DnsConfig): readonly string[] {
-  const wrong: string[] = [];
-  const { ttl, zone } = config;
-  if (ttl !== undefined && !(Number.isInteger(ttl) && ttl >= 0 && ttl <= 3600))
-    wrong.push(`ttl: ${ttl} is not a number of seconds from 0 to 3600`);
-  if (zone !== undefined && zone.length > maxZoneLength)
-    wrong.push(`zone: has more than ${maxZoneLength} characters, which leaves no room for names in it`);
-  if (zone !== undefined && !/^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.?$/.test(zone)) {
-    wrong.push(`zone: ${JSON.stringify(zone)} is not a domain name in lower case`);
-  }
+  const wrong: string[] = [...validateZones(config)];
   if (Array.isArray(config.upstreams)) {
     for (const [i, { port }] of config.upstreams.entries()) {
       if (!(Number.isInteger(port) && port >= 1 && port <= 65535)) wrong.push(`upstreams[${i}].port: ${port} is not from 1 to 65535`);

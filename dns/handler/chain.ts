@@ -1,6 +1,7 @@
 import type { Clock } from "../../src/base/clock.ts";
 import type { Ip } from "../../src/base/ip.ts";
 import type { Answerer } from "../answer/answerer.ts";
+import type { ZonesConfig } from "../config/zone-config.ts";
 import type { DomainName } from "../wire/name.ts";
 import { offerRecursion, refuseForeign, refuseUnusual } from "./access.ts";
 import { answerEdns, type EdnsConfig } from "./edns-options.ts";
@@ -10,8 +11,9 @@ import { answerZones, refuseRest } from "./zone-names.ts";
 
 export interface ChainConfig {
   readonly answerer: Answerer;
-  /** Canonical. */
-  readonly zones: readonly DomainName[];
+  readonly zones: ZonesConfig;
+  /** Zones of others, canonical, of which the answerer knows some names. */
+  readonly passing?: readonly DomainName[];
   readonly isAllowed: (client: Ip) => boolean;
   readonly edns: EdnsConfig;
   readonly clock: Clock;
@@ -30,7 +32,7 @@ export function createChain(config: ChainConfig): DnsHandler {
     answerErrors(config.report),
     refuseUnusual,
     // before access: the cluster's names are no secret, recursion is what strangers do not get
-    answerZones(config.answerer, config.zones),
+    answerZones(config.answerer, config.zones, config.passing),
     refuseForeign(config.isAllowed),
     // behind access: what strangers ask must not fill it, nor be told from it
     config.cache,

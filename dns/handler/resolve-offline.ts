@@ -4,6 +4,7 @@ import type { Ip } from "../../src/base/ip.ts";
 import type { Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
 import { batchFromEmpty } from "../../src/snapshot/snapshot-store.ts";
 import { Answerer } from "../answer/answerer.ts";
+import type { ZonesConfig } from "../config/zone-config.ts";
 import type { Message } from "../wire/message.ts";
 import { canonicalName, nameLabels } from "../wire/name.ts";
 import { type ResourceRecord, typeOf } from "../wire/record.ts";
@@ -61,14 +62,12 @@ export async function resolveOffline(snapshot: Snapshot, name: string, type: str
   if (typeNumber === undefined) throw new RangeError(`${type} is not a record type; try A, AAAA, SRV, PTR, CNAME, TXT, NS, SOA or TYPEn`);
   const domain = canonicalName(options.clusterDomain ?? "cluster.local");
   const reverse = options.reverse === undefined ? everyReverseZone : options.reverse.flatMap(reverseZones);
-  const zone = new DnsZone({
-    clusterDomain: domain,
-    reverseZones: reverse,
-    ...(options.ttl === undefined ? {} : { ttl: options.ttl }),
-  });
+  const zones: ZonesConfig = {
+    kubernetes: { zones: [domain, ...reverse], ...(options.ttl === undefined ? {} : { ttl: options.ttl }) },
+  };
+  const zone = new DnsZone(zones);
   zone.apply(batchFromEmpty(snapshot));
-  const zones = [domain, ...reverse];
-  const answerer = new Answerer({ zones, ...(options.ttl === undefined ? {} : { ttl: options.ttl }) });
+  const answerer = new Answerer(zones);
   answerer.apply(zone.full());
   answerer.setSynced();
   const chain = createChain({

@@ -1,4 +1,6 @@
 import type { Answerer } from "../answer/answerer.ts";
+import { fallsThrough, servedZones } from "../config/served-zones.ts";
+import type { ZonesConfig } from "../config/zone-config.ts";
 import { decodeMessage, encodeMessage, type Message } from "../wire/message.ts";
 import { canonicalName, type DomainName, isInZone } from "../wire/name.ts";
 import { rcodes, typeNumbers } from "../wire/record-type.ts";
@@ -8,13 +10,14 @@ import { type DnsContext, type DnsHandler, emptyAnswer, type Query, questionMess
 const maxAliases = 8;
 
 /** The cluster's own names, and where their aliases lead: the target is looked up here for the type that was asked for. */
-export function answerZones(answerer: Answerer, zones: readonly DomainName[]): Wrap {
+export function answerZones(answerer: Answerer, config: ZonesConfig, passing: readonly DomainName[] = []): Wrap {
+  const zones = [...servedZones(config).map((zone) => zone.name), ...passing];
   return (next) => {
     const answerName = async (q: Query, c: DnsContext, aliases: number): Promise<Message> => {
       const name = canonicalName(q.question.name);
       if (!zones.some((zone) => isInZone(name, zone))) return next(q, c);
       const own = answerOwn(answerer, q);
-      if (own === undefined) return next(q, c);
+      if (own === undefined || (own.rcode === rcodes.NXDOMAIN && fallsThrough(config, name))) return next(q, c);
       c.took.add("kubernetes");
       const alias = own.answers[0]?.data;
       const { type } = q.question;

@@ -19,9 +19,7 @@ import { answerCached } from "../handler/cached.ts";
 import { createChain } from "../handler/chain.ts";
 import { forwardQueries } from "../handler/forwarded.ts";
 import type { DnsHandler } from "../handler/handler.ts";
-import { canonicalName } from "../wire/name.ts";
 import type { RecordDelta } from "../zone/record-delta.ts";
-import { reverseZones } from "../zone/reverse-zone.ts";
 import { type DatagramBatch, openDatagramBatch } from "./datagram-batch.ts";
 import { DnsMetrics } from "./dns-metrics.ts";
 import { createEngine, type QueryEngine } from "./engine.ts";
@@ -67,14 +65,12 @@ const dnsPort = 53;
 export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}): DnsServer {
   const clock = deps.clock ?? systemClock;
   const random = deps.random ?? (() => randomInt(0x1_0000_0000) / 0x1_0000_0000);
-  const zones = [canonicalName(config.zone ?? "cluster.local"), ...(config.reverse ?? []).flatMap(reverseZones)];
   const isAllowed = clientPolicy(config.allowedClients);
   /** There are upstreams. */
   let recursion = false;
   const answerer = new Answerer({
-    zones,
+    ...config,
     passing: foreignReverseZones,
-    ...(config.ttl === undefined ? {} : { ttl: config.ttl }),
     isAllowed: (client) => recursion && isAllowed(client),
     slowOptions: answerChangingOptions,
   });
@@ -88,7 +84,8 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
   const chainOf = (forward: DnsHandler | undefined): DnsHandler =>
     createChain({
       answerer,
-      zones: [...zones, ...foreignReverseZones],
+      zones: config,
+      passing: foreignReverseZones,
       isAllowed,
       clock,
       edns: { udpSize: 1232, cookieSecret: randomBytes(16), ...(config.nsid === undefined ? {} : { nsid: config.nsid }) },

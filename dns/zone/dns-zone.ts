@@ -2,89 +2,142 @@ import type { Ip } from "../../src/base/ip.ts";
 import type { Batch, ObjectKey } from "../../src/snapshot/cluster-snapshot.ts";
 import { Derived, type ProblemDelta } from "../../src/snapshot/derivation.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
-import { canonicalName, type DomainName } from "../wire/name.ts";
+import { forwardZones, servedZones } from "../config/served-zones.ts";
+import { defaultTtl, defaultZones, isReverseZone, type ZonesConfig } from "../config/zone-config.ts";
+import { canonicalName, type DomainName, isInZone } from "../wire/name.ts";
 import { apexNames } from "./apex-names.ts";
+import { Exposure } from "./exposure.ts";
+import { externalNamesDerivation } from "./external-names.ts";
 import { type NameSource, recordsOf, sameSource } from "./name-source.ts";
-import { namespaceNamesDerivation, type PodMode } from "./namespace-names.ts";
-import { PointerClaims, pointerSource } from "./pointer-names.ts";
+import { namespaceNamesDerivation } from "./namespace-names.ts";
+import { PodAddresses } from "./pod-addresses.ts";
+import { podName } from "./pod-names.ts";
+import { PointerClaims, pointerSource, type ReverseOwner } from "./pointer-names.ts";
 import type { NameRecords, NameUpsert, RecordDelta } from "./record-delta.ts";
-import { reverseName } from "./reverse-zone.ts";
+import { classlessNames, parseClasslessZone, reverseName } from "./reverse-zone.ts";
 import { type ServiceNames, serviceNamesDerivation } from "./service-names.ts";
 
-export interface DnsZoneConfig {
-  /** Default `cluster.local`. */
-  readonly clusterDomain?: string;
-  /** Zones of `reverseZones(cidr)`: they get their own NS and SOA. PTR records are kept for all addresses. */
-  readonly reverseZones?: readonly DomainName[];
-  /** Seconds; default 5. */
-  readonly ttl?: number;
-  /** Default insecure, as cluster installers configure it. */
-  readonly pods?: PodMode;
+export interface DnsZoneConfig extends ZonesConfig {
   /** Addresses of the name server, for NS records. */
   readonly addresses?: readonly Ip[];
   /** The first revision; give the current time in seconds, so that serials grow over restarts. Default 1. */
   readonly revision?: number;
 }
 
-/** The records of the cluster, kept current batch by batch. */
+/** The names that Services have in one zone. */
+interface ServiceTable {
+  readonly names: Derived<ObjectKey, ServiceNames>;
+  /** Seconds, of additional records. */
+  readonly ttl: number;
+  /** Whether addresses are called by its names. */
+  readonly claims: boolean;
+}
+
+/** The records of the cluster, kept current batch by batch. PTR records are kept for all addresses. */
 export class DnsZone {
   readonly #apex: ReadonlyMap<DomainName, NameRecords>;
-  readonly #services: Derived<ObjectKey, ServiceNames>;
+  readonly #services: readonly ServiceTable[];
   readonly #namespaces: Derived<string, ReadonlyMap<DomainName, NameSource>>;
   readonly #claims = new PointerClaims();
   readonly #pointers: Derived<Ip, NameSource>;
+  readonly #reverseNames: (ip: Ip) => readonly DomainName[];
   readonly #ttl: number;
+  /** Only where names of pods are verified. */
+  readonly #pods: PodAddresses | undefined;
+  readonly #podZones: readonly DomainName[];
   #revision: number;
 
   constructor(config: DnsZoneConfig = {}) {
-    const zone = canonicalName(config.clusterDomain ?? "cluster.local");
-    const ttl = config.ttl ?? 5;
+    const { kubernetes = {}, external } = config;
+    const zones = forwardZones(kubernetes.zones ?? defaultZones);
+    const externalZones = forwardZones(external?.zones ?? []);
+    const ttl = kubernetes.ttl ?? defaultTtl;
+    const exposure = new Exposure(kubernetes);
+    this.#ttl = ttl;
     this.#revision = config.revision ?? 1;
-    this.#apex = apexNames({ zone, ttl, reverseZones: config.reverseZones ?? [], addresses: config.addresses ?? ["127.0.0.1"] });
-    this.#services = new Derived(serviceNamesDerivation({ zone, ttl }));
-    this.#namespaces = new Derived(namespaceNamesDerivation({ zone, pods: config.pods ?? "insecure" }));
+    this.#apex = apexNames({ zones: servedZones(config), cluster: zones, addresses: config.addresses ?? ["127.0.0.1"] });
+    this.#services = zones.map((zone, i) => ({
+      names: new Derived(serviceNamesDerivation({ zone, ttl, exposure, kubernetes })),
+      ttl,
+      claims: i === 0,
+    }));
+    if (external !== undefined) {
+      const own = external.ttl ?? defaultTtl;
+      const reverse = external.zones.some(isReverseZone);
+      const tables = externalZones.map((zone, i) => ({
+        names: new Derived(externalNamesDerivation({ zone, ttl: own, exposure, kubernetes, external })),
+        ttl: own,
+        claims: i === 0 && reverse,
+      }));
+      this.#services = [...this.#services, ...tables];
+    }
+    const pods = kubernetes.pods ?? "insecure";
+    this.#namespaces = new Derived(namespaceNamesDerivation({ zones, external: externalZones, pods, exposure }));
+    this.#pods = pods === "verified" ? new PodAddresses(exposure) : undefined;
+    this.#podZones = zones;
+
+    const classless = [...(kubernetes.zones ?? []), ...(external?.zones ?? [])].flatMap((z) => parseClasslessZone(canonicalName(z)) ?? []);
+    this.#reverseNames = (ip) => {
+      const name = reverseName(ip);
+      return classless.length === 0 ? [name] : [name, ...classlessNames(classless, name)];
+    };
+    const ownerOf = reverseOwner(config);
     this.#pointers = new Derived<Ip, NameSource>({
       affected: () => [],
-      compute: (_, ip) => ({ plan: pointerSource(this.#claims.of(ip)), problems: [] }),
+      compute: (_, ip) => ({ plan: pointerSource(this.#claims.of(ip), ownerOf(ip)), problems: [] }),
       equal: sameSource,
     });
-    this.#ttl = ttl;
   }
 
   get revision(): number {
     return this.#revision;
   }
 
-  problems(): Iterable<Problem> {
-    return this.#services.problems();
+  *problems(): Iterable<Problem> {
+    // what a Service does wrong is the same in each zone
+    for (const problem of this.#services[0]?.names.problems() ?? []) yield problem;
   }
 
   /** What a batch changes, name by name. The revision grows only when something changed. */
   apply(batch: Batch): { readonly delta: RecordDelta; readonly problems: ProblemDelta } {
-    const changed: Changed = { names: [], addresses: [] };
+    const changed: ChangedName[] = [];
     const deletes: DomainName[] = [];
-    const difference = (before?: ReadonlyMap<DomainName, NameSource>, after?: ReadonlyMap<DomainName, NameSource>): void => {
+    const difference = (ttl: number, before?: ReadonlyMap<DomainName, NameSource>, after?: ReadonlyMap<DomainName, NameSource>): void => {
       if (before !== undefined) for (const name of before.keys()) if (after?.has(name) !== true) deletes.push(name);
       if (after === undefined) return;
       for (const [key, source] of after) {
         const old = before?.get(key);
-        if (old === undefined || !sameSource(old, source)) changed.names.push([key, source]);
+        if (old === undefined || !sameSource(old, source)) changed.push({ key, source, ttl });
       }
     };
 
-    for (const { before, after } of this.#namespaces.apply(batch).changed.values()) difference(before, after);
-    const services = this.#services.apply(batch);
+    for (const { before, after } of this.#namespaces.apply(batch).changed.values()) difference(this.#ttl, before, after);
     const addresses = new Set<Ip>();
-    for (const { before, after } of services.changed.values()) {
-      difference(before?.names, after?.names);
-      this.#claims.replace(before?.claims ?? [], after?.claims ?? [], addresses);
+    let problems: ProblemDelta | undefined;
+    for (const { names, ttl, claims } of this.#services) {
+      const services = names.apply(batch);
+      problems ??= services.problems;
+      for (const { before, after } of services.changed.values()) {
+        difference(ttl, before?.names, after?.names);
+        if (claims) this.#claims.replace(before?.claims ?? [], after?.claims ?? [], addresses);
+      }
     }
     for (const [ip, { after }] of this.#pointers.recompute(batch.after, addresses).changed) {
-      if (after === undefined) deletes.push(reverseName(ip));
-      else changed.addresses.push([ip, after]);
+      for (const key of this.#reverseNames(ip)) {
+        if (after === undefined) deletes.push(key);
+        else changed.push({ key, source: after, ttl: this.#ttl });
+      }
     }
-    if (changed.names.length > 0 || changed.addresses.length > 0 || deletes.length > 0) this.#revision++;
-    return { delta: lazyDelta(this.#revision, changed, deletes, this.#ttl), problems: services.problems };
+    for (const pod of this.#pods?.apply(batch) ?? []) {
+      const there = this.#pods?.has(pod) === true;
+      for (const zone of this.#podZones) {
+        const { key, source } = podName(pod, zone);
+        if (there) changed.push({ key, source, ttl: this.#ttl });
+        else deletes.push(key);
+      }
+    }
+    if (changed.length > 0 || deletes.length > 0) this.#revision++;
+    return { delta: lazyDelta(this.#revision, changed, deletes), problems: problems ?? { gained: [], lost: [] } };
   }
 
   /** All names: what a new child starts from. */
@@ -95,33 +148,51 @@ export class DnsZone {
   /** The same one by one, for a stream that need not hold them all. */
   *names(): Iterable<NameUpsert> {
     for (const [key, records] of this.#apex) yield { key, records };
-    for (const names of this.#namespaces.values.values()) yield* this.#upserts(names);
-    for (const { names } of this.#services.values.values()) yield* this.#upserts(names);
-    for (const [ip, source] of this.#pointers.values) yield { key: reverseName(ip), records: recordsOf(source, this.#ttl) };
-  }
-
-  *#upserts(names: ReadonlyMap<DomainName, NameSource>): Iterable<NameUpsert> {
-    for (const [key, source] of names) yield { key, records: recordsOf(source, this.#ttl) };
+    for (const names of this.#namespaces.values.values()) yield* upserts(names, this.#ttl);
+    for (const { names: table, ttl } of this.#services) for (const { names } of table.values.values()) yield* upserts(names, ttl);
+    for (const [ip, source] of this.#pointers.values)
+      for (const key of this.#reverseNames(ip)) yield { key, records: recordsOf(source, this.#ttl) };
+    for (const pod of this.#pods?.all() ?? []) {
+      for (const zone of this.#podZones) {
+        const { key, source } = podName(pod, zone);
+        yield { key, records: recordsOf(source, this.#ttl) };
+      }
+    }
   }
 }
 
-/** What a batch set, forward and reverse. */
-interface Changed {
-  readonly names: (readonly [key: DomainName, source: NameSource])[];
-  readonly addresses: (readonly [ip: Ip, source: NameSource])[];
+function* upserts(names: ReadonlyMap<DomainName, NameSource>, ttl: number): Iterable<NameUpsert> {
+  for (const [key, source] of names) yield { key, records: recordsOf(source, ttl) };
+}
+
+/** By the longest reverse zone that has the address; the cluster's where none has. */
+function reverseOwner({ kubernetes = {}, external }: ZonesConfig): (ip: Ip) => ReverseOwner {
+  const reverse = (external?.zones ?? []).filter(isReverseZone).map(canonicalName);
+  if (reverse.length === 0) return () => "cluster";
+  const own = (kubernetes.zones ?? []).filter(isReverseZone).map(canonicalName);
+  const longest = (zones: readonly DomainName[], name: DomainName): number =>
+    Math.max(-1, ...zones.filter((zone) => isInZone(name, zone)).map((zone) => zone.length));
+  return (ip) => {
+    const name = reverseName(ip);
+    return longest(reverse, name) > longest(own, name) ? "external" : "cluster";
+  };
+}
+
+/** A name that a batch set. */
+interface ChangedName {
+  readonly key: DomainName;
+  readonly source: NameSource;
+  readonly ttl: number;
 }
 
 /** Makes the records when somebody asks for them: of a first list nobody does who is not given all names anyway. */
-function lazyDelta(revision: number, changed: Changed, deletes: readonly DomainName[], ttl: number): RecordDelta {
+function lazyDelta(revision: number, changed: readonly ChangedName[], deletes: readonly DomainName[]): RecordDelta {
   let made: readonly NameUpsert[] | undefined;
   return {
     revision,
     deletes,
     get upserts() {
-      made ??= [
-        ...changed.names.map(([key, source]) => ({ key, records: recordsOf(source, ttl) })),
-        ...changed.addresses.map(([ip, source]) => ({ key: reverseName(ip), records: recordsOf(source, ttl) })),
-      ];
+      made ??= changed.map(({ key, source, ttl }) => ({ key, records: recordsOf(source, ttl) }));
       return made;
     },
   };

@@ -1,6 +1,7 @@
 import type { EndpointPort, EndpointSlice } from "../../src/api/types/discovery-v1.generated.ts";
 import { type Ip, isPort, parseIp } from "../../src/base/ip.ts";
 import type { ObjectKey, Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
+import type { KubernetesConfig } from "../config/zone-config.ts";
 import type { DomainName } from "../wire/name.ts";
 import { endpointLabel } from "./endpoint-name.ts";
 import { isLabel, maxNameLength } from "./label.ts";
@@ -12,6 +13,8 @@ export interface EndpointTarget {
   readonly ip: Ip;
   /** Of its slices. */
   readonly ports: readonly TargetPort[];
+  /** Its topology zone; only where names of zones are wanted. */
+  readonly zone?: string;
 }
 
 /** A port of a slice or a Service that SRV records may be about. */
@@ -21,18 +24,8 @@ export interface TargetPort {
   readonly port: number;
 }
 
-/**
- * Ready endpoints of a Service whose name is `base`, each address once for a name; by slice name, then in the slice's order.
- * `ready` absent means ready.
- */
-export function endpointTargets(snapshot: Snapshot, service: ObjectKey, base: DomainName): readonly EndpointTarget[] {
-  const slices = snapshot.slicesByService.get(service);
-  if (slices === undefined) return [];
-  const only = slices.size === 1 ? slices.first() : undefined;
-  if (only !== undefined) return targetsOf(only, base);
-  const sorted = Array.from(slices.entries()).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
-  return distinct(sorted.flatMap(([, slice]) => targetsOf(slice, base)));
-}
+/** Ready endpoints of a Service whose name is `base`, each address once for a name; by slice name, then in the slice's order. */
+export type EndpointTargets = (snapshot: Snapshot, service: ObjectKey, base: DomainName) => readonly EndpointTarget[];
 
 interface Compiled {
   readonly base: DomainName;
@@ -40,30 +33,43 @@ interface Compiled {
 }
 
 /**
- * What a slice gave last time, by the identity of the slice: objects of a snapshot never change, so that of a Service with
- * thousands of endpoints only the changed slice is compiled again.
+ * Remembers what a slice gave last time, by the identity of the slice: objects of a snapshot never change, so that of a Service
+ * with thousands of endpoints only the changed slice is compiled again.
  */
-const compiledSlices = new WeakMap<EndpointSlice, Compiled>();
-
-function targetsOf(slice: EndpointSlice, base: DomainName): readonly EndpointTarget[] {
-  const known = compiledSlices.get(slice);
-  if (known?.base === base) return known.targets;
-  const targets = compileSlice(slice, base);
-  compiledSlices.set(slice, { base, targets });
-  return targets;
+export function createEndpointTargets(config: KubernetesConfig): EndpointTargets {
+  const compiled = new WeakMap<EndpointSlice, Compiled>();
+  const targetsOf = (slice: EndpointSlice, base: DomainName): readonly EndpointTarget[] => {
+    const known = compiled.get(slice);
+    if (known?.base === base) return known.targets;
+    const targets = compileSlice(config, slice, base);
+    compiled.set(slice, { base, targets });
+    return targets;
+  };
+  return (snapshot, service, base) => {
+    const slices = config.noEndpoints === true ? undefined : snapshot.slicesByService.get(service);
+    if (slices === undefined) return [];
+    const only = slices.size === 1 ? slices.first() : undefined;
+    if (only !== undefined) return targetsOf(only, base);
+    const sorted = Array.from(slices.entries()).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+    return distinct(sorted.flatMap(([, slice]) => targetsOf(slice, base)));
+  };
 }
 
-function compileSlice(slice: EndpointSlice, base: DomainName): readonly EndpointTarget[] {
+/** `ready` absent means ready. */
+function compileSlice(config: KubernetesConfig, slice: EndpointSlice, base: DomainName): readonly EndpointTarget[] {
   if (slice.addressType === "FQDN") return [];
   const ports = (slice.ports ?? []).flatMap(srvPort);
   const targets: EndpointTarget[] = [];
   for (const endpoint of slice.endpoints ?? []) {
     if (endpoint.conditions?.ready === false) continue;
+    const hostname = endpoint.hostname || (config.endpointPodNames === true ? endpoint.targetRef?.name : undefined);
+    const zone = config.zonalNames === true ? endpoint.zone : undefined;
     for (const text of endpoint.addresses ?? []) {
       const ip = parseIp(text);
-      const label = ip === undefined ? "" : endpointLabel(endpoint.hostname, ip);
+      const label = ip === undefined ? "" : endpointLabel(hostname, ip);
       const name = `${label}.${base}`;
-      if (ip !== undefined && isLabel(label) && name.length <= maxNameLength) targets.push({ name, ip, ports });
+      if (ip === undefined || !isLabel(label) || name.length > maxNameLength) continue;
+      targets.push(zone === undefined ? { name, ip, ports } : { name, ip, ports, zone });
     }
   }
   return distinct(targets);

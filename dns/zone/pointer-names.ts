@@ -2,11 +2,12 @@ import type { Ip } from "../../src/base/ip.ts";
 import type { DomainName } from "../wire/name.ts";
 import type { NameSource } from "./name-source.ts";
 
-/** A Service's wish to be what an address is called: an endpoint, or the Service itself for its cluster IP. */
+/** A Service's wish to be what an address is called: an endpoint, or the Service itself for an address that is its own. */
 export interface PointerClaim {
   readonly ip: Ip;
   readonly name: DomainName;
-  readonly isClusterIp?: true;
+  /** What the address is to the Service; absent: an endpoint's. */
+  readonly as?: "cluster-ip" | "external" | "external-endpoint";
 }
 
 /** Who claims which address: what the second derivation, keyed by address, computes from. */
@@ -38,15 +39,24 @@ export class PointerClaims {
   }
 }
 
+/** Whose reverse zone the address is in: there the names of that plugin come first. */
+export type ReverseOwner = "cluster" | "external";
+
 /**
- * What an address is called: by the Services whose cluster IP it is, else by all Services that have it as an endpoint; each name
- * once, sorted.
+ * What an address is called: by the Services whose cluster IP it is, else by those that are reached at it from outside, else by
+ * all Services that have it as an endpoint; each name once, sorted.
  */
-export function pointerSource(claims: readonly PointerClaim[]): NameSource | undefined {
+export function pointerSource(claims: readonly PointerClaim[], owner: ReverseOwner): NameSource | undefined {
   const [first] = claims;
   if (first === undefined) return undefined;
   if (claims.length === 1) return { kind: "pointer", targets: [first.name] };
-  const own = claims.filter((c) => c.isClusterIp === true);
-  const targets = Array.from(new Set((own.length > 0 ? own : claims).map((c) => c.name)));
+  const best = Math.min(...claims.map((c) => rankOf(c, owner)));
+  const targets = Array.from(new Set(claims.filter((c) => rankOf(c, owner) === best).map((c) => c.name)));
   return { kind: "pointer", targets: targets.sort() };
+}
+
+function rankOf({ as }: PointerClaim, owner: ReverseOwner): number {
+  if (as === "cluster-ip") return 0;
+  if (as === "external") return 1;
+  return (as === "external-endpoint") === (owner === "external") ? 2 : 3;
 }

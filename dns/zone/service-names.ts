@@ -3,8 +3,10 @@ import { isPort, parseIp } from "../../src/base/ip.ts";
 import { type Batch, type ObjectKey, type Snapshot, serviceOfSlice } from "../../src/snapshot/cluster-snapshot.ts";
 import type { Derivation } from "../../src/snapshot/derivation.ts";
 import type { Compiled, Problem } from "../../src/snapshot/problem.ts";
+import type { KubernetesConfig } from "../config/zone-config.ts";
 import type { DomainName } from "../wire/name.ts";
-import { type EndpointTarget, endpointTargets, type TargetPort } from "./endpoint-targets.ts";
+import { createEndpointTargets, type EndpointTarget, type EndpointTargets, type TargetPort } from "./endpoint-targets.ts";
+import type { Exposure } from "./exposure.ts";
 import { isLabel, maxNameLength } from "./label.ts";
 import { endpointRecords, type NameSource } from "./name-source.ts";
 import type { PointerClaim } from "./pointer-names.ts";
@@ -18,23 +20,27 @@ export interface ServiceNames {
   readonly claims: readonly PointerClaim[];
 }
 
-/** Of which zone the names are, and how long clients may keep them. */
+/** Of which zone the names are, and which there are. */
 export interface ServiceNamesConfig {
   /** Canonical: `cluster.local.`. */
   readonly zone: DomainName;
   /** Seconds. */
   readonly ttl: number;
+  readonly exposure: Exposure;
+  readonly kubernetes: KubernetesConfig;
 }
 
 /** Service key → its names. */
 export function serviceNamesDerivation(config: ServiceNamesConfig): Derivation<ObjectKey, ServiceNames> {
+  const targets = createEndpointTargets(config.kubernetes);
   return {
-    affected: affectedServices,
-    compute: (snapshot, key) => compileServiceNames(config, snapshot, key),
+    affected: (batch) => affectedServices(batch, config.exposure),
+    compute: (snapshot, key) => compileServiceNames(config, targets, snapshot, key),
   };
 }
 
-function affectedServices(batch: Batch): Iterable<ObjectKey> {
+/** Services whose names a batch may change. */
+export function affectedServices(batch: Batch, exposure: Exposure): Iterable<ObjectKey> {
   const keys = new Set<ObjectKey>(batch.dirty.get("Service"));
   for (const slice of batch.dirty.get("EndpointSlice") ?? []) {
     const before = batch.before.tables.EndpointSlice.get(slice);
@@ -44,12 +50,22 @@ function affectedServices(batch: Batch): Iterable<ObjectKey> {
     const now = after === undefined || after === before ? undefined : serviceOfSlice(after);
     if (now !== undefined) keys.add(now);
   }
+  const turned = new Set(exposure.turned(batch));
+  if (turned.size > 0) {
+    for (const table of [batch.before, batch.after].map((s) => s.tables.Service))
+      for (const key of table.keys()) if (turned.has(key.split("/")[0] ?? "")) keys.add(key);
+  }
   return keys;
 }
 
-function compileServiceNames(config: ServiceNamesConfig, snapshot: Snapshot, key: ObjectKey): Compiled<ServiceNames | undefined> {
+function compileServiceNames(
+  config: ServiceNamesConfig,
+  endpointTargets: EndpointTargets,
+  snapshot: Snapshot,
+  key: ObjectKey,
+): Compiled<ServiceNames | undefined> {
   const service = snapshot.tables.Service.get(key);
-  if (service === undefined) return { plan: undefined, problems: [] };
+  if (service === undefined || !config.exposure.hasObject(snapshot, service.metadata)) return { plan: undefined, problems: [] };
   const { name = "", namespace = "" } = service.metadata ?? {};
   if (!isLabel(name) || !isLabel(namespace)) {
     const message = `${printName(service)} has no DNS name: name and namespace must be labels of a-z, 0-9 and -, 63 at most`;
@@ -64,11 +80,10 @@ function compileServiceNames(config: ServiceNamesConfig, snapshot: Snapshot, key
 
   const targets = endpointTargets(snapshot, key, base);
   const names = endpointNames(targets, config.ttl);
+  addZonalNames(names, targets, base);
   const { clusterIP, clusterIPs } = service.spec ?? {};
   if (clusterIP === "None" || clusterIPs?.[0] === "None") {
-    const pairs = targets.flatMap((t) => t.ports.map((port) => ({ target: t.name, ip: t.ip, port: port.port, as: port })));
-    if (targets.length > 0) names.set(base, made([...addressSets(targets.map((t) => t.ip)), ...srvSets(pairs, config.ttl)]));
-    addPortNames(names, pairs, base, config.ttl);
+    headlessNames(names, targets, base, config.ttl);
     return { plan: { names, claims: targets }, problems: [] };
   }
 
@@ -83,13 +98,14 @@ function compileServiceNames(config: ServiceNamesConfig, snapshot: Snapshot, key
     return ip === undefined ? [] : [ip];
   });
   // without an address (not yet allocated) the Service has no name, but its endpoints have
-  if (own.length > 0) {
+  const isHidden = config.kubernetes.ignoreEmptyServices === true && targets.length === 0;
+  if (own.length > 0 && !isHidden) {
     const ports: readonly TargetPort[] = (service.spec?.ports ?? []).filter((p) => isPort(p.port));
     const pairs = ports.flatMap((port) => own.map((ip) => ({ target: base, ip, port: port.port, as: port })));
     names.set(base, made([...addressSets(own), ...srvSets(pairs, config.ttl)]));
     addPortNames(names, pairs, base, config.ttl);
   }
-  const claims = own.map((ip): PointerClaim => ({ ip, name: base, isClusterIp: true }));
+  const claims = own.map((ip): PointerClaim => ({ ip, name: base, as: "cluster-ip" }));
   return { plan: { names, claims: [...targets, ...claims] }, problems };
 }
 
@@ -104,14 +120,14 @@ function compileAlias(service: Service, base: DomainName): Compiled<ServiceNames
 }
 
 /** A host name with its last dot; undefined for addresses and impossible names. */
-function externalTarget(text: string): DomainName | undefined {
+export function externalTarget(text: string): DomainName | undefined {
   const name = text.toLowerCase().replace(/\.$/, "");
   if (name === "" || name.length > 253 || parseIp(name) !== undefined) return undefined;
   return name.split(".").every((label) => /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/.test(label)) ? `${name}.` : undefined;
 }
 
 /** Endpoints' own names; several share a hostname where a slice says so. */
-function endpointNames(targets: readonly EndpointTarget[], ttl: number): Map<DomainName, NameSource> {
+export function endpointNames(targets: readonly EndpointTarget[], ttl: number): Map<DomainName, NameSource> {
   const names = new Map<DomainName, NameSource>();
   const shared = new Set<DomainName>();
   for (const target of targets) {
@@ -129,16 +145,33 @@ function endpointNames(targets: readonly EndpointTarget[], ttl: number): Map<Dom
   return names;
 }
 
-function made(sets: readonly RecordSet[]): NameSource {
+/** A Service that is its ready endpoints; without any it does not exist. */
+export function headlessNames(names: Map<DomainName, NameSource>, targets: readonly EndpointTarget[], base: DomainName, ttl: number): void {
+  const pairs = targets.flatMap((t) => t.ports.map((port) => ({ target: t.name, ip: t.ip, port: port.port, as: port })));
+  if (targets.length > 0) names.set(base, made([...addressSets(targets.map((t) => t.ip)), ...srvSets(pairs, ttl)]));
+  addPortNames(names, pairs, base, ttl);
+}
+
+/** `<topology zone>._zone.<base>`: the ready endpoints of one zone; of targets that say their zone. */
+function addZonalNames(names: Map<DomainName, NameSource>, targets: readonly EndpointTarget[], base: DomainName): void {
+  const zonal = targets.filter((t) => t.zone !== undefined && isLabel(t.zone));
+  if (zonal.length === 0) return;
+  for (const [zone, own] of Map.groupBy(zonal, (t) => t.zone ?? "")) {
+    const name = `${zone}._zone.${base}`;
+    if (name.length <= maxNameLength) names.set(name, made(addressSets(own.map((t) => t.ip))));
+  }
+}
+
+export function made(sets: readonly RecordSet[]): NameSource {
   return { kind: "records", records: { sets } };
 }
 
-interface NamedTarget extends SrvTarget {
+export interface NamedTarget extends SrvTarget {
   readonly as: TargetPort;
 }
 
 /** `_port._proto.<base>`; unnamed ports have no such name. */
-function addPortNames(names: Map<DomainName, NameSource>, pairs: readonly NamedTarget[], base: DomainName, ttl: number): void {
+export function addPortNames(names: Map<DomainName, NameSource>, pairs: readonly NamedTarget[], base: DomainName, ttl: number): void {
   const named = pairs.filter(({ as }) => as.name !== undefined && isLabel(as.name));
   if (named.length === 0) return;
   const groups = Map.groupBy(named, ({ as }) => `_${as.name}._${(as.protocol ?? "TCP").toLowerCase()}.${base}`);

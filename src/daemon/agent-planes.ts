@@ -24,9 +24,8 @@ export interface AgentPlane {
 export function namesPlane(config: DaemonConfig, clusterDns: readonly Ip[]): AgentPlane {
   const ranges = [...config.clusterCidrs, ...config.serviceCidrs].map((text) => parseCidr(text)).filter((c) => c !== undefined);
   const zone = new DnsZone({
-    clusterDomain: config.clusterDomain,
+    kubernetes: { zones: [config.clusterDomain, ...ranges.flatMap((c) => reverseZones(c))] },
     addresses: clusterDns,
-    reverseZones: ranges.flatMap((c) => reverseZones(c)),
     revision: Math.floor(systemClock.now() / 1000),
   });
   return {

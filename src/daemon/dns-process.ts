@@ -1,7 +1,7 @@
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer, type Server as TcpServer } from "node:net";
-import { type DnsServer, type NameRecords, startDnsServer } from "../../dns/index.ts";
+import { type DnsServer, type NameRecords, reverseZones, startDnsServer } from "../../dns/index.ts";
 import { parseCidr } from "../base/cidr.ts";
 import { systemClock } from "../base/clock.ts";
 import { ipFamily } from "../base/ip.ts";
@@ -55,12 +55,12 @@ export async function startDnsProcess(config: DaemonConfig, log: Log): Promise<R
   const udp = await Promise.all(sockets.filter((s) => s.type === "udp").map(openUdp));
   const tcp = await Promise.all(sockets.filter((s) => s.type === "tcp").map(openTcp));
   const ranges = [...config.clusterCidrs, ...config.serviceCidrs, ...config.nodeCidrs, "127.0.0.0/8", "::1/128"];
+  const reverse = [...config.clusterCidrs, ...config.serviceCidrs].flatMap((c) => parseCidr(c) ?? []);
   const started = startDnsServer(
     {
       listen: [],
-      zone: config.clusterDomain,
+      kubernetes: { zones: [config.clusterDomain, ...reverse.flatMap(reverseZones)] },
       upstreams: config.upstreams,
-      reverse: [...config.clusterCidrs, ...config.serviceCidrs].flatMap((c) => parseCidr(c) ?? []),
       allowedClients: ranges.flatMap((c) => parseCidr(c) ?? []),
     },
     { log, sockets: { udp, tcp } },

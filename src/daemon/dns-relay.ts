@@ -4,15 +4,12 @@ import type { Ip } from "../base/ip.ts";
 import type { Running } from "../base/running.ts";
 import type { Log } from "../observe/log.ts";
 
-/** No cluster has this zone (RFC 6761): the relay knows no name itself. */
-const nobodysZone = "relay.invalid";
-
 /**
  * Names outside the cluster, for nodes in network namespaces: asked of this machine's own resolvers, from this
  * machine's own namespace, for clients among `nodes` only. `port` is any free one.
  */
 export async function startDnsRelay(ip: Ip, nodes: readonly Cidr[], log: Log): Promise<Running & { readonly port: number }> {
-  const server = startDnsServer({ listen: [{ ip, port: 0 }], zone: nobodysZone, allowedClients: nodes, cache: false }, { log });
+  const server = startDnsServer({ listen: [{ ip, port: 0 }], kubernetes: { zones: [] }, allowedClients: nodes, cache: false }, { log });
   await server.ready;
   return { ready: server.ready, port: server.addresses()[0]?.port ?? 0, close: () => server.close() };
 }

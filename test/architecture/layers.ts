@@ -21,7 +21,7 @@ export const ranks: readonly (readonly [prefix: string, rank: number])[] = [
   // what ipvs cannot say itself (masquerade, source ranges, refusal) it says in iptables' rules
   ["rules/ipvs", 33],
   ["rules/trace", 34],
-  ["dns/config", 30],
+  ["dns/config", 25],
   ["dns/zone", 30],
   ["dns/cache", 30],
   ["dns/answer", 31],

@@ -14,7 +14,7 @@ const names = [
   "www.example.org.",
   ".",
 ];
-const answerer = new Answerer({ zones: ["cluster.local."] });
+const answerer = new Answerer();
 answerer.apply({
   revision: 1,
   full: true,

@@ -64,8 +64,8 @@ test("zone and answers after any changes are those of a fresh build", () => {
     fc.property(fc.array(step, { maxLength: 25 }), (steps) => {
       const store = new SnapshotStore();
       const cursor = store.cursor(() => {});
-      const zone = new DnsZone({ reverseZones: zones.slice(1) });
-      const answerer = new Answerer({ zones, passing });
+      const zone = new DnsZone({ kubernetes: { zones } });
+      const answerer = new Answerer({ kubernetes: { zones }, passing });
       answerer.apply(zone.full());
       const follow = (): void => {
         const batch = cursor.take();
@@ -78,12 +78,12 @@ test("zone and answers after any changes are those of a fresh build", () => {
       }
       follow();
 
-      const fresh = new DnsZone({ reverseZones: zones.slice(1) });
+      const fresh = new DnsZone({ kubernetes: { zones } });
       fresh.apply(batchFromEmpty(store.current));
       const byKey = (delta: RecordDelta): unknown => Object.fromEntries(delta.upserts.map((u) => [u.key, u.records]));
       expect(byKey(zone.full())).toEqual(byKey(fresh.full()));
 
-      const rebuilt = new Answerer({ zones, passing });
+      const rebuilt = new Answerer({ kubernetes: { zones }, passing });
       rebuilt.apply({ ...fresh.full(), revision: zone.revision });
       expect(answerer.size).toBe(rebuilt.size);
       for (const a of [answerer, rebuilt]) a.setSynced();

@@ -84,13 +84,12 @@ export function pureResolver(
 ): (c: Pick<Case, "qname" | "qtype">) => Promise<Message> {
   const zone = new DnsZone(config);
   zone.apply(batchFromEmpty(snapshotOf(objects)));
-  const zones = [canonicalName(config.clusterDomain ?? "cluster.local"), ...(config.reverseZones ?? [])];
-  const answerer = new Answerer({ zones, ...(config.ttl === undefined ? {} : { ttl: config.ttl }) });
+  const answerer = new Answerer(config);
   answerer.apply(zone.full());
   answerer.setSynced();
   const chain = createChain({
     answerer,
-    zones,
+    zones: config,
     isAllowed: () => true,
     edns: { udpSize: 1232, cookieSecret: new Uint8Array(16) },
     clock: systemClock,

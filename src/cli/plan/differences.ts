@@ -101,7 +101,7 @@ export function flowChanges(
 }
 
 export function nameChanges(batch: Batch, clusterDomain: string | undefined): Compared<NameChange> {
-  const zone = new DnsZone(clusterDomain === undefined ? {} : { clusterDomain });
+  const zone = new DnsZone(clusterDomain === undefined ? {} : { kubernetes: { zones: [clusterDomain] } });
   zone.apply(batchFromEmpty(batch.before));
   const before = new Map<string, NameRecords>();
   for (const { key, records } of zone.names()) before.set(key, records);

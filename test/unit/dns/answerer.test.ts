@@ -24,7 +24,7 @@ const big = [
 function shopAnswerer(config: Partial<AnswererConfig> = {}): Answerer {
   const zone = new DnsZone({ revision: 41 });
   zone.apply(batchFromEmpty(snapshotOf([...shop, ...big])));
-  const answerer = new Answerer({ zones: ["cluster.local."], ...config });
+  const answerer = new Answerer(config);
   answerer.apply(zone.full());
   answerer.setSynced();
   return answerer;
@@ -176,7 +176,7 @@ test("addresses of a headless Service take turns", () => {
 test("before the first sync what is known is answered, the rest is SERVFAIL", () => {
   const zone = new DnsZone();
   zone.apply(batchFromEmpty(snapshotOf(shop)));
-  const answerer = new Answerer({ zones: ["cluster.local."] });
+  const answerer = new Answerer();
   const rcode = (name: string, type = "A"): string => printRcode(answered(ask(answerer, query(name, type))).rcode);
   expect(rcode(web)).toBe("SERVFAIL");
   answerer.apply(zone.full());
@@ -202,7 +202,7 @@ test("a name goes with its last record, and its parents with their last name", (
 });
 
 test("in a zone of others what is known is answered, all else is left to the chain", () => {
-  const answerer = new Answerer({ zones: ["cluster.local.", "244.10.in-addr.arpa."], passing: ["in-addr.arpa."] });
+  const answerer = new Answerer({ kubernetes: { zones: ["cluster.local.", "244.10.in-addr.arpa."] }, passing: ["in-addr.arpa."] });
   const ptr = (key: string, target: string): RecordDelta["upserts"][number] => ({
     key,
     records: { sets: [{ data: [{ kind: "PTR", target }] }] },
@@ -263,7 +263,7 @@ test("additional records point at their targets: several ports, shared hostnames
   ] as const;
   const zone = new DnsZone();
   zone.apply(batchFromEmpty(snapshotOf(objects)));
-  const answerer = new Answerer({ zones: ["cluster.local."] });
+  const answerer = new Answerer();
   answerer.apply(zone.full());
   const name = "mixed.shop.svc.cluster.local.";
   const m = answered(ask(answerer, query(name, "SRV"), "tcp"));

@@ -20,9 +20,15 @@ let server: DnsServer;
 let port = 0;
 
 beforeAll(async () => {
-  server = startDnsServer({ listen: [{ ip: "127.0.0.1", port: 0 }], reverse: ranges, upstreams: [], nsid: "node-1", tcp: { idle: 800 } });
+  server = startDnsServer({
+    listen: [{ ip: "127.0.0.1", port: 0 }],
+    kubernetes: { zones: ["cluster.local", ...reverse] },
+    upstreams: [],
+    nsid: "node-1",
+    tcp: { idle: 800 },
+  });
   await server.ready;
-  const zone = new DnsZone({ reverseZones: reverse });
+  const zone = new DnsZone({ kubernetes: { zones: ["cluster.local", ...reverse] } });
   zone.apply(batchFromEmpty(snapshotOf(shop)));
   server.apply(zone.full());
   server.setSynced();
@@ -199,8 +205,12 @@ test("strangers get the cluster's names, but no recursion", async () => {
 
 test.each([
   ["a port in use", (): Parameters<typeof startDnsServer>[0] => ({ listen: [{ ip: "127.0.0.1", port }] }), /EADDRINUSE/],
-  ["a ttl out of range", (): Parameters<typeof startDnsServer>[0] => ({ listen: [], ttl: 4000 }), /ttl: 4000/],
-  ["a zone that is no name", (): Parameters<typeof startDnsServer>[0] => ({ listen: [], zone: "a b" }), /zone: "a b"/],
+  ["a ttl out of range", (): Parameters<typeof startDnsServer>[0] => ({ listen: [], kubernetes: { ttl: 4000 } }), /kubernetes\.ttl: 4000/],
+  [
+    "a zone that is no name",
+    (): Parameters<typeof startDnsServer>[0] => ({ listen: [], kubernetes: { zones: ["a b"] } }),
+    /kubernetes\.zones: "a b"/,
+  ],
 ])("%s is a refusal to start", async (_, config, message) => {
   const wrong = startDnsServer(config());
   await expect(wrong.ready).rejects.toThrow(message);

@@ -8,7 +8,7 @@ import { type AnyObject, snapshotOf } from "../../support/dns-cases.ts";
 
 function problems(service: object, clusterDomain = "cluster.local"): readonly string[] {
   const object = { kind: "Service", ...service } as AnyObject;
-  const zone = new DnsZone({ clusterDomain });
+  const zone = new DnsZone({ kubernetes: { zones: [clusterDomain] } });
   zone.apply(batchFromEmpty(snapshotOf([object])));
   return Array.from(zone.problems(), (p) => `${p.reason} ${p.field}: ${p.message}`);
 }
