@@ -99,3 +99,9 @@ const rcodeNames = new Map<number, string>(Object.entries(rcodes).map(([name, nu
 export function printRcode(rcode: number): string {
   return rcodeNames.get(rcode) ?? `RCODE${rcode}`;
 }
+
+/** In any case; undefined for what is no name of a code. */
+export function parseRcode(text: string): number | undefined {
+  const upper = text.toUpperCase();
+  return Object.hasOwn(rcodes, upper) ? rcodes[upper as RcodeName] : undefined;
+}

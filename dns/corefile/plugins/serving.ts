@@ -1,0 +1,133 @@
+import type { Directive } from "../corefile.ts";
+import { badValue, readOptions, wordsOf } from "../words.ts";
+import type { BlockContext } from "./block-context.ts";
+
+/** A plugin that has neither words nor options. */
+export interface BareConfig {
+  readonly plugin: "any" | "debug" | "loop" | "minimal" | "whoami" | "local";
+}
+
+export function readBare<P extends BareConfig["plugin"]>(d: Directive, plugin: P): { readonly plugin: P } {
+  wordsOf(d).end();
+  readOptions(d, {});
+  return { plugin };
+}
+
+export interface BindConfig {
+  readonly plugin: "bind";
+  /** Addresses or names of interfaces. */
+  readonly hosts: readonly string[];
+  readonly except: readonly string[];
+}
+
+export function readBind(d: Directive): BindConfig {
+  const hosts = wordsOf(d).some("an address or interface");
+  const except: string[] = [];
+  readOptions(d, { except: (w) => void except.push(...w.some("an address or interface")) });
+  return { plugin: "bind", hosts, except };
+}
+
+export interface BufsizeConfig {
+  readonly plugin: "bufsize";
+  readonly size: number;
+}
+
+export function readBufsize(d: Directive): BufsizeConfig {
+  const words = wordsOf(d);
+  const size = words.left === 0 ? 1232 : words.integer("a size", 512, 4096);
+  words.end();
+  readOptions(d, {});
+  return { plugin: "bufsize", size };
+}
+
+export interface CancelConfig {
+  readonly plugin: "cancel";
+  /** Milliseconds after which a query is given up. */
+  readonly timeout: number;
+}
+
+export function readCancel(d: Directive): CancelConfig {
+  const words = wordsOf(d);
+  const timeout = words.left === 0 ? 5001 : words.duration("a time");
+  words.end();
+  readOptions(d, {});
+  return timeout > 0 ? { plugin: "cancel", timeout } : badValue(d, "cancel: the time must be longer than nothing");
+}
+
+export interface NsidConfig {
+  readonly plugin: "nsid";
+  /** Absent: the host's name. */
+  readonly data?: string;
+}
+
+export function readNsid(d: Directive): NsidConfig {
+  const data = wordsOf(d).rest().join(" ");
+  readOptions(d, {});
+  return data === "" ? { plugin: "nsid" } : { plugin: "nsid", data };
+}
+
+export interface ReloadConfig {
+  readonly plugin: "reload";
+  /** Milliseconds. */
+  readonly interval: number;
+  readonly jitter: number;
+}
+
+export function readReload(d: Directive): ReloadConfig {
+  const words = wordsOf(d);
+  const interval = words.left === 0 ? 30_000 : words.duration("a time");
+  const jitter = words.left === 0 ? interval / 2 : words.duration("a time");
+  words.end();
+  readOptions(d, {});
+  if (interval < 2000) badValue(d, "reload: the interval is 2s or more");
+  if (jitter > interval / 2) badValue(d, "reload: the jitter is half of the interval at most");
+  return { plugin: "reload", interval, jitter };
+}
+
+export interface TlsConfig {
+  readonly plugin: "tls";
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly caFile?: string;
+  readonly clientAuth: "nocert" | "request" | "require" | "verify_if_given" | "require_and_verify";
+}
+
+export function readTls(d: Directive, block: BlockContext): TlsConfig {
+  const words = wordsOf(d);
+  const certFile = block.resolvePath(words.take("a certificate file"));
+  const keyFile = block.resolvePath(words.take("a key file"));
+  const ca = words.maybe();
+  words.end();
+  let clientAuth: TlsConfig["clientAuth"] = "nocert";
+  readOptions(d, {
+    client_auth: (w) => void (clientAuth = w.choice(["nocert", "request", "require", "verify_if_given", "require_and_verify"])),
+  });
+  return { plugin: "tls", certFile, keyFile, clientAuth, ...(ca === undefined ? {} : { caFile: block.resolvePath(ca) }) };
+}
+
+export interface ChaosConfig {
+  readonly plugin: "chaos";
+  /** Answers to version.bind and version.server; absent: not told. */
+  readonly version?: string;
+  readonly authors: readonly string[];
+}
+
+export function readChaos(d: Directive): ChaosConfig {
+  const words = wordsOf(d);
+  const version = words.maybe();
+  readOptions(d, {});
+  return { plugin: "chaos", authors: words.rest(), ...(version === undefined ? {} : { version }) };
+}
+
+export interface RootConfig {
+  readonly plugin: "root";
+  readonly folder: string;
+}
+
+export function readRoot(d: Directive, block: BlockContext): RootConfig {
+  const words = wordsOf(d);
+  const folder = block.resolvePath(words.take("a folder"));
+  words.end();
+  readOptions(d, {});
+  return { plugin: "root", folder };
+}
