@@ -47,6 +47,8 @@ export interface RuleSettings {
 export interface ServingSettings {
   readonly healthz: HostPort;
   readonly metrics: HostPort;
+  /** An address that cannot be had ends the process. */
+  readonly hardFail: boolean;
   readonly profiling: boolean;
   readonly nodeName?: string;
   readonly kubeconfig?: string;
@@ -88,6 +90,7 @@ export function servingSettingsOf(c: ProxyConfiguration): ServingSettings {
   return {
     healthz: c.healthzBindAddress ?? { ip: ipv6 ? "::" : "0.0.0.0", port: 10256 },
     metrics: c.metricsBindAddress ?? { ip: ipv6 ? "::1" : "127.0.0.1", port: 10249 },
+    hardFail: c.bindAddressHardFail,
     profiling: c.enableProfiling,
     ...(c.hostnameOverride === "" ? {} : { nodeName: c.hostnameOverride.trim().toLowerCase() }),
     ...(c.clientConnection.kubeconfig === "" ? {} : { kubeconfig: c.clientConnection.kubeconfig }),
@@ -133,7 +136,6 @@ function unusedFields(c: ProxyConfiguration, backend: ProxyMode): readonly strin
     "clientConnection.qps": c.clientConnection.qps === 0,
     "clientConnection.burst": c.clientConnection.burst === 0,
     "logging.vmodule": c.logging.vmodule.length === 0,
-    bindAddressHardFail: !c.bindAddressHardFail,
     showHiddenMetricsForVersion: c.showHiddenMetricsForVersion === "",
     "iptables.snatNodeInternalIP": c.iptables.snatNodeInternalIP !== true,
     winkernel: JSON.stringify(c.winkernel) === JSON.stringify(e.winkernel),

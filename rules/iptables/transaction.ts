@@ -1,6 +1,16 @@
 import type { IpFamily } from "../../src/base/ip.ts";
 import { printRule } from "./print.ts";
-import { type Chain, type ChainId, type Chains, type Hook, nameOfChain, type TableName, tableNames, tableOfChain } from "./rule.ts";
+import {
+  type Chain,
+  type ChainId,
+  type Chains,
+  chainId,
+  type Hook,
+  nameOfChain,
+  type TableName,
+  tableNames,
+  tableOfChain,
+} from "./rule.ts";
 
 /** One chain as it was and as it is to be; undefined: not there. */
 export interface ChainChange {
@@ -34,6 +44,19 @@ export function transactionSize(transaction: Transaction): number {
     for (const { after } of chains) size += Math.max(1, after?.length ?? 0);
   }
   return size;
+}
+
+/** Rules by table. */
+export function rulesByTable(chains: Iterable<readonly [ChainId, Chain | undefined]>): ReadonlyMap<TableName, number> {
+  const rules = new Map<TableName, number>();
+  for (const [id, chain] of chains) rules.set(tableOfChain(id), (rules.get(tableOfChain(id)) ?? 0) + (chain?.length ?? 0));
+  return rules;
+}
+
+/** Rules that a transaction writes into one family's tables. */
+export function rulesWritten(transaction: Transaction, family: IpFamily): ReadonlyMap<TableName, number> {
+  const ours = transaction.filter((c) => c.family === family);
+  return rulesByTable(ours.flatMap((c) => c.chains.map(({ name, after }) => [chainId(c.table, name), after] as const)));
 }
 
 export interface HookChange {

@@ -9,7 +9,7 @@ export interface NodeView {
   /** InternalIPs in the Node's order (ExternalIPs where there are none); the first of a family is its primary address. */
   readonly addresses: readonly Ip[];
   readonly podCidrs: readonly Cidr[];
-  /** Being deleted, or about to be by the autoscaler: load balancers should stop sending. */
+  /** Not there, being deleted, or about to be by the autoscaler: load balancers should stop sending. */
   readonly leaving: boolean;
 }
 
@@ -19,7 +19,7 @@ const autoscalerTaint = "ToBeDeletedByClusterAutoscaler";
 /** A view without addresses and pod ranges when the snapshot has no such Node (yet). */
 export function nodeViewOf(snapshot: Snapshot, name: string): NodeView {
   const node = snapshot.tables.Node.get(name);
-  if (node === undefined) return { name, zone: "", addresses: [], podCidrs: [], leaving: false };
+  if (node === undefined) return { name, zone: "", addresses: [], podCidrs: [], leaving: true };
   const of = (type: string): Ip[] => (node.status?.addresses ?? []).filter((a) => a.type === type).flatMap((a) => parseIp(a.address) ?? []);
   const internal = of("InternalIP");
   const ranges = node.spec?.podCIDRs ?? (node.spec?.podCIDR === undefined ? [] : [node.spec.podCIDR]);

@@ -78,7 +78,7 @@ export class ProxyPlan {
 
   constructor(nodeName: string, options: PlanOptions, derivation = serviceDerivation(nodeName, options)) {
     this.#nodeName = nodeName;
-    this.#node = { name: nodeName, zone: "", addresses: [], podCidrs: [], leaving: false };
+    this.#node = { name: nodeName, zone: "", addresses: [], podCidrs: [], leaving: true };
     this.#services = new Derived(derivation);
     this.#frontends = new Derived({
       affected: () => [],

@@ -6,7 +6,7 @@ import type { Packet, Verdict } from "../model/packet.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import type { ProxierDeps } from "./config.ts";
-import type { Applied, Audited, RuleTarget } from "./target.ts";
+import type { Applied, Audited, RuleCount, RuleTarget } from "./target.ts";
 
 export interface AutoChoices {
   /** Best first; what the last one says when it cannot be used is final. */
@@ -64,6 +64,10 @@ export class AutoTarget implements RuleTarget {
 
   problems(): readonly Problem[] {
     return this.#chosen?.problems() ?? [];
+  }
+
+  rules(): readonly RuleCount[] {
+    return this.#chosen?.rules?.() ?? [];
   }
 
   trace(packet: Packet, localIps: readonly Ip[]): Verdict {

@@ -55,7 +55,7 @@ export interface ProxierConfig extends RuleOptions {
   readonly minIntervalMs?: number | undefined;
   /** How often the kernel is compared with what was applied; default 60 s. 0: never. */
   readonly auditIntervalMs?: number | undefined;
-  /** A change that has waited for longer makes the proxy unhealthy; default 30 s, or twice the interval. */
+  /** A change that has waited for longer makes the proxy unhealthy; default 60 s, or twice the interval. */
   readonly patienceMs?: number | undefined;
   /** Serve `healthCheckNodePort`s; default true. */
   readonly serviceHealth?: boolean | undefined;

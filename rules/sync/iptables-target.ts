@@ -15,15 +15,23 @@ import {
   problemOf,
 } from "../iptables/program.ts";
 import { adopt, diffHooks, type Found } from "../iptables/read.ts";
-import type { ChainId, Hook } from "../iptables/rule.ts";
-import { diffChains, type HookChange, isEmptyTransaction, type Transaction, transactionSize } from "../iptables/transaction.ts";
+import type { ChainId, Hook, TableName } from "../iptables/rule.ts";
+import {
+  diffChains,
+  type HookChange,
+  isEmptyTransaction,
+  rulesByTable,
+  rulesWritten,
+  type Transaction,
+  transactionSize,
+} from "../iptables/transaction.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
 import type { Frontend, FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import { traceIptables } from "../trace/iptables-trace.ts";
 import { type FlowTable, StaleUdp } from "./stale-udp.ts";
-import type { Applied, Audited, RuleTarget } from "./target.ts";
+import type { Applied, Audited, RuleCount, RuleTarget } from "./target.ts";
 
 export interface IptablesTargetConfig {
   readonly families: readonly IpFamily[];
@@ -56,6 +64,8 @@ interface FamilyState {
   found: Found | undefined;
   applied: IptablesProgram | undefined;
   desired: IptablesProgram;
+  /** Rules that the last transaction wrote. */
+  written: ReadonlyMap<TableName, number>;
   /** Chains that may differ from those applied. */
   readonly pending: Set<ChainId>;
 }
@@ -107,7 +117,7 @@ export class IptablesTarget implements RuleTarget {
     const states: FamilyState[] = [];
     for (const family of families) {
       const found = await applier.read(family, signal);
-      states.push({ family, found, applied: undefined, desired: emptyProgram(family, options), pending: new Set() });
+      states.push({ family, found, applied: undefined, desired: emptyProgram(family, options), written: new Map(), pending: new Set() });
     }
     this.#states = states;
   }
@@ -137,6 +147,7 @@ export class IptablesTarget implements RuleTarget {
     this.#changing = true;
     try {
       if (!isEmptyTransaction(transaction)) await this.#applyOrBisect(transaction, signal);
+      for (const state of this.#states) state.written = rulesWritten(transaction, state.family);
       this.#settled();
       await this.#removeOther(signal);
       this.#eyes?.settle();
@@ -226,6 +237,12 @@ export class IptablesTarget implements RuleTarget {
     // a Service's frontends all ask for the same
     const limits = new Map([...this.#limits.values()].map((p) => [`${p.object.namespace ?? ""}/${p.object.name}`, p]));
     return [...this.#refused.values(), ...limits.values()];
+  }
+
+  rules(): readonly RuleCount[] {
+    return this.#states.flatMap(({ family, applied, written }) =>
+      [...rulesByTable(applied?.chains ?? [])].map(([table, rules]) => ({ table, family, rules, written: written.get(table) ?? 0 })),
+    );
   }
 
   trace(packet: Packet, localIps: readonly Ip[]): Verdict {

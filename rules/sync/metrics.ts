@@ -1,5 +1,7 @@
 import type { Batch } from "../../src/snapshot/cluster-snapshot.ts";
+import type { Backend } from "../model/backend.ts";
 import type { AppliedIndex } from "./applied-index.ts";
+import type { RuleCount } from "./target.ts";
 
 const buckets = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60];
 
@@ -24,6 +26,15 @@ class Histogram {
       `${name}_count ${this.#count}`,
     ];
   }
+}
+
+/** What kube-proxy calls a transaction that failed, by backend. */
+const failuresOf = { nftables: "nftables_sync", iptables: "iptables_restore", ipvs: "iptables_restore" } as const;
+
+function ruleCounts(name: string, help: string, rules: readonly RuleCount[], value: (r: RuleCount) => number): readonly string[] {
+  if (rules.length === 0) return [];
+  const samples = rules.map((r) => `${name}{table="${r.table}",ip_family="IPv${r.family}"} ${value(r)}`);
+  return [`# HELP ${name} ${help}`, `# TYPE ${name} gauge`, ...samples];
 }
 
 export interface AppliedSync {
@@ -53,12 +64,14 @@ export class ProxierMetrics {
   #repairs = 0;
   #elements = 0;
   #lastSync = 0;
+  #lastQueued = 0;
   #staleFlows = 0;
   #noLocal = { internal: 0, external: 0 };
   #problems = 0;
   #frontends = 0;
 
-  changesSeen(batch: Batch): void {
+  changesSeen(batch: Batch, now: number): void {
+    this.#lastQueued = now / 1000;
     const services = batch.dirty.get("Service")?.size ?? 0;
     const slices = batch.dirty.get("EndpointSlice") ?? new Set<string>();
     this.#serviceChanges += services;
@@ -102,7 +115,8 @@ export class ProxierMetrics {
     this.#staleFlows += count;
   }
 
-  print(): string {
+  /** `backend`: whose names failures go by; undefined before one is in use. */
+  print(backend: Backend | undefined, rules: readonly RuleCount[]): string {
     const one = (name: string, type: "counter" | "gauge", help: string, value: number): readonly string[] => [
       `# HELP ${name} ${help}`,
       `# TYPE ${name} ${type}`,
@@ -126,7 +140,12 @@ export class ProxierMetrics {
         this.#pendingEndpoints,
       ),
       ...one("kubeproxy_sync_proxy_rules_last_timestamp_seconds", "gauge", "When rules were last applied", this.#lastSync),
-      ...one("kubeproxy_sync_proxy_rules_nftables_sync_failures_total", "counter", "Transactions that failed", this.#failures),
+      ...one("kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds", "gauge", "When a change was last seen", this.#lastQueued),
+      ...(backend === undefined || backend === "userspace"
+        ? []
+        : one(`kubeproxy_sync_proxy_rules_${failuresOf[backend]}_failures_total`, "counter", "Transactions that failed", this.#failures)),
+      ...ruleCounts("kubeproxy_sync_proxy_rules_iptables_total", "Rules in force", rules, (r) => r.rules),
+      ...ruleCounts("kubeproxy_sync_proxy_rules_iptables_last", "Rules that the last transaction wrote", rules, (r) => r.written),
       "# HELP kubeproxy_sync_proxy_rules_no_local_endpoints_total Services with policy Local and endpoints on other nodes only",
       "# TYPE kubeproxy_sync_proxy_rules_no_local_endpoints_total gauge",
       `kubeproxy_sync_proxy_rules_no_local_endpoints_total{traffic_policy="internal"} ${this.#noLocal.internal}`,

@@ -23,7 +23,7 @@ export interface Proxier extends Running {
   metrics(): string;
   /** Whether any frontend in force may send new connections to this address. */
   endpointInUse(ip: string): boolean;
-  /** False before the rules are in force first, after an error that ended the work, and when a change has waited for longer than twice the interval (30 s at least). */
+  /** False before the rules are in force first, after an error that ended the work, and when a change has waited for longer than twice the interval (60 s at least). */
   healthy(): boolean;
   health(): ProxierHealth;
   /** Which backend it is; of `auto`, undefined until one is chosen. */
@@ -46,7 +46,8 @@ export interface ProxierHealth {
 
 const retryPolicy: BackoffPolicy = { first: 250, factor: 2, max: 30_000, jitter: 0.3 };
 const defaultAuditInterval = 60_000;
-const patience = 30_000;
+/** Twice kube-proxy's own sync period, where nobody says another. */
+const patience = 60_000;
 const nothingChanged: Effects & Pick<HistoryEntry, "causes" | "moreCauses" | "refused" | "staleFlows"> = {
   services: [],
   moreFrontends: 0,
@@ -70,6 +71,7 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
   let waitingSince: number | undefined;
   let causes: Cause[] = [];
   let dirty = false;
+  let started = false;
   let auditWanted = false;
   let wake: () => void = () => undefined;
   const ready = Promise.withResolvers<void>();
@@ -81,7 +83,7 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
   const late = (): boolean => waitingSince !== undefined && clock.monotonic() - waitingSince >= longestWait;
   const healthy = (): boolean => isReady && !broken && !late();
   let lastUpdated: number | undefined;
-  const serviceHealth = config.serviceHealth === false ? undefined : new ServiceHealth(() => healthy() && !plan.node.leaving);
+  const serviceHealth = config.serviceHealth === false ? undefined : new ServiceHealth(healthy);
   let nodePortIps: readonly Ip[] = [];
 
   const cursor = config.store.cursor(() => {
@@ -98,7 +100,7 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
       if (!dirty) waitingSince = undefined;
       return;
     }
-    metrics.changesSeen(batch);
+    metrics.changesSeen(batch, clock.now());
     const delta = plan.apply(batch);
     index.add(delta);
     const surroundings = surroundingsOf(batch.after, plan.node, { ...config, backend: target.backend }, readMachineIps);
@@ -193,7 +195,6 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
     let lastCost = 0;
     let lastAudit = clock.monotonic();
     const auditInterval = config.auditIntervalMs ?? defaultAuditInterval;
-    let started = false;
     while (!stop.signal.aborted) {
       let pause: number | undefined = auditInterval === 0 ? undefined : Math.max(0, lastAudit + auditInterval - clock.monotonic());
       try {
@@ -266,7 +267,7 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
   return {
     ready: ready.promise,
     problems: () => [...plan.problems(), ...target.problems(), ...(serviceHealth?.problems() ?? [])],
-    metrics: () => metrics.print(),
+    metrics: () => metrics.print(started ? target.backend : undefined, target.rules?.() ?? []),
     endpointInUse: (ip) => index.inUse(ip),
     healthy,
     health: () => ({ live: !broken && !(isReady && late()), ready: isReady, nodeEligible: !plan.node.leaving, lastUpdated }),

@@ -1,4 +1,4 @@
-import type { Ip } from "../../src/base/ip.ts";
+import type { Ip, IpFamily } from "../../src/base/ip.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
 import type { Backend } from "../model/backend.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
@@ -18,6 +18,15 @@ export interface Audited {
   readonly changes?: number;
 }
 
+export interface RuleCount {
+  readonly table: string;
+  readonly family: IpFamily;
+  /** Rules in force. */
+  readonly rules: number;
+  /** Rules that the last transaction wrote. */
+  readonly written: number;
+}
+
 /** A backend with the world it programs. Calls never overlap. */
 export interface RuleTarget {
   /** Which one it is; of `auto`, once started. */
@@ -34,6 +43,8 @@ export interface RuleTarget {
   watch(listener: () => void): () => void;
   /** Frontends that the world refused. */
   problems(): readonly Problem[];
+  /** Rules of iptables, by table; absent where there are none. */
+  rules?(): readonly RuleCount[];
   trace(packet: Packet, localIps: readonly Ip[]): Verdict;
   /** Frees sockets; leaves kernel rules in force. */
   close(): Promise<void>;

@@ -6,7 +6,7 @@ import type { Running } from "../base/running.ts";
 import { inClusterAccess, loadKubeconfig } from "../client/kubeconfig.ts";
 import { createHttpTransport } from "../client/transport.ts";
 import { createHealth } from "../observe/health.ts";
-import { type ObserveHandler, type ObserveServerOptions, startObserveServer } from "../observe/http-endpoint.ts";
+import type { ObserveHandler, ObserveServerOptions } from "../observe/http-endpoint.ts";
 import type { Log } from "../observe/log.ts";
 import { createMetrics, mergeMetricsText } from "../observe/metrics.ts";
 import { cpuProfile } from "../observe/profile.ts";
@@ -18,6 +18,7 @@ import { agentSocket } from "./agent-socket.ts";
 import { startSnapshotFeed } from "./api-access.ts";
 import { startCheckpointFallback } from "./checkpoint-fallback.ts";
 import { clusterDnsOf } from "./cluster-dns.ts";
+import { configz } from "./configz.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
 import { answerHistory } from "./history-answer.ts";
 import { type PlaneFeed, startPlaneFeed } from "./plane-feed.ts";
@@ -25,6 +26,7 @@ import { type ProxyHealth, startProxyHealth } from "./proxy-health.ts";
 import { createMemoryRelease } from "./release-memory.ts";
 import { startReporter } from "./reporter.ts";
 import { type StatePublisher, startStatePublisher } from "./state-stream.ts";
+import { startSteadyServer } from "./steady-server.ts";
 
 type Part = DaemonConfig["enable"][number];
 
@@ -72,18 +74,26 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
     proxier === undefined || config.healthz === undefined
       ? undefined
       : startProxyHealth(
-          config.healthz,
-          () => proxier.health(),
-          () => systemClock.now(),
+          { at: config.healthz, hardFail: config.hardFail, health: () => proxier.health(), now: () => systemClock.now() },
           log,
         );
   if (proxyHealth !== undefined) closing.push(() => proxyHealth.close());
 
-  const observe = startObserveServer(
-    observation({ config, synced: () => store.synced(kinds), clusterDns, publisher, planeFeed, proxier, proxyHealth, problems }),
+  const observed = observation({
+    config,
+    synced: () => store.synced(kinds),
+    clusterDns,
+    publisher,
+    planeFeed,
+    proxier,
+    proxyHealth,
+    problems,
+  });
+  const servers = [config.observe, ...(config.metrics === undefined ? [] : [config.metrics])].map(({ ip, port }) =>
+    startSteadyServer({ ...observed, what: "metrics", bind: ip, port, hardFail: config.hardFail }, log),
   );
-  closing.push(() => observe.close());
-  await observe.ready;
+  closing.push(...servers.map((server) => () => server.close()));
+  await Promise.all([...servers.map((s) => s.ready), proxyHealth?.ready]);
 
   const ready = planeFeed.fed.then(async () => {
     publisher.markSynced();
@@ -155,7 +165,8 @@ interface Observed {
 }
 
 /** Health, metrics, problems, and the question that a node asks before it ends a pod. */
-function observation({ config, synced, clusterDns, publisher, planeFeed, proxier, proxyHealth, problems }: Observed): ObserveServerOptions {
+function observation(o: Observed): Omit<ObserveServerOptions, "bind" | "port"> {
+  const { config, synced, clusterDns, publisher, planeFeed, proxier, proxyHealth, problems } = o;
   const metrics = createMetrics({ processMetrics: true });
   const health = createHealth();
   if (proxier !== undefined) {
@@ -169,8 +180,6 @@ function observation({ config, synced, clusterDns, publisher, planeFeed, proxier
   }
   health.add("synced", () => (synced() ? undefined : "the API has not been read yet"), ["readyz"]);
   return {
-    bind: config.observe.ip,
-    port: config.observe.port,
     health,
     metrics: { ...metrics, print: async () => mergeMetricsText([await metrics.print(), ...(await publisher.childMetrics())]) },
     routes: {
@@ -190,11 +199,11 @@ function observation({ config, synced, clusterDns, publisher, planeFeed, proxier
 
 /** What kube-proxy's metrics server has besides. */
 function proxyRoutes(config: DaemonConfig, proxier: Proxier): Readonly<Record<string, ObserveHandler>> {
-  const { backend, rules, healthz, observe, nodeName } = config;
-  const configz = { "kubeproxy.config.k8s.io": { mode: backend, nodeName, healthz, metrics: observe, rules } };
+  const { backend } = config;
+  const said = JSON.stringify({ "kubeproxy.config.k8s.io": configz(config) });
   return {
     "/proxyMode": () => ({ status: 200, contentType: "text/plain; charset=utf-8", body: proxier.backend() ?? backend }),
-    "/configz": () => ({ status: 200, contentType: "application/json", body: JSON.stringify(configz) }),
+    "/configz": () => ({ status: 200, contentType: "application/json", body: said }),
     ...(config.profiling === true ? { "/debug/pprof/profile": cpuProfile } : {}),
   };
 }

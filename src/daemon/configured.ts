@@ -1,8 +1,9 @@
 import { readFileSync, unwatchFile, watchFile } from "node:fs";
-import { printFault } from "../../rules/config/proxy-configuration.ts";
+import { type HostPort, type ProxyConfiguration, printFault } from "../../rules/config/proxy-configuration.ts";
 import { modeOf, remarksOn, ruleSettingsOf, servingSettingsOf } from "../../rules/config/settings.ts";
 import { parseProxyConfigurationText } from "../../rules/config/text.ts";
 import { backendChoices, isBackendChoice } from "../../rules/model/backend.ts";
+import { ipFamily, printHostPort } from "../base/ip.ts";
 import type { DaemonConfig, ProxyConfigSource } from "./daemon-config.ts";
 
 /** The configuration file of a running daemon cannot be used. */
@@ -41,18 +42,39 @@ export function configured(base: DaemonConfig, { file, told }: ProxyConfigSource
       ...base,
       backend,
       rules: ruleSettingsOf(configuration, backend, { ownCluster: told.includes("cluster") }),
-      // in plain mode this machine's addresses are not the cluster's
-      ...(base.plain || base.healthz !== undefined ? {} : { healthz: serving.healthz }),
+      // in plain mode this machine's addresses are not the cluster's: it is served at the node's
+      ...(base.plain || told.includes("healthz") ? {} : { healthz: serving.healthz }),
+      hardFail: serving.hardFail,
       profiling: serving.profiling,
-      ...(told.includes("observe") ? {} : { observe: serving.metrics }),
+      ...observedAt(base, told, serving.metrics),
       ...(told.includes("nodeName") || serving.nodeName === undefined ? {} : { nodeName: serving.nodeName }),
       ...(base.kubeconfig !== undefined || serving.kubeconfig === undefined ? {} : { kubeconfig: serving.kubeconfig }),
       ...(serving.oomScoreAdj === undefined ? {} : { oomScoreAdj: serving.oomScoreAdj }),
       ...(told.includes("logLevel") || serving.logLevel === undefined ? {} : { logLevel: serving.logLevel }),
       ...(told.includes("logFormat") || serving.logFormat === undefined ? {} : { logFormat: serving.logFormat }),
     },
-    remarks: remarksOn(configuration, backend),
+    remarks: [...remarksOn(configuration, backend), ...plainRemarks(base, configuration)],
   };
+}
+
+/** Where the command line says nothing, as the file says; nodes of `up` are asked where they are, and answer there too. */
+function observedAt(base: DaemonConfig, told: ProxyConfigSource["told"], metrics: HostPort): Pick<DaemonConfig, "observe" | "metrics"> {
+  const { observe } = base;
+  if (!told.includes("observe")) return { observe: metrics };
+  if (base.plain || !told.includes("cluster")) return { observe };
+  const everywhere = metrics.ip === "0.0.0.0" || metrics.ip === "::";
+  return everywhere && metrics.port === observe.port && ipFamily(metrics.ip) === ipFamily(observe.ip)
+    ? { observe: metrics }
+    : { observe, metrics };
+}
+
+function plainRemarks({ plain, healthz, observe }: DaemonConfig, c: ProxyConfiguration): readonly string[] {
+  if (!plain) return [];
+  const at = (h: HostPort): string => printHostPort(h.ip, h.port);
+  return [
+    ...(c.healthzBindAddress === undefined || healthz === undefined ? [] : [`healthzBindAddress: in plain mode served at ${at(healthz)}`]),
+    ...(c.metricsBindAddress === undefined ? [] : [`metricsBindAddress: in plain mode served at ${at(observe)}`]),
+  ];
 }
 
 /** How often the file is looked at: a ConfigMap's volume changes by a link, which no notification of the file tells. Milliseconds. */

@@ -27,7 +27,10 @@ export interface DaemonConfig {
   readonly ingressProcesses: number;
   /** Addresses written to the status of Ingresses of our class. */
   readonly ingressStatus: readonly Ip[];
-  readonly observe: { readonly ip: Ip; readonly port: number };
+  /** Where metrics, health, problems and history are served; the nodes of `up` ask each other there. */
+  readonly observe: HostPort;
+  /** Where else the same is served: kube-proxy's metrics address, where `observe` is not that. */
+  readonly metrics?: HostPort;
   readonly backend: BackendChoice;
   /** Which make of iptables, where that is the backend; absent: found out. */
   readonly iptables?: IptablesFlavour;
@@ -35,6 +38,8 @@ export interface DaemonConfig {
   readonly rules: RuleSettings;
   /** Where kube-proxy's health server answers, for load balancers; nowhere when absent. */
   readonly healthz?: HostPort;
+  /** An address of `healthz`, `observe` or `metrics` that cannot be had ends the agent, instead of being tried again. */
+  readonly hardFail?: boolean;
   /** Whether `observe` serves profiles of this process. */
   readonly profiling?: boolean;
   readonly oomScoreAdj?: number;
@@ -52,5 +57,5 @@ export interface DaemonConfig {
 export interface ProxyConfigSource {
   readonly file: string;
   /** What the command line says itself, which goes before the file; `cluster`: the cluster is one of `fairway up`. */
-  readonly told: readonly ("backend" | "nodeName" | "observe" | "logLevel" | "logFormat" | "cluster")[];
+  readonly told: readonly ("backend" | "nodeName" | "healthz" | "observe" | "logLevel" | "logFormat" | "cluster")[];
 }

@@ -1,29 +1,31 @@
 import type { HostPort } from "../../rules/config/proxy-configuration.ts";
 import type { ProxierHealth } from "../../rules/index.ts";
-import { printHostPort } from "../base/ip.ts";
 import type { Running } from "../base/running.ts";
-import { type ObserveResponse, type ObserveServer, startObserveServer } from "../observe/http-endpoint.ts";
+import type { ObserveResponse } from "../observe/http-endpoint.ts";
 import type { Log } from "../observe/log.ts";
-
-/** How long until an address that could not be had is tried again. Milliseconds. */
-const tryAgain = 5000;
+import { startSteadyServer } from "./steady-server.ts";
 
 /** What kube-proxy's health server answers: /healthz tells load balancers about this node, /livez only about this process. */
 export function proxyHealthAnswer(path: "healthz" | "livez", health: ProxierHealth, now: number): ObserveResponse {
-  const good = path === "livez" ? health.live : health.live && health.ready && health.nodeEligible;
-  const updated = goTime(good ? now : (health.lastUpdated ?? 0));
-  const eligible = path === "healthz" ? `, "nodeEligible": ${health.nodeEligible}` : "";
-  return {
-    status: good ? 200 : 503,
-    contentType: "application/json",
-    body: `{"lastUpdated": ${JSON.stringify(updated)},"currentTime": ${JSON.stringify(goTime(now))}${eligible}}`,
+  const { live, ready, nodeEligible, lastUpdated } = health;
+  const healthy = path === "livez" ? live : live && ready;
+  const good = healthy && (path === "livez" || nodeEligible);
+  const updated = goTime(lastUpdated);
+  const one = { lastUpdated: updated, healthy: live };
+  const body = {
+    lastUpdated: good ? goTime(now) : updated,
+    currentTime: goTime(now),
+    ...(path === "healthz" ? { nodeEligible } : {}),
+    healthy,
+    // both families' rules are one transaction
+    ...(lastUpdated === undefined ? {} : { status: { IPv4: one, IPv6: one } }),
   };
+  return { status: good ? 200 : 503, contentType: "application/json", body: JSON.stringify(body) };
 }
 
-/** As Go prints a time, since that is what kube-proxy's readers know. */
-function goTime(ms: number): string {
-  if (ms === 0) return "0001-01-01 00:00:00 +0000 UTC";
-  return `${new Date(ms).toISOString().replace("T", " ").replace("Z", "")} +0000 UTC`;
+/** As kube-proxy's readers know it; its zero is the year 1. */
+function goTime(ms: number | undefined): string {
+  return ms === undefined ? "0001-01-01T00:00:00Z" : new Date(ms).toISOString();
 }
 
 export interface ProxyHealth extends Running {
@@ -31,35 +33,26 @@ export interface ProxyHealth extends Running {
   metrics(): string;
 }
 
-/** Serves them. An address that another program has is asked for again and again: a node does not go without rules for it. */
-export function startProxyHealth(at: HostPort, health: () => ProxierHealth, now: () => number, log: Log): ProxyHealth {
+export interface ProxyHealthOptions {
+  readonly at: HostPort;
+  readonly hardFail?: boolean | undefined;
+  readonly health: () => ProxierHealth;
+  readonly now: () => number;
+}
+
+/** Serves them. Without `hardFail` a node does not go without rules for an address that another program has. */
+export function startProxyHealth({ at, hardFail, health, now }: ProxyHealthOptions, log: Log): ProxyHealth {
   const counts = new Map<string, number>();
-  let closed = false;
-  let server: ObserveServer | undefined;
-  let timer: NodeJS.Timeout | undefined;
-  let told = false;
   const route = (path: "healthz" | "livez") => (): ObserveResponse => {
     const answer = proxyHealthAnswer(path, health(), now());
     const key = `kubeproxy_proxy_${path}_total{code="${answer.status}"}`;
     counts.set(key, (counts.get(key) ?? 0) + 1);
     return answer;
   };
-  const start = (): void => {
-    const starting = startObserveServer({
-      bind: at.ip,
-      port: at.port,
-      routes: { "/healthz": route("healthz"), "/livez": route("livez") },
-    });
-    server = starting;
-    starting.ready.catch((error: unknown) => {
-      if (!told) log("warn", `health cannot be served at ${printHostPort(at.ip, at.port)}; trying on`, { error: String(error) });
-      told = true;
-      if (!closed) timer = setTimeout(start, tryAgain).unref();
-    });
-  };
-  start();
+  const routes = { "/healthz": route("healthz"), "/livez": route("livez") };
+  const server = startSteadyServer({ what: "kube-proxy's health", bind: at.ip, port: at.port, hardFail, routes }, log);
   return {
-    ready: Promise.resolve(),
+    ready: server.ready,
     metrics: () =>
       (["healthz", "livez"] as const)
         .flatMap((path) => {
@@ -69,10 +62,6 @@ export function startProxyHealth(at: HostPort, health: () => ProxierHealth, now:
         })
         .map((line) => `${line}\n`)
         .join(""),
-    close: async () => {
-      closed = true;
-      clearTimeout(timer);
-      await server?.close();
-    },
+    close: () => server.close(),
   };
 }

@@ -61,6 +61,8 @@ export interface UpDeps {
 
 const kubeletPort = 10250;
 const observePort = 10249;
+/** kube-proxy's, which load balancers ask. */
+const healthzPort = 10256;
 
 /** How long nodes have to take their containers down when the cluster ends. Milliseconds. */
 const nodeStopTimeout = 7000;
@@ -288,6 +290,7 @@ class ClusterStart {
       ingressStatus: plain
         ? [config.ingress.address]
         : [4, 6].flatMap((family) => ground.nodes.flatMap((n) => n.ips.filter((ip) => ipFamily(ip) === family))),
+      healthz: { ip: plain ? (node.ips[0] ?? "127.0.0.1") : "0.0.0.0", port: healthzPort },
       observe: observeOf(node),
       backend: plain ? "userspace" : config.backend,
       rules: {},

@@ -227,6 +227,16 @@ describe.skipIf(lack !== undefined)(`each role a process of its own${lack === un
       expect(metrics).toMatch(new RegExp(`^${name}(\\{.*\\})? [1-9]`, "m"));
   });
 
+  test("kube-proxy's own: /proxyMode and /configz beside the metrics, /healthz and /livez at its health address", async () => {
+    expect(await observed("/proxyMode")).toBe("nftables");
+    const { "kubeproxy.config.k8s.io": config } = JSON.parse(await observed("/configz")) as Record<string, Record<string, unknown>>;
+    expect(config).toMatchObject({ kind: "KubeProxyConfiguration", healthzBindAddress: "0.0.0.0:10256" });
+    const healthz = JSON.parse(await body(`http://${ip}:10256/healthz`)) as Record<string, unknown>;
+    expect(healthz).toMatchObject({ nodeEligible: true, healthy: true });
+    expect(JSON.parse(await body(`http://${ip}:10256/livez`))).toMatchObject({ healthy: true });
+    expect(await observed("/metrics")).toMatch(/^kubeproxy_proxy_healthz_total\{code="200"\} [1-9]/m);
+  });
+
   test("two Services over one external address: the second is left out and told, in an Event and in /problems", async () => {
     await apply("rival.yaml", rival);
     const problem = await eventually(async () => (JSON.parse(await observed("/problems")) as { object: { name: string } }[])[0], {

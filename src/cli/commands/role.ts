@@ -216,7 +216,7 @@ function daemonCommand(program: Command, name: string, summary: string, enabled:
       .option("--config <file>", "a KubeProxyConfiguration, as kube-proxy takes it; read again when it changes")
       .option(
         "--healthz-bind-address <ip:port>",
-        "where kube-proxy's /healthz and /livez answer (default: with --config as it says, else nowhere)",
+        "where kube-proxy's /healthz and /livez answer (default: as --config says, else 0.0.0.0:10256); empty: nowhere",
       );
   }
   if (enabled.includes("dns")) {
@@ -293,7 +293,7 @@ function daemonConfigOf(
     backend,
     ...(iptables === undefined ? {} : { iptables }),
     rules: {},
-    ...(o.healthzBindAddress === undefined ? {} : { healthz: hostPort("--healthz-bind-address", o.healthzBindAddress) }),
+    ...(o.healthzBindAddress === "" ? {} : { healthz: hostPort("--healthz-bind-address", o.healthzBindAddress ?? "0.0.0.0:10256") }),
     ...(o.config === undefined ? {} : { proxyConfig: { file: resolve(o.config), told: toldByLine(o, command) } }),
     plain: false,
     upstreams: { resolvConf: o.resolvConf ?? "/etc/resolv.conf" },
@@ -308,6 +308,7 @@ function toldByLine(o: DaemonOptions, command: Command): ProxyConfigSource["told
   return [
     ...(onLine("backend") ? (["backend"] as const) : []),
     ...(o.nodeName !== undefined || process.env["NODE_NAME"] !== undefined ? (["nodeName"] as const) : []),
+    ...(o.healthzBindAddress === undefined ? [] : (["healthz"] as const)),
     ...(onLine("metricsAddress") || onLine("metricsPort") ? (["observe"] as const) : []),
     ...(onLine("logLevel") ? (["logLevel"] as const) : []),
     ...(onLine("logFormat") ? (["logFormat"] as const) : []),

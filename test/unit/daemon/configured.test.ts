@@ -45,7 +45,7 @@ const cases: readonly { readonly name: string; readonly told: ProxyConfigSource[
     },
     {
       name: "the command line goes first",
-      told: ["backend", "nodeName", "observe", "logLevel"],
+      told: ["backend", "nodeName", "healthz", "observe", "logLevel"],
       base: { backend: "nftables", kubeconfig: "/l", healthz: { ip: "::", port: 3 } },
       want: {
         backend: "nftables",
@@ -60,6 +60,67 @@ const cases: readonly { readonly name: string; readonly told: ProxyConfigSource[
 
 test.each(cases)("$name", ({ told, base: more, want }) => {
   expect(configured({ ...base, ...more }, { file: "f", told }, said).config).toMatchObject(want);
+});
+
+const metricsCases: readonly {
+  readonly name: string;
+  readonly told: ProxyConfigSource["told"];
+  readonly base?: object;
+  readonly text: string;
+  readonly want: Pick<DaemonConfig, "observe" | "metrics">;
+}[] = [
+  {
+    name: "where nothing else is told, there",
+    told: [],
+    text: "metricsBindAddress: 0.0.0.0:9",
+    want: { observe: { ip: "0.0.0.0", port: 9 } },
+  },
+  {
+    name: "not where the command line says another",
+    told: ["observe"],
+    text: "metricsBindAddress: 0.0.0.0:9",
+    want: { observe: base.observe },
+  },
+  {
+    name: "in `up` there too",
+    told: ["cluster", "observe"],
+    text: "",
+    want: { observe: base.observe, metrics: { ip: "127.0.0.1", port: 10249 } },
+  },
+  {
+    name: "in `up` at every address, which is the node's too",
+    told: ["cluster", "observe"],
+    text: "metricsBindAddress: 0.0.0.0:1",
+    want: { observe: { ip: "0.0.0.0", port: 1 } },
+  },
+  {
+    name: "in plain mode at the node's only",
+    told: ["cluster", "observe"],
+    base: { plain: true },
+    text: "metricsBindAddress: 0.0.0.0:1",
+    want: { observe: base.observe },
+  },
+];
+
+test.each(metricsCases)("metrics: $name", ({ told, base: more, text, want }) => {
+  const { observe, metrics } = configured({ ...base, ...more }, { file: "f", told }, `${head}${text}`).config;
+  expect({ observe, ...(metrics === undefined ? {} : { metrics }) }).toEqual(want);
+});
+
+test("plain mode says what it does instead", () => {
+  const node = { plain: true, healthz: { ip: "127.127.1.11", port: 10256 }, observe: { ip: "127.127.1.11", port: 10249 } };
+  const { config, remarks } = configured(
+    { ...base, ...node },
+    { file: "f", told: ["cluster", "observe"] },
+    `${head}healthzBindAddress: 0.0.0.0:10256\nmetricsBindAddress: 0.0.0.0:10249\n`,
+  );
+  expect(config.healthz).toEqual(node.healthz);
+  expect(remarks).toEqual(
+    expect.arrayContaining([
+      "healthzBindAddress: in plain mode served at 127.127.1.11:10256",
+      "metricsBindAddress: in plain mode served at 127.127.1.11:10249",
+    ]),
+  );
 });
 
 test("who is a pod where nobody says: on a foreign cluster nobody, as with kube-proxy; with `up` the node's ranges", () => {

@@ -13,9 +13,9 @@ const value = (text: string, name: string): number =>
   );
 
 test("every line is a comment or a sample, every family has help and type once", () => {
-  const text = new ProxierMetrics().print();
+  const text = new ProxierMetrics().print("iptables", [{ table: "nat", family: 4, rules: 3, written: 1 }]);
   for (const line of text.trimEnd().split("\n"))
-    expect(line).toMatch(/^(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\{[a-z_]+="[^"]+"\})? [0-9.e+-]+)$/);
+    expect(line).toMatch(/^(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\{[a-z_]+="[^"]+"(,[a-z_]+="[^"]+")*\})? [0-9.e+-]+)$/);
   const types = text.match(/^# TYPE \S+/gm) ?? [];
   expect(new Set(types).size).toBe(types.length);
 });
@@ -28,20 +28,43 @@ test("changes are pending until they are applied; the time from the trigger anno
   const annotations = { "endpoints.kubernetes.io/last-change-trigger-time": "2026-01-01T00:00:00Z" };
   put(store, "EndpointSlice", { ...slice, metadata: { ...slice.metadata, annotations } });
   const first = cursor.take();
-  if (first !== undefined) metrics.changesSeen(first);
-  expect(value(metrics.print(), "kubeproxy_sync_proxy_rules_endpoint_changes_pending")).toBe(1);
+  if (first !== undefined) metrics.changesSeen(first, 7000);
+  expect(value(metrics.print("nftables", []), "kubeproxy_sync_proxy_rules_endpoint_changes_pending")).toBe(1);
   const now = Date.parse("2026-01-01T00:00:02Z");
   const sync = { durationMs: 3, changes: 4, index: new AppliedIndex(), problems: 0, now };
   metrics.applied({ ...sync, full: true });
-  expect(value(metrics.print(), "kubeproxy_sync_proxy_rules_endpoint_changes_pending")).toBe(0);
-  expect(value(metrics.print(), "kubeproxy_sync_proxy_rules_endpoint_changes_total")).toBe(1);
-  expect(value(metrics.print(), "kubeproxy_network_programming_duration_seconds_sum")).toBe(2);
+  expect(value(metrics.print("nftables", []), "kubeproxy_sync_proxy_rules_endpoint_changes_pending")).toBe(0);
+  expect(value(metrics.print("nftables", []), "kubeproxy_sync_proxy_rules_endpoint_changes_total")).toBe(1);
+  expect(value(metrics.print("nftables", []), "kubeproxy_network_programming_duration_seconds_sum")).toBe(2);
   put(store, "EndpointSlice", { ...slice, metadata: { ...slice.metadata, annotations } }, "2");
+  expect(value(metrics.print("nftables", []), "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds")).toBe(7);
   const second = cursor.take();
-  if (second !== undefined) metrics.changesSeen(second);
+  if (second !== undefined) metrics.changesSeen(second, 8000);
   metrics.applied({ ...sync, full: false });
-  expect(value(metrics.print(), "kubeproxy_network_programming_duration_seconds_count")).toBe(1);
-  expect(value(metrics.print(), "kubeproxy_sync_full_proxy_rules_duration_seconds_count")).toBe(1);
-  expect(value(metrics.print(), "kubeproxy_sync_partial_proxy_rules_duration_seconds_count")).toBe(1);
-  expect(value(metrics.print(), "kubeproxy_sync_proxy_rules_last_timestamp_seconds")).toBe(now / 1000);
+  expect(value(metrics.print("nftables", []), "kubeproxy_network_programming_duration_seconds_count")).toBe(1);
+  expect(value(metrics.print("nftables", []), "kubeproxy_sync_full_proxy_rules_duration_seconds_count")).toBe(1);
+  expect(value(metrics.print("nftables", []), "kubeproxy_sync_partial_proxy_rules_duration_seconds_count")).toBe(1);
+  expect(value(metrics.print("nftables", []), "kubeproxy_sync_proxy_rules_last_timestamp_seconds")).toBe(now / 1000);
+});
+
+test.each([
+  [undefined, []],
+  ["userspace", []],
+  ["nftables", ["kubeproxy_sync_proxy_rules_nftables_sync_failures_total"]],
+  ["iptables", ["kubeproxy_sync_proxy_rules_iptables_restore_failures_total"]],
+  ["ipvs", ["kubeproxy_sync_proxy_rules_iptables_restore_failures_total"]],
+] as const)("failures of %s go by kube-proxy's name", (backend, names) => {
+  const metrics = new ProxierMetrics();
+  metrics.failed();
+  const failures = metrics
+    .print(backend, [])
+    .split("\n")
+    .filter((line) => /^\S+_failures_total /.test(line));
+  expect(failures).toEqual(names.map((name) => `${name} 1`));
+});
+
+test("rules of iptables are counted by table and family", () => {
+  const text = new ProxierMetrics().print("iptables", [{ table: "nat", family: 6, rules: 31, written: 2 }]);
+  expect(text).toContain('kubeproxy_sync_proxy_rules_iptables_total{table="nat",ip_family="IPv6"} 31\n');
+  expect(text).toContain('kubeproxy_sync_proxy_rules_iptables_last{table="nat",ip_family="IPv6"} 2\n');
 });

@@ -175,7 +175,7 @@ describe("which endpoints may be used", () => {
 
 test("the node: InternalIPs, else ExternalIPs; ranges; leaving when deleted or tainted by the autoscaler", () => {
   const store = new SnapshotStore();
-  expect(nodeViewOf(store.current, "n")).toEqual({ name: "n", zone: "", addresses: [], podCidrs: [], leaving: false });
+  expect(nodeViewOf(store.current, "n")).toEqual({ name: "n", zone: "", addresses: [], podCidrs: [], leaving: true });
   const node = makeNode("n", ["192.0.2.1", "nonsense", "fd00::1"], ["10.244.0.0/24"], { "topology.kubernetes.io/zone": "z" });
   put(store, "Node", node);
   const view = nodeViewOf(store.current, "n");

@@ -296,3 +296,32 @@ test("history tells each transaction with its causes, what it did, how often it 
   expect(last).toMatchObject({ outcome: "repaired", elements: 1, causes: [], services: [] });
   expect(rest.map((e) => e.outcome)).toEqual(["refused", "retried", "applied", "applied"]);
 });
+
+test("health: a change that waits for twice the sync period ends liveness; a Node that leaves, eligibility only", async () => {
+  const applier = new MemoryApplier();
+  const store = filled(1);
+  const { clock, proxier } = start(applier, store, { patienceMs: 60_000 });
+  await proxier.ready;
+  expect(proxier.health()).toEqual({ live: true, ready: true, nodeEligible: true, lastUpdated: 0 });
+  put(store, "Node", { ...node, spec: { ...node.spec, taints: [{ key: "ToBeDeletedByClusterAutoscaler", effect: "NoSchedule" }] } }, "2");
+  await settle();
+  expect(proxier.health()).toMatchObject({ live: true, nodeEligible: false });
+  expect(proxier.healthy()).toBe(true);
+  put(store, "Node", node, "3");
+  await settle();
+  expect(proxier.health()).toMatchObject({ live: true, nodeEligible: true });
+  const apply = applier.apply.bind(applier);
+  applier.apply = () => Promise.reject(new ApplyError("UNAVAILABLE", "busy"));
+  put(store, "EndpointSlice", makeSlice("s0", ["10.244.0.77"]), "4");
+  await settle();
+  clock.step(59_999);
+  await settle();
+  expect(proxier.health()).toMatchObject({ live: true, nodeEligible: true });
+  clock.step(1);
+  expect(proxier.health()).toMatchObject({ live: false, nodeEligible: true });
+  expect(proxier.healthy()).toBe(false);
+  applier.apply = apply;
+  clock.step(60_000);
+  await settle();
+  expect(proxier.health()).toMatchObject({ live: true, lastUpdated: 120_000 });
+});

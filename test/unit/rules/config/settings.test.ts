@@ -82,6 +82,7 @@ test("serving: kube-proxy's addresses, by the family of bindAddress", () => {
   expect(servingSettingsOf(parse({}))).toEqual({
     healthz: { ip: "0.0.0.0", port: 10256 },
     metrics: { ip: "127.0.0.1", port: 10249 },
+    hardFail: false,
     profiling: false,
   });
   expect(
@@ -99,6 +100,7 @@ test("serving: kube-proxy's addresses, by the family of bindAddress", () => {
   ).toEqual({
     healthz: { ip: "::", port: 10256 },
     metrics: { ip: "::", port: 9100 },
+    hardFail: false,
     profiling: true,
     nodeName: "node-1",
     kubeconfig: "/k",
