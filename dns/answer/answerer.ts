@@ -1,6 +1,6 @@
 import type { Ip } from "../../src/base/ip.ts";
 import { type ServedZone, servedZones } from "../config/served-zones.ts";
-import type { ZonesConfig } from "../config/zone-config.ts";
+import { defaultTtl, type ZonesConfig } from "../config/zone-config.ts";
 import { ednsOptions } from "../wire/edns.ts";
 import { flagBits, headerBytes } from "../wire/message.ts";
 import { type DomainName, encodeName, writeName } from "../wire/name.ts";
@@ -72,7 +72,7 @@ export class Answerer {
     const foreign = (config.passing ?? []).filter((name) => !served.some((zone) => zone.name === name));
     this.#zones = [
       ...served.map((zone) => answerZone(zone, false)),
-      ...foreign.map((name) => answerZone({ name, ttl: 0, nameServer: "ns", unknown: "left" }, true)),
+      ...foreign.map((name) => answerZone({ name, ttl: config.kubernetes?.ttl ?? defaultTtl, nameServer: "ns", unknown: "left" }, true)),
     ];
     this.#udpBytes = config.udpBytes ?? 1232;
     this.#isAllowed = config.isAllowed ?? (() => true);

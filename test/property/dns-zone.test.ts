@@ -1,11 +1,13 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Answerer } from "../../dns/answer/answerer.ts";
+import type { ZonesConfig } from "../../dns/config/zone-config.ts";
 import { questionMessage } from "../../dns/handler/handler.ts";
 import { encodeMessage } from "../../dns/wire/message.ts";
 import { DnsZone } from "../../dns/zone/dns-zone.ts";
 import type { RecordDelta } from "../../dns/zone/record-delta.ts";
 import { reverseZones } from "../../dns/zone/reverse-zone.ts";
+import { parseLabelSelector } from "../../src/api/selector.ts";
 import { parseCidr } from "../../src/base/cidr.ts";
 import { type Kind, objectKey } from "../../src/snapshot/cluster-snapshot.ts";
 import { batchFromEmpty, SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
@@ -20,6 +22,7 @@ const service = fc
     spec: fc.oneof(
       fc.record({
         clusterIP: fc.constantFrom("10.96.0.1", "10.96.0.2", "fd00::1"),
+        externalIPs: fc.constantFrom([], [], ["10.244.0.1"], ["203.0.113.1"]),
         ports: fc.constantFrom([], [{ name: "x", port: 1 }], [{ port: 2 }]),
       }),
       fc.constant({ clusterIP: "None" }),
@@ -37,6 +40,8 @@ const slice = fc
         {
           addresses: fc.constantFrom(["10.244.0.1"], ["10.244.0.2"], ["fd00::2"]),
           hostname: fc.constantFrom("h1", "h2"),
+          targetRef: fc.constantFrom({ kind: "Pod", name: "p1" }, { kind: "Pod", name: "p2" }),
+          zone: fc.constantFrom("east", "west"),
           conditions: fc.record({ ready: fc.boolean() }),
         },
         { requiredKeys: ["addresses"] },
@@ -52,20 +57,41 @@ const slice = fc
     endpoints: s.endpoints,
     ports: s.ports,
   }));
-const namespaceObject = namespace.map((name) => ({ kind: "Namespace" as const, metadata: { name } }));
-const step = fc.record({ object: fc.oneof(service, slice, slice, namespaceObject), gone: fc.boolean(), take: fc.boolean() });
+const namespaceObject = fc
+  .record({ name: namespace, labels: fc.constantFrom({}, { team: "red" }) })
+  .map((metadata) => ({ kind: "Namespace" as const, metadata }));
+const pod = fc
+  .record({ namespace, name: fc.constantFrom("p1", "p2"), ip: fc.constantFrom("10.244.0.1", "10.244.0.3") })
+  .map((p) => ({ kind: "Pod" as const, metadata: { namespace: p.namespace, name: p.name }, status: { podIP: p.ip } }));
+const step = fc.record({ object: fc.oneof(service, slice, slice, namespaceObject, pod), gone: fc.boolean(), take: fc.boolean() });
 
 const zones = ["cluster.local.", ...reverseZones(parseCidr("10.96.0.0/16")!), ...reverseZones(parseCidr("10.244.0.0/16")!)];
 /** Where only known names are answered. */
 const passing = ["ip6.arpa."];
 
+/** Every option is on in some of the configurations. */
+const config: fc.Arbitrary<ZonesConfig> = fc.constantFrom<ZonesConfig[]>(
+  { kubernetes: { zones } },
+  {
+    kubernetes: {
+      zones: [...zones, "other.test", "0/30.0.244.10.in-addr.arpa"],
+      endpointPodNames: true,
+      zonalNames: true,
+      pods: "verified",
+    },
+  },
+  { kubernetes: { zones, namespaceLabels: parseLabelSelector("team=red"), pods: "verified", ignoreEmptyServices: true } },
+  { kubernetes: { zones, namespaces: ["a"] }, external: { zones: ["example.com", "in-addr.arpa"], headless: true, ttl: 30 } },
+  { kubernetes: { zones: ["cluster.local"], noEndpoints: true }, external: { zones: ["example.com", "203.in-addr.arpa"] } },
+);
+
 test("zone and answers after any changes are those of a fresh build", () => {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 25 }), (steps) => {
+    fc.property(config, fc.array(step, { maxLength: 25 }), (config, steps) => {
       const store = new SnapshotStore();
       const cursor = store.cursor(() => {});
-      const zone = new DnsZone({ kubernetes: { zones } });
-      const answerer = new Answerer({ kubernetes: { zones }, passing });
+      const zone = new DnsZone(config);
+      const answerer = new Answerer({ ...config, passing });
       answerer.apply(zone.full());
       const follow = (): void => {
         const batch = cursor.take();
@@ -78,12 +104,12 @@ test("zone and answers after any changes are those of a fresh build", () => {
       }
       follow();
 
-      const fresh = new DnsZone({ kubernetes: { zones } });
+      const fresh = new DnsZone(config);
       fresh.apply(batchFromEmpty(store.current));
       const byKey = (delta: RecordDelta): unknown => Object.fromEntries(delta.upserts.map((u) => [u.key, u.records]));
       expect(byKey(zone.full())).toEqual(byKey(fresh.full()));
 
-      const rebuilt = new Answerer({ kubernetes: { zones }, passing });
+      const rebuilt = new Answerer({ ...config, passing });
       rebuilt.apply({ ...fresh.full(), revision: zone.revision });
       expect(answerer.size).toBe(rebuilt.size);
       for (const a of [answerer, rebuilt]) a.setSynced();
@@ -100,7 +126,7 @@ test("zone and answers after any changes are those of a fresh build", () => {
         }
       }
     }),
-    runs(60),
+    runs(150),
   );
 });
 

@@ -77,6 +77,9 @@ export function snapshotOf(objects: readonly AnyObject[]): Snapshot {
   return snapshot;
 }
 
+/** As a server has it: endpoints may have addresses of any reverse zone. */
+const passing = ["in-addr.arpa.", "ip6.arpa."];
+
 /** Asks the zone of `objects` in the process: the same answerer and chain as a server's, without upstreams. */
 export function pureResolver(
   objects: readonly AnyObject[],
@@ -84,12 +87,13 @@ export function pureResolver(
 ): (c: Pick<Case, "qname" | "qtype">) => Promise<Message> {
   const zone = new DnsZone(config);
   zone.apply(batchFromEmpty(snapshotOf(objects)));
-  const answerer = new Answerer(config);
+  const answerer = new Answerer({ ...config, passing });
   answerer.apply(zone.full());
   answerer.setSynced();
   const chain = createChain({
     answerer,
     zones: config,
+    passing,
     isAllowed: () => true,
     edns: { udpSize: 1232, cookieSecret: new Uint8Array(16) },
     clock: systemClock,
