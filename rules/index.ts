@@ -58,7 +58,7 @@ import type { RuleTarget } from "./sync/target.ts";
 import { UserspaceTarget } from "./sync/userspace-target.ts";
 import { traceIptables } from "./trace/iptables-trace.ts";
 import { traceIpvs } from "./trace/ipvs-trace.ts";
-import { traceRulesets } from "./trace/trace.ts";
+import { rulesetTracer } from "./trace/trace.ts";
 import { traceUserspace } from "./trace/userspace-trace.ts";
 import { compileUserspace, emptyUserspaceProgram, printUserspace } from "./userspace/program.ts";
 
@@ -238,7 +238,7 @@ export function compileOffline(snapshot: Snapshot, options: OfflineOptions): Off
     program,
     iptables: [],
     problems: distinctProblems(problems),
-    trace: (packet) => traceRulesets(program, packet, plan.node.addresses),
+    trace: rulesetTracer(program, plan.node.addresses),
   };
 }
 

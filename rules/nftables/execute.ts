@@ -1,6 +1,6 @@
 import { cidrContains, parseCidr } from "../../src/base/cidr.ts";
 import { fnv1a } from "../../src/base/hash.ts";
-import type { Ip } from "../../src/base/ip.ts";
+import type { Ip, IpFamily } from "../../src/base/ip.ts";
 import { unreachable } from "../../src/base/unreachable.ts";
 import { cameBy, type Packet } from "../model/packet.ts";
 import { printRule } from "./print.ts";
@@ -21,8 +21,44 @@ export interface Execution {
   readonly rules: readonly ExecutedRule[];
 }
 
+/** A table for running packets through: the index costs as much as the table is large, a packet does not. */
+export interface IndexedTable {
+  readonly family: IpFamily;
+  readonly chains: ReadonlyMap<string, Chain>;
+  /** By set, then by key. */
+  readonly elements: ReadonlyMap<string, ReadonlyMap<string, Element>>;
+  readonly ranges: ReadonlyMap<string, readonly Element[]>;
+  readonly dynamic: ReadonlySet<string>;
+}
+
+export function indexTable(table: Table): IndexedTable {
+  const intervals = new Set(table.sets.filter((s) => s.interval === true).map((s) => s.name));
+  const [ranges, others] = [new Map<string, Element[]>(), new Map<string, Map<string, Element>>()];
+  for (const element of table.elements) {
+    if (intervals.has(element.set)) {
+      const list = ranges.get(element.set);
+      if (list === undefined) ranges.set(element.set, [element]);
+      else list.push(element);
+      continue;
+    }
+    let set = others.get(element.set);
+    if (set === undefined) {
+      set = new Map();
+      others.set(element.set, set);
+    }
+    set.set(element.key.join(" "), element);
+  }
+  return {
+    family: table.family,
+    chains: new Map(table.chains.map((c) => [c.name, c])),
+    elements: others,
+    ranges,
+    dynamic: new Set(table.sets.filter((s) => s.dynamicSize !== undefined).map((s) => s.name)),
+  };
+}
+
 /** Runs a packet through a table's rules as the kernel would, on the values the printer prints. `localIps`: addresses of this machine. */
-export function executeTable(table: Table, packet: Packet, localIps: readonly Ip[]): Execution {
+export function executeTable(table: IndexedTable, packet: Packet, localIps: readonly Ip[]): Execution {
   const machine = new Machine(table, packet, localIps);
   const hook = machine.isLocal(packet.from) ? "output" : "prerouting";
   for (const chain of machine.baseChains("filter", hook)) machine.run(chain.name);
@@ -38,12 +74,9 @@ export function executeTable(table: Table, packet: Packet, localIps: readonly Ip
 }
 
 class Machine {
-  readonly #table: Table;
+  readonly #table: IndexedTable;
   readonly #packet: Packet;
   readonly #localIps: readonly Ip[];
-  readonly #chains: ReadonlyMap<string, Chain>;
-  readonly #sets = new Map<string, Map<string, Element>>();
-  readonly #ranges = new Map<string, Element[]>();
   /** Values the scratch register may have: more than one after a random draw. */
   #scratch: readonly number[] = [0];
   /** The dynamic map: client → slots it may have been given. */
@@ -57,26 +90,10 @@ class Machine {
   untracked = false;
   mark = 0;
 
-  constructor(table: Table, packet: Packet, localIps: readonly Ip[]) {
+  constructor(table: IndexedTable, packet: Packet, localIps: readonly Ip[]) {
     this.#table = table;
     this.#packet = packet;
     this.#localIps = localIps;
-    this.#chains = new Map(table.chains.map((c) => [c.name, c]));
-    const intervals = new Set(table.sets.filter((s) => s.interval === true).map((s) => s.name));
-    for (const element of table.elements) {
-      if (intervals.has(element.set)) {
-        const list = this.#ranges.get(element.set);
-        if (list === undefined) this.#ranges.set(element.set, [element]);
-        else list.push(element);
-        continue;
-      }
-      let set = this.#sets.get(element.set);
-      if (set === undefined) {
-        set = new Map();
-        this.#sets.set(element.set, set);
-      }
-      set.set(element.key.join(" "), element);
-    }
   }
 
   isLocal(ip: Ip): boolean {
@@ -84,7 +101,7 @@ class Machine {
   }
 
   baseChains(type: BaseHook["type"], hook: BaseHook["hook"]): readonly Chain[] {
-    return this.#table.chains.filter((c) => c.hook?.type === type && c.hook.hook === hook);
+    return [...this.#table.chains.values()].filter((c) => c.hook?.type === type && c.hook.hook === hook);
   }
 
   postrouting(endpoint: { readonly ip: Ip; readonly port: number }): boolean {
@@ -100,7 +117,7 @@ class Machine {
 
   /** Runs a chain; true when the packet may come out of its end (or `goto` chain's end) undecided. */
   run(name: string): boolean {
-    const chain = this.#chains.get(name);
+    const chain = this.#table.chains.get(name);
     if (chain === undefined) throw new Error(`no chain ${name}`);
     for (const rule of chain.rules) {
       const flow = this.#rule(chain, rule.statements);
@@ -213,8 +230,9 @@ class Machine {
         return true;
       case "map": {
         const remembered = this.#remembered.get(this.#keys(source.key)[0] ?? "");
-        const dynamic = this.#table.sets.find((set) => set.name === source.map)?.dynamicSize !== undefined;
-        const found = dynamic ? (remembered ?? []) : this.#values(source.map, source.key).map((value) => Number(value[0]));
+        const found = this.#table.dynamic.has(source.map)
+          ? (remembered ?? [])
+          : this.#values(source.map, source.key).map((value) => Number(value[0]));
         if (found.length === 0) return false;
         this.#scratch = found;
         return true;
@@ -269,7 +287,7 @@ class Machine {
   }
 
   #values(map: string, key: Key, only?: number): readonly (readonly Field[])[] {
-    const set = this.#sets.get(map);
+    const set = this.#table.elements.get(map);
     const keys = only === undefined ? this.#keys(key) : [key.map((field) => this.#field(field, only)).join(" ")];
     return keys.flatMap((k) => {
       const value = set?.get(k)?.value;
@@ -278,8 +296,8 @@ class Machine {
   }
 
   #contains(set: string, key: Key): boolean {
-    const ranges = this.#ranges.get(set);
-    if (ranges === undefined) return this.#keys(key).some((k) => this.#sets.get(set)?.has(k) === true);
+    const ranges = this.#table.ranges.get(set);
+    if (ranges === undefined) return this.#keys(key).some((k) => this.#table.elements.get(set)?.has(k) === true);
     const fields = key.map((field) => this.#field(field, 0));
     return ranges.some((element) => element.key.every((part, i) => inRange(part, fields[i])));
   }

@@ -21,7 +21,7 @@ import {
 import type { Frontend, FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
-import { traceRulesets } from "../trace/trace.ts";
+import { rulesetTracer } from "../trace/trace.ts";
 import { type FlowTable, StaleUdp } from "./stale-udp.ts";
 import type { Applied, Audited, RuleTarget } from "./target.ts";
 
@@ -147,7 +147,7 @@ export class NftablesTarget implements RuleTarget {
   }
 
   trace(packet: Packet, localIps: readonly Ip[]): Verdict {
-    return traceRulesets(this.rulesets(), packet, localIps);
+    return rulesetTracer(this.rulesets(), localIps)(packet);
   }
 
   rulesets(): readonly Ruleset[] {

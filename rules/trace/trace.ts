@@ -2,17 +2,29 @@ import { type Ip, ipFamily, printHostPort } from "../../src/base/ip.ts";
 import { compareEndpoints } from "../model/endpoint.ts";
 import type { Packet, TraceStep, Verdict } from "../model/packet.ts";
 import { printServicePort } from "../model/service-port.ts";
-import { type ExecutedRule, executeTable } from "../nftables/execute.ts";
+import { type ExecutedRule, type Execution, executeTable, type IndexedTable, indexTable } from "../nftables/execute.ts";
 import type { PlacedFrontend } from "../nftables/place.ts";
 import { type Ruleset, tableOf } from "../nftables/ruleset.ts";
 import { frontendKey, nodePortKey } from "../plan/frontend.ts";
 
-/** What the nftables program of a node does with a packet, and why. `localIps`: addresses of that node. */
-export function traceRulesets(rulesets: readonly Ruleset[], packet: Packet, localIps: readonly Ip[]): Verdict {
-  const nothing: Verdict = { verdict: "pass", endpoints: [], masquerade: false, service: null, affinitySeconds: null, steps: [] };
-  const ruleset = rulesets.find((r) => r.family === ipFamily(packet.to));
-  if (ruleset === undefined) return nothing;
-  const execution = executeTable(tableOf(ruleset), packet, localIps);
+const nothing: Verdict = { verdict: "pass", endpoints: [], masquerade: false, service: null, affinitySeconds: null, steps: [] };
+
+/**
+ * What the nftables program of a node does with a packet, and why. The first packet of a family costs as much as the table is
+ * large, others do not. `localIps`: addresses of that node.
+ */
+export function rulesetTracer(rulesets: readonly Ruleset[], localIps: readonly Ip[]): (packet: Packet) => Verdict {
+  const indexed = new Map<Ruleset, IndexedTable>();
+  return (packet) => {
+    const ruleset = rulesets.find((r) => r.family === ipFamily(packet.to));
+    if (ruleset === undefined) return nothing;
+    const table = indexed.get(ruleset) ?? indexTable(tableOf(ruleset));
+    indexed.set(ruleset, table);
+    return verdictOf(ruleset, packet, executeTable(table, packet, localIps));
+  };
+}
+
+function verdictOf(ruleset: Ruleset, packet: Packet, execution: Execution): Verdict {
   const atNodePort = execution.rules.some((r) => /nodeport/.test(r.rule));
   const placed =
     (atNodePort ? undefined : ruleset.frontends.get(frontendKey(packet.to, packet.port, packet.protocol))) ??

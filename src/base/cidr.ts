@@ -26,6 +26,7 @@ export function printCidr(cidr: Cidr): string {
 
 export function cidrContains(cidr: Cidr, ip: Ip): boolean {
   if (ipFamily(ip) !== cidr.family) return false;
+  if (cidr.bits === (cidr.family === 4 ? 32 : 128)) return ip === cidr.ip;
   if (cidr.family === 4) {
     const size = 2 ** (32 - cidr.bits);
     return Math.floor((ipv4Number(ip) ?? 0) / size) === Math.floor((ipv4Number(cidr.ip) ?? 0) / size);

@@ -43,7 +43,7 @@ export const configNames = [
 export type ConfigName = (typeof configNames)[number];
 
 /** The link of node `a` by which a source's packets come. */
-export function linkOf(source: Source): string | undefined {
+export function linkOf(source: Source | "b1"): string | undefined {
   if (source === "a") return undefined;
   return source === "a1" || source === "a2" ? source : "eth0";
 }
@@ -143,9 +143,11 @@ export function podAddress(pod: Pod, family: IpFamily): string {
   return labAddresses[pod][family];
 }
 
-/** The objects of the one cluster. */
-export function packetObjects(): readonly (Service | EndpointSlice | Node | ServiceCIDR)[] {
-  const objects: (Service | EndpointSlice | Node | ServiceCIDR)[] = [
+type PacketObject = Service | EndpointSlice | Node | ServiceCIDR;
+
+/** Its nodes and the Service range. */
+export function packetCluster(): readonly PacketObject[] {
+  return [
     makeNode("a", [labAddresses.a[4], labAddresses.a[6]], labPodCidrs.a, { "topology.kubernetes.io/zone": "east" }),
     makeNode("b", [labAddresses.b[4], labAddresses.b[6]], labPodCidrs.b, { "topology.kubernetes.io/zone": "west" }),
     {
@@ -155,6 +157,11 @@ export function packetObjects(): readonly (Service | EndpointSlice | Node | Serv
       spec: { cidrs: ["10.96.0.0/16", "fd96::/112"] },
     },
   ];
+}
+
+/** The objects of the one cluster. */
+export function packetObjects(): readonly PacketObject[] {
+  const objects: PacketObject[] = [...packetCluster()];
   for (const name of names) {
     const of: ServiceCase = services[name];
     const nodePort = 30000 + number(name);

@@ -1,12 +1,12 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { type Backend, compileOffline, type Packet, type Protocol, type RuleOptions, type Verdict } from "../../rules/index.ts";
+import { compileOffline, type Packet, type Protocol, type RuleOptions } from "../../rules/index.ts";
 import { itemId } from "../../rules/ipvs/values.ts";
 import { backends } from "../../rules/model/backend.ts";
 import { parseCidr } from "../../src/base/cidr.ts";
 import type { IpFamily } from "../../src/base/ip.ts";
 import { batchFromEmpty, SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
-import { type Fate, fateOf, type OracleOptions } from "../support/packet-oracle.ts";
+import { allowedFate, type OracleOptions, oracle, printFate } from "../support/packet-oracle.ts";
 import {
   clusterIp,
   nodeIp,
@@ -55,23 +55,6 @@ const targets = (f: IpFamily): readonly (readonly [string, number])[] => [
   [outerIp(f, 200), 80],
 ];
 
-/** What facts/rules.md lets a backend do differently; everything else must be the same. */
-function allowed(backend: Backend, packet: Packet, fate: Fate): Fate {
-  if (backend !== "userspace") return fate;
-  // SCTP has no sockets here; the endpoint always sees this machine's address
-  if (packet.protocol === "sctp" && fate.verdict !== "pass" && fate.service !== null)
-    return { verdict: "reject", endpoints: [], masquerade: false, service: fate.service, affinitySeconds: fate.affinitySeconds };
-  return { ...fate, masquerade: fate.verdict === "deliver" };
-}
-
-const fateIn = (v: Verdict): Fate => ({
-  verdict: v.verdict,
-  endpoints: v.endpoints,
-  masquerade: v.masquerade,
-  service: v.service,
-  affinitySeconds: v.affinitySeconds,
-});
-
 test("every backend gives every packet the fate that the objects say", () => {
   const seen = new Map<string, number>();
   fc.assert(
@@ -95,6 +78,7 @@ test("every backend gives every packet the fate that the objects say", () => {
           serviceCidrs: [serviceCidr],
           node: tables.Node.get("n"),
         };
+        const fateOf = oracle(world, { ...options, nodeName: "n" });
         const programs = backends.map((backend) => ({
           backend,
           program: compileOffline(store.current, { ...options, localhostNodePorts: false, nodeName: "n", backend }),
@@ -102,12 +86,16 @@ test("every backend gives every packet the fate that the objects say", () => {
         for (const from of sources(family)) {
           for (const [to, port] of targets(family)) {
             const packet: Packet = { from, to, port, protocol };
-            const fate = fateOf(world, { ...options, nodeName: "n" }, packet);
+            const fate = fateOf(packet);
             seen.set(fate.verdict, (seen.get(fate.verdict) ?? 0) + 1);
             for (const { backend, program } of programs) {
               // on the service link an address is this machine's own: nobody else can send from it
               if (program.ipvs?.held.has(itemId({ kind: "address", ip: from })) === true) continue;
-              expect({ backend, packet, ...fateIn(program.trace(packet)) }).toEqual({ backend, packet, ...allowed(backend, packet, fate) });
+              expect({ backend, packet, fate: printFate(program.trace(packet)) }).toEqual({
+                backend,
+                packet,
+                fate: printFate(allowedFate(backend, packet, fate)),
+              });
             }
           }
         }

@@ -1,4 +1,4 @@
-import type { Packet, RuleOptions } from "../../rules/index.ts";
+import type { Backend, Packet, RuleOptions } from "../../rules/index.ts";
 import type { Node, Service } from "../../src/api/types/core-v1.generated.ts";
 import type { EndpointSlice } from "../../src/api/types/discovery-v1.generated.ts";
 import type { ServiceCIDR } from "../../src/api/types/networking-v1.generated.ts";
@@ -27,6 +27,21 @@ export interface Fate {
   readonly affinitySeconds: number | null;
 }
 
+/** For comparing, and to be read. */
+export function printFate(fate: Fate): string {
+  const { verdict, endpoints, masquerade, service, affinitySeconds } = fate;
+  const affinity = affinitySeconds === null ? "" : ` affinity ${affinitySeconds}`;
+  return `${verdict} ${service ?? "by no Service"}${affinity} [${endpoints.join(", ")}]${masquerade ? " masqueraded" : ""}`;
+}
+
+/** What facts of the house let a backend do differently; everything else is the same. */
+export function allowedFate(backend: Backend, packet: Packet, fate: Fate): Fate {
+  if (backend !== "userspace") return fate;
+  // SCTP has no sockets here; the endpoint always sees this machine's address
+  if (packet.protocol === "sctp" && fate.service !== null) return { ...fate, verdict: "reject", endpoints: [], masquerade: false };
+  return { ...fate, masquerade: fate.verdict === "deliver" };
+}
+
 interface Endpoint {
   readonly ip: string;
   readonly port: number;
@@ -46,29 +61,39 @@ interface Hit {
 }
 
 /**
- * What kube-proxy's rules say becomes of a packet, read off the objects one rule after the other and one packet at a time:
+ * What kube-proxy's rules say becomes of packets, read off the objects one rule after the other and one packet at a time:
  * nothing here is shared with what compiles the rules.
  */
-export function fateOf(world: OracleWorld, options: OracleOptions, packet: Packet): Fate {
+export function oracle(world: OracleWorld, options: OracleOptions): (packet: Packet) => Fate {
+  const services = served(world.services);
+  return (packet) => fateOf(world, services, options, packet);
+}
+
+interface Served {
+  readonly service: Service;
+  readonly clusterIps: readonly string[];
+}
+
+function fateOf(world: OracleWorld, services: readonly Served[], options: OracleOptions, packet: Packet): Fate {
   const nothing = { endpoints: [], masquerade: false, service: null, affinitySeconds: null } as const;
   if (options.localDnsIps?.includes(packet.to) === true || options.localDnsIps?.includes(packet.from) === true)
     return { verdict: "pass", ...nothing };
-  const services = served(world.services);
   const hit = find(services, (s, p) => viaAddress(s, p, packet)) ?? find(services, (s, p) => viaNodePort(world, options, s, p, packet));
   if (hit !== undefined) return fateAt(world, options, packet, hit);
-  const isClusterIp = services.some((s) => (s.spec?.ports ?? []).length > 0 && clusterIps(s).includes(packet.to));
+  const isClusterIp = services.some((s) => (s.service.spec?.ports ?? []).length > 0 && s.clusterIps.includes(packet.to));
   if (isClusterIp) return { verdict: "reject", ...nothing };
   const ranges = world.serviceCidrs.flatMap((c) => c.spec?.cidrs ?? []).flatMap((text) => parseCidr(text) ?? []);
   return { verdict: ranges.some((range) => cidrContains(range, packet.to)) ? "drop" : "pass", ...nothing };
 }
 
 /** Those that get rules, in the order in which they win an address. */
-function served(services: readonly Service[]): readonly Service[] {
+function served(services: readonly Service[]): readonly Served[] {
   const age = (s: Service): string => [s.metadata?.creationTimestamp ?? "", s.metadata?.namespace ?? "", s.metadata?.name ?? ""].join("\n");
   return services
     .filter((s) => s.spec?.type !== "ExternalName" && s.metadata?.labels?.["service.kubernetes.io/service-proxy-name"] === undefined)
-    .filter((s) => clusterIps(s).length > 0)
-    .sort((a, b) => (age(a) < age(b) ? -1 : 1));
+    .sort((a, b) => (age(a) < age(b) ? -1 : 1))
+    .map((service) => ({ service, clusterIps: clusterIps(service) }))
+    .filter((s) => s.clusterIps.length > 0);
 }
 
 function clusterIps(s: Service): readonly string[] {
@@ -76,11 +101,11 @@ function clusterIps(s: Service): readonly string[] {
   return ips[0] === "None" ? [] : ips.flatMap((text) => parseIp(text) ?? []);
 }
 
-function find(services: readonly Service[], via: (s: Service, p: Port) => Via | undefined): Hit | undefined {
-  for (const service of services) {
-    for (const port of service.spec?.ports ?? []) {
-      const way = via(service, port);
-      if (way !== undefined) return { service, port, via: way };
+function find(services: readonly Served[], via: (s: Served, p: Port) => Via | undefined): Hit | undefined {
+  for (const of of services) {
+    for (const port of of.service.spec?.ports ?? []) {
+      const way = via(of, port);
+      if (way !== undefined) return { service: of.service, port, via: way };
     }
   }
   return undefined;
@@ -91,21 +116,23 @@ function speaks(port: Port, packet: Packet): boolean {
 }
 
 /** Whether the Service has a cluster IP of the packet's family: without, it has no rules in that family. */
-function inFamily(s: Service, packet: Packet): boolean {
-  return clusterIps(s).some((ip) => ipFamily(ip) === ipFamily(packet.to));
+function inFamily({ clusterIps: ips }: Served, packet: Packet): boolean {
+  return ips.some((ip) => ipFamily(ip) === ipFamily(packet.to));
 }
 
-function viaAddress(s: Service, port: Port, packet: Packet): Via | undefined {
-  if (port.port !== packet.port || !speaks(port, packet) || !inFamily(s, packet)) return undefined;
-  if (clusterIps(s).includes(packet.to)) return "clusterIP";
+function viaAddress(of: Served, port: Port, packet: Packet): Via | undefined {
+  if (port.port !== packet.port || !speaks(port, packet) || !inFamily(of, packet)) return undefined;
+  if (of.clusterIps.includes(packet.to)) return "clusterIP";
+  const { service: s } = of;
   if (s.spec?.externalIPs?.includes(packet.to) === true) return "externalIP";
   const ingress = s.spec?.type === "LoadBalancer" ? (s.status?.loadBalancer?.ingress ?? []) : [];
   return ingress.some((i) => i.ip === packet.to && i.ipMode !== "Proxy") ? "loadBalancerIP" : undefined;
 }
 
-function viaNodePort(world: OracleWorld, options: OracleOptions, s: Service, port: Port, packet: Packet): Via | undefined {
-  const has = s.spec?.type === "NodePort" || s.spec?.type === "LoadBalancer";
-  if (!has || port.nodePort !== packet.port || !speaks(port, packet) || !inFamily(s, packet)) return undefined;
+function viaNodePort(world: OracleWorld, options: OracleOptions, of: Served, port: Port, packet: Packet): Via | undefined {
+  const { type } = of.service.spec ?? {};
+  const has = type === "NodePort" || type === "LoadBalancer";
+  if (!has || port.nodePort !== packet.port || !speaks(port, packet) || !inFamily(of, packet)) return undefined;
   if (packet.to === "127.0.0.1") return options.onLocalhost === true ? "nodePort" : undefined;
   const own = nodeIps(world).filter((ip) => ipFamily(ip) === ipFamily(packet.to));
   const choice = options.nodePortAddresses;
