@@ -32,7 +32,7 @@ export default defineConfig({
       },
       {
         test: {
-          // one start of a guest kernel; a case waits for those before it
+          // two guest kernels; a case waits for those before it
           name: "guest",
           include: ["test/guest/**/*.test.ts"],
           pool: "forks",

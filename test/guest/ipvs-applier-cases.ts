@@ -4,10 +4,9 @@ import type { IpvsApplier } from "../../rules/apply/ipvs-applier.ts";
 import { createIpvsApplier } from "../../rules/apply/kernel-ipvs-applier.ts";
 import { serviceLink } from "../../rules/ipvs/values.ts";
 import { parseCidr } from "../../src/base/cidr.ts";
-import { type RunCommand, runCommand } from "../../src/kernel/command.ts";
 import { ipvsApplierContract } from "../contract/ipvs-applier.ts";
 import type { GuestCase } from "../support/guest-case.ts";
-import { inNetns } from "../support/in-netns.ts";
+import { commandsIn, inNetns } from "../support/in-netns.ts";
 
 const inside = (command: string, ...args: readonly string[]): string => execFileSync(command, args, { encoding: "utf8" });
 
@@ -27,8 +26,7 @@ export const ipvsApplierCases: readonly GuestCase[] = [
       async run(signal) {
         // in a namespace of its own: others made later would have them too
         const namespace = "fwgst-settings";
-        const inNamespace = ["ip", "netns", "exec", namespace];
-        const run: RunCommand = (argv, options, s) => runCommand([...inNamespace, ...argv], options, s);
+        const run = commandsIn(namespace);
         inside("ip", "netns", "add", namespace);
         const timeouts = { tcpSeconds: 700, udpSeconds: 70 };
         const applier = inNetns(namespace, () => createIpvsApplier({ through, strictArp: true, timeouts }, run));

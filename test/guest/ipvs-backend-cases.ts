@@ -5,15 +5,14 @@ import { createIpvsApplier } from "../../rules/apply/kernel-ipvs-applier.ts";
 import { ProxyPlan } from "../../rules/plan/proxy-plan.ts";
 import { IpvsTarget } from "../../rules/sync/ipvs-target.ts";
 import { ipvsProgramOptionsOf, planOptionsOf, surroundingsOf } from "../../rules/sync/surroundings.ts";
-import { type RunCommand, runCommand } from "../../src/kernel/command.ts";
 import type { IptablesMake } from "../../src/kernel/iptables-command.ts";
 import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
 import type { GuestCase } from "../support/guest-case.ts";
-import { inNetns } from "../support/in-netns.ts";
+import { commandsIn, inNetns } from "../support/in-netns.ts";
 import { iptablesIn } from "../support/iptables-in.ts";
 import { labAddresses, labPodCidrs, type RulesLab } from "../support/rules-lab.ts";
 import { fillStore, makeNode, makeService, makeSlice, put } from "../support/rules-objects.ts";
-import { sharedLab } from "./lab.ts";
+import { answerWithinMs, sharedLab } from "./lab.ts";
 
 const options = { nodeName: "a", nodePortAddresses: "primary" } as const;
 const clusterIp = "10.96.0.1";
@@ -32,7 +31,7 @@ class Backend {
   constructor(lab: RulesLab, make: IptablesMake, store: SnapshotStore) {
     this.#lab = lab;
     const namespace = lab.namespace("a");
-    const run: RunCommand = (argv, o, s) => runCommand(["ip", "netns", "exec", namespace, ...argv], o, s);
+    const run = commandsIn(namespace);
     const rules = createIptablesApplier(make, iptablesIn(namespace));
     this.other = createIptablesApplier(make === "nft" ? "legacy" : "nft", iptablesIn(namespace));
     this.servers = inNetns(namespace, () => createIpvsApplier({ through: "netlink", strictArp: false, rules }, run));
@@ -114,7 +113,7 @@ function storeOf(pods: readonly Pod[], more: Partial<Parameters<typeof makeServi
 }
 
 const ask = async (lab: RulesLab, from: "client" | "a2" | "a", host: string, port = 80, count = 4): Promise<readonly string[]> => {
-  const said = await lab.agents[from].probe({ protocol: "tcp", host, port, count, timeoutMs: 10_000 });
+  const said = await lab.agents[from].probe({ protocol: "tcp", host, port, count, timeoutMs: answerWithinMs });
   return [...new Set(said.map((line) => line.split(" ")[0] ?? ""))].sort();
 };
 

@@ -8,15 +8,14 @@ import { ProxierMetrics } from "../../rules/sync/metrics.ts";
 import { runProxier } from "../../rules/sync/proxier.ts";
 import { ipvsProgramOptionsOf } from "../../rules/sync/surroundings.ts";
 import { systemClock } from "../../src/base/clock.ts";
-import { type RunCommand, runCommand } from "../../src/kernel/command.ts";
 import { Conntrack } from "../../src/kernel/conntrack.ts";
 import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
 import type { GuestCase } from "../support/guest-case.ts";
-import { inNetns } from "../support/in-netns.ts";
+import { commandsIn, inNetns } from "../support/in-netns.ts";
 import { iptablesIn } from "../support/iptables-in.ts";
 import { labAddresses, labPodCidrs, type RulesLab } from "../support/rules-lab.ts";
 import { fillStore, makeNode, makeService, makeSlice, put } from "../support/rules-objects.ts";
-import { eventually, sharedLab } from "./lab.ts";
+import { answerWithinMs, eventually, sharedLab } from "./lab.ts";
 
 type Pod = "a1" | "a2" | "b1" | "b2";
 const vip = "10.96.0.20";
@@ -49,7 +48,7 @@ interface Life {
 async function live(work: (life: Life) => Promise<void>, signal: AbortSignal): Promise<void> {
   const lab = await sharedLab();
   const namespace = lab.namespace("a");
-  const run: RunCommand = (argv, options, s) => runCommand(["ip", "netns", "exec", namespace, ...argv], options, s);
+  const run = commandsIn(namespace);
   const rules = createIptablesApplier("nft", iptablesIn(namespace));
   const open = () => inNetns(namespace, () => createIpvsApplier({ through: "netlink", strictArp: false, rules }, run));
   const store = new SnapshotStore();
@@ -92,7 +91,7 @@ async function live(work: (life: Life) => Promise<void>, signal: AbortSignal): P
 
 const counter = (proxier: Proxier, name: string): number => Number(new RegExp(`^${name} (.*)$`, "m").exec(proxier.metrics())?.[1]);
 const ask = async (lab: RulesLab, protocol: "tcp" | "udp" = "tcp"): Promise<readonly string[]> =>
-  lab.agents.a2.probe({ protocol, host: vip, port: 80, count: 2, timeoutMs: 10_000 });
+  lab.agents.a2.probe({ protocol, host: vip, port: 80, count: 2, timeoutMs: answerWithinMs });
 const seen = (pod: Pod): string => `${pod} ${labAddresses.a2[4]}`;
 
 export const ipvsLifeCases: readonly GuestCase[] = [
@@ -160,7 +159,7 @@ export const ipvsLifeCases: readonly GuestCase[] = [
     name: "ipvs life: a UDP client that goes on sending moves when its endpoint is gone; cleaning up leaves nothing",
     run: (signal) =>
       live(async ({ lab, store, start, inside }) => {
-        const { applied } = await start();
+        const { proxier, applied } = await start();
         const udp = await lab.agents.a2.hold({ protocol: "udp", host: vip, port: 80 });
         assert.equal(await udp.say(), seen("b1"));
         const before = applied.length;
@@ -169,8 +168,10 @@ export const ipvsLifeCases: readonly GuestCase[] = [
         await eventually("the client moves", async () => (await udp.say()) === seen("a1"));
         await udp.release();
 
+        // an audit would put back what is removed
+        await proxier.close();
         const namespace = lab.namespace("a");
-        const run: RunCommand = (argv, options, s) => runCommand(["ip", "netns", "exec", namespace, ...argv], options, s);
+        const run = commandsIn(namespace);
         const rules = createIptablesApplier("nft", iptablesIn(namespace));
         const applier = inNetns(namespace, () => createIpvsApplier({ through: "netlink", strictArp: false, rules }, run));
         try {

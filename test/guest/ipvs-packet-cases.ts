@@ -3,11 +3,10 @@ import { createIptablesApplier } from "../../rules/apply/iptables-applier.ts";
 import { createIpvsApplier } from "../../rules/apply/kernel-ipvs-applier.ts";
 import { compileOffline } from "../../rules/index.ts";
 import { diffFromFound } from "../../rules/ipvs/difference.ts";
-import { type RunCommand, runCommand } from "../../src/kernel/command.ts";
 import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
 import { type ConfigName, configs, packetObjects, packetTable } from "../contract/packets.ts";
 import type { GuestCase } from "../support/guest-case.ts";
-import { inNetns } from "../support/in-netns.ts";
+import { commandsIn, inNetns } from "../support/in-netns.ts";
 import { iptablesIn } from "../support/iptables-in.ts";
 import { disagreement, type Effort } from "../support/packet-check.ts";
 import { fillStore } from "../support/rules-objects.ts";
@@ -23,7 +22,7 @@ export const ipvsPacketCases: readonly GuestCase[] = configNames.map((config) =>
   async run(signal) {
     const lab = await sharedLab();
     const namespace = lab.namespace("a");
-    const run: RunCommand = (argv, options, s) => runCommand(["ip", "netns", "exec", namespace, ...argv], options, s);
+    const run = commandsIn(namespace);
     const store = new SnapshotStore();
     fillStore(store, packetObjects());
     const { ipvs } = compileOffline(store.current, { nodePortAddresses: "primary", ...configs[config], nodeName: "a", backend: "ipvs" });

@@ -5,11 +5,10 @@ import type { ChangeGroup } from "../../rules/ipvs/transaction.ts";
 import type { IpvsItem, ServiceMatch } from "../../rules/ipvs/values.ts";
 import type { Protocol } from "../../rules/model/service-port.ts";
 import type { IpFamily } from "../../src/base/ip.ts";
-import { type RunCommand, runCommand } from "../../src/kernel/command.ts";
 import type { GuestCase } from "../support/guest-case.ts";
-import { inNetns } from "../support/in-netns.ts";
+import { commandsIn, inNetns } from "../support/in-netns.ts";
 import { labAddresses, type RulesLab } from "../support/rules-lab.ts";
-import { eventually, sharedLab } from "./lab.ts";
+import { answerWithinMs, eventually, sharedLab } from "./lab.ts";
 
 const vip = { 4: "10.96.0.1", 6: "fd96::1" } as const;
 const at = (family: IpFamily, protocol: Protocol): ServiceMatch => ({ kind: "address", protocol, ip: vip[family], port: 80 });
@@ -28,7 +27,7 @@ const group = (change: Partial<ChangeGroup>): ChangeGroup => ({ owner: "web", de
 async function withLab(work: (lab: RulesLab, applier: IpvsApplier) => Promise<void>, signal: AbortSignal): Promise<void> {
   const lab = await sharedLab();
   const namespace = lab.namespace("a");
-  const run: RunCommand = (argv, options, s) => runCommand(["ip", "netns", "exec", namespace, ...argv], options, s);
+  const run = commandsIn(namespace);
   const applier = inNetns(namespace, () => createIpvsApplier({ through: "netlink", strictArp: false }, run));
   try {
     await applier.prepare(signal);
@@ -54,7 +53,7 @@ export const ipvsTrafficCases: readonly GuestCase[] = [
           }
           await apply({ adds });
           const ask = async (protocol: "tcp" | "udp", count: number): Promise<readonly string[]> => {
-            const said = await lab.agents.a2.probe({ protocol, host: vip[family], port: 80, count, timeoutMs: 10_000 });
+            const said = await lab.agents.a2.probe({ protocol, host: vip[family], port: 80, count, timeoutMs: answerWithinMs });
             return said.map((line) => (/^[ab]\d /.test(line) ? line.slice(0, 2) : line));
           };
           for (const protocol of ["tcp", "udp"] as const) {
@@ -99,7 +98,7 @@ export const ipvsTrafficCases: readonly GuestCase[] = [
         const match = at(4, "tcp");
         const adds = [{ kind: "address", ip: vip[4] } as const, service(match, 600), real(match, "a1", 4), real(match, "b1", 4)];
         await applier.apply({ createSets: [], groups: [group({ adds })], destroySets: [] }, signal);
-        const said = await lab.agents.a2.probe({ protocol: "tcp", host: vip[4], port: 80, count: 6, timeoutMs: 10_000 });
+        const said = await lab.agents.a2.probe({ protocol: "tcp", host: vip[4], port: 80, count: 6, timeoutMs: answerWithinMs });
         const pods = new Set(said.map((line) => line.split(" ")[0]));
         assert.equal(pods.size, 1, [...pods].join());
         // weight 0: a client that is remembered for it is sent on
@@ -107,7 +106,7 @@ export const ipvsTrafficCases: readonly GuestCase[] = [
         const gone = real(match, pod === "a1" ? "a1" : "b1", 4);
         const other = pod === "a1" ? "b1" : "a1";
         await applier.apply({ createSets: [], groups: [group({ deletes: [gone] })], destroySets: [] }, signal);
-        const next = await lab.agents.a2.probe({ protocol: "tcp", host: vip[4], port: 80, count: 4, timeoutMs: 10_000 });
+        const next = await lab.agents.a2.probe({ protocol: "tcp", host: vip[4], port: 80, count: 4, timeoutMs: answerWithinMs });
         assert.deepEqual(new Set(next.map((line) => line.split(" ")[0])), new Set([other]));
       }, signal),
   },

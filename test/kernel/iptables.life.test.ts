@@ -73,7 +73,8 @@ describe.each(["legacy", "nft"] as const)("iptables, the %s make", (make) => {
     running.push(started.proxier);
     return started;
   };
-  const iptables = (...args: readonly string[]): string => lab.run("a", `iptables-${make}`, args);
+  // one lock for the legacy tables of all namespaces: whoever does not wait for it may be refused
+  const iptables = (...args: readonly string[]): string => lab.run("a", `iptables-${make}`, ["-w", "60", ...args]);
   const save = (): readonly string[] =>
     lab
       .run("a", `iptables-${make}-save`, [])

@@ -1,18 +1,8 @@
-import { spawn } from "node:child_process";
 import type { RunNft } from "../../rules/apply/text-applier.ts";
+import { commandsIn } from "./in-netns.ts";
 
 /** Runs `nft` in a named network namespace. */
 export function nftIn(namespace: string): RunNft {
-  return (args, stdin) =>
-    new Promise((resolve, reject) => {
-      const child = spawn("ip", ["netns", "exec", namespace, "nft", ...args], { stdio: ["pipe", "pipe", "pipe"] });
-      let stdout = "";
-      let stderr = "";
-      child.stdout.on("data", (b: Buffer) => (stdout += b.toString()));
-      child.stderr.on("data", (b: Buffer) => (stderr += b.toString()));
-      child.on("error", reject);
-      child.stdin.on("error", () => undefined); // it ended without reading; its status says why
-      child.on("close", (code) => resolve({ code: code ?? 1, stdout, stderr }));
-      child.stdin.end(stdin);
-    });
+  const run = commandsIn(namespace);
+  return (args, input, signal) => run(["nft", ...args], { input }, signal);
 }

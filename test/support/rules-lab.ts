@@ -1,6 +1,6 @@
-import { type ChildProcessWithoutNullStreams, execFileSync, spawn, spawnSync } from "node:child_process";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
+import { execFileSync, spawnSync } from "node:child_process";
+import { Worker } from "node:worker_threads";
+import { inNetns } from "./in-netns.ts";
 
 /** Address plan of the lab. `a` and `b` are nodes; pods `a1`, `a2` on `a`, `b1`, `b2` on `b`. */
 export const labAddresses = {
@@ -31,30 +31,31 @@ export interface Traffic {
   readonly faults: readonly string[];
 }
 
-/** A process in a namespace that serves and probes. */
+/** A thread in a namespace that serves and probes. */
 export class ProbeAgent {
-  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #thread: Worker;
   readonly #waiting = new Map<number, (value: unknown) => void>();
   #next = 1;
   readonly ready: Promise<void>;
 
   constructor(namespace: string) {
-    const program = import.meta.url.endsWith(".ts") ? "probe-agent.program.ts" : "probe-agent.program.mjs";
-    this.#child = spawn("ip", ["netns", "exec", namespace, process.execPath, join(import.meta.dirname, program)]);
-    this.ready = new Promise((resolve) => this.#waiting.set(0, () => resolve()));
-    createInterface({ input: this.#child.stdout }).on("line", (line) => {
-      const { id, value } = JSON.parse(line) as { readonly id: number; readonly value: unknown };
+    const program = import.meta.url.endsWith(".ts") ? "./probe-agent.worker.ts" : "./probe-agent.worker.mjs";
+    this.#thread = new Worker(new URL(program, import.meta.url), { name: `probe-${namespace}`, workerData: { namespace } });
+    this.ready = new Promise((resolve, reject) => {
+      this.#waiting.set(0, () => resolve());
+      this.#thread.once("error", reject);
+    });
+    this.#thread.on("message", ({ id, value }: { readonly id: number; readonly value: unknown }) => {
       this.#waiting.get(id)?.(value);
       this.#waiting.delete(id);
     });
-    this.#child.stderr.on("data", (b: Buffer) => process.stderr.write(b));
   }
 
   ask(request: Readonly<Record<string, unknown>>): Promise<unknown> {
     const id = this.#next++;
     return new Promise((resolve) => {
       this.#waiting.set(id, resolve);
-      this.#child.stdin.write(`${JSON.stringify({ id, ...request })}\n`);
+      this.#thread.postMessage({ id, ...request });
     });
   }
 
@@ -97,9 +98,7 @@ export class ProbeAgent {
   }
 
   async close(): Promise<void> {
-    const gone = new Promise((resolve) => this.#child.once("exit", resolve));
-    this.#child.stdin.end();
-    await gone;
+    await this.#thread.terminate();
   }
 }
 
@@ -124,7 +123,7 @@ export class RulesLab {
         undefined,
         [...places, "wire"].map((place) => `netns add ${prefix}-${place}`),
       );
-      for (const place of places) execFileSync("ip", ["netns", "exec", `${prefix}-${place}`, "sysctl", "-q", "-w", ...settingsOf(place)]);
+      for (const place of places) inNetns(`${prefix}-${place}`, () => execFileSync("sysctl", ["-q", "-w", ...settingsOf(place)]));
       const { links, inside } = labCommands(prefix);
       ip(undefined, links);
       // in this order, so that a link's other end is up first
@@ -148,10 +147,12 @@ export class RulesLab {
 
   /** Runs a command in a place's namespace; its stdout. */
   run(place: Place, command: string, args: readonly string[]): string {
-    return execFileSync("ip", ["netns", "exec", this.namespace(place), command, ...args], {
-      encoding: "utf8",
-      stdio: ["ignore", "pipe", "pipe"],
-    });
+    return inNetns(this.namespace(place), () =>
+      execFileSync(command, args, {
+        encoding: "utf8",
+        stdio: ["ignore", "pipe", "pipe"],
+      }),
+    );
   }
 }
 

@@ -1,7 +1,8 @@
-// Runs in a network namespace of a kernel test: serves, probes on request. One JSON document a line on stdin and stdout.
+// A thread in a network namespace of a kernel test: serves, probes on request. A message each way for each request.
 import dgram from "node:dgram";
 import net from "node:net";
-import { createInterface } from "node:readline";
+import { parentPort, workerData } from "node:worker_threads";
+import { enterNetns } from "./in-netns.ts";
 
 interface Request {
   readonly id: number;
@@ -20,9 +21,7 @@ interface Request {
 
 const held = new Map<number, net.Socket>();
 const heldUdp = new Map<number, dgram.Socket>();
-const answer = (id: number, value: unknown): void => {
-  process.stdout.write(`${JSON.stringify({ id, value })}\n`);
-};
+const answer = (id: number, value: unknown): void => parentPort?.postMessage({ id, value });
 
 /** Answers `name peer-address`, to each TCP connection at once and to each line it sends; to each UDP packet. */
 async function serve(r: Request): Promise<string> {
@@ -187,64 +186,63 @@ async function holdOpen(r: Request): Promise<() => Promise<string>> {
         );
 }
 
-createInterface({ input: process.stdin })
-  .on("line", (line) => {
-    const r = JSON.parse(line) as Request;
-    const run = async (): Promise<unknown> => {
-      switch (r.do) {
-        case "serve":
-          return serve(r);
-        case "probe":
-          return probe(r);
-        case "hold": {
-          if (r.protocol === "udp") {
-            const socket = dgram.createSocket((r.host ?? "").includes(":") ? "udp6" : "udp4");
-            socket.on("error", () => undefined);
-            await new Promise<void>((resolve) => socket.connect(r.port ?? 0, r.host ?? "", () => resolve()));
-            heldUdp.set(r.id, socket);
-            return { hold: r.id, said: "" };
-          }
-          const { said, socket } = await connect(r);
-          if (socket !== undefined) held.set(r.id, socket);
-          return { hold: r.id, said };
+// every socket of this thread is in the namespace
+enterNetns((workerData as { readonly namespace: string }).namespace);
+parentPort?.on("message", (r: Request) => {
+  const run = async (): Promise<unknown> => {
+    switch (r.do) {
+      case "serve":
+        return serve(r);
+      case "probe":
+        return probe(r);
+      case "hold": {
+        if (r.protocol === "udp") {
+          const socket = dgram.createSocket((r.host ?? "").includes(":") ? "udp6" : "udp4");
+          socket.on("error", () => undefined);
+          await new Promise<void>((resolve) => socket.connect(r.port ?? 0, r.host ?? "", () => resolve()));
+          heldUdp.set(r.id, socket);
+          return { hold: r.id, said: "" };
         }
-        case "say": {
-          const udp = heldUdp.get(r.hold ?? 0);
-          if (udp !== undefined) {
-            return new Promise((resolve) => {
-              const timer = setTimeout(() => resolve("silent"), r.timeoutMs ?? 10_000);
-              udp.once("message", (b) => {
-                clearTimeout(timer);
-                resolve(b.toString().trim());
-              });
-              udp.send("?");
-            });
-          }
-          const socket = held.get(r.hold ?? 0);
-          if (socket === undefined || socket.destroyed) return "gone";
+        const { said, socket } = await connect(r);
+        if (socket !== undefined) held.set(r.id, socket);
+        return { hold: r.id, said };
+      }
+      case "say": {
+        const udp = heldUdp.get(r.hold ?? 0);
+        if (udp !== undefined) {
           return new Promise((resolve) => {
             const timer = setTimeout(() => resolve("silent"), r.timeoutMs ?? 10_000);
-            socket.once("data", (b) => {
+            udp.once("message", (b) => {
               clearTimeout(timer);
               resolve(b.toString().trim());
             });
-            socket.write("?");
+            udp.send("?");
           });
         }
-        case "stream":
-          return startStream(r);
-        case "end-stream":
-          return streams.get(r.stream ?? 0)?.();
-        case "release":
-          held.get(r.hold ?? 0)?.destroy();
-          heldUdp.get(r.hold ?? 0)?.close();
-          return "released";
+        const socket = held.get(r.hold ?? 0);
+        if (socket === undefined || socket.destroyed) return "gone";
+        return new Promise((resolve) => {
+          const timer = setTimeout(() => resolve("silent"), r.timeoutMs ?? 10_000);
+          socket.once("data", (b) => {
+            clearTimeout(timer);
+            resolve(b.toString().trim());
+          });
+          socket.write("?");
+        });
       }
-    };
-    run().then(
-      (value) => answer(r.id, value),
-      (e: unknown) => answer(r.id, `error ${String(e)}`),
-    );
-  })
-  .on("close", () => process.exit(0));
+      case "stream":
+        return startStream(r);
+      case "end-stream":
+        return streams.get(r.stream ?? 0)?.();
+      case "release":
+        held.get(r.hold ?? 0)?.destroy();
+        heldUdp.get(r.hold ?? 0)?.close();
+        return "released";
+    }
+  };
+  run().then(
+    (value) => answer(r.id, value),
+    (e: unknown) => answer(r.id, `error ${String(e)}`),
+  );
+});
 answer(0, "ready");
