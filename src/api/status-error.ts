@@ -82,6 +82,11 @@ export function invalid(resource: Named, name: string, errors: readonly FieldErr
   });
 }
 
+/** 422 for what was asked beside the object, in the query. */
+export function invalidOptions(kind: string, errors: readonly FieldError[]): ApiError {
+  return invalid({ group: "meta.k8s.io", plural: "", kind }, "", errors);
+}
+
 export function badRequest(message: string): ApiError {
   return new ApiError(400, "BadRequest", message);
 }

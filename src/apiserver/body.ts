@@ -1,13 +1,15 @@
+import { notSupported } from "../api/field-error.ts";
 import { isRecord, type JsonObject } from "../api/json-value.ts";
 import { decodeProtobuf } from "../api/protobuf.ts";
 import { apiVersionOf, type Resource } from "../api/scheme.ts";
-import { badRequest, unsupportedMediaType } from "../api/status-error.ts";
+import { badRequest, invalidOptions, unsupportedMediaType } from "../api/status-error.ts";
 import { cannotBeHandled, checkType, parseJsonStrict, strictError } from "../api/structure.ts";
-import type { Call } from "./call.ts";
+import { type Call, optionsKindOf } from "./call.ts";
 
 export const jsonType = "application/json";
 export const yamlType = "application/yaml";
 export const protobufType = "application/vnd.kubernetes.protobuf";
+const fieldValidations = ["", "Ignore", "Strict", "Warn"];
 const accepted = [jsonType, yamlType, protobufType];
 
 /** A kind by its names and its type in the generated table. */
@@ -58,8 +60,8 @@ export function checkObject(call: Call, expected: Expected, value: unknown, dupl
   if (fault !== undefined) throw badRequest(cannotBeHandled(expected, fault));
   const unknown = [...checked.unknown, ...duplicates];
   const validation = call.query.get("fieldValidation") ?? "Warn";
-  if (!["Strict", "Warn", "Ignore", ""].includes(validation)) {
-    throw badRequest(`fieldValidation: Unsupported value: ${JSON.stringify(validation)}: supported values: "Ignore", "Strict", "Warn"`);
+  if (!fieldValidations.includes(validation)) {
+    throw invalidOptions(optionsKindOf(call), [notSupported("fieldValidation", validation, fieldValidations)]);
   }
   if (unknown.length > 0 && validation === "Strict") throw badRequest(cannotBeHandled(expected, strictError(unknown)));
   if (validation === "Warn" || validation === "") for (const text of unknown) call.warn(text);
@@ -76,8 +78,8 @@ async function parseBody(bytes: Uint8Array, type: string): Promise<Read> {
         return { value: decodeProtobuf(bytes), duplicates: [] };
       case yamlType:
       case "application/apply-patch+yaml": {
-        const yaml = await import("yaml"); // rare: kubectl sends JSON
-        return { value: yaml.parse(text(), { maxAliasCount: 100 }), duplicates: [] };
+        const { parseYaml } = await import("./yaml-library.ts");
+        return { value: parseYaml(text(), { maxAliasCount: 100 }), duplicates: [] };
       }
       default:
         if (type !== jsonType && !type.endsWith("+json")) throw unsupportedMediaType(accepted);

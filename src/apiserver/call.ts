@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
+import { notSupported } from "../api/field-error.ts";
 import type { Resource } from "../api/scheme.ts";
-import { badRequest } from "../api/status-error.ts";
+import { invalidOptions } from "../api/status-error.ts";
 import type { Cidr } from "../base/cidr.ts";
 import type { Clock } from "../base/clock.ts";
 import type { TokenIssuer } from "./authn/token-issuer.ts";
@@ -52,12 +53,19 @@ export interface Call {
   warn(text: string): void;
 }
 
+export type OptionsKind = "CreateOptions" | "UpdateOptions" | "PatchOptions" | "DeleteOptions";
+
+/** What the options of a call are called where they are wrong. */
+export function optionsKindOf({ info: { verb } }: Call): OptionsKind {
+  if (verb === "create") return "CreateOptions";
+  return verb === "update" ? "UpdateOptions" : verb === "patch" ? "PatchOptions" : "DeleteOptions";
+}
+
 /** `dryRun=All`: everything but the write. */
-export function isDryRun(values: readonly string[]): boolean {
-  for (const value of values) {
-    if (value !== "All" && value !== "") throw badRequest(`dryRun: Unsupported value: ${JSON.stringify(value)}: supported values: "All"`);
-  }
-  return values.includes("All");
+export function isDryRun(kind: OptionsKind, values: readonly string[]): boolean {
+  const given = values.filter((value) => value !== "");
+  for (const value of given) if (value !== "All") throw invalidOptions(kind, [notSupported("dryRun", value, ["All"])]);
+  return given.length > 0;
 }
 
 let lastSecond = Number.NaN;

@@ -12,6 +12,9 @@ import type { Registry } from "./registry.ts";
 const connectTimeout = 10_000;
 const defaultNodePort = 10250;
 
+/** Another server's answer. */
+export type Relay = Extract<Answer, { readonly kind: "relay" }>;
+
 /** A request to a node's own API. */
 export interface NodeRequest {
   readonly node: string;
@@ -98,7 +101,7 @@ export function passedOn(headers: IncomingHttpHeaders, body: Uint8Array | undefi
 }
 
 /** The other server's answer, without what was meant for the connection to it. */
-export function relayOf(response: IncomingMessage): Answer {
+export function relayOf(response: IncomingMessage): Relay {
   const headers: Record<string, string | string[]> = {};
   for (const [name, value] of Object.entries(response.headers))
     if ((!notPassed.has(name) || name === "content-length") && value !== undefined) headers[name] = value;

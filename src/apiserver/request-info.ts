@@ -20,6 +20,8 @@ export interface ResourceRequest {
   readonly subresource: string;
   /** What stands behind the subresource, without its slash: the path of a proxy request. */
   readonly rest: string;
+  /** The whole path as it came. */
+  readonly path: string;
 }
 
 /** Anything else: health, discovery, OpenAPI. The verb is the method in lower case, as authorization names it. */
@@ -47,17 +49,20 @@ export function parseRequestInfo(method: string, path: string, query: URLSearchP
   const at = namespaced ? 2 : 0;
   const plural = decoded(rest[at]);
   const name = decoded(rest[at + 1]);
+  const subresource = decoded(rest[at + 2]);
   return {
     kind: "resource",
-    verb: verbOf(method, name, query),
+    // What a server behind a proxy path can do is its own matter: asking for it is a read.
+    verb: subresource === "proxy" && method === "OPTIONS" ? "get" : verbOf(method, name, query),
     group,
     version,
     plural,
     resource: findResource(group, version, plural),
     namespace: namespaced ? decoded(second) : "",
     name,
-    subresource: decoded(rest[at + 2]),
+    subresource,
     rest: rest.slice(at + 3).join("/"),
+    path,
   };
 }
 

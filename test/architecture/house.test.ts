@@ -31,3 +31,15 @@ test("no index.ts but one per root folder", () => {
   const found = globSync("{src,rules,dns,ingress}/**/index.ts", { cwd: root }).sort();
   expect(found.filter((f) => !["rules/index.ts", "dns/index.ts", "ingress/index.ts"].includes(f))).toEqual([]);
 });
+
+test("a CommonJS library is loaded late through a file of ours: in the bundle it would have a default export only", () => {
+  const late = globSync("{src,rules,dns,ingress}/**/*.ts", { cwd: root }).flatMap((file) =>
+    [...readFileSync(join(root, file), "utf8").matchAll(/\bimport\("([^."][^"]*)"\)/g)].map(([, library]) => ({
+      file,
+      library: library ?? "",
+    })),
+  );
+  const isModule = (library: string): boolean =>
+    library.startsWith("node:") || JSON.parse(readFileSync(join(root, "node_modules", library, "package.json"), "utf8")).type === "module";
+  expect(late.filter(({ library }) => !isModule(library))).toEqual([]);
+});

@@ -348,6 +348,26 @@ describe.skipIf(lack !== undefined)(`stock kubectl${lack === undefined ? "" : ` 
     expect(seen).toMatch(/ADDED +watched.*MODIFIED +watched +1\/1 +Running.*DELETED +watched/s);
   });
 
+  test("reads YAML and answers with it, as other clients may ask", async () => {
+    const proxy = spawn("kubectl", ["--kubeconfig", join(cluster.dataDir, "kubeconfig"), "proxy", "--port=0"], {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    try {
+      let said = "";
+      proxy.stdout.on("data", (d: Buffer) => (said += d.toString()));
+      const port = await eventually(() => /127\.0\.0\.1:(\d+)/.exec(said)?.[1], { what: "the port of kubectl proxy" });
+      const made = await fetch(`http://127.0.0.1:${port}/api/v1/namespaces/default/configmaps`, {
+        method: "POST",
+        headers: { "content-type": "application/yaml", accept: "application/yaml" },
+        body: "metadata: {name: from-yaml}\ndata:\n  text: |\n    two\n    lines\n",
+      });
+      expect([made.status, made.headers.get("content-type")]).toEqual([201, "application/yaml"]);
+      expect(await made.text()).toMatch(/^kind: ConfigMap$.*^ {2}text: \|$/ms);
+    } finally {
+      proxy.kill();
+    }
+  });
+
   test("deletes: collections, finalizers, owners, preconditions", async () => {
     await rows([
       ["delete cm -l made=by-name", /^(configmap "gen-\w+" deleted\n){2}$/],

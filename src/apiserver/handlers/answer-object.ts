@@ -13,7 +13,7 @@ export function formFor(call: Call): Form {
 export async function answerObject(call: Call, bytes: Uint8Array, status = 200): Promise<Answer> {
   const body = representObject(call.view.resource, shownBytes(call.view, bytes), formFor(call));
   if (!wantsYaml(call.headers.accept)) return jsonBytes(body, status);
-  const yaml = await import("yaml");
-  const text = yaml.stringify(JSON.parse(new TextDecoder().decode(body)));
+  const { printYaml } = await import("../yaml-library.ts");
+  const text = printYaml(JSON.parse(new TextDecoder().decode(body)));
   return { kind: "bytes", status, type: yamlType, body: [new TextEncoder().encode(text)] };
 }

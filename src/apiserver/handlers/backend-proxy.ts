@@ -9,7 +9,8 @@ import { ipFamily } from "../../base/ip.ts";
 import type { Answer } from "../answer.ts";
 import { isBackendAddress } from "../backend-address.ts";
 import type { Call } from "../call.ts";
-import { headOf, passedOn, relayOf } from "../node-transport.ts";
+import { headOf, passedOn, type Relay, relayOf } from "../node-transport.ts";
+import { changeLinks, type ProxiedPlace, throughProxy } from "../proxied-links.ts";
 import { keyOf } from "../registry.ts";
 
 /** Where a proxy request goes. */
@@ -75,26 +76,82 @@ export function parseProxyName(text: string): ProxyName {
 }
 
 async function pass(call: Call, { scheme, host, port }: Backend): Promise<Answer> {
+  const away = toItsRoot(call);
+  if (away !== undefined) return away;
   if (!isBackendAddress(host, call.context.loopback)) throw new ApiError(403, "Forbidden", `address ${host} is not allowed`);
   const body = await call.body();
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-  const query = new URLSearchParams(call.query).toString();
+  const query = queryOf(call);
+  const own = `${ipFamily(host) === 6 ? `[${host}]` : host}:${port}`;
   const options = {
     host,
     port,
     method: call.method,
-    path: `/${call.info.rest}${query === "" ? "" : `?${query}`}`,
-    headers: { ...passedOn(call.headers, body), host: `${ipFamily(host) === 6 ? `[${host}]` : host}:${port}` },
+    path: `/${call.info.rest}${query}`,
+    headers: { ...passedOn(call.headers, body), host: own, "x-forwarded-uri": call.info.path },
     signal: call.signal,
     timeout: connectTimeout,
   };
   const upstream = scheme === "https" ? requestHttps({ ...options, agent: anyCertificate }) : requestHttp(options);
   upstream.on("timeout", () => upstream.destroy(new Error(`no answer within ${connectTimeout / 1000} s`)));
-  upstream.on("error", (error) => reject(new ApiError(502, "BadGateway", `error trying to reach service: ${error.message}`)));
-  upstream.on("response", (response) => resolve(relayOf(response)));
+  upstream.on("error", (error) => reject(unavailable(`error trying to reach service: ${error.message}`)));
+  const place: ProxiedPlace = { prefix: prefixOf(call), hosts: [own, call.headers.host ?? own] };
+  upstream.on("response", (response) => resolve(withLinksThrough(place, relayOf(response))));
   upstream.on("upgrade", (response: IncomingMessage, socket: Duplex, head: Buffer) => {
     resolve({ kind: "tunnel", to: socket, first: Buffer.concat([headOf(response), head]) });
   });
   upstream.end(body);
   return promise;
+}
+
+function queryOf(call: Call): string {
+  const query = new URLSearchParams(call.query).toString();
+  return query === "" ? "" : `?${query}`;
+}
+
+/** The path that stands for the backend's root, without a slash at the end. */
+function prefixOf({ info }: Call): string {
+  return info.path.slice(0, info.path.length - info.rest.length).replace(/\/$/, "");
+}
+
+/** A page's relative links need the slash behind `proxy`: a browser is sent there first. */
+function toItsRoot(call: Call): Answer | undefined {
+  const { info, method, headers } = call;
+  if (info.path.endsWith("/") || info.rest !== "" || headers.upgrade !== undefined || (method !== "GET" && method !== "HEAD"))
+    return undefined;
+  return { kind: "bytes", status: 301, type: "text/plain", body: [], headers: { location: `${info.path}/${queryOf(call)}` } };
+}
+
+/** A larger page goes through as it is. */
+const longestPage = 4 << 20;
+
+/** Redirects and the links of pages lead back through the proxy, as Kubernetes has it. */
+function withLinksThrough(place: ProxiedPlace, relay: Relay): Answer {
+  const { location, "content-type": type, "content-encoding": encoding, "content-length": length, ...rest } = relay.headers;
+  if (typeof location === "string") return { ...relay, headers: { ...relay.headers, location: throughProxy(place, location) } };
+  const isPage = typeof type === "string" && /^text\/html\s*(;|$)/i.test(type) && encoding === undefined;
+  if (!isPage || Number(length ?? 0) > longestPage) return relay;
+  return { ...relay, headers: { ...rest, "content-type": type }, body: changedPage(place, relay.body) };
+}
+
+async function* changedPage(place: ProxiedPlace, body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let parts: Uint8Array[] = [];
+  let size = 0;
+  for await (const part of body) {
+    parts.push(part);
+    size += part.length;
+    if (size <= longestPage) continue;
+    yield* parts;
+    parts = [];
+  }
+  if (size > longestPage) {
+    yield* parts;
+    return;
+  }
+  // Byte by byte, so that no encoding of the page is lost: tags are ASCII in all of them.
+  const page = Buffer.concat(parts).toString("latin1");
+  yield Buffer.from(
+    changeLinks(page, (address) => throughProxy(place, address)),
+    "latin1",
+  );
 }

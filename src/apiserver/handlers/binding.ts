@@ -28,7 +28,7 @@ export async function bind(call: Call): Promise<Answer> {
     if (uid !== "" && uid !== pod.metadata?.uid)
       throw refuse(`Precondition failed: UID in precondition: ${uid}, UID in object meta: ${pod.metadata?.uid}`);
     const next = { ...current.object, ...assigned(pod, node, timestamp(context.clock)) };
-    bound = isDryRun(call.query.getAll("dryRun")) ? current.bytes : await overwrite(context, resource, current, next);
+    bound = isDryRun("CreateOptions", call.query.getAll("dryRun")) ? current.bytes : await overwrite(context, resource, current, next);
   }
   return json({ kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", code: 201 }, 201);
 }

@@ -1,6 +1,6 @@
 import type { Answer } from "../answer.ts";
 import { readObject } from "../body.ts";
-import { type Call, isDryRun } from "../call.ts";
+import { type Call, isDryRun, optionsKindOf } from "../call.ts";
 import { createObject, type Target } from "../object-writer.ts";
 import type { ApiObject } from "../registry.ts";
 import { answerObject } from "./answer-object.ts";
@@ -8,7 +8,13 @@ import { answerObject } from "./answer-object.ts";
 /** What a write of this call is about. */
 export function targetOf(call: Call, subresource = call.info.subresource): Target {
   const { resource, info } = call;
-  return { resource, namespace: info.namespace, name: info.name, subresource, dryRun: isDryRun(call.query.getAll("dryRun")) };
+  return {
+    resource,
+    namespace: info.namespace,
+    name: info.name,
+    subresource,
+    dryRun: isDryRun(optionsKindOf(call), call.query.getAll("dryRun")),
+  };
 }
 
 export async function create(call: Call): Promise<Answer> {

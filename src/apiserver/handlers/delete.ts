@@ -83,7 +83,7 @@ export async function deleteObject(context: ApiContext, resource: Resource, key:
     if (current === undefined) throw notFound(resource, name);
     checkPreconditions(resource, name, current, options);
     const marked = mark(context, resource, current.object, options);
-    const done = await carryOut(context, resource, current, marked, isDryRun(options.dryRun ?? []));
+    const done = await carryOut(context, resource, current, marked, isDryRun("DeleteOptions", options.dryRun ?? []));
     if (done !== undefined) return done;
     if (attempt === maxTries) throw conflict(resource, name);
   }

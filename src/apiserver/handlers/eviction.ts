@@ -21,7 +21,7 @@ export async function evict(call: Call): Promise<Answer> {
   if (name !== info.name) throw badRequest(`name in URL does not match name in Eviction object: ${info.name} != ${name}`);
   const key = keyOf(info.namespace, info.name);
   const options: DeleteOptions = { ...eviction.deleteOptions };
-  const dryRun = isDryRun([...call.query.getAll("dryRun"), ...(options.dryRun ?? [])]);
+  const dryRun = isDryRun("DeleteOptions", [...call.query.getAll("dryRun"), ...(options.dryRun ?? [])]);
   // One after the other: each counts the pods that the ones before have left.
   await context.turns.run(`evictions/${info.namespace}`, async () => {
     const pod = context.registry.find(resource, key)?.object as Pod | undefined;

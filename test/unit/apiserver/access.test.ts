@@ -169,6 +169,7 @@ test.each([
     path: "/api/v1/namespaces/n/services/http:s:80/proxy/a/b%20c",
     want: { verb: "get", name: "http:s:80", subresource: "proxy", rest: "a/b%20c" },
   },
+  { method: "OPTIONS", path: "/api/v1/namespaces/n/pods/p/proxy/a", want: { verb: "get", subresource: "proxy", rest: "a" } },
   { method: "GET", path: "/apis/apps/v1", want: { kind: "path", verb: "get" } },
   { method: "GET", path: "/api/v1/", want: { kind: "path" } },
 ])("$method $path", ({ method, path, want }) => {

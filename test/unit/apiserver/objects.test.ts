@@ -153,7 +153,24 @@ test.each([
   },
   { name: "a verb it has not", method: "DELETE", path: "/api/v1/namespaces", status: 405, message: /not supported/ },
   { name: "a method nobody has", method: "OPTIONS", path: cms, status: 405, message: /does not allow this method/ },
-  { name: "bad dry run", method: "POST", path: `${cms}?dryRun=Some`, body: { metadata: { name: "x" } }, status: 400, message: /dryRun/ },
+  {
+    name: "bad dry run",
+    method: "POST",
+    path: `${cms}?dryRun=Some`,
+    body: { metadata: { name: "x" } },
+    status: 422,
+    message: 'CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: "Some": supported values: "All"',
+  },
+  {
+    name: "bad field validation",
+    method: "PATCH",
+    path: `${cms}/same?fieldValidation=Some`,
+    type: "application/merge-patch+json",
+    body: { data: {} },
+    status: 422,
+    message:
+      'PatchOptions.meta.k8s.io "" is invalid: fieldValidation: Unsupported value: "Some": supported values: "", "Ignore", "Strict", "Warn"',
+  },
   { name: "broken encoding", method: "GET", path: "/api/v1/namespaces/%zz/pods", status: 400, message: /not properly encoded/ },
 ])("refused: $name", async ({ method, path, body, type, status, message }) => {
   const reply = await api.call(method, path, body, type === undefined ? {} : { type });

@@ -14,11 +14,19 @@ let api: TestServer;
 let node: Server;
 /** What the node was asked, and by whom. */
 const asked: string[] = [];
-const backend = createHttpServer((q, s) =>
-  s
-    .writeHead(q.url === "/missing" ? 404 : 200, { "x-backend": "yes" })
-    .end(`${q.method} ${q.url} ${q.headers.host} ${q.headers["authorization"] ?? "-"}`),
-);
+const backend = createHttpServer((q, s) => {
+  if (q.url === "/page") {
+    s.writeHead(200, { "content-type": "text/html; charset=utf-8" }).end(`<p>ü<a href="/next">${q.headers["x-forwarded-uri"]}</a>`);
+    return;
+  }
+  if (q.url === "/moved") {
+    s.writeHead(302, { location: "/page" }).end();
+    return;
+  }
+  s.writeHead(q.url === "/missing" ? 404 : 200, { "x-backend": "yes" }).end(
+    `${q.method} ${q.url} ${q.headers.host} ${q.headers["authorization"] ?? "-"}`,
+  );
+});
 
 const pods = "/api/v1/namespaces/default/pods";
 const merge = { type: "application/merge-patch+json" };
@@ -165,6 +173,15 @@ test("a pod's and a Service's own pages, through the server", async () => {
   const reply = await api.call("GET", `${pods}/web/proxy/a/b?x=1`);
   expect([reply.status, reply.headers["x-backend"], reply.text]).toEqual([200, "yes", `GET /a/b?x=1 127.64.0.9:${port} -`]);
   expect((await api.call("POST", `${pods}/http:web:http/proxy/missing`, "text", { type: "text/plain" })).status).toBe(404);
+  expect((await api.call("OPTIONS", `${pods}/web/proxy/o`)).text).toMatch(/^OPTIONS \/o /);
+  const page = await api.call("GET", `${pods}/web/proxy/page`);
+  expect([page.headers["content-type"], page.text]).toEqual([
+    "text/html; charset=utf-8",
+    `<p>ü<a href="${pods}/web/proxy/next">${pods}/web/proxy/page</a>`,
+  ]);
+  expect((await api.call("GET", `${pods}/web/proxy/moved`)).headers["location"]).toBe(`${pods}/web/proxy/page`);
+  const root = await api.call("GET", `${pods}/web/proxy?x=1`);
+  expect([root.status, root.headers["location"]]).toEqual([301, `${pods}/web/proxy/?x=1`]);
   await api.call("POST", "/api/v1/namespaces/default/services", {
     metadata: { name: "web" },
     spec: { ports: [{ name: "main", port: 80 }] },
