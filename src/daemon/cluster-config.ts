@@ -62,7 +62,7 @@ export class UsageError extends Error {
 export function resolveClusterConfig(
   o: UpOptions,
   mode: "full" | "plain",
-  place: { readonly home: string; readonly root: boolean },
+  place: { readonly home: string; readonly root: boolean /** The number in the default node ranges. */; readonly nodeSlot?: number },
 ): ClusterConfig {
   const name = o.name ?? "fairway";
   if (!/^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/.test(name)) {
@@ -80,11 +80,10 @@ export function resolveClusterConfig(
       throw new UsageError(`--cluster-cidr: the service range has IPv${family}, so the pod range needs an IPv${family} range too`);
     }
   }
-  const third = fnv1a(name) % 256;
-  const defaultNodes = plain
-    ? `127.127.${third}.0/24`
-    : [`172.28.${third}.0/24`, ...(families.has(6) ? [`fd00:fa:${third.toString(16)}::/64`] : [])].join(",");
-  const nodeCidrs = cidrList("--node-cidr", o.nodeCidr ?? defaultNodes);
+  const nodeCidrs = cidrList(
+    "--node-cidr",
+    o.nodeCidr ?? defaultNodeRanges(place.nodeSlot ?? slotByName(name), mode, [...families]).join(","),
+  );
   const node4 = nodeCidrs.find((c) => c.family === 4);
   if (node4 === undefined || nodeCidrs.some((c) => cidrSize(c) < 16n)) {
     throw new UsageError("--node-cidr: give an IPv4 range, and each range at least 16 addresses");
@@ -128,6 +127,20 @@ export function resolveClusterConfig(
     ...(o.images === undefined ? {} : { images: o.images }),
     apply: o.apply ?? [],
   };
+}
+
+/** Default ranges of nodes are told apart by a number below this. */
+export const nodeSlots = 256;
+
+/** The number that a cluster has unless another cluster has it. */
+export function slotByName(name: string): number {
+  return fnv1a(name) % nodeSlots;
+}
+
+/** Those with that number, from 0 to 255. */
+export function defaultNodeRanges(number: number, mode: "full" | "plain", families: readonly IpFamily[]): readonly string[] {
+  if (mode === "plain") return [`127.127.${number}.0/24`];
+  return [`172.28.${number}.0/24`, ...(families.includes(6) ? [`fd00:fa:${number.toString(16)}::/64`] : [])];
 }
 
 // Nodes take the lower addresses of each range; the upper half is for LoadBalancer Services.

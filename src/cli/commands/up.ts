@@ -25,7 +25,7 @@ export function addUpOptions(command: Command): Command {
     .option("--apply <path>", "a manifest or folder to apply once it is up; may be repeated", collect)
     .option("--service-cidr <cidrs>", "the Services' range, and after a comma its IPv6 one (default 10.96.0.0/16)")
     .option("--cluster-cidr <cidrs>", "the pods' range (default 10.244.0.0/16; each node gets a /24)")
-    .option("--node-cidr <cidrs>", "the nodes' range (default one of 172.28.0.0/16, by the cluster's name)")
+    .option("--node-cidr <cidrs>", "the nodes' range (default a free one of 172.28.0.0/16)")
     .option("--lb-pool <cidrs>", "addresses for LoadBalancer Services (default the upper half of the nodes' range)")
     .option("--cluster-domain <domain>", "the zone of cluster names (default cluster.local)")
     .option("--ingress-address <ip>", "where this machine reaches the ingress (default 127.0.0.1)")
@@ -57,20 +57,24 @@ export async function runUp(
     import("../../daemon/up.ts"),
   ]);
   const mode = await chooseMode(options.mode ?? "auto", io);
-  const config = resolveClusterConfig(options, mode, { home: homedir(), root: process.getuid?.() === 0 });
-  const had = readClusterStatus(config.dataDir);
+  const place = { home: homedir(), root: process.getuid?.() === 0 };
+  const asked = resolveClusterConfig(options, mode, place);
+  const had = readClusterStatus(asked.dataDir);
   if (had !== undefined && isAlive(had)) {
     throw workError(
-      `cluster ${had.name} runs already on ${config.dataDir} (process ${had.pid}); stop it with Ctrl-C or 'fairway down', or choose another --data-dir`,
+      `cluster ${had.name} runs already on ${asked.dataDir} (process ${had.pid}); stop it with Ctrl-C or 'fairway down', or choose another --data-dir`,
     );
   }
-  const other = runningClusters().find((c) => c.name === config.name);
+  const other = runningClusters().find((c) => c.name === asked.name);
   if (other !== undefined) {
     throw workError(
       `cluster ${other.name} runs already, on ${other.dataDir} (process ${other.pid}); stop it with 'fairway down --name ${other.name}', or choose another --name`,
     );
   }
-  (await import("../up-files.ts")).checkUpFiles(config);
+  (await import("../up-files.ts")).checkUpFiles(asked);
+  const slot =
+    options.nodeCidr === undefined ? await (await import("../../daemon/node-slot.ts")).takeNodeSlot({ ...asked, mode }) : undefined;
+  const config = slot === undefined ? asked : resolveClusterConfig(options, mode, { ...place, nodeSlot: slot.number });
   const progress = startProgress(io, options.plain === true);
   const { logFormat } = globalOptions(command);
   // The steps below say what goes on; what the processes say is for whoever asks, or when something is wrong.
@@ -78,6 +82,7 @@ export async function runUp(
   const stop = stopSignal();
   const cluster = await startCluster(config, mode, { log: commandLog(command, "up"), progress, logLevel, logFormat, signal: stop });
   try {
+    slot?.keep();
     writeClusterStatus(statusOf(cluster, config));
     if (config.apply.length > 0) {
       progress.begin("manifests");

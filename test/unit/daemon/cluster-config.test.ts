@@ -26,10 +26,14 @@ test("plain mode: one node, this user's folder, everything in 127.64.0.0/10", ()
     expect(printCidr(cidr)).toMatch(/^127\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\./);
 });
 
-test("in plain mode too, the nodes' range goes by the cluster's name", () => {
-  const ranges = ["one", "two"].map((name) => resolve({ name }, "plain").nodeCidrs.map(printCidr).join());
-  expect(ranges[0]).toMatch(/^127\.127\.\d+\.0\/24$/);
-  expect(ranges[1]).not.toBe(ranges[0]);
+test("the default ranges of nodes go by the number that the cluster holds", () => {
+  const dual = { serviceCidr: "10.96.0.0/16,fd00:96::/112", clusterCidr: "10.244.0.0/16,fd00:244::/48" };
+  const of = (o: UpOptions, mode: "full" | "plain") =>
+    resolveClusterConfig(o, mode, { home: "/h", root: true, nodeSlot: 200 }).nodeCidrs.map(printCidr);
+  expect(of({}, "plain")).toEqual(["127.127.200.0/24"]);
+  expect(of({}, "full")).toEqual(["172.28.200.0/24"]);
+  expect(of(dual, "full")).toEqual(["172.28.200.0/24", "fd00:fa:c8::/64"]);
+  expect(of({ nodeCidr: "192.0.2.0/24" }, "full")).toEqual(["192.0.2.0/24"]);
 });
 
 test("a second family comes with node addresses, a DNS address and LoadBalancer addresses of its own", () => {
