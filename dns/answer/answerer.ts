@@ -8,8 +8,9 @@ import { classIn, rcodes, typeNumbers } from "../wire/record-type.ts";
 import type { RecordDelta } from "../zone/record-delta.ts";
 import { type ArenaZone, NameArena } from "./name-arena.ts";
 import { blockFlags, blockHeadBytes, setHeadBytes } from "./name-block.ts";
-import { hashSeed, hashStep } from "./name-hash.ts";
+import { hashSeed, hashStep, lowerByte } from "./name-hash.ts";
 import { podAddress } from "./pod-address.ts";
+import type { ZoneCopyParts } from "./zone-copy.ts";
 
 /** What is answered here is the zones that `DnsZone` makes of the same configuration. */
 export interface AnswererConfig extends ZonesConfig {
@@ -113,6 +114,14 @@ export class Answerer {
     for (const { soa } of this.#zones) putU32(soa, soa.length - soaNumberBytes, delta.revision >>> 0);
   }
 
+  /** A zone as it is now, for a transfer; undefined for names that are no zone here. `name` is in wire form, in any case. */
+  copyZone(name: Uint8Array): ZoneCopyParts | undefined {
+    const index = this.#zones.findIndex((zone) => !zone.isPassing && isSameName(zone.name, name));
+    const zone = this.#zones[index];
+    if (zone === undefined) return undefined;
+    return { ...this.#arena.copyOf(index), zoneBytes: zone.name.length, soa: wholeSoa(zone), ttl: zone.ttl };
+  }
+
   /**
    * Answers the query in `query[0..n)` into `out`, which has room for 65535 bytes over TCP, else 1232. The result is the
    * answer's length, 0 for what gets no answer, or undefined for the asynchronous chain.
@@ -143,12 +152,13 @@ export class Answerer {
     this.#limit = how.transport === "tcp" ? out.length : leastUdpBytes;
     if ((flags & 0x7800) !== 0) return this.#refuse(query, out, rcodes.NOTIMP);
     if (u16(query, 4) !== 1) return this.#refuse(query, out, rcodes.FORMERR);
-    // records in a query's first sections belong to IXFR and the like
-    if (u16(query, 6) !== 0 || u16(query, 8) !== 0) return undefined;
 
     const nameEnd = questionNameEnd(query, n);
     if (nameEnd < 0) return this.#refuse(query, out, rcodes.FORMERR);
     this.#questionEnd = nameEnd + 4;
+    this.#type = u16(query, nameEnd);
+    // records in a query's first sections belong to IXFR and the like
+    if (u16(query, 6) !== 0 || u16(query, 8) !== 0) return undefined;
     const additional = u16(query, 10);
     if (additional > 1) return undefined;
     if (additional === 1) {
@@ -158,8 +168,7 @@ export class Answerer {
       if (verdict === "bad-version") return this.#refuse(query, out, rcodes.BADVERS);
     } else if (this.#questionEnd !== n) return this.#refuse(query, out, rcodes.FORMERR);
 
-    const type = u16(query, nameEnd);
-    this.#type = type;
+    const type = this.#type;
     if (u16(query, nameEnd + 2) !== classIn) return undefined;
     if (type === typeNumbers.AXFR || type === typeNumbers.IXFR || type === typeNumbers.OPT) return undefined;
     return this.#lookUp(query, nameEnd, type, client, out, how.alias);
@@ -422,6 +431,15 @@ function answerZone(zone: ServedZone, isPassing: boolean): AnswerZone {
     // owner, primary server and mailbox end in the zone's name
     soaPointers: [0, 12 + primary.length, soa.length - soaNumberBytes - 2],
   };
+}
+
+/** The data of a zone's SOA with its names spelt out. */
+function wholeSoa({ name, soa, soaPointers: [, primary = 0, mailbox = 0] }: AnswerZone): Uint8Array {
+  return Buffer.concat([soa.subarray(12, primary), name, soa.subarray(primary + 2, mailbox), name, soa.subarray(mailbox + 2)]);
+}
+
+function isSameName(lower: Uint8Array, name: Uint8Array): boolean {
+  return lower.length === name.length && lower.every((b, i) => b === lowerByte[name[i] ?? 0]);
 }
 
 /** A loop is quicker than `set(subarray())` for the few bytes most answers have. */

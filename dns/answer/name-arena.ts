@@ -92,6 +92,14 @@ export class NameArena {
     this.#uncountInParent(name, zone.name.length);
   }
 
+  /** The blocks of one zone, by its place among the zones, in bytes that no later change touches. */
+  copyOf(zone: number): { readonly bytes: Uint8Array; readonly offsets: readonly number[] } {
+    const bytes = this.#bytes.slice(0, this.#used);
+    const offsets: number[] = [];
+    for (const offset of this.#offsets) if (offset >= firstOffset && bytes[offset + 2] === zone) offsets.push(offset);
+    return { bytes, offsets };
+  }
+
   /** Moves the blocks together when more than a third is garbage. */
   compactWhenDue(): void {
     if (this.#garbage < leastGarbageBytes || this.#garbage * 3 < this.#used) return;

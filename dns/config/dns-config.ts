@@ -1,5 +1,6 @@
 import type { Cidr } from "../../src/base/cidr.ts";
 import type { Ip } from "../../src/base/ip.ts";
+import type { TransferConfig } from "./transfer-config.ts";
 import { validateZones, type ZonesConfig } from "./zone-config.ts";
 
 /** An address and port, UDP and TCP. */
@@ -36,6 +37,8 @@ export interface DnsConfig extends ZonesConfig {
         readonly denialSeconds?: number;
         readonly staleSeconds?: number;
       };
+  /** Who may have whole zones; default nobody. */
+  readonly transfer?: readonly TransferConfig[];
   /** What NSID says; not offered when absent. */
   readonly nsid?: string;
   readonly tcp?: {

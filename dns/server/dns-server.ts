@@ -12,6 +12,7 @@ import type { Log } from "../../src/observe/log.ts";
 import { Answerer, answerChangingOptions } from "../answer/answerer.ts";
 import { defaultCacheLimits, MessageCache } from "../cache/message-cache.ts";
 import { type DnsAddress, type DnsConfig, validateDnsConfig } from "../config/dns-config.ts";
+import { servedZones } from "../config/served-zones.ts";
 import { isUpstreamError } from "../forward/errors.ts";
 import { Forwarder } from "../forward/forwarder.ts";
 import { parseResolvConf } from "../forward/resolv-conf.ts";
@@ -19,12 +20,15 @@ import { answerCached } from "../handler/cached.ts";
 import { createChain } from "../handler/chain.ts";
 import { forwardQueries } from "../handler/forwarded.ts";
 import type { DnsHandler } from "../handler/handler.ts";
+import { canonicalName } from "../wire/name.ts";
 import type { RecordDelta } from "../zone/record-delta.ts";
 import { type DatagramBatch, openDatagramBatch } from "./datagram-batch.ts";
 import { DnsMetrics } from "./dns-metrics.ts";
 import { createEngine, type QueryEngine } from "./engine.ts";
+import { type NotifyTarget, startNotifier } from "./notifier.ts";
 import { defaultTcpLimits, startTcpListener } from "./tcp-listener.ts";
 import { type BoundUdp, startUdpListener, type UdpListener } from "./udp-listener.ts";
+import { ZoneTransfers } from "./zone-transfers.ts";
 
 export interface DnsServerConfig extends DnsConfig {
   /** Each is bound on UDP and TCP; port 0 = any free port, the same for both. Not used when sockets are passed. */
@@ -74,6 +78,7 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
     isAllowed: (client) => recursion && isAllowed(client),
     slowOptions: answerChangingOptions,
   });
+  const transfers = new ZoneTransfers(answerer, config.transfer ?? []);
   const metrics = new DnsMetrics();
   const cache = config.cache === false ? undefined : new MessageCache({ ...defaultCacheLimits, ...config.cache });
   const closing = new AbortController();
@@ -114,6 +119,14 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
       ...(forward === undefined ? {} : { forward }),
     });
 
+  const notifier = startNotifier(notifyTargets(config), {
+    clock,
+    id: () => Math.floor(random() * 0x10000),
+    report: (zone, server, outcome) =>
+      deps.log?.(outcome === "told" ? "debug" : "warn", outcome === "told" ? "NOTIFY" : "no reply to NOTIFY", { zone, server }),
+  });
+  running.push(notifier);
+
   const listen = async (engine: QueryEngine): Promise<void> => {
     const limits = { ...defaultTcpLimits, ...config.tcp };
     const batch = config.udpIo === "portable" ? undefined : openDatagramBatch();
@@ -143,7 +156,7 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
     const wrong = validateDnsConfig(config);
     if (wrong.length > 0) throw new RangeError(`DNS configuration: ${wrong.join("; ")}`);
     let chain = chainOf(undefined);
-    await listen(createEngine({ answerer, chain: (q, c) => chain(q, c), metrics, clock, signal: closing.signal }));
+    await listen(createEngine({ answerer, chain: (q, c) => chain(q, c), transfers, metrics, clock, signal: closing.signal }));
     const upstreams = (await upstreamsOf(config, deps.log)).filter((u) => {
       const own = addresses.some((a) => a.port === u.port && (a.ip === u.ip || (isAnyAddress(a.ip) && isLoopback(u.ip))));
       if (own) deps.log?.("warn", "an upstream is this server itself and is left out", { upstream: u.ip });
@@ -183,7 +196,11 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
       await ready.catch(() => {});
       await close();
     },
-    apply: (delta) => answerer.apply(delta),
+    apply: (delta) => {
+      const { revision } = answerer;
+      answerer.apply(delta);
+      if (answerer.revision !== revision) notifier.changed();
+    },
     setSynced: () => answerer.setSynced(),
     addresses: () => addresses,
     metrics: () =>
@@ -194,6 +211,13 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
         names: answerer.size,
       }),
   };
+}
+
+function notifyTargets(config: DnsServerConfig): readonly NotifyTarget[] {
+  return (config.transfer ?? []).flatMap(({ zones, notify = [] }) => {
+    const own = zones?.map(canonicalName) ?? servedZones(config).map((zone) => zone.name);
+    return notify.length === 0 ? [] : own.map((zone) => ({ zone, to: notify }));
+  });
 }
 
 /** Bound by hand where batches work, so that the file descriptor is known. */

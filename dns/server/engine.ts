@@ -4,8 +4,9 @@ import type { Answerer, DnsTransport } from "../answer/answerer.ts";
 import { type DnsHandler, emptyAnswer } from "../handler/handler.ts";
 import { isParseError } from "../wire/errors.ts";
 import { decodeMessage, encodeMessage, headerBytes, type Message } from "../wire/message.ts";
-import { rcodes } from "../wire/record-type.ts";
+import { rcodes, typeNumbers } from "../wire/record-type.ts";
 import type { DnsMetrics } from "./dns-metrics.ts";
+import type { ZoneTransfers } from "./zone-transfers.ts";
 
 /** What a listener needs: answers. */
 export interface QueryEngine {
@@ -16,11 +17,14 @@ export interface QueryEngine {
   now(query: Uint8Array, n: number, client: Ip, out: Uint8Array, transport: DnsTransport): number | undefined;
   /** Resolves to undefined when there is nothing to send; never rejects. */
   later(query: Uint8Array, client: Ip, transport: DnsTransport): Promise<Uint8Array | undefined>;
+  /** The messages of a zone transfer, to be asked right after `now` gave undefined; undefined for all that is none. */
+  transfer(query: Uint8Array, client: Ip): Iterable<Uint8Array> | undefined;
 }
 
 export interface EngineParts {
   readonly answerer: Answerer;
   readonly chain: DnsHandler;
+  readonly transfers: ZoneTransfers;
   readonly metrics: DnsMetrics;
   readonly clock: Clock;
   /** Aborts when the server closes. */
@@ -32,7 +36,7 @@ const leastUdpAnswer = 512;
 
 /** Answers from memory where it can, else from the chain, and counts both. */
 export function createEngine(parts: EngineParts): QueryEngine {
-  const { answerer, chain, metrics, clock, signal } = parts;
+  const { answerer, chain, transfers, metrics, clock, signal } = parts;
   return {
     now: (query, n, client, out, transport) => {
       const started = clock.monotonic();
@@ -42,12 +46,22 @@ export function createEngine(parts: EngineParts): QueryEngine {
       }
       return length;
     },
+    transfer: (bytes, client) => {
+      const { lastType: type } = answerer;
+      if (type !== typeNumbers.AXFR && type !== typeNumbers.IXFR) return undefined;
+      const messages = transfers.answer(bytes, client, "stream");
+      if (messages !== undefined) metrics.count({ transport: "tcp", client, type }, rcodes.NOERROR, "transfer", 0);
+      return messages;
+    },
     later: async (bytes, client, transport) => {
       const started = clock.monotonic();
       const query = readQuery(bytes);
       if (query === undefined) return refuseBytes(bytes, rcodes.FORMERR);
       const [question] = query.questions;
       if (question === undefined) return refuseBytes(bytes, rcodes.FORMERR);
+      if (question.type === typeNumbers.IXFR && transport === "udp") {
+        for (const message of transfers.answer(bytes, client, "datagram") ?? []) return message;
+      }
       const took = new Set<string>();
       let answer: Message;
       try {

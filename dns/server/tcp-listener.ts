@@ -94,6 +94,16 @@ function serveConnection(socket: Socket, { client, engine, limits, out }: Connec
     framed.set(answer, 2);
     socket.write(framed);
   };
+  /** As fast as the client reads, a message at a time, so that others have their turn. */
+  const sendAll = async (messages: Iterable<Uint8Array>): Promise<void> => {
+    for (const message of messages) {
+      if (socket.destroyed) return;
+      send(message);
+      // a client that does not read is ended by the idle limit
+      if (socket.writableLength > maxUnsentBytes) await drained(socket);
+      else await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
   const isFull = (): boolean => waiting >= limits.pipelined || socket.writableLength > maxUnsentBytes;
   const endWhenDone = (): void => {
     if (ended && waiting === 0) socket.end();
@@ -115,6 +125,15 @@ function serveConnection(socket: Socket, { client, engine, limits, out }: Connec
         continue;
       }
       waiting++;
+      const messages = engine.transfer(query, client);
+      if (messages !== undefined) {
+        void sendAll(messages).finally(() => {
+          waiting--;
+          readQueries();
+          endWhenDone();
+        });
+        continue;
+      }
       void engine.later(Buffer.from(query), client, "tcp").then((answer) => {
         waiting--;
         if (answer !== undefined) send(answer);
@@ -137,5 +156,18 @@ function serveConnection(socket: Socket, { client, engine, limits, out }: Connec
   socket.on("end", () => {
     ended = true;
     endWhenDone();
+  });
+}
+
+/** Resolves when the socket has room again, or is closed. */
+function drained(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      socket.off("drain", done);
+      socket.off("close", done);
+      resolve();
+    };
+    socket.on("drain", done);
+    socket.on("close", done);
   });
 }
