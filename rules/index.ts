@@ -84,7 +84,7 @@ export type { Proxier, ProxierHealth } from "./sync/proxier.ts";
  * kernel rules in force; `cleanup` removes them.
  */
 export function startProxier(config: ProxierConfig, deps: ProxierDeps): Proxier {
-  return runProxier(config, deps, openTarget(config, deps), new ProxierMetrics());
+  return runProxier(config, deps, { target: openTarget(config, deps), metrics: new ProxierMetrics(), flows: () => openFlows(deps) });
 }
 
 function openTarget(config: ProxierConfig, deps: ProxierDeps): RuleTarget {
@@ -93,7 +93,6 @@ function openTarget(config: ProxierConfig, deps: ProxierDeps): RuleTarget {
     new NftablesTarget(
       { families: config.families ?? bothFamilies, tableName: config.tableName ?? defaultTableName, skeleton: skeletonOptionsOf(config) },
       openApplier(config.nftables ?? "auto", deps),
-      openFlows(deps),
     );
   if (config.backend === "nftables") return nftables();
   const iptables = (): RuleTarget => openIptables(config, deps);
@@ -110,18 +109,12 @@ function openTarget(config: ProxierConfig, deps: ProxierDeps): RuleTarget {
 }
 
 function openIptables(config: ProxierConfig, deps: ProxierDeps): RuleTarget {
-  return new IptablesTarget(
-    { families: iptablesFamilies(config, deps), options: iptablesOptionsOf(config) },
-    iptablesWorld(config, deps, openFlows(deps)),
-  );
+  return new IptablesTarget({ families: iptablesFamilies(config, deps), options: iptablesOptionsOf(config) }, iptablesWorld(config, deps));
 }
 
 function openIpvs(config: ProxierConfig, deps: ProxierDeps): RuleTarget {
   const families = iptablesFamilies(config, deps);
-  return new IpvsTarget(
-    { options: ipvsProgramOptionsOf({ ...config, families }) },
-    ipvsWorld({ ...config, families }, deps, openFlows(deps)),
-  );
+  return new IpvsTarget({ options: ipvsProgramOptionsOf({ ...config, families }) }, ipvsWorld({ ...config, families }, deps));
 }
 
 function userspaceTarget(deps: ProxierDeps): RuleTarget {

@@ -44,9 +44,25 @@ export type Action =
       /** Traffic policy Local: `pool` is for short-circuited sources, this (possibly empty: drop) for all others. */
       readonly localPool?: Pool;
       readonly affinitySeconds?: number;
+      /**
+       * Of UDP: every endpoint that serves, where some of them get no new flow (they end, or hints, policy or weight pass them
+       * over). They keep the flows they have.
+       */
+      readonly serving?: readonly Pick<Member, "ip" | "port">[];
     }
   | { readonly kind: "reject" }
   | { readonly kind: "drop" };
+export type BalanceAction = Extract<Action, { readonly kind: "balance" }>;
+
+/** All that may answer a flow there, some of them more than once. */
+export function servers({ pool, localPool, serving }: BalanceAction): readonly Pick<Member, "ip" | "port">[] {
+  if (serving !== undefined) return serving;
+  return localPool === undefined ? pool.members : [...pool.members, ...localPool.members];
+}
+
+export function isServedBy(action: BalanceAction, by: Pick<Member, "ip" | "port">): boolean {
+  return servers(action).some((m) => m.ip === by.ip && m.port === by.port);
+}
 
 /** Whose source address is rewritten to the node's: nobody's, that of sources that are no pods of this node, everybody's. Hairpins always are. */
 export type Masquerade = "never" | "off-cluster" | "always";
@@ -91,7 +107,17 @@ function sameSources(a: readonly Cidr[] | undefined, b: readonly Cidr[] | undefi
 
 function sameAction(a: Action, b: Action): boolean {
   if (a.kind !== "balance" || b.kind !== "balance") return a.kind === b.kind;
-  return a.affinitySeconds === b.affinitySeconds && samePool(a.pool, b.pool) && samePool(a.localPool, b.localPool);
+  return (
+    a.affinitySeconds === b.affinitySeconds &&
+    samePool(a.pool, b.pool) &&
+    samePool(a.localPool, b.localPool) &&
+    sameServing(a.serving, b.serving)
+  );
+}
+
+function sameServing(a: BalanceAction["serving"], b: BalanceAction["serving"]): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a.length === b.length && a.every((m, i) => m.ip === b[i]?.ip && m.port === b[i].port);
 }
 
 export function samePool(a: Pool | undefined, b: Pool | undefined): boolean {

@@ -250,6 +250,7 @@ interface Policies {
   readonly any: boolean;
   readonly anyLocal: boolean;
   pool(policy: TrafficPolicy): Pool;
+  serving(): readonly Endpoint[];
 }
 
 const noEndpoints: readonly Endpoint[] = [];
@@ -258,6 +259,7 @@ function poolsOf(owner: ServicePortName, byPort: EndpointsByPort, node: NodeView
   const endpoints = byPort.get(endpointPortKey(owner.port, owner.protocol)) ?? noEndpoints;
   const { cluster, local, any } = categorizeEndpoints(endpoints, { nodeName: node.name, zone: node.zone });
   const made: Partial<Record<TrafficPolicy, Pool>> = {};
+  let serving: readonly Endpoint[] | undefined;
   return {
     endpoints,
     any,
@@ -269,6 +271,10 @@ function poolsOf(owner: ServicePortName, byPort: EndpointsByPort, node: NodeView
         ...(wish.policy === "random" ? {} : { balance: wish.policy }),
       };
       return made[policy];
+    },
+    serving: () => {
+      serving ??= endpoints.every((e) => e.serving) ? endpoints : endpoints.filter((e) => e.serving);
+      return serving;
     },
   };
 }
@@ -296,21 +302,26 @@ interface Claimant {
 function internalAction(of: Claimant, policies: Policies, policy: TrafficPolicy): Action {
   if (!policies.any) return { kind: "reject" };
   const pool = policies.pool(policy);
-  return pool.members.length === 0 ? { kind: "drop" } : balance(of, pool);
+  return pool.members.length === 0 ? { kind: "drop" } : balance(of, policies, pool);
 }
 
 function externalAction(of: Claimant, policies: Policies, policy: TrafficPolicy): Action {
   if (!policies.any) return { kind: "reject" };
-  return policy === "Local" ? balance(of, policies.pool("Cluster"), policies.pool("Local")) : balance(of, policies.pool("Cluster"));
+  const pool = policies.pool("Cluster");
+  return policy === "Local" ? balance(of, policies, pool, policies.pool("Local")) : balance(of, policies, pool);
 }
 
-function balance(of: Claimant, pool: Pool, localPool?: Pool): Action {
-  if (localPool === undefined && of.affinitySeconds === undefined) return { kind: "balance", pool };
+function balance(of: Claimant, policies: Policies, pool: Pool, localPool?: Pool): Action {
+  // each endpoint is in the pool once, so a pool as long as the list of them has them all
+  const serving = of.protocol === "udp" ? policies.serving() : pool.members;
+  const passedOver = pool.members.length < serving.length;
+  if (localPool === undefined && of.affinitySeconds === undefined && !passedOver) return { kind: "balance", pool };
   return {
     kind: "balance",
     pool,
     ...(localPool === undefined ? {} : { localPool }),
     ...(of.affinitySeconds === undefined ? {} : { affinitySeconds: of.affinitySeconds }),
+    ...(passedOver ? { serving } : {}),
   };
 }
 

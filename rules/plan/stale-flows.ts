@@ -1,5 +1,5 @@
 import { type Ip, type IpFamily, ipFamily } from "../../src/base/ip.ts";
-import { type Frontend, type FrontendKey, frontendKey, nodePortKey } from "./frontend.ts";
+import { type Frontend, type FrontendKey, frontendKey, isServedBy, nodePortKey } from "./frontend.ts";
 
 /** Where a UDP flow's first packet was sent, and who answers. */
 export interface FlowEnds {
@@ -11,7 +11,7 @@ export interface FlowEnds {
 
 /**
  * UDP has no connections: a client that goes on sending keeps its old endpoint for as long as the kernel keeps the flow. Stale
- * are flows to a frontend that has endpoints, answered by something that is none of them. Frontends without endpoints are left alone.
+ * are flows to a frontend that has endpoints, answered by something that serves it no longer. Frontends without endpoints are left alone.
  */
 export function staleFlows<F extends FlowEnds>(
   flows: readonly F[],
@@ -24,9 +24,6 @@ export function staleFlows<F extends FlowEnds>(
       frontend(frontendKey(flow.to, flow.toPort, "udp")) ??
       (isNodePortIp(flow.to) ? frontend(nodePortKey(family, flow.toPort, "udp")) : undefined);
     if (found?.action.kind !== "balance") return false;
-    const { pool, localPool } = found.action;
-    const serves = (list: typeof pool | undefined): boolean =>
-      list?.members.some((m) => m.ip === flow.answers && m.port === flow.answersPort) ?? false;
-    return !serves(pool) && !serves(localPool);
+    return !isServedBy(found.action, { ip: flow.answers, port: flow.answersPort });
   });
 }

@@ -1,4 +1,4 @@
-import { type Ip, type IpFamily, ipFamily } from "../../src/base/ip.ts";
+import type { Ip, IpFamily } from "../../src/base/ip.ts";
 import type { ForeignEyes } from "../../src/kernel/iptables-watch.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
 import { type ApplyError, isApplyError } from "../apply/errors.ts";
@@ -30,7 +30,6 @@ import type { Frontend, FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import { traceIptables } from "../trace/iptables-trace.ts";
-import { type FlowTable, StaleUdp } from "./stale-udp.ts";
 import type { Applied, Audited, RuleCount, RuleTarget } from "./target.ts";
 
 export interface IptablesTargetConfig {
@@ -55,7 +54,6 @@ export interface IptablesWorld {
   routeLocalnet(): void;
   /** Called once, when the first Service with session affinity comes. */
   noteAffinity(): void;
-  readonly flows?: FlowTable | undefined;
 }
 
 /** One family's tables; `applied` is undefined until this process has made or adopted them. */
@@ -80,7 +78,6 @@ export class IptablesTarget implements RuleTarget {
   readonly backend = "iptables";
   readonly #config: IptablesTargetConfig;
   readonly #world: IptablesWorld;
-  readonly #udp: StaleUdp;
   #applier: IptablesApplier | undefined;
   #eyes: ForeignEyes | undefined;
   /** What is seen now may be our own doing. */
@@ -102,7 +99,6 @@ export class IptablesTarget implements RuleTarget {
   constructor(config: IptablesTargetConfig, world: IptablesWorld) {
     this.#config = config;
     this.#world = world;
-    this.#udp = new StaleUdp(world.flows);
   }
 
   async start(signal: AbortSignal): Promise<void> {
@@ -123,7 +119,6 @@ export class IptablesTarget implements RuleTarget {
   }
 
   change(delta: PlanDelta, surroundings: Surroundings): void {
-    this.#udp.notice(delta);
     for (const [key, { after }] of delta.frontends.changed) {
       this.#refused.delete(key);
       this.#pendingFrontends.add(key);
@@ -154,7 +149,7 @@ export class IptablesTarget implements RuleTarget {
     } finally {
       this.#changing = false;
     }
-    return { changes: transactionSize(transaction), staleFlows: this.#endStaleFlows() };
+    return { changes: transactionSize(transaction) };
   }
 
   async #applyOrBisect(transaction: Transaction, signal: AbortSignal): Promise<void> {
@@ -254,7 +249,6 @@ export class IptablesTarget implements RuleTarget {
   }
 
   close(): Promise<void> {
-    this.#udp.close();
     this.#eyes?.close();
     return Promise.resolve();
   }
@@ -283,16 +277,6 @@ export class IptablesTarget implements RuleTarget {
     if (other === undefined) return;
     this.#other = undefined;
     for (const family of this.#config.families) await other.remove(family, signal);
-  }
-
-  #endStaleFlows(): number {
-    return this.#udp.end(
-      this.#states.map(({ family, desired }) => {
-        const ips = new Set(desired.surroundings.nodePortIps.filter((ip) => ipFamily(ip) === family));
-        const everywhere = desired.options.nodePorts === "all-local";
-        return { family, frontend: (key) => desired.frontends.get(key), isNodePortIp: (ip) => everywhere || ips.has(ip) };
-      }),
-    );
   }
 
   /** The tables are not as thought: the next try starts from what is there. */

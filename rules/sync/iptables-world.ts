@@ -7,7 +7,6 @@ import { createIptablesApplier } from "../apply/iptables-applier.ts";
 import { findIptablesMake } from "../apply/iptables-make.ts";
 import type { ProxierConfig, ProxierDeps } from "./config.ts";
 import type { IptablesWorld } from "./iptables-target.ts";
-import type { FlowTable } from "./stale-udp.ts";
 import { bothFamilies } from "./surroundings.ts";
 
 type Log = Pick<ProxierDeps, "log">;
@@ -21,7 +20,7 @@ export function iptablesFamilies(config: Pick<ProxierConfig, "families">, deps: 
 }
 
 /** iptables of this thread's network namespace. */
-export function iptablesWorld(config: ProxierConfig, deps: Log, flows: FlowTable | undefined): IptablesWorld {
+export function iptablesWorld(config: ProxierConfig, deps: Log): IptablesWorld {
   return {
     async open(signal) {
       const make = await chooseIptablesMake(config, deps, signal);
@@ -31,7 +30,6 @@ export function iptablesWorld(config: ProxierConfig, deps: Log, flows: FlowTable
     tcpIsLiberal: () => readSysctl("net.netfilter.nf_conntrack_tcp_be_liberal") === "1",
     routeLocalnet: () => routeLocalnet(deps),
     noteAffinity: () => noteAffinity(deps),
-    flows,
   };
 }
 

@@ -26,7 +26,6 @@ import type { Frontend, FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import { traceIpvs } from "../trace/ipvs-trace.ts";
-import { type FlowTable, StaleUdp } from "./stale-udp.ts";
 import type { Applied, Audited, RuleTarget } from "./target.ts";
 
 export interface IpvsTargetConfig {
@@ -41,7 +40,6 @@ export interface IpvsWorld {
   open(signal: AbortSignal): Promise<IpvsDoors>;
   /** Addresses of this machine's links but the service link. */
   machineIps(): readonly Ip[];
-  readonly flows?: FlowTable | undefined;
 }
 
 export interface IpvsDoors {
@@ -64,7 +62,6 @@ export class IpvsTarget implements RuleTarget {
   readonly backend = "ipvs";
   readonly #config: IpvsTargetConfig;
   readonly #world: IpvsWorld;
-  readonly #udp: StaleUdp;
   #doors: IpvsDoors | undefined;
   /** Rules of ours in the other make, from before somebody changed makes, go once these are in force. */
   #otherRemoved = false;
@@ -88,7 +85,6 @@ export class IpvsTarget implements RuleTarget {
   constructor(config: IpvsTargetConfig, world: IpvsWorld) {
     this.#config = config;
     this.#world = world;
-    this.#udp = new StaleUdp(world.flows);
     this.#desired = emptyIpvsProgram(config.options);
   }
 
@@ -103,7 +99,6 @@ export class IpvsTarget implements RuleTarget {
   }
 
   change(delta: PlanDelta, surroundings: Surroundings): void {
-    this.#udp.notice(delta);
     for (const [key, { after }] of delta.frontends.changed) {
       const problem = after === undefined ? undefined : limitOf(after, this.#desired.options);
       if (problem === undefined) this.#limits.delete(key);
@@ -126,7 +121,7 @@ export class IpvsTarget implements RuleTarget {
       this.#settled();
       await this.#removeOther(signal);
     });
-    return { changes: transactionSize(transaction), staleFlows: this.#endStaleFlows() };
+    return { changes: transactionSize(transaction) };
   }
 
   async #applyOrBisect(transaction: IpvsTransaction, signal: AbortSignal): Promise<void> {
@@ -219,7 +214,6 @@ export class IpvsTarget implements RuleTarget {
   }
 
   async close(): Promise<void> {
-    this.#udp.close();
     this.#doors?.eyes?.close();
     await this.#doors?.servers.close();
   }
@@ -317,18 +311,6 @@ export class IpvsTarget implements RuleTarget {
     if (other === undefined || this.#otherRemoved) return;
     this.#otherRemoved = true;
     for (const family of this.#config.options.families) await other.remove(family, signal);
-  }
-
-  #endStaleFlows(): number {
-    const { frontends, surroundings, options } = this.#desired;
-    const nodePortIps = new Set(surroundings.nodePortIps);
-    return this.#udp.end(
-      options.families.map((family) => ({
-        family,
-        frontend: (key) => frontends.get(key)?.frontend,
-        isNodePortIp: (ip) => nodePortIps.has(ip),
-      })),
-    );
   }
 
   /** Applies all but the frontends the kernel refuses, found by halves; those become problems. */

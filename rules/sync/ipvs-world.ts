@@ -6,7 +6,6 @@ import { createIpvsApplier } from "../apply/kernel-ipvs-applier.ts";
 import type { ProxierConfig, ProxierDeps } from "./config.ts";
 import { chooseIptablesMake, iptablesFamilies, openEyes } from "./iptables-world.ts";
 import type { IpvsWorld } from "./ipvs-target.ts";
-import type { FlowTable } from "./stale-udp.ts";
 import { ipvsSettingsOf, readMachineIps } from "./surroundings.ts";
 
 /** Removes virtual servers, sets and the service link, whose rules must be gone. A kernel that never loaded ip_vs has none. */
@@ -25,7 +24,7 @@ export async function removeServers(signal: AbortSignal): Promise<void> {
 }
 
 /** Virtual servers, sets, the service link and iptables of this thread's network namespace. */
-export function ipvsWorld(config: ProxierConfig, deps: Pick<ProxierDeps, "log">, flows: FlowTable | undefined): IpvsWorld {
+export function ipvsWorld(config: ProxierConfig, deps: Pick<ProxierDeps, "log">): IpvsWorld {
   return {
     async open(signal) {
       const make = await chooseIptablesMake(config, deps, signal);
@@ -36,6 +35,5 @@ export function ipvsWorld(config: ProxierConfig, deps: Pick<ProxierDeps, "log">,
     },
     // no Service is reached at an address that each link may have
     machineIps: () => readMachineIps().filter((ip) => !ip.startsWith("fe80:")),
-    flows,
   };
 }

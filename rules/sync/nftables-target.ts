@@ -22,7 +22,6 @@ import type { Frontend, FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import { rulesetTracer } from "../trace/trace.ts";
-import { type FlowTable, StaleUdp } from "./stale-udp.ts";
 import type { Applied, Audited, RuleTarget } from "./target.ts";
 
 export interface NftablesTargetConfig {
@@ -53,12 +52,10 @@ export class NftablesTarget implements RuleTarget {
 
   /** What `foreignCommits` was when the tables were last looked at. */
   #comparedAt: number | undefined;
-  readonly #udp: StaleUdp;
 
-  constructor(config: NftablesTargetConfig, applier: RuleApplier, flows?: FlowTable) {
+  constructor(config: NftablesTargetConfig, applier: RuleApplier) {
     this.#config = config;
     this.#applier = applier;
-    this.#udp = new StaleUdp(flows);
   }
 
   async start(signal: AbortSignal): Promise<void> {
@@ -85,7 +82,6 @@ export class NftablesTarget implements RuleTarget {
   }
 
   change(delta: PlanDelta, surroundings: Surroundings): void {
-    this.#udp.notice(delta);
     for (const key of delta.frontends.changed.keys()) {
       this.#refused.delete(key);
       this.#pending.add(key);
@@ -100,7 +96,7 @@ export class NftablesTarget implements RuleTarget {
     const transaction = this.#tables.map((t) => this.#difference(t));
     if (isEmptyTransaction(transaction)) {
       this.#settled();
-      return { changes: 0, staleFlows: this.#endStaleFlows() };
+      return { changes: 0 };
     }
     try {
       await this.#applier.apply(transaction, signal);
@@ -112,8 +108,7 @@ export class NftablesTarget implements RuleTarget {
     }
     this.#settled();
     await this.#markSkeletons(transaction, signal);
-    // after the rules are in, or a client could make the flow anew to the endpoint that is gone
-    return { changes: transactionSize(transaction), staleFlows: this.#endStaleFlows() };
+    return { changes: transactionSize(transaction) };
   }
 
   async audit(signal: AbortSignal): Promise<Audited> {
@@ -155,22 +150,7 @@ export class NftablesTarget implements RuleTarget {
   }
 
   close(): Promise<void> {
-    this.#udp.close();
     return this.#applier.close();
-  }
-
-  #endStaleFlows(): number {
-    return this.#udp.end(
-      this.#tables.map(({ family, desired }) => {
-        const nodePortIps = new Set(desired.surroundings.filter((e) => e.set === "nodeport-ips").map((e) => e.key[0]));
-        const everywhere = desired.skeleton.nodePorts === "all-local";
-        return {
-          family,
-          frontend: (key) => desired.frontends.get(key)?.frontend,
-          isNodePortIp: (ip) => everywhere || nodePortIps.has(ip),
-        };
-      }),
-    );
   }
 
   #difference(table: TableState): TableTransaction {

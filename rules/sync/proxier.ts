@@ -14,6 +14,7 @@ import { type Effects, effectsOf } from "./effects.ts";
 import { type HistoryEntry, type HistoryQuery, RuleHistory } from "./history.ts";
 import type { ProxierMetrics } from "./metrics.ts";
 import { ServiceHealth } from "./service-health.ts";
+import { type FlowTable, StaleUdp } from "./stale-udp.ts";
 import { planOptionsOf, readMachineIps, surroundingsOf } from "./surroundings.ts";
 import type { RuleTarget } from "./target.ts";
 
@@ -48,6 +49,9 @@ const retryPolicy: BackoffPolicy = { first: 250, factor: 2, max: 30_000, jitter:
 const defaultAuditInterval = 60_000;
 /** Twice kube-proxy's own sync period, where nobody says another. */
 const patience = 60_000;
+/** The kernel looks through its whole table for stale flows: for so many times as long it is left alone, now and then later. */
+const restsPerLook = 20;
+const restAhead = 2_000;
 const nothingChanged: Effects & Pick<HistoryEntry, "causes" | "moreCauses" | "refused" | "staleFlows"> = {
   services: [],
   moreFrontends: 0,
@@ -58,9 +62,18 @@ const nothingChanged: Effects & Pick<HistoryEntry, "causes" | "moreCauses" | "re
 };
 const relevantKinds: readonly Kind[] = ["Service", "EndpointSlice", "Node", "ServiceCIDR"];
 
+/** What the rules are made in, and told by. */
+export interface ProxierWorld {
+  readonly target: RuleTarget;
+  readonly metrics: ProxierMetrics;
+  /** Opened once the target is started, unless it keeps no flows in the kernel; absent: stale ones are not ended. */
+  readonly flows?: (() => FlowTable | undefined) | undefined;
+}
+
 /** Keeps `target` as the store's objects say, until closed. Closing leaves the rules in force. */
-export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: RuleTarget, metrics: ProxierMetrics): Proxier {
+export function runProxier(config: ProxierConfig, deps: ProxierDeps, world: ProxierWorld): Proxier {
   const { clock, log } = deps;
+  const { target, metrics } = world;
   const stop = new AbortController();
   const plan = new ProxyPlan(config.nodeName, planOptionsOf(config));
   const index = new AppliedIndex();
@@ -85,6 +98,10 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
   let lastUpdated: number | undefined;
   const serviceHealth = config.serviceHealth === false ? undefined : new ServiceHealth(healthy);
   let nodePortIps: readonly Ip[] = [];
+  let udp = new StaleUdp(undefined);
+  /** Flows ended that no entry of history tells of yet. */
+  let flowsEnded = 0;
+  let flowsRestUntil = 0;
 
   const cursor = config.store.cursor(() => {
     waitingSince ??= clock.monotonic();
@@ -106,6 +123,7 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
     const surroundings = surroundingsOf(batch.after, plan.node, { ...config, backend: target.backend }, readMachineIps);
     nodePortIps = surroundings.nodePortIps;
     target.change(delta, surroundings);
+    udp.notice(delta);
     pending = joinCauses(pending, causesOf(batch, relevantKinds));
     causes.push(...batch.causes);
     causes = causes.slice(-32);
@@ -116,9 +134,11 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
   const sync = async (): Promise<void> => {
     const started = clock.monotonic();
     tries++;
-    const { changes, staleFlows } = await target.apply(stop.signal);
-    metrics.flowsDeleted(staleFlows);
+    const { changes } = await target.apply(stop.signal);
     const durationMs = clock.monotonic() - started;
+    endStaleFlows();
+    const staleFlows = flowsEnded;
+    flowsEnded = 0;
     const refused = newRefusals();
     if (changes > 0 || refused.length > 0) {
       const outcome = refused.length > 0 ? "refused" : tries > 1 ? "retried" : "applied";
@@ -141,6 +161,21 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
       isReady = true;
       ready.resolve();
     }
+  };
+
+  /** After the rules are in, or a client could make the flow anew to the endpoint that is gone. */
+  const endStaleFlows = (): void => {
+    const started = clock.monotonic();
+    if (!udp.due || started < flowsRestUntil - restAhead) return;
+    const everywhere = nodePortIps.includes("0.0.0.0") || nodePortIps.includes("::");
+    const ended = udp.end(
+      (key) => plan.frontends.get(key),
+      (ip) => everywhere || nodePortIps.includes(ip),
+    );
+    metrics.flowsDeleted(ended);
+    flowsEnded += ended;
+    const now = clock.monotonic();
+    flowsRestUntil = Math.max(now, flowsRestUntil) + restsPerLook * (now - started) + (udp.due ? retryPolicy.first + restAhead : 0);
   };
 
   /** What history tells of the changes under way, however they end. */
@@ -201,6 +236,7 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
         if (!started) {
           await target.start(stop.signal);
           started = true;
+          if (target.backend !== "userspace") udp = new StaleUdp(world.flows?.());
           unwatch = target.watch(() => {
             auditWanted = true;
             wake();
@@ -241,7 +277,12 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
         failures++;
         log("error", `Service rules were not applied: ${error.message}; next try in ${Math.round(pause)} ms`, { code: error.code });
       }
-      await waitFor(pause);
+      if (!dirty) endStaleFlows();
+      await waitFor(
+        !dirty && udp.due
+          ? Math.min(pause ?? Number.POSITIVE_INFINITY, Math.max(1, flowsRestUntil - restAhead - clock.monotonic()))
+          : pause,
+      );
     }
   };
 
@@ -278,6 +319,7 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, target: Rul
       stop.abort(new Error("closed"));
       cursor.close();
       unwatch();
+      udp.close();
       serviceHealth?.close();
       await running;
       await target.close();

@@ -8,8 +8,6 @@ import type { Surroundings } from "../plan/surroundings.ts";
 export interface Applied {
   /** Elements or listeners that were changed. */
   readonly changes: number;
-  /** UDP flows ended because nobody serves them any more. */
-  readonly staleFlows: number;
 }
 
 export interface Audited {

@@ -46,7 +46,7 @@ export class UserspaceTarget implements RuleTarget {
     await this.#applier.apply({ close, open: [...open.values()], surroundings: desired.surroundings });
     this.#applied = desired;
     this.#pending.clear();
-    return { changes: close.size + open.size, staleFlows: 0 };
+    return { changes: close.size + open.size };
   }
 
   /** Sockets of this process cannot be changed by others. */

@@ -1,4 +1,4 @@
-import { type Ip, type IpFamily, ipFromBytes } from "../base/ip.ts";
+import { type Ip, type IpFamily, ipBytes, ipFromBytes } from "../base/ip.ts";
 import { NetlinkSocket, NetlinkWriter, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, nested, netlinkFamily, readAttributes } from "./netlink.ts";
 
 // linux/netfilter/nfnetlink.h, nfnetlink_conntrack.h
@@ -9,13 +9,28 @@ const CTA_TUPLE_ORIG = 1;
 const CTA_TUPLE_REPLY = 2;
 const CTA_ID = 12;
 const CTA_ZONE = 18;
+const CTA_FILTER = 25;
+const CTA_FILTER_ORIG_FLAGS = 1;
+const CTA_FILTER_REPLY_FLAGS = 2;
 const CTA_TUPLE_IP = 1;
+const CTA_IP_V4_SRC = 1;
+const CTA_IP_V4_DST = 2;
 const CTA_TUPLE_PROTO = 2;
 const CTA_PROTO_NUM = 1;
 const CTA_PROTO_SRC_PORT = 2;
 const CTA_PROTO_DST_PORT = 3;
 const IPPROTO_UDP = 17;
 const NFPROTO: Record<IpFamily, number> = { 4: 2, 6: 10 };
+// net/netfilter/nf_internals.h: what of a tuple a dump is to be compared with
+const CTA_FILTER_F_IP_SRC = 1 << 0;
+const CTA_FILTER_F_IP_DST = 1 << 1;
+const CTA_FILTER_F_PROTO_NUM = 1 << 3;
+
+/** Flows that were sent to an address, or that an address answers. */
+export interface FlowPart {
+  readonly end: "to" | "answers";
+  readonly ip: Ip;
+}
 
 /** A UDP flow the kernel keeps: where its first packet was sent, and who answers. */
 export interface UdpFlow {
@@ -32,11 +47,15 @@ export interface UdpFlow {
 export class Conntrack {
   readonly #socket = new NetlinkSocket(netlinkFamily.netfilter);
 
-  /** All UDP flows of a family. Throws NetlinkFault. */
-  udpFlows(family: IpFamily): readonly UdpFlow[] {
-    const w = new NetlinkWriter(64);
+  /**
+   * UDP flows of a family, all or a part. The kernel looks through its whole table, tells (before 5.8) all of it, and what was
+   * not asked for is left out here. Throws NetlinkFault.
+   */
+  udpFlows(family: IpFamily, part?: FlowPart): readonly UdpFlow[] {
+    const w = new NetlinkWriter(128);
     w.begin((NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_GET, NLM_F_REQUEST | NLM_F_DUMP, this.#socket.nextSequence());
     w.u8(NFPROTO[family], 0, 0, 0);
+    writeFilter(w, family, part);
     w.end();
     const flows: UdpFlow[] = [];
     for (const message of this.#socket.dump(w.bytes())) {
@@ -44,6 +63,7 @@ export class Conntrack {
       const original = readTuple(attributes.get(CTA_TUPLE_ORIG));
       const reply = readTuple(attributes.get(CTA_TUPLE_REPLY));
       if (original === undefined || reply === undefined || original.protocol !== IPPROTO_UDP) continue;
+      if (part !== undefined && (part.end === "to" ? original.destination : reply.source) !== part.ip) continue;
       const name = [CTA_TUPLE_ORIG, CTA_ID, CTA_ZONE].flatMap((type) => {
         const value = attributes.get(type);
         return value === undefined ? [] : [[type, value] as const];
@@ -82,6 +102,32 @@ export class Conntrack {
   close(): void {
     this.#socket.close();
   }
+}
+
+/** UDP, and where asked one address of one of the two tuples. */
+function writeFilter(w: NetlinkWriter, family: IpFamily, part: FlowPart | undefined): void {
+  const answers = part?.end === "answers";
+  // of IPv6 the kernel (ctnetlink_filter_match_tuple, up to 6.18 at least) leaves out exactly what was asked for
+  const address = part === undefined || family === 6 ? 0 : answers ? CTA_FILTER_F_IP_SRC : CTA_FILTER_F_IP_DST;
+  const filter = w.open(CTA_FILTER | nested);
+  const flags = w.open(answers ? CTA_FILTER_REPLY_FLAGS : CTA_FILTER_ORIG_FLAGS);
+  w.u32(CTA_FILTER_F_PROTO_NUM | address);
+  w.close(flags);
+  w.close(filter);
+  const tuple = w.open((answers ? CTA_TUPLE_REPLY : CTA_TUPLE_ORIG) | nested);
+  if (part !== undefined && address !== 0) {
+    const ips = w.open(CTA_TUPLE_IP | nested);
+    const ip = w.open(answers ? CTA_IP_V4_SRC : CTA_IP_V4_DST);
+    w.raw(ipBytes(part.ip));
+    w.close(ip);
+    w.close(ips);
+  }
+  const protocol = w.open(CTA_TUPLE_PROTO | nested);
+  const number = w.open(CTA_PROTO_NUM);
+  w.u8(IPPROTO_UDP);
+  w.close(number);
+  w.close(protocol);
+  w.close(tuple);
 }
 
 interface Tuple {

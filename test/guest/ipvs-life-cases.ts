@@ -66,7 +66,6 @@ async function live(work: (life: Life) => Promise<void>, signal: AbortSignal): P
       {
         open: () => Promise.resolve({ servers: open(), rules }),
         machineIps: () => [...Object.values(labAddresses.a), ...Object.values(labAddresses.aSecond)],
-        flows: inNetns(namespace, () => new Conntrack()),
       },
     );
     const deps = {
@@ -74,7 +73,11 @@ async function live(work: (life: Life) => Promise<void>, signal: AbortSignal): P
       log: () => undefined,
       onApplied: (info: { readonly elements: number }) => void applied.push(info.elements),
     };
-    const proxier = runProxier(config, deps, target, new ProxierMetrics());
+    const proxier = runProxier(config, deps, {
+      target,
+      metrics: new ProxierMetrics(),
+      flows: () => inNetns(namespace, () => new Conntrack()),
+    });
     running.push(proxier);
     await proxier.ready;
     return { proxier, applied };

@@ -170,7 +170,7 @@ describe.each(["legacy", "nft"] as const)("iptables, the %s make", (make) => {
     expect(await udp.say()).toBe(`a1 ${seenBy}`);
     put(store, "EndpointSlice", slice("web", ["b1"]), "2");
     await expect.poll(() => applied.length, { timeout: 30_000 }).toBe(2);
-    expect(await udp.say()).toBe(`b1 ${seenBy}`);
+    await expect.poll(() => udp.say()).toBe(`b1 ${seenBy}`);
     expect(await tcp.say()).toBe(`a1 ${seenBy}`);
     expect(counter(proxier, "kubeproxy_conntrack_reconciler_deleted_entries_total")).toBe(1);
   });

@@ -73,14 +73,16 @@ async function start(more: Partial<ProxierConfig> = {}): Promise<Started> {
   const namespace = lab.namespace("a");
   const config: ProxierConfig = { store, nodeName: "a", backend: "nftables", ...more };
   const applier = inNetns(namespace, () => createNetlinkApplier(nftIn(namespace)));
-  const flows = inNetns(namespace, () => new Conntrack());
   const applied: number[] = [];
   const log: string[] = [];
   const proxier = runProxier(
     config,
     { clock: systemClock, log: (_, message) => log.push(message), onApplied: (info) => applied.push(info.elements) },
-    new NftablesTarget({ families: [4, 6], tableName: "fairway", skeleton: {} }, applier, flows),
-    new ProxierMetrics(),
+    {
+      target: new NftablesTarget({ families: [4, 6], tableName: "fairway", skeleton: {} }, applier),
+      metrics: new ProxierMetrics(),
+      flows: () => inNetns(namespace, () => new Conntrack()),
+    },
   );
   running.push(proxier);
   await proxier.ready;
@@ -148,7 +150,7 @@ test("a UDP client that goes on sending moves when its endpoint is gone; a TCP c
   const before = applied.length;
   put(store, "EndpointSlice", slice("web", ["b1"]), "2");
   await expect.poll(() => applied.length).toBe(before + 1);
-  expect(await udp.say()).toBe(`b1 ${labAddresses.a2[4]}`);
+  await expect.poll(() => udp.say()).toBe(`b1 ${labAddresses.a2[4]}`);
   expect(await tcp.say()).toBe(`a1 ${labAddresses.a2[4]}`);
   expect(counter(proxier, "kubeproxy_conntrack_reconciler_deleted_entries_total")).toBe(1);
 });

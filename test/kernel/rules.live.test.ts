@@ -28,8 +28,7 @@ test("a Service in the store is served by its pods, and follows them", async () 
   const proxier = runProxier(
     config,
     { clock: systemClock, log: () => undefined, onApplied: (info) => applied.push(info.elements) },
-    target,
-    new ProxierMetrics(),
+    { target, metrics: new ProxierMetrics() },
   );
   try {
     fillStore(store, [

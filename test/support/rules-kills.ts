@@ -114,17 +114,15 @@ async function recover(namespace: string, random: Random, way: RulesKillOptions[
   const store = new SnapshotStore();
   const present = Array.from({ length: churned }, (_, i) => i).filter(() => random.below(3) === 0);
   fillStore(store, [...keptObjects(), ...present.flatMap((i) => [churnService(i, random), churnSlice(i, random)])]);
-  const flows = inNetns(namespace, () => new Conntrack());
   const complaints: string[] = [];
   const target =
     way === "netlink" || way === "command"
-      ? new NftablesTarget({ families: [4, 6], tableName: "fairway", skeleton: {} }, openApplier(namespace, way), flows)
-      : iptablesTarget(namespace, way, flows);
+      ? new NftablesTarget({ families: [4, 6], tableName: "fairway", skeleton: {} }, openApplier(namespace, way))
+      : iptablesTarget(namespace, way);
   const proxier = runProxier(
     { store, nodeName: "a", backend: target.backend, serviceHealth: false },
     { clock: systemClock, log: (level, message) => level !== "info" && complaints.push(message) },
-    target,
-    new ProxierMetrics(),
+    { target, metrics: new ProxierMetrics(), flows: () => inNetns(namespace, () => new Conntrack()) },
   );
   try {
     await proxier.ready;
@@ -134,7 +132,7 @@ async function recover(namespace: string, random: Random, way: RulesKillOptions[
   }
 }
 
-function iptablesTarget(namespace: string, way: "iptables-legacy" | "iptables-nft", flows: Conntrack): IptablesTarget {
+function iptablesTarget(namespace: string, way: "iptables-legacy" | "iptables-nft"): IptablesTarget {
   const [make, other] = way === "iptables-legacy" ? (["legacy", "nft"] as const) : (["nft", "legacy"] as const);
   const run = iptablesIn(namespace);
   return new IptablesTarget(
@@ -144,7 +142,6 @@ function iptablesTarget(namespace: string, way: "iptables-legacy" | "iptables-nf
       routeLocalnet: () => undefined,
       tcpIsLiberal: () => false,
       noteAffinity: () => undefined,
-      flows,
     },
   );
 }

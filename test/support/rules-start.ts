@@ -33,7 +33,6 @@ export async function startRules(
 ): Promise<StartedRules> {
   const { canaryIntervalMs, eyes, routeLocalnet, ...options } = more;
   const config: ProxierConfig = { store, nodeName: "a", backend: backend === "nftables" ? "nftables" : "iptables", ...options };
-  const flows = inNetns(namespace, () => new Conntrack());
   const run = iptablesIn(namespace);
   const make = backend === "iptables-legacy" ? "legacy" : "nft";
   const target =
@@ -41,7 +40,6 @@ export async function startRules(
       ? new NftablesTarget(
           { families: [4, 6], tableName: "fairway", skeleton: {} },
           inNetns(namespace, () => createNetlinkApplier(nftIn(namespace))),
-          flows,
         )
       : new IptablesTarget(
           { families: [4, 6], options: iptablesOptionsOf(config), canaryIntervalMs },
@@ -55,7 +53,6 @@ export async function startRules(
             tcpIsLiberal: () => false,
             noteAffinity: () => undefined,
             routeLocalnet: routeLocalnet ?? (() => undefined),
-            flows,
           },
         );
   const applied: number[] = [];
@@ -63,8 +60,7 @@ export async function startRules(
   const proxier = runProxier(
     config,
     { clock: systemClock, log: (_, message) => log.push(message), onApplied: (info) => applied.push(info.elements) },
-    target,
-    new ProxierMetrics(),
+    { target, metrics: new ProxierMetrics(), flows: () => inNetns(namespace, () => new Conntrack()) },
   );
   await proxier.ready;
   return { proxier, applied, log };

@@ -25,17 +25,19 @@ async function start(memory: MemoryIptables, store: SnapshotStore, canaryInterva
   const proxier = runProxier(
     config,
     { clock: systemClock, log: () => undefined, onApplied: (info) => applied.push(info.elements) },
-    new IptablesTarget(
-      { families: [4], options: iptablesOptionsOf(config), canaryIntervalMs },
-      {
-        open: () =>
-          Promise.resolve({ applier: createIptablesApplier("nft", memory.run), other: createIptablesApplier("legacy", other.run) }),
-        routeLocalnet: () => undefined,
-        tcpIsLiberal: () => false,
-        noteAffinity: () => undefined,
-      },
-    ),
-    new ProxierMetrics(),
+    {
+      target: new IptablesTarget(
+        { families: [4], options: iptablesOptionsOf(config), canaryIntervalMs },
+        {
+          open: () =>
+            Promise.resolve({ applier: createIptablesApplier("nft", memory.run), other: createIptablesApplier("legacy", other.run) }),
+          routeLocalnet: () => undefined,
+          tcpIsLiberal: () => false,
+          noteAffinity: () => undefined,
+        },
+      ),
+      metrics: new ProxierMetrics(),
+    },
   );
   running.push(proxier);
   await proxier.ready;

@@ -32,19 +32,21 @@ class World {
     const proxier = runProxier(
       config,
       { clock: systemClock, log: () => undefined, onApplied: (info) => applied.push(info.elements) },
-      new IpvsTarget(
-        { options: ipvsProgramOptionsOf(config), canaryIntervalMs: 20 },
-        {
-          open: () =>
-            Promise.resolve({
-              servers: this.servers,
-              rules: createIptablesApplier("nft", this.rules.run),
-              other: createIptablesApplier("legacy", this.otherRules.run),
-            }),
-          machineIps: () => this.machineIps,
-        },
-      ),
-      new ProxierMetrics(),
+      {
+        target: new IpvsTarget(
+          { options: ipvsProgramOptionsOf(config), canaryIntervalMs: 20 },
+          {
+            open: () =>
+              Promise.resolve({
+                servers: this.servers,
+                rules: createIptablesApplier("nft", this.rules.run),
+                other: createIptablesApplier("legacy", this.otherRules.run),
+              }),
+            machineIps: () => this.machineIps,
+          },
+        ),
+        metrics: new ProxierMetrics(),
+      },
     );
     running.push(proxier);
     return { proxier, applied };

@@ -314,3 +314,48 @@ test("stale are UDP flows to a frontend with endpoints, answered by none of them
     ),
   ).toEqual([flows[1], flows[2], flows[5]]);
 });
+
+test.each([
+  ["ends", { ip: "10.244.0.2", terminating: true }, "kept"],
+  ["ends and serves no more", { ip: "10.244.0.2", terminating: true, serving: false }, "stale"],
+  ["is not ready and serves", { ip: "10.244.0.2", ready: false, serving: true }, "kept"],
+  ["is neither ready nor serving", { ip: "10.244.0.2", ready: false }, "stale"],
+] as const)("UDP flows of an endpoint that %s", (_, endpoint, want) => {
+  const plan = planOf([
+    web({ ports: [{ port: 53, protocol: "UDP" }] }),
+    makeSlice("web", ["10.244.0.1", endpoint], { ports: [{ name: "", protocol: "UDP", port: 53 }] }),
+  ]);
+  const frontend = plan.frontends.get("10.96.0.1:53/udp");
+  expect(frontend?.action).toMatchObject({ pool: { members: [{ ip: "10.244.0.1" }] } });
+  const flow = { to: "10.96.0.1", toPort: 53, answers: "10.244.0.2", answersPort: 53 };
+  const stale = staleFlows(
+    [flow],
+    (key) => plan.frontends.get(key),
+    () => false,
+  );
+  expect(stale).toEqual(want === "stale" ? [flow] : []);
+});
+
+test.each([
+  ["hints pass over", {}, { zones: ["west"] }],
+  ["a weight of 0 passes over", { "fairway.dev/weights": "b=0" }, { zones: ["east"], pod: "b" }],
+] as const)("UDP flows of an endpoint that %s are kept", (_, annotations, more) => {
+  const udp = { ports: [{ name: "", protocol: "UDP", port: 53 }] };
+  const slice = makeSlice(
+    "web",
+    [
+      { ip: "10.244.0.1", zones: ["east"] },
+      { ip: "10.244.0.2", ...more },
+    ],
+    udp,
+  );
+  const store = new SnapshotStore();
+  const cursor = store.cursor(() => undefined);
+  const zoned = makeNode("n", ["192.0.2.1"], ["10.244.0.0/24"], { "topology.kubernetes.io/zone": "east" });
+  fillStore(store, [zoned, web({ ports: [{ port: 53, protocol: "UDP" }] }, { metadata: { annotations } }), slice]);
+  const plan = new ProxyPlan("n", defaultPlanOptions);
+  const batch = cursor.take();
+  if (batch !== undefined) plan.apply(batch);
+  const action = plan.frontends.get("10.96.0.1:53/udp")?.action;
+  expect(action).toMatchObject({ pool: { members: [{ ip: "10.244.0.1" }] }, serving: [{ ip: "10.244.0.1" }, { ip: "10.244.0.2" }] });
+});

@@ -63,8 +63,7 @@ function start(applier: MemoryApplier, store: SnapshotStore, more: Partial<Proxi
           );
       },
     },
-    target,
-    new ProxierMetrics(),
+    { target, metrics: new ProxierMetrics() },
   );
   running.push(proxier);
   return { clock, proxier, problems, applied, log, target };

@@ -1,0 +1,148 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { createIptablesApplier } from "../../rules/apply/iptables-applier.ts";
+import type { Proxier } from "../../rules/index.ts";
+import { Conntrack } from "../../src/kernel/conntrack.ts";
+import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
+import { inNetns } from "../support/in-netns.ts";
+import { iptablesIn } from "../support/iptables-in.ts";
+import { lacking } from "../support/requires.ts";
+import { labAddresses, labPodCidrs, RulesLab } from "../support/rules-lab.ts";
+import { fillStore, makeNode, makeService, makeSlice, put } from "../support/rules-objects.ts";
+import { counter, startRules } from "../support/rules-start.ts";
+
+let lab: RulesLab;
+const running: Proxier[] = [];
+const lack = lacking("ip", "nft", "conntrack", "iptables");
+beforeAll(async () => {
+  if (lack === undefined) lab = await RulesLab.start("drain");
+});
+afterAll(async () => {
+  await lab?.close();
+});
+beforeEach((t) => t.skip(lack !== undefined, lack));
+afterEach(async () => {
+  for (const proxier of running.splice(0)) await proxier.close();
+  if (lack !== undefined) return;
+  for (const make of ["legacy", "nft"] as const) {
+    for (const family of [4, 6] as const) {
+      await createIptablesApplier(make, iptablesIn(lab.namespace("a"))).remove(family, AbortSignal.timeout(120_000));
+    }
+  }
+  lab.run("a", "nft", ["flush", "ruleset"]);
+  lab.run("a", "conntrack", ["-F"]);
+});
+
+type PodName = "a1" | "b1" | "b2";
+type State = "ready" | "ending" | "gone";
+const address = { 4: "10.96.0.21", 6: "fd96::21" } as const;
+const ports = [
+  { name: "t", port: 80, protocol: "TCP" },
+  { name: "u", port: 80, protocol: "UDP" },
+];
+
+function slices(states: Readonly<Partial<Record<PodName, State>>>) {
+  return ([4, 6] as const).map((family) => {
+    const endpoints = Object.entries(states).map(([pod, state]) => ({
+      ip: labAddresses[pod as PodName][family],
+      node: pod[0] ?? "",
+      terminating: state !== "ready",
+      serving: state !== "gone",
+    }));
+    return makeSlice("web", endpoints, { ports: ports.map((p) => ({ ...p, port: 8080 })) });
+  });
+}
+
+describe.each(["nftables", "iptables-legacy", "iptables-nft"] as const)("%s", (backend) => {
+  test.each([4, 6] as const)(
+    "an endpoint that ends takes no new connection, a remembered client's neither, and keeps what it has (IPv%i)",
+    async (family) => {
+      const store = new SnapshotStore();
+      const sticky = { sessionAffinity: "ClientIP", clusterIP: address[4], clusterIPs: [address[4], address[6]], type: "NodePort" };
+      fillStore(store, [
+        makeNode("a", [labAddresses.a[4], labAddresses.a[6]], labPodCidrs.a),
+        makeService("web", { ...sticky, ports: ports.map((p) => ({ ...p, nodePort: 30021 })) }),
+        ...slices({ a1: "ready", b1: "ready", b2: "ready" }),
+      ]);
+      const { proxier, log } = await startRules(lab.namespace("a"), store, backend, { nodePortAddresses: "primary" });
+      running.push(proxier);
+      let version = 1;
+      const become = async (states: Parameters<typeof slices>[0]): Promise<void> => {
+        const seen = (): number => counter(proxier, "kubeproxy_sync_proxy_rules_endpoint_changes_total");
+        const pending = (): number => counter(proxier, "kubeproxy_sync_proxy_rules_endpoint_changes_pending");
+        const before = seen();
+        for (const slice of slices(states)) put(store, "EndpointSlice", slice, String(++version));
+        await expect.poll(() => [seen() - before, pending()]).toEqual([2, 0]);
+      };
+      const web = { host: address[family], port: 80 };
+      const asked = async (protocol: "tcp" | "udp"): Promise<PodName> => {
+        const [client, nodePort] = [lab.agents.client, { host: labAddresses.a[family], port: 30021 }];
+        const said = [
+          ...(await client.probe({ protocol, ...web, count: 6 })),
+          ...(await client.probe({ protocol, ...nodePort, count: 3 })),
+        ];
+        expect(new Set(said.map((s) => s.split(" ")[0])).size).toBe(1);
+        return said[0]?.split(" ")[0] as PodName;
+      };
+      // a client by its address and Service port: this one is remembered by both
+      const held = await lab.agents.client.hold({ protocol: "tcp", ...web });
+      const flow = await lab.agents.client.hold({ protocol: "udp", ...web });
+      const mine = (await held.say()).split(" ")[0] as PodName;
+      const udpMine = (await flow.say()).split(" ")[0] as PodName;
+      expect([await asked("tcp"), await asked("udp")]).toEqual([mine, udpMine]);
+
+      const all = { a1: "ready", b1: "ready", b2: "ready" } as const;
+      await become({ ...all, [mine]: "ending", [udpMine]: "ending" });
+      const next = await asked("tcp");
+      expect([mine, udpMine]).not.toContain(next);
+      expect([mine, udpMine]).not.toContain(await asked("udp"));
+      expect((await held.say()).split(" ")[0]).toBe(mine);
+      expect((await flow.say()).split(" ")[0]).toBe(udpMine);
+
+      // ready again, it does not take them back
+      await become(all);
+      expect(await asked("tcp")).toBe(next);
+
+      // nobody else is left: it serves, rather than nothing
+      await become({ [mine]: "ending" });
+      expect([await asked("tcp"), await asked("udp")]).toEqual([mine, mine]);
+      expect((await held.say()).split(" ")[0]).toBe(mine);
+
+      // gone for good: the UDP client goes on, the TCP connection is never cut
+      const other = mine === "a1" ? "b1" : "a1";
+      await become({ [mine]: "gone", [other]: "ready" });
+      await expect.poll(async () => (await flow.say()).split(" ")[0]).toBe(other);
+      expect([await asked("tcp"), await asked("udp")]).toEqual([other, other]);
+      expect((await held.say()).split(" ")[0]).toBe(mine);
+      await held.release();
+      await flow.release();
+      expect(log.filter((l) => !l.includes("session affinity"))).toEqual([]);
+    },
+  );
+});
+
+test("flows of one address are told by the kernel, at either end", async () => {
+  const flows = inNetns(lab.namespace("a"), () => new Conntrack());
+  try {
+    // flows between pods of two nodes, through this one, which tracks them where a rule asks for it
+    lab.run("a", "nft", [
+      "add table inet track ; add chain inet track c { type filter hook forward priority 0 ; } ; add rule inet track c ct state new",
+    ]);
+    for (const to of ["b1", "b2"] as const) {
+      for (const family of [4, 6] as const) await lab.agents.a1.probe({ protocol: "udp", host: labAddresses[to][family], port: 8080 });
+      await lab.agents.a1.probe({ protocol: "tcp", host: labAddresses[to][4], port: 8080 });
+    }
+    for (const family of [4, 6] as const) {
+      const [one, two] = [labAddresses.b1[family], labAddresses.b2[family]];
+      const ends = (part?: Parameters<Conntrack["udpFlows"]>[1]): readonly string[] =>
+        flows.udpFlows(family, part).map((f) => `${f.to} ${f.answers}`);
+      expect(ends().toSorted()).toEqual([`${one} ${one}`, `${two} ${two}`]);
+      expect(ends({ end: "to", ip: one })).toEqual([`${one} ${one}`]);
+      expect(ends({ end: "answers", ip: two })).toEqual([`${two} ${two}`]);
+      expect(ends({ end: "answers", ip: labAddresses.a2[family] })).toEqual([]);
+      expect(flows.delete(flows.udpFlows(family, { end: "answers", ip: two }))).toBe(1);
+      expect(ends()).toEqual([`${one} ${one}`]);
+    }
+  } finally {
+    flows.close();
+  }
+});
