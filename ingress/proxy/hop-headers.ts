@@ -22,6 +22,14 @@ export function goesOn(name: string, named: readonly string[]): boolean {
 /** A sender may not use Connection to strip what routing, framing and identity rest on. */
 const keptAlways: ReadonlySet<string> = new Set(["host", "content-length", "authorization", "cookie"]);
 
+/**
+ * A name that others may take for another one: CGI and what descends from it make no difference between `_` and `-`, so that
+ * `X_Real_IP` could stand in for what this proxy says of the client. nginx drops all of them as well.
+ */
+export function isAmbiguous(name: string): boolean {
+  return name.includes("_");
+}
+
 /** Trailer lines that may go on: well-formed, and none that a recipient could take for framing, routing or identity. */
 export function safeTrailers(text: string): string {
   if (text === "") return "";
@@ -30,7 +38,7 @@ export function safeTrailers(text: string): string {
   let out = "";
   for (const [i, name] of block.names.entries()) {
     const lower = block.fields[2 * i] ?? "";
-    if (!goesOn(lower, []) || keptAlways.has(lower)) continue;
+    if (!goesOn(lower, []) || keptAlways.has(lower) || isAmbiguous(lower)) continue;
     out += `${name}: ${block.fields[2 * i + 1]}\r\n`;
   }
   return out;

@@ -147,7 +147,8 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     const { wire, timeouts, clock } = this.#context;
     const end = all.indexOf("\r\n\r\n", Math.max(0, (held?.length ?? 0) - 3));
     if (end < 0 || end > wire.headBytes) {
-      if (all.length > wire.headBytes) this.#refuse(all.indexOf("\r\n") < 0 ? 414 : 431);
+      if (all.length > wire.lineBytes && all.lastIndexOf("\r\n", wire.lineBytes) < 0) this.#refuse(414);
+      else if (all.length > wire.headBytes) this.#refuse(431);
       else if (hasBareLf(all, Math.max(0, (held?.length ?? 0) - 2))) this.#refuse(400);
       else if (all.length > 0) {
         if (held === undefined) this.#deadline = clock.monotonic() + timeouts.head;

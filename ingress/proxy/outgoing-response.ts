@@ -12,6 +12,8 @@ export function outgoingHead(response: Http1Response, set: readonly HeaderField[
   for (let i = 0; i < names.length; i++) {
     const name = fields[2 * i] ?? "";
     if (!goesOn(name, response.connectionTokens)) continue;
+    // RFC 9110 section 8.6: there is no length where there can be no body
+    if (name === "content-length" && (response.status === 204 || response.status < 200)) continue;
     if (set.length > 0 && set.some((h) => h.name.toLowerCase() === name)) continue;
     headers.push(names[i] ?? "", fields[2 * i + 1] ?? "");
   }

@@ -2,7 +2,7 @@ import type { HeaderField } from "../route/filter.ts";
 import type { BodyFraming } from "../upstream/wire/body-framing.ts";
 import type { IncomingRequest } from "./downstream.ts";
 import { type ClientIdentity, printForwarding, replacedHeaders } from "./forwarded.ts";
-import { goesOn } from "./hop-headers.ts";
+import { goesOn, isAmbiguous } from "./hop-headers.ts";
 
 export interface UpstreamHeadOptions {
   readonly target: string;
@@ -23,7 +23,7 @@ export function printUpstreamHead(r: IncomingRequest, o: UpstreamHeadOptions): s
   for (let i = 0; i < names.length; i++) {
     const name = fields[2 * i] ?? "";
     if (name === "host" || name === "expect" || name === "content-length" || !goesOn(name, r.connectionTokens)) continue;
-    if (replacedHeaders.has(name) || own.has(name)) continue;
+    if (replacedHeaders.has(name) || own.has(name) || isAmbiguous(name)) continue;
     text += `${names[i]}: ${fields[2 * i + 1]}\r\n`;
   }
   text += printForwarding(o.client, o.requestId);

@@ -1,3 +1,5 @@
+import { parseHeaderBlock } from "./header-block.ts";
+
 /** What a decoder asks of its reader. `end` gets the trailer lines, without the empty one, as latin1. */
 export interface ChunkSink {
   onBody(bytes: Buffer): void;
@@ -7,6 +9,7 @@ export interface ChunkSink {
 const maxSizeDigits = 12;
 const maxExtensionBytes = 256;
 const maxTrailerBytes = 8 * 1024;
+const maxTrailers = 64;
 /** Extensions and sizes of all chunks together may not outweigh the data by more than this (CVE-2023-39326). */
 const maxOverhead = 64 * 1024;
 
@@ -85,8 +88,11 @@ export class ChunkDecoder {
           if (c === 0x0a) {
             if (before !== 0x0d) return "a bare LF in the trailers";
             if (this.#trailers === "\r\n" || this.#trailers.endsWith("\r\n\r\n")) {
+              const text = this.#trailers.slice(0, this.#trailers === "\r\n" ? 0 : -4);
+              const block = parseHeaderBlock(text, 0, maxTrailers);
+              if ("fault" in block) return `${block.fault} in the trailers`;
               this.#state = "done";
-              sink.onTrailers(this.#trailers.slice(0, this.#trailers === "\r\n" ? 0 : -4));
+              sink.onTrailers(text);
             }
           } else if (before === 0x0d) return "a bare CR in the trailers";
           break;
