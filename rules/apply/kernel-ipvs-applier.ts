@@ -4,13 +4,12 @@ import { type Clock, systemClock } from "../../src/base/clock.ts";
 import type { Ip } from "../../src/base/ip.ts";
 import { type RunCommand, runCommand } from "../../src/kernel/command.ts";
 import type { SetStep } from "../../src/kernel/ipset.ts";
-import type { IpvsFailure, IpvsStep, IpvsTimeouts } from "../../src/kernel/ipvs.ts";
+import type { IpvsStep, IpvsTimeouts } from "../../src/kernel/ipvs.ts";
 import { NetlinkFault } from "../../src/kernel/netlink.ts";
 import { ipvsSysctls, printSysctlScript } from "../../src/kernel/sysctl.ts";
 import { inverse, type Transaction as RuleTransaction } from "../iptables/transaction.ts";
 import type { ChangeGroup, IpvsState, IpvsTransaction } from "../ipvs/transaction.ts";
 import {
-  hasConnections,
   type IpvsItem,
   isOwnFwmark,
   itemId,
@@ -21,14 +20,12 @@ import {
   type SetEntry,
 } from "../ipvs/values.ts";
 import { openCommandSets, openNetlinkSets, type SetOutcome, type Sets } from "./address-sets.ts";
+import { Departures } from "./departures.ts";
 import { ApplyError } from "./errors.ts";
 import type { IptablesApplier } from "./iptables-applier.ts";
 import type { IpvsApplier } from "./ipvs-applier.ts";
 import { openCommandLink, openNetlinkLink, type ServiceLink } from "./service-link.ts";
-import { openCommandServers, openNetlinkServers, type VirtualServers } from "./virtual-servers.ts";
-
-/** How often a real server that is to go is asked for its connections. */
-const drainInterval = 1000;
+import { openCommandServers, openNetlinkServers, serverFailure, type VirtualServers } from "./virtual-servers.ts";
 
 /** What was begun is undone whoever waits. */
 const untilDone = new AbortController().signal;
@@ -89,23 +86,19 @@ interface Ownership {
   wanted(match: ServiceMatch): boolean;
 }
 
-interface Draining {
-  readonly match: ServiceMatch;
-  readonly real: RealServer;
-}
-
 export class KernelIpvsApplier implements IpvsApplier {
   readonly #deps: IpvsApplierDeps;
-  readonly #draining = new Map<string, Draining>();
-  readonly #closed = new AbortController();
+  readonly #departures: Departures;
+  /** Addresses of the service link, as far as this process knows. */
+  #onLink = new Set<Ip>();
   /** The last reading found no link. One that goes away after it means that all its addresses are gone: DIVERGED. */
   #linkGone = false;
-  #drains: Promise<void> | undefined;
   /** The last of the calls, which run one after the other. */
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(deps: IpvsApplierDeps) {
     this.#deps = deps;
+    this.#departures = new Departures({ ...deps, inTurn: (work) => this.#inTurn(work) });
   }
 
   probe(signal: AbortSignal): Promise<void> {
@@ -129,17 +122,17 @@ export class KernelIpvsApplier implements IpvsApplier {
       const found = await this.#deps.link.read(signal);
       this.#linkGone = found === undefined;
       const addresses = found ?? [];
+      this.#onLink = new Set(addresses);
       const { sets, entries } = await this.#deps.sets.read(signal);
+      const there: IpvsItem[] = addresses.filter((ip) => !this.#isExcluded(ip)).map((ip) => ({ kind: "address", ip }));
+      for (const { service, reals } of await this.#ownServices({ addresses, entries, wanted }, signal)) {
+        there.push({ kind: "service", service });
+        for (const { ip, port, weight } of reals) there.push({ kind: "real", match: service.match, real: { ip, port, weight } });
+      }
+      this.#departures.confirm(new Set(there.map(itemId)));
       const items = new Map<string, IpvsItem>();
       const put = (item: IpvsItem): unknown => items.set(itemId(item), item);
-      for (const ip of addresses) if (!this.#isExcluded(ip)) put({ kind: "address", ip });
-      for (const { service, reals } of await this.#ownServices({ addresses, entries, wanted }, signal)) {
-        put({ kind: "service", service });
-        for (const { ip, port, weight } of reals) {
-          const item: IpvsItem = { kind: "real", match: service.match, real: { ip, port, weight } };
-          if (weight !== 0 || !this.#draining.has(itemId(item))) put(item);
-        }
-      }
+      for (const item of there) if (!this.#departures.has(item)) put(item);
       for (const entry of entries) put({ kind: "entry", entry });
       return { sets: new Map(sets.map((s) => [s.name, s])), items };
     });
@@ -179,7 +172,8 @@ export class KernelIpvsApplier implements IpvsApplier {
         signal,
       );
       if (refusal !== undefined) throw setFailure(refusal);
-      this.#draining.clear();
+      this.#departures.forget();
+      this.#onLink.clear();
     });
   }
 
@@ -188,12 +182,11 @@ export class KernelIpvsApplier implements IpvsApplier {
   }
 
   draining(): number {
-    return this.#draining.size;
+    return this.#departures.size;
   }
 
   async close(): Promise<void> {
-    this.#closed.abort();
-    await this.#drains;
+    await this.#departures.close();
     await this.#last.catch(() => undefined);
     this.#deps.servers.close();
     this.#deps.sets.close();
@@ -215,8 +208,7 @@ export class KernelIpvsApplier implements IpvsApplier {
     return (await this.#deps.servers.services(signal)).filter(({ service: { match } }) =>
       match.kind === "fwmark"
         ? isOwnFwmark(match.mark)
-        : (own.has(match.ip) || entered.has(`${match.ip},${match.protocol}:${match.port}`) || by.wanted(match)) &&
-          !this.#isExcluded(match.ip),
+        : (own.has(match.ip) || entered.has(placeOf(match)) || by.wanted(match)) && !this.#isExcluded(match.ip),
     );
   }
 
@@ -259,28 +251,21 @@ export class KernelIpvsApplier implements IpvsApplier {
     // all services first: one that turns out to be there already gets no real servers yet
     const services = new Making();
     const reals = new Making();
-    const returned: Draining[] = [];
     for (const { owner, changes, adds } of groups) {
       for (const { before, after } of changes) {
         (after.kind === "service" ? services : reals).push(owner, stepOf("change", after), stepOf("change", before));
       }
       for (const item of adds) {
-        const drained = this.#draining.get(itemId(item));
-        if (drained === undefined) {
-          (item.kind === "service" ? services : reals).push(owner, stepOf("add", item), stepOf("delete", item));
-          continue;
+        if (item.kind !== "service" && item.kind !== "real") continue;
+        const made = item.kind === "service" ? services : reals;
+        const leaving = this.#departures.recall(item);
+        if (leaving === undefined) made.push(owner, stepOf("add", item), stepOf("delete", item));
+        else {
+          undo.push(async () => leaving.keep());
+          made.push(owner, stepOf("change", item), stepOf("change", leaving.idle));
         }
-        // it was about to go: it gets its weight back
-        const idle: IpvsItem = { kind: "real", match: drained.match, real: { ...drained.real, weight: 0 } };
-        returned.push(drained);
-        reals.push(owner, stepOf("change", item), stepOf("change", idle));
       }
     }
-    for (const { match, real } of returned) this.#draining.delete(itemId({ kind: "real", match, real }));
-    undo.push(() => {
-      for (const d of returned) this.#drain(d);
-      return Promise.resolve();
-    });
     await make(services);
     await make(reals);
   }
@@ -295,27 +280,36 @@ export class KernelIpvsApplier implements IpvsApplier {
 
   async #addAddresses(groups: readonly ChangeGroup[], undo: (() => Promise<unknown>)[], signal: AbortSignal): Promise<void> {
     const ips = groups.flatMap((g) => g.adds.flatMap((item) => (item.kind === "address" ? [item.ip] : [])));
-    if (ips.length === 0) return;
-    undo.push(() => this.#deps.link.delete(ips, untilDone));
+    const fresh: Ip[] = [];
+    for (const ip of ips) {
+      const leaving = this.#departures.recall({ kind: "address", ip });
+      if (leaving === undefined) fresh.push(ip);
+      else undo.push(async () => leaving.keep());
+    }
+    if (fresh.length === 0) return;
+    undo.push(() => this.#deps.link.delete(fresh, untilDone));
     if (this.#linkGone) await this.#deps.link.make(signal);
     this.#linkGone = false;
-    await this.#deps.link.add(ips, signal);
+    await this.#deps.link.add(fresh, signal);
+    for (const ip of fresh) this.#onLink.add(ip);
   }
 
   async #remove(transaction: IpvsTransaction, signal: AbortSignal): Promise<void> {
     const deletes = transaction.groups.flatMap((g) => g.deletes);
     const ips = deletes.flatMap((item) => (item.kind === "address" ? [item.ip] : []));
-    if (ips.length > 0) await this.#deps.link.delete(ips, signal);
-
     const services = deletes.flatMap((item) => (item.kind === "service" ? [item.service] : []));
     const gone = new Set(services.map((s) => matchKey(s.match)));
-    const leaving = deletes.flatMap((item) => (item.kind === "real" && !gone.has(matchKey(item.match)) ? [item] : []));
-    const idle = await this.#quiesce(leaving, signal);
-    for (const [id, { match }] of this.#draining) if (gone.has(matchKey(match))) this.#draining.delete(id);
-    const steps: IpvsStep[] = [
-      ...idle.map(({ match, real }): IpvsStep => ({ verb: "delete", kind: "real", match, real })),
-      ...services.map((service): IpvsStep => ({ verb: "delete", kind: "service", service })),
-    ];
+    const reals = deletes.flatMap((item) => (item.kind === "real" && !gone.has(matchKey(item.match)) ? [item] : []));
+
+    // at an address of this machine nothing but an entry says that a service is ours
+    const kept = new Set(transaction.groups.flatMap((g) => g.adds.flatMap(entryPlace)));
+    const unsaid = new Set(deletes.flatMap(entryPlace).filter((place) => !kept.has(place)));
+    const loses = (match: ServiceMatch): boolean => match.kind === "address" && !this.#onLink.has(match.ip) && unsaid.has(placeOf(match));
+    const cut = this.#departures.cut(loses);
+    const left = await this.#departures.leaveServices(services, ips, (match) => !loses(match), signal);
+    if (left.addresses.length > 0) await this.#deps.link.delete(left.addresses, signal);
+    for (const ip of left.addresses) this.#onLink.delete(ip);
+    const steps = [...(await this.#departures.leaveReals(reals, signal)), ...left.steps, ...cut];
     const [failure] = await this.#deps.servers.commit(steps, signal);
     if (failure !== undefined) throw serverFailure(failure, undefined);
 
@@ -325,57 +319,6 @@ export class KernelIpvsApplier implements IpvsApplier {
     for (const set of transaction.destroySets) setSteps.push({ verb: "destroy", set });
     const { refusal } = await this.#deps.sets.commit(setSteps, signal);
     if (refusal !== undefined) throw setFailure(refusal);
-  }
-
-  /** Lets no new connection in; those without connections are returned, the others go later. */
-  async #quiesce(leaving: readonly (IpvsItem & { readonly kind: "real" })[], signal: AbortSignal) {
-    const idle = leaving.filter((item) => !hasConnections(item.match));
-    const connected = leaving.filter((item) => hasConnections(item.match));
-    if (connected.length === 0) return idle;
-    const stopped = connected.map(({ match, real }): IpvsStep => ({ verb: "change", kind: "real", match, real: { ...real, weight: 0 } }));
-    const [failure] = await this.#deps.servers.commit(stopped, signal);
-    if (failure !== undefined) throw serverFailure(failure, undefined);
-    for (const of of Map.groupBy(connected, (item) => matchKey(item.match)).values()) {
-      const match = of[0]?.match;
-      if (match === undefined) continue;
-      const uses = await this.#deps.servers.use(match, signal);
-      for (const item of of) {
-        const use = uses.find((u) => u.ip === item.real.ip && u.port === item.real.port);
-        if (use === undefined || use.active + use.inactive === 0) idle.push(item);
-        else this.#drain(item);
-      }
-    }
-    return idle;
-  }
-
-  #drain({ match, real }: Draining): void {
-    this.#draining.set(itemId({ kind: "real", match, real }), { match, real });
-    this.#drains ??= this.#removeDrained();
-  }
-
-  async #removeDrained(): Promise<void> {
-    const { signal } = this.#closed;
-    while (this.#draining.size > 0 && !signal.aborted) {
-      await this.#deps.clock.sleep(drainInterval, signal).catch(() => undefined);
-      if (signal.aborted) return;
-      // what cannot be asked or removed now is tried again after the next interval
-      await this.#inTurn(() => this.#removeIdle(signal)).catch(() => undefined);
-    }
-    this.#drains = undefined;
-  }
-
-  async #removeIdle(signal: AbortSignal): Promise<void> {
-    for (const of of Map.groupBy([...this.#draining], ([, d]) => matchKey(d.match)).values()) {
-      const match = of[0]?.[1].match;
-      if (match === undefined) continue;
-      const uses = await this.#deps.servers.use(match, signal);
-      const idle = of.filter(([, { real }]) => !uses.some((u) => u.ip === real.ip && u.port === real.port && u.active > 0));
-      await this.#deps.servers.commit(
-        idle.map(([, { real }]): IpvsStep => ({ verb: "delete", kind: "real", match, real })),
-        signal,
-      );
-      for (const [id] of idle) this.#draining.delete(id);
-    }
   }
 }
 
@@ -417,15 +360,13 @@ function inverseSetStep(step: SetStep): SetStep {
   }
 }
 
-function serverFailure({ step, code }: IpvsFailure, owner: string | undefined): ApplyError {
-  const what =
-    step.kind === "service" ? `virtual service ${matchKey(step.service.match)}` : `real server ${step.real.ip} of ${matchKey(step.match)}`;
-  const message = `ipvs: ${code}: ${step.verb} ${what}`;
-  if (code === "EPERM") return new ApplyError("UNUSABLE", message, { owner });
-  if (code === "ENOMEM" || code === "ENOBUFS") return new ApplyError("UNAVAILABLE", message, { owner });
-  // a service that cannot be found is one thing, a scheduler another
-  const missing = code === "ESRCH" || (code === "ENOENT" && step.kind === "real");
-  return new ApplyError(missing || code === "EEXIST" ? "DIVERGED" : "REFUSED", message, { owner });
+/** Where a virtual service may be, as an entry says it. */
+function entryPlace(item: IpvsItem): readonly string[] {
+  return item.kind === "entry" ? [item.entry.fields.slice(0, 2).map(printField).join(",")] : [];
+}
+
+function placeOf(match: ServiceMatch & { readonly kind: "address" }): string {
+  return `${match.ip},${match.protocol}:${match.port}`;
 }
 
 function setFailure({ code, text }: NonNullable<SetOutcome["refusal"]>, owner?: string): ApplyError {

@@ -131,3 +131,15 @@ function codeOf(stderr: string): string {
   if (/Memory allocation|Cannot allocate/i.test(stderr)) return "ENOMEM";
   return "EINVAL";
 }
+
+/** What a change that failed means. */
+export function serverFailure({ step, code }: IpvsFailure, owner: string | undefined): ApplyError {
+  const what =
+    step.kind === "service" ? `virtual service ${matchKey(step.service.match)}` : `real server ${step.real.ip} of ${matchKey(step.match)}`;
+  const message = `ipvs: ${code}: ${step.verb} ${what}`;
+  if (code === "EPERM") return new ApplyError("UNUSABLE", message, { owner });
+  if (code === "ENOMEM" || code === "ENOBUFS") return new ApplyError("UNAVAILABLE", message, { owner });
+  // a service that cannot be found is one thing, a scheduler another
+  const missing = code === "ESRCH" || (code === "ENOENT" && step.kind === "real");
+  return new ApplyError(missing || code === "EEXIST" ? "DIVERGED" : "REFUSED", message, { owner });
+}

@@ -12,7 +12,7 @@ import { commandsIn, inNetns } from "../support/in-netns.ts";
 import { iptablesIn } from "../support/iptables-in.ts";
 import { labAddresses, labPodCidrs, type RulesLab } from "../support/rules-lab.ts";
 import { fillStore, makeNode, makeService, makeSlice, put } from "../support/rules-objects.ts";
-import { answerWithinMs, sharedLab } from "./lab.ts";
+import { answerWithinMs, eventually, sharedLab } from "./lab.ts";
 
 const options = { nodeName: "a", nodePortAddresses: "primary" } as const;
 const clusterIp = "10.96.0.1";
@@ -216,6 +216,40 @@ export const ipvsBackendCases: readonly GuestCase[] = [
         assert.deepEqual(await ask(lab, "a2", clusterIp), [leaving]);
         assert.equal((await held.say()).slice(0, 2), mine);
         await held.release();
+      }, signal),
+  },
+  {
+    name: "backend ipvs: a Service without endpoints, and one that is deleted, keeps the connections it has and takes no other",
+    run: (signal) =>
+      withBackends(async (lab, open) => {
+        const store = storeOf(["b1"], { externalTrafficPolicy: "Cluster" });
+        const backend = await open("nft", store);
+        const servers = (): string => backend.run("ipvsadm", "-S", "-n");
+        const inside = await lab.agents.a2.hold({ protocol: "tcp", host: clusterIp, port: 80 });
+        const outside = await lab.agents.client.hold({ protocol: "tcp", host: labAddresses.a[4], port: nodePort });
+        put(store, "EndpointSlice", slice([]), "2");
+        await backend.sync(signal);
+        assert.deepEqual(await ask(lab, "client", labAddresses.a[4], nodePort, 1), ["reject"]);
+        assert.deepEqual(await ask(lab, "a2", clusterIp, 80, 1), ["reject"]);
+        assert.deepEqual(
+          [await inside.say(), await outside.say()].map((said) => said.slice(0, 2)),
+          ["b1", "b1"],
+        );
+        assert.equal((await backend.target.audit(signal)).repaired, false);
+        // it has endpoints again
+        put(store, "EndpointSlice", slice(["a1"]), "3");
+        await backend.sync(signal);
+        assert.deepEqual(await ask(lab, "a2", clusterIp), ["a1"]);
+        assert.equal((await inside.say()).slice(0, 2), "b1");
+
+        store.apply("Service", "test/web", undefined, "9");
+        await backend.sync(signal);
+        assert.equal((await inside.say()).slice(0, 2), "b1");
+        assert.match(servers(), new RegExp(`-a -t ${clusterIp}:80 -r ${labAddresses.b1[4]}:8080 -m -w 0`));
+        await inside.release();
+        await outside.release();
+        await eventually("nothing is left of it", () => servers() === "");
+        assert.doesNotMatch(backend.run("ip", "-br", "addr", "show", "dev", "kube-ipvs0"), /10\.96|198\.51/);
       }, signal),
   },
   {

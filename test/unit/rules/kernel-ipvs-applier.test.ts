@@ -237,15 +237,6 @@ describe("an endpoint that leaves", () => {
     await next.close();
   });
 
-  test("goes with its service", async () => {
-    const { kernel, clock, applier } = await leaving(1);
-    await applier.apply(group({ deletes: [address(1), service(web)] }), signal);
-    expect(applier.draining()).toBe(0);
-    expect(kernel.services.size).toBe(0);
-    await clock.advance(2000);
-    await applier.close();
-  });
-
   test.each([
     ["UDP", at(1, "udp")],
     ["a mark of datagrams", { kind: "fwmark", family: 4, mark: fwmarkBase + fwmarkDatagrams + 1 }],
@@ -257,6 +248,138 @@ describe("an endpoint that leaves", () => {
     for (const key of kernel.services.keys()) kernel.active.set(`${key} 10.244.1.2 8080`, 9);
     await applier.apply(group({ deletes: [real(match, 2)] }), signal);
     expect([...kernel.services.values()].map((s) => s.reals.size)).toEqual([1]);
+    await applier.close();
+  });
+});
+
+describe("a virtual service that goes", () => {
+  const web = at(1);
+  const items = [address(1), entry(1), service(web), real(web, 1), real(web, 2)];
+  const all = group({ deletes: [address(1), entry(1), service(web)] });
+  async function start(clock = new FakeClock()) {
+    const kernel = new MemoryIpvsKernel();
+    const applier = open(kernel, clock);
+    await applier.prepare(signal);
+    await applier.apply({ ...group({ adds: items }), createSets: [set] }, signal);
+    return { kernel, clock, applier };
+  }
+  async function going(connections: number) {
+    const started = await start();
+    started.kernel.active.set("10.96.0.1:80/tcp 10.244.1.2 8080", connections);
+    await started.applier.apply(all, signal);
+    return started;
+  }
+  const table = (kernel: MemoryIpvsKernel): Readonly<Record<string, readonly string[]>> =>
+    Object.fromEntries([...kernel.services].map(([key, { reals }]) => [key, [...reals.values()].map((r) => `${r.ip} ${r.weight}`)]));
+  const waiting = { "10.96.0.1:80/tcp": ["10.244.1.2 0"] };
+
+  test("goes at once where nothing is connected", async () => {
+    const { kernel, applier } = await going(0);
+    expect(table(kernel)).toEqual({});
+    expect(kernel.addresses).toEqual(new Set());
+    await applier.close();
+  });
+
+  test("waits for its connections, at its address and at no entry; the plan does not see it", async () => {
+    const { kernel, clock, applier } = await going(1);
+    await clock.advance(10_000);
+    expect(table(kernel)).toEqual(waiting);
+    expect(kernel.addresses).toEqual(new Set(["10.96.0.1"]));
+    assertState(await applier.read(signal), [set], []);
+    kernel.active.clear();
+    await clock.advance(1000);
+    expect(table(kernel)).toEqual({});
+    expect(kernel.addresses).toEqual(new Set());
+    await applier.close();
+  });
+
+  test("is wanted again with another scheduler and other endpoints: the one that waits goes by itself", async () => {
+    const { kernel, clock, applier } = await going(1);
+    await applier.apply(group({ adds: [address(1), entry(1), service(web, "wrr"), real(web, 3)] }), signal);
+    expect(table(kernel)).toEqual({ "10.96.0.1:80/tcp": ["10.244.1.2 0", "10.244.1.3 1"] });
+    expect(kernel.services.get("10.96.0.1:80/tcp")?.service.scheduler).toBe("wrr");
+    assertState(await applier.read(signal), [set], [address(1), entry(1), service(web, "wrr"), real(web, 3)]);
+    kernel.active.clear();
+    await clock.advance(1000);
+    expect(table(kernel)).toEqual({ "10.96.0.1:80/tcp": ["10.244.1.3 1"] });
+    expect(kernel.addresses).toEqual(new Set(["10.96.0.1"]));
+    await applier.close();
+  });
+
+  test("goes on waiting when what would bring it back is refused", async () => {
+    const { kernel, clock, applier } = await going(1);
+    const bad = group({ adds: [address(1), service(web), real(web, 2), service(at(9), "none-such")] });
+    await expect(applier.apply(bad, signal)).rejects.toMatchObject({ code: "REFUSED" });
+    expect(table(kernel)).toEqual(waiting);
+    kernel.active.clear();
+    await clock.advance(1000);
+    expect(table(kernel)).toEqual({});
+    expect(kernel.addresses).toEqual(new Set());
+    await applier.close();
+  });
+
+  test("is found by the next process, which waits as well", async () => {
+    const { kernel, clock, applier } = await going(1);
+    await applier.close();
+    const next = open(kernel, clock);
+    const found = await next.read(signal);
+    assertState(found, [set], [address(1), service(web), real(web, 2, 0)]);
+    await next.apply(difference(found, [set], []), signal);
+    expect(table(kernel)).toEqual(waiting);
+    expect(kernel.addresses).toEqual(new Set(["10.96.0.1"]));
+    kernel.active.clear();
+    await clock.advance(1000);
+    expect(table(kernel)).toEqual({});
+    expect(kernel.addresses).toEqual(new Set());
+    await next.close();
+  });
+
+  test("is forgotten when others removed it, and can be made anew", async () => {
+    const { kernel, applier } = await going(1);
+    kernel.services.clear();
+    kernel.addresses = new Set();
+    assertState(await applier.read(signal), [set], []);
+    await applier.apply(group({ adds: items }), signal);
+    expect(table(kernel)).toEqual({ "10.96.0.1:80/tcp": ["10.244.1.1 1", "10.244.1.2 1"] });
+    expect(kernel.addresses).toEqual(new Set(["10.96.0.1"]));
+    await applier.close();
+  });
+
+  test("of a node port waits while an entry says that it is ours, as it does where it has no endpoint any more", async () => {
+    const refused: SetDefinition = { name: "FAIRWAY-R", type: "hash:ip,port", family: 4 };
+    const nodePort: ServiceMatch = { kind: "address", protocol: "tcp", ip: "172.31.7.1", port: 80 };
+    const at80 = (of: SetDefinition): IpvsItem => ({
+      kind: "entry",
+      entry: { set: of.name, fields: ["172.31.7.1", { protocol: "tcp", port: 80 }] },
+    });
+    const { kernel, clock, applier } = await start();
+    const adds = [at80(set), service(nodePort), real(nodePort, 1)];
+    await applier.apply({ ...group({ adds }), createSets: [refused] }, signal);
+    kernel.active.set("172.31.7.1:80/tcp 10.244.1.1 8080", 1);
+    await applier.apply(group({ deletes: [at80(set), service(nodePort)], adds: [at80(refused)] }), signal);
+    expect(table(kernel)["172.31.7.1:80/tcp"]).toEqual(["10.244.1.1 0"]);
+    // another entry is the last that says so: nobody could find it after this process
+    await applier.apply(group({ deletes: [at80(refused)] }), signal);
+    expect(Object.keys(table(kernel))).toEqual(["10.96.0.1:80/tcp"]);
+    await applier.apply(group({ adds }), signal);
+    await applier.apply(group({ deletes: [at80(set), service(nodePort)] }), signal);
+    expect(Object.keys(table(kernel))).toEqual(["10.96.0.1:80/tcp"]);
+    await clock.advance(2000);
+    await applier.close();
+  });
+
+  test("of a mark keeps the addresses that its connections came to", async () => {
+    const mark: ServiceMatch = { kind: "fwmark", family: 4, mark: fwmarkBase + 1 };
+    const { kernel, clock, applier } = await start();
+    await applier.apply(group({ adds: [service(mark), real(mark, 1)] }), signal);
+    kernel.active.set("fwmark4:0x5f000001 10.244.1.1 8080", 1);
+    await applier.apply(group({ deletes: [service(mark), address(1), entry(1), service(web)] }), signal);
+    expect(table(kernel)).toEqual({ "fwmark4:0x5f000001": ["10.244.1.1 0"] });
+    expect(kernel.addresses).toEqual(new Set(["10.96.0.1"]));
+    kernel.active.clear();
+    await clock.advance(1000);
+    expect(table(kernel)).toEqual({});
+    expect(kernel.addresses).toEqual(new Set());
     await applier.close();
   });
 });
