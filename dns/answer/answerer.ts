@@ -1,11 +1,11 @@
 import type { Ip } from "../../src/base/ip.ts";
 import { type ServedZone, servedZones } from "../config/served-zones.ts";
 import { defaultTtl, type ZonesConfig } from "../config/zone-config.ts";
-import { ednsOptions } from "../wire/edns.ts";
 import { flagBits, headerBytes } from "../wire/message.ts";
 import { type DomainName, encodeName, writeName } from "../wire/name.ts";
 import { classIn, rcodes, typeNumbers } from "../wire/record-type.ts";
 import type { RecordDelta } from "../zone/record-delta.ts";
+import { type DnsTransport, EdnsAnswers } from "./edns-answers.ts";
 import { type ArenaZone, NameArena } from "./name-arena.ts";
 import { blockFlags, blockHeadBytes, setHeadBytes } from "./name-block.ts";
 import { hashSeed, hashStep, lowerByte } from "./name-hash.ts";
@@ -20,11 +20,9 @@ export interface AnswererConfig extends ZonesConfig {
   readonly udpBytes?: number;
   /** Clients that are offered recursion; default all. It is asked once per query, so it should be quick. */
   readonly isAllowed?: (client: Ip) => boolean;
-  /** EDNS options that need the asynchronous chain: those that answers depend on. Default none. */
-  readonly slowOptions?: ReadonlySet<number>;
+  /** Writes the OPT records; default one that knows no options. */
+  readonly edns?: EdnsAnswers;
 }
-
-export type DnsTransport = "udp" | "tcp";
 
 /** What to do with an alias (ExternalName): leave it to the chain, which looks the target up, or answer the CNAME alone. */
 type AliasPolicy = "defer" | "cname";
@@ -42,7 +40,6 @@ interface AnswerZone extends ArenaZone {
 }
 
 const optBytes = 11;
-const noEdns = -1;
 const leastUdpBytes = 512;
 /** `RFC8482` and no second text: the answer to ANY (RFC 8482 section 4.2). */
 const hinfo = Uint8Array.from([0xc0, 0x0c, 0, 13, 0, 1, 0, 0, 0, 0, 0, 9, 7, ...Buffer.from("RFC8482", "latin1"), 0]);
@@ -55,7 +52,7 @@ export class Answerer {
   readonly #zones: readonly AnswerZone[];
   readonly #udpBytes: number;
   readonly #isAllowed: (client: Ip) => boolean;
-  readonly #slowOptions: ReadonlySet<number>;
+  readonly #edns: EdnsAnswers;
   #arena: NameArena;
   #revision = 0;
   #synced = false;
@@ -64,8 +61,6 @@ export class Answerer {
   #questionEnd = 0;
   #flags = 0;
   #limit = 0;
-  /** The client's EDNS flags (DO), or `noEdns`. */
-  #edns = noEdns;
   #type = 0;
 
   constructor(config: AnswererConfig = {}) {
@@ -77,7 +72,7 @@ export class Answerer {
     ];
     this.#udpBytes = config.udpBytes ?? 1232;
     this.#isAllowed = config.isAllowed ?? (() => true);
-    this.#slowOptions = config.slowOptions ?? new Set();
+    this.#edns = config.edns ?? new EdnsAnswers({ udpBytes: this.#udpBytes });
     this.#arena = new NameArena(this.#zones);
   }
 
@@ -147,9 +142,9 @@ export class Answerer {
     if ((flags & flagBits.qr) !== 0) return 0;
     this.#flags = flagBits.qr | (flags & (0x7800 | flagBits.rd | flagBits.cd));
     this.#questionEnd = headerBytes;
-    this.#edns = noEdns;
+    this.#edns.clear();
     this.#type = 0;
-    this.#limit = how.transport === "tcp" ? out.length : leastUdpBytes;
+    this.#limit = how.transport === "udp" ? leastUdpBytes : out.length;
     if ((flags & 0x7800) !== 0) return this.#refuse(query, out, rcodes.NOTIMP);
     if (u16(query, 4) !== 1) return this.#refuse(query, out, rcodes.FORMERR);
 
@@ -162,7 +157,7 @@ export class Answerer {
     const additional = u16(query, 10);
     if (additional > 1) return undefined;
     if (additional === 1) {
-      const verdict = this.#readEdns(query, n, how.transport, out.length);
+      const verdict = this.#readEdns(query, n, client, how.transport, out.length);
       if (verdict === "slow") return undefined;
       if (verdict === "malformed") return this.#refuse(query, out, rcodes.FORMERR);
       if (verdict === "bad-version") return this.#refuse(query, out, rcodes.BADVERS);
@@ -252,7 +247,7 @@ export class Answerer {
     const bytes = this.#arena.bytes;
     const count = u16(bytes, head + 2);
     const at = this.#copyQuestion(query, out);
-    const room = this.#limit - at - (this.#edns === noEdns ? 0 : optBytes);
+    const room = this.#limit - at - this.#edns.bytes;
     const stride = bytes[head + 6] ?? 0;
     if (stride > 0) {
       // resolvers that take the first address spread over all of them
@@ -310,32 +305,25 @@ export class Answerer {
   /** An answer with a code and no records, and no more of the question than could be read. */
   #refuse(query: Uint8Array, out: Uint8Array, rcode: number): number {
     const end = this.#copyQuestion(query, out);
-    if (rcode > 15) this.#edns |= (rcode >> 4) << 24;
     this.#flags |= rcode & 15;
-    return this.#finish(out, end, 0, 0, 0);
+    return this.#finish(out, end, 0, 0, 0, rcode >> 4);
   }
 
   #offerRecursion(client: Ip): void {
     if (this.#isAllowed(client)) this.#flags |= flagBits.ra;
   }
 
-  #readEdns(query: Uint8Array, n: number, transport: DnsTransport, room: number): "ok" | "slow" | "malformed" | "bad-version" {
+  #readEdns(query: Uint8Array, n: number, client: Ip, transport: DnsTransport, room: number): "ok" | "slow" | "malformed" | "bad-version" {
     const at = this.#questionEnd;
     if (at + optBytes > n) return "malformed";
     if (query[at] !== 0 || u16(query, at + 1) !== typeNumbers.OPT) return "slow";
     const end = at + optBytes + u16(query, at + 9);
     if (end !== n) return "malformed";
-    this.#edns = u16(query, at + 7) & 0x8000;
     if (transport === "udp") this.#limit = Math.min(Math.max(u16(query, at + 3), leastUdpBytes), this.#udpBytes, room);
+    const isGood = this.#edns.read(query, at, end, client, transport);
+    // what a later version's options mean is not known (RFC 6891 section 6.1.3)
     if (query[at + 6] !== 0) return "bad-version";
-    for (let option = at + optBytes; option < end; ) {
-      if (option + 4 > end) return "malformed";
-      const next = option + 4 + u16(query, option + 2);
-      if (next > end) return "malformed";
-      if (this.#slowOptions.has(u16(query, option))) return "slow";
-      option = next;
-    }
-    return "ok";
+    return isGood ? "ok" : "malformed";
   }
 
   /** Id and question as they came: clients check the case of the name they sent (0x20). */
@@ -362,23 +350,13 @@ export class Answerer {
     return at + soa.length;
   }
 
-  #finish(out: Uint8Array, end: number, answers: number, authority: number, additional: number): number {
+  #finish(out: Uint8Array, end: number, answers: number, authority: number, additional: number, extendedRcode = 0): number {
     putU16(out, 2, this.#flags);
     putU16(out, 4, this.#questionEnd > headerBytes ? 1 : 0);
     putU16(out, 6, answers);
     putU16(out, 8, authority);
-    if (this.#edns === noEdns) {
-      putU16(out, 10, additional);
-      return end;
-    }
-    putU16(out, 10, additional + 1);
-    out[end] = 0;
-    putU16(out, end + 1, typeNumbers.OPT);
-    putU16(out, end + 3, this.#udpBytes);
-    putU16(out, end + 5, this.#edns >>> 16);
-    putU16(out, end + 7, this.#edns);
-    putU16(out, end + 9, 0);
-    return end + optBytes;
+    putU16(out, 10, additional + (this.#edns.present ? 1 : 0));
+    return this.#edns.write(out, end, extendedRcode);
   }
 }
 
@@ -468,6 +446,3 @@ function putU32(out: Uint8Array, at: number, value: number): void {
   putU16(out, at, value >>> 16);
   putU16(out, at + 2, value);
 }
-
-/** Options whose presence changes an answer, for `slowOptions`. */
-export const answerChangingOptions: ReadonlySet<number> = new Set([ednsOptions.nsid, ednsOptions.cookie]);

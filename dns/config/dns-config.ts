@@ -39,6 +39,10 @@ export interface DnsConfig extends ZonesConfig {
       };
   /** Who may have whole zones; default nobody. */
   readonly transfer?: readonly TransferConfig[];
+  /** The largest UDP answer, 512 to 4096; default 1232 (DNS flag day 2020). */
+  readonly udpBytes?: number;
+  /** Server cookies (RFC 9018): with a secret of 32 hexadecimal digits where several servers share an address; `false` gives none. */
+  readonly cookies?: false | { readonly secret?: string };
   /** What NSID says; not offered when absent. */
   readonly nsid?: string;
   readonly tcp?: {
@@ -54,6 +58,11 @@ export interface DnsConfig extends ZonesConfig {
 /** Says what is wrong, each with the field and what would be right; empty when all is well. */
 export function validateDnsConfig(config: DnsConfig): readonly string[] {
   const wrong: string[] = [...validateZones(config)];
+  const { udpBytes, cookies } = config;
+  if (udpBytes !== undefined && !(Number.isInteger(udpBytes) && udpBytes >= 512 && udpBytes <= 4096))
+    wrong.push(`udpBytes: ${udpBytes} is not from 512 to 4096`);
+  if (cookies !== undefined && cookies !== false && cookies.secret !== undefined && !/^[0-9a-fA-F]{32}$/.test(cookies.secret))
+    wrong.push("cookies.secret: is not 32 hexadecimal digits");
   if (Array.isArray(config.upstreams)) {
     for (const [i, { port }] of config.upstreams.entries()) {
       if (!(Number.isInteger(port) && port >= 1 && port <= 65535)) wrong.push(`upstreams[${i}].port: ${port} is not from 1 to 65535`);

@@ -1,10 +1,8 @@
-import type { Clock } from "../../src/base/clock.ts";
 import type { Ip } from "../../src/base/ip.ts";
 import type { Answerer } from "../answer/answerer.ts";
 import type { ZonesConfig } from "../config/zone-config.ts";
 import type { DomainName } from "../wire/name.ts";
 import { offerRecursion, refuseForeign, refuseUnusual } from "./access.ts";
-import { answerEdns, type EdnsConfig } from "./edns-options.ts";
 import { answerErrors } from "./failure.ts";
 import { composeChain, type DnsHandler, type Wrap } from "./handler.ts";
 import { answerZones, refuseRest } from "./zone-names.ts";
@@ -15,8 +13,6 @@ export interface ChainConfig {
   /** Zones of others, canonical, of which the answerer knows some names. */
   readonly passing?: readonly DomainName[];
   readonly isAllowed: (client: Ip) => boolean;
-  readonly edns: EdnsConfig;
-  readonly clock: Clock;
   readonly report: (error: unknown, name: string) => void;
   readonly cache?: Wrap;
   /** Absent: names outside the zones are refused. */
@@ -26,8 +22,6 @@ export interface ChainConfig {
 /** The chain for what the answerer leaves over. The order is this array. */
 export function createChain(config: ChainConfig): DnsHandler {
   const wraps: readonly (Wrap | undefined)[] = [
-    // outermost, so that an answer to a failure has its OPT record too
-    answerEdns(config.edns, config.clock),
     config.forward === undefined ? undefined : offerRecursion(config.isAllowed),
     answerErrors(config.report),
     refuseUnusual,

@@ -1,5 +1,5 @@
 import type { Ip } from "../../src/base/ip.ts";
-import type { DnsTransport } from "../answer/answerer.ts";
+import type { DnsTransport } from "../answer/edns-answers.ts";
 import type { Message, Question } from "../wire/message.ts";
 
 /** A query on its way through the chain. */

@@ -1,5 +1,4 @@
 import type { Cidr } from "../../src/base/cidr.ts";
-import { systemClock } from "../../src/base/clock.ts";
 import type { Ip } from "../../src/base/ip.ts";
 import type { Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
 import { batchFromEmpty } from "../../src/snapshot/snapshot-store.ts";
@@ -74,8 +73,6 @@ export async function resolveOffline(snapshot: Snapshot, name: string, type: str
     answerer,
     zones,
     isAllowed: () => true,
-    edns: { udpSize: 1232, cookieSecret: new Uint8Array(16) },
-    clock: systemClock,
     report: (error) => {
       throw error;
     },

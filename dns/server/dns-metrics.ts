@@ -1,5 +1,5 @@
 import type { Ip } from "../../src/base/ip.ts";
-import type { DnsTransport } from "../answer/answerer.ts";
+import type { DnsTransport } from "../answer/edns-answers.ts";
 import { printRcode, printType, typeNumbers } from "../wire/record-type.ts";
 
 /** Types counted by name, as CoreDNS counts them; all others are `other`. */

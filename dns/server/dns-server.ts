@@ -9,7 +9,8 @@ import { type Ip, ipFamily, parseIp } from "../../src/base/ip.ts";
 import type { Running } from "../../src/base/running.ts";
 import { bindSocket } from "../../src/kernel/socket.ts";
 import type { Log } from "../../src/observe/log.ts";
-import { Answerer, answerChangingOptions } from "../answer/answerer.ts";
+import { Answerer } from "../answer/answerer.ts";
+import { EdnsAnswers } from "../answer/edns-answers.ts";
 import { defaultCacheLimits, MessageCache } from "../cache/message-cache.ts";
 import { type DnsAddress, type DnsConfig, validateDnsConfig } from "../config/dns-config.ts";
 import { servedZones } from "../config/served-zones.ts";
@@ -21,6 +22,7 @@ import { createChain } from "../handler/chain.ts";
 import { forwardQueries } from "../handler/forwarded.ts";
 import type { DnsHandler } from "../handler/handler.ts";
 import { canonicalName } from "../wire/name.ts";
+import { ServerCookies } from "../wire/server-cookie.ts";
 import type { RecordDelta } from "../zone/record-delta.ts";
 import { type DatagramBatch, openDatagramBatch } from "./datagram-batch.ts";
 import { DnsMetrics } from "./dns-metrics.ts";
@@ -72,11 +74,22 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
   const isAllowed = clientPolicy(config.allowedClients);
   /** There are upstreams. */
   let recursion = false;
+  const udpBytes = config.udpBytes ?? 1232;
+  const limits = { ...defaultTcpLimits, ...config.tcp };
+  const cookieSecret = Buffer.from(config.cookies === false ? "" : (config.cookies?.secret ?? ""), "hex");
+  const edns = new EdnsAnswers({
+    udpBytes,
+    tcpIdle: limits.idle,
+    now: () => clock.now(),
+    ...(config.cookies === false ? {} : { cookies: new ServerCookies(cookieSecret.length === 16 ? cookieSecret : randomBytes(16)) }),
+    ...(config.nsid === undefined ? {} : { nsid: config.nsid }),
+  });
   const answerer = new Answerer({
     ...config,
     passing: foreignReverseZones,
     isAllowed: (client) => recursion && isAllowed(client),
-    slowOptions: answerChangingOptions,
+    udpBytes,
+    edns,
   });
   const transfers = new ZoneTransfers(answerer, config.transfer ?? []);
   const metrics = new DnsMetrics();
@@ -92,8 +105,6 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
       zones: config,
       passing: foreignReverseZones,
       isAllowed,
-      clock,
-      edns: { udpSize: 1232, cookieSecret: randomBytes(16), ...(config.nsid === undefined ? {} : { nsid: config.nsid }) },
       report: (error, name) => {
         if (!isUpstreamError(error)) metrics.countSingle("panics");
         deps.log?.(isUpstreamError(error) ? "debug" : "error", "query failed", { name, error });
@@ -128,12 +139,13 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
   running.push(notifier);
 
   const listen = async (engine: QueryEngine): Promise<void> => {
-    const limits = { ...defaultTcpLimits, ...config.tcp };
     const batch = config.udpIo === "portable" ? undefined : openDatagramBatch();
     const anywhere = { ip: "0.0.0.0", port: 0 };
     if (deps.sockets !== undefined) {
       const tcp = deps.sockets.tcp.map((server) => startTcpListener(anywhere, engine, limits, server));
-      const udp = deps.sockets.udp.map((u) => startUdpListener(anywhere, engine, "socket" in u ? u : { socket: u }, batch));
+      const udp = deps.sockets.udp.map((u) =>
+        startUdpListener(anywhere, engine, { bound: "socket" in u ? u : { socket: u }, batch, answerBytes: udpBytes }),
+      );
       running.push(...udp, ...tcp);
       addresses = udp.map((l) => l.address());
       return;
@@ -144,7 +156,7 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
       const tcp = startTcpListener(at, engine, limits);
       running.push(tcp);
       await tcp.ready;
-      const udp = await listenUdp({ ip: at.ip, port: tcp.address().port }, engine, batch);
+      const udp = await listenUdp({ ip: at.ip, port: tcp.address().port }, engine, batch, udpBytes);
       running.push(udp);
       await udp.ready;
       bound.push(udp.address());
@@ -156,7 +168,9 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
     const wrong = validateDnsConfig(config);
     if (wrong.length > 0) throw new RangeError(`DNS configuration: ${wrong.join("; ")}`);
     let chain = chainOf(undefined);
-    await listen(createEngine({ answerer, chain: (q, c) => chain(q, c), transfers, metrics, clock, signal: closing.signal }));
+    await listen(
+      createEngine({ answerer, chain: (q, c) => chain(q, c), transfers, edns, udpBytes, metrics, clock, signal: closing.signal }),
+    );
     const upstreams = (await upstreamsOf(config, deps.log)).filter((u) => {
       const own = addresses.some((a) => a.port === u.port && (a.ip === u.ip || (isAnyAddress(a.ip) && isLoopback(u.ip))));
       if (own) deps.log?.("warn", "an upstream is this server itself and is left out", { upstream: u.ip });
@@ -221,14 +235,14 @@ function notifyTargets(config: DnsServerConfig): readonly NotifyTarget[] {
 }
 
 /** Bound by hand where batches work, so that the file descriptor is known. */
-async function listenUdp(at: DnsAddress, engine: QueryEngine, batch: DatagramBatch | undefined): Promise<UdpListener> {
-  if (batch === undefined) return startUdpListener(at, engine);
+async function listenUdp(at: DnsAddress, engine: QueryEngine, batch: DatagramBatch | undefined, answerBytes: number): Promise<UdpListener> {
+  if (batch === undefined) return startUdpListener(at, engine, { answerBytes });
   const { fd } = bindSocket({ ...at, type: "udp" });
   const socket = createSocket(ipFamily(at.ip) === 4 ? "udp4" : "udp6");
   const opened = once(socket, "listening");
   socket.bind({ fd });
   await opened;
-  return startUdpListener(at, engine, { socket, fd }, batch);
+  return startUdpListener(at, engine, { bound: { socket, fd }, batch, answerBytes });
 }
 
 async function upstreamsOf(config: DnsServerConfig, log: Log | undefined): Promise<readonly DnsAddress[]> {

@@ -1,6 +1,7 @@
 import type { Clock } from "../../src/base/clock.ts";
 import type { Ip } from "../../src/base/ip.ts";
-import type { Answerer, DnsTransport } from "../answer/answerer.ts";
+import type { Answerer } from "../answer/answerer.ts";
+import type { DnsTransport, EdnsAnswers } from "../answer/edns-answers.ts";
 import { type DnsHandler, emptyAnswer } from "../handler/handler.ts";
 import { isParseError } from "../wire/errors.ts";
 import { decodeMessage, encodeMessage, headerBytes, type Message } from "../wire/message.ts";
@@ -25,18 +26,23 @@ export interface EngineParts {
   readonly answerer: Answerer;
   readonly chain: DnsHandler;
   readonly transfers: ZoneTransfers;
+  /** The answerer's. */
+  readonly edns: EdnsAnswers;
+  /** The largest UDP answer sent. */
+  readonly udpBytes: number;
   readonly metrics: DnsMetrics;
   readonly clock: Clock;
   /** Aborts when the server closes. */
   readonly signal: AbortSignal;
 }
 
-const maxUdpAnswer = 1232;
+/** Of an option that makes lengths tell little. */
+const maxPadding = 512;
 const leastUdpAnswer = 512;
 
 /** Answers from memory where it can, else from the chain, and counts both. */
 export function createEngine(parts: EngineParts): QueryEngine {
-  const { answerer, chain, transfers, metrics, clock, signal } = parts;
+  const { answerer, chain, transfers, edns, metrics, clock, signal } = parts;
   return {
     now: (query, n, client, out, transport) => {
       const started = clock.monotonic();
@@ -56,25 +62,50 @@ export function createEngine(parts: EngineParts): QueryEngine {
     later: async (bytes, client, transport) => {
       const started = clock.monotonic();
       const query = readQuery(bytes);
-      if (query === undefined) return refuseBytes(bytes, rcodes.FORMERR);
-      const [question] = query.questions;
-      if (question === undefined) return refuseBytes(bytes, rcodes.FORMERR);
+      const question = query?.questions[0];
+      if (query === undefined || question === undefined) return refuseBytes(bytes, rcodes.FORMERR);
       if (question.type === typeNumbers.IXFR && transport === "udp") {
         for (const message of transfers.answer(bytes, client, "datagram") ?? []) return message;
       }
       const took = new Set<string>();
       let answer: Message;
       try {
-        answer = await chain({ message: query, question, client, transport }, { signal, took });
+        const wrong = wrongOptions(query, client, transport);
+        answer =
+          wrong === undefined ? await chain({ message: query, question, client, transport }, { signal, took }) : emptyAnswer(query, wrong);
       } catch {
         // only wraps outside of the one that answers failures can throw; their fault is the same to a client
         answer = emptyAnswer(query, rcodes.SERVFAIL);
         metrics.countSingle("panics");
       }
       metrics.count({ transport, client, type: question.type }, answer.rcode, Array.from(took).at(-1) ?? "", clock.monotonic() - started);
-      return encodeMessage(answer, transport === "tcp" ? 0xffff : udpLimit(query));
+      return encodeAnswer(query, answer, client, transport);
     },
   };
+
+  /** What is wrong with the OPT record of a query; the hot path says the same of those it answers. */
+  function wrongOptions({ edns: asked }: Message, client: Ip, transport: DnsTransport): number | undefined {
+    if (asked === undefined) return undefined;
+    const isGood = edns.readDecoded(asked, client, transport);
+    return asked.version !== 0 ? rcodes.BADVERS : isGood ? undefined : rcodes.FORMERR;
+  }
+
+  /** The OPT record is ours, never the upstream's, and written by the same code as in the hot path. */
+  function encodeAnswer(query: Message, answer: Message, client: Ip, transport: DnsTransport): Uint8Array {
+    if (query.edns === undefined) edns.clear();
+    else edns.readDecoded(query.edns, client, transport);
+    // without OPT there is no place for the upper bits of the code
+    const rcode = answer.rcode > 15 && !edns.present ? rcodes.SERVFAIL : answer.rcode;
+    const { edns: _, ...plain } = { ...answer, rcode: rcode & 15 };
+    const limit = transport === "udp" ? Math.min(Math.max(query.edns?.udpSize ?? 0, leastUdpAnswer), parts.udpBytes) : 0xffff;
+    const body = encodeMessage(plain, limit - edns.bytes);
+    if (!edns.present) return body;
+    const out = new Uint8Array(transport === "udp" ? limit : Math.min(body.length + edns.bytes + maxPadding, 0xffff));
+    out.set(body);
+    out[11] = (out[11] ?? 0) + 1;
+    if (out[11] === 0) out[10] = (out[10] ?? 0) + 1;
+    return out.subarray(0, edns.write(out, body.length, rcode >> 4));
+  }
 }
 
 /** Undefined for what is no query with one question. */
@@ -86,10 +117,6 @@ function readQuery(bytes: Uint8Array): Message | undefined {
     if (isParseError(error)) return undefined;
     throw error;
   }
-}
-
-function udpLimit(query: Message): number {
-  return Math.min(Math.max(query.edns?.udpSize ?? 0, leastUdpAnswer), maxUdpAnswer);
 }
 
 /** A header alone: what can be said to a query whose rest cannot be read. */

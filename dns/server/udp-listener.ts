@@ -7,7 +7,6 @@ import type { QueryEngine } from "./engine.ts";
 
 /** Bursts of a whole node's look-ups wait here while the process is busy. */
 const receiveBufferBytes = 4 << 20;
-const maxUdpAnswer = 1232;
 /** After so many full batches the event loop gets its turn. */
 const maxRounds = 4;
 
@@ -21,8 +20,27 @@ export interface BoundUdp {
   readonly fd?: number;
 }
 
-/** One UDP socket. `bound` is one that was bound before; else one is bound to `at`. */
-export function startUdpListener(at: DnsAddress, engine: QueryEngine, bound?: BoundUdp, batch?: DatagramBatch): UdpListener {
+export interface UdpListenerOptions {
+  /** A socket that was bound before; else one is bound to the address. */
+  readonly bound?: BoundUdp;
+  /** Reads and writes in batches, where the socket's descriptor is known. */
+  readonly batch?: DatagramBatch | undefined;
+  /** Room for an answer. */
+  readonly answerBytes: number;
+}
+
+export interface UdpListenerOptions {
+  /** A socket that was bound before; else one is bound to the address. */
+  readonly bound?: BoundUdp;
+  /** Reads and writes in batches, where the socket's descriptor is known. */
+  readonly batch?: DatagramBatch | undefined;
+  /** Room for an answer. */
+  readonly answerBytes: number;
+}
+
+/** One UDP socket. */
+export function startUdpListener(at: DnsAddress, engine: QueryEngine, how: UdpListenerOptions): UdpListener {
+  const { bound, batch, answerBytes } = how;
   const socket = bound?.socket ?? (ipFamily(at.ip) === 4 ? createSocket("udp4") : createSocket({ type: "udp6", ipv6Only: true }));
   let open = true;
   const answerLater = (query: Uint8Array, ip: Ip, port: number): void => {
@@ -33,7 +51,7 @@ export function startUdpListener(at: DnsAddress, engine: QueryEngine, bound?: Bo
   const drain = bound?.fd === undefined || batch === undefined ? undefined : drainer(bound.fd, batch, engine, answerLater);
   socket.on("message", (query: Buffer, from: RemoteInfo) => {
     // node sends from the buffer after this call has returned, so each answer has its own
-    const out = Buffer.allocUnsafe(maxUdpAnswer);
+    const out = Buffer.allocUnsafe(answerBytes);
     const length = engine.now(query, query.length, from.address, out, "udp");
     if (length === undefined) answerLater(query, from.address, from.port);
     else if (length > 0) socket.send(out, 0, length, from.port, from.address);

@@ -17,12 +17,6 @@ export interface Edns {
   readonly options: readonly EdnsOption[];
 }
 
-/** A DNS cookie (RFC 7873): 8 bytes of the client, and 8–32 of the server when it has one; hexadecimal. */
-export interface Cookie {
-  readonly client: string;
-  readonly server?: string;
-}
-
 export function decodeEdnsOptions(bytes: Uint8Array, start: number, end: number): readonly EdnsOption[] {
   const options: EdnsOption[] = [];
   let at = start;
@@ -36,23 +30,4 @@ export function decodeEdnsOptions(bytes: Uint8Array, start: number, end: number)
     at += length;
   }
   return options;
-}
-
-/** The cookie of a message; undefined when there is none. Throws a ParseError for one of an impossible length. */
-export function parseCookie(edns: Edns | undefined): Cookie | undefined {
-  const option = edns?.options.find((o) => o.code === ednsOptions.cookie);
-  if (option === undefined) return undefined;
-  const length = option.hex.length / 2;
-  if (length === 8) return { client: option.hex };
-  if (length < 16 || length > 40) throw new ParseError("bad-option", "a cookie has 8, or 16 to 40 bytes");
-  return { client: option.hex.slice(0, 16), server: option.hex.slice(16) };
-}
-
-export function cookieOption(cookie: Cookie): EdnsOption {
-  return { code: ednsOptions.cookie, hex: cookie.client + (cookie.server ?? "") };
-}
-
-/** The name server identifier as text (RFC 5001). */
-export function nsidOption(text: string): EdnsOption {
-  return { code: ednsOptions.nsid, hex: Buffer.from(text, "utf8").toString("hex") };
 }

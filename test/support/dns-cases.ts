@@ -7,7 +7,6 @@ import { type ResourceRecord, typeOf } from "../../dns/wire/record.ts";
 import { classIn, parseType, printRcode, printType } from "../../dns/wire/record-type.ts";
 import { parseRecord, printRecord } from "../../dns/wire/zone-file.ts";
 import { DnsZone, type DnsZoneConfig } from "../../dns/zone/dns-zone.ts";
-import { systemClock } from "../../src/base/clock.ts";
 import { withTable } from "../../src/snapshot/apply-event.ts";
 import { emptySnapshot, type Kind, type Snapshot, type SnapshotKinds } from "../../src/snapshot/cluster-snapshot.ts";
 import { batchFromEmpty } from "../../src/snapshot/snapshot-store.ts";
@@ -95,8 +94,6 @@ export function pureResolver(
     zones: config,
     passing,
     isAllowed: () => true,
-    edns: { udpSize: 1232, cookieSecret: new Uint8Array(16) },
-    clock: systemClock,
     report: (error) => {
       throw error;
     },
