@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import type { IpFamily } from "../src/base/ip.ts";
 import { Conntrack } from "../src/kernel/conntrack.ts";
 import type { IptablesMake } from "../src/kernel/iptables-command.ts";
@@ -36,6 +37,7 @@ import { defaultSkeletonOptions } from "./nftables/skeleton.ts";
 import { ProxyPlan } from "./plan/proxy-plan.ts";
 import { AutoTarget } from "./sync/auto-target.ts";
 import type { ProxierConfig, ProxierDeps, RuleOptions } from "./sync/config.ts";
+import { setConntrack, tcpIsLiberal } from "./sync/conntrack-settings.ts";
 import { IptablesTarget } from "./sync/iptables-target.ts";
 import { iptablesFamilies, iptablesWorld } from "./sync/iptables-world.ts";
 import { IpvsTarget } from "./sync/ipvs-target.ts";
@@ -84,16 +86,26 @@ export type { Proxier, ProxierHealth } from "./sync/proxier.ts";
  * kernel rules in force; `cleanup` removes them.
  */
 export function startProxier(config: ProxierConfig, deps: ProxierDeps): Proxier {
-  return runProxier(config, deps, { target: openTarget(config, deps), metrics: new ProxierMetrics(), flows: () => openFlows(deps) });
+  const target = openTarget(config, deps);
+  const proxier = runProxier(config, deps, { target, metrics: new ProxierMetrics(), flows: () => openFlows(deps) });
+  // the settings are there once something of the kernel is loaded that tracks connections
+  const settle = (): void => {
+    if (target.backend !== "userspace") setConntrack(config.conntrack ?? {}, availableParallelism(), deps);
+  };
+  proxier.ready.then(settle, () => undefined);
+  return proxier;
 }
 
 function openTarget(config: ProxierConfig, deps: ProxierDeps): RuleTarget {
   if (config.backend === "userspace") return userspaceTarget(deps);
-  const nftables = (): RuleTarget =>
-    new NftablesTarget(
-      { families: config.families ?? bothFamilies, tableName: config.tableName ?? defaultTableName, skeleton: skeletonOptionsOf(config) },
+  const nftables = (): RuleTarget => {
+    const asked = skeletonOptionsOf(config);
+    const skeleton = { ...asked, dropInvalid: asked.dropInvalid === true && !tcpIsLiberal() };
+    return new NftablesTarget(
+      { families: config.families ?? bothFamilies, tableName: config.tableName ?? defaultTableName, skeleton },
       openApplier(config.nftables ?? "auto", deps),
     );
+  };
   if (config.backend === "nftables") return nftables();
   const iptables = (): RuleTarget => openIptables(config, deps);
   if (config.backend === "iptables") return iptables();

@@ -155,6 +155,8 @@ class Machine {
         case "match-scratch":
           if (!this.#scratch.some((n) => n >>> 24 === 0xa5)) return "next";
           break;
+        case "match-invalid":
+          return "next";
         case "match-translated":
           if (this.#translatedTo === undefined) return "next";
           break;

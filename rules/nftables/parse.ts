@@ -91,7 +91,7 @@ function parseSet(name: string, lines: readonly string[]): SetDefinition {
 }
 
 function parseChain(family: IpFamily, name: string, lines: readonly string[]): Chain {
-  const hook = /^type (nat|filter) hook (prerouting|output|postrouting) priority (-?[0-9]+);$/.exec(lines[0] ?? "");
+  const hook = /^type (nat|filter) hook (prerouting|forward|output|postrouting) priority (-?[0-9]+);$/.exec(lines[0] ?? "");
   const rules = (hook === null ? lines : lines.slice(1)).map((line) => parseRule(family, line));
   if (hook === null) return { name, rules };
   return { name, hook: { type: hook[1] as BaseHook["type"], hook: hook[2] as BaseHook["hook"], priority: Number(hook[3]) }, rules };
@@ -135,6 +135,7 @@ const forms: readonly (readonly [RegExp, Reader])[] = [
   [new RegExp(`^meta priority set (${keyPattern}) map @(\\S+)`), (m) => scratch({ kind: "map", key: parseKey(m[1]), map: m[2] ?? "" })],
   [/^meta priority vmap @(\S+)/, (m) => ({ kind: "dispatch", map: m[1] ?? "" })],
   [/^ct status dnat(?= |$)/, () => ({ kind: "match-translated" })],
+  [/^ct state invalid(?= |$)/, () => ({ kind: "match-invalid" })],
   [
     new RegExp(`^update @(\\S+) \\{ (${keyPattern}) timeout ([0-9]+)s : numgen random mod ([0-9]+) offset ([0-9]+) \\}`),
     (m) => ({

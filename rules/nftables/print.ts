@@ -189,6 +189,8 @@ function printStatement(family: IpFamily, s: Statement): string {
       return "meta priority a500:0-a5ff:ffff";
     case "match-translated":
       return "ct status dnat";
+    case "match-invalid":
+      return "ct state invalid";
     case "set-scratch":
       return `meta priority set ${printSource(family, s.source)}`;
     case "clear-scratch":

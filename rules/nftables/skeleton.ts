@@ -23,6 +23,8 @@ export interface SkeletonOptions {
   readonly masqueradeMark: number;
   /** Addresses served on this node itself (cluster DNS): not tracked, so no Service rule sees them. */
   readonly untracked: boolean;
+  /** What connection tracking cannot make sense of is not forwarded. */
+  readonly dropInvalid: boolean;
   /** Chains exist for size classes up to this. */
   readonly largestClass: number;
   /** Pods are known by the link they send on, and by nothing else. */
@@ -39,6 +41,7 @@ export const defaultSkeletonOptions: SkeletonOptions = {
   masqueradeAll: false,
   masqueradeMark: 0x4000, // kube-proxy's; CNIs know it
   untracked: false,
+  dropInvalid: true,
   largestClass: 64,
   hashes: [],
   affinityTimeouts: [],
@@ -357,8 +360,20 @@ function baseChains(options: SkeletonOptions): readonly Chain[] {
       ]
     : [];
   const services = rule({ kind: "jump", chain: "services" });
+  // an answer that the kernel takes for no connection's is not translated back: the client would get it from an address
+  // that it never asked, and end the connection
+  const invalid: readonly Chain[] = options.dropInvalid
+    ? [
+        {
+          name: "filter-forward",
+          hook: { type: "filter", hook: "forward", priority: 0 },
+          rules: [rule({ kind: "match-invalid" }, { kind: "drop" })],
+        },
+      ]
+    : [];
   return [
     ...raw,
+    ...invalid,
     // nat chains see the first packet of a connection only: an established packet costs nothing
     { name: "nat-prerouting", hook: { type: "nat", hook: "prerouting", priority: -100 }, rules: [services] },
     { name: "nat-output", hook: { type: "nat", hook: "output", priority: -100 }, rules: [services] },

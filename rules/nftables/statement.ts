@@ -29,6 +29,8 @@ export type Statement =
   | { readonly kind: "match-scratch" }
   /** The connection's destination was translated. */
   | { readonly kind: "match-translated" }
+  /** Connection tracking knows no connection that the packet fits; of a first packet never. */
+  | { readonly kind: "match-invalid" }
   | { readonly kind: "set-scratch"; readonly source: ScratchSource }
   | { readonly kind: "clear-scratch" }
   | { readonly kind: "set-mark"; readonly bit: number }
@@ -60,7 +62,7 @@ export interface Rule {
 
 export interface BaseHook {
   readonly type: "nat" | "filter";
-  readonly hook: "prerouting" | "output" | "postrouting";
+  readonly hook: "prerouting" | "forward" | "output" | "postrouting";
   readonly priority: number;
 }
 

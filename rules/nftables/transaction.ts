@@ -165,7 +165,9 @@ function extendSkeleton(before: Ruleset, after: Ruleset): TableTransaction["skel
     a.localInterface?.name === b.localInterface?.name &&
     a.masqueradeAll === b.masqueradeAll &&
     a.nodePorts === b.nodePorts &&
-    a.untracked === b.untracked;
+    a.untracked === b.untracked &&
+    a.dropInvalid === b.dropInvalid &&
+    a.masqueradeMark === b.masqueradeMark;
   const hashesKept = a.hashes.every((h) => b.hashes.some((i) => i.of === h.of && i.size === h.size));
   const grown = hashesKept && b.largestClass >= a.largestClass && a.affinityTimeouts.every((t, i) => b.affinityTimeouts[i] === t);
   if (!sameBase || !grown) return "impossible";

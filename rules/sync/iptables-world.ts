@@ -2,10 +2,11 @@ import { readFileSync } from "node:fs";
 import type { IpFamily } from "../../src/base/ip.ts";
 import { hasIpv6, type IptablesMake } from "../../src/kernel/iptables-command.ts";
 import { type ForeignEyes, openForeignEyes } from "../../src/kernel/iptables-watch.ts";
-import { readSysctl, writeSysctl } from "../../src/kernel/sysctl.ts";
+import { writeSysctl } from "../../src/kernel/sysctl.ts";
 import { createIptablesApplier } from "../apply/iptables-applier.ts";
 import { findIptablesMake } from "../apply/iptables-make.ts";
 import type { ProxierConfig, ProxierDeps } from "./config.ts";
+import { tcpIsLiberal } from "./conntrack-settings.ts";
 import type { IptablesWorld } from "./iptables-target.ts";
 import { bothFamilies } from "./surroundings.ts";
 
@@ -27,7 +28,7 @@ export function iptablesWorld(config: ProxierConfig, deps: Log): IptablesWorld {
       const other = createIptablesApplier(make === "nft" ? "legacy" : "nft");
       return { applier: createIptablesApplier(make), other, eyes: openEyes(make, iptablesFamilies(config, deps), deps) };
     },
-    tcpIsLiberal: () => readSysctl("net.netfilter.nf_conntrack_tcp_be_liberal") === "1",
+    tcpIsLiberal: () => tcpIsLiberal(),
     routeLocalnet: () => routeLocalnet(deps),
     noteAffinity: () => noteAffinity(deps),
   };

@@ -70,6 +70,7 @@ export function skeletonOptionsOf(options: RuleOptions): Partial<SkeletonOptions
     masqueradeAll: options.masqueradeAll ?? false,
     masqueradeMark: masqueradeMarkOf(options),
     localInterface: options.localInterface,
+    dropInvalid: options.conntrack?.tcpBeLiberal !== true,
   };
 }
 

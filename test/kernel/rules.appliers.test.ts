@@ -26,7 +26,11 @@ afterAll(() => {
 });
 beforeEach((t) => t.skip(lack !== undefined, lack));
 const nft = (...args: readonly string[]): string =>
-  execFileSync("ip", ["netns", "exec", namespace, "nft", ...args], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+  execFileSync("ip", ["netns", "exec", namespace, "nft", ...args], {
+    encoding: "utf8",
+    maxBuffer: 64 * 1024 * 1024,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
 
 const store = new SnapshotStore();
 fillStore(store, packetObjects());

@@ -6,7 +6,7 @@ import { IptablesTarget } from "../../rules/sync/iptables-target.ts";
 import { ProxierMetrics } from "../../rules/sync/metrics.ts";
 import { NftablesTarget } from "../../rules/sync/nftables-target.ts";
 import { runProxier } from "../../rules/sync/proxier.ts";
-import { iptablesOptionsOf } from "../../rules/sync/surroundings.ts";
+import { iptablesOptionsOf, skeletonOptionsOf } from "../../rules/sync/surroundings.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { Conntrack } from "../../src/kernel/conntrack.ts";
 import { openForeignEyes } from "../../src/kernel/iptables-watch.ts";
@@ -38,7 +38,7 @@ export async function startRules(
   const target =
     backend === "nftables"
       ? new NftablesTarget(
-          { families: [4, 6], tableName: "fairway", skeleton: {} },
+          { families: [4, 6], tableName: "fairway", skeleton: skeletonOptionsOf(config) },
           inNetns(namespace, () => createNetlinkApplier(nftIn(namespace))),
         )
       : new IptablesTarget(

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createIptablesApplier } from "../../rules/apply/iptables-applier.ts";
 import type { Proxier } from "../../rules/index.ts";
+import { setConntrack } from "../../rules/sync/conntrack-settings.ts";
 import { Conntrack } from "../../src/kernel/conntrack.ts";
 import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
 import { inNetns } from "../support/in-netns.ts";
@@ -30,6 +31,7 @@ afterEach(async () => {
   }
   lab.run("a", "nft", ["flush", "ruleset"]);
   lab.run("a", "conntrack", ["-F"]);
+  lab.run("a", "sysctl", ["-q", "-w", "net.netfilter.nf_conntrack_tcp_loose=1"]);
 });
 
 type PodName = "a1" | "b1" | "b2";
@@ -118,6 +120,39 @@ describe.each(["nftables", "iptables-legacy", "iptables-nft"] as const)("%s", (b
       expect(log.filter((l) => !l.includes("session affinity"))).toEqual([]);
     },
   );
+});
+
+describe.each(["nftables", "iptables-legacy", "iptables-nft"] as const)("%s", (backend) => {
+  test.each([
+    ["dropped", {}],
+    ["forwarded where TCP is tracked liberally", { conntrack: { tcpBeLiberal: true } }],
+  ] as const)("what fits no connection is %s", async (fate, options) => {
+    const store = new SnapshotStore();
+    fillStore(store, [makeNode("a", [labAddresses.a[4], labAddresses.a[6]], labPodCidrs.a)]);
+    const { proxier } = await startRules(lab.namespace("a"), store, backend, options);
+    running.push(proxier);
+    lab.run("a", "sysctl", ["-q", "-w", "net.netfilter.nf_conntrack_tcp_loose=0"]);
+    for (const family of [4, 6] as const) {
+      const request = { do: "hold", protocol: "tcp", host: labAddresses.b1[family], port: 8080 };
+      const { hold } = (await lab.agents.a2.ask(request)) as { readonly hold: number };
+      const say = (timeoutMs: number): Promise<unknown> => lab.agents.a2.ask({ do: "say", hold, timeoutMs });
+      expect(await say(15_000)).toBe(`b1 ${labAddresses.a2[family]}`);
+      // what comes now belongs to no connection that is known, and, since it does not begin one, to none
+      lab.run("a", "conntrack", ["-F"]);
+      expect(await say(fate === "dropped" ? 400 : 15_000)).toBe(fate === "dropped" ? "silent" : `b1 ${labAddresses.a2[family]}`);
+      await lab.agents.a2.ask({ do: "release", hold });
+    }
+  });
+});
+
+test("settings of connection tracking are made in the namespace; those of the machine stay, and that is told", () => {
+  const log: string[] = [];
+  const options = { tcpEstablishedTimeoutSeconds: 4321, udpStreamTimeoutSeconds: 77, maxPerCore: 1234 };
+  inNetns(lab.namespace("b"), () => setConntrack(options, 1, { log: (level, message) => log.push(`${level} ${message}`) }));
+  const now = (name: string): string => lab.run("b", "sysctl", ["-n", `net.netfilter.nf_conntrack_${name}`]).trim();
+  expect([now("tcp_timeout_established"), now("udp_timeout_stream")]).toEqual(["4321", "77"]);
+  expect(now("max")).not.toBe("1234");
+  expect(log.at(-1)).toMatch(/^warn connection tracking is not as configured: net.netfilter.nf_conntrack_max stays \d+, not 1234 \(.*\)$/);
 });
 
 test("flows of one address are told by the kernel, at either end", async () => {
