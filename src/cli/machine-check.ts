@@ -152,6 +152,24 @@ const requirements: readonly Requirement[] = [
     cost: "UDP flows to an endpoint that is gone end only by their timeout where netlink cannot be used",
     fix: "apt-get install conntrack",
   },
+  {
+    name: "iptables",
+    need: "wanted",
+    look: (p) => version(p, "iptables", ["--version"]),
+    cost: "the backends iptables and ipvs cannot be used: nftables needs neither",
+    fix: "apt-get install iptables",
+  },
+  {
+    name: "ip_vs (virtual servers)",
+    need: "wanted",
+    // the file is there as soon as the module is loaded, or where it is built in
+    look: async (p) =>
+      p.read("/proc/net/ip_vs") === undefined
+        ? succeeds(p, "modprobe", ["--dry-run", "--all", "ip_vs", "ip_vs_rr", "dummy"], "modules can be loaded")
+        : { ok: true, found: "in the kernel" },
+    cost: "the backend ipvs cannot be used: nothing else needs it",
+    fix: "modprobe ip_vs ip_vs_rr dummy; where the kernel has no such modules, run one that has (Debian: linux-image-amd64)",
+  },
   ...([53, 80, 443, 6443] as const).map(
     (port): Requirement => ({
       name: `port ${port}`,

@@ -51,6 +51,9 @@ test.each([
   ["old control groups", { cgroups: "v1" }, "full", []],
   ["no control groups", { cgroups: "none" }, "full", ["control groups"]],
   ["ports in use", { ports: { 80: "EADDRINUSE", 443: "EACCES" } }, "full", ["port 80", "port 443"]],
+  ["no ip_vs", { failing: { modprobe: "modprobe: FATAL: Module ip_vs not found" } }, "full", ["ip_vs (virtual servers)"]],
+  ["ip_vs without modprobe", { missing: ["modprobe"], files: { "/proc/net/ip_vs": "IP Virtual Server version 1.2.1" } }, "full", []],
+  ["no iptables", { missing: ["iptables", "modprobe"] }, "full", ["iptables", "ip_vs (virtual servers)"]],
   ["no tools", { missing: ["kubectl", "dig", "conntrack"] }, "full", ["conntrack", "kubectl", "curl and dig"]],
 ] as const)("%s", async (_, world, mode, missing) => {
   const report = await checkMachine(probe(world));
