@@ -7,7 +7,8 @@ import { ApplyError, type ApplyErrorCode } from "./errors.ts";
 
 /** The sets. */
 export interface Sets {
-  read(signal: AbortSignal): Promise<{ readonly sets: readonly SetDefinition[]; readonly entries: readonly SetEntry[] }>;
+  /** Those whose names start so; ours where nothing is said. */
+  read(signal: AbortSignal, prefix?: string): Promise<{ readonly sets: readonly SetDefinition[]; readonly entries: readonly SetEntry[] }>;
   /** In order; some after one that failed may not be tried. What is done, and what was said of the first that failed. */
   commit(steps: readonly SetStep[], signal: AbortSignal): Promise<SetOutcome>;
   close(): void;
@@ -22,7 +23,7 @@ export interface SetOutcome {
 export function openNetlinkSets(): Sets {
   const ipset = new IpsetNetlink();
   return {
-    read: () => Promise.resolve(ipset.read(setPrefix)),
+    read: (_, prefix = setPrefix) => Promise.resolve(ipset.read(prefix)),
     async commit(steps) {
       const failures: SetFailure[] = [];
       for (let i = 0; i < steps.length; i += stepsAtOnce) {
@@ -54,11 +55,11 @@ function setFailureCode(step: SetStep, code: string): ApplyErrorCode {
 export function openCommandSets(run: RunCommand): Sets {
   const ipset = (args: readonly string[], input: string, signal: AbortSignal) => runKnown(run, ["ipset", ...args], input, signal, "ipset");
   return {
-    async read(signal) {
+    async read(signal, prefix = setPrefix) {
       const names = await ipset(["list", "-name"], "", signal);
       if (names.code !== 0) throw new ApplyError("UNUSABLE", `sets cannot be read: ${names.stderr.trim()}`);
       const all = names.stdout.split("\n").filter((n) => n !== "");
-      const own = all.filter((n) => n.startsWith(setPrefix));
+      const own = all.filter((n) => n.startsWith(prefix));
       if (own.length === 0) return { sets: [], entries: [] };
       // others' sets may be large: they are not read
       let text = "";

@@ -19,6 +19,11 @@ export interface IpvsApplier {
   apply(transaction: IpvsTransaction, signal: AbortSignal): Promise<void>;
   /** Removes all that is ours and nothing else, the rules beside included; no error when there is none. */
   remove(signal: AbortSignal): Promise<void>;
+  /**
+   * What kube-proxy left beside the service link, once its rules no longer name its sets: these, and the virtual servers at
+   * node ports which they list, but for those `wanted`. Whether nothing of it is left.
+   */
+  removeKubeProxy(wanted: (match: ServiceMatch) => boolean, signal: AbortSignal): Promise<boolean>;
   /** Connections a real server has now; 0 when it is not there. */
   activeConnections(match: ServiceMatch, real: Pick<RealServer, "ip" | "port">, signal: AbortSignal): Promise<number>;
   /** Real servers that take no new connections and go when theirs have ended. */

@@ -18,6 +18,7 @@ import {
   type RealServer,
   type ServiceMatch,
   type SetEntry,
+  type SetField,
 } from "../ipvs/values.ts";
 import { openCommandSets, openNetlinkSets, type SetOutcome, type Sets } from "./address-sets.ts";
 import { Departures } from "./departures.ts";
@@ -77,6 +78,8 @@ function openDoors(through: IpvsApplierConfig["through"], run: RunCommand): Pick
   }
 }
 
+/** How the names of kube-proxy's sets start. */
+const kubeProxySets = "KUBE-";
 const noServersAdvice = "load its module (modprobe ip_vs), run one that has it, or choose another backend";
 
 /** What makes a service ours. */
@@ -174,6 +177,35 @@ export class KernelIpvsApplier implements IpvsApplier {
       if (refusal !== undefined) throw setFailure(refusal);
       this.#departures.forget();
       this.#onLink.clear();
+    });
+  }
+
+  removeKubeProxy(wanted: (match: ServiceMatch) => boolean, signal: AbortSignal): Promise<boolean> {
+    return this.#inTurn(async () => {
+      const { sets, entries } = await this.#deps.sets.read(signal, kubeProxySets);
+      const gone = new Set<string>();
+      // one by one, for one that is in use keeps those after it
+      for (const set of sets) {
+        const { refusal } = await this.#deps.sets.commit([{ verb: "destroy", set }], signal);
+        if (refusal === undefined) gone.add(set.name);
+      }
+      const places = new Set(entries.flatMap(({ set, fields }) => (gone.has(set) ? nodePortOf(set, fields) : [])));
+      if (places.size > 0) {
+        const services = (await this.#deps.servers.services(signal)).map(({ service }) => service);
+        const theirs = services.filter(
+          ({ match }) =>
+            match.kind === "address" &&
+            places.has(`${match.protocol}:${match.port}`) &&
+            !this.#onLink.has(match.ip) &&
+            !this.#isExcluded(match.ip) &&
+            !wanted(match),
+        );
+        await this.#deps.servers.commit(
+          theirs.map((service) => ({ verb: "delete", kind: "service", service })),
+          signal,
+        );
+      }
+      return gone.size === sets.length;
     });
   }
 
@@ -358,6 +390,13 @@ function inverseSetStep(step: SetStep): SetStep {
     case "delete":
       return { verb: "add", entry: step.entry };
   }
+}
+
+/** A node port of kube-proxy's, by its sets' names: `KUBE-NODE-PORT-LOCAL-TCP` of ports, `KUBE-NODE-PORT-SCTP-HASH` of addresses and ports. */
+function nodePortOf(set: string, fields: readonly SetField[]): readonly string[] {
+  const protocol = /^KUBE-NODE-PORT-(?:LOCAL-)?(TCP|UDP|SCTP)/.exec(set)?.[1]?.toLowerCase();
+  const port = fields.find((field) => typeof field !== "string" && "port" in field);
+  return protocol === undefined || port === undefined ? [] : [`${protocol}:${port.port}`];
 }
 
 /** Where a virtual service may be, as an entry says it. */

@@ -20,7 +20,7 @@ import {
   withAddresses,
 } from "../ipvs/program.ts";
 import { type ChangeGroup, type IpvsState, type IpvsTransaction, isEmptyTransaction, transactionSize } from "../ipvs/transaction.ts";
-import { fwmarkBase, type IpvsItem, itemId, matchKey, type Scheduler, sameSettings } from "../ipvs/values.ts";
+import { fwmarkBase, type IpvsItem, itemId, matchKey, type Scheduler, type ServiceMatch, sameSettings } from "../ipvs/values.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
 import type { Frontend, FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
@@ -65,6 +65,8 @@ export class IpvsTarget implements RuleTarget {
   #doors: IpvsDoors | undefined;
   /** Rules of ours in the other make, from before somebody changed makes, go once these are in force. */
   #otherRemoved = false;
+  /** Nothing of kube-proxy's is left beside the service link, whose servers were taken over. */
+  #kubeProxyRemoved = false;
   #begun = false;
   #changing = false;
   /** When the last comparison ended, and how long it took. */
@@ -120,6 +122,7 @@ export class IpvsTarget implements RuleTarget {
       if (!isEmptyTransaction(transaction)) await this.#applyOrBisect(transaction, signal);
       this.#settled();
       await this.#removeOther(signal);
+      await this.#removeKubeProxy(signal);
     });
     return { changes: transactionSize(transaction) };
   }
@@ -147,6 +150,7 @@ export class IpvsTarget implements RuleTarget {
     }
     // links come and go, and node ports answer on all of them
     if (this.#takeSurroundings()) await this.apply(signal);
+    await this.#removeKubeProxy(signal);
     // what comes from now on is seen anew
     this.#doors?.eyes?.settle();
     const started = performance.now();
@@ -302,8 +306,7 @@ export class IpvsTarget implements RuleTarget {
       const found = await this.#doors?.rules.read(family, signal);
       if (found !== undefined) rules.set(family, found);
     }
-    const { held } = this.#desired;
-    return { state: await this.#servers.read(signal, (match) => held.has(`service ${matchKey(match)}`)), rules };
+    return { state: await this.#servers.read(signal, this.#isWanted), rules };
   }
 
   async #removeOther(signal: AbortSignal): Promise<void> {
@@ -312,6 +315,14 @@ export class IpvsTarget implements RuleTarget {
     this.#otherRemoved = true;
     for (const family of this.#config.options.families) await other.remove(family, signal);
   }
+
+  /** Its sets are in use until its rules are gone, by its own clean-up or by ours: audits try again. */
+  async #removeKubeProxy(signal: AbortSignal): Promise<void> {
+    if (this.#kubeProxyRemoved) return;
+    this.#kubeProxyRemoved = await this.#servers.removeKubeProxy(this.#isWanted, signal);
+  }
+
+  readonly #isWanted = (match: ServiceMatch): boolean => this.#desired.held.has(`service ${matchKey(match)}`);
 
   /** Applies all but the frontends the kernel refuses, found by halves; those become problems. */
   async #withoutRefused(first: ApplyError, signal: AbortSignal): Promise<void> {

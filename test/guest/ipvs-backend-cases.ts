@@ -155,13 +155,24 @@ export const ipvsBackendCases: readonly GuestCase[] = [
         inside(`ipvsadm -A -t ${clusterIp}:80 -s rr && ipvsadm -a -t ${clusterIp}:80 -r ${a1}:8080 -m`);
         inside(`ipvsadm -A -t 10.96.0.99:80 -s lc && ipvsadm -a -t 10.96.0.99:80 -r ${b2}:8080 -m`);
         inside(`ipvsadm -A -t ${labAddresses.a[4]}:${nodePort} -s lc && ipvsadm -a -t ${labAddresses.a[4]}:${nodePort} -r ${b2}:8080 -m`);
+        inside("ipset create KUBE-NODE-PORT-TCP bitmap:port range 0-65535 && ipset add KUBE-NODE-PORT-TCP 31234");
+        inside(`ipset create KUBE-CLUSTER-IP hash:ip,port && ipset add KUBE-CLUSTER-IP ${clusterIp},tcp:80`);
+        inside("iptables-nft -t nat -N KUBE-SERVICES && iptables-nft -t nat -A KUBE-SERVICES -m set --match-set KUBE-CLUSTER-IP dst,dst");
+        inside(`ipvsadm -A -t ${labAddresses.a[4]}:31234 -s rr && ipvsadm -A -t ${labAddresses.a[4]}:31235 -s rr`);
         const held = await lab.agents.a2.hold({ protocol: "tcp", host: clusterIp, port: 80 });
         const backend = await open("nft", storeOf(["a1", "b1"]));
         assert.equal((await held.say()).slice(0, 2), "a1");
         assert.deepEqual(await ask(lab, "client", clusterIp), ["a1", "b1"]);
         assert.deepEqual(await ask(lab, "client", labAddresses.a[4], nodePort), ["a1", "b1"]);
-        assert.doesNotMatch(listed(backend).slice(0, 3).join("\n"), /10\.96\.0\.99/);
+        assert.doesNotMatch(listed(backend).slice(0, 3).join("\n"), /10\.96\.0\.99|31234|KUBE-NODE-PORT/);
+        assert.match(backend.run("ipvsadm", "-S", "-n"), /:31235/, "of somebody else");
         await held.release();
+        // its rules name this one; they go some day
+        assert.match(backend.run("ipset", "list", "-name"), /KUBE-CLUSTER-IP/);
+        inside("iptables-nft -t nat -F KUBE-SERVICES && iptables-nft -t nat -X KUBE-SERVICES");
+        assert.equal((await backend.target.audit(signal)).repaired, false);
+        assert.doesNotMatch(backend.run("ipset", "list", "-name"), /KUBE-/);
+        inside(`ipvsadm -D -t ${labAddresses.a[4]}:31235`);
       }, signal),
   },
   {

@@ -49,6 +49,10 @@ export class MemoryIpvsApplier implements IpvsApplier {
     return Promise.resolve();
   }
 
+  removeKubeProxy(): Promise<boolean> {
+    return Promise.resolve(true);
+  }
+
   activeConnections(): Promise<number> {
     return Promise.resolve(0);
   }

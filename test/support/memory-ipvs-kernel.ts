@@ -1,6 +1,14 @@
 import { ApplyError } from "../../rules/apply/errors.ts";
 import type { IpvsApplierDeps } from "../../rules/apply/kernel-ipvs-applier.ts";
-import { matchKey, printField, type RealServer, type SetDefinition, type SetEntry, type VirtualService } from "../../rules/ipvs/values.ts";
+import {
+  matchKey,
+  printField,
+  type RealServer,
+  type SetDefinition,
+  type SetEntry,
+  setPrefix,
+  type VirtualService,
+} from "../../rules/ipvs/values.ts";
 import type { Ip } from "../../src/base/ip.ts";
 import { printSetStep, type SetStep } from "../../src/kernel/ipset.ts";
 import type { IpvsStep } from "../../src/kernel/ipvs.ts";
@@ -45,8 +53,8 @@ export class MemoryIpvsKernel {
         close: () => undefined,
       },
       sets: {
-        read: () => {
-          const all = [...this.sets.values()];
+        read: (_, prefix = setPrefix) => {
+          const all = [...this.sets.values()].filter((s) => s.set.name.startsWith(prefix));
           return Promise.resolve({ sets: all.map((s) => s.set), entries: all.flatMap((s) => [...s.entries.values()]) });
         },
         commit: (steps) =>

@@ -383,3 +383,44 @@ describe("a virtual service that goes", () => {
     await applier.close();
   });
 });
+
+describe("what kube-proxy left beside the service link", () => {
+  const nodePort = (port: number): ServiceMatch => ({ kind: "address", protocol: "tcp", ip: "172.31.7.1", port });
+  const ports: SetDefinition = { name: "KUBE-NODE-PORT-TCP", type: "bitmap:port" };
+  const clusterIps: SetDefinition = { name: "KUBE-CLUSTER-IP", type: "hash:ip,port", family: 4 };
+  async function left() {
+    const { kernel, applier } = await loaded(first);
+    const { servers, sets } = kernel.doors();
+    await servers.commit(
+      [30001, 30002, 30003].map((port) => ({ verb: "add", kind: "service", service: { match: nodePort(port), scheduler: "rr" } })),
+      signal,
+    );
+    const entries = [30001, 30002].map((port) => ({ verb: "add", entry: { set: ports.name, fields: [{ port }] } }) as const);
+    await sets.commit([{ verb: "create", set: ports }, { verb: "create", set: clusterIps }, ...entries], signal);
+    return { kernel, applier };
+  }
+  const foreign = (kernel: MemoryIpvsKernel): readonly string[] => [...kernel.services.keys()].filter((key) => key.startsWith("172."));
+  const wanted = (match: ServiceMatch): boolean => match.kind === "address" && match.port === 30002;
+
+  test("goes: its sets, and servers at the node ports they list but those that are wanted", async () => {
+    const { kernel, applier } = await left();
+    expect(await applier.removeKubeProxy(wanted, signal)).toBe(true);
+    expect(foreign(kernel)).toEqual(["172.31.7.1:30002/tcp", "172.31.7.1:30003/tcp"]);
+    expect([...kernel.sets.keys()]).toEqual([set.name]);
+    assertState(await applier.read(signal), [set], first);
+    await applier.close();
+  });
+
+  test("stays while its rules name the sets", async () => {
+    const { kernel, applier } = await left();
+    kernel.refuses = (text) => text === `destroy ${ports.name}`;
+    expect(await applier.removeKubeProxy(wanted, signal)).toBe(false);
+    expect(foreign(kernel)).toHaveLength(3);
+    expect([...kernel.sets.keys()]).toEqual([set.name, ports.name]);
+    kernel.refuses = () => false;
+    expect(await applier.removeKubeProxy(wanted, signal)).toBe(true);
+    expect(foreign(kernel)).toHaveLength(2);
+    expect(await applier.removeKubeProxy(wanted, signal)).toBe(true);
+    await applier.close();
+  });
+});
