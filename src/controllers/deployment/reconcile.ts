@@ -9,12 +9,13 @@ import { contentHash } from "../pod-template.ts";
 import { statusPatch } from "../status-patch.ts";
 import {
   annotationsFor,
+  byRevision,
   desiredReplicas,
   findNew,
   limitsOf,
+  nextRevision,
   replicasOf,
   revisionAnnotation,
-  revisionOf,
   sameTemplate,
   sizeAnnotations,
   templateHashLabel,
@@ -87,7 +88,7 @@ function withRevision(input: DeploymentInput, next: NewSet, old: readonly Replic
   const { deployment: d } = input;
   const { set } = next;
   if (set === undefined) return next;
-  const revision = Math.max(0, ...old.map(revisionOf)) + 1;
+  const revision = nextRevision(old);
   const annotations = annotationsFor(d, set, revision);
   const minReadySeconds = d.spec?.minReadySeconds ?? 0;
   const writes = [...next.writes];
@@ -95,12 +96,12 @@ function withRevision(input: DeploymentInput, next: NewSet, old: readonly Replic
     const body = { metadata: { annotations }, spec: { minReadySeconds } };
     writes.push({ kind: "patch", of: resources.replicaSets, at: nameOf(set), patch: { type: "merge", body } });
   }
-  return { ...next, writes: [...writes, ...deploymentRevision(d, Number(annotations[revisionAnnotation] ?? revision))] };
+  return { ...next, writes: [...writes, ...deploymentRevision(d, annotations[revisionAnnotation] ?? String(revision))] };
 }
 
-function deploymentRevision(d: Deployment, revision: number): readonly Write[] {
-  if (revisionOf(d) === revision) return [];
-  const body = { metadata: { annotations: { [revisionAnnotation]: String(revision) } } };
+function deploymentRevision(d: Deployment, revision: string): readonly Write[] {
+  if (d.metadata?.annotations?.[revisionAnnotation] === revision) return [];
+  const body = { metadata: { annotations: { [revisionAnnotation]: revision } } };
   return [{ kind: "patch", of: resources.deployments, at: nameOf(d), patch: { type: "merge", body } }];
 }
 
@@ -121,7 +122,7 @@ function ensureNewSet(input: DeploymentInput, found: ReplicaSet | undefined, old
     return { set: undefined, writes: [], collisionCount: collisions + 1 };
   }
   if (taken !== undefined) return known(d, undefined);
-  const revision = Math.max(0, ...old.map(revisionOf)) + 1;
+  const revision = nextRevision(old);
   const replicas = newSetSize(d, old, 0);
   const labels = { ...d.spec?.template.metadata?.labels, [templateHashLabel]: hash };
   const set: ReplicaSet = {
@@ -141,7 +142,7 @@ function ensureNewSet(input: DeploymentInput, found: ReplicaSet | undefined, old
   };
   const writes: Write[] = [{ kind: "create", of: resources.replicaSets, object: set }];
   if (replicas > 0) writes.push(scalingEvent(d, name, 0, replicas));
-  writes.push(...deploymentRevision(d, revision));
+  writes.push(...deploymentRevision(d, String(revision)));
   const progress =
     input.failure === undefined
       ? { status: "True", reason: "NewReplicaSetCreated", message: `Created new replica set "${name}"` }
@@ -182,7 +183,7 @@ function cleanUp(d: Deployment, old: readonly ReplicaSet[]): readonly Write[] {
       rs.metadata?.deletionTimestamp === undefined,
   );
   return idle
-    .sort((a, b) => revisionOf(a) - revisionOf(b))
+    .sort(byRevision)
     .slice(0, Math.max(0, idle.length - limit))
     .map((object) => ({ kind: "delete", of: resources.replicaSets, object }));
 }

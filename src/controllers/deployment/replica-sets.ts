@@ -31,9 +31,23 @@ export function sumReplicas(sets: readonly ReplicaSet[]): number {
   return sets.reduce((n, rs) => n + replicasOf(rs), 0);
 }
 
-export function revisionOf(o: { readonly metadata?: { readonly annotations?: Readonly<Record<string, string>> } }): number {
-  const n = Number(o.metadata?.annotations?.[revisionAnnotation] ?? 0);
-  return Number.isSafeInteger(n) ? n : 0;
+/** Revisions count in 64 bits, as in Kubernetes: an adopted ReplicaSet may bring any. 0 where there is none, or no such number. */
+export function revisionOf(o: { readonly metadata?: { readonly annotations?: Readonly<Record<string, string>> } }): bigint {
+  const text = o.metadata?.annotations?.[revisionAnnotation] ?? "";
+  if (!/^[+-]?\d{1,19}$/.test(text)) return 0n;
+  const revision = BigInt(text.replace("+", ""));
+  return BigInt.asIntN(64, revision) === revision ? revision : 0n;
+}
+
+/** The revision of a template that is newer than all of these. */
+export function nextRevision(old: readonly ReplicaSet[]): bigint {
+  const last = [...old].sort(byRevision).at(-1);
+  return (last === undefined ? 0n : revisionOf(last)) + 1n;
+}
+
+/** Oldest revision first. */
+export function byRevision(a: ReplicaSet, b: ReplicaSet): number {
+  return Number(revisionOf(a) - revisionOf(b));
 }
 
 /** maxSurge and maxUnavailable as numbers. Both zero would stand still, so then one pod may be missing. */
@@ -72,13 +86,13 @@ export function byAge(a: ReplicaSet, b: ReplicaSet): number {
 }
 
 /** The annotations a ReplicaSet of this revision should have. Coming back to an older template adds the revision it had to its history. */
-export function annotationsFor(d: Deployment, rs: ReplicaSet | undefined, revision: number): Record<string, string> {
+export function annotationsFor(d: Deployment, rs: ReplicaSet | undefined, revision: bigint): Record<string, string> {
   const annotations: Record<string, string> = { ...rs?.metadata?.annotations };
   for (const [key, value] of Object.entries(d.metadata?.annotations ?? {})) if (!notCopied.has(key)) annotations[key] = value;
-  const had = rs === undefined ? 0 : revisionOf(rs);
+  const had = rs === undefined ? 0n : revisionOf(rs);
   if (had < revision) {
     annotations[revisionAnnotation] = String(revision);
-    if (had > 0) {
+    if (had > 0n) {
       const history = (annotations[revisionHistoryAnnotation] ?? "").split(",").filter((r) => r !== "");
       annotations[revisionHistoryAnnotation] = [...history.filter((r) => r !== String(had)), String(had)].join(",");
     }

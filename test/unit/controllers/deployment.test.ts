@@ -112,6 +112,25 @@ test("the first ReplicaSet is made with the hash of the template, and the Deploy
   ]);
 });
 
+test.each([
+  { had: ["3", "12"], want: "13" },
+  { had: ["3546343826724305832"], want: "3546343826724305833" },
+  { had: ["none", "9223372036854775808", "-1"], want: "1" },
+])("the next revision after those of adopted ReplicaSets: $had", ({ had, want }) => {
+  const old = had.map((revision, i) => {
+    const set = makeSet({ image: `v0.${i}`, size: 0 });
+    const annotations = { ...set.metadata?.annotations, "deployment.kubernetes.io/revision": revision };
+    return { ...set, metadata: { ...set.metadata, annotations } };
+  });
+  const writes = flatWrites(run(makeDeployment(), old).writes);
+  const made = writes.find((w) => w.kind === "create");
+  const told = writes.find((w) => w.kind === "patch" && w.of.plural === "deployments" && w.subresource === undefined);
+  expect(made?.kind === "create" && (made.object as ReplicaSet).metadata?.annotations?.["deployment.kubernetes.io/revision"]).toBe(want);
+  expect(told?.kind === "patch" && told.patch.body).toEqual({
+    metadata: { annotations: { "deployment.kubernetes.io/revision": want } },
+  });
+});
+
 test("a name that something else has makes another hash", () => {
   const d = makeDeployment();
   const [create] = run(d, []).writes;
