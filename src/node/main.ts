@@ -100,9 +100,11 @@ export async function startNode(config: NodeConfig, deps: NodeDeps): Promise<Run
       const worker = workers.get(uid);
       if (worker === undefined) continue;
       worker.update(worker.pod);
-      void files
-        .refresh(worker.pod, worker.ips)
-        .catch((error: unknown) => log.warn("a pod's volumes cannot be renewed", { error: messageOf(error) }));
+      void files.refresh(worker.pod, worker.ips).catch((error: unknown) => {
+        // A pod that is going keeps what it has: what its volumes show may go before it, with its namespace.
+        if (worker.pod.metadata?.deletionTimestamp !== undefined) return;
+        workerDeps.event(worker.pod, undefined, "Warning", "FailedMount", `MountVolume.SetUp failed: ${messageOf(error)}`);
+      });
     }
   });
   const services = startInformer<Service>(config.transport, resources.services, { clock });

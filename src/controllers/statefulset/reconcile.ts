@@ -143,13 +143,16 @@ function revisionFor(plan: Plan, ordinal: number): ControllerRevision {
 }
 
 function removalSteps(plan: Plan): Steps {
-  const { set, ordered } = plan;
+  const { set, ordered, input } = plan;
   const writes: Write[] = [];
+  const sick = plan.condemned.filter((pod) => !isHealthy(pod, set, input.now));
   for (const pod of plan.condemned) {
     if (pod.metadata?.deletionTimestamp !== undefined) {
       if (ordered) return { writes, stop: true };
       continue;
     }
+    // In order, nobody goes while one before him is unwell: it may need him to get well.
+    if (ordered && sick.includes(pod) && pod !== sick.at(-1)) return { writes, stop: true };
     writes.push(...deletion(set, pod));
     if (ordered) return { writes, stop: true };
   }
