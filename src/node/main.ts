@@ -1,4 +1,5 @@
 import { mkdirSync, readFileSync } from "node:fs";
+import { matchesNodeAffinity } from "../api/node-affinity.ts";
 import type { Pod, Service } from "../api/types/core-v1.generated.ts";
 import { parseCidr } from "../base/cidr.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
@@ -11,6 +12,7 @@ import { startInformer } from "../client/informer.ts";
 import { resources } from "../client/resources.ts";
 import type { Transport } from "../client/transport.ts";
 import { runCommand } from "../kernel/command.ts";
+import { refusalOf, wrongNode } from "./admission.ts";
 import { CrunRuntime } from "./crun-runtime.ts";
 import { builtInImages, type ImageEntry, parseImages } from "./images.ts";
 import { readCapacity, readNodeInfo } from "./node-machine.ts";
@@ -155,6 +157,13 @@ export async function startNode(config: NodeConfig, deps: NodeDeps): Promise<Run
     runtime,
     hostIps: config.nodeIps,
     scheme: runtime.version.split(":")[0] ?? "",
+    admit: async (pod, signal) => {
+      const others = [...workers.values()].filter((w) => w.uid !== pod.metadata?.uid && !w.isFinished).map((w) => w.pod);
+      const refusal = refusalOf(pod, others, capacity);
+      if (refusal !== undefined || !choosesNodes(pod)) return refusal;
+      const node = await client.get(resources.nodes, { name: config.nodeName }, signal).catch(() => undefined);
+      return node === undefined || matchesNodeAffinity(pod.spec ?? {}, node) ? undefined : wrongNode;
+    },
     prepare: (pod, ips, signal) => files.prepare(pod, ips, signal),
     plan: (pod, container, attempt, ips) => files.plan(pod, container, attempt, ips),
     terminationMessage: (pod, container, attempt, failed) => files.terminationMessage(pod, container, attempt, failed),
@@ -240,7 +249,9 @@ export async function startNode(config: NodeConfig, deps: NodeDeps): Promise<Run
           .removePod(uid)
           .catch((error: unknown) => log.warn("leftovers cannot be removed", { pod: uid, error: messageOf(error) }));
     }
-    for (const pod of present.values()) heed(pod);
+    // Those that were here before have their ports and shares before newer ones ask for them.
+    const isNew = (pod: Pod): number => (pod.status?.startTime === undefined ? 1 : 0);
+    for (const pod of [...present.values()].sort((a, b) => isNew(a) - isNew(b))) heed(pod);
     pods.onChange(({ before, after }) => {
       if (after !== undefined) heed(after);
       const gone = before?.metadata?.uid;
@@ -275,6 +286,10 @@ export async function startNode(config: NodeConfig, deps: NodeDeps): Promise<Run
       await runtime.close();
     },
   };
+}
+
+function choosesNodes({ spec }: Pod): boolean {
+  return spec?.nodeSelector !== undefined || spec?.affinity?.nodeAffinity !== undefined;
 }
 
 function loadImages(config: NodeConfig): readonly ImageEntry[] {

@@ -1,6 +1,7 @@
 import type { Container, Pod, PodStatus } from "../api/types/core-v1.generated.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Ip } from "../base/ip.ts";
+import type { Refusal } from "./admission.ts";
 import type { ContainerPlan } from "./container-plan.ts";
 import type { PodRuntime } from "./pod-runtime.ts";
 
@@ -10,6 +11,8 @@ export interface PodWorkerDeps {
   readonly runtime: PodRuntime;
   readonly hostIps: readonly Ip[];
   readonly scheme: string;
+  /** Whether the node takes a pod that it did not have before. */
+  admit(pod: Pod, signal: AbortSignal): Promise<Refusal | undefined>;
   /** Lays volumes and files and resolves references, for the next start of a container. Rejects with `pod-config`. */
   prepare(pod: Pod, podIps: readonly Ip[], signal: AbortSignal): Promise<void>;
   /** Throws or rejects with `pod-config`, or `image-missing`. */

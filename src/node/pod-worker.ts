@@ -80,6 +80,11 @@ export class PodWorker {
     return this.#pod;
   }
 
+  /** Nothing of it will run any more. */
+  get isFinished(): boolean {
+    return this.#finished !== undefined;
+  }
+
   get ips(): readonly Ip[] {
     return this.#ips;
   }
@@ -135,7 +140,10 @@ export class PodWorker {
 
   async #live(adopted: AdoptedPod | undefined): Promise<void> {
     if (adopted !== undefined) await this.#adopt(adopted);
-    else this.#recall();
+    else {
+      this.#recall();
+      await this.#admit();
+    }
     while (!this.#leaving.signal.aborted && this.#terminating === undefined) {
       this.#wake = Promise.withResolvers();
       const step = this.#finished === undefined && !this.#stopped ? this.#step() : undefined;
@@ -147,6 +155,16 @@ export class PodWorker {
     }
     if (this.#leaving.signal.aborted || this.#stopped) return;
     await this.#end();
+  }
+
+  /** What ran here before has been taken already. */
+  async #admit(): Promise<void> {
+    if (this.#finished !== undefined || this.#pod.status?.startTime !== undefined) return;
+    const refusal = await this.#deps.admit(this.#pod, this.#living.signal);
+    if (refusal === undefined) return;
+    this.#deps.event(this.#pod, undefined, "Warning", refusal.reason, refusal.message);
+    this.#finished = "Failed";
+    this.#failure = { reason: refusal.reason, message: `Pod was rejected: ${refusal.message}` };
   }
 
   /** Does what is to be done now; returns when to look again. */

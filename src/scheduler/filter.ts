@@ -1,8 +1,9 @@
+import { hostPortsOf, portsClash } from "../api/host-port.ts";
 import { matchesNodeAffinity } from "../api/node-affinity.ts";
+import { podRequests } from "../api/pod-requests.ts";
 import { tolerates, untoleratedTaint } from "../api/toleration.ts";
 import type { Pod } from "../api/types/core-v1.generated.ts";
-import { hostPortsOf, type NodeInfo, portsClash } from "./node-info.ts";
-import { podRequests } from "./requests.ts";
+import type { NodeInfo } from "./node-info.ts";
 import { affinityHolds, antiAffinityHolds, type ClusterView, isAccepted, spreadFit } from "./topology.ts";
 
 type Filter = (pod: Pod, node: NodeInfo, view: ClusterView) => readonly string[];

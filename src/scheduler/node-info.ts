@@ -1,5 +1,6 @@
-import type { ContainerPort, Node, Pod } from "../api/types/core-v1.generated.ts";
-import { type Amounts, add, amountsOf, podRequests } from "./requests.ts";
+import { type HostPort, hostPortsOf } from "../api/host-port.ts";
+import { type Amounts, add, amountsOf, podRequests } from "../api/pod-requests.ts";
+import type { Node, Pod } from "../api/types/core-v1.generated.ts";
 
 /** A node and what its pods take of it. */
 export interface NodeInfo {
@@ -11,13 +12,6 @@ export interface NodeInfo {
   /** With an assumed 100m and 200Mi for pods that ask for nothing: only scores look at these. */
   readonly requestedOrAssumed: { readonly cpu: number; readonly memory: number };
   readonly hostPorts: readonly HostPort[];
-}
-
-export interface HostPort {
-  /** `0.0.0.0` stands for all addresses. */
-  readonly ip: string;
-  readonly protocol: string;
-  readonly port: number;
 }
 
 const assumedCpu = 100;
@@ -49,21 +43,4 @@ export function nodeInfo(node: Node, pods: readonly Pod[]): NodeInfo {
 
 export function assumedRequests(requests: Amounts): { readonly cpu: number; readonly memory: number } {
   return { cpu: requests.get("cpu") || assumedCpu, memory: requests.get("memory") || assumedMemory };
-}
-
-/** The host's ports a pod takes; on the host's network every container port is one. */
-export function hostPortsOf(pod: Pod): readonly HostPort[] {
-  const own = pod.spec?.hostNetwork === true;
-  const found: HostPort[] = [];
-  const take = (p: ContainerPort): void => {
-    const port = p.hostPort ?? (own ? p.containerPort : 0);
-    if (port > 0) found.push({ ip: p.hostIP === undefined || p.hostIP === "" ? "0.0.0.0" : p.hostIP, protocol: p.protocol ?? "TCP", port });
-  };
-  const sidecars = (pod.spec?.initContainers ?? []).filter((c) => c.restartPolicy === "Always");
-  for (const c of [...(pod.spec?.containers ?? []), ...sidecars]) for (const p of c.ports ?? []) take(p);
-  return found;
-}
-
-export function portsClash(a: HostPort, b: HostPort): boolean {
-  return a.port === b.port && a.protocol === b.protocol && (a.ip === b.ip || a.ip === "0.0.0.0" || b.ip === "0.0.0.0");
 }

@@ -1,8 +1,8 @@
 import { matchesNodeTerm } from "../api/node-affinity.ts";
+import { podRequests } from "../api/pod-requests.ts";
 import { tolerates } from "../api/toleration.ts";
 import type { Pod } from "../api/types/core-v1.generated.ts";
 import { assumedRequests, type NodeInfo } from "./node-info.ts";
-import { podRequests } from "./requests.ts";
 import { type ClusterView, domainOf, domainsWith, spreadCounts } from "./topology.ts";
 
 type Score = (pod: Pod, nodes: readonly NodeInfo[], view: ClusterView) => readonly number[];

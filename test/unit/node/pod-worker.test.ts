@@ -66,6 +66,7 @@ function makeWorker(
     runtime,
     hostIps: ["192.0.2.1"],
     scheme: "fake",
+    admit: async () => undefined,
     prepare: async () => undefined,
     plan: (_, { name }, attempt) => ({ podUid: "u", name, attempt }) as ContainerPlan,
     terminationMessage: () => "",
@@ -109,6 +110,18 @@ test("init containers go first, one by one", async () => {
   await end("j", 0);
   expect(diary).toEqual(["0 start i#0", "0 start j#0", "0 start c#0"]);
   expect(last()).toMatchObject({ phase: "Running" });
+});
+
+test("a pod that the node does not take fails without having run; one that ran here before is taken", async () => {
+  const refusal = { reason: "NodePorts", message: "Predicate NodePorts failed" };
+  const refused = makeWorker(makePod({}), { admit: async () => refusal });
+  await refused.clock.advance(10_000);
+  expect([refused.diary, refused.worker.isFinished]).toEqual([[], true]);
+  expect(refused.last()).toMatchObject({ phase: "Failed", reason: "NodePorts", message: "Pod was rejected: Predicate NodePorts failed" });
+  expect(refused.events).toEqual(["Warning NodePorts -: Predicate NodePorts failed"]);
+  const known = makeWorker(makePod({}, { startTime: "2030-01-01T00:00:00Z" }), { admit: async () => refusal });
+  await known.clock.advance(0);
+  expect(known.diary).toEqual(["0 start c#0"]);
 });
 
 test("restarts: at once, then after 10 s and 20 s", async () => {

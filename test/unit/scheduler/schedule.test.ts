@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
+import { podRequests } from "../../../src/api/pod-requests.ts";
 import type { Node, Pod, PodSpec } from "../../../src/api/types/core-v1.generated.ts";
 import { nodeInfo } from "../../../src/scheduler/node-info.ts";
-import { podRequests } from "../../../src/scheduler/requests.ts";
 import { schedule } from "../../../src/scheduler/schedule.ts";
 
 const zone = "topology.kubernetes.io/zone";

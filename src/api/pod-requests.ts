@@ -1,5 +1,5 @@
-import { quantityNanos } from "../api/quantity.ts";
-import type { Container, PodSpec } from "../api/types/core-v1.generated.ts";
+import { quantityNanos } from "./quantity.ts";
+import type { Container, PodSpec } from "./types/core-v1.generated.ts";
 
 /** Amounts by resource name: cpu in thousandths, all others in whole units, rounded up. */
 export type Amounts = ReadonlyMap<string, number>;
