@@ -7,7 +7,7 @@ import type { Service } from "../api/types/core-v1.generated.ts";
 import { validateCreate, validateUpdate } from "../api/validate/validate-object.ts";
 import type { Cidr } from "../base/cidr.ts";
 import { encodeObject } from "../store/object-bytes.ts";
-import { admitCreate } from "./admission/admission.ts";
+import { admitCreate, admitUpdate } from "./admission/admission.ts";
 import { type ApiContext, timestamp } from "./call.ts";
 import { generateName } from "./object-name.ts";
 import { type ApiObject, type Found, keyOf } from "./registry.ts";
@@ -153,7 +153,9 @@ async function replace(context: ApiContext, target: Target, current: Found, want
     throw badRequest(`the name of the object (${wanted.metadata.name ?? ""}) does not match the name on the URL (${name})`);
   }
   const given = { ...wanted, metadata: { ...wanted.metadata, name, resourceVersion: String(current.rev) } };
-  const updated = prepareForUpdate(resource, defaultObject(resource, given) as ApiObject, current.object, subresource) as ApiObject;
+  const complete = defaultObject(resource, given) as ApiObject;
+  const admitted = subresource === "" ? admitUpdate(resource, complete) : complete;
+  const updated = prepareForUpdate(resource, admitted, current.object, subresource) as ApiObject;
   const next = completed(resource, updated, current.object);
   const key = keyOf(namespace, name);
   const old = isService(resource) ? (current.object as Service) : undefined;

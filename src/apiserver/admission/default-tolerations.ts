@@ -1,6 +1,5 @@
 import type { Resource } from "../../api/scheme.ts";
 import type { Pod, Taint, Toleration } from "../../api/types/core-v1.generated.ts";
-import type { ApiContext } from "../call.ts";
 import type { ApiObject } from "../registry.ts";
 
 const seconds = 300;
@@ -10,7 +9,7 @@ const troubles: readonly Taint[] = [
 ];
 
 /** A pod stays five minutes on a node in trouble, unless it says itself how long. */
-export function admitTolerations(_context: ApiContext, resource: Resource, object: ApiObject): ApiObject {
+export function admitTolerations(resource: Resource, object: ApiObject): ApiObject {
   if (resource.kind !== "Pod" || resource.group !== "") return object;
   const { spec } = object as Pod;
   if (spec === undefined) return object;

@@ -295,6 +295,14 @@ test.each([
   expect(made.get("spec.tolerations")).toEqual([...tolerations, ...want]);
 });
 
+test("a pod that is replaced by one without the tolerations it was given keeps them, and others are added", async () => {
+  await api.call("POST", pods, pod("retold"));
+  const { tolerations: had, ...spec } = (await api.call("GET", `${pods}/retold`)).get("spec") as { tolerations: unknown[] };
+  const more = { key: "k", operator: "Exists" };
+  const put = await api.call("PUT", `${pods}/retold`, { metadata: { name: "retold" }, spec: { ...spec, tolerations: [more] } });
+  expect([put.status, put.get("spec.tolerations")]).toEqual([200, [more, ...had]]);
+});
+
 test("a pod on a node waits for it; one without is gone at once", async () => {
   await api.call("POST", pods, pod("here"));
   expect((await api.call("POST", `${pods}/here/binding`, { target: { kind: "Node", name: "n1" } })).status).toBe(201);
