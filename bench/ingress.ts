@@ -1,4 +1,5 @@
-// CPU per proxied request over 64 connections: fairway beside nginx (and, for small responses, npm http-proxy), in one run.
+// CPU per proxied request over 64 connections: fairway, on its fast and on its portable transport, beside nginx, haproxy
+// (and, for small responses, npm http-proxy), in one run.
 // 1 KiB and 100 KiB responses, 1 KiB over TLS, and a new connection for each request. The proxies run on one core, load and
 // backend on another. Needs nginx, wrk and taskset on the machine; what is missing is named and left out.
 // Usage: node bench/ingress.ts [seconds]
@@ -15,18 +16,27 @@ import { selfSignedCertificate } from "../ingress/proxy/default-certificate.ts";
 
 /** Of the machine, not of the package. */
 const programs = { nginx: "nginx", wrk: "wrk", taskset: "taskset" };
-const ports = { backend: 18901, nginx: 18902, fairway: 18903, httpProxy: 18904, nginxTls: 18905, fairwayTls: 18906 };
+const ports: Readonly<Record<string, { readonly http: number; readonly https: number }>> = {
+  nginx: { http: 18902, https: 18905 },
+  fairway: { http: 18903, https: 18906 },
+  portable: { http: 18907, https: 18908 },
+  haproxy: { http: 18909, https: 18910 },
+  "http-proxy": { http: 18904, https: 0 },
+};
+const backendPort = 18901;
+const haproxyName = "haproxy";
 const cores = { proxy: "0", load: "1" };
 const role = process.argv[2] ?? "";
-if (role === "fairway") await runFairway();
+if (role === "fairway" || role === "portable") await runFairway();
 else if (role === "http-proxy") runHttpProxy();
 else await compare(Number(role || 2));
 
 async function runFairway(): Promise<void> {
   const file = process.argv[3] ?? "";
   const server = startIngressServer({
-    http: [{ ip: "127.0.0.1", port: ports.fairway }],
-    https: [{ ip: "127.0.0.1", port: ports.fairwayTls }],
+    http: [{ ip: "127.0.0.1", port: portOf(role, false) }],
+    https: [{ ip: "127.0.0.1", port: portOf(role, true) }],
+    transport: role === "portable" ? "portable" : "auto",
     defaultCertificate: { certificate: readFileSync(`${file}.crt`, "utf8"), key: readFileSync(`${file}.key`, "utf8") },
   });
   await server.ready;
@@ -58,7 +68,7 @@ async function runFairway(): Promise<void> {
       deletes: [],
     },
     pools: {
-      upserts: [{ id: "p", service: "bench/backend", port: 80, endpoints: [{ ip: "127.0.0.1", port: ports.backend }] }],
+      upserts: [{ id: "p", service: "bench/backend", port: 80, endpoints: [{ ip: "127.0.0.1", port: backendPort }] }],
       deletes: [],
     },
     certificates: { upserts: [], deletes: [] },
@@ -70,8 +80,8 @@ function runHttpProxy(): void {
   const httpProxy = createRequire(import.meta.url)("http-proxy") as {
     createProxyServer(o: object): { web(request: IncomingMessage, response: ServerResponse): void };
   };
-  const proxy = httpProxy.createProxyServer({ target: `http://127.0.0.1:${ports.backend}`, xfwd: true });
-  createServer((request, response) => proxy.web(request, response)).listen(ports.httpProxy, "127.0.0.1");
+  const proxy = httpProxy.createProxyServer({ target: `http://127.0.0.1:${backendPort}`, xfwd: true });
+  createServer((request, response) => proxy.web(request, response)).listen(portOf("http-proxy", false), "127.0.0.1");
 }
 
 async function compare(seconds: number): Promise<void> {
@@ -92,11 +102,11 @@ async function compare(seconds: number): Promise<void> {
       nginx(
         dir,
         "backend",
-        `server { listen 127.0.0.1:${ports.backend}; keepalive_requests 1000000000; root ${dir}; location / { return 200 "${"x".repeat(1024)}"; } location = /large { } }`,
+        `server { listen 127.0.0.1:${backendPort}; keepalive_requests 1000000000; root ${dir}; location / { return 200 "${"x".repeat(1024)}"; } location = /large { } }`,
         cores.load,
       ),
     );
-    const upstream = `upstream u { server 127.0.0.1:${ports.backend}; keepalive 320; keepalive_requests 1000000000; }`;
+    const upstream = `upstream u { server 127.0.0.1:${backendPort}; keepalive 320; keepalive_requests 1000000000; }`;
     const forwarded = [
       "X-Request-ID $request_id",
       "X-Real-IP $remote_addr",
@@ -114,16 +124,20 @@ async function compare(seconds: number): Promise<void> {
     const proxyNginx = nginx(
       dir,
       "proxy",
-      `${upstream} server { listen 127.0.0.1:${ports.nginx} backlog=4096; listen 127.0.0.1:${ports.nginxTls} ssl backlog=4096; ssl_certificate ${pair}.crt; ssl_certificate_key ${pair}.key; ssl_protocols TLSv1.2 TLSv1.3; keepalive_requests 1000000000; ${location} }`,
+      `${upstream} server { listen 127.0.0.1:${portOf("nginx", false)} backlog=4096; listen 127.0.0.1:${portOf("nginx", true)} ssl backlog=4096; ssl_certificate ${pair}.crt; ssl_certificate_key ${pair}.key; ssl_protocols TLSv1.2 TLSv1.3; keepalive_requests 1000000000; ${location} }`,
       cores.proxy,
     );
     children.push(proxyNginx);
     const fairway = pinned(cores.proxy, process.execPath, [import.meta.filename, "fairway", pair]);
+    const portable = pinned(cores.proxy, process.execPath, [import.meta.filename, "portable", pair]);
+    const haproxy = existsSync(`/usr/sbin/${haproxyName}`) ? startHaproxy(dir, pair) : undefined;
+    if (haproxy === undefined) console.log(`left out: this machine has no ${haproxyName}`);
+    else children.push(haproxy);
     const other = pinned(cores.proxy, process.execPath, [import.meta.filename, "http-proxy"]);
-    children.push(fairway, other);
-    await open(ports.backend);
+    children.push(fairway, portable, other);
+    await open(backendPort);
     const plain = { path: "/a/x", tls: false, fresh: false };
-    const beside = { nginx: proxyNginx, fairway };
+    const beside = { nginx: proxyNginx, ...(haproxy === undefined ? {} : { haproxy }), fairway, portable };
     const scenes: readonly (readonly [string, Scene, Readonly<Record<string, ChildProcess>>])[] = [
       ["1 KiB, kept connections", plain, { ...beside, "http-proxy": other }],
       ["100 KiB, kept connections", { ...plain, path: "/large" }, beside],
@@ -168,8 +182,7 @@ async function measure(name: string, child: ChildProcess, o: { scene: Scene; sec
 }
 
 function portOf(name: string, tls: boolean): number {
-  if (name === "nginx") return tls ? ports.nginxTls : ports.nginx;
-  return name === "http-proxy" ? ports.httpProxy : tls ? ports.fairwayTls : ports.fairway;
+  return ports[name]?.[tls ? "https" : "http"] ?? 0;
 }
 
 /** The program itself, not a shell: its process id is the child's. */
@@ -186,6 +199,43 @@ function nginx(dir: string, name: string, http: string, core: string): ChildProc
     `daemon off; master_process off; pid ${join(dir, name)}.pid; error_log ${join(dir, name)}.log; events { worker_connections 4096; } http { access_log off; ${temp} ${http} }`,
   );
   return pinned(core, programs.nginx, ["-c", file, "-e", join(dir, `${name}.log`)]);
+}
+
+/** One thread, with the same forwarding headers. */
+function startHaproxy(dir: string, pair: string): ChildProcess {
+  writeFileSync(join(dir, "haproxy.pem"), `${readFileSync(`${pair}.crt`, "utf8")}${readFileSync(`${pair}.key`, "utf8")}`);
+  const set = [
+    "X-Request-ID %[uuid()]",
+    "X-Real-IP %[src]",
+    "X-Forwarded-Host %[req.hdr(host)]",
+    "X-Forwarded-Port %[dst_port]",
+    "X-Forwarded-Proto %[ssl_fc,iif(https,http)]",
+    "X-Forwarded-Scheme %[ssl_fc,iif(https,http)]",
+    "X-Scheme %[ssl_fc,iif(https,http)]",
+  ];
+  writeFileSync(
+    join(dir, "haproxy.cfg"),
+    `global
+  nbthread 1
+  maxconn 4096
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+  option http-keep-alive
+  http-reuse always
+frontend f
+  bind 127.0.0.1:${portOf("haproxy", false)}
+  bind 127.0.0.1:${portOf("haproxy", true)} ssl crt ${join(dir, "haproxy.pem")}
+  option forwardfor
+${set.map((h) => `  http-request set-header ${h}`).join("\n")}
+  default_backend b
+backend b
+  server s 127.0.0.1:${backendPort} pool-max-conn 320
+`,
+  );
+  return pinned(cores.proxy, haproxyName, ["-f", join(dir, "haproxy.cfg")]);
 }
 
 function cpuMs(pid: number): { user: number; system: number } {

@@ -44,7 +44,8 @@ export interface ProxyContext {
   draining: boolean;
   /** Where https is served beside an http port, for redirects. */
   httpsPortBeside: (httpPort: number) => number;
-  readonly pool: UpstreamPool;
+  /** Set once the transport is chosen, before the first connection. */
+  pool: UpstreamPool;
   readonly picker: EndpointPicker;
   readonly limits: Limits;
   readonly passwords: Passwords;

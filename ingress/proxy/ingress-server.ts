@@ -6,10 +6,11 @@ import { PasswordChecks } from "../filter/basic-auth.ts";
 import { ProcessLimits } from "../filter/limits.ts";
 import type { RouteDelta } from "../route/route.ts";
 import { emptyRouteTable } from "../route/route-table.ts";
-import type { ConnectionFactory, ListenAt, Listening } from "../upstream/connection.ts";
+import type { Connection, ConnectionFactory, ListenAt, Listening } from "../upstream/connection.ts";
 import { EndpointPicker } from "../upstream/endpoint-picker.ts";
 import { EndpointUses } from "../upstream/endpoint-uses.ts";
-import { connectionOf, listenForSockets, netConnections } from "../upstream/net-connection.ts";
+import { listenForSockets, netConnections } from "../upstream/net-connection.ts";
+import { chooseTransport, type TransportChoice } from "../upstream/transport.ts";
 import { UpstreamPool } from "../upstream/upstream-pool.ts";
 import { defaultHeadLimits } from "../upstream/wire/request-parser.ts";
 import type { ClientConnection } from "./client-connection.ts";
@@ -28,6 +29,8 @@ export interface IngressServerConfig {
   readonly defaultCertificate?: KeyPair;
   /** Ranges (`address/bits`) whose X-Forwarded-* headers are believed; none by default. */
   readonly trustedProxies?: readonly string[];
+  /** How bytes are moved: see ingress/upstream/transport.ts. By default `auto`. */
+  readonly transport?: TransportChoice;
   readonly accessLog?: (entry: AccessEntry) => void;
   /** Where redirects to https lead; by default the port of the https listener at the same place in its list. */
   readonly httpsPort?: number;
@@ -39,7 +42,8 @@ export interface IngressServerDeps {
   readonly clock: Clock;
   /** In [0, 1). */
   readonly random: () => number;
-  readonly connections: ConnectionFactory;
+  /** Instead of one of the transports. */
+  readonly connections?: ConnectionFactory;
   readonly log: (message: string) => void;
 }
 
@@ -70,7 +74,7 @@ export function startIngressServer(config: IngressServerConfig, deps: Partial<In
   return new IngressProcess(config, {
     clock: deps.clock ?? systemClock,
     random: deps.random ?? Math.random,
-    connections: deps.connections ?? netConnections((error) => log(printFault(error))),
+    ...(deps.connections === undefined ? {} : { connections: deps.connections }),
     log,
   });
 }
@@ -83,6 +87,8 @@ class IngressProcess implements IngressServer {
   readonly #clients = new Set<ClientConnection>();
   readonly #handshakes = new Set<Socket>();
   readonly #contexts = new TlsContexts();
+  readonly #pair: KeyPair;
+  #connections: ConnectionFactory;
   readonly #life = new AbortController();
   #http: readonly Listening[] = [];
   #https: readonly Listening[] = [];
@@ -92,11 +98,13 @@ class IngressProcess implements IngressServer {
   constructor(config: IngressServerConfig, deps: IngressServerDeps) {
     this.#config = config;
     this.#deps = deps;
+    this.#pair = config.defaultCertificate ?? selfSignedCertificate(deps.clock.now());
+    this.#connections = deps.connections ?? netConnections(this.#onFault);
     this.#context = {
       table: emptyRouteTable,
       draining: false,
       httpsPortBeside: () => config.httpsPort ?? 443,
-      pool: new UpstreamPool(deps.connections),
+      pool: new UpstreamPool(this.#connections),
       picker: new EndpointPicker(),
       limits: new ProcessLimits(),
       passwords: new PasswordChecks(),
@@ -171,9 +179,14 @@ class IngressProcess implements IngressServer {
   }
 
   async #start(): Promise<void> {
-    const { http, https } = this.#config;
+    const { http, https, transport } = this.#config;
+    if (this.#deps.connections === undefined) {
+      this.#connections = (await chooseTransport(transport ?? "auto", this.#pair, this.#onFault)).connections;
+      this.#context.pool = new UpstreamPool(this.#connections);
+    }
+    if (this.#life.signal.aborted) return;
     if (https.length > 0) this.#tls = this.#makeTls();
-    this.#http = http.map((at) => this.#deps.connections.listen(at, (c) => this.#accept(c, false)));
+    this.#http = http.map((at) => this.#connections.listen(at, (c) => this.#accept(c, false)));
     this.#https = https.map((at) => listenForSockets(at, (socket) => this.#handshake(socket)));
     await Promise.all([...this.#http, ...this.#https].map((l) => l.ready));
     this.#context.httpsPortBeside = this.#portPairs();
@@ -188,7 +201,7 @@ class IngressProcess implements IngressServer {
   }
 
   #makeTls(): TlsServer {
-    const pair = this.#config.defaultCertificate ?? selfSignedCertificate(this.#deps.clock.now());
+    const pair = this.#pair;
     const fallback = secureContext(pair);
     const server = createTlsServer({
       cert: pair.certificate,
@@ -210,7 +223,7 @@ class IngressProcess implements IngressServer {
         this.#clients.add(
           new Http2Client(this.#context, socket, { onFault: this.#onFault, onClosed: (c) => void this.#clients.delete(c) }),
         );
-      else this.#accept(connectionOf(socket, this.#onFault), true);
+      else this.#accept(this.#connections.adopt(socket), true);
     });
     server.on("tlsClientError", (_error, socket) => socket.destroy());
     return server;
@@ -226,7 +239,7 @@ class IngressProcess implements IngressServer {
     this.#tls?.emit("connection", socket);
   }
 
-  #accept(connection: ReturnType<typeof connectionOf>, tls: boolean): void {
+  #accept(connection: Connection, tls: boolean): void {
     this.#clients.add(new Http1Client(this.#context, connection, { tls, onClosed: (c) => void this.#clients.delete(c) }));
   }
 

@@ -1,4 +1,4 @@
-import type { Server } from "node:net";
+import type { Server, Socket } from "node:net";
 import type { Running } from "../../src/base/running.ts";
 
 /** What a connection tells its owner. `bytes` may be written on, but not kept beyond the call without a copy. */
@@ -31,6 +31,8 @@ export interface Connection {
   abort(): void;
   /** As abort, and the other side cannot take it for an orderly end. */
   reset(): void;
+  /** Gives the socket up, paused, for who speaks another protocol on it; `unread` are bytes of it that were read already. */
+  detach(unread: Buffer): Socket;
 }
 
 export interface UpstreamAddress {
@@ -43,6 +45,8 @@ export interface UpstreamAddress {
 
 export interface ConnectionFactory {
   listen(at: ListenAt, accept: (c: Connection) => void): Listening;
+  /** Takes over an open socket, plain or TLS. */
+  adopt(socket: Socket): Connection;
   /** `onReady` or the connection's onClose comes, once; never before connect returns. */
   connect(to: UpstreamAddress, events: ConnectionEvents, onReady: () => void): Connection;
 }

@@ -1,6 +1,7 @@
 import { createServer, connect as netConnect, type Server, type Socket } from "node:net";
 import { TLSSocket, connect as tlsConnect } from "node:tls";
 import type { Connection, ConnectionEvents, ConnectionFactory, ListenAt, Listening, UpstreamAddress } from "./connection.ts";
+import { ReadBuffer } from "./read-buffer.ts";
 
 /** Told of what should not happen; the connection it happened on is closed, the others go on. */
 export type OnFault = (error: unknown) => void;
@@ -9,29 +10,16 @@ export type OnFault = (error: unknown) => void;
 export function netConnections(onFault: OnFault): ConnectionFactory {
   return {
     listen: (at, accept) => listenForSockets(at, (socket) => accept(connectionOf(socket, onFault))),
+    adopt: (socket) => connectionOf(socket, onFault),
     connect: (to, events, onReady) => connect(to, { events, onReady, onFault }),
   };
 }
 
 /** Bytes the kernel has not taken yet, above which writers wait. */
 const highWaterMark = 128 * 1024;
-const readBufferBytes = 64 * 1024;
 
-/**
- * Upstream sockets read into one buffer, shared by all, as long as what was read has left the process when the reader
- * returns; a write that the kernel did not take at once pins it, and the next read gets a fresh one.
- */
-const shared = { buffer: Buffer.allocUnsafeSlow(readBufferBytes), pinned: false };
-
-function readBuffer(): Buffer {
-  if (shared.pinned) {
-    shared.buffer = Buffer.allocUnsafeSlow(readBufferBytes);
-    shared.pinned = false;
-  }
-  return shared.buffer;
-}
-
-const silent: ConnectionEvents = { onData: () => {}, onDrain: () => {}, onEnd: () => {}, onClose: () => {} };
+/** For who has nobody yet. */
+export const silent: ConnectionEvents = { onData: () => {}, onDrain: () => {}, onEnd: () => {}, onClose: () => {} };
 
 /** Takes over an open socket, plain or TLS. */
 export function connectionOf(socket: Socket, onFault: OnFault, events: ConnectionEvents = silent): Connection {
@@ -49,7 +37,7 @@ class NetConnection implements Connection {
   readonly #onFault: OnFault;
   #waiting = false;
   #paused = false;
-  #corkedShared = false;
+  #corked: Buffer[] = [];
 
   constructor(socket: Socket, events: ConnectionEvents, onFault: OnFault) {
     this.#socket = socket;
@@ -102,10 +90,10 @@ class NetConnection implements Connection {
     else socket.write(data);
     const waiting = socket.writableLength;
     if (waiting === 0) return true;
-    if (typeof data !== "string" && data.buffer === shared.buffer.buffer) {
+    if (typeof data !== "string") {
       // while corked nothing has been offered to the kernel: uncork will see what it took
-      if (socket.writableCorked > 0) this.#corkedShared = true;
-      else shared.pinned = true;
+      if (socket.writableCorked > 0) this.#corked.push(data);
+      else ReadBuffer.pin(data);
     }
     if (waiting < highWaterMark) return true;
     this.#waiting = true;
@@ -118,9 +106,9 @@ class NetConnection implements Connection {
 
   uncork(): void {
     this.#socket.uncork();
-    if (!this.#corkedShared || this.#socket.writableCorked > 0) return;
-    this.#corkedShared = false;
-    if (this.#socket.writableLength > 0) shared.pinned = true;
+    if (this.#corked.length === 0 || this.#socket.writableCorked > 0) return;
+    if (this.#socket.writableLength > 0) for (const data of this.#corked) ReadBuffer.pin(data);
+    this.#corked = [];
   }
 
   pause(): void {
@@ -140,6 +128,15 @@ class NetConnection implements Connection {
 
   abort(): void {
     this.#socket.destroy();
+  }
+
+  detach(unread: Buffer): Socket {
+    const socket = this.#socket;
+    for (const event of ["data", "drain", "end", "error", "close"]) socket.removeAllListeners(event);
+    socket.pause();
+    this.events = silent;
+    if (unread.length > 0) socket.unshift(unread);
+    return socket;
   }
 
   reset(): void {
@@ -164,13 +161,15 @@ function connect(
     return connectionOf(socket, o.onFault, o.events);
   }
   let connection: NetConnection | undefined;
+  const into = new ReadBuffer();
   const socket = netConnect({
     host: to.ip,
     port: to.port,
     allowHalfOpen: true,
     onread: {
-      buffer: readBuffer,
+      buffer: () => into.next(),
       callback: (n, buffer) => {
+        into.read(n);
         connection?.deliver((buffer as Buffer).subarray(0, n));
         return true;
       },
@@ -229,6 +228,6 @@ function ignore(): void {
 }
 
 /** `::ffff:10.0.0.1` of a dual-stack socket is the IPv4 address it stands for. */
-function plainIp(ip: string): string {
+export function plainIp(ip: string): string {
   return ip.startsWith("::ffff:") && ip.includes(".") ? ip.slice(7) : ip;
 }

@@ -25,6 +25,8 @@ export interface DaemonConfig {
   readonly ingress: readonly { readonly ip: Ip; readonly http: number; readonly https: number }[];
   /** 0: one a core, 4 at most. */
   readonly ingressProcesses: number;
+  /** Absent: the fast one where it works. */
+  readonly ingressTransport?: "portable";
   /** Addresses written to the status of Ingresses of our class. */
   readonly ingressStatus: readonly Ip[];
   /** Where metrics, health, problems and history are served; the nodes of `up` ask each other there. */

@@ -15,6 +15,7 @@ export async function startIngressProcess(config: DaemonConfig, log: Log): Promi
     {
       http: sockets.filter((s) => s.name === "http").map(({ fd }) => ({ fd })),
       https: sockets.filter((s) => s.name === "https").map(({ fd }) => ({ fd })),
+      ...(config.ingressTransport === undefined ? {} : { transport: config.ingressTransport }),
     },
     { clock: systemClock, log: (message) => log("warn", message), random: Math.random },
   );

@@ -35,6 +35,7 @@ interface DaemonOptions {
   readonly runDir?: string;
   readonly resolvConf?: string;
   readonly ingressProcesses?: string;
+  readonly ingressTransport?: string;
   readonly cleanup?: boolean;
 }
 
@@ -237,7 +238,8 @@ function daemonCommand(program: Command, name: string, summary: string, enabled:
       .option("--http-port <port>", "its port for http", "80")
       .option("--https-port <port>", "its port for https", "443")
       .option("--publish <ips>", "addresses written to the status of Ingresses")
-      .option("--ingress-processes <n>", "how many processes serve it (default: one a core, 4 at most)");
+      .option("--ingress-processes <n>", "how many processes serve it (default: one a core, 4 at most)")
+      .option("--ingress-transport <auto|portable>", "portable: public interfaces of Node only, at more CPU a request", "auto");
   }
   command.action(async (o: DaemonOptions & { readonly ingressAddress?: string }, own: Command) => {
     if (o.cleanup === true) {
@@ -288,6 +290,7 @@ function daemonConfigOf(
     nodeCidrs: [],
     ingress: ingressIps.map((ip) => ({ ip, http: port("--http-port", o.httpPort, 80), https: port("--https-port", o.httpsPort, 443) })),
     ingressProcesses: o.ingressProcesses === undefined ? 0 : integer("--ingress-processes", o.ingressProcesses, 1, 64),
+    ...ingressTransport(o.ingressTransport ?? "auto"),
     ingressStatus: ips("--publish", o.publish),
     observe: { ip: address("--metrics-address", o.metricsAddress ?? "127.0.0.1"), port: port("--metrics-port", o.metricsPort, 10249) },
     backend,
@@ -338,4 +341,10 @@ async function checkedAccess(kubeconfig: string | undefined): Promise<ClusterAcc
   if (kubeconfig === undefined) return inClusterAccess();
   readOption("--kubeconfig", kubeconfig);
   return loadKubeconfig({ path: kubeconfig });
+}
+
+function ingressTransport(choice: string): Pick<DaemonConfig, "ingressTransport"> {
+  if (choice === "auto") return {};
+  if (choice === "portable") return { ingressTransport: choice };
+  throw usageError(`--ingress-transport: ${choice} is neither auto nor portable`);
 }

@@ -1,0 +1,362 @@
+import { connect as netConnect, type Socket } from "node:net";
+import { TLSSocket } from "node:tls";
+import { getSystemErrorName } from "node:util";
+import type { Connection, ConnectionEvents, ConnectionFactory } from "./connection.ts";
+import { listenForSockets, netConnections, type OnFault, plainIp, silent } from "./net-connection.ts";
+import { isShared, ReadBuffer, sharedBuffer } from "./read-buffer.ts";
+import { handleOf, type StreamBindings, type StreamHandle, streamBindings, type WriteRequest } from "./stream-handles.ts";
+
+/**
+ * The fast transport: sockets are accepted and connected by node:net and node:tls; then reads and writes go past their
+ * streams, to the handle below. `undefined` where this Node's handles are not as they are known to be.
+ */
+export function handleConnections(onFault: OnFault): ConnectionFactory | undefined {
+  const bindings = streamBindings();
+  if (bindings === undefined) return undefined;
+  const portable = netConnections(onFault);
+  const adopt = (socket: Socket): Connection => {
+    const handle = handleOf(socket);
+    return handle === undefined ? portable.adopt(socket) : new HandleConnection(socket, handle, { bindings, onFault, reads: "shared" });
+  };
+  return {
+    listen: (at, accept) => listenForSockets(at, (socket) => accept(adopt(socket))),
+    adopt,
+    connect: (to, events, onReady) => {
+      if (to.tls) return portable.connect(to, events, onReady);
+      const socket = netConnect({ host: to.ip, port: to.port, allowHalfOpen: true, noDelay: true });
+      const handle = handleOf(socket);
+      if (handle === undefined) {
+        socket.destroy();
+        return portable.connect(to, events, onReady);
+      }
+      socket.once("connect", onReady);
+      return new HandleConnection(socket, handle, { bindings, onFault, reads: "own", events });
+    },
+  };
+}
+
+/** Bytes the kernel has not taken yet, above which writers wait. */
+const highWaterMark = 128 * 1024;
+/** libuv's UV_EOF. */
+const endOfFile = -4095;
+
+interface HandleOptions {
+  readonly bindings: StreamBindings;
+  readonly onFault: OnFault;
+  /** Idle clients are many: they read into one buffer. An upstream connection has its own. */
+  readonly reads: "shared" | "own";
+  readonly events?: ConnectionEvents;
+}
+
+/** A connection whose bytes go through the handle of its socket; the socket keeps its life: end, errors, close. */
+class HandleConnection implements Connection {
+  events: ConnectionEvents;
+  readonly remoteIp: string;
+  readonly remotePort: number;
+  readonly localPort: number;
+  readonly #socket: Socket;
+  readonly #handle: StreamHandle;
+  readonly #bindings: StreamBindings;
+  readonly #onFault: OnFault;
+  readonly #mayShare: boolean;
+  /** Absent while the shared one is read into. */
+  #own: ReadBuffer | undefined;
+  /** Used again after each write that was done at once. */
+  #request: WriteRequest | undefined;
+  /** Waits for the write that is under way: a second one on a TLS handle would abort the process. */
+  #queue: (Buffer | string)[] = [];
+  #queued = 0;
+  #writing = false;
+  #corks = 0;
+  #waiting = false;
+  #paused = false;
+  #ending = false;
+  #ended = false;
+  #gone = false;
+  #error: Error | undefined;
+
+  constructor(socket: Socket, handle: StreamHandle, o: HandleOptions) {
+    this.#socket = socket;
+    this.#handle = handle;
+    this.#bindings = o.bindings;
+    this.#onFault = o.onFault;
+    this.events = o.events ?? silent;
+    this.remoteIp = plainIp(socket.remoteAddress ?? "");
+    this.remotePort = socket.remotePort ?? 0;
+    this.localPort = socket.localPort ?? 0;
+    this.#own = o.reads === "own" ? new ReadBuffer() : undefined;
+    this.#mayShare = o.reads === "shared";
+    socket.setNoDelay(true);
+    socket.on("error", (e: Error) => {
+      this.#error ??= e;
+    });
+    socket.on("close", () => this.#closed());
+    handle.onread = () => this.#read();
+    handle.useUserBuffer(this.#own?.next() ?? sharedBuffer());
+    // node:net begins to read when the connection is there
+    if (socket.connecting) return;
+    // what the stream had read before the handle was taken
+    const early: unknown = socket.read();
+    if (Buffer.isBuffer(early)) process.nextTick(() => this.#deliver(early));
+    if (!handle.reading) {
+      handle.reading = true;
+      handle.readStart();
+    }
+  }
+
+  /** Called by the handle; what it gives is where the next read goes. */
+  #read(): Uint8Array | undefined {
+    const n = this.#bindings.state[this.#bindings.readBytesOrError] ?? 0;
+    if (n > 0) {
+      const bytes = this.#own?.next() ?? sharedBuffer();
+      this.#own?.read(n);
+      this.#deliver(bytes.subarray(0, n));
+      return this.#nextBuffer(n, bytes.length);
+    }
+    if (n === 0) return undefined;
+    this.#handle.reading = false;
+    this.#handle.readStop();
+    if (n === endOfFile) this.#readEnd();
+    else this.#fail(n);
+    return undefined;
+  }
+
+  /** A client with much to say gets a buffer of its own for as long as it says much. */
+  #nextBuffer(read: number, room: number): Buffer | undefined {
+    if (this.#mayShare) {
+      if (this.#own === undefined) {
+        if (read < room) return undefined;
+        this.#own = new ReadBuffer();
+      } else if (read < room >> 3) {
+        this.#own = undefined;
+        return sharedBuffer();
+      }
+    }
+    return this.#own?.next();
+  }
+
+  #deliver(bytes: Buffer): void {
+    if (this.#gone || this.#socket.destroyed) return;
+    try {
+      this.events.onData(bytes);
+    } catch (error) {
+      this.#fault(error);
+    }
+  }
+
+  #readEnd(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#guard(() => this.events.onEnd());
+    if (this.#gone) return;
+    // TLS has no half that lives on
+    if (this.#socket instanceof TLSSocket) this.end();
+    if (this.#socket.writableFinished) this.#socket.destroy();
+  }
+
+  #guard(tell: () => void): void {
+    try {
+      tell();
+    } catch (error) {
+      this.#fault(error);
+    }
+  }
+
+  #fault(error: unknown): void {
+    this.#onFault(error);
+    this.#socket.destroy();
+  }
+
+  #fail(code: number): void {
+    if (this.#gone) return;
+    this.#socket.destroy(failure(code));
+  }
+
+  #closed(): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    this.#handle.onread = ignore;
+    this.#queue = [];
+    this.#guard(() => this.events.onClose(this.#error));
+  }
+
+  write(data: Buffer | string): boolean {
+    if (this.#ending || this.#socket.destroyed) return true;
+    if (data.length === 0) return this.#queued < highWaterMark;
+    if (this.#corks > 0 || this.#writing) {
+      this.#keep(data);
+      if (this.#queued < highWaterMark) return true;
+      this.#waiting = true;
+      return false;
+    }
+    const request = this.#nextRequest();
+    this.#sent(
+      request,
+      typeof data === "string" ? this.#handle.writeLatin1String(request, data) : this.#handle.writeBuffer(request, this.#lasting(data)),
+      data,
+    );
+    if (this.#queued < highWaterMark) return true;
+    this.#waiting = true;
+    return false;
+  }
+
+  /** Queued bytes must live until they are sent. */
+  #keep(data: Buffer | string): void {
+    this.#queued += data.length;
+    if (typeof data === "string") this.#queue.push(data);
+    else {
+      this.#queue.push(this.#lasting(data));
+      ReadBuffer.pin(data);
+    }
+  }
+
+  /** The shared buffer is read into by others: what may stay in it for longer is copied. */
+  #lasting(data: Buffer): Buffer {
+    return isShared(data) ? Buffer.from(data) : data;
+  }
+
+  #nextRequest(): WriteRequest {
+    const request = this.#request ?? new this.#bindings.WriteWrap();
+    this.#request = undefined;
+    request.handle = this.#handle;
+    return request;
+  }
+
+  #sent(request: WriteRequest, code: number, data: Buffer | string | readonly (Buffer | string)[]): void {
+    if (code !== 0) {
+      this.#fail(code);
+      return;
+    }
+    if (this.#bindings.state[this.#bindings.lastWriteWasAsync] === 0) {
+      this.#request = request;
+      return;
+    }
+    this.#writing = true;
+    request.data = data;
+    let bytes = 0;
+    for (const one of typeof data === "string" || Buffer.isBuffer(data) ? [data] : data) {
+      bytes += one.length;
+      if (typeof one !== "string") ReadBuffer.pin(one);
+    }
+    this.#queued += bytes;
+    request.oncomplete = (status) => {
+      this.#writing = false;
+      this.#queued -= bytes;
+      if (this.#gone) return;
+      if (status < 0) {
+        this.#fail(status);
+        return;
+      }
+      this.#flush();
+      if (this.#waiting && !this.#writing && this.#queued === 0) {
+        this.#waiting = false;
+        this.#guard(() => this.events.onDrain());
+      }
+    };
+  }
+
+  #flush(): void {
+    if (this.#writing || this.#corks > 0 || this.#socket.destroyed) return;
+    if (this.#queue.length > 0) {
+      const all = this.#queue;
+      this.#queue = [];
+      for (const data of all) this.#queued -= data.length;
+      const request = this.#nextRequest();
+      const [only] = all;
+      if (all.length === 1 && only !== undefined) {
+        const code = typeof only === "string" ? this.#handle.writeLatin1String(request, only) : this.#handle.writeBuffer(request, only);
+        this.#sent(request, code, only);
+      } else {
+        const chunks: unknown[] = [];
+        for (const data of all) chunks.push(data, typeof data === "string" ? "latin1" : "buffer");
+        this.#sent(request, this.#handle.writev(request, chunks, false), all);
+      }
+    }
+    if (this.#ending && !this.#writing) this.#finish();
+  }
+
+  cork(): void {
+    this.#corks++;
+  }
+
+  uncork(): void {
+    if (this.#corks > 0) this.#corks--;
+    this.#flush();
+  }
+
+  pause(): void {
+    if (this.#paused || this.#ended) return;
+    this.#paused = true;
+    if (this.#socket.destroyed) return;
+    this.#handle.reading = false;
+    this.#handle.readStop();
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    if (this.#socket.destroyed || this.#ended) return;
+    this.#handle.reading = true;
+    this.#handle.readStart();
+  }
+
+  end(): void {
+    if (this.#ending || this.#socket.destroyed) return;
+    this.#ending = true;
+    this.#flush();
+  }
+
+  /** All is written: the socket says so, and goes when the other side has said so too. */
+  #finish(): void {
+    if (this.#socket.writableEnded) return;
+    this.#socket.end(() => {
+      if (this.#ended) this.#socket.destroy();
+    });
+  }
+
+  abort(): void {
+    this.#socket.destroy();
+  }
+
+  reset(): void {
+    // a TLS connection that ends without close_notify is truncated already
+    if (this.#socket instanceof TLSSocket) this.#socket.destroy();
+    else this.#socket.resetAndDestroy();
+  }
+
+  detach(unread: Buffer): Socket {
+    const socket = this.#socket;
+    this.#gone = true;
+    this.events = silent;
+    this.#handle.onread = () => this.#readForSocket();
+    // the stream believes that a read is under way, as it was when the handle was taken
+    this.resume();
+    for (const event of ["error", "close"]) socket.removeAllListeners(event);
+    socket.pause();
+    if (unread.length > 0) socket.unshift(unread);
+    if (this.#ended) socket.push(null);
+    return socket;
+  }
+
+  /** The buffer stays with the handle for good: what comes in it is copied to the stream, whose _read starts the handle again. */
+  #readForSocket(): undefined {
+    const n = this.#bindings.state[this.#bindings.readBytesOrError] ?? 0;
+    if (n === 0) return undefined;
+    if (n > 0 && this.#socket.push(Buffer.from((this.#own?.next() ?? sharedBuffer()).subarray(0, n)))) return undefined;
+    this.#handle.reading = false;
+    this.#handle.readStop();
+    if (n === endOfFile) this.#socket.push(null);
+    else if (n < 0) this.#socket.destroy(failure(n));
+    return undefined;
+  }
+}
+
+function failure(code: number): Error {
+  const name = getSystemErrorName(code);
+  return Object.assign(new Error(`the connection failed: ${name}`), { code: name });
+}
+
+/** The handle insists on a function to call. */
+function ignore(): undefined {
+  return undefined;
+}

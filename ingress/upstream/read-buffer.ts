@@ -1,0 +1,63 @@
+/** A response of usual size; what fills it gets the larger one. */
+const smallBytes = 16 * 1024;
+const largeBytes = 64 * 1024;
+
+/** Whose memory it is, so that a write that is still under way can be told to its owner. */
+const owners = new WeakMap<ArrayBufferLike, ReadBuffer>();
+
+/**
+ * Where one connection reads into, again and again, as long as what was read has left the process when the reader
+ * returns. A write that the kernel did not take at once pins it, and the next read gets a fresh one. It is never shared
+ * between connections: others would read over what a pinned one still has to send.
+ */
+export class ReadBuffer {
+  #buffer: Buffer;
+  #pinned = false;
+  #grow = false;
+
+  constructor() {
+    this.#buffer = this.#fresh(smallBytes);
+  }
+
+  /** Where the next read goes. */
+  next(): Buffer {
+    if (this.#pinned || this.#grow) {
+      this.#buffer = this.#fresh(this.#grow ? largeBytes : this.#buffer.length);
+      this.#pinned = false;
+      this.#grow = false;
+    }
+    return this.#buffer;
+  }
+
+  /** So many bytes of it were filled. */
+  read(bytes: number): void {
+    if (bytes === this.#buffer.length && bytes < largeBytes) this.#grow = true;
+  }
+
+  #fresh(bytes: number): Buffer {
+    const buffer = Buffer.allocUnsafeSlow(bytes);
+    owners.set(buffer.buffer, this);
+    return buffer;
+  }
+
+  #pin(memory: ArrayBufferLike): void {
+    if (this.#buffer.buffer === memory) this.#pinned = true;
+  }
+
+  /** These bytes are with a write that is still under way. */
+  static pin(bytes: Buffer): void {
+    const owner = owners.get(bytes.buffer);
+    if (owner !== undefined) owner.#pin(bytes.buffer);
+  }
+}
+
+/** For connections that say little: one buffer for all of them. What is to outlive the read must be copied. */
+const shared = Buffer.allocUnsafeSlow(largeBytes);
+
+export function sharedBuffer(): Buffer {
+  return shared;
+}
+
+export function isShared(bytes: Buffer): boolean {
+  return bytes.buffer === shared.buffer;
+}

@@ -1,0 +1,110 @@
+import { connect, type Socket } from "node:net";
+import { createServer as createTlsServer, connect as tlsConnect } from "node:tls";
+import type { Connection, ConnectionFactory } from "./connection.ts";
+import { handleConnections } from "./handle-connection.ts";
+import { listenForSockets, netConnections, type OnFault } from "./net-connection.ts";
+
+/** `auto`: the fast one where it works here, else the portable one. */
+export type TransportChoice = "auto" | "portable";
+
+export interface Transport {
+  readonly name: "fast" | "portable";
+  readonly connections: ConnectionFactory;
+}
+
+/** PEM texts, for the trial over TLS. */
+interface TrialPair {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+const trialBytes = 300_000;
+const trialMs = 3_000;
+
+/** The transport of this process: the fast one only after it has carried something over loopback, plain and over TLS. */
+export async function chooseTransport(choice: TransportChoice, pair: TrialPair, onFault: OnFault): Promise<Transport> {
+  const portable: Transport = { name: "portable", connections: netConnections(onFault) };
+  const fast = choice === "portable" ? undefined : handleConnections(onFault);
+  if (fast === undefined) return portable;
+  const worked = await Promise.all([tryPlain(fast), tryTls(fast, pair)]);
+  return worked.every(Boolean) ? { name: "fast", connections: fast } : portable;
+}
+
+/** A client of the transport's own sends to its listener, which sends all of it back. */
+async function tryPlain(factory: ConnectionFactory): Promise<boolean> {
+  const listening = factory.listen({ ip: "127.0.0.1", port: 0 }, echo);
+  const trial = new Trial();
+  try {
+    await listening.ready;
+    const to = { ip: "127.0.0.1", port: listening.address().port, tls: false };
+    const connection: Connection = factory.connect(
+      to,
+      { onData: (b) => trial.received(b.length), onDrain: () => {}, onEnd: () => trial.ended(), onClose: () => trial.ended() },
+      () => {
+        connection.write(Buffer.alloc(trialBytes));
+        connection.end();
+      },
+    );
+    return await trial.outcome.finally(() => connection.abort());
+  } catch {
+    return false;
+  } finally {
+    await listening.close();
+  }
+}
+
+async function tryTls(factory: ConnectionFactory, pair: TrialPair): Promise<boolean> {
+  const trial = new Trial();
+  const tls = createTlsServer({ cert: pair.certificate, key: pair.key }, (socket) => echo(factory.adopt(socket)));
+  tls.on("tlsClientError", () => trial.ended());
+  const listening = listenForSockets({ ip: "127.0.0.1", port: 0 }, (socket) => tls.emit("connection", socket));
+  let raw: Socket | undefined;
+  try {
+    await listening.ready;
+    raw = connect({ host: "127.0.0.1", port: listening.address().port });
+    const socket = tlsConnect({ socket: raw, rejectUnauthorized: false });
+    socket.on("data", (b: Buffer) => trial.received(b.length));
+    for (const event of ["end", "close", "error"]) socket.on(event, () => trial.ended());
+    socket.write(Buffer.alloc(trialBytes));
+    return await trial.outcome;
+  } catch {
+    return false;
+  } finally {
+    raw?.destroy();
+    await listening.close();
+  }
+}
+
+function echo(c: Connection): void {
+  c.events = {
+    onData: (b) => {
+      c.write(b);
+    },
+    onDrain: () => {},
+    onEnd: () => c.end(),
+    onClose: () => {},
+  };
+}
+
+/** True once everything is back; false when it ended before, or takes too long. */
+class Trial {
+  readonly outcome: Promise<boolean>;
+  readonly #settle: (worked: boolean) => void;
+  #bytes = 0;
+
+  constructor() {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const timer = setTimeout(() => resolve(false), trialMs);
+    this.#settle = resolve;
+    this.outcome = promise.finally(() => clearTimeout(timer));
+  }
+
+  received(bytes: number): void {
+    this.#bytes += bytes;
+    if (this.#bytes === trialBytes) this.#settle(true);
+  }
+
+  ended(): void {
+    this.#settle(false);
+  }
+}

@@ -1,0 +1,12 @@
+import { expect, test } from "vitest";
+import { handleConnections } from "../../ingress/upstream/handle-connection.ts";
+import { netConnections } from "../../ingress/upstream/net-connection.ts";
+import { connectionContract } from "./connections.ts";
+
+connectionContract("node:net", netConnections);
+
+test("this Node has the handles that the fast transport knows", () => {
+  expect(handleConnections(() => undefined)).toBeDefined();
+});
+
+connectionContract("handles", (onFault) => handleConnections(onFault) ?? netConnections(onFault));

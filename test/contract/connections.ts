@@ -1,0 +1,402 @@
+import { createHash } from "node:crypto";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer, connect as tlsConnect } from "node:tls";
+import { afterEach, expect, test } from "vitest";
+import { selfSignedCertificate } from "../../ingress/proxy/default-certificate.ts";
+import type { Connection, ConnectionEvents, ConnectionFactory, Listening } from "../../ingress/upstream/connection.ts";
+import { listenForSockets } from "../../ingress/upstream/net-connection.ts";
+
+/** What came of one connection, and a way to wait for it. */
+class Heard implements ConnectionEvents {
+  text = "";
+  bytes = 0;
+  readonly digest = createHash("sha256");
+  drains = 0;
+  ended = false;
+  closed = false;
+  error: Error | undefined;
+  onBytes: (bytes: Buffer) => void = () => {};
+  #wake: (() => void)[] = [];
+
+  onData(bytes: Buffer): void {
+    this.bytes += bytes.length;
+    if (this.bytes < 100_000) this.text += bytes.toString("latin1");
+    this.digest.update(bytes);
+    this.onBytes(bytes);
+    this.#tell();
+  }
+  onDrain(): void {
+    this.drains++;
+    this.#tell();
+  }
+  onEnd(): void {
+    this.ended = true;
+    this.#tell();
+  }
+  onClose(error: Error | undefined): void {
+    this.closed = true;
+    this.error = error;
+    this.#tell();
+  }
+
+  #tell(): void {
+    for (const w of this.#wake.splice(0)) w();
+  }
+
+  async until(test: (h: this) => boolean): Promise<this> {
+    while (!test(this)) await new Promise<void>((resolve) => void this.#wake.push(resolve));
+    return this;
+  }
+}
+
+const here = { ip: "127.0.0.1", port: 0 };
+/** Bytes that differ at every place, so that one read over another shows. */
+function pattern(size: number, seed: number): Buffer {
+  const bytes = Buffer.allocUnsafe(size);
+  for (let i = 0; i + 4 <= size; i += 4) bytes.writeUInt32LE((i * 2654435761 + seed * 40503) >>> 0, i);
+  return bytes;
+}
+const hashOf = (bytes: Buffer): string => createHash("sha256").update(bytes).digest("hex");
+
+/** What every transport keeps; `make` gives one whose faults go to `onFault`. */
+export function connectionContract(name: string, make: (onFault: (error: unknown) => void) => ConnectionFactory): void {
+  const open: (() => void)[] = [];
+  const faults: unknown[] = [];
+  afterEach(() => {
+    for (const close of open.splice(0).reverse()) close();
+    faults.length = 0;
+  });
+  const factory = make((error) => void faults.push(error));
+
+  /** A pair: our connection of an accepted client, and the client's plain socket. */
+  async function accepted(): Promise<{ connection: Connection; heard: Heard; socket: Socket; listening: Listening }> {
+    const arrived = Promise.withResolvers<Connection>();
+    const heard = new Heard();
+    const listening = factory.listen(here, (c) => {
+      c.events = heard;
+      arrived.resolve(c);
+    });
+    await listening.ready;
+    const socket = connect({ port: listening.address().port, host: "127.0.0.1", allowHalfOpen: true });
+    socket.on("error", () => undefined);
+    open.push(
+      () => void listening.close(),
+      () => socket.destroy(),
+    );
+    const connection = await arrived.promise;
+    open.push(() => connection.abort());
+    return { connection, heard, socket, listening };
+  }
+
+  async function endpoint(serve: (socket: Socket) => void): Promise<{ port: number; server: Server }> {
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      socket.on("error", () => undefined);
+      open.push(() => socket.destroy());
+      serve(socket);
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    open.push(() => server.close());
+    const address = server.address();
+    return { port: typeof address === "object" && address !== null ? address.port : 0, server };
+  }
+
+  async function connected(port: number): Promise<{ connection: Connection; heard: Heard }> {
+    const heard = new Heard();
+    const ready = Promise.withResolvers<void>();
+    const connection = factory.connect({ ip: "127.0.0.1", port, tls: false }, heard, () => ready.resolve());
+    open.push(() => connection.abort());
+    await ready.promise;
+    return { connection, heard };
+  }
+
+  const received = (socket: Socket): Heard => {
+    const h = new Heard();
+    socket.on("data", (b: Buffer) => h.onData(b));
+    socket.on("end", () => h.onEnd());
+    let error: Error | undefined;
+    socket.on("error", (e) => {
+      error = e;
+    });
+    socket.on("close", () => h.onClose(error));
+    return h;
+  };
+
+  test(`${name}: what is written arrives, both ways, in order`, async () => {
+    const { connection, heard, socket } = await accepted();
+    const client = received(socket);
+    socket.write("hello");
+    await heard.until((h) => h.text === "hello");
+    expect(connection.write("wor")).toBe(true);
+    connection.cork();
+    connection.write(Buffer.from("ld"));
+    connection.write("\xe9");
+    connection.write(Buffer.from("!"));
+    connection.uncork();
+    await client.until((h) => h.text === "world\xe9!");
+    expect([connection.remoteIp, connection.remotePort]).toEqual(["127.0.0.1", socket.localPort]);
+    expect(connection.localPort).toBe(socket.remotePort);
+  });
+
+  test(`${name}: a connection of ours to an endpoint, which speaks first`, async () => {
+    const { port } = await endpoint((s) => s.end("first"));
+    const { heard } = await connected(port);
+    await heard.until((h) => h.ended);
+    expect(heard.text).toBe("first");
+  });
+
+  test(`${name}: an endpoint that refuses is told with its error, and never ready`, async () => {
+    const { port, server } = await endpoint(() => undefined);
+    await new Promise<void>((resolve) => void server.close(() => resolve()));
+    const heard = new Heard();
+    let ready = false;
+    factory.connect({ ip: "127.0.0.1", port, tls: false }, heard, () => {
+      ready = true;
+    });
+    await heard.until((h) => h.closed);
+    expect([ready, heard.error instanceof Error]).toEqual([false, true]);
+  });
+
+  test(`${name}: a slow reader makes writers wait, and loses nothing`, async () => {
+    const { connection, socket } = await accepted();
+    const data = pattern(24 * 1024 * 1024, 1);
+    const heard = new Heard();
+    connection.events = heard;
+    let at = 0;
+    let waits = 0;
+    const pump = (): void => {
+      while (at < data.length) {
+        const room = connection.write(data.subarray(at, at + 60_001));
+        at += 60_001;
+        if (!room) {
+          waits++;
+          return;
+        }
+      }
+      connection.end();
+    };
+    heard.onDrain = pump;
+    pump();
+    expect(at).toBeLessThan(data.length);
+    const client = received(socket);
+    await client.until((h) => h.ended);
+    expect(waits).toBeGreaterThan(1);
+    expect(client.digest.digest("hex")).toBe(hashOf(data));
+  });
+
+  test(`${name}: what one connection read and a slow one has yet to send is not read over`, async () => {
+    const size = 6 * 1024 * 1024;
+    const { port } = await endpoint((s) => {
+      s.once("data", (b: Buffer) => s.end(pattern(size, b[0] ?? 0)));
+    });
+    const lanes = await Promise.all(
+      Array.from({ length: 4 }, async (_, i) => {
+        const down = await accepted();
+        const up = await connected(port);
+        down.heard.onDrain = () => up.connection.resume();
+        up.heard.onBytes = (b) => {
+          if (!down.connection.write(b)) up.connection.pause();
+        };
+        up.heard.onEnd = () => down.connection.end();
+        return { i, down, up };
+      }),
+    );
+    for (const { i, up } of lanes) up.connection.write(String.fromCharCode(i));
+    // nobody reads: all of them get stuck with something in hand
+    await Promise.all(lanes.map(({ up }) => up.heard.until((h) => h.bytes > 200_000)));
+    const clients = lanes.map(({ down }) => received(down.socket));
+    await Promise.all(clients.map((c) => c.until((h) => h.ended)));
+    expect(clients.map((c) => c.digest.digest("hex"))).toEqual(lanes.map(({ i }) => hashOf(pattern(size, i))));
+  });
+
+  test(`${name}: bodies of clients that go to a slow endpoint are not read over either`, async () => {
+    const size = 6 * 1024 * 1024;
+    const sinks: Socket[] = [];
+    const { port } = await endpoint((s) => void sinks.push(s.pause()));
+    const lanes = await Promise.all(
+      Array.from({ length: 4 }, async (_, i) => {
+        const down = await accepted();
+        const up = await connected(port);
+        up.heard.onDrain = () => down.connection.resume();
+        down.heard.onBytes = (b) => {
+          if (!up.connection.write(b)) down.connection.pause();
+        };
+        down.heard.onEnd = () => up.connection.end();
+        return { i, down };
+      }),
+    );
+    for (const { i, down } of lanes) down.socket.end(pattern(size, i));
+    await Promise.all(lanes.map(({ down }) => down.heard.until((h) => h.bytes > 200_000)));
+    while (sinks.length < lanes.length) await new Promise((resolve) => setImmediate(resolve));
+    const got = sinks.map(received);
+    for (const s of sinks) s.resume();
+    await Promise.all(got.map((g) => g.until((h) => h.ended)));
+    expect(got.map((g) => g.digest.digest("hex")).sort()).toEqual(lanes.map(({ i }) => hashOf(pattern(size, i))).sort());
+  });
+
+  test(`${name}: each side ends by itself`, async () => {
+    const { connection, heard, socket } = await accepted();
+    const client = received(socket);
+    socket.end("last words");
+    await heard.until((h) => h.ended);
+    expect(heard.text).toBe("last words");
+    connection.write("and ");
+    connection.write("mine");
+    connection.end();
+    await client.until((h) => h.ended);
+    expect(client.text).toBe("and mine");
+    await heard.until((h) => h.closed);
+    expect(heard.error).toBeUndefined();
+  });
+
+  test(`${name}: end before the other side's: it may go on`, async () => {
+    const { connection, heard, socket } = await accepted();
+    const client = received(socket);
+    connection.end();
+    await client.until((h) => h.ended);
+    socket.end("still here");
+    await heard.until((h) => h.ended);
+    expect(heard.text).toBe("still here");
+    await heard.until((h) => h.closed);
+  });
+
+  test(`${name}: a pause holds bytes back, resume gives them`, async () => {
+    const { connection, heard, socket } = await accepted();
+    connection.pause();
+    socket.write("later");
+    // a second connection of the same listener is served meanwhile, so the first had its chance
+    const other = await accepted();
+    other.socket.write("now");
+    await other.heard.until((h) => h.text === "now");
+    expect(heard.text).toBe("");
+    connection.resume();
+    await heard.until((h) => h.text === "later");
+  });
+
+  test(`${name}: abort ends both sides at once, once; what is written then is dropped`, async () => {
+    const { connection, heard, socket } = await accepted();
+    const client = received(socket);
+    let closes = 0;
+    const onClose = heard.onClose.bind(heard);
+    heard.onClose = (e) => {
+      closes++;
+      onClose(e);
+    };
+    connection.abort();
+    connection.abort();
+    expect(connection.write("nobody")).toBe(true);
+    connection.end();
+    await client.until((h) => h.closed || h.ended);
+    await heard.until((h) => h.closed);
+    expect([client.text, closes]).toEqual(["", 1]);
+  });
+
+  test(`${name}: abort with a write under way`, async () => {
+    const { connection, heard } = await accepted();
+    while (connection.write(pattern(1024 * 1024, 1)));
+    connection.abort();
+    await heard.until((h) => h.closed);
+  });
+
+  test(`${name}: reset cannot be taken for an orderly end`, async () => {
+    const { connection, heard, socket } = await accepted();
+    const client = received(socket);
+    connection.write("half");
+    await client.until((h) => h.text === "half");
+    connection.reset();
+    await client.until((h) => h.closed);
+    await heard.until((h) => h.closed);
+    expect(client.ended).toBe(false);
+    expect(client.error).toMatchObject({ code: "ECONNRESET" });
+  });
+
+  test(`${name}: a client that resets is told as an error`, async () => {
+    const { heard, socket } = await accepted();
+    socket.resetAndDestroy();
+    await heard.until((h) => h.closed);
+    expect(heard.error).toBeInstanceOf(Error);
+  });
+
+  test(`${name}: a fault of a reader costs its own connection only`, async () => {
+    const one = await accepted();
+    const two = await accepted();
+    one.heard.onBytes = () => {
+      throw new Error("fault");
+    };
+    one.socket.write("x");
+    await one.heard.until((h) => h.closed);
+    expect(faults).toHaveLength(1);
+    two.socket.write("y");
+    await two.heard.until((h) => h.text === "y");
+  });
+
+  test(`${name}: a reader may end, abort and write from within onData`, async () => {
+    const { connection, heard, socket } = await accepted();
+    const client = received(socket);
+    heard.onBytes = () => {
+      connection.write("bye");
+      connection.end();
+    };
+    socket.write("x");
+    await client.until((h) => h.ended);
+    expect(client.text).toBe("bye");
+    const second = await accepted();
+    second.heard.onBytes = () => second.connection.abort();
+    second.socket.write("x");
+    await second.heard.until((h) => h.closed);
+  });
+
+  test(`${name}: a connection can be handed back as a socket, with what was read of it`, async () => {
+    const { connection, heard, socket } = await accepted();
+    socket.write("one,");
+    await heard.until((h) => h.text === "one,");
+    const back = connection.detach(Buffer.from("one,"));
+    socket.write("two");
+    const parts = new Heard();
+    back.on("data", (b: Buffer) => parts.onData(b));
+    back.resume();
+    await parts.until((h) => h.text === "one,two");
+    const client = received(socket);
+    back.end("three");
+    await client.until((h) => h.ended);
+    expect([client.text, heard.text]).toEqual(["three", "one,"]);
+    back.destroy();
+  });
+
+  test(`${name}: TLS, both ways, with more than fits at once`, async () => {
+    const pair = selfSignedCertificate(Date.now());
+    const arrived = Promise.withResolvers<{ connection: Connection; heard: Heard }>();
+    const tls = createTlsServer({ cert: pair.certificate, key: pair.key }, (socket) => {
+      const heard = new Heard();
+      const connection = factory.adopt(socket);
+      connection.events = heard;
+      open.push(() => connection.abort());
+      arrived.resolve({ connection, heard });
+    });
+    const listening = listenForSockets(here, (socket) => {
+      socket.allowHalfOpen = false;
+      tls.emit("connection", socket);
+    });
+    await listening.ready;
+    const socket = tlsConnect({ port: listening.address().port, host: "127.0.0.1", rejectUnauthorized: false });
+    open.push(
+      () => void listening.close(),
+      () => socket.destroy(),
+    );
+    const up = pattern(3_000_000, 3);
+    const down = pattern(5_000_000, 4);
+    socket.write("early");
+    socket.write(up);
+    const { connection, heard } = await arrived.promise;
+    await heard.until((h) => h.bytes === up.length + 5);
+    // many writes while one is under way
+    for (let at = 0; at < down.length; at += 70_000) connection.write(down.subarray(at, at + 70_000));
+    connection.write("late");
+    connection.end();
+    const client = received(socket);
+    await client.until((h) => h.bytes === down.length + 4);
+    await client.until((h) => h.closed);
+    expect(client.digest.digest("hex")).toBe(hashOf(Buffer.concat([down, Buffer.from("late")])));
+    expect(heard.digest.digest("hex")).toBe(hashOf(Buffer.concat([Buffer.from("early"), up])));
+    socket.destroy();
+  });
+}
