@@ -1,7 +1,7 @@
 import { availableParallelism } from "node:os";
 import type { IpFamily } from "../src/base/ip.ts";
 import { Conntrack } from "../src/kernel/conntrack.ts";
-import type { IptablesMake } from "../src/kernel/iptables-command.ts";
+import { hasIpv6, type IptablesMake, legacyTables, runIptables } from "../src/kernel/iptables-command.ts";
 import type { Snapshot } from "../src/snapshot/cluster-snapshot.ts";
 import { distinctProblems, type Problem } from "../src/snapshot/problem.ts";
 import { batchFromEmpty } from "../src/snapshot/snapshot-store.ts";
@@ -41,7 +41,8 @@ import { setConntrack, tcpIsLiberal } from "./sync/conntrack-settings.ts";
 import { IptablesTarget } from "./sync/iptables-target.ts";
 import { iptablesFamilies, iptablesWorld } from "./sync/iptables-world.ts";
 import { IpvsTarget } from "./sync/ipvs-target.ts";
-import { ipvsWorld, removeServers } from "./sync/ipvs-world.ts";
+import { ipvsWorld, openLeftServers, removeServers } from "./sync/ipvs-world.ts";
+import { type Leftover, type LeftoverDoors, leftoversOf } from "./sync/leftovers.ts";
 import { ProxierMetrics } from "./sync/metrics.ts";
 import { NftablesTarget } from "./sync/nftables-target.ts";
 import { type Proxier, runProxier } from "./sync/proxier.ts";
@@ -87,13 +88,26 @@ export type { Proxier, ProxierHealth } from "./sync/proxier.ts";
  */
 export function startProxier(config: ProxierConfig, deps: ProxierDeps): Proxier {
   const target = openTarget(config, deps);
-  const proxier = runProxier(config, deps, { target, metrics: new ProxierMetrics(), flows: () => openFlows(deps) });
+  // in plain mode this machine's rules are not the cluster's
+  const leftovers = config.allowLoopback === true ? undefined : leftoversHere(config, deps);
+  const proxier = runProxier(config, deps, { target, metrics: new ProxierMetrics(), flows: () => openFlows(deps), leftovers });
   // the settings are there once something of the kernel is loaded that tracks connections
   const settle = (): void => {
     if (target.backend !== "userspace") setConntrack(config.conntrack ?? {}, availableParallelism(), deps);
   };
   proxier.ready.then(settle, () => undefined);
   return proxier;
+}
+
+/** What other backends and kube-proxy left in this thread's network namespace. */
+function leftoversHere(config: ProxierConfig, deps: Pick<ProxierDeps, "log">): (backend: Backend) => readonly Leftover[] {
+  const doors: LeftoverDoors = {
+    tables: () => openApplier(config.nftables ?? "auto", deps),
+    iptables: runIptables,
+    mayHaveRules: (make, family) => (family === 4 || hasIpv6()) && (make === "nft" || legacyTables(family).length > 0),
+    servers: openLeftServers,
+  };
+  return (backend) => leftoversOf(backend, config.tableName ?? defaultTableName, doors);
 }
 
 function openTarget(config: ProxierConfig, deps: ProxierDeps): RuleTarget {

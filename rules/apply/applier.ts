@@ -30,7 +30,9 @@ export interface RuleApplier {
    * before its elements. Throws ApplyError.
    */
   apply(transaction: Transaction, signal: AbortSignal): Promise<void>;
-  /** Removes the table; no error when there is none. */
+  /** Whether there is such a table, ours or not. */
+  has(family: IpFamily, table: string, signal: AbortSignal): Promise<boolean>;
+  /** Removes a table, ours or not; no error when there is none. */
   remove(family: IpFamily, table: string, signal: AbortSignal): Promise<void>;
   /** A number that changes when anybody else commits anything; undefined where that cannot be known. Costs microseconds. */
   foreignCommits(): number | undefined;

@@ -60,10 +60,11 @@ export interface IpvsApplierConfig extends IpvsSettings {
  * UNUSABLE where virtual servers cannot be programmed.
  */
 export function createIpvsApplier(config: IpvsApplierConfig, run: RunCommand = runCommand, clock: Clock = systemClock): IpvsApplier {
-  return new KernelIpvsApplier({ ...openDoors(config.through, run), rules: config.rules, run, clock, settings: config });
+  return new KernelIpvsApplier({ ...openIpvsDoors(config.through, run), rules: config.rules, run, clock, settings: config });
 }
 
-function openDoors(through: IpvsApplierConfig["through"], run: RunCommand): Pick<IpvsApplierDeps, "servers" | "sets" | "link"> {
+/** Throws ApplyError UNUSABLE. */
+export function openIpvsDoors(through: IpvsApplierConfig["through"], run: RunCommand): Pick<IpvsApplierDeps, "servers" | "sets" | "link"> {
   const commands = () => ({ servers: openCommandServers(run), sets: openCommandSets(run), link: openCommandLink(run) });
   if (through === "commands") return commands();
   try {

@@ -144,7 +144,11 @@ export function createNetlinkApplier(runNft?: RunNft): RuleApplier {
       if (listeners.size > 0) tell();
     },
     foreignCommits: () => guarded(() => nft.generation() - nft.commits - textCommits),
-    remove: (family, table, signal) => command(() => text.remove(family, table, signal)),
+    has: (family, table) => attempt(() => nft.hasTable(family, table)),
+    remove: (family, table) =>
+      attempt(() => {
+        if (nft.hasTable(family, table)) nft.deleteTable(family, table);
+      }),
     watch(listener) {
       listeners.add(listener);
       if (timer === undefined) {

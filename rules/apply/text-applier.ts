@@ -46,6 +46,11 @@ export function createTextApplier(run: RunNft = runNft): RuleApplier {
       const result = await nft(["-f", "-"], text, signal);
       if (result.code !== 0) throw failure(result);
     },
+    async has(family, table, signal) {
+      const result = await nft(["list", "tables", familyName(family)], "", signal);
+      if (result.code !== 0) throw failure(result);
+      return result.stdout.split("\n").includes(`table ${familyName(family)} ${table}`);
+    },
     async remove(family: IpFamily, table, signal) {
       const result = await nft(["-f", "-"], `${printTableRemoval(family, table).join("\n")}\n`, signal);
       if (result.code !== 0) throw failure(result);

@@ -12,6 +12,7 @@ import { causesOf, joinCauses, noCauses } from "./causes.ts";
 import type { ProxierConfig, ProxierDeps } from "./config.ts";
 import { type Effects, effectsOf } from "./effects.ts";
 import { type HistoryEntry, type HistoryQuery, RuleHistory } from "./history.ts";
+import { type Leftover, LeftoverRemoval } from "./leftovers.ts";
 import type { ProxierMetrics } from "./metrics.ts";
 import { ServiceHealth } from "./service-health.ts";
 import { type FlowTable, StaleUdp } from "./stale-udp.ts";
@@ -68,6 +69,8 @@ export interface ProxierWorld {
   readonly metrics: ProxierMetrics;
   /** Opened once the target is started, unless it keeps no flows in the kernel; absent: stale ones are not ended. */
   readonly flows?: (() => FlowTable | undefined) | undefined;
+  /** What others left in its place, which goes once the rules are in force; absent: nothing is looked for. */
+  readonly leftovers?: ((backend: Backend) => readonly Leftover[]) | undefined;
 }
 
 /** Keeps `target` as the store's objects say, until closed. Closing leaves the rules in force. */
@@ -77,6 +80,7 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, world: Prox
   const stop = new AbortController();
   const plan = new ProxyPlan(config.nodeName, planOptionsOf(config));
   const index = new AppliedIndex();
+  const removal = new LeftoverRemoval(world.leftovers ?? (() => []), deps);
   const history = new RuleHistory(config.history);
   let pending = noCauses;
   let tries = 0;
@@ -231,7 +235,10 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, world: Prox
     let lastAudit = clock.monotonic();
     const auditInterval = config.auditIntervalMs ?? defaultAuditInterval;
     while (!stop.signal.aborted) {
-      let pause: number | undefined = auditInterval === 0 ? undefined : Math.max(0, lastAudit + auditInterval - clock.monotonic());
+      const auditDue = auditInterval === 0 ? Number.POSITIVE_INFINITY : lastAudit + auditInterval;
+      const removalDue = isReady ? (removal.due() ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
+      const due = Math.min(auditDue, removalDue);
+      let pause: number | undefined = due === Number.POSITIVE_INFINITY ? undefined : Math.max(0, due - clock.monotonic());
       try {
         if (!started) {
           await target.start(stop.signal);
@@ -256,7 +263,10 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, world: Prox
             await new Promise((resolve) => setImmediate(resolve));
             continue;
           }
-        } else if (isReady && (auditWanted || pause === 0)) {
+        } else if (removalDue <= clock.monotonic()) {
+          await removal.look(target.backend, stop.signal);
+          continue;
+        } else if (isReady && (auditWanted || auditDue <= clock.monotonic())) {
           lastAudit = clock.monotonic();
           await audit();
           continue;

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import type { IpFamily } from "../base/ip.ts";
 import type { CommandResult } from "./command.ts";
 
@@ -28,6 +28,16 @@ export const runIptables: RunIptables = (program, args, stdin, signal) =>
 /** `ip6tables-nft-restore` */
 export function iptablesProgram(family: IpFamily, make: IptablesMake, what: "save" | "restore"): string {
   return `${family === 4 ? "iptables" : "ip6tables"}-${make}-${what}`;
+}
+
+/** Legacy tables that this thread's network namespace has; none where the kernel has no legacy iptables. */
+export function legacyTables(family: IpFamily): readonly string[] {
+  try {
+    const names = readFileSync(`/proc/thread-self/net/${family === 4 ? "ip" : "ip6"}_tables_names`, "utf8");
+    return names.split("\n").filter((name) => name !== "");
+  } catch {
+    return [];
+  }
 }
 
 /** Whether the kernel was started with IPv6: where it was not, there are no tables for it either. */

@@ -23,6 +23,7 @@ const NFNL_MSG_BATCH_BEGIN = 0x10;
 const NFNL_MSG_BATCH_END = 0x11;
 const NFNLGRP_NFTABLES = 7;
 const NFT_MSG_GETTABLE = 1;
+const NFT_MSG_DELTABLE = 2;
 const NFT_MSG_GETCHAIN = 4;
 const NFT_MSG_GETRULE = 7;
 const NFT_MSG_NEWSETELEM = 12;
@@ -105,10 +106,7 @@ export class NftNetlink {
   write(runs: readonly ElementRun[]): WrittenBatch {
     const w = new NetlinkWriter(64 * 1024);
     const messages = new Map<number, WrittenMessage>();
-    w.begin(NFNL_MSG_BATCH_BEGIN, NLM_F_REQUEST, this.#socket.nextSequence());
-    w.u8(0, 0);
-    w.u16be(NFNL_SUBSYS_NFTABLES);
-    w.end();
+    this.#bound(w, NFNL_MSG_BATCH_BEGIN);
     for (const run of runs) {
       for (let i = 0; i < run.elements.length; ) {
         const sequence = this.#socket.nextSequence();
@@ -135,10 +133,7 @@ export class NftNetlink {
     const elements = runs.reduce((n, run) => n + run.elements.length, 0);
     if (messages.size === 0) return { bytes: new Uint8Array(), elements, messages };
     w.addFlags(NLM_F_ACK); // of the last message only: an overflow of answers would hide whether all was accepted
-    w.begin(NFNL_MSG_BATCH_END, NLM_F_REQUEST, this.#socket.nextSequence());
-    w.u8(0, 0);
-    w.u16be(NFNL_SUBSYS_NFTABLES);
-    w.end();
+    this.#bound(w, NFNL_MSG_BATCH_END);
     return { bytes: w.bytes(), elements, messages };
   }
 
@@ -152,6 +147,20 @@ export class NftNetlink {
     }
     const at = messages.get(error.sequence);
     throw new BatchRefused(error.code, error.text, at === undefined ? undefined : elementAt(at, error.offset));
+  }
+
+  /** With everything in it. Throws BatchRefused ENOENT when there is no such table. */
+  deleteTable(family: IpFamily, table: string): void {
+    const w = new NetlinkWriter();
+    this.#bound(w, NFNL_MSG_BATCH_BEGIN);
+    w.begin((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_DELTABLE, NLM_F_REQUEST | NLM_F_ACK, this.#socket.nextSequence());
+    w.u8(NFPROTO[family], 0, 0, 0);
+    w.string(NFTA_TABLE_NAME, table);
+    w.end();
+    this.#bound(w, NFNL_MSG_BATCH_END);
+    const [error] = this.#socket.transact(w.bytes());
+    if (error !== undefined) throw new BatchRefused(error.code, error.text, undefined);
+    this.#commits++;
   }
 
   hasTable(family: IpFamily, table: string): boolean {
@@ -242,6 +251,14 @@ export class NftNetlink {
         if (message.port !== this.#socket.port) found.add(attribute(message, NFTA_TABLE_NAME));
       }
     }
+  }
+
+  /** Begins or ends a batch. */
+  #bound(w: NetlinkWriter, type: number): void {
+    w.begin(type, NLM_F_REQUEST, this.#socket.nextSequence());
+    w.u8(0, 0);
+    w.u16be(NFNL_SUBSYS_NFTABLES);
+    w.end();
   }
 
   close(): void {

@@ -61,6 +61,18 @@ describe.each(appliers)("%s applier", (_, create) => {
     }
   };
 
+  test("any table is found and removed by its name, one of another program too, in its own family only", () =>
+    use(async (applier) => {
+      for (const family of ["ip", "ip6"]) nft("add", "table", family, "kube-proxy");
+      const has = (): Promise<readonly boolean[]> => Promise.all(([4, 6] as const).map((f) => applier.has(f, "kube-proxy", signal)));
+      expect(await has()).toEqual([true, true]);
+      await applier.remove(6, "kube-proxy", signal);
+      expect(await has()).toEqual([true, false]);
+      await applier.remove(6, "kube-proxy", signal);
+      await applier.remove(4, "kube-proxy", signal);
+      expect(await has()).toEqual([false, false]);
+    }));
+
   test("what is applied is read back, both families, every kind of element", () =>
     use(async (applier) => {
       for (const ruleset of await load(applier)) {

@@ -58,6 +58,10 @@ export class MemoryApplier implements RuleApplier {
     return Promise.resolve();
   }
 
+  has(family: IpFamily): Promise<boolean> {
+    return Promise.resolve(this.tables.has(family));
+  }
+
   remove(family: IpFamily): Promise<void> {
     this.tables.delete(family);
     return Promise.resolve();

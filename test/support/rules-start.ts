@@ -1,14 +1,16 @@
 import { createIptablesApplier } from "../../rules/apply/iptables-applier.ts";
 import { createNetlinkApplier } from "../../rules/apply/netlink-applier.ts";
-import type { Proxier } from "../../rules/index.ts";
+import type { Backend, Proxier } from "../../rules/index.ts";
 import type { ProxierConfig } from "../../rules/sync/config.ts";
 import { IptablesTarget } from "../../rules/sync/iptables-target.ts";
+import { type LeftoverDoors, leftoversOf } from "../../rules/sync/leftovers.ts";
 import { ProxierMetrics } from "../../rules/sync/metrics.ts";
 import { NftablesTarget } from "../../rules/sync/nftables-target.ts";
 import { runProxier } from "../../rules/sync/proxier.ts";
 import { iptablesOptionsOf, skeletonOptionsOf } from "../../rules/sync/surroundings.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { Conntrack } from "../../src/kernel/conntrack.ts";
+import { legacyTables } from "../../src/kernel/iptables-command.ts";
 import { openForeignEyes } from "../../src/kernel/iptables-watch.ts";
 import type { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
 import { inNetns } from "./in-netns.ts";
@@ -29,9 +31,15 @@ export async function startRules(
   namespace: string,
   store: SnapshotStore,
   backend: KernelBackend,
-  more: Partial<ProxierConfig> & { readonly canaryIntervalMs?: number; readonly eyes?: boolean; readonly routeLocalnet?: () => void } = {},
+  more: Partial<ProxierConfig> & {
+    readonly canaryIntervalMs?: number;
+    readonly eyes?: boolean;
+    readonly routeLocalnet?: () => void;
+    /** Take away what others left. */
+    readonly takeOver?: boolean;
+  } = {},
 ): Promise<StartedRules> {
-  const { canaryIntervalMs, eyes, routeLocalnet, ...options } = more;
+  const { canaryIntervalMs, eyes, routeLocalnet, takeOver = false, ...options } = more;
   const config: ProxierConfig = { store, nodeName: "a", backend: backend === "nftables" ? "nftables" : "iptables", ...options };
   const run = iptablesIn(namespace);
   const make = backend === "iptables-legacy" ? "legacy" : "nft";
@@ -60,10 +68,25 @@ export async function startRules(
   const proxier = runProxier(
     config,
     { clock: systemClock, log: (_, message) => log.push(message), onApplied: (info) => applied.push(info.elements) },
-    { target, metrics: new ProxierMetrics(), flows: () => inNetns(namespace, () => new Conntrack()) },
+    {
+      target,
+      metrics: new ProxierMetrics(),
+      flows: () => inNetns(namespace, () => new Conntrack()),
+      ...(takeOver ? { leftovers: (chosen: Backend) => leftoversOf(chosen, "fairway", leftoversIn(namespace)) } : {}),
+    },
   );
   await proxier.ready;
   return { proxier, applied, log };
+}
+
+/** Leftovers of a named network namespace, whose kernel has no virtual servers. */
+function leftoversIn(namespace: string): LeftoverDoors {
+  return {
+    tables: () => inNetns(namespace, () => createNetlinkApplier(nftIn(namespace))),
+    iptables: iptablesIn(namespace),
+    mayHaveRules: (make, family) => make === "nft" || inNetns(namespace, () => legacyTables(family).length > 0),
+    servers: () => undefined,
+  };
 }
 
 export function counter(proxier: Proxier, name: string): number {

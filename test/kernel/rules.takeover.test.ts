@@ -1,0 +1,122 @@
+import { execFileSync } from "node:child_process";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { createIptablesApplier } from "../../rules/apply/iptables-applier.ts";
+import type { Proxier } from "../../rules/index.ts";
+import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
+import { iptablesIn } from "../support/iptables-in.ts";
+import { kubeProxyIptables, kubeProxyNftables, othersChains } from "../support/kube-proxy-rules.ts";
+import { lacking } from "../support/requires.ts";
+import { labAddresses, labPodCidrs, RulesLab } from "../support/rules-lab.ts";
+import { fillStore, makeNode, makeService, makeSlice } from "../support/rules-objects.ts";
+import { type KernelBackend, type StartedRules, startRules } from "../support/rules-start.ts";
+
+let lab: RulesLab;
+let store: SnapshotStore;
+const running: Proxier[] = [];
+const lack = lacking("ip", "nft", "conntrack", "iptables");
+beforeAll(async () => {
+  if (lack === undefined) lab = await RulesLab.start("takeover");
+});
+afterAll(async () => {
+  await lab?.close();
+});
+beforeEach((t) => t.skip(lack !== undefined, lack));
+beforeEach(() => {
+  store = new SnapshotStore();
+  fillStore(store, [
+    makeNode("a", [labAddresses.a[4], labAddresses.a[6]], labPodCidrs.a),
+    makeService("web", { clusterIP: left.ip, ports: [{ name: "t", port: 80, protocol: "TCP" }] }),
+    makeSlice("web", [{ ip: labAddresses.a1[4], node: "a" }], { ports: [{ name: "t", protocol: "TCP", port: 8080 }] }),
+  ]);
+});
+afterEach(async () => {
+  for (const proxier of running.splice(0)) await proxier.close();
+  if (lack !== undefined) return;
+  for (const family of [4, 6] as const) {
+    await createIptablesApplier("legacy", iptablesIn(lab.namespace("a"))).remove(family, AbortSignal.timeout(120_000));
+  }
+  for (const table of ["nat", "filter", "mangle"]) {
+    for (const flag of ["-F", "-X"]) lab.run("a", "iptables-legacy", ["-w", "60", "-t", table, flag]);
+  }
+  lab.run("a", "nft", ["flush", "ruleset"]);
+  lab.run("a", "conntrack", ["-F"]);
+});
+
+const left = { ip: "10.96.0.20", endpoint: `${labAddresses.a1[4]}:8080`, podRange: labPodCidrs.a[0] };
+const web = { protocol: "tcp", host: left.ip, port: 80 } as const;
+
+const feed = (program: string, args: readonly string[], input: string): void => {
+  execFileSync("ip", ["netns", "exec", lab.namespace("a"), program, ...args], { input, stdio: ["pipe", "ignore", "pipe"] });
+};
+const saved = (make: "nft" | "legacy"): string => lab.run("a", `iptables-${make}-save`, []);
+const leave = {
+  "kube-proxy in iptables mode, nft make": () => feed("iptables-nft-restore", ["--noflush"], kubeProxyIptables(left)),
+  "kube-proxy in iptables mode, legacy make": () => feed("iptables-legacy-restore", ["--noflush", "-w", "60"], kubeProxyIptables(left)),
+  "kube-proxy in nftables mode": () => feed("nft", ["-f", "-"], kubeProxyNftables(left)),
+} as const;
+const isLeft = (): boolean => {
+  const chains = /^:KUBE-(SERVICES|SVC|SEP|POSTROUTING|MARK-MASQ|FORWARD|PROXY)/m;
+  return chains.test(saved("nft")) || chains.test(saved("legacy")) || lab.run("a", "nft", ["list", "tables"]).includes("kube-proxy");
+};
+
+/** A connection that is open throughout, and new ones without a pause; none may miss anything. */
+async function whileServed(work: () => Promise<void>): Promise<void> {
+  const held = await lab.agents.client.stream({ kind: "held", ...web });
+  const fresh = await lab.agents.a2.stream({ kind: "fresh", ...web });
+  let done: unknown;
+  try {
+    await work();
+  } finally {
+    // after the change, too
+    await lab.agents.client.probe({ ...web, count: 5 });
+    done = [await held.end(), await fresh.end()];
+  }
+  expect(done).toEqual([expect.objectContaining({ faults: [] }), expect.objectContaining({ faults: [] })]);
+  for (const { answers } of done as readonly { readonly answers: number }[]) expect(answers).toBeGreaterThan(0);
+}
+
+const start = async (backend: KernelBackend): Promise<StartedRules> => {
+  const started = await startRules(lab.namespace("a"), store, backend, { takeOver: true });
+  running.push(started.proxier);
+  return started;
+};
+
+describe.each([
+  ["kube-proxy in iptables mode, nft make", "nftables"],
+  ["kube-proxy in iptables mode, legacy make", "nftables"],
+  ["kube-proxy in nftables mode", "nftables"],
+  ["kube-proxy in iptables mode, nft make", "iptables-nft"],
+  ["kube-proxy in iptables mode, legacy make", "iptables-legacy"],
+  ["kube-proxy in nftables mode", "iptables-nft"],
+] as const)("from %s to %s", (from, to) => {
+  test("no connection misses anything; only what is kube-proxy's goes", async () => {
+    leave[from]();
+    feed("nft", ["-f", "-"], "table ip others { chain c { type filter hook input priority 0; }; }\n");
+    expect(isLeft()).toBe(true);
+    await whileServed(async () => {
+      const { log } = await start(to);
+      await expect.poll(isLeft, { timeout: 60_000, interval: 200 }).toBe(false);
+      await expect.poll(() => log.filter((l) => l.startsWith("kube-proxy's ")).length, { timeout: 60_000 }).toBe(1);
+    });
+    const make = from.includes("legacy") ? "legacy" : "nft";
+    if (from.includes("iptables")) for (const chain of othersChains) expect(saved(make)).toContain(`:${chain} `);
+    expect(lab.run("a", "nft", ["list", "tables"])).toContain("table ip others");
+  });
+});
+
+test("backends change at a restart: nftables, iptables in both makes and back, and no connection misses anything", async () => {
+  const ours = (): Record<string, boolean> => ({
+    nftables: lab.run("a", "nft", ["list", "tables"]).includes("table ip fairway"),
+    "iptables-nft": saved("nft").includes("FAIRWAY"),
+    "iptables-legacy": saved("legacy").includes("FAIRWAY"),
+  });
+  await (await start("nftables")).proxier.close();
+  await whileServed(async () => {
+    for (const backend of ["iptables-nft", "nftables", "iptables-legacy", "nftables"] as const) {
+      const { proxier } = await start(backend);
+      const only = { nftables: false, "iptables-nft": false, "iptables-legacy": false, [backend]: true };
+      await expect.poll(ours, { timeout: 60_000, interval: 200 }).toEqual(only);
+      await proxier.close();
+    }
+  });
+});
