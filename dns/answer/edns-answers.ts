@@ -1,5 +1,5 @@
 import { type Ip, ipBytes, parseIp } from "../../src/base/ip.ts";
-import { type Edns, ednsOptions } from "../wire/edns.ts";
+import { type Edns, type EdnsOption, ednsOptions } from "../wire/edns.ts";
 import { typeNumbers } from "../wire/record-type.ts";
 import { clientCookieBytes, isCookieLength, type ServerCookies, serverCookieBytes } from "../wire/server-cookie.ts";
 
@@ -93,6 +93,14 @@ export class EdnsAnswers {
     });
     const bytes = Buffer.concat(options);
     return this.#readOptions(bytes, 0, bytes.length, client, transport);
+  }
+
+  /** Puts one more option into the answer's OPT record, if there is one and room in it. */
+  add(option: EdnsOption): void {
+    const length = option.hex.length / 2;
+    if (!this.#present || this.#length + 4 + length > this.#options.length) return;
+    this.#option(option.code, length);
+    this.#options.set(Buffer.from(option.hex, "hex"), this.#length - length);
   }
 
   /** Puts the OPT record behind an answer of `end` bytes; `extendedRcode` is the part of the code above its low four bits. */

@@ -2,23 +2,33 @@ import type { Message } from "../wire/message.ts";
 import type { ResourceRecord } from "../wire/record.ts";
 import { rcodes } from "../wire/record-type.ts";
 
-export interface CacheLimits {
+/** Of answers, or of denials and failures. */
+export interface CacheShare {
   readonly entries: number;
-  /** Caps in seconds. */
-  readonly successSeconds: number;
-  readonly denialSeconds: number;
+  /** Seconds: no answer is kept longer, or shorter. */
+  readonly maxTtl: number;
+  readonly minTtl: number;
+}
+
+export interface CacheLimits {
+  readonly success: CacheShare;
+  readonly denial: CacheShare;
   readonly failureSeconds: number;
   /** How long after its end an entry may still be served while the upstream is away; 0 = never. */
   readonly staleSeconds: number;
+  /** Asked again ahead of the end, when less than `percent` of its life is left and it was asked for `amount` times with gaps of at most `gap` ms. */
+  readonly prefetch?: { readonly amount: number; readonly gap: number; readonly percent: number };
+  /** Answers keep the TTL they came with. */
+  readonly keepTtl?: boolean;
 }
 
-/** CoreDNS's defaults, but for stale answers, which it has off: a node goes on with what it knew. */
+/** CoreDNS's defaults, but for stale answers and prefetching, which it has off: a node goes on with what it knew. */
 export const defaultCacheLimits: CacheLimits = {
-  entries: 9984,
-  successSeconds: 3600,
-  denialSeconds: 1800,
+  success: { entries: 9984, maxTtl: 3600, minTtl: 0 },
+  denial: { entries: 9984, maxTtl: 1800, minTtl: 0 },
   failureSeconds: 5,
   staleSeconds: 3600,
+  prefetch: { amount: 2, gap: 3_600_000, percent: 10 },
 };
 
 export type CacheKind = "success" | "denial" | "failure";
@@ -30,7 +40,9 @@ interface Entry {
   readonly stored: number;
   /** Milliseconds from `stored`. */
   readonly life: number;
+  /** Since the last gap. */
   hits: number;
+  lastHit: number;
   /** After a failure the upstream is left alone until then, and this answer stands in. Monotonic milliseconds. */
   retryAt: number;
 }
@@ -41,16 +53,16 @@ export interface CacheHit {
   readonly kind: CacheKind;
   /** Its time is over; TTLs are 0. */
   readonly stale: boolean;
-  /** A tenth of its life is left and it was asked for more than once: worth asking again before it is gone. */
+  /** Milliseconds since its end; 0 while it is fresh. */
+  readonly over: number;
+  /** Popular and soon over: worth asking again before it is gone. */
   readonly nearEnd: boolean;
 }
 
-/** Popular enough to be asked again ahead of time. */
-const prefetchHits = 2;
-
 /** Answers by question, with the time as an argument (monotonic milliseconds). The least recently used go first. */
 export class MessageCache {
-  readonly #entries = new Map<string, Entry>();
+  readonly #successes = new Map<string, Entry>();
+  readonly #denials = new Map<string, Entry>();
   readonly #limits: CacheLimits;
   #evicted = 0;
 
@@ -58,8 +70,9 @@ export class MessageCache {
     this.#limits = limits;
   }
 
-  get size(): number {
-    return this.#entries.size;
+  /** Answers; and denials with failures. */
+  get sizes(): { readonly success: number; readonly denial: number } {
+    return { success: this.#successes.size, denial: this.#denials.size };
   }
 
   get evictions(): number {
@@ -69,24 +82,29 @@ export class MessageCache {
   /** What is known; with `stale` also what is over, for when the upstream could not answer, which `fresh` gives only for a while
    *  after a failure. The id is the stored one's. */
   get(key: string, now: number, allow: "fresh" | "stale"): CacheHit | undefined {
-    const entry = this.#entries.get(key);
+    const entry = this.#successes.get(key) ?? this.#denials.get(key);
     if (entry === undefined) return undefined;
+    const of = this.#mapOf(entry.kind);
     const age = now - entry.stored;
     const over = age - entry.life;
     if (over >= 0) {
       const gone = entry.kind === "failure" || over >= this.#limits.staleSeconds * 1000;
-      if (gone) this.#entries.delete(key);
+      if (gone) of.delete(key);
       if (gone || (allow === "fresh" && now >= entry.retryAt)) return undefined;
     }
     // a Map keeps the order of insertion: put in again is last to go
-    this.#entries.delete(key);
-    this.#entries.set(key, entry);
-    entry.hits++;
+    of.delete(key);
+    of.set(key, entry);
+    const { prefetch, keepTtl } = this.#limits;
+    entry.hits = prefetch !== undefined && now - entry.lastHit > prefetch.gap ? 1 : entry.hits + 1;
+    entry.lastHit = now;
+    const seconds = over >= 0 ? Number.POSITIVE_INFINITY : keepTtl === true ? 0 : Math.floor(age / 1000);
     return {
-      message: withAge(entry.message, over >= 0 ? Number.POSITIVE_INFINITY : Math.floor(age / 1000)),
+      message: withAge(entry.message, seconds),
       kind: entry.kind,
       stale: over >= 0,
-      nearEnd: over < 0 && entry.hits >= prefetchHits && -over < entry.life / 10,
+      over: Math.max(0, over),
+      nearEnd: prefetch !== undefined && over < 0 && entry.hits >= prefetch.amount && -over < (entry.life * prefetch.percent) / 100,
     };
   }
 
@@ -95,19 +113,27 @@ export class MessageCache {
     const kind = kindOf(message);
     const seconds = kind === undefined ? 0 : lifeSeconds(message, kind, this.#limits);
     if (kind === undefined || seconds <= 0 || message.truncated) return false;
-    const known = this.#entries.get(key);
+    const known = this.#successes.get(key) ?? this.#denials.get(key);
     if (kind === "failure" && known !== undefined && known.kind !== "failure") {
       known.retryAt = now + seconds * 1000;
       return false;
     }
-    this.#entries.delete(key);
-    this.#entries.set(key, { message: withMaxTtl(message, seconds), kind, stored: now, life: seconds * 1000, hits: 0, retryAt: 0 });
-    if (this.#entries.size > this.#limits.entries) {
-      const oldest = this.#entries.keys().next();
-      if (oldest.done !== true) this.#entries.delete(oldest.value);
+    this.#successes.delete(key);
+    this.#denials.delete(key);
+    const share = kind === "success" ? this.#limits.success : this.#limits.denial;
+    if (share.entries === 0) return false;
+    const to = this.#mapOf(kind);
+    to.set(key, { message: withTtl(message, seconds, share), kind, stored: now, life: seconds * 1000, hits: 0, lastHit: now, retryAt: 0 });
+    if (to.size > share.entries) {
+      const oldest = to.keys().next();
+      if (oldest.done !== true) to.delete(oldest.value);
       this.#evicted++;
     }
     return true;
+  }
+
+  #mapOf(kind: CacheKind): Map<string, Entry> {
+    return kind === "success" ? this.#successes : this.#denials;
   }
 }
 
@@ -124,18 +150,19 @@ function kindOf(m: Message): CacheKind | undefined {
 function lifeSeconds(m: Message, kind: CacheKind, limits: CacheLimits): number {
   if (kind === "failure") return limits.failureSeconds;
   const answers = m.answers.reduce((least, r) => Math.min(least, r.ttl), Number.POSITIVE_INFINITY);
-  if (kind === "success") return Math.min(answers, limits.successSeconds);
+  const { success, denial } = limits;
+  if (kind === "success") return Math.max(Math.min(answers, success.maxTtl), success.minTtl);
   const soa = m.authority.find((r) => r.data.kind === "SOA");
   if (soa?.data.kind !== "SOA") return 0;
-  return Math.min(answers, soa.ttl, soa.data.minimum, limits.denialSeconds);
+  return Math.max(Math.min(answers, soa.ttl, soa.data.minimum, denial.maxTtl), denial.minTtl);
 }
 
 function withAge(m: Message, seconds: number): Message {
   return mapTtl(m, (ttl) => Math.max(0, ttl - seconds));
 }
 
-function withMaxTtl(m: Message, seconds: number): Message {
-  return mapTtl(m, (ttl) => Math.min(ttl, seconds));
+function withTtl(m: Message, seconds: number, { minTtl }: CacheShare): Message {
+  return mapTtl(m, (ttl) => Math.min(Math.max(ttl, minTtl), seconds));
 }
 
 function mapTtl(m: Message, change: (ttl: number) => number): Message {

@@ -18,7 +18,7 @@ export interface DnsConfig extends ZonesConfig {
   readonly upstreams?: readonly DnsAddress[] | { readonly resolvConf: string };
   readonly forward?: {
     /** Default random. */
-    readonly policy?: "random" | "round-robin" | "sequential";
+    readonly policy?: "random" | "round_robin" | "sequential";
     /** Milliseconds for one try; default 2000. */
     readonly tryTimeout?: number;
     /** Milliseconds for all tries; default 5000. */

@@ -3,7 +3,7 @@ import { type AclConfig, readAcl } from "./plugins/acl.ts";
 import type { BlockContext } from "./plugins/block-context.ts";
 import { type CacheConfig, readCache } from "./plugins/cache.ts";
 import { type ForwardConfig, readForward } from "./plugins/forward.ts";
-import { type ExternalConfig, type KubernetesConfig, readExternal, readKubernetes } from "./plugins/kubernetes.ts";
+import { type ExternalPlugin, type KubernetesPlugin, readExternal, readKubernetes } from "./plugins/kubernetes.ts";
 import {
   type ErrorsConfig,
   type HealthConfig,
@@ -72,13 +72,13 @@ export type PluginConfig =
   | ChaosConfig
   | Dns64Config
   | ErrorsConfig
-  | ExternalConfig
+  | ExternalPlugin
   | FileConfig
   | ForwardConfig
   | HeaderConfig
   | HealthConfig
   | HostsConfig
-  | KubernetesConfig
+  | KubernetesPlugin
   | LoadbalanceConfig
   | LogConfig
   | MetadataConfig

@@ -1,5 +1,6 @@
 import { isAbsolute, resolve } from "node:path";
 import { type Cidr, parseCidr } from "../../src/base/cidr.ts";
+import { validateZones, type ZonesConfig } from "../config/zone-config.ts";
 import { isParseError } from "../wire/errors.ts";
 import { canonicalName, type DomainName, encodeName } from "../wire/name.ts";
 import { reverseZones } from "../zone/reverse-zone.ts";
@@ -7,7 +8,6 @@ import { type CorefileSurroundings, type Directive, parseCorefile, type ServerBl
 import { CorefileError } from "./errors.ts";
 import { absentPlugins, type PluginConfig, type PluginName, pluginOrder } from "./plugin-order.ts";
 import type { BlockContext } from "./plugins/block-context.ts";
-import type { KubernetesConfig } from "./plugins/kubernetes.ts";
 import type { Place, Token } from "./tokens.ts";
 
 export type ListenerScheme = "dns" | "tls" | "https";
@@ -28,8 +28,10 @@ export interface DnsBlock extends Place {
 
 export interface DnsBlocks {
   readonly blocks: readonly DnsBlock[];
-  /** The cluster's names, for all blocks that serve them. */
-  readonly kubernetes?: KubernetesConfig;
+  /** The cluster's names, the same for all blocks that serve them. */
+  readonly zones: ZonesConfig;
+  /** Zones of others, of which known names are answered. */
+  readonly passing: readonly DomainName[];
 }
 
 export interface ReadCorefileOptions extends CorefileSurroundings {
@@ -37,11 +39,16 @@ export interface ReadCorefileOptions extends CorefileSurroundings {
   readonly folder: string;
 }
 
+/** The names of a file that serves none of the cluster's. */
+const noNames: ZonesConfig = { kubernetes: { zones: [] } };
+
 /** Reads a Corefile to the last option. Throws a CorefileError, which tells file and line. */
 export function readCorefile(text: string, file: string, options: ReadCorefileOptions): DnsBlocks {
   const blocks: DnsBlock[] = [];
   const seen = new Map<string, Place>();
-  const kubernetes: { config: KubernetesConfig; at: Place }[] = [];
+  const owners = new Map<PluginName, { readonly config: PluginConfig; readonly at: Place }>();
+  let zones: ZonesConfig = noNames;
+  let passing: readonly DomainName[] = [];
   for (const block of parseCorefile(text, file, options)) {
     const keys = block.keys.flatMap(readKey);
     const folder = block.directives.find((d) => d.name === "root")?.words[0]?.text;
@@ -61,20 +68,25 @@ export function readCorefile(text: string, file: string, options: ReadCorefileOp
       }
       seen.set(id, block);
     }
-    const own = plugins.find((p) => p.plugin === "kubernetes");
-    if (own !== undefined) kubernetes.push({ config: own, at: places.get(own) ?? block });
+    for (const p of plugins) {
+      if (p.plugin !== "kubernetes" && p.plugin !== "k8s_external") continue;
+      const at = places.get(p) ?? block;
+      const before = owners.get(p.plugin);
+      if (before !== undefined && JSON.stringify(before.config) !== JSON.stringify(p)) {
+        throw new CorefileError("conflict", at, `${p.plugin}: is not as in line ${before.at.line}; all blocks serve the same names`);
+      }
+      owners.set(p.plugin, { config: p, at });
+      if (p.plugin === "kubernetes") passing = p.passing;
+      zones = p.plugin === "kubernetes" ? { ...zones, kubernetes: p.names } : { ...zones, external: p.names };
+      const [wrong] = validateZones(zones);
+      if (wrong !== undefined) throw new CorefileError("bad-value", at, `${p.plugin}: ${wrong}`);
+    }
     if (keys.some((k) => k.scheme === "tls") && !plugins.some((p) => p.plugin === "tls")) {
       throw new CorefileError("conflict", block, "a tls:// block needs `tls CERT KEY`");
     }
     blocks.push({ file: block.file, line: block.line, keys, plugins });
   }
-  const [first, ...others] = kubernetes;
-  for (const { config, at } of others) {
-    if (JSON.stringify(config) !== JSON.stringify(first?.config)) {
-      throw new CorefileError("conflict", at, `kubernetes: is not as in line ${first?.at.line}; all blocks serve the same names`);
-    }
-  }
-  return { blocks, ...(first === undefined ? {} : { kubernetes: first.config }) };
+  return { blocks, zones, passing };
 }
 
 function readPlugins(

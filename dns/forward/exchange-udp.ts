@@ -9,7 +9,7 @@ import type { UpstreamAddress } from "./upstream.ts";
  * Asks once over UDP. Each question has a socket and so a random port of its own, connected, so that the kernel drops what others
  * send and a refusal (ICMP) is known at once. Packets that do not match are ignored: a forger's must not end the wait.
  */
-export function exchangeUdp(to: UpstreamAddress, query: Message, signal: AbortSignal): Promise<Message> {
+export function exchangeUdp(to: UpstreamAddress, query: Message, signal: AbortSignal, letters: "same" | "any" = "any"): Promise<Message> {
   const where = printHostPort(to.ip, to.port);
   return new Promise((resolve, reject) => {
     const socket = createSocket(ipFamily(to.ip) === 4 ? "udp4" : "udp6");
@@ -29,7 +29,7 @@ export function exchangeUdp(to: UpstreamAddress, query: Message, signal: AbortSi
     signal.addEventListener("abort", stop, { once: true });
     socket.on("error", (error) => finish(() => reject(new UpstreamError("unreachable", where, error))));
     socket.on("message", (bytes: Buffer) => {
-      const answer = matchAnswer(query, bytes);
+      const answer = matchAnswer(query, bytes, letters);
       if (answer !== undefined) finish(() => resolve(answer));
     });
     socket.connect(to.port, to.ip, () => {

@@ -2,8 +2,11 @@ import { isParseError } from "../wire/errors.ts";
 import { decodeMessage, type Message } from "../wire/message.ts";
 import { canonicalName } from "../wire/name.ts";
 
-/** The answer to `query` in `bytes`; undefined when it is not that: another id, another question, no response, no message. */
-export function matchAnswer(query: Message, bytes: Uint8Array): Message | undefined {
+/**
+ * The answer to `query` in `bytes`; undefined when it is not that: another id, another question, no response, no message. `letters`
+ * `same`: the case of the question's letters counts.
+ */
+export function matchAnswer(query: Message, bytes: Uint8Array, letters: "same" | "any" = "any"): Message | undefined {
   if (bytes.length < 12 || ((bytes[0] ?? 0) << 8) + (bytes[1] ?? 0) !== query.id) return undefined;
   let answer: Message;
   try {
@@ -17,6 +20,9 @@ export function matchAnswer(query: Message, bytes: Uint8Array): Message | undefi
   if (!answer.isResponse || asked === undefined || more.length > 0) return undefined;
   // some servers leave the question out of errors
   if (got === undefined) return answer.rcode === 0 ? undefined : { ...answer, questions: query.questions };
-  const same = got.type === asked.type && got.class === asked.class && canonicalName(got.name) === canonicalName(asked.name);
+  const same =
+    got.type === asked.type &&
+    got.class === asked.class &&
+    (letters === "same" ? got.name === asked.name : canonicalName(got.name) === canonicalName(asked.name));
   return same ? answer : undefined;
 }

@@ -4,7 +4,7 @@ import { canonicalName } from "../wire/name.ts";
 import { classIn, parseType } from "../wire/record-type.ts";
 import { UpstreamError } from "./errors.ts";
 import { exchangeUdp } from "./exchange-udp.ts";
-import { TcpConnection } from "./tcp-connection.ts";
+import { plainConnection } from "./tcp-connection.ts";
 import type { UpstreamAddress } from "./upstream.ts";
 
 export interface QueryOnceOptions {
@@ -40,7 +40,7 @@ export async function queryOnce(server: UpstreamAddress, name: string, options: 
     edns: { udpSize: 1232, version: 0, dnssecOk: false, options: [] },
   };
   const deadline = AbortSignal.timeout(options.timeout ?? 2000);
-  const tcp = new TcpConnection(server);
+  const tcp = plainConnection(server);
   try {
     if (options.transport !== "tcp") {
       const answer = await exchangeUdp(server, query, deadline);

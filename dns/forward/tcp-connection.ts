@@ -1,9 +1,8 @@
 import { connect, type Socket } from "node:net";
-import { printHostPort } from "../../src/base/ip.ts";
+import { type Ip, printHostPort } from "../../src/base/ip.ts";
 import { encodeMessage, type Message } from "../wire/message.ts";
 import { UpstreamError } from "./errors.ts";
 import { matchAnswer } from "./match-answer.ts";
-import type { UpstreamAddress } from "./upstream.ts";
 
 interface Waiting {
   readonly query: Message;
@@ -11,17 +10,23 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-const idleTimeout = 10_000;
+/** Opens a stream to the upstream, plain or encrypted. */
+export type OpenStream = () => Socket;
 
 /** One connection to an upstream, opened when it is first needed, kept for the next questions, several at once. */
 export class TcpConnection {
-  readonly #to: UpstreamAddress;
+  readonly #where: string;
+  readonly #connect: OpenStream;
+  /** Milliseconds without traffic after which the connection is closed. */
+  readonly #idle: number;
   #socket: Socket | undefined;
   #pending: Buffer = Buffer.alloc(0);
   readonly #waiting = new Map<number, Waiting>();
 
-  constructor(to: UpstreamAddress) {
-    this.#to = to;
+  constructor(where: string, connect: OpenStream, idle: number) {
+    this.#where = where;
+    this.#connect = connect;
+    this.#idle = idle;
   }
 
   /** The id is changed where another question with the same one is on its way. */
@@ -57,18 +62,18 @@ export class TcpConnection {
   }
 
   close(): void {
-    this.#fail(new UpstreamError("closed", printHostPort(this.#to.ip, this.#to.port)));
+    this.#fail(new UpstreamError("closed", this.#where));
     this.#socket?.destroy();
     this.#socket = undefined;
   }
 
   #open(): Socket {
     if (this.#socket !== undefined && !this.#socket.destroyed && this.#socket.writable) return this.#socket;
-    const socket = connect({ host: this.#to.ip, port: this.#to.port, noDelay: true });
+    const socket = this.#connect();
     this.#socket = socket;
     this.#pending = Buffer.alloc(0);
     let cause: unknown;
-    socket.setTimeout(idleTimeout, () => socket.destroy());
+    socket.setTimeout(this.#idle, () => socket.destroy());
     socket.on("error", (error) => {
       cause = error;
     });
@@ -77,7 +82,7 @@ export class TcpConnection {
     socket.on("close", () => {
       if (this.#socket !== socket) return;
       this.#socket = undefined;
-      this.#fail(new UpstreamError("unreachable", printHostPort(this.#to.ip, this.#to.port), cause));
+      this.#fail(new UpstreamError("unreachable", this.#where, cause));
     });
     return socket;
   }
@@ -94,7 +99,7 @@ export class TcpConnection {
       if (waiting === undefined) continue;
       const answer = matchAnswer(waiting.query, bytes);
       this.#waiting.delete(id);
-      if (answer === undefined) waiting.reject(new UpstreamError("bad-answer", printHostPort(this.#to.ip, this.#to.port)));
+      if (answer === undefined) waiting.reject(new UpstreamError("bad-answer", this.#where));
       else waiting.resolve(answer);
     }
   }
@@ -104,4 +109,9 @@ export class TcpConnection {
     this.#waiting.clear();
     for (const w of waiting) w.reject(error);
   }
+}
+
+/** A connection without encryption, kept for ten idle seconds. */
+export function plainConnection(to: { readonly ip: Ip; readonly port: number }): TcpConnection {
+  return new TcpConnection(printHostPort(to.ip, to.port), () => connect({ host: to.ip, port: to.port, noDelay: true }), 10_000);
 }

@@ -12,12 +12,20 @@ export function offerRecursion(isAllowed: (client: Ip) => boolean): Wrap {
   return (next) => async (q, c) => ({ ...(await next(q, c)), recursionAvailable: isAllowed(q.client) });
 }
 
+/** What is let through although most servers have no answer to it. */
+export interface UnusualQueries {
+  readonly transfers?: boolean;
+  readonly otherClasses?: boolean;
+}
+
 /** Refuses what nobody gets: transfers, other classes than IN, types that are no data. */
-export const refuseUnusual: Wrap = (next) => (q, c) => {
-  const { type, class: rrClass } = q.question;
-  const isTransfer = type === typeNumbers.AXFR || type === typeNumbers.IXFR;
-  // OPT and the other meta types (128–255, RFC 6895 section 3.1) are no data; ANY is
-  if (type === typeNumbers.OPT) return emptyAnswer(q.message, rcodes.FORMERR);
-  const isMeta = type >= 128 && type <= 254;
-  return isTransfer || isMeta || rrClass !== classIn ? emptyAnswer(q.message, rcodes.REFUSED) : next(q, c);
-};
+export function refuseUnusual(allowed: UnusualQueries = {}): Wrap {
+  return (next) => (q, c) => {
+    const { type, class: rrClass } = q.question;
+    const isTransfer = type === typeNumbers.AXFR || type === typeNumbers.IXFR;
+    // OPT and the other meta types (128–255, RFC 6895 section 3.1) are no data; ANY is
+    if (type === typeNumbers.OPT) return emptyAnswer(q.message, rcodes.FORMERR);
+    const isRefused = isTransfer ? allowed.transfers !== true : type >= 128 && type <= 254;
+    return isRefused || (rrClass !== classIn && allowed.otherClasses !== true) ? emptyAnswer(q.message, rcodes.REFUSED) : next(q, c);
+  };
+}

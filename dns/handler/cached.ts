@@ -1,37 +1,60 @@
 import type { Clock } from "../../src/base/clock.ts";
-import type { MessageCache } from "../cache/message-cache.ts";
+import type { CacheHit, MessageCache } from "../cache/message-cache.ts";
 import type { Message } from "../wire/message.ts";
-import { canonicalName } from "../wire/name.ts";
-import { rcodes } from "../wire/record-type.ts";
+import { canonicalName, type DomainName } from "../wire/name.ts";
+import { classIn, rcodes, typeNumbers } from "../wire/record-type.ts";
 import { type DnsContext, type DnsHandler, emptyAnswer, type Query, type Wrap } from "./handler.ts";
+import { closestZone } from "./zone-match.ts";
 
 /** What the cache did, for metrics. */
 export interface CacheObserver {
   readonly hit: (kind: "success" | "denial") => void;
   readonly miss: () => void;
-  readonly stale: () => void;
+  /** An answer was served `seconds` after its end. */
+  readonly stale: (seconds: number) => void;
   readonly prefetch: () => void;
+}
+
+export interface CachedOptions {
+  readonly clock: Clock;
+  readonly observe: CacheObserver;
+  /** Waits for what goes on after its answer was given. */
+  readonly background: (task: Promise<unknown>) => void;
+  /** Canonical; default all. */
+  readonly zones?: readonly DomainName[];
+  /** Whose answers are kept, by who had a part in them; default all. */
+  readonly isKept?: (took: ReadonlySet<string>) => boolean;
+  /** Whom it serves; others neither fill nor probe it. Default all. */
+  readonly isServed?: (q: Query) => boolean;
+  readonly disabled?: { readonly success: readonly DomainName[]; readonly denial: readonly DomainName[] };
+  /**
+   * How answers whose time is over are served: `verify` when the upstream fails, or says nothing for `patience` ms;
+   * `immediate` at once, and the upstream is asked afterwards. Default verify.
+   */
+  readonly stale?: { readonly refresh: "immediate" | "verify"; readonly patience: number };
+}
+
+/** An answer on its way, and who had a part in it. */
+interface Pending {
+  readonly answer: Promise<Message>;
+  readonly took: ReadonlySet<string>;
 }
 
 /**
  * Answers from the cache, and what is asked again while an answer is on its way waits for that one. When the upstream fails, an
  * answer whose time is over is better than none (RFC 8767).
  */
-export function answerCached(
-  cache: MessageCache,
-  clock: Clock,
-  observe: CacheObserver,
-  background: (task: Promise<unknown>) => void,
-): Wrap {
+export function answerCached(cache: MessageCache, options: CachedOptions): Wrap {
+  const { clock, observe, background, zones = ["."], stale = { refresh: "verify", patience: Number.POSITIVE_INFINITY } } = options;
   return (next) => {
-    const pending = new Map<string, Promise<Message>>();
-    const ask = (key: string, q: Query, c: DnsContext): Promise<Message> => {
+    const pending = new Map<string, Pending>();
+    const ask = (key: string, q: Query, c: DnsContext): Pending => {
       const known = pending.get(key);
       if (known !== undefined) return known;
-      const task = askNext(next, q, c)
+      const answer = askNext(next, q, c)
         .then(
           (message) => {
-            cache.set(key, message, clock.monotonic());
+            if (isKept(options, q, message, c)) cache.set(key, message, clock.monotonic());
             return message;
           },
           (error: unknown) => {
@@ -41,33 +64,44 @@ export function answerCached(
           },
         )
         .finally(() => pending.delete(key));
-      pending.set(key, task);
-      return task;
+      const started = { answer, took: c.took };
+      pending.set(key, started);
+      return started;
+    };
+    const told = (hit: CacheHit, q: Query, c: DnsContext): Message => {
+      if (hit.stale) observe.stale(hit.over / 1000);
+      else observe.hit(hit.kind === "success" ? "success" : "denial");
+      c.took.add("cache");
+      return forQuery(hit.message, q);
     };
     return async (q, c) => {
+      if (!isFor(options, q, zones)) return next(q, c);
       const key = keyOf(q);
-      const hit = cache.get(key, clock.monotonic(), "fresh");
-      if (hit !== undefined) {
-        if (hit.stale) observe.stale();
-        else observe.hit(hit.kind === "success" ? "success" : "denial");
-        c.took.add("cache");
-        if (hit.nearEnd && !pending.has(key)) {
-          observe.prefetch();
-          background(ask(key, q, c).catch(() => {}));
+      const now = clock.monotonic();
+      const hit = cache.get(key, now, stale.refresh === "immediate" ? "stale" : "fresh");
+      if (hit !== undefined && (!hit.stale || hit.kind !== "failure")) {
+        const message = told(hit, q, c);
+        if ((hit.nearEnd || (hit.stale && stale.refresh === "immediate")) && !pending.has(key)) {
+          if (hit.nearEnd) observe.prefetch();
+          background(ask(key, q, ownContext(c)).answer.catch(() => {}));
         }
-        return forQuery(hit.message, q);
+        return message;
       }
       observe.miss();
-      const failed = async (fallback: () => Message): Promise<Message> => {
+      const failed = (fallback: () => Message): Message => {
         const old = cache.get(key, clock.monotonic(), "stale");
-        if (old === undefined || old.kind === "failure") return fallback();
-        observe.stale();
-        c.took.add("cache");
-        return forQuery(old.message, q);
+        return old === undefined || old.kind === "failure" ? fallback() : told(old, q, c);
       };
+      const asked = ask(key, q, c);
       try {
-        const message = await ask(key, q, c);
-        return message.rcode === rcodes.SERVFAIL ? await failed(() => forQuery(message, q)) : forQuery(message, q);
+        const message = await withPatience(
+          asked.answer,
+          cache.get(key, now, "stale") === undefined ? Number.POSITIVE_INFINITY : stale.patience,
+          clock,
+        );
+        if (message === "late") return failed(() => emptyAnswer(q.message, rcodes.SERVFAIL));
+        for (const name of asked.took) c.took.add(name);
+        return message.rcode === rcodes.SERVFAIL ? failed(() => forQuery(message, q)) : forQuery(message, q);
       } catch (error) {
         return failed(() => {
           throw error;
@@ -77,14 +111,45 @@ export function answerCached(
   };
 }
 
+/** What goes on without its client must not end with it. */
+function ownContext(c: DnsContext): DnsContext {
+  return { ...c, took: new Set(), metadata: new Map(c.metadata), reply: { dropped: false } };
+}
+
+function isFor({ isServed }: CachedOptions, q: Query, zones: readonly DomainName[]): boolean {
+  const { type, class: rrClass, name } = q.question;
+  if (rrClass !== classIn || type === typeNumbers.AXFR || type === typeNumbers.IXFR) return false;
+  return closestZone(canonicalName(name), zones) !== undefined && isServed?.(q) !== false;
+}
+
+function isKept({ isKept: ofThese, disabled }: CachedOptions, q: Query, message: Message, c: DnsContext): boolean {
+  if (ofThese?.(c.took) === false || c.reply.dropped) return false;
+  const isSuccess = message.rcode === rcodes.NOERROR && message.answers.length > 0;
+  const off = isSuccess ? disabled?.success : disabled?.denial;
+  return off === undefined || closestZone(canonicalName(q.question.name), off) === undefined;
+}
+
+async function withPatience(answer: Promise<Message>, patience: number, clock: Clock): Promise<Message | "late"> {
+  if (patience === Number.POSITIVE_INFINITY) return answer;
+  const over = new AbortController();
+  try {
+    return await Promise.race([answer, clock.sleep(patience, over.signal).then(() => "late" as const)]);
+  } finally {
+    over.abort();
+    // whoever comes later has it; its failure was not waited for
+    answer.catch(() => {});
+  }
+}
+
 async function askNext(next: DnsHandler, q: Query, c: DnsContext): Promise<Message> {
   return next(q, c);
 }
 
-/** Answers differ by DO and CD as well (RFC 4035 section 4.7). */
+/** Answers differ by DO, AD and CD as well (RFC 4035 section 4.7, RFC 6840 section 5.7). */
 function keyOf(q: Query): string {
   const { type, class: rrClass, name } = q.question;
-  const flags = (q.message.edns?.dnssecOk === true ? 1 : 0) | (q.message.checkingDisabled ? 2 : 0);
+  const { checkingDisabled, authenticData, edns } = q.message;
+  const flags = (edns?.dnssecOk === true ? 1 : 0) | (checkingDisabled ? 2 : 0) | (authenticData ? 4 : 0);
   return `${type} ${rrClass} ${flags} ${canonicalName(name)}`;
 }
 
@@ -96,6 +161,5 @@ function forQuery(m: Message, q: Query): Message {
     questions: [q.question],
     recursionDesired: q.message.recursionDesired,
     checkingDisabled: q.message.checkingDisabled,
-    authoritative: false,
   };
 }

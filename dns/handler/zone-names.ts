@@ -4,7 +4,7 @@ import type { ZonesConfig } from "../config/zone-config.ts";
 import { decodeMessage, encodeMessage, type Message } from "../wire/message.ts";
 import { canonicalName, type DomainName, isInZone } from "../wire/name.ts";
 import { rcodes, typeNumbers } from "../wire/record-type.ts";
-import { type DnsContext, type DnsHandler, emptyAnswer, type Query, questionMessage, type Wrap } from "./handler.ts";
+import { askInstead, type DnsContext, type DnsHandler, emptyAnswer, type Query, type Wrap } from "./handler.ts";
 
 /** ExternalNames that point at each other end after so many. */
 const maxAliases = 8;
@@ -15,7 +15,7 @@ export function answerZones(answerer: Answerer, config: ZonesConfig, passing: re
   return (next) => {
     const answerName = async (q: Query, c: DnsContext, aliases: number): Promise<Message> => {
       const name = canonicalName(q.question.name);
-      if (!zones.some((zone) => isInZone(name, zone))) return next(q, c);
+      if (!zones.some((zone) => isInZone(name, zone))) return aliases > 0 ? c.lookup(q) : next(q, c);
       const own = answerOwn(answerer, q);
       if (own === undefined || (own.rcode === rcodes.NXDOMAIN && fallsThrough(config, name))) return next(q, c);
       c.took.add("kubernetes");
@@ -24,11 +24,7 @@ export function answerZones(answerer: Answerer, config: ZonesConfig, passing: re
       if (alias?.kind !== "CNAME" || type === typeNumbers.CNAME || type === typeNumbers.ANY) return own;
       if (aliases >= maxAliases) return { ...own, rcode: rcodes.SERVFAIL };
       const question = { ...q.question, name: alias.target };
-      const target = await followAlias((query) => answerName(query, c, aliases + 1), {
-        ...q,
-        question,
-        message: { ...questionMessage(question, { id: q.message.id, like: q.message }), recursionDesired: q.message.recursionDesired },
-      });
+      const target = await followAlias((query) => answerName(query, c, aliases + 1), askInstead(q, question));
       return {
         ...own,
         // a target nobody may or can look up leaves the alias itself, as from a server that does not recurse

@@ -54,6 +54,9 @@ export class DnsMetrics {
   readonly #times = new Histogram();
   readonly #cache = new Map<string, number>();
   readonly #upstreams = new Map<string, UpstreamCounts>();
+  readonly #named = new Map<string, Map<string, number>>();
+  /** Since the last print. */
+  #staleSeconds = 0;
   readonly #single = { allDown: 0, rejected: 0, panics: 0 };
 
   count(
@@ -78,6 +81,25 @@ export class DnsMetrics {
     this.#cache.set(event, (this.#cache.get(event) ?? 0) + 1);
   }
 
+  /** An answer was served so many seconds after its end. */
+  countStale(seconds: number): void {
+    this.countCache("served_stale");
+    this.#staleSeconds = Math.max(this.#staleSeconds, seconds);
+  }
+
+  /** Any other counter, by its whole name. */
+  countNamed(name: string, labels: Readonly<Record<string, string>> = {}): void {
+    const key = Object.entries(labels)
+      .map(([label, value]) => `,${label}="${value}"`)
+      .join("");
+    let counts = this.#named.get(name);
+    if (counts === undefined) {
+      counts = new Map();
+      this.#named.set(name, counts);
+    }
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+
   countAnswer(upstream: string, rcode: number, ms: number): void {
     const counts = this.#upstream(upstream);
     counts.rcodes.set(rcode, (counts.rcodes.get(rcode) ?? 0) + 1);
@@ -93,7 +115,12 @@ export class DnsMetrics {
   }
 
   /** Prometheus text; `port` is in the label by which dashboards tell servers apart: `dns://:53`. */
-  print(now: { readonly port: number; readonly cacheEntries: number; readonly cacheEvictions: number; readonly names: number }): string {
+  print(now: {
+    readonly port: number;
+    readonly cacheEntries: { readonly success: number; readonly denial: number };
+    readonly cacheEvictions: number;
+    readonly names: number;
+  }): string {
     const own = `server="dns://:${now.port}"`;
     const server = `${own},zone="."`;
     const lines: string[] = [];
@@ -121,7 +148,7 @@ export class DnsMetrics {
     lines.push(`coredns_panics_total ${this.#single.panics}`);
 
     family("coredns_cache_entries", "gauge", "Answers in the cache.");
-    lines.push(`coredns_cache_entries{${own}} ${now.cacheEntries}`);
+    for (const type of ["success", "denial"] as const) lines.push(`coredns_cache_entries{${own},type="${type}"} ${now.cacheEntries[type]}`);
     family("coredns_cache_evictions_total", "counter", "Answers that went for want of room.");
     lines.push(`coredns_cache_evictions_total{${own}} ${now.cacheEvictions}`);
     for (const [name, help] of [
@@ -150,6 +177,17 @@ export class DnsMetrics {
     lines.push(`coredns_forward_healthcheck_broken_total ${this.#single.allDown}`);
     family("coredns_forward_max_concurrent_rejects_total", "counter", "Questions refused because too many were on their way.");
     lines.push(`coredns_forward_max_concurrent_rejects_total ${this.#single.rejected}`);
+    for (const [name, counts] of this.#named) {
+      family(name, "counter", "As CoreDNS counts it.");
+      for (const [labels, n] of counts) lines.push(`${name}{${own}${labels}} ${n}`);
+    }
+    family(
+      "fairway_dns_stale_seconds",
+      "gauge",
+      "The oldest answer that was served after its end since the last scrape, by its age since then.",
+    );
+    lines.push(`fairway_dns_stale_seconds ${this.#staleSeconds}`);
+    this.#staleSeconds = 0;
     family("fairway_dns_names", "gauge", "Names in the cluster's zones.");
     lines.push(`fairway_dns_names ${now.names}`);
     return `${lines.join("\n")}\n`;

@@ -3,38 +3,40 @@ import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import type { Server as TcpServer } from "node:net";
+import { hostname } from "node:os";
 import { type Cidr, cidrContains } from "../../src/base/cidr.ts";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
 import { type Ip, ipFamily, parseIp } from "../../src/base/ip.ts";
 import type { Running } from "../../src/base/running.ts";
 import { bindSocket } from "../../src/kernel/socket.ts";
-import type { Log } from "../../src/observe/log.ts";
+import { type Log, silentLog } from "../../src/observe/log.ts";
 import { Answerer } from "../answer/answerer.ts";
 import { EdnsAnswers } from "../answer/edns-answers.ts";
-import { defaultCacheLimits, MessageCache } from "../cache/message-cache.ts";
+import type { MessageCache } from "../cache/message-cache.ts";
 import { type DnsAddress, type DnsConfig, validateDnsConfig } from "../config/dns-config.ts";
 import { servedZones } from "../config/served-zones.ts";
-import { isUpstreamError } from "../forward/errors.ts";
-import { Forwarder } from "../forward/forwarder.ts";
-import { parseResolvConf } from "../forward/resolv-conf.ts";
-import { answerCached } from "../handler/cached.ts";
-import { createChain } from "../handler/chain.ts";
-import { forwardQueries } from "../handler/forwarded.ts";
-import type { DnsHandler } from "../handler/handler.ts";
+import type { TransferConfig } from "../config/transfer-config.ts";
+import { defaultBlocks } from "../corefile/default-blocks.ts";
+import type { DnsBlocks } from "../corefile/server-blocks.ts";
+import type { BlockParts } from "../handler/block-parts.ts";
+import { type ListenerChains, type ServerChains, startServerChains } from "../handler/server-chains.ts";
+import { refuseRest } from "../handler/zone-names.ts";
 import { canonicalName } from "../wire/name.ts";
 import { ServerCookies } from "../wire/server-cookie.ts";
 import type { RecordDelta } from "../zone/record-delta.ts";
 import { type DatagramBatch, openDatagramBatch } from "./datagram-batch.ts";
 import { DnsMetrics } from "./dns-metrics.ts";
 import { createEngine, type QueryEngine } from "./engine.ts";
-import { type NotifyTarget, startNotifier } from "./notifier.ts";
-import { defaultTcpLimits, startTcpListener } from "./tcp-listener.ts";
+import { type NotifierDeps, type NotifyTarget, startNotifier } from "./notifier.ts";
+import { defaultTcpLimits, startTcpListener, type TcpListener } from "./tcp-listener.ts";
 import { type BoundUdp, startUdpListener, type UdpListener } from "./udp-listener.ts";
 import { ZoneTransfers } from "./zone-transfers.ts";
 
 export interface DnsServerConfig extends DnsConfig {
   /** Each is bound on UDP and TCP; port 0 = any free port, the same for both. Not used when sockets are passed. */
   readonly listen: readonly DnsAddress[];
+  /** Server blocks of a Corefile; their zones, upstreams and caches go before those of this configuration. */
+  readonly blocks?: DnsBlocks;
   /** How UDP is read: `auto` in batches where this machine can, `portable` by node alone. Default auto. */
   readonly udpIo?: "auto" | "portable";
 }
@@ -62,9 +64,6 @@ export interface DnsServer extends Running {
   metrics(): string;
 }
 
-/** Endpoints may have addresses of nodes and of machines outside: known ones have a name, others are asked for upstream. */
-const foreignReverseZones = ["in-addr.arpa.", "ip6.arpa."];
-const defaultResolvConf = "/etc/resolv.conf";
 const dnsPort = 53;
 
 /** Starts the server of the cluster's zones. Rejects `ready` for a configuration that makes no sense and sockets it cannot have. */
@@ -72,91 +71,149 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
   const clock = deps.clock ?? systemClock;
   const random = deps.random ?? (() => randomInt(0x1_0000_0000) / 0x1_0000_0000);
   const isAllowed = clientPolicy(config.allowedClients);
-  /** There are upstreams. */
-  let recursion = false;
-  const udpBytes = config.udpBytes ?? 1232;
+  const blocks = config.blocks ?? defaultBlocks(config);
+  const udpBytes = bufsizeOf(blocks) ?? config.udpBytes ?? 1232;
   const limits = { ...defaultTcpLimits, ...config.tcp };
   const cookieSecret = Buffer.from(config.cookies === false ? "" : (config.cookies?.secret ?? ""), "hex");
+  const nsid = nsidOf(blocks);
   const edns = new EdnsAnswers({
     udpBytes,
     tcpIdle: limits.idle,
     now: () => clock.now(),
     ...(config.cookies === false ? {} : { cookies: new ServerCookies(cookieSecret.length === 16 ? cookieSecret : randomBytes(16)) }),
-    ...(config.nsid === undefined ? {} : { nsid: config.nsid }),
+    ...(nsid === undefined ? {} : { nsid }),
   });
+  let chains: ServerChains | undefined;
+  /** The chains have read their files, and know whom to ask. */
+  const known = Promise.withResolvers<void>();
   const answerer = new Answerer({
-    ...config,
-    passing: foreignReverseZones,
-    isAllowed: (client) => recursion && isAllowed(client),
+    ...blocks.zones,
+    passing: blocks.passing,
+    isAllowed: (client) => chains?.recursion() === true && isAllowed(client),
     udpBytes,
     edns,
   });
-  const transfers = new ZoneTransfers(answerer, config.transfer ?? []);
+  const transferRules = [...(config.transfer ?? []), ...clusterTransfers(blocks)];
+  const transfers = new ZoneTransfers(answerer, transferRules);
   const metrics = new DnsMetrics();
-  const cache = config.cache === false ? undefined : new MessageCache({ ...defaultCacheLimits, ...config.cache });
+  const caches = new Set<MessageCache>();
   const closing = new AbortController();
   const background = new Set<Promise<unknown>>();
   const running: Running[] = [];
   let addresses: readonly DnsAddress[] = [];
-
-  const chainOf = (forward: DnsHandler | undefined): DnsHandler =>
-    createChain({
-      answerer,
-      zones: config,
-      passing: foreignReverseZones,
-      isAllowed,
-      report: (error, name) => {
-        if (!isUpstreamError(error)) metrics.countSingle("panics");
-        deps.log?.(isUpstreamError(error) ? "debug" : "error", "query failed", { name, error });
-      },
-      ...(cache === undefined || forward === undefined
-        ? {}
-        : {
-            cache: answerCached(
-              cache,
-              clock,
-              {
-                hit: (kind) => metrics.countCache(`hits ${kind}`),
-                miss: () => metrics.countCache("misses"),
-                stale: () => metrics.countCache("served_stale"),
-                prefetch: () => metrics.countCache("prefetch"),
-              },
-              (task) => {
-                background.add(task);
-                void task.finally(() => background.delete(task));
-              },
-            ),
-          }),
-      ...(forward === undefined ? {} : { forward }),
-    });
-
-  const notifier = startNotifier(notifyTargets(config), {
+  const notifierDeps: NotifierDeps = {
     clock,
     id: () => Math.floor(random() * 0x10000),
     report: (zone, server, outcome) =>
       deps.log?.(outcome === "told" ? "debug" : "warn", outcome === "told" ? "NOTIFY" : "no reply to NOTIFY", { zone, server }),
-  });
+  };
+  const parts: BlockParts = {
+    answerer,
+    zones: blocks.zones,
+    passing: blocks.passing,
+    isAllowed,
+    clock,
+    random,
+    log: deps.log ?? silentLog,
+    hostname: hostname(),
+    count: (name, labels) => (name === "coredns_panics_total" ? metrics.countSingle("panics") : metrics.countNamed(name, labels)),
+    cache: {
+      hit: (kind) => metrics.countCache(`hits ${kind}`),
+      miss: () => metrics.countCache("misses"),
+      stale: (seconds) => metrics.countStale(seconds),
+      prefetch: () => metrics.countCache("prefetch"),
+    },
+    caches,
+    forward: {
+      answered: (upstream, rcode, ms) => metrics.countAnswer(upstream, rcode, ms),
+      failed: (upstream) => metrics.countFailure(upstream, "failed"),
+      checkFailed: (upstream) => metrics.countFailure(upstream, "checkFailed"),
+      allDown: () => metrics.countSingle("allDown"),
+      rejected: () => metrics.countSingle("rejected"),
+    },
+    readText: (file) => readFile(file, "utf8"),
+    background: (task) => {
+      background.add(task);
+      void task.finally(() => background.delete(task));
+    },
+    ownAddresses: () => addresses,
+    zoneChanged: (zone, to) => {
+      const own = startNotifier([{ zone, to }], notifierDeps);
+      running.push(own);
+      own.changed();
+    },
+  };
+
+  const notifier = startNotifier(notifyTargets(transferRules, blocks), notifierDeps);
   running.push(notifier);
 
-  const listen = async (engine: QueryEngine): Promise<void> => {
+  /** Answers for what comes in at one address, by the server blocks that are in use when it comes. */
+  const engineAt = (address: () => DnsAddress): QueryEngine => {
+    let own: { readonly of: ServerChains; readonly chains: ListenerChains } | undefined;
+    const current = (): ListenerChains | undefined => {
+      if (chains !== undefined && own?.of !== chains)
+        own = { of: chains, chains: chains.listener({ scheme: "dns", ...address(), isMain: true }) };
+      return own?.chains;
+    };
+    return createEngine({
+      answerer,
+      chain: async (q, c) => {
+        await known.promise;
+        return (current()?.handler ?? refuseRest)(q, c);
+      },
+      directness: () => current()?.directness() ?? "none",
+      server: address,
+      transfers,
+      edns,
+      udpBytes,
+      metrics,
+      clock,
+      signal: closing.signal,
+    });
+  };
+
+  const listen = async (): Promise<void> => {
     const batch = config.udpIo === "portable" ? undefined : openDatagramBatch();
     const anywhere = { ip: "0.0.0.0", port: 0 };
     if (deps.sockets !== undefined) {
-      const tcp = deps.sockets.tcp.map((server) => startTcpListener(anywhere, engine, limits, server));
-      const udp = deps.sockets.udp.map((u) =>
-        startUdpListener(anywhere, engine, { bound: "socket" in u ? u : { socket: u }, batch, answerBytes: udpBytes }),
-      );
-      running.push(...udp, ...tcp);
+      for (const server of deps.sockets.tcp) {
+        const tcp: TcpListener = startTcpListener(
+          anywhere,
+          engineAt(() => tcp.address()),
+          limits,
+          server,
+        );
+        running.push(tcp);
+      }
+      const udp = deps.sockets.udp.map((u) => {
+        const own: UdpListener = startUdpListener(
+          anywhere,
+          engineAt(() => own.address()),
+          { bound: "socket" in u ? u : { socket: u }, batch, answerBytes: udpBytes },
+        );
+        return own;
+      });
+      running.push(...udp);
       addresses = udp.map((l) => l.address());
       return;
     }
     const bound: DnsAddress[] = [];
     for (const at of config.listen) {
       // TCP first: its port is the scarcer one when any free port will do
-      const tcp = startTcpListener(at, engine, limits);
+      const tcp: TcpListener = startTcpListener(
+        at,
+        engineAt(() => tcp.address()),
+        limits,
+      );
       running.push(tcp);
       await tcp.ready;
-      const udp = await listenUdp({ ip: at.ip, port: tcp.address().port }, engine, batch, udpBytes);
+      const own = tcp.address();
+      const udp = await listenUdp(
+        { ip: at.ip, port: own.port },
+        engineAt(() => own),
+        batch,
+        udpBytes,
+      );
       running.push(udp);
       await udp.ready;
       bound.push(udp.address());
@@ -167,37 +224,18 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
   const start = async (): Promise<void> => {
     const wrong = validateDnsConfig(config);
     if (wrong.length > 0) throw new RangeError(`DNS configuration: ${wrong.join("; ")}`);
-    let chain = chainOf(undefined);
-    await listen(
-      createEngine({ answerer, chain: (q, c) => chain(q, c), transfers, edns, udpBytes, metrics, clock, signal: closing.signal }),
-    );
-    const upstreams = (await upstreamsOf(config, deps.log)).filter((u) => {
-      const own = addresses.some((a) => a.port === u.port && (a.ip === u.ip || (isAnyAddress(a.ip) && isLoopback(u.ip))));
-      if (own) deps.log?.("warn", "an upstream is this server itself and is left out", { upstream: u.ip });
-      return !own;
-    });
-    if (upstreams.length === 0) return;
-    const forwarder = new Forwarder(
-      { ...config.forward, upstreams },
-      {
-        clock,
-        random,
-        observe: {
-          answered: (upstream, rcode, ms) => metrics.countAnswer(upstream, rcode, ms),
-          failed: (upstream) => metrics.countFailure(upstream, "failed"),
-          checkFailed: (upstream) => metrics.countFailure(upstream, "checkFailed"),
-          allDown: () => metrics.countSingle("allDown"),
-          rejected: () => metrics.countSingle("rejected"),
-        },
-      },
-    );
-    running.push(forwarder);
-    chain = chainOf(forwardQueries(forwarder));
-    recursion = true;
+    await listen();
+    const first = startServerChains(blocks.blocks, parts);
+    chains = first;
+    await first.ready;
+    known.resolve();
+    parts.background(first.probeLoops());
   };
   const close = async (): Promise<void> => {
     closing.abort(new Error("the DNS server is closing"));
+    known.resolve();
     await Promise.all(running.splice(0).map((r) => r.close()));
+    await chains?.close();
     await Promise.all(background);
   };
   const ready = start().catch(async (error: unknown) => {
@@ -220,16 +258,43 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
     metrics: () =>
       metrics.print({
         port: addresses[0]?.port ?? dnsPort,
-        cacheEntries: cache?.size ?? 0,
-        cacheEvictions: cache?.evictions ?? 0,
+        cacheEntries: sumOf(Array.from(caches, (c) => c.sizes)),
+        cacheEvictions: Array.from(caches, (c) => c.evictions).reduce((sum, n) => sum + n, 0),
         names: answerer.size,
       }),
   };
 }
 
-function notifyTargets(config: DnsServerConfig): readonly NotifyTarget[] {
-  return (config.transfer ?? []).flatMap(({ zones, notify = [] }) => {
-    const own = zones?.map(canonicalName) ?? servedZones(config).map((zone) => zone.name);
+/** One OPT record is the whole server's: the first block that says anything of it decides. */
+function bufsizeOf({ blocks }: DnsBlocks): number | undefined {
+  return blocks.flatMap((b) => b.plugins).find((p) => p.plugin === "bufsize")?.size;
+}
+
+function nsidOf({ blocks }: DnsBlocks): string | undefined {
+  const plugin = blocks.flatMap((b) => b.plugins).find((p) => p.plugin === "nsid");
+  return plugin === undefined ? undefined : (plugin.data ?? hostname());
+}
+
+function sumOf(sizes: readonly MessageCache["sizes"][]): MessageCache["sizes"] {
+  return sizes.reduce((a, b) => ({ success: a.success + b.success, denial: a.denial + b.denial }), { success: 0, denial: 0 });
+}
+
+/** `transfer` of blocks that serve the cluster's zones. */
+function clusterTransfers(blocks: DnsBlocks): readonly TransferConfig[] {
+  return blocks.blocks
+    .filter((b) => b.plugins.some((p) => p.plugin === "kubernetes" || p.plugin === "k8s_external"))
+    .flatMap((b) => b.plugins.filter((p) => p.plugin === "transfer"))
+    .map(({ zones, to }) => {
+      const servers = to.flatMap((t) => (t === "*" ? [] : [t]));
+      const clients = servers.map(({ ip }): Cidr => ({ ip, bits: ipFamily(ip) === 4 ? 32 : 128, family: ipFamily(ip) }));
+      return { zones, to: to.includes("*") ? "*" : clients, notify: servers };
+    });
+}
+
+function notifyTargets(rules: readonly TransferConfig[], blocks: DnsBlocks): readonly NotifyTarget[] {
+  const served = servedZones(blocks.zones).map((zone) => zone.name);
+  return rules.flatMap(({ zones, notify = [] }) => {
+    const own = zones?.map(canonicalName).filter((zone) => served.includes(zone)) ?? served;
     return notify.length === 0 ? [] : own.map((zone) => ({ zone, to: notify }));
   });
 }
@@ -243,27 +308,6 @@ async function listenUdp(at: DnsAddress, engine: QueryEngine, batch: DatagramBat
   socket.bind({ fd });
   await opened;
   return startUdpListener(at, engine, { bound: { socket, fd }, batch, answerBytes });
-}
-
-async function upstreamsOf(config: DnsServerConfig, log: Log | undefined): Promise<readonly DnsAddress[]> {
-  const { upstreams = { resolvConf: defaultResolvConf } } = config;
-  if (!("resolvConf" in upstreams)) return upstreams;
-  try {
-    const { nameservers } = parseResolvConf(await readFile(upstreams.resolvConf, "utf8"));
-    if (nameservers.length === 0) log?.("warn", "no upstream: names outside the cluster are refused", { file: upstreams.resolvConf });
-    return nameservers.map((ip) => ({ ip, port: dnsPort }));
-  } catch (error) {
-    log?.("warn", "no upstream: names outside the cluster are refused", { file: upstreams.resolvConf, error });
-    return [];
-  }
-}
-
-function isAnyAddress(ip: Ip): boolean {
-  return ip === "0.0.0.0" || ip === "::";
-}
-
-function isLoopback(ip: Ip): boolean {
-  return ip.startsWith("127.") || ip === "::1";
 }
 
 /** Remembers its answers: a node has few clients, and the question is asked with each query. */

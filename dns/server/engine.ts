@@ -2,7 +2,9 @@ import type { Clock } from "../../src/base/clock.ts";
 import type { Ip } from "../../src/base/ip.ts";
 import type { Answerer } from "../answer/answerer.ts";
 import type { DnsTransport, EdnsAnswers } from "../answer/edns-answers.ts";
-import { type DnsHandler, emptyAnswer } from "../handler/handler.ts";
+import type { DnsAddress } from "../config/dns-config.ts";
+import type { Directness } from "../handler/directness.ts";
+import { createContext, type DnsHandler, emptyAnswer } from "../handler/handler.ts";
 import { isParseError } from "../wire/errors.ts";
 import { decodeMessage, encodeMessage, headerBytes, type Message } from "../wire/message.ts";
 import { rcodes, typeNumbers } from "../wire/record-type.ts";
@@ -25,6 +27,10 @@ export interface QueryEngine {
 export interface EngineParts {
   readonly answerer: Answerer;
   readonly chain: DnsHandler;
+  /** How much the answerer may say without asking `chain`. */
+  readonly directness: () => Directness;
+  /** Where the queries come in. */
+  readonly server: () => DnsAddress;
   readonly transfers: ZoneTransfers;
   /** The answerer's. */
   readonly edns: EdnsAnswers;
@@ -42,13 +48,16 @@ const leastUdpAnswer = 512;
 
 /** Answers from memory where it can, else from the chain, and counts both. */
 export function createEngine(parts: EngineParts): QueryEngine {
-  const { answerer, chain, transfers, edns, metrics, clock, signal } = parts;
+  const { answerer, chain, directness, transfers, edns, metrics, clock, signal } = parts;
   return {
     now: (query, n, client, out, transport) => {
       const started = clock.monotonic();
       const length = answerer.answer(query, n, client, out, transport);
       if (length !== undefined && length > 0) {
-        metrics.count({ transport, client, type: answerer.lastType }, (out[3] ?? 0) & 15, "kubernetes", clock.monotonic() - started);
+        const rcode = (out[3] ?? 0) & 15;
+        const direct = directness();
+        if (direct !== "all" && !isFinal(rcode, direct)) return undefined;
+        metrics.count({ transport, client, type: answerer.lastType }, rcode, "kubernetes", clock.monotonic() - started);
       }
       return length;
     },
@@ -67,18 +76,26 @@ export function createEngine(parts: EngineParts): QueryEngine {
       if (question.type === typeNumbers.IXFR && transport === "udp") {
         for (const message of transfers.answer(bytes, client, "datagram") ?? []) return message;
       }
-      const took = new Set<string>();
+      const context = createContext({ signal });
       let answer: Message;
       try {
         const wrong = wrongOptions(query, client, transport);
         answer =
-          wrong === undefined ? await chain({ message: query, question, client, transport }, { signal, took }) : emptyAnswer(query, wrong);
+          wrong === undefined
+            ? await chain({ message: query, question, client, transport, server: parts.server() }, context)
+            : emptyAnswer(query, wrong);
       } catch {
         // only wraps outside of the one that answers failures can throw; their fault is the same to a client
         answer = emptyAnswer(query, rcodes.SERVFAIL);
         metrics.countSingle("panics");
       }
-      metrics.count({ transport, client, type: question.type }, answer.rcode, Array.from(took).at(-1) ?? "", clock.monotonic() - started);
+      metrics.count(
+        { transport, client, type: question.type },
+        answer.rcode,
+        Array.from(context.took).at(-1) ?? "",
+        clock.monotonic() - started,
+      );
+      if (context.reply.dropped) return undefined;
       return encodeAnswer(query, answer, client, transport);
     },
   };
@@ -94,6 +111,7 @@ export function createEngine(parts: EngineParts): QueryEngine {
   function encodeAnswer(query: Message, answer: Message, client: Ip, transport: DnsTransport): Uint8Array {
     if (query.edns === undefined) edns.clear();
     else edns.readDecoded(query.edns, client, transport);
+    for (const option of answer.edns?.options ?? []) edns.add(option);
     // without OPT there is no place for the upper bits of the code
     const rcode = answer.rcode > 15 && !edns.present ? rcodes.SERVFAIL : answer.rcode;
     const { edns: _, ...plain } = { ...answer, rcode: rcode & 15 };
@@ -106,6 +124,11 @@ export function createEngine(parts: EngineParts): QueryEngine {
     if (out[11] === 0) out[10] = (out[10] ?? 0) + 1;
     return out.subarray(0, edns.write(out, body.length, rcode >> 4));
   }
+}
+
+/** What is wrong with a query is the answerer's to say, whatever the chain has to say of names. */
+function isFinal(rcode: number, direct: "existing" | "none"): boolean {
+  return direct === "existing" ? rcode !== rcodes.NXDOMAIN : rcode === rcodes.FORMERR || rcode === rcodes.NOTIMP;
 }
 
 /** Undefined for what is no query with one question. */

@@ -1,6 +1,7 @@
 import { Answerer } from "../../dns/answer/answerer.ts";
-import { createChain } from "../../dns/handler/chain.ts";
-import { questionMessage } from "../../dns/handler/handler.ts";
+import { defaultBlocks } from "../../dns/corefile/default-blocks.ts";
+import { createContext, questionMessage } from "../../dns/handler/handler.ts";
+import { startOfflineChains } from "../../dns/handler/offline-chains.ts";
 import type { Message } from "../../dns/wire/message.ts";
 import { canonicalName } from "../../dns/wire/name.ts";
 import { type ResourceRecord, typeOf } from "../../dns/wire/record.ts";
@@ -89,21 +90,15 @@ export function pureResolver(
   const answerer = new Answerer({ ...config, passing });
   answerer.apply(zone.full());
   answerer.setSynced();
-  const chain = createChain({
-    answerer,
-    zones: config,
-    passing,
-    isAllowed: () => true,
-    report: (error) => {
-      throw error;
-    },
+  const chains = startOfflineChains(answerer, { ...defaultBlocks({ ...config, upstreams: [] }), passing }, (message) => {
+    throw new Error(message);
   });
   return async ({ qname, qtype }) => {
     const type = parseType(qtype);
     if (type === undefined) throw new Error(`no type ${qtype}`);
     const question = { name: qname, type, class: classIn };
     const query = { message: questionMessage(question, { id: 7 }), question, client: "127.0.0.1", transport: "tcp" } as const;
-    return chain(query, { signal: new AbortController().signal, took: new Set() });
+    return (await chains).handler(query, createContext({ signal: new AbortController().signal }));
   };
 }
 

@@ -37,8 +37,8 @@ export function readCache(d: Directive, block: BlockContext): CacheConfig {
   const words = wordsOf(d);
   const ttl = /^[0-9]+$/.test(words.peek() ?? "") ? words.integer("a TTL", 1, 0x7fffffff) : undefined;
   const zones = zonesOr(words, block);
-  let success: CacheShare = { entries, maxTtl: ttl ?? 3600, minTtl: 5 };
-  let denial: CacheShare = { entries, maxTtl: ttl ?? 1800, minTtl: 5 };
+  let success: CacheShare = { entries, maxTtl: ttl ?? 3600, minTtl: 0 };
+  let denial: CacheShare = { entries, maxTtl: ttl ?? 1800, minTtl: 0 };
   let prefetch: CacheConfig["prefetch"];
   let serveStale: CacheConfig["serveStale"];
   let servfailSeconds = 5;

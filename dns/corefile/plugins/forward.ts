@@ -27,6 +27,9 @@ export interface ForwardConfig {
   readonly policy: "random" | "round_robin" | "sequential";
   readonly forceTcp: boolean;
   readonly preferUdp: boolean;
+  /** Milliseconds for one try, and for all of a question. */
+  readonly tryTimeout: number;
+  readonly timeout: number;
   /** Milliseconds an idle connection to an upstream is kept. */
   readonly expire: number;
   /** Failures after which an upstream is passed over; 0: never. */
@@ -40,6 +43,8 @@ export interface ForwardConfig {
   readonly failover: readonly number[];
   /** Says SERVFAIL at once while all upstreams are down; else one of them is tried all the same. */
   readonly failFast: boolean;
+  /** Letters of the question in random case, which answers must have (draft-vixie-dnsext-dns0x20). Not in CoreDNS. */
+  readonly randomCase: boolean;
   readonly tls?: { readonly certFile?: string; readonly keyFile?: string; readonly caFile?: string };
   readonly tlsServerName?: string;
 }
@@ -58,6 +63,7 @@ export function readForward(d: Directive, block: BlockContext): ForwardConfig {
   let maxFails = 2;
   let maxConcurrent = 0;
   let failFast = false;
+  let randomCase = false;
   let healthCheck: ForwardConfig["healthCheck"] = { interval: 500, recursionDesired: true, domain: "." };
   let tls: ForwardConfig["tls"];
   let tlsServerName: string | undefined;
@@ -73,6 +79,7 @@ export function readForward(d: Directive, block: BlockContext): ForwardConfig {
     max_concurrent: (w) => void (maxConcurrent = w.integer("a number", 0, 100_000_000)),
     policy: (w) => void (policy = w.choice(["random", "round_robin", "sequential"])),
     failfast_all_unhealthy_upstreams: () => void (failFast = true),
+    random_case: () => void (randomCase = true),
     health_check: (w) => {
       healthCheck = { ...healthCheck, interval: w.duration("a time") };
       while (w.left > 0) {
@@ -99,6 +106,8 @@ export function readForward(d: Directive, block: BlockContext): ForwardConfig {
     policy,
     forceTcp,
     preferUdp,
+    tryTimeout: 2000,
+    timeout: 5000,
     expire,
     maxFails,
     healthCheck,
@@ -106,6 +115,7 @@ export function readForward(d: Directive, block: BlockContext): ForwardConfig {
     next,
     failover,
     failFast,
+    randomCase,
     ...(tls === undefined ? {} : { tls }),
     ...(tlsServerName === undefined ? {} : { tlsServerName }),
   };

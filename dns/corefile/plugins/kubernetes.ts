@@ -1,54 +1,41 @@
+import { parseLabelSelector, type Selector } from "../../../src/api/selector.ts";
+import type { ExternalNamesConfig, KubernetesConfig } from "../../config/zone-config.ts";
+import { isReverseZone } from "../../config/zone-config.ts";
 import type { DomainName } from "../../wire/name.ts";
 import type { Directive } from "../corefile.ts";
 import { badValue, readOptions, type Words, wordsOf } from "../words.ts";
-import { type BlockContext, type Fallthrough, readFallthrough, zonesOr } from "./block-context.ts";
+import { type BlockContext, zonesOr } from "./block-context.ts";
 
 /** The cluster's names. Where the API is and who asks it is the daemon's own configuration, not the Corefile's. */
-export interface KubernetesConfig {
+export interface KubernetesPlugin {
   readonly plugin: "kubernetes";
-  readonly zones: readonly DomainName[];
-  /** Empty: all. */
-  readonly namespaces: readonly string[];
-  /** Label selectors as kubectl takes them. */
-  readonly labels?: string;
-  readonly namespaceLabels?: string;
-  readonly pods: "disabled" | "insecure" | "verified";
-  readonly endpointPodNames: boolean;
-  /** Seconds. */
-  readonly ttl: number;
-  readonly noEndpoints: boolean;
-  readonly ignoreEmptyService: boolean;
-  readonly multicluster: readonly DomainName[];
-  readonly fallthrough?: Fallthrough;
+  readonly names: KubernetesConfig & { readonly zones: readonly DomainName[] };
+  /** Zones of others, of which known names are answered and all others left to the chain. Not in CoreDNS. */
+  readonly passing: readonly DomainName[];
 }
 
-export function readKubernetes(d: Directive, block: BlockContext): KubernetesConfig {
+export function readKubernetes(d: Directive, block: BlockContext): KubernetesPlugin {
   const zones = zonesOr(wordsOf(d), block);
+  let names: KubernetesPlugin["names"] = { zones, pods: "disabled" };
   const namespaces: string[] = [];
-  let labels: string | undefined;
-  let namespaceLabels: string | undefined;
-  let pods: KubernetesConfig["pods"] = "disabled";
-  let endpointPodNames = false;
-  let ttl = 5;
-  let noEndpoints = false;
-  let ignoreEmptyService = false;
   const multicluster: DomainName[] = [];
-  let fallthrough: Fallthrough | undefined;
+  const passing: DomainName[] = [];
   const elsewhere = (w: Words): void => void w.rest();
   readOptions(d, {
     namespaces: (w) => void namespaces.push(...w.rest()),
-    labels: (w) => void (labels = w.some("a selector").join(" ")),
-    namespace_labels: (w) => void (namespaceLabels = w.some("a selector").join(" ")),
-    pods: (w) => void (pods = w.choice(["disabled", "insecure", "verified"])),
-    endpoint_pod_names: () => void (endpointPodNames = true),
-    ttl: (w) => void (ttl = w.integer("seconds", 0, 3600)),
-    noendpoints: () => void (noEndpoints = true),
+    labels: (w) => void (names = { ...names, labels: selectorOf(w) }),
+    namespace_labels: (w) => void (names = { ...names, namespaceLabels: selectorOf(w) }),
+    pods: (w) => void (names = { ...names, pods: w.choice(["disabled", "insecure", "verified"]) }),
+    endpoint_pod_names: () => void (names = { ...names, endpointPodNames: true }),
+    ttl: (w) => void (names = { ...names, ttl: w.integer("seconds", 0, 3600) }),
+    noendpoints: () => void (names = { ...names, noEndpoints: true }),
     ignore: (w) => {
       w.choice(["empty_service"]);
-      ignoreEmptyService = true;
+      names = { ...names, ignoreEmptyServices: true };
     },
     multicluster: (w) => void multicluster.push(...w.zones()),
-    fallthrough: (w) => void (fallthrough = readFallthrough(w)),
+    fallthrough: (w) => void (names = { ...names, fallthrough: w.left === 0 ? ["."] : w.zones() }),
+    passing: (w) => void passing.push(...w.zones()),
     // the daemon's kubeconfig says where the API is
     endpoint: elsewhere,
     tls: elsewhere,
@@ -59,48 +46,38 @@ export function readKubernetes(d: Directive, block: BlockContext): KubernetesCon
     startup_timeout: elsewhere,
     upstream: elsewhere,
   });
-  if (namespaces.length > 0 && namespaceLabels !== undefined) badValue(d, "kubernetes: give namespaces or namespace_labels, not both");
-  if (zones.every((zone) => zone.endsWith("in-addr.arpa.") || zone.endsWith("ip6.arpa.")))
-    badValue(d, "kubernetes: one zone that is no reverse zone is needed");
+  if (namespaces.length > 0 && names.namespaceLabels !== undefined)
+    badValue(d, "kubernetes: give namespaces or namespace_labels, not both");
+  if (zones.every(isReverseZone)) badValue(d, "kubernetes: one zone that is no reverse zone is needed");
   return {
     plugin: "kubernetes",
-    zones,
-    namespaces,
-    pods,
-    endpointPodNames,
-    ttl,
-    noEndpoints,
-    ignoreEmptyService,
-    multicluster,
-    ...(labels === undefined ? {} : { labels }),
-    ...(namespaceLabels === undefined ? {} : { namespaceLabels }),
-    ...(fallthrough === undefined ? {} : { fallthrough }),
+    passing,
+    names: { ...names, ...(namespaces.length === 0 ? {} : { namespaces }), ...(multicluster.length === 0 ? {} : { multicluster }) },
   };
 }
 
-/** Addresses from outside the cluster under a zone of their own. */
-export interface ExternalConfig {
-  readonly plugin: "k8s_external";
-  readonly zones: readonly DomainName[];
-  /** The name of its server below each zone; default `dns`. */
-  readonly apex: string;
-  /** Seconds. */
-  readonly ttl: number;
-  readonly headless: boolean;
-  readonly fallthrough?: Fallthrough;
+function selectorOf(w: Words): Selector {
+  const text = w.some("a selector").join(" ");
+  try {
+    return parseLabelSelector(text);
+  } catch (error) {
+    return w.fail(`${text}: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
-export function readExternal(d: Directive, block: BlockContext): ExternalConfig {
-  const zones = zonesOr(wordsOf(d), block);
-  let apex = "dns";
-  let ttl = 5;
-  let headless = false;
-  let fallthrough: Fallthrough | undefined;
+/** Addresses from outside the cluster under a zone of their own. */
+export interface ExternalPlugin {
+  readonly plugin: "k8s_external";
+  readonly names: ExternalNamesConfig;
+}
+
+export function readExternal(d: Directive, block: BlockContext): ExternalPlugin {
+  let names: ExternalNamesConfig = { zones: zonesOr(wordsOf(d), block) };
   readOptions(d, {
-    apex: (w) => void (apex = w.take("a label")),
-    ttl: (w) => void (ttl = w.integer("seconds", 0, 3600)),
-    headless: () => void (headless = true),
-    fallthrough: (w) => void (fallthrough = readFallthrough(w)),
+    apex: (w) => void (names = { ...names, apex: w.take("a label") }),
+    ttl: (w) => void (names = { ...names, ttl: w.integer("seconds", 0, 3600) }),
+    headless: () => void (names = { ...names, headless: true }),
+    fallthrough: (w) => void (names = { ...names, fallthrough: w.left === 0 ? ["."] : w.zones() }),
   });
-  return { plugin: "k8s_external", zones, apex, ttl, headless, ...(fallthrough === undefined ? {} : { fallthrough }) };
+  return { plugin: "k8s_external", names };
 }

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type CacheLimits, defaultCacheLimits, MessageCache } from "../../../dns/cache/message-cache.ts";
-import { answerCached } from "../../../dns/handler/cached.ts";
-import { type DnsHandler, emptyAnswer, questionMessage } from "../../../dns/handler/handler.ts";
+import { answerCached, type CachedOptions } from "../../../dns/handler/cached.ts";
+import { createContext, type DnsHandler, emptyAnswer, questionMessage } from "../../../dns/handler/handler.ts";
 import type { Message } from "../../../dns/wire/message.ts";
 import { printRcode, rcodes } from "../../../dns/wire/record-type.ts";
 import { parseRecord } from "../../../dns/wire/zone-file.ts";
@@ -15,7 +15,12 @@ function answer(rcode: number, answers: readonly string[], authority: readonly s
   return { ...emptyAnswer(query, rcode), answers: answers.map(parseRecord), authority: authority.map(parseRecord) };
 }
 
-const limits: CacheLimits = { ...defaultCacheLimits, entries: 3, successSeconds: 100, denialSeconds: 50, staleSeconds: 60 };
+const limits: CacheLimits = {
+  ...defaultCacheLimits,
+  success: { entries: 3, maxTtl: 100, minTtl: 0 },
+  denial: { entries: 3, maxTtl: 50, minTtl: 0 },
+  staleSeconds: 60,
+};
 const soa = (ttl: number, minimum: number): string => `example.org. ${ttl} IN SOA ns. mail. 1 2 3 4 ${minimum}`;
 
 describe("how long an answer is kept", () => {
@@ -47,7 +52,7 @@ test("the least recently used go first", () => {
   cache.get("a", 1, "fresh");
   cache.set("d", m, 2);
   expect(["a", "b", "c", "d"].filter((k) => cache.get(k, 3, "fresh") !== undefined)).toEqual(["a", "c", "d"]);
-  expect([cache.size, cache.evictions]).toEqual([3, 1]);
+  expect([cache.sizes, cache.evictions]).toEqual([{ success: 3, denial: 0 }, 1]);
 });
 
 test("what is over is served stale with TTL 0, until its cap", () => {
@@ -88,7 +93,11 @@ test("a TTL never grows, and nothing lives past the TTL it came with", () => {
 });
 
 /** The cache before an upstream that counts; time stands still unless it is moved. */
-function cachedUpstream(next: DnsHandler): {
+function cachedUpstream(
+  next: DnsHandler,
+  options: Partial<CachedOptions> = {},
+  caps = limits,
+): {
   ask: (name?: string, edit?: (m: Message) => Message) => Promise<Message>;
   advance: (ms: number) => void;
   events: string[];
@@ -101,17 +110,17 @@ function cachedUpstream(next: DnsHandler): {
   const observe = {
     hit: (kind: string): void => void events.push(`hit ${kind}`),
     miss: (): void => void events.push("miss"),
-    stale: (): void => void events.push("stale"),
+    stale: (seconds: number): void => void events.push(`stale ${Math.floor(seconds)}`),
     prefetch: (): void => void events.push("prefetch"),
   };
-  const handler = answerCached(new MessageCache(limits), clock, observe, (task) => void tasks.push(task))(next);
+  const handler = answerCached(new MessageCache(caps), { clock, observe, background: (task) => void tasks.push(task), ...options })(next);
   return {
     ask: async (name = question.name, edit = (m) => m) => {
       const own = { ...question, name };
       const message = edit(questionMessage(own, { id: 77 }));
       return handler(
         { message, question: own, client: "10.0.0.1", transport: "udp" },
-        { signal: new AbortController().signal, took: new Set() },
+        createContext({ signal: new AbortController().signal }),
       );
     },
     advance: (ms) => {
@@ -138,12 +147,13 @@ describe("the cache before an upstream", () => {
     expect(second).toMatchObject({ id: 77, questions: [{ name: "WWW.example.ORG." }], answers: [{ ttl: 97 }] });
   });
 
-  test("keeps answers for DO and CD apart", async () => {
+  test("keeps answers for DO, AD and CD apart", async () => {
     const { ask, events } = cachedUpstream(good);
     await ask();
     await ask(question.name, (m) => ({ ...m, edns: { udpSize: 1232, version: 0, dnssecOk: true, options: [] } }));
     await ask(question.name, (m) => ({ ...m, checkingDisabled: true }));
-    expect(events).toEqual(["miss", "miss", "miss"]);
+    await ask(question.name, (m) => ({ ...m, authenticData: true }));
+    expect(events).toEqual(["miss", "miss", "miss", "miss"]);
   });
 
   test("asks once for all who ask at the same time", async () => {
@@ -188,10 +198,10 @@ describe("the cache before an upstream", () => {
     // for a while after the failure nobody waits for the upstream
     advance(4999);
     expect((await ask()).answers.length).toBe(1);
-    expect(events).toEqual(["miss", "miss", "stale", "stale"]);
+    expect(events).toEqual(["miss", "miss", "stale 1", "stale 5"]);
     advance(1);
     await ask();
-    expect(events.slice(4)).toEqual(["miss", "stale"]);
+    expect(events.slice(4)).toEqual(["miss", "stale 6"]);
     advance(60_000);
     expect(
       await ask().then(
@@ -199,5 +209,50 @@ describe("the cache before an upstream", () => {
         () => "thrown",
       ),
     ).not.toBe("NOERROR");
+  });
+
+  test("serve_stale immediate gives what it has at once, and asks afterwards", async () => {
+    let asked = 0;
+    const { ask, advance, events, settled } = cachedUpstream(
+      (q, c) => {
+        asked++;
+        return good(q, c);
+      },
+      { stale: { refresh: "immediate", patience: Number.POSITIVE_INFINITY } },
+    );
+    await ask();
+    advance(130_000);
+    expect(await ask()).toMatchObject({ answers: [{ ttl: 0 }] });
+    await settled();
+    expect(await ask()).toMatchObject({ answers: [{ ttl: 100 }] });
+    expect([asked, events]).toEqual([2, ["miss", "stale 30", "hit success"]]);
+  });
+
+  test("keepttl leaves the TTL as it came, a least TTL raises it", async () => {
+    const kept = cachedUpstream(good, {}, { ...limits, keepTtl: true });
+    await kept.ask();
+    kept.advance(60_000);
+    expect(await kept.ask()).toMatchObject({ answers: [{ ttl: 100 }] });
+    const short: DnsHandler = (q) => ({ ...emptyAnswer(q.message, 0), answers: [parseRecord("www.example.org. 1 IN A 10.0.0.1")] });
+    const raised = cachedUpstream(short, {}, { ...limits, success: { entries: 3, maxTtl: 100, minTtl: 30 } });
+    await raised.ask();
+    raised.advance(20_000);
+    expect(await raised.ask()).toMatchObject({ answers: [{ ttl: 10 }] });
+  });
+
+  test.each<[string, Partial<CachedOptions>]>([
+    ["zones it is not for", { zones: ["example.net."] }],
+    ["zones whose answers are not kept", { disabled: { success: ["example.org."], denial: [] } }],
+    ["clients it does not serve", { isServed: () => false }],
+    ["answers of others", { isKept: (took) => took.has("forward") }],
+  ])("keeps nothing for %s", async (_, options) => {
+    let asked = 0;
+    const { ask } = cachedUpstream((q, c) => {
+      asked++;
+      return good(q, c);
+    }, options);
+    await ask();
+    await ask();
+    expect(asked).toBe(2);
   });
 });

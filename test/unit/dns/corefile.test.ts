@@ -145,14 +145,14 @@ describe("plugins as values", () => {
   test.each([
     [
       "cache",
-      { success: { entries: 9984, maxTtl: 3600, minTtl: 5 }, denial: { entries: 9984, maxTtl: 1800, minTtl: 5 }, servfailSeconds: 5 },
+      { success: { entries: 9984, maxTtl: 3600, minTtl: 0 }, denial: { entries: 9984, maxTtl: 1800, minTtl: 0 }, servfailSeconds: 5 },
     ],
     [
       "cache 30 a.org {\n success 100 60 1\n disable denial b.org\n keepttl\n}",
       {
         zones: ["a.org."],
         success: { entries: 100, maxTtl: 60, minTtl: 1 },
-        denial: { entries: 9984, maxTtl: 30, minTtl: 5 },
+        denial: { entries: 9984, maxTtl: 30, minTtl: 0 },
         disabled: { success: [], denial: ["b.org."] },
         keepTtl: true,
       },
@@ -188,12 +188,14 @@ describe("plugins as values", () => {
     [
       "kubernetes cluster.local 10.0.0.0/24 {\n pods verified\n ttl 30\n namespaces a b\n labels app in (x, y)\n fallthrough in-addr.arpa\n}",
       {
-        zones: ["cluster.local.", "0.0.10.in-addr.arpa."],
-        pods: "verified",
-        ttl: 30,
-        namespaces: ["a", "b"],
-        labels: "app in (x, y)",
-        fallthrough: { zones: ["in-addr.arpa."] },
+        names: {
+          zones: ["cluster.local.", "0.0.10.in-addr.arpa."],
+          pods: "verified",
+          ttl: 30,
+          namespaces: ["a", "b"],
+          labels: [{ key: "app", operator: "in", values: ["x", "y"] }],
+          fallthrough: ["in-addr.arpa."],
+        },
       },
     ],
     [

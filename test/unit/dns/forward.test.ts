@@ -128,7 +128,7 @@ describe("one upstream", () => {
 
   test("silence is a timeout after two tries, and from then on a failure at once; closing ends a wait", async () => {
     const upstream = await fakeUpstream(() => []);
-    const { forwarder, events } = startForwarder([upstream], { tryTimeout: 60 });
+    const { forwarder, events } = startForwarder([upstream], { tryTimeout: 60, failFast: true });
     await expect(ask(forwarder)).rejects.toSatisfy((e) => isUpstreamError(e) && e.code === "timeout");
     expect(events).toEqual(["failed 0", "failed 0"]);
     const asked = upstream.seen.length;
@@ -169,9 +169,9 @@ describe("several upstreams", () => {
     expect(first.seen.some((q) => q.questions[0]?.name === ".")).toBe(true);
   });
 
-  test("round-robin takes turns", async () => {
+  test("round_robin takes turns", async () => {
     const upstreams = [await fakeUpstream((q) => [good(q)]), await fakeUpstream((q) => [good(q)])];
-    const { forwarder, events } = startForwarder(upstreams, { policy: "round-robin" });
+    const { forwarder, events } = startForwarder(upstreams, { policy: "round_robin" });
     for (let i = 0; i < 4; i++) await ask(forwarder);
     expect(events).toEqual(["answered 0", "answered 1", "answered 0", "answered 1"]);
   });

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { queryOnce } from "../../../dns/forward/query-once.ts";
-import { TcpConnection } from "../../../dns/forward/tcp-connection.ts";
+import { plainConnection } from "../../../dns/forward/tcp-connection.ts";
 import { emptyAnswer, questionMessage } from "../../../dns/handler/handler.ts";
 import { type DnsServer, startDnsServer } from "../../../dns/server/dns-server.ts";
 import { startNotifier } from "../../../dns/server/notifier.ts";
@@ -47,7 +47,7 @@ const question = (name: string, type: number): Message => {
   return m;
 };
 const ask = async (query: Message): Promise<Message> => {
-  const tcp = new TcpConnection(at);
+  const tcp = plainConnection(at);
   const answer = await tcp.exchange(query, AbortSignal.timeout(20_000)).finally(() => tcp.close());
   return answer;
 };
