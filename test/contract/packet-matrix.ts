@@ -92,7 +92,7 @@ function addressOf(kind: MatrixKind, i: number, family: IpFamily): string {
   const n = i + 10;
   switch (kind) {
     case "cluster IP":
-      return family === 4 ? `10.96.1.${n}` : `fd96::1:${n}`;
+      return family === 4 ? `10.96.1.${n}` : `fd96::1${n}`;
     case "external IP":
       return family === 4 ? `198.51.100.${n}` : `fd98::${n}`;
     case "load balancer IP":

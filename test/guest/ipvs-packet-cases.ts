@@ -1,14 +1,18 @@
 import assert from "node:assert/strict";
 import { createIptablesApplier } from "../../rules/apply/iptables-applier.ts";
 import { createIpvsApplier } from "../../rules/apply/kernel-ipvs-applier.ts";
-import { compileOffline } from "../../rules/index.ts";
+import { compileOffline, type RuleOptions } from "../../rules/index.ts";
 import { diffFromFound } from "../../rules/ipvs/difference.ts";
+import type { IptablesMake } from "../../src/kernel/iptables-command.ts";
 import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
-import { type ConfigName, configs, packetObjects, packetTable } from "../contract/packets.ts";
+import { matrixConfigs, matrixObjects } from "../contract/packet-matrix.ts";
+import { type ConfigName, configs, packetObjects, packetTable, type Want } from "../contract/packets.ts";
 import type { GuestCase } from "../support/guest-case.ts";
 import { commandsIn, inNetns } from "../support/in-netns.ts";
 import { iptablesIn } from "../support/iptables-in.ts";
-import { disagreement, type Effort } from "../support/packet-check.ts";
+import { sendableRows } from "../support/matrix-check.ts";
+import { disagreement, type Effort, sentAndSeen } from "../support/packet-check.ts";
+import type { RulesLab } from "../support/rules-lab.ts";
 import { fillStore } from "../support/rules-objects.ts";
 import { sharedLab } from "./lab.ts";
 
@@ -16,53 +20,89 @@ import { sharedLab } from "./lab.ts";
 const effort: Effort = { tries: [2, 4, 8], silenceMs: 1500 };
 const configNames: readonly ConfigName[] = ["default", "masqueradeAll", "allNodePortAddresses", "noDetector", "twoNodePortAddresses"];
 
+/** Makes the virtual servers of node `a` for as long as the work takes. */
+async function withServers(
+  objects: ReturnType<typeof packetObjects>,
+  options: Omit<RuleOptions, "nodeName">,
+  make: IptablesMake,
+  signal: AbortSignal,
+  work: (lab: RulesLab) => Promise<void>,
+): Promise<void> {
+  const lab = await sharedLab();
+  const namespace = lab.namespace("a");
+  const store = new SnapshotStore();
+  fillStore(store, objects);
+  const { ipvs } = compileOffline(store.current, { nodePortAddresses: "primary", ...options, nodeName: "a", backend: "ipvs" });
+  const rules = createIptablesApplier(make, iptablesIn(namespace));
+  const applier = inNetns(namespace, () => createIpvsApplier({ through: "netlink", strictArp: false, rules }, commandsIn(namespace)));
+  try {
+    await applier.prepare(signal);
+    const found = {
+      state: await applier.read(signal),
+      rules: new Map([
+        [4, await rules.read(4, signal)],
+        [6, await rules.read(6, signal)],
+      ]),
+    };
+    await applier.apply(diffFromFound(found, ipvs ?? assert.fail("a program of virtual servers")), signal);
+    await work(lab);
+  } finally {
+    await applier.remove(signal);
+    await applier.close();
+  }
+}
+
+/** Silence is waited for all at once; the others come one after the other, for endpoints take turns. */
+async function inTurns<T extends { readonly want: Want }>(cases: readonly T[], check: (c: T) => Promise<void>): Promise<void> {
+  const silent = cases.filter(({ want }) => want.verdict === "drop" || want.verdict === "pass");
+  await Promise.all([
+    ...silent.map(check),
+    (async () => {
+      for (const c of cases) if (!silent.includes(c)) await check(c);
+    })(),
+  ]);
+}
+
 /** The packet table, by virtual servers in node `a`. */
-export const ipvsPacketCases: readonly GuestCase[] = configNames.map((config) => ({
+const tableCases: readonly GuestCase[] = configNames.map((config, n) => ({
   name: `ipvs, ${config}: packets fare as the table says`,
-  async run(signal) {
-    const lab = await sharedLab();
-    const namespace = lab.namespace("a");
-    const run = commandsIn(namespace);
-    const store = new SnapshotStore();
-    fillStore(store, packetObjects());
-    const { ipvs } = compileOffline(store.current, { nodePortAddresses: "primary", ...configs[config], nodeName: "a", backend: "ipvs" });
-    const rules = createIptablesApplier(configNames.indexOf(config) % 2 === 0 ? "nft" : "legacy", iptablesIn(namespace));
-    const applier = inNetns(namespace, () => createIpvsApplier({ through: "netlink", strictArp: false, rules }, run));
-    try {
-      await applier.prepare(signal);
-      const found = {
-        state: await applier.read(signal),
-        rules: new Map([
-          [4, await rules.read(4, signal)],
-          [6, await rules.read(6, signal)],
-        ]),
-      };
-      await applier.apply(diffFromFound(found, ipvs ?? assert.fail("a program of virtual servers")), signal);
+  run: (signal) =>
+    withServers(packetObjects(), configs[config], n % 2 === 0 ? "nft" : "legacy", signal, async (lab) => {
       const cases = packetTable.filter((c) => (c.config ?? "default") === config);
       const wrong: string[] = [];
       let checked = 0;
       for (const family of [4, 6] as const) {
         for (const protocol of ["tcp", "udp"] as const) {
-          // silence is waited for all at once; the others one after the other, for endpoints take turns
-          const silent = cases.filter((c) => c.want.verdict === "drop" || c.want.verdict === "pass");
-          const check = async (c: (typeof cases)[number]): Promise<void> => {
+          await inTurns(cases, async (c) => {
             const problem = await disagreement(lab, c, family, protocol, effort);
             checked++;
             if (problem !== undefined) wrong.push(`IPv${family} ${protocol}, ${c.name}: ${problem}`);
-          };
-          await Promise.all([
-            ...silent.map(check),
-            (async () => {
-              for (const c of cases) if (!silent.includes(c)) await check(c);
-            })(),
-          ]);
+          });
         }
       }
       assert.deepEqual(wrong, []);
       assert.equal(checked, cases.length * 4);
-    } finally {
-      await applier.remove(signal);
-      await applier.close();
-    }
-  },
+    }),
 }));
+
+/** Some of the matrix: other rows in each configuration. */
+const every = 61;
+const matrixCases: readonly GuestCase[] = (["nodeCidr", "bridge"] as const).map((config, n) => ({
+  name: `ipvs, ${config}: some rows of the matrix`,
+  run: (signal) =>
+    withServers(matrixObjects(), matrixConfigs[config], n % 2 === 0 ? "legacy" : "nft", signal, async (lab) => {
+      const rows = sendableRows(config).filter((_, i) => i % every === n * 30);
+      const wrong: string[] = [];
+      await inTurns(
+        rows.map(({ name, sent }) => ({ name, sent, want: sent.want })),
+        async ({ name, sent }) => {
+          const problem = await sentAndSeen(lab, sent, effort);
+          if (problem !== undefined) wrong.push(`${name}: ${problem}`);
+        },
+      );
+      assert.deepEqual(wrong, []);
+      assert.ok(rows.length > 30);
+    }),
+}));
+
+export const ipvsPacketCases: readonly GuestCase[] = [...tableCases, ...matrixCases];

@@ -1,5 +1,5 @@
 import type { IpFamily } from "../../src/base/ip.ts";
-import { type PacketCase, targetAddress } from "../contract/packets.ts";
+import { type PacketCase, type Source, targetAddress, type Want } from "../contract/packets.ts";
 import { labAddresses, type RulesLab } from "./rules-lab.ts";
 
 const nodeAddresses: readonly string[] = [...Object.values(labAddresses.a), ...Object.values(labAddresses.aSecond)];
@@ -19,20 +19,36 @@ export function isSticky(c: PacketCase): boolean {
 }
 
 /** What is wrong with what the kernel did, or nothing. */
-export async function disagreement(
+export function disagreement(
   lab: RulesLab,
   c: PacketCase,
   family: IpFamily,
   protocol: "tcp" | "udp",
   effort: Effort = usualEffort,
 ): Promise<string | undefined> {
-  const { from, want } = c;
-  const target = targetAddress(c.to, family);
+  const clientsStay = isSticky(c) ? "always" : /hashed|maglev/.test(JSON.stringify(c.to)) ? "where hashed" : "never";
+  return sentAndSeen(lab, { from: c.from, family, protocol, ...targetAddress(c.to, family), want: c.want, clientsStay }, effort);
+}
+
+export interface SentPacket {
+  readonly from: Source | "b1";
+  readonly family: IpFamily;
+  readonly protocol: "tcp" | "udp";
+  readonly ip: string;
+  readonly port: number;
+  readonly want: Want;
+  /** Whether one client's connections go one way: always, or where a backend hashes its address. */
+  readonly clientsStay: "never" | "where hashed" | "always";
+}
+
+/** Sends it from there, often enough to see every endpoint; what is wrong with what became of it, or nothing. */
+export async function sentAndSeen(lab: RulesLab, sent: SentPacket, effort: Effort = usualEffort): Promise<string | undefined> {
+  const { from, family, protocol, want } = sent;
   const agent = lab.agents[from === "client2" ? "client" : from];
   const said = await agent.probe({
     protocol,
-    host: target.ip,
-    port: target.port,
+    host: sent.ip,
+    port: sent.port,
     count: want.verdict === "deliver" ? effort.tries[want.endpoints.length > 2 ? 2 : want.endpoints.length === 2 ? 1 : 0] : 1,
     ...(from === "client2" || from === "client" || from === "a" ? { localAddress: labAddresses[from][family] } : {}),
     // only where nothing is to come is it short
@@ -55,8 +71,7 @@ export async function disagreement(
     if (hairpin ? !masqueraded : !selfAmong && masqueraded !== (want.masquerade || from === "a")) return `${pod} saw ${source}`;
     if (!masqueraded && source !== labAddresses[from][family]) return `${pod} saw ${source}`;
   }
-  // one client's connections go one way where a backend hashes its address, and everywhere where it does not
-  if (/hashed|maglev/.test(JSON.stringify(c.to)) && served.size === 1) return undefined;
-  if (isSticky(c)) return served.size === 1 ? undefined : `one client, several endpoints: ${[...served].join(", ")}`;
+  if (sent.clientsStay === "where hashed" && served.size === 1) return undefined;
+  if (sent.clientsStay === "always") return served.size === 1 ? undefined : `one client, several endpoints: ${[...served].join(", ")}`;
   return served.size === want.endpoints.length ? undefined : `only ${[...served].join(", ")} of ${want.endpoints.join(", ")}`;
 }

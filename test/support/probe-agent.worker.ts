@@ -23,14 +23,17 @@ const held = new Map<number, net.Socket>();
 const heldUdp = new Map<number, dgram.Socket>();
 const answer = (id: number, value: unknown): void => parentPort?.postMessage({ id, value });
 
-/** Answers `name peer-address`, to each TCP connection at once and to each line it sends; to each UDP packet. */
+/**
+ * Answers `name peer-address`, to each TCP connection at once and to each line it sends; to each UDP packet. Without a name,
+ * TCP tells the address that was asked.
+ */
 async function serve(r: Request): Promise<string> {
   const { name = "", host = "::", port = 0 } = r;
-  const tell = (peer: string | undefined): string => `${name} ${(peer ?? "").replace(/^::ffff:/, "")}\n`;
+  const tell = (peer = "", asked = ""): string => `${name || asked} ${peer}\n`.replaceAll("::ffff:", "");
   const tcp = net.createServer((s) => {
     s.on("error", () => s.destroy());
-    s.write(tell(s.remoteAddress));
-    s.on("data", () => s.write(tell(s.remoteAddress)));
+    s.write(tell(s.remoteAddress, s.localAddress));
+    s.on("data", () => s.write(tell(s.remoteAddress, s.localAddress)));
   });
   const udp = dgram.createSocket({ type: host.includes(":") ? "udp6" : "udp4" });
   udp.on("message", (_, from) => udp.send(tell(from.address), from.port, from.address));
@@ -78,7 +81,11 @@ function datagram(r: Request): Promise<string> {
       end(e.code === "ECONNREFUSED" ? "reject" : e.code === "EPERM" ? "eperm" : `error ${e.code}`);
     socket.on("error", failed);
     const go = (): void => {
-      socket.connect(r.port ?? 0, host, () => socket.send("?", (e) => (e === null ? undefined : failed(e))));
+      const connected = (error?: NodeJS.ErrnoException): void => {
+        if (error === undefined) socket.send("?", (e) => (e === null ? undefined : failed(e)));
+        else failed(error);
+      };
+      socket.connect(r.port ?? 0, host, connected);
     };
     if (r.localAddress === undefined) go();
     else socket.bind(0, r.localAddress, go);

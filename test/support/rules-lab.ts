@@ -34,29 +34,35 @@ export interface Traffic {
 /** A thread in a namespace that serves and probes. */
 export class ProbeAgent {
   readonly #thread: Worker;
-  readonly #waiting = new Map<number, (value: unknown) => void>();
+  readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
   #next = 1;
   readonly ready: Promise<void>;
 
   constructor(namespace: string) {
     const program = import.meta.url.endsWith(".ts") ? "./probe-agent.worker.ts" : "./probe-agent.worker.mjs";
     this.#thread = new Worker(new URL(program, import.meta.url), { name: `probe-${namespace}`, workerData: { namespace } });
-    this.ready = new Promise((resolve, reject) => {
-      this.#waiting.set(0, () => resolve());
-      this.#thread.once("error", reject);
-    });
+    this.ready = this.#answer(0).then(() => undefined);
     this.#thread.on("message", ({ id, value }: { readonly id: number; readonly value: unknown }) => {
-      this.#waiting.get(id)?.(value);
+      this.#waiting.get(id)?.resolve(value);
       this.#waiting.delete(id);
+    });
+    this.#thread.once("error", (error) => {
+      for (const { reject } of this.#waiting.values()) reject(error);
+      this.#waiting.clear();
     });
   }
 
   ask(request: Readonly<Record<string, unknown>>): Promise<unknown> {
     const id = this.#next++;
-    return new Promise((resolve) => {
-      this.#waiting.set(id, resolve);
-      this.#thread.postMessage({ id, ...request });
-    });
+    const answer = this.#answer(id);
+    this.#thread.postMessage({ id, ...request });
+    return answer;
+  }
+
+  #answer(id: number): Promise<unknown> {
+    const waiting = Promise.withResolvers<unknown>();
+    this.#waiting.set(id, waiting);
+    return waiting.promise;
   }
 
   /** What each of `count` new connections (or packets) got: `name source`, `reject`, `drop`. Ends early at a drop. */

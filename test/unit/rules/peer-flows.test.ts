@@ -1,68 +1,15 @@
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { type Backend, compileOffline } from "../../../rules/index.ts";
+import { compileOffline } from "../../../rules/index.ts";
 import { type Protocol, parseProtocol } from "../../../rules/model/service-port.ts";
-import type { Service } from "../../../src/api/types/core-v1.generated.ts";
-import type { EndpointSlice } from "../../../src/api/types/discovery-v1.generated.ts";
-import { parseCidr } from "../../../src/base/cidr.ts";
-import { SnapshotStore } from "../../../src/snapshot/snapshot-store.ts";
-import { fillStore, makeNode } from "../../support/rules-objects.ts";
+import { peculiarity, peerOptions, peerStore, readPeerGroups } from "../../support/peer-flows.ts";
 
-interface Flow {
-  readonly from: string;
-  readonly to: string;
-  readonly port: number;
-  readonly protocol: string;
-  readonly want: string;
-  readonly endpoints: readonly string[];
-  readonly masquerade: boolean;
-}
-interface Group {
-  readonly id: string;
-  readonly config: {
-    readonly localDetectorImplemented: boolean;
-    readonly localhostNodePorts: boolean;
-    readonly masqueradeAll: boolean;
-    readonly nodeName: string;
-    readonly nodePortAddresses: string;
-    readonly topologyLabels: Readonly<Record<string, string>> | null;
-  };
-  readonly nodeIPs: readonly string[];
-  readonly objects: readonly (Service | EndpointSlice)[];
-  readonly flows: readonly Flow[];
-}
+const groups = readPeerGroups();
 
-const file = join(import.meta.dirname, "..", "..", "..", "..", "shared", "cases", "rules-flows.json");
-
-/** Flows whose answer belongs to kube-proxy's iptables mode alone. */
-function peculiarity(backend: Backend, group: Group, flow: Flow): string | undefined {
-  if (backend !== "iptables" && flow.to === "127.0.0.1" && group.config.localhostNodePorts)
-    return "node ports on localhost are iptables' alone";
-  if (!["iptables", "ipvs"].includes(backend) && flow.endpoints.includes("ACCEPT"))
-    return "opening health check ports in a filter chain is iptables' alone";
-  return undefined;
-}
-
-describe.skipIf(!existsSync(file))("flows of kube-proxy's own tables", () => {
-  const { groups } = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as { groups: readonly Group[] }) : { groups: [] };
+describe.skipIf(groups.length === 0)("flows of kube-proxy's own tables", () => {
   const left: string[] = [];
   for (const backend of ["nftables", "iptables", "ipvs", "userspace"] as const) {
     test.each(groups.map((g) => [g.id, g] as const))(`${backend} %s`, (_, group) => {
-      const { config } = group;
-      const store = new SnapshotStore();
-      const pods = config.localDetectorImplemented ? ["10.0.0.0/8", "fd00:10::/64"] : [];
-      fillStore(store, [makeNode(config.nodeName, group.nodeIPs, pods, config.topologyLabels ?? {}), ...group.objects]);
-      const program = compileOffline(store.current, {
-        nodeName: config.nodeName,
-        backend,
-        masqueradeAll: config.masqueradeAll,
-        localhostNodePorts: config.localhostNodePorts,
-        nodePortAddresses: config.nodePortAddresses
-          .replace(/[[\]]/g, "")
-          .split(" ")
-          .flatMap((c) => parseCidr(c) ?? []),
-      });
+      const program = compileOffline(peerStore(group).current, { ...peerOptions(group), backend });
       for (const flow of group.flows) {
         const reason = peculiarity(backend, group, flow);
         if (reason !== undefined) {
