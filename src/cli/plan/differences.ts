@@ -2,7 +2,7 @@ import { DnsZone, type NameRecords, printNameRecords } from "../../../dns/index.
 import { IngressTranslator, type Pool, type Route, type TranslatorOptions } from "../../../ingress/index.ts";
 import { type Backend, compareRules, compileOffline, type RuleOptions, type SettingChange, type Verdict } from "../../../rules/index.ts";
 import { printHostPort } from "../../base/ip.ts";
-import type { Batch } from "../../snapshot/cluster-snapshot.ts";
+import type { Batch, Snapshot } from "../../snapshot/cluster-snapshot.ts";
 import { type Problem, printObjectRef } from "../../snapshot/problem.ts";
 import { batchFromEmpty } from "../../snapshot/snapshot-store.ts";
 
@@ -29,7 +29,10 @@ export interface FlowChange {
   readonly nodes: readonly string[];
   readonly backend: Backend;
   readonly from: "pod" | "node" | "external";
+  /** An address and port, or a node port, as the frontend is called. */
   readonly to: string;
+  /** gained: reached only then; lost: only before; changed: reaches others, or as somebody else. */
+  readonly change: "gained" | "lost" | "changed";
   readonly before: Fate;
   readonly after: Fate;
 }
@@ -91,7 +94,8 @@ export function flowChanges(
         changes.push({
           backend: options.backend,
           from,
-          to: `${printHostPort(target.ip, target.port)}/${target.protocol}`,
+          to: frontend,
+          change: changeOf(was, is),
           before: was,
           after: is,
         });
@@ -135,8 +139,8 @@ export function routeChanges(batch: Batch, options: TranslatorOptions): Compared
     const [was, is] = [before.get(id), after.get(id)];
     const route = is ?? was;
     if (route === undefined) continue;
-    const had = was === undefined ? [] : describeRoute(was, poolsBefore);
-    const has = is === undefined ? [] : describeRoute(is, poolsAfter);
+    const had = was === undefined ? [] : describeRoute(was, poolsBefore, batch.before);
+    const has = is === undefined ? [] : describeRoute(is, poolsAfter, batch.after);
     if (JSON.stringify(had) === JSON.stringify(has)) continue;
     changes.push({
       rule: route.rule,
@@ -150,22 +154,29 @@ export function routeChanges(batch: Batch, options: TranslatorOptions): Compared
 }
 
 /** What a route does, a line for each thing, so that two can be compared. */
-function describeRoute(route: Route, pools: ReadonlyMap<string, Pool>): readonly string[] {
+function describeRoute(route: Route, pools: ReadonlyMap<string, Pool>, { tables }: Snapshot): readonly string[] {
   const { action } = route;
-  const matches = [...(route.headers ?? []), ...(route.query ?? [])].map((m) => `only with ${JSON.stringify(m)}`);
+  const matches = [...(route.headers ?? []), ...(route.query ?? [])].map((m) => `only with ${describe(m)}`);
   const methods = route.methods === undefined ? [] : [`only ${route.methods.join(", ")}`];
-  const lines = [...methods, ...matches, ...route.filters.map((f) => `filter ${JSON.stringify(f)}`)];
+  const lines = [...methods, ...matches, ...route.filters.map((f) => `filter ${describe(f)}`)];
+  const to = (id: string): string => {
+    const pool = pools.get(id);
+    if (pool === undefined) {
+      const service = id.slice(0, id.lastIndexOf(":"));
+      return `${id}: ${tables.Service.has(service) ? "no such port" : "no such Service"}, answers 503`;
+    }
+    const endpoints = pool.endpoints.map((e) => printHostPort(e.ip, e.port)).sort();
+    return `${pool.service}:${pool.port} (${endpoints.length === 0 ? "no endpoint, answers 503" : endpoints.join(", ")})`;
+  };
+  // who is sent elsewhere never gets to what the path forwards to
+  if (route.filters.some((f) => f.kind === "redirect")) return lines;
   switch (action.kind) {
     case "forward":
       return [
         ...lines,
-        ...action.backends.map(
-          (b) => `forwards${action.backends.length > 1 ? ` weight ${b.weight}` : ""} to ${describePool(pools.get(b.pool), b.pool)}`,
-        ),
-        ...action.overrides.map(
-          (o) => `by ${o.on} ${o.match.name}: ${o.backends.map((b) => describePool(pools.get(b.pool), b.pool)).join(", ")}`,
-        ),
-        `settings ${JSON.stringify({ ...action, kind: undefined, backends: undefined, overrides: undefined })}`,
+        ...action.backends.map((b) => `forwards${action.backends.length > 1 ? ` weight ${b.weight}` : ""} to ${to(b.pool)}`),
+        ...action.overrides.map((o) => `by ${o.on} ${o.match.name}: ${o.backends.map((b) => to(b.pool)).join(", ")}`),
+        `settings ${describe({ ...action, kind: undefined, backends: undefined, overrides: undefined })}`,
       ];
     case "redirect":
       return [...lines, `redirects with ${action.status} ${JSON.stringify(action.location)}`];
@@ -176,16 +187,24 @@ function describeRoute(route: Route, pools: ReadonlyMap<string, Pool>): readonly
   }
 }
 
-function describePool(pool: Pool | undefined, id: string): string {
-  if (pool === undefined) return `${id}: no such port, answers 503`;
-  const endpoints = pool.endpoints.map((e) => printHostPort(e.ip, e.port)).sort();
-  return `${pool.service}:${pool.port} (${endpoints.length === 0 ? "no endpoint, answers 503" : endpoints.join(", ")})`;
+/** `sslRedirect, status 308`: the kind, then each setting, for one line. */
+function describe(value: object): string {
+  const { kind, ...settings } = { ...value } as Readonly<Record<string, unknown>>;
+  const told = Object.entries(settings).flatMap(([name, v]) =>
+    v === undefined ? [] : v === true ? [name] : [`${name} ${typeof v === "string" ? v : JSON.stringify(v)}`],
+  );
+  return [...(typeof kind === "string" ? [kind] : []), ...told].join(", ");
 }
 
 function problemChange(before: readonly Problem[], after: readonly Problem[]): ProblemChange {
   const id = (p: Problem): string => JSON.stringify(p);
   const [had, has] = [new Set(before.map(id)), new Set(after.map(id))];
   return { gained: after.filter((p) => !had.has(id(p))), lost: before.filter((p) => !has.has(id(p))) };
+}
+
+function changeOf(was: Fate, is: Fate): FlowChange["change"] {
+  if ((was.verdict === "deliver") === (is.verdict === "deliver")) return "changed";
+  return is.verdict === "deliver" ? "gained" : "lost";
 }
 
 function fateOf({ steps: _, ...fate }: Verdict): Fate {

@@ -43,12 +43,21 @@ export function worldKey(o: Pick<WorldObject, "kind" | "namespace" | "name">): s
 
 const lastApplied = "kubectl.kubernetes.io/last-applied-configuration";
 
-/** Applies documents as `kubectl apply` would, in order, then deletes. Pure; `now` is the creation time of what is new. */
-export function changeWorld(before: World, documents: readonly WorldObject[], deletions: readonly Deletion[], now: string): ChangedWorld {
+/**
+ * Applies documents as `kubectl apply` would, in order, then deletes. Pure; `now` is the creation time of what is new. Of a kind
+ * that is not known it is not known either whether the object is there: it is a remark, and nothing here depends on it.
+ */
+export function changeWorld(
+  before: World,
+  documents: readonly WorldObject[],
+  deletions: readonly Deletion[],
+  { now, isKnown }: { readonly now: string; isKnown(kind: string): boolean },
+): ChangedWorld {
   const after = new Map(before);
   const objects: ObjectChange[] = [];
   const refusals: string[] = [];
   const remarks: string[] = [];
+  const unknown: string[] = [];
   for (const document of documents) {
     const key = worldKey(document);
     const resource = resourceOfKind(document.apiVersion, document.kind);
@@ -56,10 +65,14 @@ export function changeWorld(before: World, documents: readonly WorldObject[], de
       remarks.push(`${key}: nothing here reads objects of ${document.apiVersion} ${document.kind}`);
       continue;
     }
+    if (!isKnown(document.kind)) {
+      unknown.push(key);
+      continue;
+    }
     const live = after.get(key)?.value;
     const value = defaultObject(
       resource,
-      live === undefined ? created(document, now) : mergeThreeWays(live, appliedBefore(live), document.value),
+      live === undefined ? created(document, now) : mergeThreeWays(live, appliedBefore(live), withAnnotations(document.value)),
     );
     const refused = refusalsOf(resource, withMetadata(value, document), live);
     if (refused.length > 0) {
@@ -75,6 +88,7 @@ export function changeWorld(before: World, documents: readonly WorldObject[], de
     });
     if (!same) after.set(key, { ...document, value });
   }
+  if (unknown.length > 0) remarks.push(`no connection, name or route depends on ${unknown.join(", ")}: not looked at`);
   for (const ref of deletions) {
     const key = worldKey(ref);
     if (!after.has(key)) {
@@ -146,6 +160,12 @@ function isFilledInLater(field: string, live: JsonObject | undefined): boolean {
   );
 }
 
+/** kubectl always writes annotations, its own among them: a file without any does not take away those of others. */
+function withAnnotations(value: JsonObject): JsonObject {
+  const metadata = recordAt(value, "metadata");
+  return { ...value, metadata: { ...metadata, annotations: recordAt(metadata, "annotations") } };
+}
+
 function appliedBefore(live: JsonObject): JsonObject {
   const text = own(recordAt(recordAt(live, "metadata"), "annotations"), lastApplied);
   try {
@@ -174,7 +194,7 @@ export function fieldsOf(before: JsonObject, after: JsonObject): readonly string
 
 /** Without what changes by being written, and without status, which a manifest does not set. */
 function withoutTrace(value: JsonObject): JsonObject {
-  const { metadata, apiVersion: _, kind: __, ...rest } = value;
+  const { metadata, apiVersion: _, kind: __, status: ___, ...rest } = value;
   const {
     resourceVersion: _r,
     uid: _u,

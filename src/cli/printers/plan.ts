@@ -1,5 +1,6 @@
 import { type Problem, printObjectRef } from "../../snapshot/problem.ts";
 import type { OutputFormat } from "../output-format.ts";
+import { type Break, printSenders } from "../plan/breaks.ts";
 import type { Fate, FlowChange, NameChange, ProblemChange, RouteChange, RuleChange } from "../plan/differences.ts";
 import type { ObjectChange } from "../plan/world.ts";
 import { printAnswer } from "./document.ts";
@@ -15,6 +16,8 @@ export interface Plan {
   readonly names: readonly NameChange[];
   readonly routes: readonly RouteChange[];
   readonly problems: ProblemChange;
+  /** What works before and does not after. */
+  readonly breaks: readonly Break[];
   /** Ports of Services whose connections would be rejected from then on. */
   readonly withoutEndpoints: readonly string[];
   readonly remarks: readonly string[];
@@ -36,7 +39,7 @@ const shown = 8;
 function planText(plan: Plan, { wide }: { readonly wide: boolean }): string {
   const nodes = [...new Set(plan.rules.flatMap((r) => r.nodes))];
   const sections = [
-    section("Objects", plan.objects.map(objectLine)),
+    section("Objects", objectLines(plan.objects, wide)),
     section(
       "The API server would refuse",
       plan.refusals.map((r) => `! ${r}`),
@@ -45,27 +48,22 @@ function planText(plan: Plan, { wide }: { readonly wide: boolean }): string {
       "Service rules",
       plan.rules.flatMap((r) => ruleLines(r, nodes.length, wide)),
     ),
-    section(
-      "Connections",
-      limited(
-        plan.flows.map((f) => flowLine(f, plan.flows)),
-        wide,
-      ),
-    ),
+    section("Connections", limited(flowLines(plan.flows), wide)),
     section("Names", nameLines(plan.names, wide)),
-    section("Routes", plan.routes.flatMap(routeLines)),
+    section(
+      "Routes",
+      plan.routes.flatMap((r) => routeLines(r, wide)),
+    ),
     section("Problems", [
       ...plan.problems.gained.map((p) => `+ ${problemText(p)}`),
       ...plan.problems.lost.map((p) => `− ${problemText(p)}`),
     ]),
     section(
-      "Left without an endpoint: connections are rejected",
-      plan.withoutEndpoints.map((s) => `! ${s}`),
-    ),
-    section(
       "To know",
       plan.remarks.map((r) => `  ${r}`),
     ),
+    // last: where a terminal ends
+    section("Would break", limited(breakLines(plan.breaks), wide)),
   ].filter((s) => s !== "");
   const quiet =
     plan.rules.length +
@@ -75,7 +73,12 @@ function planText(plan: Plan, { wide }: { readonly wide: boolean }): string {
       plan.problems.gained.length +
       plan.problems.lost.length ===
     0;
-  return `${sections.join("\n")}${quiet ? `${sections.length === 0 ? "" : "\n"}No connection, name or route would change.\n` : ""}`;
+  const verdict = quiet
+    ? ["No connection, name or route would change.\n"]
+    : plan.breaks.length === 0
+      ? ["Nothing would break: what is reached now is reached then.\n"]
+      : [];
+  return [...sections, ...verdict].join("\n");
 }
 
 function section(title: string, lines: readonly string[]): string {
@@ -85,6 +88,13 @@ function section(title: string, lines: readonly string[]): string {
 function limited(lines: readonly string[], wide: boolean): readonly string[] {
   const most = shown * 3;
   return wide || lines.length <= most ? lines : [...lines.slice(0, most), `… and ${lines.length - most} more`];
+}
+
+/** What is so already is many lines of a large manifest. */
+function objectLines(objects: readonly ObjectChange[], wide: boolean): readonly string[] {
+  const same = objects.filter((o) => o.change === "unchanged");
+  if (wide || same.length <= 3) return objects.map(objectLine);
+  return [...objects.filter((o) => o.change !== "unchanged").map(objectLine), `  ${same.length} more are so already`];
 }
 
 function objectLine({ object, change, fields }: ObjectChange): string {
@@ -124,16 +134,24 @@ function listed(endpoints: readonly string[], wide: boolean): string {
   return `${endpoints.slice(0, shown).join(", ")} … ${endpoints.length} in all`;
 }
 
-const senders = { pod: "Pods of the node", node: "the node itself", external: "outside" } as const;
+const flowSigns = { gained: "+", lost: "−", changed: "~" } as const;
 
-function flowLine(f: FlowChange, all: readonly FlowChange[]): string {
-  const backends = new Set(all.map((c) => c.backend)).size > 1 ? ` (${f.backend})` : "";
-  const nodes = new Set(all.flatMap((c) => c.nodes));
-  const where = f.nodes.length === nodes.size ? "" : ` on ${f.nodes.join(", ")}`;
-  return `~ ${senders[f.from]} → ${f.to}${where}${backends}: ${fateText(f.before)} → ${fateText(f.after)}`;
+/** Senders to whom the same happens are told together. */
+function flowLines(flows: readonly FlowChange[]): readonly string[] {
+  const backends = new Set(flows.map((f) => f.backend));
+  const nodes = new Set(flows.flatMap((f) => f.nodes));
+  const groups = Map.groupBy(flows, (f) => {
+    const [before, after] = [fateText(f.before, f.after), fateText(f.after, f.before)];
+    const where = f.nodes.length === nodes.size ? "" : ` on ${f.nodes.join(", ")}`;
+    return `${f.to}${where}${backends.size > 1 ? ` (${f.backend})` : ""}: ${before} → ${after}`;
+  });
+  return [...groups].map(
+    ([text, group]) => `${flowSigns[group[0]?.change ?? "changed"]} ${printSenders(group.map((f) => f.from))} → ${text}`,
+  );
 }
 
-function fateText(f: Fate): string {
+/** As whom a connection comes is told where that changes. */
+function fateText(f: Fate, other: Fate): string {
   switch (f.verdict) {
     case "pass":
       return "no Service";
@@ -144,7 +162,8 @@ function fateText(f: Fate): string {
     case "deliver": {
       const [only] = f.endpoints;
       const to = f.endpoints.length === 1 ? (only ?? "") : `one of ${f.endpoints.length}`;
-      return `${to}${f.service === null ? "" : ` of ${f.service}`}${f.masquerade ? ", as the node" : ""}${f.affinitySeconds === null ? "" : `, kept ${f.affinitySeconds} s`}`;
+      const as = other.verdict !== "deliver" || other.masquerade === f.masquerade ? "" : f.masquerade ? ", as the node" : ", as itself";
+      return `${to}${f.service === null ? "" : ` of ${f.service}`}${as}${f.affinitySeconds === null ? "" : `, kept ${f.affinitySeconds} s`}`;
     }
   }
 }
@@ -156,7 +175,8 @@ function nameLines(names: readonly NameChange[], wide: boolean): readonly string
   return [...told.map(nameLine), ...(rest > 0 ? [`… and ${rest} names of endpoints and addresses`] : [])];
 }
 
-function isDetail({ name }: NameChange): boolean {
+/** Of one endpoint, or a reverse name. */
+export function isDetail({ name }: NameChange): boolean {
   return (
     /\.(in-addr|ip6)\.arpa\.$/.test(name) ||
     /^([0-9]+-[0-9]+-[0-9]+-[0-9]+|[0-9a-f]*(-[0-9a-f]*){2,7}|<[^>]*>)\.[^.]+\.[^.]+\.svc\./.test(name)
@@ -169,8 +189,22 @@ function nameLine(n: NameChange): string {
   return `${signs[n.change]} ${n.name}  ${some.length === 0 ? "(no records)" : some.join("  ")}`;
 }
 
-function routeLines(r: RouteChange): readonly string[] {
-  return [`${signs[r.change]} ${r.rule}  ${r.object}`, ...r.before.map((l) => `    − ${l}`), ...r.after.map((l) => `    + ${l}`)];
+/** Of a route that comes or goes what it does; what is set about it goes without saying. */
+function routeLines(r: RouteChange, wide: boolean): readonly string[] {
+  const told = (line: string): boolean =>
+    wide || r.change === "changed" || !/^(filter|settings) /.test(line) || /^filter redirect\b/.test(line);
+  return [
+    `${signs[r.change]} ${r.rule}  ${r.object}`,
+    ...r.before.filter(told).map((l) => `    − ${l}`),
+    ...r.after.filter(told).map((l) => `    + ${l}`),
+  ];
+}
+
+function breakLines(breaks: readonly Break[]): readonly string[] {
+  const nodes = new Set(breaks.flatMap((b) => b.nodes));
+  return breaks.map(
+    (b) => `! ${b.what}: ${b.why}${b.nodes.length === nodes.size || b.nodes.length === 0 ? "" : ` on ${b.nodes.join(", ")}`}`,
+  );
 }
 
 function problemText(p: Problem): string {

@@ -16,6 +16,7 @@ import type { PlanOptions } from "../commands/plan.ts";
 import { inputError, usageError } from "../errors.ts";
 import { type LoadedObject, loadObjects } from "../objects.ts";
 import { allocate } from "../plan/allocate.ts";
+import { breaksOf } from "../plan/breaks.ts";
 import {
   type FlowChange,
   flowChanges,
@@ -29,7 +30,7 @@ import { rollOut, workloadKinds } from "../plan/rollout.ts";
 import { sliceWorld } from "../plan/slices.ts";
 import { StandIns } from "../plan/stand-ins.ts";
 import { changeWorld, type Deletion, type World, type WorldObject, worldKey } from "../plan/world.ts";
-import { type Plan, printPlan } from "../printers/plan.ts";
+import { isDetail, type Plan, printPlan } from "../printers/plan.ts";
 import { commandIo } from "../program.ts";
 import { type Asked, askObjects, chooseNode, failIf, remark, splitPaths } from "../question.ts";
 import { ruleSettings } from "./rule-settings.ts";
@@ -53,7 +54,7 @@ export async function answerPlan(words: readonly string[], options: PlanOptions,
 
   const before = worldOf(asked.snapshot, workloads);
   const standIns = new StandIns();
-  const changed = changeWorld(before, documents, deletions, new Date().toISOString());
+  const changed = changeWorld(before, documents, deletions, { now: new Date().toISOString(), isKnown });
   const allocated = allocate(before, changed.after, standIns);
   const rolledOut = rollOut(before, allocated.world, standIns);
   const sliced = sliceWorld(before, rolledOut.world);
@@ -85,6 +86,7 @@ export async function answerPlan(words: readonly string[], options: PlanOptions,
     names: names.changes,
     routes: routes.changes,
     problems: { gained: once(problems.flatMap((p) => p.gained)), lost: once(problems.flatMap((p) => p.lost)) },
+    breaks: breaksOf(flows, routes.changes, names.changes, isDetail),
     withoutEndpoints: [...new Set(rules.filter((c) => c.lost.length > 0 && c.fate === "reject").map((c) => c.service))],
     remarks: [...changed.remarks, ...allocated.remarks, ...rolledOut.remarks, ...sliced.remarks],
   });
@@ -118,6 +120,10 @@ function parseDeletion(text: string): readonly Deletion[] {
   if (clusterWide && parts.length === 3)
     throw usageError(`--delete ${text}: a ${kind} is in no namespace; write ${kind}/${parts[2] ?? ""}`);
   return [{ kind, name: parts.at(-1) ?? "", ...(clusterWide ? {} : { namespace: parts.length === 3 ? (parts[1] ?? "") : "default" }) }];
+}
+
+function isKnown(kind: string): boolean {
+  return workloadKinds.includes(kind) || snapshotKinds.some((k) => k === kind);
 }
 
 function nodesOf(asked: Asked, batch: Batch, named: string | undefined, io: Parameters<typeof chooseNode>[2]): readonly string[] {

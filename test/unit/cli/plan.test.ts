@@ -83,6 +83,7 @@ test("what is so already changes nothing", async () => {
     names: [],
     routes: [],
     problems: { gained: [], lost: [] },
+    breaks: [],
     withoutEndpoints: [],
     remarks: [],
   });
@@ -110,6 +111,59 @@ test("a selector that selects nobody: who is left without an endpoint is named, 
   expect(plan.rules.map((r) => r.fate)).toEqual(["reject", "reject"]);
   expect(plan.flows.map((f) => f.after.verdict)).toEqual(plan.flows.map(() => "reject"));
   expect(plan.routes[0]?.after).toEqual(["forwards to shop/web:80 (no endpoint, answers 503)"]);
+  expect(plan.flows.map((f) => f.change)).toEqual(plan.flows.map(() => "lost"));
+});
+
+describe("what would break", () => {
+  const told = (plan: Plan): readonly string[] =>
+    plan.breaks.map((b) => `${b.what}: ${b.why}${b.nodes.length === 1 ? ` on ${b.nodes[0]}` : ""}`);
+  test.each<{ readonly name: string; readonly change?: string; readonly more?: readonly string[]; readonly want: readonly string[] }>([
+    {
+      name: "no endpoint",
+      change: web("selector: {app: nobody}"),
+      want: [
+        "10.96.0.9:80/tcp of shop/web:http: rejected, from everywhere",
+        "nodePort4:30080/tcp of shop/web:http: rejected, from everywhere",
+        "shop.test/ of Ingress shop/shop: answers 503",
+      ],
+    },
+    { name: "other endpoints", change: web("selector: {app: api}"), want: [] },
+    {
+      name: "one node has none of its own",
+      change: web("selector: {app: api}, externalTrafficPolicy: Local"),
+      want: ["nodePort4:30080/tcp of shop/web:http: dropped, from outside on n2"],
+    },
+    {
+      name: "a Service goes, with its names and what forwards to it",
+      more: ["--delete", "Service/shop/web"],
+      want: [
+        "10.96.0.9:80/tcp of shop/web:http: dropped, from everywhere",
+        "nodePort4:30080/tcp of shop/web:http: no Service takes it, from everywhere",
+        "shop.test/ of Ingress shop/shop: answers 503",
+        "_http._tcp.web.shop.svc.cluster.local.: is no more",
+        "web.shop.svc.cluster.local.: is no more",
+      ],
+    },
+    {
+      name: "a path goes",
+      more: ["--delete", "Ingress/shop/shop"],
+      want: ["shop.test/ of Ingress shop/shop: no longer routed"],
+    },
+  ])("$name", async ({ change, more, want }) => {
+    expect(told(await planOf(change, more))).toEqual(want);
+  });
+
+  test("a path that forwards to a Service which goes says so, not that a port is missing", async () => {
+    const { routes } = await planOf(undefined, ["--delete", "Service/shop/web"]);
+    expect(routes.flatMap((r) => r.after)).toEqual(["forwards to shop/web:80: no such Service, answers 503"]);
+  });
+});
+
+test("objects that no connection depends on are passed over, and that is said; what others wrote is no change", async () => {
+  const budget = "{apiVersion: policy/v1, kind: PodDisruptionBudget, metadata: {name: web, namespace: shop}, spec: {minAvailable: 1}}";
+  const plan = await planOf(`${budget}\n---\n${web("selector: {app: web}").replace("name: web,", "name: web, annotations: {},")}`);
+  expect(plan.objects).toEqual([{ object: "Service shop/web", change: "unchanged", fields: [] }]);
+  expect(plan.remarks).toEqual(["no connection, name or route depends on PodDisruptionBudget shop/web: not looked at"]);
 });
 
 test("without Pods a selector changes no slices, and that is said", async () => {
@@ -229,8 +283,10 @@ test("for people: what changes, under its headline; --fail says that something d
   expect(status).toBe(1);
   expect(out).toContain("Objects\n  ~ Service shop/web: spec.selector\n");
   expect(out).toContain("  ~ 10.96.0.9:80/tcp  shop/web:http  −10.244.0.5:8080 −10.244.1.5:8080; rejected: no endpoint\n");
-  expect(out).toContain("Pods of the node → 10.96.0.9:80/tcp: one of 2 of shop/web:http → rejected\n");
-  expect(out).toContain("Left without an endpoint: connections are rejected\n  ! shop/web:http\n");
+  expect(out).toContain("  − everywhere → 10.96.0.9:80/tcp: one of 2 of shop/web:http → rejected\n");
+  expect(out).toMatch(
+    /\nWould break\n {2}! 10\.96\.0\.9:80\/tcp of shop\/web:http: rejected, from everywhere\n {2}! nodePort4:30080.*\n {2}! shop\.test\/ of .*\n$/,
+  );
   expect(out).toMatch(/… and \d+ names of endpoints and addresses/);
   writeFileSync(join(dir, "change.yaml"), web("selector: {app: web}"));
   const same = await run([...args, "--fail"]);
@@ -238,6 +294,17 @@ test("for people: what changes, under its headline; --fail says that something d
     0,
     "Objects\n    Service shop/web: is so already\n\nNo connection, name or route would change.\n",
   ]);
+});
+
+test("for people: senders who fare differently are told apart, those who fare the same together", async () => {
+  writeFileSync(join(dir, "change.yaml"), web("selector: {app: web}, externalTrafficPolicy: Local"));
+  const { out } = await run(["--objects", join(dir, "all.yaml"), "--change", join(dir, "change.yaml"), "--node", "n1"]);
+  const told = out.split("\n").filter((l) => l.includes("→ nodePort4:30080/tcp"));
+  expect(told).toEqual([
+    "  ~ Pods of the node → nodePort4:30080/tcp: one of 2 of shop/web:http, as the node → one of 2 of shop/web:http, as itself",
+    "  ~ outside → nodePort4:30080/tcp: one of 2 of shop/web:http, as the node → 10.244.0.5:8080 of shop/web:http, as itself",
+  ]);
+  expect(out).toMatch(/\nNothing would break: what is reached now is reached then\.\n$/);
 });
 
 test.each([
