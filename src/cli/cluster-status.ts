@@ -110,6 +110,11 @@ export function writeClusterStatus(status: ClusterStatus, root: string = cluster
   symlinkSync(status.dataDir, link);
 }
 
+/** Whether a cluster has run on this folder, now or once. */
+export function hasClusterData(dataDir: string): boolean {
+  return realPath(join(dataDir, "pki")) !== undefined && realPath(join(dataDir, "store")) !== undefined;
+}
+
 /** What remains of an ended cluster is its data; its status and link go. */
 export function removeClusterStatus(dataDir: string, name: string, root: string = clustersDir()): void {
   rmSync(join(dataDir, statusFile), { force: true });

@@ -7,6 +7,7 @@ import { unmountBelow } from "../kernel/memory-mount.ts";
 import { deleteNetns, readNetnsNames } from "../kernel/netns.ts";
 import { killOrphan, killShim, shimPid } from "./container-process.ts";
 import { containerFolder, nodeCgroup, podFolder, podNetnsName } from "./pod-names.ts";
+import { realPathOf } from "./real-path.ts";
 import { foldersIn } from "./sandbox-record.ts";
 
 const dieMs = 2000;
@@ -23,7 +24,8 @@ export async function removeContainers(clusterDataDir: string): Promise<number> 
 }
 
 /** The same for one node, by its data dir. */
-export async function removeNodePods(dataDir: string): Promise<number> {
+export async function removeNodePods(nodeDataDir: string): Promise<number> {
+  const dataDir = realPathOf(nodeDataDir);
   const pods = foldersIn(join(dataDir, "pods"));
   const containers = pods.flatMap((uid) => {
     const folder = join(podFolder(dataDir, uid), "containers");

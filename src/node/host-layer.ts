@@ -1,6 +1,7 @@
 import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { RunCommand } from "../kernel/command.ts";
+import { realPathOf } from "./real-path.ts";
 
 /** Folders of the machine that a container sees empty and may fill, with their modes. */
 const emptied: readonly (readonly [path: string, mode: number])[] = [
@@ -13,7 +14,7 @@ const emptied: readonly (readonly [path: string, mode: number])[] = [
   ["/media", 0o755],
 ];
 
-/** Secrets and other people's data: not there at all. */
+/** Secrets and other people's data: not there at all, nor where links say that they are. */
 const hidden: readonly string[] = [
   "/etc/shadow",
   "/etc/shadow-",
@@ -59,7 +60,8 @@ export async function makeHostLayers(
   mkdirSync(empty, { recursive: true, mode: 0o755 });
   const whiteouts: string[] = [];
   // Parents first: what lies below a hidden path is hidden with it.
-  const paths = [...new Set([...emptied.map(([path]) => path), ...hidden, ...alsoHidden.map((p) => resolve(p))])].sort();
+  const secret = [...hidden, ...alsoHidden].flatMap((p) => [resolve(p), realPathOf(p)]);
+  const paths = [...new Set([...emptied.map(([path]) => path), ...secret])].sort();
   for (const path of paths) {
     if (path === "/" || !existsSync(path) || lstatSync(path).isSymbolicLink()) continue;
     if (paths.some((p) => path.startsWith(`${p}/`) && existsSync(p))) continue;

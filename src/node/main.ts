@@ -1,4 +1,5 @@
 import { mkdirSync, readFileSync } from "node:fs";
+import { jsonEqual } from "../api/json-value.ts";
 import { matchesNodeAffinity } from "../api/node-affinity.ts";
 import type { Pod, Service } from "../api/types/core-v1.generated.ts";
 import { parseCidr } from "../base/cidr.ts";
@@ -25,6 +26,7 @@ import type { AdoptedPod } from "./pod-runtime.ts";
 import { PodWorker } from "./pod-worker.ts";
 import type { PodWorkerDeps } from "./pod-worker-deps.ts";
 import { ProcessRuntime } from "./process-runtime.ts";
+import { realPathOf } from "./real-path.ts";
 import { serveContainer } from "./served-container.ts";
 import { readBindRights, servedPortOf } from "./served-port.ts";
 import { StatusWriter } from "./status-writer.ts";
@@ -83,14 +85,12 @@ export async function startNode(config: NodeConfig, deps: NodeDeps): Promise<Run
   const clock = deps.clock ?? systemClock;
   const { log } = deps;
   mkdirSync(config.dataDir, { recursive: true, mode: 0o711 });
+  const dataDir = realPathOf(config.dataDir);
   const images = loadImages(config);
   const runtime =
     config.processes === undefined
-      ? await CrunRuntime.open(
-          { dataDir: config.dataDir, nodeIps: config.nodeIps, hiddenPaths: config.hiddenPaths ?? [] },
-          { run: runCommand, clock },
-        )
-      : new ProcessRuntime({ dataDir: config.dataDir, nodeIps: config.nodeIps, dns: config.processes.dns }, { clock });
+      ? await CrunRuntime.open({ dataDir, nodeIps: config.nodeIps, hiddenPaths: config.hiddenPaths ?? [] }, { run: runCommand, clock })
+      : new ProcessRuntime({ dataDir, nodeIps: config.nodeIps, dns: config.processes.dns }, { clock });
   const stop = new AbortController();
   const client = createClient(config.transport);
   const events = createEventRecorder(config.transport, { component: "kubelet", host: config.nodeName, clock });
@@ -102,13 +102,16 @@ export async function startNode(config: NodeConfig, deps: NodeDeps): Promise<Run
       const worker = workers.get(uid);
       if (worker === undefined) continue;
       worker.update(worker.pod);
-      void files.refresh(worker.pod, worker.ips).catch((error: unknown) => {
-        // A pod that is going keeps what it has: what its volumes show may go before it, with its namespace.
-        if (worker.pod.metadata?.deletionTimestamp !== undefined) return;
-        workerDeps.event(worker.pod, undefined, "Warning", "FailedMount", `MountVolume.SetUp failed: ${messageOf(error)}`);
-      });
+      renewVolumes(worker);
     }
   });
+  const renewVolumes = (worker: PodWorker): void => {
+    void files.refresh(worker.pod, worker.ips).catch((error: unknown) => {
+      // A pod that is going keeps what it has: what its volumes show may go before it, with its namespace.
+      if (worker.pod.metadata?.deletionTimestamp !== undefined) return;
+      workerDeps.event(worker.pod, undefined, "Warning", "FailedMount", `MountVolume.SetUp failed: ${messageOf(error)}`);
+    });
+  };
   const services = startInformer<Service>(config.transport, resources.services, { clock });
   const pods = startInformer<Pod>(config.transport, resources.pods, { fieldSelector: `spec.nodeName=${config.nodeName}`, clock });
   const files = new PodFiles({
@@ -230,7 +233,10 @@ export async function startNode(config: NodeConfig, deps: NodeDeps): Promise<Run
     const uid = pod.metadata?.uid ?? "";
     if (uid === "" || pod.metadata?.annotations?.[mirrorAnnotation] !== undefined) return;
     const worker = workers.get(uid) ?? startWorker(pod);
+    const { labels, annotations } = worker.pod.metadata ?? {};
     worker.update(pod);
+    // What downward API volumes show of the pod may have changed.
+    if (!jsonEqual([labels, annotations], [pod.metadata?.labels, pod.metadata?.annotations])) renewVolumes(worker);
     if (pod.metadata?.deletionTimestamp !== undefined)
       worker.terminate(pod.metadata.deletionGracePeriodSeconds ?? pod.spec?.terminationGracePeriodSeconds ?? 30);
   };

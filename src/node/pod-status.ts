@@ -70,7 +70,7 @@ function containerStatus(container: Container, facts: PodFacts, mayStart: boolea
     name: container.name,
     state: stateOf(view, waiting, facts, container),
     lastState: view.lastEnd === undefined ? {} : terminated(view.lastEnd, facts.scheme),
-    ready: view.ready,
+    ready: view.ready || hasDoneIts(container, facts),
     restartCount: view.restarts,
     image: container.image ?? "",
     imageID: id === undefined ? "" : (container.image ?? ""),
@@ -110,6 +110,12 @@ function terminated(end: Extract<ContainerView["phase"], { kind: "ended" }>, sch
       containerID: `${scheme}://${end.id}`,
     },
   };
+}
+
+/** An init container that has succeeded counts as ready from then on, as the kubelet has it. */
+function hasDoneIts(container: Container, facts: PodFacts): boolean {
+  const isInit = facts.pod.spec?.initContainers?.some((c) => c.name === container.name) === true;
+  return isInit && !isSidecar(container) && initDone(container, facts.view(container.name));
 }
 
 function initDone(container: Container, view: ContainerView): boolean {

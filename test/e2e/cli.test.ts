@@ -286,5 +286,9 @@ describe.skipIf(lack !== undefined)(`the command line${lack === undefined ? "" :
     expect(await cluster.stop()).toBe(0);
     const again = await command(fairwayBinary, ["down", "--name", name, "--data-dir", cluster.dataDir]);
     expect(again).toMatchObject({ code: 0, stdout: `cluster ${name}: nothing was left\n` });
+    const byFolder = await command(fairwayBinary, ["down", "--data-dir", cluster.dataDir]);
+    expect(byFolder).toMatchObject({ code: 0, stdout: `${cluster.dataDir}: nothing was left\n` });
+    const nowhere = await command(fairwayBinary, ["down", "--data-dir", "/nonexistent"]);
+    expect(nowhere).toMatchObject({ code: 2, stderr: "fairway: --data-dir /nonexistent: no cluster has run there; give --name too\n" });
   });
 });

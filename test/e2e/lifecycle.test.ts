@@ -5,7 +5,16 @@ import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { command, eventually, isAlive, pidsOf, removeDataDir, startTestCluster, type TestCluster } from "../support/cluster-process.ts";
+import {
+  command,
+  eventually,
+  fairwayBinary,
+  isAlive,
+  pidsOf,
+  removeDataDir,
+  startTestCluster,
+  type TestCluster,
+} from "../support/cluster-process.ts";
 import { lacking } from "../support/requires.ts";
 
 const lack = lacking("ip", "nft", "crun", "kubectl", "curl", "dig");
@@ -208,5 +217,19 @@ describe.skipIf(lack !== undefined)(`a cluster's life${lack === undefined ? "" :
     expect(await cluster.stop()).toBe(0);
     expect(performance.now() - started).toBeLessThan(10_000); // a pod's grace of 30 s is not waited for
     expect(await leftovers()).toBe("");
+  });
+
+  test("after kill -9 of up, down by the name alone leaves nothing behind", async () => {
+    cluster = await startTestCluster({ name, args, dataDir });
+    await cluster.kubectl("wait", "--for=condition=Ready", "pod", "-l", "app=echo", "--timeout=120s");
+    const children = await pidsOf(cluster, " process ");
+    cluster.process.kill("SIGKILL");
+    await eventually(() => (children.some(isAlive) ? undefined : true), { what: "the end of all processes" });
+    // The data is found through the link that stands for the name: another path than the one `up` was given.
+    expect(await command(fairwayBinary, ["down", "--name", name])).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/removed 2 pods/),
+    });
+    await eventually(async () => ((await leftovers()) === "" ? true : undefined), { what: "nothing left" });
   });
 });

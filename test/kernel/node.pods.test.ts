@@ -95,6 +95,7 @@ describe.skipIf(lacking("crun", "ip", "nft", "unshare", "script", "curl") !== un
             { name: "keys", mountPath: "/etc/keys/token", subPath: "token" },
             { name: "scratch", mountPath: "/scratch" },
             { name: "account", mountPath: "/var/run/secrets/kubernetes.io/serviceaccount" },
+            { name: "about", mountPath: "/about" },
           ],
         }),
       ],
@@ -104,6 +105,7 @@ describe.skipIf(lacking("crun", "ip", "nft", "unshare", "script", "curl") !== un
         { name: "keys", secret: { secretName: "keys" } },
         { name: "scratch", emptyDir: {} },
         { name: "account", projected: { sources: [{ serviceAccountToken: { path: "token" } }] } },
+        { name: "about", downwardAPI: { items: [{ path: "notes", fieldRef: { fieldPath: "metadata.annotations['notes']" } }] } },
       ],
     });
     const pod = await lab.until("two", isReady);
@@ -123,6 +125,10 @@ describe.skipIf(lacking("crun", "ip", "nft", "unshare", "script", "curl") !== un
     await lab.client.patch(resources.configMaps, at, { type: "merge", body: { data: { "a.txt": "another" } } });
     const read = (): string => execIn("two", "cat", "/etc/config/a.txt");
     await expect.poll(read).toBe("another");
+    // So does what changes in the pod itself.
+    const notes = { metadata: { annotations: { notes: "changed" } } };
+    await lab.client.patch(resources.pods, { namespace: "default", name: "two" }, { type: "merge", body: notes });
+    await expect.poll(() => execIn("two", "cat", "/about/notes")).toBe("changed");
     await lab.client.delete(resources.pods, { namespace: "default", name: "two" }, { gracePeriodSeconds: 0 });
   });
 

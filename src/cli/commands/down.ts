@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Command } from "commander";
-import { clustersDir, isAlive, readClusterStatus, removeClusterStatus } from "../cluster-status.ts";
+import { clustersDir, hasClusterData, isAlive, readClusterStatus, removeClusterStatus } from "../cluster-status.ts";
 import { usageError } from "../errors.ts";
 import { commandIo } from "../program.ts";
 
@@ -18,8 +18,11 @@ export function register(program: Command): void {
       const dataDir = o.dataDir ?? join(clustersDir(), o.name ?? "fairway");
       const status = readClusterStatus(dataDir);
       const name = o.name ?? status?.name;
-      if (name === undefined && o.dataDir !== undefined)
-        throw usageError(`--data-dir ${o.dataDir}: no cluster has run there; give --name too`);
+      if (name === undefined && o.dataDir !== undefined) {
+        if (!hasClusterData(dataDir)) throw usageError(`--data-dir ${o.dataDir}: no cluster has run there; give --name too`);
+        io.stdout(`${o.dataDir}: nothing was left\n`); // it ended in order: else there would be a status
+        return;
+      }
       const cluster = name ?? "fairway";
       const running = status !== undefined && isAlive(status);
       if (running) {

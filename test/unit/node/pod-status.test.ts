@@ -49,6 +49,16 @@ test.each([
   expect(condition(status, "Initialized")?.status).toBe(initialized);
 });
 
+test.each([
+  { what: "has succeeded", init: {}, view: ended(0), want: true },
+  { what: "has failed", init: {}, view: ended(1), want: false },
+  { what: "runs", init: {}, view: { ...running, ready: false }, want: false },
+  { what: "is a sidecar that has ended", init: { restartPolicy: "Always" }, view: ended(0), want: false },
+])("an init container that $what is ready: $want", ({ init, view, want }) => {
+  const status = statusOf({ i: view }, { pod: { ...pod, spec: { ...pod.spec, initContainers: [{ name: "i", ...init }] } } });
+  expect(status.initContainerStatuses?.[0]?.ready).toBe(want);
+});
+
 test("addresses, times, and what is not ready, in words", () => {
   const status = statusOf({ i: ended(0), a: running });
   expect(status).toMatchObject({
