@@ -37,6 +37,7 @@ import { defaultSkeletonOptions } from "./nftables/skeleton.ts";
 import { ProxyPlan } from "./plan/proxy-plan.ts";
 import { AutoTarget } from "./sync/auto-target.ts";
 import type { ProxierConfig, ProxierDeps, RuleOptions } from "./sync/config.ts";
+import type { ConnectionTable } from "./sync/connection-use.ts";
 import { setConntrack, tcpIsLiberal } from "./sync/conntrack-settings.ts";
 import { IptablesTarget } from "./sync/iptables-target.ts";
 import { iptablesFamilies, iptablesWorld } from "./sync/iptables-world.ts";
@@ -73,11 +74,13 @@ export { type ComparedFrontend, type ComparedRules, compareRules } from "./sync/
 export type {
   AppliedInfo,
   LocalInterface,
+  NodeEvent,
   NodePortAddresses,
   ProxierConfig,
   ProxierDeps,
   RuleOptions,
 } from "./sync/config.ts";
+export type { ConnectionUse } from "./sync/connection-use.ts";
 export type { ServiceEffect } from "./sync/effects.ts";
 export type { HistoryCause, HistoryEntry, HistoryQuery, Outcome } from "./sync/history.ts";
 export type { Proxier, ProxierHealth } from "./sync/proxier.ts";
@@ -90,7 +93,13 @@ export function startProxier(config: ProxierConfig, deps: ProxierDeps): Proxier 
   const target = openTarget(config, deps);
   // in plain mode this machine's rules are not the cluster's
   const leftovers = config.allowLoopback === true ? undefined : leftoversHere(config, deps);
-  const proxier = runProxier(config, deps, { target, metrics: new ProxierMetrics(), flows: () => openFlows(deps), leftovers });
+  const proxier = runProxier(config, deps, {
+    target,
+    metrics: new ProxierMetrics(),
+    flows: () => openFlows(deps),
+    connections: openConnections,
+    leftovers,
+  });
   // the settings are there once something of the kernel is loaded that tracks connections
   const settle = (): void => {
     if (target.backend !== "userspace") setConntrack(config.conntrack ?? {}, availableParallelism(), deps);
@@ -168,6 +177,15 @@ function openFlows(deps: Pick<ProxierDeps, "log">): FlowTable | undefined {
     return new Conntrack();
   } catch (error) {
     deps.log("warn", `stale UDP flows are not ended, because connection tracking cannot be reached: ${String(error)}`);
+    return undefined;
+  }
+}
+
+/** Silent where there is none: that the flows' table cannot be reached was told. */
+function openConnections(): ConnectionTable | undefined {
+  try {
+    return new Conntrack();
+  } catch {
     return undefined;
   }
 }

@@ -67,9 +67,17 @@ export interface ProxierDeps {
   readonly clock: Clock;
   readonly log: (level: "debug" | "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
   readonly onProblems?: ((delta: ProblemDelta) => void) | undefined;
-  /** Others had changed the rules, and they are as they should be again. */
-  readonly onRepaired?: ((message: string) => void) | undefined;
+  /** Something that happened on this node, rather than to an object. */
+  readonly onEvent?: ((event: NodeEvent) => void) | undefined;
   readonly onApplied?: ((info: AppliedInfo) => void) | undefined;
+}
+
+/** For an Event on this node's Node. */
+export interface NodeEvent {
+  readonly type: "Normal" | "Warning";
+  /** UpperCamelCase: `RulesRepaired`. */
+  readonly reason: string;
+  readonly message: string;
 }
 
 export interface AppliedInfo {

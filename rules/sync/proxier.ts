@@ -6,10 +6,18 @@ import { type Problem, printObjectRef, problemKey } from "../../src/snapshot/pro
 import { isApplyError } from "../apply/errors.ts";
 import type { Backend } from "../model/backend.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
+import type { Frontend, FrontendKey } from "../plan/frontend.ts";
 import { ProxyPlan } from "../plan/proxy-plan.ts";
 import { AppliedIndex } from "./applied-index.ts";
 import { causesOf, joinCauses, noCauses } from "./causes.ts";
 import type { ProxierConfig, ProxierDeps } from "./config.ts";
+import {
+  type ConnectionTable,
+  type ConnectionUse,
+  type ConnectionWatch,
+  printConnectionUse,
+  startConnectionWatch,
+} from "./connection-use.ts";
 import { type Effects, effectsOf } from "./effects.ts";
 import { type HistoryEntry, type HistoryQuery, RuleHistory } from "./history.ts";
 import { type Leftover, LeftoverRemoval } from "./leftovers.ts";
@@ -21,6 +29,10 @@ import type { RuleTarget } from "./target.ts";
 
 export interface Proxier extends Running {
   problems(): readonly Problem[];
+  /** Those of `problems` that this node alone has seen: its kernel's refusals, ports and tables. The others follow from the objects. */
+  ownProblems(): readonly Problem[];
+  /** How full the kernel's table of connections is, and by whom; undefined before the first count, and where nobody counts. */
+  connections(): ConnectionUse | undefined;
   /** Prometheus text, with kube-proxy's names. */
   metrics(): string;
   /** Whether any frontend in force may send new connections to this address. */
@@ -71,6 +83,8 @@ export interface ProxierWorld {
   readonly flows?: (() => FlowTable | undefined) | undefined;
   /** What others left in its place, which goes once the rules are in force; absent: nothing is looked for. */
   readonly leftovers?: ((backend: Backend) => readonly Leftover[]) | undefined;
+  /** The same for counting connections. */
+  readonly connections?: (() => ConnectionTable | undefined) | undefined;
 }
 
 /** Keeps `target` as the store's objects say, until closed. Closing leaves the rules in force. */
@@ -102,6 +116,7 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, world: Prox
   let lastUpdated: number | undefined;
   const serviceHealth = config.serviceHealth === false ? undefined : new ServiceHealth(healthy);
   let nodePortIps: readonly Ip[] = [];
+  let connectionWatch: ConnectionWatch | undefined;
   let udp = new StaleUdp(undefined);
   /** Flows ended that no entry of history tells of yet. */
   let flowsEnded = 0;
@@ -167,15 +182,14 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, world: Prox
     }
   };
 
+  const frontend = (key: FrontendKey): Frontend | undefined => plan.frontends.get(key);
+  const isNodePortIp = (ip: Ip): boolean => nodePortIps.includes(ip) || nodePortIps.includes("0.0.0.0") || nodePortIps.includes("::");
+
   /** After the rules are in, or a client could make the flow anew to the endpoint that is gone. */
   const endStaleFlows = (): void => {
     const started = clock.monotonic();
     if (!udp.due || started < flowsRestUntil - restAhead) return;
-    const everywhere = nodePortIps.includes("0.0.0.0") || nodePortIps.includes("::");
-    const ended = udp.end(
-      (key) => plan.frontends.get(key),
-      (ip) => everywhere || nodePortIps.includes(ip),
-    );
+    const ended = udp.end(frontend, isNodePortIp);
     metrics.flowsDeleted(ended);
     flowsEnded += ended;
     const now = clock.monotonic();
@@ -225,7 +239,7 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, world: Prox
     log("warn", message, {});
     const durationMs = clock.monotonic() - started;
     history.add({ ...transaction(started), ...nothingChanged, outcome: "repaired", tries: 1, durationMs, elements: changes });
-    deps.onRepaired?.(message);
+    deps.onEvent?.({ type: "Warning", reason: "RulesRepaired", message });
   };
 
   const loop = async (): Promise<void> => {
@@ -243,7 +257,7 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, world: Prox
         if (!started) {
           await target.start(stop.signal);
           started = true;
-          if (target.backend !== "userspace") udp = new StaleUdp(world.flows?.());
+          if (target.backend !== "userspace") openTables();
           unwatch = target.watch(() => {
             auditWanted = true;
             wake();
@@ -296,6 +310,24 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, world: Prox
     }
   };
 
+  const openTables = (): void => {
+    udp = new StaleUdp(world.flows?.());
+    const table = world.connections?.();
+    if (table === undefined) return;
+    const onEvent = deps.onEvent ?? (() => undefined);
+    connectionWatch = startConnectionWatch({ clock, table, nodeName: config.nodeName, frontend, isNodePortIp, onEvent });
+  };
+
+  const ownProblems = (): readonly Problem[] => [
+    ...target.problems(),
+    ...(serviceHealth?.problems() ?? []),
+    ...(connectionWatch?.problems() ?? []),
+  ];
+  const printMetrics = (): string => {
+    const use = connectionWatch?.use();
+    return metrics.print(started ? target.backend : undefined, target.rules?.() ?? []) + (use === undefined ? "" : printConnectionUse(use));
+  };
+
   const waitFor = async (pause: number | undefined): Promise<void> => {
     if (pause === 0) return;
     const rest = new AbortController();
@@ -317,8 +349,10 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, world: Prox
 
   return {
     ready: ready.promise,
-    problems: () => [...plan.problems(), ...target.problems(), ...(serviceHealth?.problems() ?? [])],
-    metrics: () => metrics.print(started ? target.backend : undefined, target.rules?.() ?? []),
+    problems: () => [...plan.problems(), ...ownProblems()],
+    ownProblems,
+    connections: () => connectionWatch?.use(),
+    metrics: printMetrics,
     endpointInUse: (ip) => index.inUse(ip),
     healthy,
     health: () => ({ live: !broken && !(isReady && late()), ready: isReady, nodeEligible: !plan.node.leaving, lastUpdated }),
@@ -330,6 +364,7 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, world: Prox
       cursor.close();
       unwatch();
       udp.close();
+      await connectionWatch?.close();
       serviceHealth?.close();
       await running;
       await target.close();

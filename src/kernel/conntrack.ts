@@ -1,5 +1,6 @@
 import { type Ip, type IpFamily, ipBytes, ipFromBytes } from "../base/ip.ts";
 import { NetlinkSocket, NetlinkWriter, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, nested, netlinkFamily, readAttributes } from "./netlink.ts";
+import { readSysctl } from "./sysctl.ts";
 
 // linux/netfilter/nfnetlink.h, nfnetlink_conntrack.h
 const NFNL_SUBSYS_CTNETLINK = 1;
@@ -43,6 +44,15 @@ export interface UdpFlow {
   readonly name: readonly (readonly [type: number, value: Buffer])[];
 }
 
+/** What connection tracking keeps, of any protocol: where its first packet was sent. */
+export interface TrackedConnection {
+  /** IPPROTO_TCP and so on. */
+  readonly protocol: number;
+  readonly to: Ip;
+  /** 0 where the protocol has none. */
+  readonly toPort: number;
+}
+
 /** Connection tracking of the network namespace of the thread that opens it. */
 export class Conntrack {
   readonly #socket = new NetlinkSocket(netlinkFamily.netfilter);
@@ -78,6 +88,32 @@ export class Conntrack {
       });
     }
     return flows;
+  }
+
+  /** How full the table of this thread's network namespace is. */
+  size(): { readonly entries: number; readonly limit: number } | undefined {
+    const [entries, limit] = ["count", "max"].map((name) => readSysctl(`net.netfilter.nf_conntrack_${name}`));
+    return entries === undefined || limit === undefined ? undefined : { entries: Number(entries), limit: Number(limit) };
+  }
+
+  /** Every connection, a few at a time. Nothing else may be asked of this object before the last one. Throws NetlinkFault. */
+  *connections(): Iterable<readonly TrackedConnection[]> {
+    const w = new NetlinkWriter(64);
+    w.begin((NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_GET, NLM_F_REQUEST | NLM_F_DUMP, this.#socket.nextSequence());
+    w.u8(0, 0, 0, 0);
+    w.end();
+    for (const messages of this.#socket.dumpParts(w.bytes())) {
+      const found: TrackedConnection[] = [];
+      for (const { body } of messages) {
+        for (const [type, value] of readAttributes(body, 4)) {
+          if (type !== CTA_TUPLE_ORIG) continue;
+          const tuple = readTuple(value);
+          if (tuple !== undefined) found.push({ protocol: tuple.protocol, to: tuple.destination, toPort: tuple.destinationPort });
+          break;
+        }
+      }
+      yield found;
+    }
   }
 
   /** Deletes flows; how many there still were. */

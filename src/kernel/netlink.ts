@@ -181,6 +181,23 @@ export class NetlinkSocket {
     }
   }
 
+  /**
+   * The messages of a dump, a datagram at a time: the kernel goes on with its table when the next one is asked for, and other work
+   * may be done between. Nothing else may use the socket meanwhile. What changes under way is told or not. Throws a NetlinkFault.
+   */
+  *dumpParts(bytes: Uint8Array): Iterable<readonly NetlinkMessage[]> {
+    this.drain();
+    this.send(bytes);
+    for (let messages = this.receive(); messages !== undefined; messages = this.receive()) {
+      for (const message of messages) {
+        if (message.type === NLMSG_DONE) return;
+        if (message.type !== NLMSG_ERROR) continue;
+        throw new NetlinkFault("dump", -message.body.readInt32LE(0));
+      }
+      yield messages;
+    }
+  }
+
   drain(): void {
     try {
       while (this.receive() !== undefined);
