@@ -1,8 +1,10 @@
+import type { ConnectionUse } from "../../rules/index.ts";
 import type { Event, Node, Pod } from "../api/types/core-v1.generated.ts";
 import { type Client, createClient } from "../client/client.ts";
 import { loadKubeconfig } from "../client/kubeconfig.ts";
 import { resources } from "../client/resources.ts";
 import { createHttpTransport } from "../client/transport.ts";
+import type { NodeConnections } from "../daemon/agent.ts";
 import { type Problem, printObjectRef } from "../snapshot/problem.ts";
 import { type ClusterOptions, findCluster } from "./cluster.ts";
 import type { ClusterStatus, NodeStatus } from "./cluster-status.ts";
@@ -16,6 +18,8 @@ export interface NodeReport extends Partial<NodeStatus> {
   readonly reason?: string;
   readonly podCidrs: readonly string[];
   readonly pods?: number;
+  /** How full its kernel's table of connections is, and by whom. */
+  readonly connections?: ConnectionUse;
 }
 
 /** A warning Event, or what a daemon said about an object. */
@@ -51,11 +55,13 @@ export async function clusterReport(options: ClusterOptions): Promise<ClusterRep
   const access = loadKubeconfig({ path: kubeconfig });
   const transport = createHttpTransport(access);
   try {
-    const [live, problems] = await Promise.all([
+    const machines = status?.nodes ?? [];
+    const [live, problems, connections] = await Promise.all([
       ask(createClient(transport)).catch((e: unknown) => ({ error: e instanceof Error ? e.message : String(e) })),
-      askDaemons(status?.nodes ?? []),
+      askDaemons<readonly Problem[]>(machines, "/problems"),
+      askDaemons<NodeConnections>(machines, "/connections"),
     ]);
-    return combine({ server: access.server, status, live, problems, now: Date.now() });
+    return combine({ server: access.server, status, live, problems: problems?.flat(), connections, now: Date.now() });
   } finally {
     transport.close();
   }
@@ -85,21 +91,21 @@ async function ask(client: Client): Promise<LiveFacts> {
   };
 }
 
-/** What each node's daemon cannot program now; undefined when none of them answers. */
-async function askDaemons(nodes: readonly NodeStatus[]): Promise<readonly Problem[] | undefined> {
+/** What the nodes' daemons answer; undefined when none of them does. */
+async function askDaemons<T>(nodes: readonly NodeStatus[], path: string): Promise<readonly T[] | undefined> {
   const answers = await Promise.all(
     nodes.map(async ({ metrics }) => {
       if (metrics === undefined) return undefined;
       const host = metrics.address.includes(":") ? `[${metrics.address}]` : metrics.address;
       try {
-        const response = await fetch(`http://${host}:${metrics.port}/problems`, { signal: AbortSignal.timeout(daemonTimeoutMs) });
-        return response.ok ? ((await response.json()) as readonly Problem[]) : undefined;
+        const response = await fetch(`http://${host}:${metrics.port}${path}`, { signal: AbortSignal.timeout(daemonTimeoutMs) });
+        return response.ok ? ((await response.json()) as T) : undefined;
       } catch {
         return undefined;
       }
     }),
   );
-  return answers.every((a) => a === undefined) ? undefined : answers.flatMap((a) => a ?? []);
+  return answers.every((a) => a === undefined) ? undefined : answers.filter((a) => a !== undefined);
 }
 
 /** Pure: the report of what is known. `now` in milliseconds decides which Events are recent. */
@@ -109,6 +115,7 @@ export function combine(facts: {
   readonly live: LiveFacts | { readonly error: string };
   /** Absent when no daemon answered: then Events are all there is. */
   readonly problems: readonly Problem[] | undefined;
+  readonly connections?: readonly NodeConnections[] | undefined;
   readonly now: number;
 }): ClusterReport {
   const { status, live } = facts;
@@ -118,7 +125,9 @@ export function combine(facts: {
   const nodes = names.map((name) => {
     const machine = machines.find((m) => m.name === name);
     const object = reached?.nodes.find((n) => n.metadata?.name === name);
-    return nodeReport(name, machine, object, reached?.pods.filter((p) => p.spec?.nodeName === name).length);
+    const report = nodeReport(name, machine, object, reached?.pods.filter((p) => p.spec?.nodeName === name).length);
+    const connections = facts.connections?.find((c) => c.node === name);
+    return connections === undefined || !isCounted(connections) ? report : { ...report, connections: useOf(connections) };
   });
   const events = reached === undefined ? [] : currentEvents(reached, facts);
   const all = [...(facts.problems ?? stored).map(problemReport), ...events.map(eventReport)];
@@ -132,6 +141,14 @@ export function combine(facts: {
     nodes,
     problems: [...new Map(all.map((p) => [`${p.object}\n${p.field ?? ""}\n${p.message}`, p])).values()],
   };
+}
+
+function isCounted(c: NodeConnections): c is NodeConnections & ConnectionUse {
+  return c.entries !== undefined && c.limit !== undefined && c.services !== undefined;
+}
+
+function useOf({ entries, limit, services, moreServices, elsewhere }: ConnectionUse): ConnectionUse {
+  return { entries, limit, services, moreServices, elsewhere };
 }
 
 /** Warnings that still matter: recent ones, of Pods only while they are not ready, and none that the daemons told themselves. */

@@ -14,6 +14,8 @@ export interface EventNote {
   readonly message: string;
   /** What was tried or done, UpperCamelCase; default: the reason. */
   readonly action?: string;
+  /** Other processes that find the same write the same Event, instead of one each. */
+  readonly shared?: boolean;
 }
 
 export interface EventRecorder {
@@ -118,7 +120,8 @@ export function createEventRecorder(transport: Transport, o: EventRecorderOption
         written.delete(key);
       }
     }
-    const id = `${clock.now().toString(16)}${fnv1a(key).toString(16).padStart(8, "0")}`;
+    const hash = fnv1a(key).toString(16).padStart(8, "0");
+    const id = note.shared === true ? hash : `${clock.now().toString(16)}${hash}`;
     const event: Event = {
       metadata: { namespace, name: `${(note.regarding.name ?? "unknown").slice(0, 220)}.${id}` },
       involvedObject: note.regarding,
@@ -137,6 +140,8 @@ export function createEventRecorder(transport: Transport, o: EventRecorderOption
       await client.create(resources.events, event);
     } catch (e) {
       if (!isAlreadyExists(e)) throw e;
+      const name = event.metadata?.name ?? "";
+      await client.patch(resources.events, { namespace, name }, { type: "merge", body: { lastTimestamp: stamp } });
     }
     remember(written, key, { name: event.metadata?.name ?? "", firstTimestamp: stamp, count: 1 });
   };

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { type Proxier, startProxier } from "../../rules/index.ts";
+import { type ConnectionUse, type Proxier, startProxier } from "../../rules/index.ts";
 import { systemClock } from "../base/clock.ts";
 import type { Ip } from "../base/ip.ts";
 import type { Running } from "../base/running.ts";
@@ -11,7 +11,7 @@ import type { Log } from "../observe/log.ts";
 import { createMetrics, mergeMetricsText } from "../observe/metrics.ts";
 import { cpuProfile } from "../observe/profile.ts";
 import type { Kind } from "../snapshot/cluster-snapshot.ts";
-import type { Problem } from "../snapshot/problem.ts";
+import { type Problem, problemKey } from "../snapshot/problem.ts";
 import { SnapshotStore } from "../snapshot/snapshot-store.ts";
 import { type AgentPlane, batchSize, feedPlanes, namesPlane, routesPlane } from "./agent-planes.ts";
 import { agentSocket } from "./agent-socket.ts";
@@ -21,6 +21,7 @@ import { clusterDnsOf } from "./cluster-dns.ts";
 import { configz } from "./configz.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
 import { answerHistory } from "./history-answer.ts";
+import { type NodeEvents, startNodeEvents } from "./node-events.ts";
 import { type PlaneFeed, startPlaneFeed } from "./plane-feed.ts";
 import { type ProxyHealth, startProxyHealth } from "./proxy-health.ts";
 import { createMemoryRelease } from "./release-memory.ts";
@@ -51,7 +52,10 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
   // The lists are asked for first: they are what everything else waits for, and the rest is made while they come.
   startRememberedFeed();
   const clusterDns = await clusterDnsOf(config, transport, log, stop.signal);
-  const proxier = has("proxy") ? startRules(config, store, has("dns") ? clusterDns : [], log) : undefined;
+  const ownProblems = (): readonly Problem[] => proxier?.ownProblems() ?? [];
+  const nodeEvents = startNodeEvents({ transport, store, nodeName: config.nodeName, problems: ownProblems }, log);
+  closing.push(() => nodeEvents.close());
+  const proxier = has("proxy") ? startRules(config, store, { localDnsIps: has("dns") ? clusterDns : [], nodeEvents }, log) : undefined;
   if (proxier !== undefined) closing.push(() => proxier.close());
 
   const planes = [...(has("dns") ? [namesPlane(config, clusterDns)] : []), ...(has("ingress") ? [routesPlane(config)] : [])];
@@ -67,7 +71,11 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
 
   const problems = (): readonly Problem[] => [...planes.flatMap((p) => [...p.problems()]), ...(proxier?.problems() ?? [])];
   const servedIngresses = () => planes.flatMap((p) => [...p.served()]);
-  const reporter = startReporter({ transport, store, config, problems, servedIngresses }, log);
+  const sharedProblems = (): readonly Problem[] => {
+    const own = new Set(ownProblems().map(problemKey));
+    return problems().filter((p) => !own.has(problemKey(p)));
+  };
+  const reporter = startReporter({ transport, store, config, problems: sharedProblems, servedIngresses }, log);
   closing.push(() => reporter.close());
 
   const proxyHealth =
@@ -135,7 +143,12 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
   }
 }
 
-function startRules(config: DaemonConfig, store: SnapshotStore, localDnsIps: readonly Ip[], log: Log): Proxier {
+interface RulesAround {
+  readonly localDnsIps: readonly Ip[];
+  readonly nodeEvents: NodeEvents;
+}
+
+function startRules(config: DaemonConfig, store: SnapshotStore, { localDnsIps, nodeEvents }: RulesAround, log: Log): Proxier {
   const { nodeName, backend, iptables: iptablesFlavour, plain } = config;
   const { syncIntervalMs, ...rules } = config.rules;
   return startProxier(
@@ -149,9 +162,13 @@ function startRules(config: DaemonConfig, store: SnapshotStore, localDnsIps: rea
       allowLoopback: plain,
       localDnsIps,
     },
-    { clock: systemClock, log, onProblems: () => undefined },
+    // the proxier is still being started when it tells its first
+    { clock: systemClock, log, onProblems: () => setImmediate(nodeEvents.look), onEvent: nodeEvents.record },
   );
 }
+
+/** How full one node's table of connections is; without the rest where nobody counts (yet). */
+export type NodeConnections = { readonly node: string } & Partial<ConnectionUse>;
 
 interface Observed {
   readonly config: DaemonConfig;
@@ -185,6 +202,11 @@ function observation(o: Observed): Omit<ObserveServerOptions, "bind" | "port"> {
     routes: {
       ...(proxier === undefined ? {} : proxyRoutes(config, proxier)),
       "/problems": () => ({ status: 200, contentType: "application/json", body: JSON.stringify(problems()) }),
+      "/connections": () => ({
+        status: 200,
+        contentType: "application/json",
+        body: JSON.stringify({ node: config.nodeName, ...proxier?.connections() } satisfies NodeConnections),
+      }),
       "/history": (url) => answerHistory(config.nodeName, proxier, url),
       // Asked by a node that is about to end a pod: does anything here still send it new connections?
       "/endpoint-in-use": (url) => {

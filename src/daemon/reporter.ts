@@ -8,15 +8,17 @@ import { startLeaderElection } from "../client/leader-election.ts";
 import { resources } from "../client/resources.ts";
 import type { Transport } from "../client/transport.ts";
 import type { Log } from "../observe/log.ts";
-import { type Kind, type ObjectKey, objectKey } from "../snapshot/cluster-snapshot.ts";
-import { type Problem, printObjectRef } from "../snapshot/problem.ts";
+import { type ObjectKey, objectKey } from "../snapshot/cluster-snapshot.ts";
+import type { Problem } from "../snapshot/problem.ts";
 import type { SnapshotStore } from "../snapshot/snapshot-store.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
+import { recordProblems } from "./problem-events.ts";
 
 export interface ReporterConfig {
   readonly transport: Transport;
   readonly store: SnapshotStore;
   readonly config: DaemonConfig;
+  /** Those that every node finds in the objects. What one node alone has seen it tells by itself (`startNodeEvents`). */
   readonly problems: () => readonly Problem[];
   /** Keys of the Ingresses that this cluster's ingress processes serve. */
   readonly servedIngresses: () => Iterable<ObjectKey>;
@@ -24,17 +26,6 @@ export interface ReporterConfig {
 
 /** Changes within this time are written as one. Milliseconds. */
 const gather = 200;
-
-const apiVersions: Partial<Record<string, string>> = {
-  Service: "v1",
-  Node: "v1",
-  Secret: "v1",
-  Namespace: "v1",
-  EndpointSlice: "discovery.k8s.io/v1",
-  Ingress: "networking.k8s.io/v1",
-  IngressClass: "networking.k8s.io/v1",
-  ServiceCIDR: "networking.k8s.io/v1",
-};
 
 /**
  * The one way back from the dataplanes to the API: Problems become Events on their objects, and Ingresses of our class get
@@ -65,7 +56,7 @@ function report(c: ReporterConfig, log: Log): Running {
   const run = async (): Promise<void> => {
     timer = undefined;
     cursor.take();
-    reportProblems(c, events.record, reported);
+    recordProblems(c.problems(), { store: c.store, record: events.record, reported });
     if (c.config.enable.includes("ingress") && c.store.synced(["Ingress", "IngressClass"])) {
       const ingresses = Array.from(c.servedIngresses()).flatMap((key) => c.store.current.tables.Ingress.get(key) ?? []);
       for (const ingress of ingresses) {
@@ -102,30 +93,4 @@ function report(c: ReporterConfig, log: Log): Running {
       await events.close();
     },
   };
-}
-
-function reportProblems(c: ReporterConfig, record: ReturnType<typeof createEventRecorder>["record"], reported: Set<string>): void {
-  const now = new Set<string>();
-  for (const p of c.problems()) {
-    const key = `${printObjectRef(p.object)}\n${p.reason}\n${p.field}\n${p.message}`;
-    now.add(key);
-    if (reported.has(key)) continue;
-    reported.add(key);
-    const { kind, namespace, name } = p.object;
-    const table = c.store.current.tables[kind as Kind];
-    const uid = table?.get(namespace === undefined ? name : `${namespace}/${name}`)?.metadata?.uid;
-    record({
-      regarding: {
-        kind,
-        name,
-        ...(namespace === undefined ? {} : { namespace }),
-        ...(uid === undefined ? {} : { uid }),
-        ...(apiVersions[kind] === undefined ? {} : { apiVersion: apiVersions[kind] }),
-      },
-      type: "Warning",
-      reason: p.reason,
-      message: p.field === "" ? p.message : `${p.field}: ${p.message}`,
-    });
-  }
-  for (const key of reported) if (!now.has(key)) reported.delete(key);
 }

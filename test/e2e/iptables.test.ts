@@ -61,5 +61,9 @@ describe.skipIf(lack !== undefined)(`Services by iptables${lack === undefined ? 
     await onNode("iptables", "-t", "nat", "-F");
     await eventually(async () => ((await rules()).includes("--to-destination") ? true : undefined), { what: "the rules are back" });
     await eventually(served, { what: "an answer of the Service" });
+    const told = ["get", "events", "--field-selector", "reason=RulesRepaired", "-o", "jsonpath={.items[*].involvedObject.kind}"];
+    await eventually(async () => ((await cluster.kubectl(...told)).stdout.includes("Node") ? true : undefined), {
+      what: "an Event on the Node",
+    });
   });
 });

@@ -166,6 +166,10 @@ test("flows of one address are told by the kernel, at either end", async () => {
       for (const family of [4, 6] as const) await lab.agents.a1.probe({ protocol: "udp", host: labAddresses[to][family], port: 8080 });
       await lab.agents.a1.probe({ protocol: "tcp", host: labAddresses[to][4], port: 8080 });
     }
+    const counted = [...flows.connections()].flat().filter((c) => c.toPort === 8080);
+    const ips = (["b1", "b2"] as const).flatMap((pod) => [labAddresses[pod][4], labAddresses[pod][6]]);
+    for (const to of ips) expect(counted).toContainEqual({ protocol: 17, to, toPort: 8080 });
+    expect(counted).toContainEqual({ protocol: 6, to: labAddresses.b2[4], toPort: 8080 });
     for (const family of [4, 6] as const) {
       const [one, two] = [labAddresses.b1[family], labAddresses.b2[family]];
       const ends = (part?: Parameters<Conntrack["udpFlows"]>[1]): readonly string[] =>

@@ -10,10 +10,20 @@ const nodeColumns: readonly Column<NodeReport>[] = [
   { title: "ADDRESSES", cell: (n) => n.addresses.join(",") },
   { title: "PODS", cell: (n) => (n.pods === undefined ? "-" : String(n.pods)) },
   { title: "POD RANGE", cell: (n) => n.podCidrs.join(",") || "-" },
+  { title: "CONNECTIONS", cell: (n) => printConnections(n) },
   { title: "METRICS", cell: (n) => printSocket(n.metrics) },
   { title: "HEALTH", wide: true, cell: (n) => printSocket(n.health) },
   { title: "NAMESPACE", wide: true, cell: (n) => n.netns ?? "-" },
   { title: "BACKEND", wide: true, cell: (n) => n.backend ?? "-" },
+  {
+    title: "MOST CONNECTIONS",
+    wide: true,
+    cell: (n) =>
+      (n.connections?.services ?? [])
+        .slice(0, 3)
+        .map((s) => `${s.service} ${s.connections}`)
+        .join(", ") || "-",
+  },
 ];
 
 export function printStatus(format: OutputFormat | undefined, report: ClusterReport): string {
@@ -55,6 +65,13 @@ function statusText(report: ClusterReport, wide: boolean): string {
     (p) => `  ${oneLine(`${p.object}${p.field === undefined ? "" : `: ${p.field}`}: ${p.message} (${p.reason})`)}\n`,
   );
   return `${head}${nodes}${problems.length === 0 ? "" : `\nProblems:\n${problems.join("")}`}`;
+}
+
+/** Of what the kernel may track; once that is reached it drops new ones. */
+function printConnections({ connections }: NodeReport): string {
+  if (connections === undefined) return "-";
+  const { entries, limit } = connections;
+  return `${entries} of ${limit} (${limit === 0 ? 0 : Math.round((100 * entries) / limit)}%)`;
 }
 
 function printSocket(address: SocketAddress | undefined): string {

@@ -75,6 +75,18 @@ const live: LiveFacts = {
 
 const facts = { server: "https://127.0.0.1:6443", status, live, problems: undefined, now };
 
+test("how many connections a node's kernel tracks, and of whom", () => {
+  const use = { entries: 131072, limit: 262144, moreServices: 3, elsewhere: 72 };
+  const services = ["shop/web:http", "shop/api", "kube-system/kube-dns:dns", "shop/db"].map((service, i) => ({
+    service,
+    connections: 100 - i,
+  }));
+  const report = combine({ ...facts, connections: [{ node: "node-1", ...use, services }, { node: "other" }] });
+  expect(report.nodes.map((n) => n.connections)).toEqual([{ ...use, services }, undefined]);
+  expect(printStatus(undefined, report)).toMatch(/node-1 .* 131072 of 262144 \(50%\)/);
+  expect(printStatus("wide", report)).toContain("shop/web:http 100, shop/api 99, kube-system/kube-dns:dns 98");
+});
+
 test("nodes of the machine and of the API come together, with why one is not ready", () => {
   const report = combine(facts);
   expect(report.nodes).toMatchObject([
@@ -113,9 +125,9 @@ test("for people: a table and the problems; wide has more columns; JSON is the r
   const text = printStatus(undefined, report);
   expect(text).toContain("DNS         10.96.0.10:53, [fd00::a]:53 (cluster.local)\n");
   expect(text).toContain("Ingress     http 127.0.0.1:80, https 127.0.0.1:443\n");
-  expect(text).toMatch(/node-1 +no: network is not there +172\.28\.0\.2 +2 +10\.244\.0\.0\/24 +172\.28\.0\.2:10249\n/);
+  expect(text).toMatch(/node-1 +no: network is not there +172\.28\.0\.2 +2 +10\.244\.0\.0\/24 +- +172\.28\.0\.2:10249\n/);
   expect(text).toContain("\nProblems:\n  Service shop/bad: spec.externalIPs[0]: no IP (AddressInvalid)\n");
-  expect(printStatus("wide", report)).toMatch(/HEALTH +NAMESPACE +BACKEND\n/);
+  expect(printStatus("wide", report)).toMatch(/HEALTH +NAMESPACE +BACKEND +MOST CONNECTIONS\n/);
   expect(JSON.parse(printStatus("json", report))).toEqual(JSON.parse(JSON.stringify(report)));
   expect(printStatus("json", report).split("\n")).toHaveLength(2);
   expect(printStatus("name", report)).toBe("node-1\nother\n");

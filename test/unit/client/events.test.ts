@@ -53,6 +53,26 @@ test("what speaks for no host is the source once, not its instance too", async (
   expect(event).toMatchObject({ source: { component: "scheduler" }, reportingComponent: "scheduler", reportingInstance: "" });
 });
 
+test("what several processes find is one event, and later again the same one", async () => {
+  const api = new MemoryApi();
+  const clock = new FakeClock();
+  const find = async (host: string, message: string): Promise<void> => {
+    const recorder = createEventRecorder(api, { component: "fairway", host, clock });
+    recorder.record(note(message, { shared: true }));
+    await recorder.close();
+  };
+  await find("n1", "refused");
+  await clock.advance(60_000);
+  await find("n2", "refused");
+  await find("n2", "refused for another reason");
+  const events = (await createClient(api).list(resources.events)).items;
+  const lines = events.map((e) => [e.message, e.source?.host, e.firstTimestamp, e.lastTimestamp]);
+  expect(lines.sort(([a = ""], [b = ""]) => (a < b ? -1 : 1))).toEqual([
+    ["refused", "n1", "2030-01-01T00:00:00Z", "2030-01-01T00:01:00Z"],
+    ["refused for another reason", "n2", "2030-01-01T00:01:00Z", "2030-01-01T00:01:00Z"],
+  ]);
+});
+
 test("the same again is counted; another message is another event; an object of no namespace is told in default", async () => {
   const { lines, events } = await written([
     note("a"),

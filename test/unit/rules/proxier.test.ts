@@ -5,7 +5,7 @@ import { adoptAllocations } from "../../../rules/nftables/adopt.ts";
 import { tableOf } from "../../../rules/nftables/ruleset.ts";
 import { elementId } from "../../../rules/nftables/statement.ts";
 import { transactionSize } from "../../../rules/nftables/transaction.ts";
-import type { AppliedInfo, ProxierConfig } from "../../../rules/sync/config.ts";
+import type { AppliedInfo, NodeEvent, ProxierConfig } from "../../../rules/sync/config.ts";
 import { ProxierMetrics } from "../../../rules/sync/metrics.ts";
 import { NftablesTarget } from "../../../rules/sync/nftables-target.ts";
 import { runProxier } from "../../../rules/sync/proxier.ts";
@@ -47,6 +47,7 @@ function start(applier: MemoryApplier, store: SnapshotStore, more: Partial<Proxi
   const problems: Problem[] = [];
   const applied: AppliedInfo[] = [];
   const log: string[] = [];
+  const events: NodeEvent[] = [];
   const target = new NftablesTarget({ families: [4], tableName: "fairway", skeleton: {} }, applier);
   const proxier = runProxier(
     { store, nodeName: "n", backend: "nftables", auditIntervalMs: 0, ...more },
@@ -54,6 +55,7 @@ function start(applier: MemoryApplier, store: SnapshotStore, more: Partial<Proxi
       clock,
       log: (_, message) => log.push(message),
       onApplied: (info) => applied.push(info),
+      onEvent: (event) => events.push(event),
       onProblems: ({ gained, lost }) => {
         problems.push(...gained);
         for (const p of lost)
@@ -66,7 +68,7 @@ function start(applier: MemoryApplier, store: SnapshotStore, more: Partial<Proxi
     { target, metrics: new ProxierMetrics() },
   );
   running.push(proxier);
-  return { clock, proxier, problems, applied, log, target };
+  return { clock, proxier, problems, applied, log, events, target };
 }
 
 const node = makeNode("n", ["192.0.2.1"], ["10.244.0.0/24"]);
@@ -218,7 +220,7 @@ test("tables that are not as thought are read again and set right", async () => 
 test("foreign changes are repaired when they are told of, and by the periodic audit", async () => {
   const applier = new MemoryApplier();
   const store = filled(2);
-  const { clock, proxier } = start(applier, store, { auditIntervalMs: 60_000 });
+  const { clock, proxier, events } = start(applier, store, { auditIntervalMs: 60_000 });
   await proxier.ready;
   applier.tables.get(4)?.delete("service-ips 10.96.0.1 tcp 80");
   applier.changedByOthers("fairway");
@@ -230,6 +232,9 @@ test("foreign changes are repaired when they are told of, and by the periodic au
   await settle();
   expect(has(applier, "service-ips 10.96.0.2 tcp 80")).toBe(true);
   expect(proxier.metrics()).toContain("fairway_rules_repairs_total 2");
+  expect(events.map((e) => `${e.type} ${e.reason} ${e.message.split(" (")[0] ?? ""}`)).toEqual(
+    Array<string>(2).fill("Warning RulesRepaired somebody else changed the Service rules; they are repaired"),
+  );
 });
 
 test("a restart over the same tables changes nothing; slots and ids are gone on with", async () => {
