@@ -2,6 +2,7 @@ import type { Clock } from "../../src/base/clock.ts";
 import type { Limits, Passwords } from "../filter/outcome.ts";
 import type { RouteTable } from "../route/route-table.ts";
 import type { EndpointPicker } from "../upstream/endpoint-picker.ts";
+import type { Http2Upstreams } from "../upstream/http2-upstreams.ts";
 import type { UpstreamPool } from "../upstream/upstream-pool.ts";
 import type { HeadLimits } from "../upstream/wire/request-parser.ts";
 import type { ProxyMetrics } from "./metrics.ts";
@@ -46,6 +47,7 @@ export interface ProxyContext {
   httpsPortBeside: (httpPort: number) => number;
   /** Set once the transport is chosen, before the first connection. */
   pool: UpstreamPool;
+  readonly http2: Http2Upstreams;
   readonly picker: EndpointPicker;
   readonly limits: Limits;
   readonly passwords: Passwords;

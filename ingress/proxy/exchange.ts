@@ -5,17 +5,20 @@ import { cookieValue, normalizeHost } from "../route/request-head.ts";
 import type { Forwarding, Pool } from "../route/route.ts";
 import type { Connection, UpstreamAddress } from "../upstream/connection.ts";
 import { endpointKey, type Picked } from "../upstream/endpoint-picker.ts";
-import type { ResponseSink, UpstreamConnection, UpstreamFailure } from "../upstream/upstream-connection.ts";
+import type { ResponseSink, UpstreamChannel, UpstreamFailure } from "../upstream/upstream-channel.ts";
+import { UpstreamConnection } from "../upstream/upstream-connection.ts";
 import type { PendingConnect } from "../upstream/upstream-pool.ts";
 import { noBody } from "../upstream/wire/body-framing.ts";
 import type { Http1Response } from "../upstream/wire/response-parser.ts";
 import type { ProxyContext } from "./context.ts";
 import type { Downstream, IncomingRequest } from "./downstream.ts";
 import { type ClientIdentity, clientIdentity } from "./forwarded.ts";
+import { grpcReply, grpcTimeoutMs, isGrpc } from "./grpc.ts";
 import { safeTrailers } from "./hop-headers.ts";
 import { outgoingHead, ownResponse } from "./outgoing-response.ts";
 import { planRequest, type RequestPlan } from "./request-plan.ts";
-import { isIdempotent, printUpstreamHead } from "./upstream-request.ts";
+import { reasonOf } from "./status-page.ts";
+import { isIdempotent, upstreamHead } from "./upstream-request.ts";
 
 /** Bytes of a request body kept until the response begins, so that it can be sent to another endpoint. */
 const maxReplayBytes = 64 * 1024;
@@ -41,15 +44,18 @@ export class Exchange implements ResponseSink {
   /** The plan was not made at once: time has passed since the start. */
   #waited = false;
   #deadline = Number.POSITIVE_INFINITY;
+  /** The end of all tries and of the response. */
+  #overallDeadline = Number.POSITIVE_INFINITY;
   // the request body
   #bodyDone = false;
   #bodyBytes = 0;
   #kept: Buffer[] | undefined = noBuffers;
   #keptBytes = 0;
   #requestPaused = false;
+  #requestTrailers = "";
   // the endpoint
   #pending: PendingConnect | undefined;
-  #upstream: UpstreamConnection | undefined;
+  #upstream: UpstreamChannel | undefined;
   #pool: Pool | undefined;
   #picked: Picked | undefined;
   #reused = false;
@@ -71,6 +77,8 @@ export class Exchange implements ResponseSink {
     this.#down = down;
     this.#startedAt = context.clock.monotonic();
     this.#bodyDone = request.framing.kind === "none" || (request.framing.kind === "length" && request.framing.bytes === 0);
+    this.#overallDeadline =
+      this.#startedAt + ((isGrpc(request.fields) ? grpcTimeoutMs(request.fields) : undefined) ?? Number.POSITIVE_INFINITY);
     this.#client = clientIdentity(request, request.fields, context.trustedProxies);
     this.#requestId = context.requestIds.of(request.fields);
   }
@@ -128,7 +136,11 @@ export class Exchange implements ResponseSink {
     else if (this.#keptBytes >= maxReplayBytes) this.#pauseRequest();
   }
 
-  /** Trailers of requests end here, as they do at nginx. */
+  /** Lines of the request's trailers, before bodyEnd. */
+  bodyTrailers(text: string): void {
+    this.#requestTrailers = safeTrailers(text);
+  }
+
   bodyEnd(): void {
     if (this.#bodyDone || this.#phase === "done") return;
     const { framing } = this.#request;
@@ -143,7 +155,7 @@ export class Exchange implements ResponseSink {
   /** The client has room again. */
   drained(): void {
     if (this.#phase === "responding") this.#touch(this.#context.clock.monotonic());
-    this.#upstream?.connection.resume();
+    this.#upstream?.resume();
   }
 
   /** The client is gone. */
@@ -162,6 +174,10 @@ export class Exchange implements ResponseSink {
 
   /** Called now and then; `now` is monotonic. */
   sweep(now: number): void {
+    if (now >= this.#overallDeadline && this.#phase !== "done") {
+      this.#fail(504);
+      return;
+    }
     if (now < this.#deadline || this.#phase === "done") return;
     if (this.#phase === "connecting") this.#retryOr("connect", 504);
     else if (this.#phase === "waiting") this.#retryOr("timeout", 504);
@@ -199,6 +215,10 @@ export class Exchange implements ResponseSink {
     this.#triedAt = now;
     picked.load.inFlight++;
     const address = this.#addressOf(picked, forward);
+    if (forward.protocol === "grpc" || forward.protocol === "grpcs") {
+      this.#open(address, forward, now);
+      return;
+    }
     const idle = this.#context.pool.take(address, now, isIdempotent(this.#request.method) ? Number.POSITIVE_INFINITY : freshMs);
     if (idle !== undefined) {
       this.#reused = true;
@@ -207,21 +227,38 @@ export class Exchange implements ResponseSink {
   }
 
   #connect(address: UpstreamAddress, forward: Forwarding, now: number): void {
+    this.#wait(forward, now, (onReady, onError) => this.#context.pool.connect(address, onReady, onError));
+  }
+
+  /** A stream on a session that may be there already. */
+  #open(address: UpstreamAddress, forward: Forwarding, now: number): void {
+    this.#wait(forward, now, (onReady, onError) => this.#context.http2.open(address, now, { onReady, onError }));
+  }
+
+  #wait(forward: Forwarding, now: number, start: (onReady: (c: UpstreamChannel) => void, onError: () => void) => PendingConnect): void {
     this.#reused = false;
     this.#phase = "connecting";
     this.#deadline = now + forward.timeouts.connectSeconds * 1000;
-    this.#pending = this.#context.pool.connect(
-      address,
-      (c) => {
-        this.#pending = undefined;
-        if (this.#phase === "done") c.abort();
-        else this.#connected(c, this.#context.clock.monotonic());
-      },
-      () => {
-        this.#pending = undefined;
-        if (this.#phase !== "done") this.onFailure("connect");
-      },
-    );
+    let settled = false;
+    try {
+      const pending = start(
+        (c) => {
+          settled = true;
+          this.#pending = undefined;
+          if (this.#phase === "done") c.abort();
+          else this.#connected(c, this.#context.clock.monotonic());
+        },
+        () => {
+          settled = true;
+          this.#pending = undefined;
+          if (this.#phase !== "done") this.onFailure("connect");
+        },
+      );
+      if (!settled) this.#pending = pending;
+    } catch {
+      // certificates of the route that cannot be used: no endpoint can be reached on its terms
+      this.onFailure("connect");
+    }
   }
 
   #pick(forward: Forwarding, now: number): Picked | undefined {
@@ -251,58 +288,48 @@ export class Exchange implements ResponseSink {
   }
 
   #addressOf(picked: Picked, forward: Forwarding): UpstreamAddress {
+    const { protocol, tls } = forward;
+    if (protocol === "http" || protocol === "grpc") return picked.plain;
     const { ip, port } = picked.endpoint;
-    return forward.protocol === "https"
-      ? { ip, port, tls: true, serverName: normalizeHost(forward.host ?? this.#request.authority) }
-      : picked.plain;
+    const name = tls?.name ?? normalizeHost(forward.host ?? this.#request.authority);
+    if (tls === undefined) return { ip, port, tls: true, serverName: name };
+    return { ip, port, tls: true, tlsOptions: tls, expectedName: name, ...(tls.sendServerName ? { serverName: name } : {}) };
   }
 
-  #connected(upstream: UpstreamConnection, now: number): void {
+  #connected(upstream: UpstreamChannel, now: number): void {
     const { forward, chain } = this.#plan ?? {};
     if (forward === undefined || chain === undefined) return;
     this.#upstream = upstream;
     this.#phase = "waiting";
     const request = this.#request;
-    upstream.begin(request.method, this, { switching: request.upgrade !== undefined });
-    const head = printUpstreamHead(request, {
+    const head = upstreamHead(request, {
       target: chain.request.target,
       host: forward.host ?? request.authority,
       client: this.#client,
       requestId: this.#requestId,
       set: chain.requestHeaders,
-      framing: request.framing,
     });
-    const connection = upstream.connection;
     this.#resumeRequest();
-    if (request.framing.kind === "none") connection.write(head);
+    if (request.framing.kind === "none") upstream.begin(head, this);
     else {
-      connection.cork();
-      connection.write(head);
+      upstream.cork();
+      upstream.begin(head, this);
       for (const bytes of this.#kept ?? []) this.#sendBody(upstream, bytes);
       if (this.#bodyDone) this.#sendBodyEnd(upstream);
-      connection.uncork();
+      upstream.uncork();
     }
     this.#expectProgress(forward, now);
     if (!this.#bodyDone) this.#down.continue();
   }
 
-  #sendBody(upstream: UpstreamConnection, bytes: Buffer): void {
-    const { connection } = upstream;
-    let room: boolean;
-    if (this.#request.framing.kind === "chunked") {
-      connection.cork();
-      connection.write(`${bytes.length.toString(16)}\r\n`);
-      connection.write(bytes);
-      room = connection.write("\r\n");
-      connection.uncork();
-    } else room = connection.write(bytes);
-    if (!room) this.#pauseRequest();
+  #sendBody(upstream: UpstreamChannel, bytes: Buffer): void {
+    if (!upstream.sendBody(bytes)) this.#pauseRequest();
     const forward = this.#plan?.forward;
     if (forward !== undefined) this.#expectProgress(forward, this.#context.clock.monotonic());
   }
 
-  #sendBodyEnd(upstream: UpstreamConnection): void {
-    if (this.#request.framing.kind === "chunked") upstream.connection.write("0\r\n\r\n");
+  #sendBodyEnd(upstream: UpstreamChannel): void {
+    upstream.sendEnd(this.#requestTrailers);
     const forward = this.#plan?.forward;
     if (forward !== undefined) this.#expectProgress(forward, this.#context.clock.monotonic());
   }
@@ -349,7 +376,7 @@ export class Exchange implements ResponseSink {
   onBody(bytes: Buffer): void {
     if (this.#phase !== "responding") return;
     this.#responseBytes += bytes.length;
-    if (!this.#down.body(bytes)) this.#upstream?.connection.pause();
+    if (!this.#down.body(bytes)) this.#upstream?.pause();
   }
 
   onTrailers(text: string): void {
@@ -370,8 +397,8 @@ export class Exchange implements ResponseSink {
     this.#upstream = undefined;
     // an answer before the end of the question: neither connection is in a known state (RFC 9112 section 9.3)
     if (upstream !== undefined) {
-      if (this.#bodyDone) this.#context.pool.release(upstream, now);
-      else upstream.abort();
+      if (!this.#bodyDone) upstream.abort();
+      else if (upstream instanceof UpstreamConnection) this.#context.pool.release(upstream, now);
     }
     if (this.#phase === "done") return;
     this.#finish();
@@ -408,7 +435,7 @@ export class Exchange implements ResponseSink {
       this.#context.picker.failed(picked, now);
       this.#tried = new Set(this.#tried).add(endpointKey(picked.endpoint));
     }
-    const untouched = failure === "connect";
+    const untouched = failure === "connect" || failure === "refused";
     const repeatable = this.#kept !== undefined && (untouched || (failure !== "malformed" && isIdempotent(this.#request.method)));
     const forward = this.#plan?.forward;
     if (forward === undefined || !repeatable || (!stale && this.#tries >= forward.tries)) {
@@ -454,6 +481,13 @@ export class Exchange implements ResponseSink {
   }
 
   #reply(reply: Reply): void {
+    if (reply.status >= 400 && isGrpc(this.#request.fields)) {
+      this.#status = reply.status;
+      this.#finish();
+      this.#down.head(grpcReply(reply.status, reasonOf(reply.status)));
+      this.#down.complete("", this.#context.clock.monotonic());
+      return;
+    }
     const own = ownResponse(reply, {
       method: this.#request.method,
       date: new Date(this.#context.clock.now()),

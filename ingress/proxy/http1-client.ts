@@ -221,8 +221,8 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     this.#exchange?.body(bytes);
   }
 
-  onTrailers(): void {
-    // they end here; their form was checked by the decoder
+  onTrailers(text: string): void {
+    this.#exchange?.bodyTrailers(text);
   }
 
   #ended(): void {

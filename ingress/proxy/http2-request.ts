@@ -22,6 +22,7 @@ export class Http2Request implements Downstream {
   #deadline: number;
   #trailers: Record<string, string> = {};
   #expectContinue: boolean;
+  #answeredEarly = false;
 
   private constructor(context: ProxyContext, stream: ServerHttp2Stream, request: IncomingRequest) {
     this.#context = context;
@@ -33,6 +34,7 @@ export class Http2Request implements Downstream {
       this.#deadline = this.#bodyDeadline();
       this.#exchange.body(bytes);
     });
+    stream.on("trailers", (headers) => this.#exchange.bodyTrailers(printTrailers(headers)));
     stream.on("end", () => {
       this.#deadline = Number.POSITIVE_INFINITY;
       this.#exchange.bodyEnd();
@@ -58,6 +60,7 @@ export class Http2Request implements Downstream {
 
   sweep(now: number): void {
     this.#exchange.sweep(now);
+    if (this.#answeredEarly) this.#stream.close(constants.NGHTTP2_NO_ERROR);
     if (now >= this.#deadline && !this.#exchange.requestComplete) this.#stream.close(constants.NGHTTP2_CANCEL);
   }
 
@@ -105,8 +108,9 @@ export class Http2Request implements Downstream {
     }
     if (!this.#open()) return;
     this.#stream.end();
-    // an answer before the end of the question: the rest of it is not wanted (RFC 9113 section 8.1)
-    if (!this.#exchange.requestComplete) this.#stream.close(constants.NGHTTP2_NO_ERROR);
+    // an answer before the end of the question: the rest of it is not wanted (RFC 9113 section 8.1). The next sweep says
+    // so: said at once, it would overtake the answer
+    if (!this.#exchange.requestComplete) this.#answeredEarly = true;
   }
 
   abort(): void {
@@ -184,4 +188,13 @@ function headersOf(head: ResponseHead): Record<string, string | string[]> {
     else out[name] = [before, value];
   }
   return out;
+}
+
+/** Well-formed lines only: what is none is left out. */
+function printTrailers(headers: Readonly<Record<string, unknown>>): string {
+  const lines: string[] = [];
+  for (const [name, value] of Object.entries(headers))
+    for (const one of Array.isArray(value) ? value : [value])
+      if (typeof one === "string" && isToken(name) && isFieldValue(one)) lines.push(`${name}: ${one}`);
+  return lines.join("\r\n");
 }

@@ -9,6 +9,7 @@ import { emptyRouteTable } from "../route/route-table.ts";
 import type { Connection, ConnectionFactory, ListenAt, Listening } from "../upstream/connection.ts";
 import { EndpointPicker } from "../upstream/endpoint-picker.ts";
 import { EndpointUses } from "../upstream/endpoint-uses.ts";
+import { Http2Upstreams } from "../upstream/http2-upstreams.ts";
 import { listenForSockets, netConnections } from "../upstream/net-connection.ts";
 import { chooseTransport, type TransportChoice } from "../upstream/transport.ts";
 import { UpstreamPool } from "../upstream/upstream-pool.ts";
@@ -105,6 +106,7 @@ class IngressProcess implements IngressServer {
       draining: false,
       httpsPortBeside: () => config.httpsPort ?? 443,
       pool: new UpstreamPool(this.#connections),
+      http2: new Http2Upstreams(),
       picker: new EndpointPicker(),
       limits: new ProcessLimits(),
       passwords: new PasswordChecks(),
@@ -176,6 +178,7 @@ class IngressProcess implements IngressServer {
     for (const socket of this.#handshakes) socket.destroy();
     for (const client of this.#clients) client.abortConnection();
     this.#context.pool.close();
+    this.#context.http2.close();
   }
 
   async #start(): Promise<void> {
@@ -265,10 +268,13 @@ class IngressProcess implements IngressServer {
   }
 
   #sweepPool(): void {
-    this.#context.pool.sweep(this.#deps.clock.monotonic(), (key) => {
+    const now = this.#deps.clock.monotonic();
+    const isWanted = (key: string): boolean => {
       const [, ip = "", port = ""] = key.split(" ");
       return this.#uses.has(`${ip} ${port}`);
-    });
+    };
+    this.#context.pool.sweep(now, isWanted);
+    this.#context.http2.sweep(now, isWanted);
   }
 }
 

@@ -1,7 +1,7 @@
 import type { HeaderField } from "../route/filter.ts";
-import type { BodyFraming } from "../upstream/wire/body-framing.ts";
+import type { UpstreamHead } from "../upstream/upstream-channel.ts";
 import type { IncomingRequest } from "./downstream.ts";
-import { type ClientIdentity, printForwarding, replacedHeaders } from "./forwarded.ts";
+import { type ClientIdentity, forwardingHeaders, printForwarding, replacedHeaders } from "./forwarded.ts";
 import { goesOn, isAmbiguous } from "./hop-headers.ts";
 
 export interface UpstreamHeadOptions {
@@ -12,26 +12,57 @@ export interface UpstreamHeadOptions {
   readonly requestId: string;
   /** Further headers of ours, which replace the client's of the same name. */
   readonly set: readonly HeaderField[];
-  readonly framing: BodyFraming;
 }
 
-/** The head of the request as the endpoint gets it. */
-export function printUpstreamHead(r: IncomingRequest, o: UpstreamHeadOptions): string {
+/** The head of the request as the endpoint gets it, in whichever protocol it speaks. */
+export function upstreamHead(r: IncomingRequest, o: UpstreamHeadOptions): UpstreamHead {
+  return {
+    method: r.method,
+    switching: r.upgrade !== undefined,
+    framing: r.framing,
+    text: () => printHttp1(r, o),
+    fields: () => http2Fields(r, o),
+  };
+}
+
+function printHttp1(r: IncomingRequest, o: UpstreamHeadOptions): string {
   let text = `${r.method} ${o.target} HTTP/1.1\r\nHost: ${o.host}\r\n`;
   const { names, fields } = r;
-  const own = o.set.length > 0 ? new Set(o.set.map((h) => h.name.toLowerCase())) : replacedHeaders;
+  const own = o.set.length > 0 ? namesOf(o.set) : replacedHeaders;
   for (let i = 0; i < names.length; i++) {
     const name = fields[2 * i] ?? "";
-    if (name === "host" || name === "expect" || name === "content-length" || !goesOn(name, r.connectionTokens)) continue;
-    if (replacedHeaders.has(name) || own.has(name) || isAmbiguous(name)) continue;
+    if (!passes(name, r.connectionTokens, own)) continue;
     text += `${names[i]}: ${fields[2 * i + 1]}\r\n`;
   }
   text += printForwarding(o.client, o.requestId);
   for (const h of o.set) if (h.value !== "") text += `${h.name}: ${h.value}\r\n`;
-  if (o.framing.kind === "length") text += `Content-Length: ${o.framing.bytes}\r\n`;
-  else if (o.framing.kind === "chunked") text += "Transfer-Encoding: chunked\r\n";
+  if (r.framing.kind === "length") text += `Content-Length: ${r.framing.bytes}\r\n`;
+  else if (r.framing.kind === "chunked") text += "Transfer-Encoding: chunked\r\n";
   if (r.upgrade !== undefined) text += `Connection: Upgrade\r\nUpgrade: ${r.upgrade}\r\n`;
   return `${text}\r\n`;
+}
+
+function http2Fields(r: IncomingRequest, o: UpstreamHeadOptions): readonly string[] {
+  const out = [":method", r.method, ":path", o.target, ":authority", o.host];
+  const own = namesOf(o.set);
+  for (let i = 0; i < r.fields.length; i += 2) {
+    const name = r.fields[i] ?? "";
+    if (passes(name, r.connectionTokens, own)) out.push(name, r.fields[i + 1] ?? "");
+    // the one transfer coding that HTTP/2 lets a client speak of; gRPC asks for it
+    else if (name === "te" && r.fields[i + 1]?.toLowerCase() === "trailers") out.push("te", "trailers");
+  }
+  for (const h of [...forwardingHeaders(o.client, o.requestId), ...o.set]) if (h.value !== "") out.push(h.name.toLowerCase(), h.value);
+  if (r.framing.kind === "length") out.push("content-length", String(r.framing.bytes));
+  return out;
+}
+
+function namesOf(set: readonly HeaderField[]): ReadonlySet<string> {
+  return new Set(set.map((h) => h.name.toLowerCase()));
+}
+
+function passes(name: string, named: readonly string[], own: ReadonlySet<string>): boolean {
+  if (name === "host" || name === "expect" || name === "content-length" || !goesOn(name, named)) return false;
+  return !replacedHeaders.has(name) && !own.has(name) && !isAmbiguous(name);
 }
 
 /** RFC 9110 section 9.2.2: may be sent again when it is not known whether the first was acted upon. */

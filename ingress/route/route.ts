@@ -60,11 +60,33 @@ export interface UpstreamTimeouts {
   readonly readSeconds: number;
 }
 
+/** How TLS to endpoints is spoken. PEM texts. */
+export interface UpstreamTls {
+  /** The endpoint's certificate must be good for `name`, by `ca` (the system's authorities when absent). */
+  readonly verify: boolean;
+  /** Absent: the host that is asked for. */
+  readonly name?: string;
+  /** Send the name in the handshake (SNI). */
+  readonly sendServerName: boolean;
+  readonly ca?: string;
+  /** What this proxy shows of itself. */
+  readonly certificate?: string;
+  readonly key?: string;
+  /** As OpenSSL writes lists of ciphers. */
+  readonly ciphers?: string;
+  /** By default 1.2 and 1.3. */
+  readonly minVersion?: "TLSv1.2" | "TLSv1.3";
+  readonly maxVersion?: "TLSv1.2" | "TLSv1.3";
+}
+
 export interface Forwarding {
   readonly kind: "forward";
   readonly backends: readonly WeightedBackend[];
   readonly overrides: readonly BackendOverride[];
-  readonly protocol: "http" | "https";
+  /** What endpoints speak: HTTP/1.1, or HTTP/2 where it says grpc; the ones with s over TLS. */
+  readonly protocol: "http" | "https" | "grpc" | "grpcs";
+  /** For https and grpcs; absent: nothing is verified, the host is sent as server name. */
+  readonly tls?: UpstreamTls;
   /** Sent as Host instead of the client's. */
   readonly host?: string;
   readonly timeouts: UpstreamTimeouts;

@@ -1,5 +1,6 @@
 import type { Server, Socket } from "node:net";
 import type { Running } from "../../src/base/running.ts";
+import type { UpstreamTls } from "../route/route.ts";
 
 /** What a connection tells its owner. `bytes` may be written on, but not kept beyond the call without a copy. */
 export interface ConnectionEvents {
@@ -39,8 +40,12 @@ export interface UpstreamAddress {
   readonly ip: string;
   readonly port: number;
   readonly tls: boolean;
-  /** Name for SNI; certificates of endpoints are not verified, as ingress-nginx does by default. */
+  /** Name for SNI. */
   readonly serverName?: string;
+  /** Absent: certificates of endpoints are not verified, as ingress-nginx does by default. */
+  readonly tlsOptions?: UpstreamTls;
+  /** The name that a verified certificate must have. */
+  readonly expectedName?: string;
 }
 
 export interface ConnectionFactory {

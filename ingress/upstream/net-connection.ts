@@ -1,7 +1,8 @@
 import { createServer, connect as netConnect, type Server, type Socket } from "node:net";
-import { TLSSocket, connect as tlsConnect } from "node:tls";
+import { TLSSocket } from "node:tls";
 import type { Connection, ConnectionEvents, ConnectionFactory, ListenAt, Listening, UpstreamAddress } from "./connection.ts";
 import { ReadBuffer } from "./read-buffer.ts";
+import { connectTls } from "./upstream-tls.ts";
 
 /** Told of what should not happen; the connection it happened on is closed, the others go on. */
 export type OnFault = (error: unknown) => void;
@@ -151,12 +152,7 @@ function connect(
   o: { readonly events: ConnectionEvents; readonly onReady: () => void; readonly onFault: OnFault },
 ): Connection {
   if (to.tls) {
-    const socket = tlsConnect({
-      host: to.ip,
-      port: to.port,
-      rejectUnauthorized: false,
-      ...(to.serverName === undefined ? {} : { servername: to.serverName }),
-    });
+    const socket = connectTls(to, []);
     socket.once("secureConnect", o.onReady);
     return connectionOf(socket, o.onFault, o.events);
   }

@@ -1,31 +1,14 @@
 import type { Connection } from "./connection.ts";
+import type { ResponseSink, UpstreamChannel, UpstreamFailure, UpstreamHead } from "./upstream-channel.ts";
 import { ChunkDecoder } from "./wire/chunk-decoder.ts";
 import { type Http1Response, parseResponseHead } from "./wire/response-parser.ts";
-
-/** Why a request could not be answered by this connection. */
-export type UpstreamFailure = "connect" | "closed" | "malformed" | "truncated";
-
-/** Who waits for a response. Nothing comes after onComplete or onFailure. */
-export interface ResponseSink {
-  onInformational(response: Http1Response): void;
-  onHead(response: Http1Response): void;
-  onBody(bytes: Buffer): void;
-  onTrailers(text: string): void;
-  /** All bytes of one read were delivered. */
-  onBatchEnd(): void;
-  onComplete(): void;
-  /** The 101 asked for: from here on the connection belongs to the tunnel; `rest` was read already. */
-  onSwitched(response: Http1Response, connection: Connection, rest: Buffer | undefined): void;
-  onFailure(failure: UpstreamFailure, detail: string): void;
-  onDrain(): void;
-}
 
 const maxHeadBytes = 64 * 1024;
 const maxHeaders = 256;
 const maxInformational = 16;
 
 /** One connection to an endpoint: one request at a time, then back to the pool or closed. */
-export class UpstreamConnection {
+export class UpstreamConnection implements UpstreamChannel {
   readonly key: string;
   /** Requests it has served. */
   served = 0;
@@ -38,6 +21,7 @@ export class UpstreamConnection {
   #sink: ResponseSink | undefined;
   #method = "GET";
   #switching = false;
+  #sendsChunks = false;
   #partial: Buffer | undefined;
   #response: Http1Response | undefined;
   #informational = 0;
@@ -59,24 +43,53 @@ export class UpstreamConnection {
     };
   }
 
-  get connection(): Connection {
-    return this.#connection;
-  }
-
   /** True when the last response ended where it said, and both sides will go on. */
   get reusable(): boolean {
     return this.#reusable && !this.#closed && this.#sink === undefined;
   }
 
-  /** The next bytes read answer a request of this method. The caller writes the request. */
-  begin(method: string, sink: ResponseSink, options: { readonly switching: boolean }): void {
-    this.#method = method;
+  /** The next bytes read answer this request. */
+  begin(head: UpstreamHead, sink: ResponseSink): void {
+    this.#method = head.method;
     this.#sink = sink;
-    this.#switching = options.switching;
+    this.#switching = head.switching;
+    this.#sendsChunks = head.framing.kind === "chunked";
     this.#response = undefined;
     this.#informational = 0;
     this.#partial = undefined;
     this.#chunks = undefined;
+    this.#connection.write(head.text());
+  }
+
+  sendBody(bytes: Buffer): boolean {
+    const connection = this.#connection;
+    if (!this.#sendsChunks) return connection.write(bytes);
+    connection.cork();
+    connection.write(`${bytes.length.toString(16)}\r\n`);
+    connection.write(bytes);
+    const room = connection.write("\r\n");
+    connection.uncork();
+    return room;
+  }
+
+  sendEnd(trailers: string): void {
+    if (this.#sendsChunks) this.#connection.write(`0\r\n${trailers}\r\n`);
+  }
+
+  cork(): void {
+    this.#connection.cork();
+  }
+
+  uncork(): void {
+    this.#connection.uncork();
+  }
+
+  pause(): void {
+    this.#connection.pause();
+  }
+
+  resume(): void {
+    this.#connection.resume();
   }
 
   /** Closes it without a word to the sink. */

@@ -1,5 +1,6 @@
 import type { Connection, ConnectionFactory, UpstreamAddress } from "./connection.ts";
 import { UpstreamConnection } from "./upstream-connection.ts";
+import { termsKey } from "./upstream-tls.ts";
 
 export interface PoolLimits {
   /** Idle connections kept, all endpoints together. */
@@ -74,7 +75,7 @@ export class UpstreamPool {
       return;
     }
     c.idleSince = now;
-    c.connection.resume();
+    c.resume();
     const list = this.#idle.get(c.key);
     if (list === undefined) this.#idle.set(c.key, [c]);
     else list.push(c);
@@ -131,5 +132,7 @@ export function addressKey(a: UpstreamAddress): string {
 }
 
 function printKey(a: UpstreamAddress): string {
-  return a.tls ? `tls ${a.ip} ${a.port} ${a.serverName ?? ""}` : `tcp ${a.ip} ${a.port}`;
+  if (!a.tls) return `tcp ${a.ip} ${a.port}`;
+  const terms = a.tlsOptions === undefined ? "" : ` ${a.expectedName ?? ""} ${termsKey(a.tlsOptions)}`;
+  return `tls ${a.ip} ${a.port} ${a.serverName ?? ""}${terms}`;
 }

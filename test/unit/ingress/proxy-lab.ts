@@ -12,6 +12,7 @@ import { type Clock, systemClock } from "../../../src/base/clock.ts";
 export interface SeenRequest {
   readonly head: string;
   readonly body: string;
+  readonly trailers: string;
   readonly socket: Socket;
   /** How many requests this connection has carried, this one included. */
   readonly nth: number;
@@ -58,11 +59,12 @@ export class RawEndpoint {
         const head = text.slice(0, end);
         const length = Number(/^content-length: (\d+)/im.exec(head)?.[1] ?? 0);
         const chunked = /^transfer-encoding: chunked/im.test(head);
-        const close = chunked ? text.indexOf("0\r\n\r\n", end + 4) : end + 4 + length;
+        const last = chunked ? /(?<=\n)0\r\n((?:[^\r\n]+\r\n)*)\r\n/.exec(text.slice(end + 2)) : null;
+        const close = chunked ? (last === null ? -1 : end + 2 + last.index) : end + 4 + length;
         if (close < 0 || text.length < close) return;
         const body = text.slice(end + 4, close);
-        text = text.slice(chunked ? close + 5 : close);
-        const request = { head, body, socket, nth: ++nth };
+        text = text.slice(close + (last?.[0].length ?? 0));
+        const request = { head, body, trailers: last?.[1] ?? "", socket, nth: ++nth };
         this.seen.push(request);
         answer(request);
       }

@@ -156,9 +156,12 @@ describe.for(["auto", "portable"] as const)("over the transport %s", (transport)
     await c.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello").until((t) => t.endsWith("ok"));
     c.text = "";
     await c
-      .send("POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nhe\r\n3\r\nllo\r\n0\r\nX-T: 1\r\n\r\n")
+      .send(
+        "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nhe\r\n3\r\nllo\r\n0\r\nX-T: 1\r\nContent-Length: 3\r\n\r\n",
+      )
       .until((t) => t.endsWith("ok"));
     expect(up.seen.map((s) => s.body)).toEqual(["hello", "2\r\nhe\r\n3\r\nllo\r\n"]);
+    expect(up.seen[1]?.trailers).toBe("X-T: 1\r\n");
   });
 
   test("Expect: 100-continue is answered once there is an endpoint", async () => {
