@@ -1,5 +1,7 @@
 import type { Cidr } from "../../src/base/cidr.ts";
 import type { Ip } from "../../src/base/ip.ts";
+import type { RateLimitConfig } from "./rate-config.ts";
+import type { HttpsConfig, TlsConfig } from "./tls-config.ts";
 import type { TransferConfig } from "./transfer-config.ts";
 import { validateZones, type ZonesConfig } from "./zone-config.ts";
 
@@ -45,6 +47,15 @@ export interface DnsConfig extends ZonesConfig {
   readonly cookies?: false | { readonly secret?: string };
   /** What NSID says; not offered when absent. */
   readonly nsid?: string;
+  /** DNS over TLS (RFC 7858) and over HTTPS (RFC 8484). */
+  readonly tls?: readonly TlsConfig[];
+  readonly https?: readonly HttpsConfig[];
+  /** Proxies whose word about a client is taken: PROXY protocol, versions 1 and 2, over TCP, TLS and HTTPS, version 2 over UDP. */
+  readonly proxyProtocol?: readonly Cidr[];
+  /** Of answers over UDP; default none, since the clients of a cluster are its own. */
+  readonly rateLimit?: RateLimitConfig;
+  /** Queries of one client that may wait for the chain at once; default 1000. */
+  readonly queriesPerClient?: number;
   readonly tcp?: {
     /** Milliseconds without a query after which a connection is closed; default 10000. */
     readonly idle?: number;

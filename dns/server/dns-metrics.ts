@@ -57,7 +57,7 @@ export class DnsMetrics {
   readonly #named = new Map<string, Map<string, number>>();
   /** Since the last print. */
   #staleSeconds = 0;
-  readonly #single = { allDown: 0, rejected: 0, panics: 0 };
+  readonly #single = { allDown: 0, rejected: 0, panics: 0, dropped: 0, slipped: 0 };
 
   count(
     q: { readonly transport: DnsTransport; readonly client: Ip; readonly type: number },
@@ -110,7 +110,7 @@ export class DnsMetrics {
     this.#upstream(upstream)[what]++;
   }
 
-  countSingle(what: "allDown" | "rejected" | "panics"): void {
+  countSingle(what: "allDown" | "rejected" | "panics" | "dropped" | "slipped"): void {
     this.#single[what]++;
   }
 
@@ -146,6 +146,14 @@ export class DnsMetrics {
     lines.push(...this.#times.lines("coredns_dns_request_duration_seconds", `${server},view=""`));
     family("coredns_panics_total", "counter", "Requests that ended in a fault of this program.");
     lines.push(`coredns_panics_total ${this.#single.panics}`);
+
+    family(
+      "fairway_dns_rate_limited_total",
+      "counter",
+      "Answers that a range of clients had too many of: left out, or sent empty with TC.",
+    );
+    lines.push(`fairway_dns_rate_limited_total{what="dropped"} ${this.#single.dropped}`);
+    lines.push(`fairway_dns_rate_limited_total{what="slipped"} ${this.#single.slipped}`);
 
     family("coredns_cache_entries", "gauge", "Answers in the cache.");
     for (const type of ["success", "denial"] as const) lines.push(`coredns_cache_entries{${own},type="${type}"} ${now.cacheEntries[type]}`);

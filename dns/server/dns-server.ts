@@ -1,14 +1,10 @@
 import { randomBytes, randomInt } from "node:crypto";
-import { createSocket, type Socket as UdpSocket } from "node:dgram";
-import { once } from "node:events";
 import { readFile } from "node:fs/promises";
-import type { Server as TcpServer } from "node:net";
 import { hostname } from "node:os";
-import { type Cidr, cidrContains } from "../../src/base/cidr.ts";
+import type { Cidr } from "../../src/base/cidr.ts";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
-import { type Ip, ipFamily, parseIp } from "../../src/base/ip.ts";
+import { ipFamily } from "../../src/base/ip.ts";
 import type { Running } from "../../src/base/running.ts";
-import { bindSocket } from "../../src/kernel/socket.ts";
 import { type Log, silentLog } from "../../src/observe/log.ts";
 import { Answerer } from "../answer/answerer.ts";
 import { EdnsAnswers } from "../answer/edns-answers.ts";
@@ -17,28 +13,23 @@ import { type DnsAddress, type DnsConfig, validateDnsConfig } from "../config/dn
 import { servedZones } from "../config/served-zones.ts";
 import type { TransferConfig } from "../config/transfer-config.ts";
 import { defaultBlocks } from "../corefile/default-blocks.ts";
-import type { DnsBlocks } from "../corefile/server-blocks.ts";
+import type { DnsBlocks, ListenerScheme } from "../corefile/server-blocks.ts";
 import type { BlockParts } from "../handler/block-parts.ts";
 import { type ListenerChains, type ServerChains, startServerChains } from "../handler/server-chains.ts";
 import { refuseRest } from "../handler/zone-names.ts";
 import { canonicalName } from "../wire/name.ts";
 import { ServerCookies } from "../wire/server-cookie.ts";
 import type { RecordDelta } from "../zone/record-delta.ts";
-import { type DatagramBatch, openDatagramBatch } from "./datagram-batch.ts";
 import { DnsMetrics } from "./dns-metrics.ts";
 import { createEngine, type QueryEngine } from "./engine.ts";
+import { type BoundSockets, type Listeners, type ListenersConfig, rangePolicy, startListeners } from "./listeners.ts";
 import { type NotifierDeps, type NotifyTarget, startNotifier } from "./notifier.ts";
-import { defaultTcpLimits, startTcpListener, type TcpListener } from "./tcp-listener.ts";
-import { type BoundUdp, startUdpListener, type UdpListener } from "./udp-listener.ts";
+import { defaultTcpLimits } from "./tcp-listener.ts";
 import { ZoneTransfers } from "./zone-transfers.ts";
 
-export interface DnsServerConfig extends DnsConfig {
-  /** Each is bound on UDP and TCP; port 0 = any free port, the same for both. Not used when sockets are passed. */
-  readonly listen: readonly DnsAddress[];
+export interface DnsServerConfig extends DnsConfig, ListenersConfig {
   /** Server blocks of a Corefile; their zones, upstreams and caches go before those of this configuration. */
   readonly blocks?: DnsBlocks;
-  /** How UDP is read: `auto` in batches where this machine can, `portable` by node alone. Default auto. */
-  readonly udpIo?: "auto" | "portable";
 }
 
 export interface DnsServerDeps {
@@ -46,20 +37,16 @@ export interface DnsServerDeps {
   readonly log?: Log;
   /** In [0, 1), not to be guessed; default from the system's generator. */
   readonly random?: () => number;
-  /** Sockets that a supervisor bound, in place of `listen`; they are closed with the server. */
-  readonly sockets?: {
-    /** With its file descriptor, a socket is read and written in batches where this machine can. */
-    readonly udp: readonly (UdpSocket | BoundUdp)[];
-    readonly tcp: readonly TcpServer[];
-  };
+  /** Sockets that a supervisor bound, in place of `listen`. */
+  readonly sockets?: BoundSockets;
 }
 
 export interface DnsServer extends Running {
   apply(delta: RecordDelta): void;
   /** All kinds have had their first list: unknown names are NXDOMAIN from now on. */
   setSynced(): void;
-  /** Where it answers, on UDP and TCP; empty before it is ready. */
-  readonly addresses: () => readonly DnsAddress[];
+  /** Where it answers, by default plain DNS on UDP and TCP; empty before it is ready. */
+  readonly addresses: (scheme?: ListenerScheme) => readonly DnsAddress[];
   /** Prometheus text, with CoreDNS's names. */
   metrics(): string;
 }
@@ -70,7 +57,7 @@ const dnsPort = 53;
 export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}): DnsServer {
   const clock = deps.clock ?? systemClock;
   const random = deps.random ?? (() => randomInt(0x1_0000_0000) / 0x1_0000_0000);
-  const isAllowed = clientPolicy(config.allowedClients);
+  const isAllowed = config.allowedClients === undefined ? () => true : rangePolicy(config.allowedClients);
   const blocks = config.blocks ?? defaultBlocks(config);
   const udpBytes = bufsizeOf(blocks) ?? config.udpBytes ?? 1232;
   const limits = { ...defaultTcpLimits, ...config.tcp };
@@ -100,7 +87,8 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
   const closing = new AbortController();
   const background = new Set<Promise<unknown>>();
   const running: Running[] = [];
-  let addresses: readonly DnsAddress[] = [];
+  let listeners: Listeners | undefined;
+  const addressesOf = (scheme: ListenerScheme): readonly DnsAddress[] => listeners?.addresses(scheme) ?? [];
   const notifierDeps: NotifierDeps = {
     clock,
     id: () => Math.floor(random() * 0x10000),
@@ -136,7 +124,7 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
       background.add(task);
       void task.finally(() => background.delete(task));
     },
-    ownAddresses: () => addresses,
+    ownAddresses: () => addressesOf("dns"),
     zoneChanged: (zone, to) => {
       const own = startNotifier([{ zone, to }], notifierDeps);
       running.push(own);
@@ -148,11 +136,12 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
   running.push(notifier);
 
   /** Answers for what comes in at one address, by the server blocks that are in use when it comes. */
-  const engineAt = (address: () => DnsAddress): QueryEngine => {
+  const engineAt = (asked: ListenerScheme, address: () => DnsAddress): QueryEngine => {
+    // where no block speaks of TLS or HTTPS, they serve what plain DNS does
+    const scheme = blocks.blocks.some((b) => b.keys.some((k) => k.scheme === asked)) ? asked : "dns";
     let own: { readonly of: ServerChains; readonly chains: ListenerChains } | undefined;
     const current = (): ListenerChains | undefined => {
-      if (chains !== undefined && own?.of !== chains)
-        own = { of: chains, chains: chains.listener({ scheme: "dns", ...address(), isMain: true }) };
+      if (chains !== undefined && own?.of !== chains) own = { of: chains, chains: chains.listener({ scheme, ...address(), isMain: true }) };
       return own?.chains;
     };
     return createEngine({
@@ -172,59 +161,19 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
     });
   };
 
-  const listen = async (): Promise<void> => {
-    const batch = config.udpIo === "portable" ? undefined : openDatagramBatch();
-    const anywhere = { ip: "0.0.0.0", port: 0 };
-    if (deps.sockets !== undefined) {
-      for (const server of deps.sockets.tcp) {
-        const tcp: TcpListener = startTcpListener(
-          anywhere,
-          engineAt(() => tcp.address()),
-          limits,
-          server,
-        );
-        running.push(tcp);
-      }
-      const udp = deps.sockets.udp.map((u) => {
-        const own: UdpListener = startUdpListener(
-          anywhere,
-          engineAt(() => own.address()),
-          { bound: "socket" in u ? u : { socket: u }, batch, answerBytes: udpBytes },
-        );
-        return own;
-      });
-      running.push(...udp);
-      addresses = udp.map((l) => l.address());
-      return;
-    }
-    const bound: DnsAddress[] = [];
-    for (const at of config.listen) {
-      // TCP first: its port is the scarcer one when any free port will do
-      const tcp: TcpListener = startTcpListener(
-        at,
-        engineAt(() => tcp.address()),
-        limits,
-      );
-      running.push(tcp);
-      await tcp.ready;
-      const own = tcp.address();
-      const udp = await listenUdp(
-        { ip: at.ip, port: own.port },
-        engineAt(() => own),
-        batch,
-        udpBytes,
-      );
-      running.push(udp);
-      await udp.ready;
-      bound.push(udp.address());
-    }
-    addresses = bound;
-  };
-
   const start = async (): Promise<void> => {
     const wrong = validateDnsConfig(config);
     if (wrong.length > 0) throw new RangeError(`DNS configuration: ${wrong.join("; ")}`);
-    await listen();
+    listeners = startListeners(config, {
+      engineAt,
+      limits,
+      udpBytes,
+      monotonic: () => clock.monotonic(),
+      count: (event) => metrics.countSingle(event),
+      sockets: deps.sockets,
+    });
+    running.push(listeners);
+    await listeners.ready;
     const first = startServerChains(blocks.blocks, parts);
     chains = first;
     await first.ready;
@@ -254,10 +203,10 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
       if (answerer.revision !== revision) notifier.changed();
     },
     setSynced: () => answerer.setSynced(),
-    addresses: () => addresses,
+    addresses: (scheme = "dns") => addressesOf(scheme),
     metrics: () =>
       metrics.print({
-        port: addresses[0]?.port ?? dnsPort,
+        port: addressesOf("dns")[0]?.port ?? dnsPort,
         cacheEntries: sumOf(Array.from(caches, (c) => c.sizes)),
         cacheEvictions: Array.from(caches, (c) => c.evictions).reduce((sum, n) => sum + n, 0),
         names: answerer.size,
@@ -297,30 +246,4 @@ function notifyTargets(rules: readonly TransferConfig[], blocks: DnsBlocks): rea
     const own = zones?.map(canonicalName).filter((zone) => served.includes(zone)) ?? served;
     return notify.length === 0 ? [] : own.map((zone) => ({ zone, to: notify }));
   });
-}
-
-/** Bound by hand where batches work, so that the file descriptor is known. */
-async function listenUdp(at: DnsAddress, engine: QueryEngine, batch: DatagramBatch | undefined, answerBytes: number): Promise<UdpListener> {
-  if (batch === undefined) return startUdpListener(at, engine, { answerBytes });
-  const { fd } = bindSocket({ ...at, type: "udp" });
-  const socket = createSocket(ipFamily(at.ip) === 4 ? "udp4" : "udp6");
-  const opened = once(socket, "listening");
-  socket.bind({ fd });
-  await opened;
-  return startUdpListener(at, engine, { bound: { socket, fd }, batch, answerBytes });
-}
-
-/** Remembers its answers: a node has few clients, and the question is asked with each query. */
-export function clientPolicy(allowed: readonly Cidr[] | undefined): (client: Ip) => boolean {
-  if (allowed === undefined) return () => true;
-  const known = new Map<Ip, boolean>();
-  return (client) => {
-    const before = known.get(client);
-    if (before !== undefined) return before;
-    const ip = parseIp(client);
-    const verdict = ip !== undefined && allowed.some((cidr) => cidrContains(cidr, ip));
-    if (known.size >= 4096) known.clear();
-    known.set(client, verdict);
-    return verdict;
-  };
 }

@@ -2,6 +2,7 @@ import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { type Ip, ipFamily } from "../../src/base/ip.ts";
 import type { Running } from "../../src/base/running.ts";
 import type { DnsAddress } from "../config/dns-config.ts";
+import { parseProxyHeader } from "../wire/proxy-header.ts";
 import { batchSize, type DatagramBatch } from "./datagram-batch.ts";
 import type { QueryEngine } from "./engine.ts";
 
@@ -27,33 +28,35 @@ export interface UdpListenerOptions {
   readonly batch?: DatagramBatch | undefined;
   /** Room for an answer. */
   readonly answerBytes: number;
-}
-
-export interface UdpListenerOptions {
-  /** A socket that was bound before; else one is bound to the address. */
-  readonly bound?: BoundUdp;
-  /** Reads and writes in batches, where the socket's descriptor is known. */
-  readonly batch?: DatagramBatch | undefined;
-  /** Room for an answer. */
-  readonly answerBytes: number;
+  /** Proxies whose word about the client is taken (PROXY protocol, version 2); default nobody's. */
+  readonly isProxy?: ((peer: Ip) => boolean) | undefined;
+  /** Whether an answer of `length` bytes is sent to the client: its length, made shorter perhaps, or 0. Default all are sent. */
+  readonly limit?: ((answer: Uint8Array, length: number, client: Ip) => number) | undefined;
 }
 
 /** One UDP socket. */
 export function startUdpListener(at: DnsAddress, engine: QueryEngine, how: UdpListenerOptions): UdpListener {
-  const { bound, batch, answerBytes } = how;
+  const { bound, batch, answerBytes, isProxy, limit } = how;
   const socket = bound?.socket ?? (ipFamily(at.ip) === 4 ? createSocket("udp4") : createSocket({ type: "udp6", ipv6Only: true }));
   let open = true;
-  const answerLater = (query: Uint8Array, ip: Ip, port: number): void => {
-    void engine.later(query, ip, "udp").then((answer) => {
-      if (answer !== undefined && open) socket.send(answer, port, ip);
+  const answerLater = (query: Uint8Array, peer: Ip, port: number, client: Ip): void => {
+    void engine.later(query, client, "udp").then((answer) => {
+      if (answer === undefined || !open) return;
+      const length = limit === undefined ? answer.length : limit(answer, answer.length, client);
+      if (length > 0) socket.send(answer, 0, length, port, peer);
     });
   };
-  const drain = bound?.fd === undefined || batch === undefined ? undefined : drainer(bound.fd, batch, engine, answerLater);
-  socket.on("message", (query: Buffer, from: RemoteInfo) => {
+  const drain =
+    bound?.fd === undefined || batch === undefined ? undefined : drainer(bound.fd, batch, { engine, answerLater, isProxy, limit });
+  socket.on("message", (datagram: Buffer, from: RemoteInfo) => {
+    const proxied = isProxy?.(from.address) === true ? proxiedQuery(datagram, datagram.length, from.address) : undefined;
+    const query = proxied?.query ?? datagram;
+    const client = proxied?.client ?? from.address;
     // node sends from the buffer after this call has returned, so each answer has its own
     const out = Buffer.allocUnsafe(answerBytes);
-    const length = engine.now(query, query.length, from.address, out, "udp");
-    if (length === undefined) answerLater(query, from.address, from.port);
+    const answered = engine.now(query, query.length, client, out, "udp");
+    const length = limit === undefined || !answered ? answered : limit(out, answered, client);
+    if (length === undefined) answerLater(query, from.address, from.port, client);
     else if (length > 0) socket.send(out, 0, length, from.port, from.address);
     drain?.();
   });
@@ -94,6 +97,13 @@ export function startUdpListener(at: DnsAddress, engine: QueryEngine, how: UdpLi
   };
 }
 
+/** What a proxy's datagram is about; without header the proxy asks for itself, and what has a bad one is no query. */
+function proxiedQuery(bytes: Uint8Array, n: number, peer: Ip): { readonly query: Uint8Array; readonly client: Ip } {
+  const header = parseProxyHeader(bytes, n);
+  if (header.kind === "header") return { query: bytes.subarray(header.bytes, n), client: header.source ?? peer };
+  return { query: header.kind === "none" ? bytes.subarray(0, n) : bytes.subarray(0, 0), client: peer };
+}
+
 /**
  * What takes the queries that have queued up behind the one node has read: under load most of them, and none when it is quiet.
  * Halves the cost of a query.
@@ -101,11 +111,18 @@ export function startUdpListener(at: DnsAddress, engine: QueryEngine, how: UdpLi
 function drainer(
   fd: number,
   batch: DatagramBatch,
-  engine: QueryEngine,
-  answerLater: (query: Uint8Array, ip: Ip, port: number) => void,
+  {
+    engine,
+    answerLater,
+    isProxy,
+    limit,
+  }: Pick<UdpListenerOptions, "isProxy" | "limit"> & {
+    readonly engine: QueryEngine;
+    readonly answerLater: (query: Uint8Array, peer: Ip, port: number, client: Ip) => void;
+  },
 ): () => void {
   const clients = new Map<number, Ip>();
-  const clientOf = (i: number): Ip => {
+  const peerOf = (i: number): Ip => {
     const key = batch.ipv4(i);
     if (key === undefined) return batch.ip(i);
     const known = clients.get(key);
@@ -115,17 +132,25 @@ function drainer(
     clients.set(key, ip);
     return ip;
   };
+  const answer = (i: number): void => {
+    const peer = peerOf(i);
+    const proxied = isProxy?.(peer) === true ? proxiedQuery(batch.query(i), batch.length(i), peer) : undefined;
+    const query = proxied?.query ?? batch.query(i);
+    const length = proxied?.query.length ?? batch.length(i);
+    const client = proxied?.client ?? peer;
+    const out = batch.answer(i);
+    const answered = engine.now(query, length, client, out, "udp");
+    if (answered === undefined) {
+      answerLater(Uint8Array.from(query.subarray(0, length)), peer, batch.port(i), client);
+      return;
+    }
+    const sent = limit === undefined || answered === 0 ? answered : limit(out, answered, client);
+    if (sent > 0) batch.queue(i, sent);
+  };
   return () => {
     for (let round = 0; round < maxRounds; round++) {
       const count = batch.receive(fd);
-      for (let i = 0; i < count; i++) {
-        const query = batch.query(i);
-        const length = batch.length(i);
-        const client = clientOf(i);
-        const answered = engine.now(query, length, client, batch.answer(i), "udp");
-        if (answered === undefined) answerLater(Uint8Array.from(query.subarray(0, length)), client, batch.port(i));
-        else if (answered > 0) batch.queue(i, answered);
-      }
+      for (let i = 0; i < count; i++) answer(i);
       batch.send(fd);
       if (count < batchSize) return;
     }

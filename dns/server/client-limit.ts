@@ -1,0 +1,26 @@
+import type { Ip } from "../../src/base/ip.ts";
+import type { QueryEngine } from "./engine.ts";
+
+/**
+ * Lets one client have at most `most` queries waiting for the chain, over all of its sockets and connections. What comes on top
+ * gets no answer: its client asks again, by when the others may be done.
+ */
+export function limitClients(engine: QueryEngine, most: number): QueryEngine {
+  const waiting = new Map<Ip, number>();
+  return {
+    now: (query, n, client, out, transport) => engine.now(query, n, client, out, transport),
+    transfer: (query, client) => engine.transfer(query, client),
+    later: async (query, client, transport) => {
+      const own = waiting.get(client) ?? 0;
+      if (own >= most) return undefined;
+      waiting.set(client, own + 1);
+      try {
+        return await engine.later(query, client, transport);
+      } finally {
+        const left = (waiting.get(client) ?? 1) - 1;
+        if (left === 0) waiting.delete(client);
+        else waiting.set(client, left);
+      }
+    },
+  };
+}

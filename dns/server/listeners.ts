@@ -1,0 +1,157 @@
+import { createSocket, type Socket as UdpSocket } from "node:dgram";
+import { once } from "node:events";
+import type { Server as TcpServer } from "node:net";
+import { type Cidr, cidrContains } from "../../src/base/cidr.ts";
+import { type Ip, ipFamily, parseIp } from "../../src/base/ip.ts";
+import type { Running } from "../../src/base/running.ts";
+import { bindSocket } from "../../src/kernel/socket.ts";
+import type { DnsAddress, DnsConfig } from "../config/dns-config.ts";
+import type { ListenerScheme } from "../corefile/server-blocks.ts";
+import { limitClients } from "./client-limit.ts";
+import { openDatagramBatch } from "./datagram-batch.ts";
+import type { QueryEngine } from "./engine.ts";
+import { startHttpsListener } from "./https-listener.ts";
+import { ResponseRate, slipAnswer } from "./response-rate.ts";
+import { startTcpListener, type TcpLimits } from "./tcp-listener.ts";
+import { startTlsListener } from "./tls-listener.ts";
+import { type BoundUdp, startUdpListener, type UdpListener, type UdpListenerOptions } from "./udp-listener.ts";
+
+/** Sockets that a supervisor bound, in place of addresses; they are closed with the server. */
+export interface BoundSockets {
+  /** With its file descriptor, a socket is read and written in batches where this machine can. */
+  readonly udp: readonly (UdpSocket | BoundUdp)[];
+  readonly tcp: readonly TcpServer[];
+}
+
+export interface ListenersConfig extends Pick<DnsConfig, "tls" | "https" | "proxyProtocol" | "rateLimit" | "queriesPerClient"> {
+  /** Each is bound on UDP and TCP; port 0 = any free port, the same for both. Not used when sockets are passed. */
+  readonly listen: readonly DnsAddress[];
+  /** How UDP is read: `auto` in batches where this machine can, `portable` by node alone. Default auto. */
+  readonly udpIo?: "auto" | "portable";
+}
+
+export interface ListenersDeps {
+  /** Who answers what comes in at an address. */
+  readonly engineAt: (scheme: ListenerScheme, address: () => DnsAddress) => QueryEngine;
+  readonly limits: TcpLimits;
+  /** The largest UDP answer. */
+  readonly udpBytes: number;
+  /** Milliseconds of a clock that never goes back. */
+  readonly monotonic: () => number;
+  readonly count: (event: "dropped" | "slipped") => void;
+  readonly sockets?: BoundSockets | undefined;
+}
+
+export interface Listeners extends Running {
+  /** Where each scheme is served; empty before it is ready. */
+  readonly addresses: (scheme: ListenerScheme) => readonly DnsAddress[];
+}
+
+const anywhere: DnsAddress = { ip: "0.0.0.0", port: 0 };
+const defaultQueriesPerClient = 1000;
+
+/** All sockets of a server. */
+export function startListeners(config: ListenersConfig, deps: ListenersDeps): Listeners {
+  const { limits, udpBytes } = deps;
+  const running: Running[] = [];
+  const bound: Record<ListenerScheme, DnsAddress[]> = { dns: [], tls: [], https: [] };
+  const batch = config.udpIo === "portable" ? undefined : openDatagramBatch();
+  const isProxy = config.proxyProtocol === undefined ? undefined : rangePolicy(config.proxyProtocol);
+  const rate = config.rateLimit === undefined ? undefined : new ResponseRate(config.rateLimit);
+  const udp: UdpListenerOptions = {
+    batch,
+    answerBytes: udpBytes,
+    isProxy,
+    limit:
+      rate === undefined
+        ? undefined
+        : (answer, length, client) => {
+            const verdict = rate.take(client, deps.monotonic());
+            if (verdict === "send") return length;
+            deps.count(verdict === "drop" ? "dropped" : "slipped");
+            return verdict === "drop" ? 0 : slipAnswer(answer, length);
+          },
+  };
+  const engineAt = (scheme: ListenerScheme, address: () => DnsAddress): QueryEngine =>
+    limitClients(deps.engineAt(scheme, address), config.queriesPerClient ?? defaultQueriesPerClient);
+
+  /** The address is asked for when the first query comes, by when the socket has one. */
+  const started = <T extends Running & { readonly address: () => DnsAddress }>(
+    scheme: ListenerScheme,
+    start: (engine: QueryEngine) => T,
+  ): T => {
+    const own: T = start(engineAt(scheme, () => own.address()));
+    running.push(own);
+    return own;
+  };
+
+  const listen = async (): Promise<void> => {
+    if (deps.sockets !== undefined) {
+      for (const server of deps.sockets.tcp)
+        started("dns", (engine) => startTcpListener(anywhere, engine, { limits, isProxy, bound: server }));
+      for (const socket of deps.sockets.udp) {
+        const own = started("dns", (engine) =>
+          startUdpListener(anywhere, engine, { ...udp, bound: "socket" in socket ? socket : { socket } }),
+        );
+        bound.dns.push(own.address());
+      }
+    } else {
+      for (const at of config.listen) {
+        // TCP first: its port is the scarcer one when any free port will do
+        const tcp = started("dns", (engine) => startTcpListener(at, engine, { limits, isProxy }));
+        await tcp.ready;
+        const socket = batch === undefined ? undefined : await bindUdp({ ip: at.ip, port: tcp.address().port });
+        const own: UdpListener = started("dns", (engine) =>
+          startUdpListener({ ip: at.ip, port: tcp.address().port }, engine, { ...udp, ...(socket === undefined ? {} : { bound: socket }) }),
+        );
+        await own.ready;
+        bound.dns.push(own.address());
+      }
+    }
+    for (const { listen: addresses, certificate } of config.tls ?? []) {
+      for (const at of addresses) {
+        const tls = started("tls", (engine) => startTlsListener(at, engine, { limits, isProxy, certificate }));
+        await tls.ready;
+        bound.tls.push(tls.address());
+      }
+    }
+    for (const { listen: addresses, certificate, path = "/dns-query" } of config.https ?? []) {
+      for (const at of addresses) {
+        const https = started("https", (engine) => startHttpsListener(at, engine, { limits, isProxy, certificate, path }));
+        await https.ready;
+        bound.https.push(https.address());
+      }
+    }
+  };
+  return {
+    ready: listen(),
+    addresses: (scheme) => bound[scheme],
+    close: async () => {
+      await Promise.all(running.splice(0).map((r) => r.close()));
+    },
+  };
+}
+
+/** Bound by hand where batches work, so that the file descriptor is known. */
+async function bindUdp(at: DnsAddress): Promise<BoundUdp> {
+  const { fd } = bindSocket({ ...at, type: "udp" });
+  const socket = createSocket(ipFamily(at.ip) === 4 ? "udp4" : "udp6");
+  const opened = once(socket, "listening");
+  socket.bind({ fd });
+  await opened;
+  return { socket, fd };
+}
+
+/** Whether an address is in one of the ranges. Remembers what it said: there are few clients, and each is asked about with each query. */
+export function rangePolicy(ranges: readonly Cidr[]): (client: Ip) => boolean {
+  const known = new Map<Ip, boolean>();
+  return (client) => {
+    const before = known.get(client);
+    if (before !== undefined) return before;
+    const ip = parseIp(client);
+    const verdict = ip !== undefined && ranges.some((cidr) => cidrContains(cidr, ip));
+    if (known.size >= 4096) known.clear();
+    known.set(client, verdict);
+    return verdict;
+  };
+}

@@ -1,0 +1,110 @@
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { describe, expect, test } from "vitest";
+import { questionMessage } from "../../../dns/handler/handler.ts";
+import { limitClients } from "../../../dns/server/client-limit.ts";
+import { startDnsServer } from "../../../dns/server/dns-server.ts";
+import type { QueryEngine } from "../../../dns/server/engine.ts";
+import { ResponseRate, slipAnswer } from "../../../dns/server/response-rate.ts";
+import { decodeMessage, encodeMessage, type Message } from "../../../dns/wire/message.ts";
+import { parseCidr } from "../../../src/base/cidr.ts";
+
+const pods = [parseCidr("10.0.0.0/8")].filter((c) => c !== undefined);
+
+describe("answers over UDP are limited", () => {
+  const verdicts = (rate: ResponseRate, client: string, n: number, now = 0): string =>
+    Array.from({ length: n }, () => rate.take(client, now)[0]).join("");
+
+  test("to so many at once, then every second one says TC", () => {
+    expect(verdicts(new ResponseRate({ perSecond: 3 }), "192.0.2.1", 9)).toBe("sssdsdsds");
+  });
+
+  test.each<[string, ConstructorParameters<typeof ResponseRate>[0], readonly [string, string], boolean]>([
+    ["a /24 together", { perSecond: 1 }, ["192.0.2.1", "192.0.2.254"], true],
+    ["two /24 apart", { perSecond: 1 }, ["192.0.2.1", "192.0.3.1"], false],
+    ["a /32 by itself when told so", { perSecond: 1, ipv4Bits: 32 }, ["192.0.2.1", "192.0.2.2"], false],
+    ["a /56 together", { perSecond: 1 }, ["2001:db8:0:1::1", "2001:db8:0:2::1"], true],
+    ["two /56 apart", { perSecond: 1 }, ["2001:db8:0:100::1", "2001:db8:0:200::1"], false],
+  ])("by range: %s", (_, config, [one, other], together) => {
+    const rate = new ResponseRate({ ...config, slip: 0 });
+    expect(rate.take(one, 0)).toBe("send");
+    expect(rate.take(other, 0)).toBe(together ? "drop" : "send");
+  });
+
+  test("not for those who are exempt", () => {
+    const rate = new ResponseRate({ perSecond: 1, exempt: pods });
+    expect(verdicts(rate, "10.1.2.3", 50)).toBe("s".repeat(50));
+  });
+
+  test("and again allowed with time, up to one second's", () => {
+    const rate = new ResponseRate({ perSecond: 10, slip: 0 });
+    expect(verdicts(rate, "192.0.2.1", 11, 0)).toBe(`${"s".repeat(10)}d`);
+    expect(verdicts(rate, "192.0.2.1", 3, 200)).toBe("ssd");
+    expect(verdicts(rate, "192.0.2.1", 11, 60_000)).toBe(`${"s".repeat(10)}d`);
+  });
+
+  test("in a table that keeps those who ask most, however many ranges are made up", () => {
+    const rate = new ResponseRate({ perSecond: 5, slip: 0 });
+    let sent = 0;
+    for (let i = 0; i < 200_000; i++) {
+      rate.take(`${1 + (i % 200)}.${(i >> 8) & 255}.${(i >> 16) & 255}.1`, i / 200);
+      // the one that floods meanwhile: 1000 times in a second, as 5 a second allow
+      if (i % 200 === 0 && rate.take("198.51.100.7", i / 200) === "send") sent++;
+    }
+    expect(sent).toBeLessThan(15);
+  });
+
+  test("a slipped answer has its question and nothing else", () => {
+    const query = questionMessage({ name: "web.shop.svc.cluster.local.", type: 1, class: 1 }, { id: 5 });
+    const answer: Message = {
+      ...query,
+      isResponse: true,
+      answers: [{ name: "web.shop.svc.cluster.local.", class: 1, ttl: 5, data: { kind: "A", ip: "10.0.0.1" } }],
+    };
+    const bytes = encodeMessage(answer);
+    const m = decodeMessage(bytes.subarray(0, slipAnswer(bytes, bytes.length)));
+    expect([m.truncated, m.questions, m.answers, m.additional, m.edns]).toEqual([true, query.questions, [], [], undefined]);
+    const head = encodeMessage({ ...answer, questions: [], answers: [] });
+    expect(slipAnswer(head, head.length)).toBe(12);
+  });
+
+  test("by a running server, whose metrics tell; TCP is not limited", async () => {
+    const server = startDnsServer({
+      listen: [{ ip: "127.0.0.1", port: 0 }],
+      upstreams: [],
+      // none comes back while the test runs
+      rateLimit: { perSecond: 0.0001, slip: 1 },
+    });
+    await server.ready;
+    server.setSynced();
+    const socket = createSocket("udp4");
+    socket.send(
+      encodeMessage(questionMessage({ name: "nope.cluster.local.", type: 1, class: 1 }, { id: 3 })),
+      server.addresses()[0]?.port ?? 0,
+      "127.0.0.1",
+    );
+    const [bytes] = (await once(socket, "message")) as [Buffer];
+    socket.close();
+    expect(decodeMessage(bytes)).toMatchObject({ truncated: true, answers: [], authority: [] });
+    expect(server.metrics()).toContain('fairway_dns_rate_limited_total{what="slipped"} 1');
+    await server.close();
+  });
+});
+
+test("a client has no more questions waiting than its limit, others have theirs", async () => {
+  const open: ((answer: Uint8Array) => void)[] = [];
+  const inner: QueryEngine = {
+    now: () => undefined,
+    transfer: () => undefined,
+    later: () => new Promise((resolve) => open.push(resolve)),
+  };
+  const engine = limitClients(inner, 2);
+  const ask = (client: string): Promise<Uint8Array | undefined> => engine.later(new Uint8Array(12), client, "udp");
+  const waiting = [ask("10.0.0.1"), ask("10.0.0.1"), ask("10.0.0.2")];
+  expect(await ask("10.0.0.1")).toBeUndefined();
+  for (const answer of open.splice(0)) answer(new Uint8Array(1));
+  expect((await Promise.all(waiting)).map((a) => a?.length)).toEqual([1, 1, 1]);
+  const again = ask("10.0.0.1");
+  for (const answer of open.splice(0)) answer(new Uint8Array(2));
+  expect((await again)?.length).toBe(2);
+});
