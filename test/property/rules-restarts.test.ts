@@ -82,7 +82,7 @@ test("iptables: the chains are those of a fresh program", () => {
             else chains.set(id, after);
           }
         }
-        expect(new Map([...chains].sort())).toEqual(new Map([...wanted.chains].sort()));
+        expect(new Map([...chains].sort(byId))).toEqual(new Map([...wanted.chains].sort(byId)));
       }
     }),
     runs(40, 20281),
@@ -100,7 +100,7 @@ test("ipvs: servers, addresses and entries are those of a fresh program", async 
       for (const wanted of [program(old), program(now)]) {
         await kernel.apply(diffFromFound({ state: await kernel.read(), rules: new Map() }, wanted), signal);
         const items = [...wanted.held.values()].flatMap(({ wanted: of }) => [...itemsOf(of)]).map((item) => [itemId(item), item] as const);
-        expect(new Map([...(await kernel.read()).items].sort())).toEqual(new Map(items.sort()));
+        expect(new Map([...(await kernel.read()).items].sort(byId))).toEqual(new Map(items.sort(byId)));
       }
     }),
     runs(40, 20282),
@@ -119,6 +119,10 @@ const packets: readonly Packet[] = families.flatMap((family) =>
     ).flatMap(([to, port]) => (["tcp", "udp"] as const).map((protocol): Packet => ({ from, to, port, protocol }))),
   ),
 );
+
+function byId([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
+  return a < b ? -1 : 1;
+}
 
 function fateIn({ verdict, endpoints, masquerade, service, affinitySeconds }: Verdict) {
   return { verdict, endpoints, masquerade, service, affinitySeconds };
