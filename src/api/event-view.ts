@@ -23,6 +23,12 @@ export function eventToEventsGroup(event: JsonObject): JsonObject {
   return renamed(event, toEvents, "events.k8s.io/v1");
 }
 
+/** The name that the core group has for a field of events.k8s.io/v1: `regarding.kind` is `involvedObject.kind`. */
+export function eventFieldToCore(field: string): string {
+  const [first = "", ...rest] = field.split(".");
+  return [toCore.get(first) ?? first, ...rest].join(".");
+}
+
 function renamed(event: JsonObject, mapping: ReadonlyMap<string, string>, apiVersion: string): JsonObject {
   const out: Record<string, unknown> = {};
   for (const key of Object.keys(event)) setKey(out, mapping.get(key) ?? key, event[key]);

@@ -1,6 +1,6 @@
-import type { Resource } from "../api/scheme.ts";
 import { type FieldSelector, matchesSelector, parseFieldSelector, parseLabelSelector, type Selector } from "../api/selector.ts";
 import type { CacheEntry } from "../store/cache-table.ts";
+import type { View } from "./view.ts";
 
 /** What a list or watch is restricted to. */
 export interface Selection {
@@ -10,10 +10,12 @@ export interface Selection {
   readonly prefix: string;
 }
 
-export function selectionOf(resource: Resource, namespace: string, query: URLSearchParams): Selection {
+/** By the names that the client uses for fields, as what they are called in what is stored. */
+export function selectionOf(view: View, namespace: string, query: URLSearchParams): Selection {
+  const asked = parseFieldSelector(query.get("fieldSelector") ?? "", view.resource);
   return {
     labels: parseLabelSelector(query.get("labelSelector") ?? ""),
-    fields: parseFieldSelector(query.get("fieldSelector") ?? "", resource),
+    fields: asked.map((f) => ({ ...f, field: view.storedField(f.field) })),
     prefix: namespace === "" ? "" : `${namespace}/`,
   };
 }

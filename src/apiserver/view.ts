@@ -1,4 +1,4 @@
-import { eventToCore, eventToEventsGroup } from "../api/event-view.ts";
+import { eventFieldToCore, eventToCore, eventToEventsGroup } from "../api/event-view.ts";
 import { findResource, type Resource } from "../api/scheme.ts";
 import { decodeObject } from "../store/object-bytes.ts";
 import type { ApiObject } from "./registry.ts";
@@ -13,17 +13,20 @@ export interface View {
   readonly form: "as-stored" | "converted";
   show(object: ApiObject): ApiObject;
   store(object: ApiObject): ApiObject;
+  /** What a field that is shown is called where it is stored. */
+  storedField(field: string): string;
 }
 
 export function viewOf(resource: Resource): View {
   const core = resource.group === "events.k8s.io" ? findResource("", "v1", "events") : undefined;
-  if (core === undefined) return { resource, stored: resource, form: "as-stored", show: (o) => o, store: (o) => o };
+  if (core === undefined) return { resource, stored: resource, form: "as-stored", show: (o) => o, store: (o) => o, storedField: (f) => f };
   return {
     resource,
     stored: core,
     form: "converted",
     show: (object) => eventToEventsGroup(object) as ApiObject,
     store: (object) => eventToCore(object) as ApiObject,
+    storedField: eventFieldToCore,
   };
 }
 

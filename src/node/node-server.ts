@@ -8,7 +8,7 @@ import type { Ip } from "../base/ip.ts";
 import type { Running } from "../base/running.ts";
 import { type LogOptions, readLog } from "./log-reader.ts";
 import type { AttachOptions, ExecSession } from "./pod-runtime.ts";
-import { joinStreams, streamProtocols } from "./stream-channels.ts";
+import { joinStreams, logProtocol, sendLog, streamProtocols } from "./stream-channels.ts";
 
 export interface NodeServerConfig {
   /** 0: any free one. */
@@ -47,10 +47,9 @@ export async function startNodeServer(config: NodeServerConfig & { readonly ip: 
       void answer(request, response, deps).catch(() => response.destroy());
     },
   );
-  const sockets = new WebSocketServer({
-    noServer: true,
-    handleProtocols: (offered) => streamProtocols.find((p) => offered.has(p)) ?? false,
-  });
+  const serverOf = (protocols: readonly string[]): WebSocketServer =>
+    new WebSocketServer({ noServer: true, handleProtocols: (offered) => protocols.find((p) => offered.has(p)) ?? false });
+  const sockets: Sockets = { streams: serverOf(streamProtocols), logs: serverOf([logProtocol]) };
   server.on("upgrade", (request: IncomingMessage, socket: Socket, head: Buffer) => upgrade(request, socket, head, sockets, deps));
   server.on("tlsClientError", () => undefined);
   const listening = Promise.withResolvers<void>();
@@ -63,7 +62,7 @@ export async function startNodeServer(config: NodeServerConfig & { readonly ip: 
     ready: Promise.resolve(),
     close: () =>
       new Promise((resolve) => {
-        for (const client of sockets.clients) client.terminate();
+        for (const client of [...sockets.streams.clients, ...sockets.logs.clients]) client.terminate();
         server.close(() => resolve());
         server.closeAllConnections();
       }),
@@ -89,29 +88,37 @@ async function answer(request: IncomingMessage, response: ServerResponse, deps: 
     refuse(response, 404, "NotFound", "the node has no such path");
     return;
   }
-  const container = deps.find(at.namespace, at.pod, at.container);
-  const log = container?.log(isTrue(url.searchParams.get("previous"))) ?? { missing: `container not found ("${at.container}")` };
-  if ("missing" in log) {
-    refuse(response, 400, "BadRequest", log.missing);
-    return;
-  }
-  const options = parseLogOptions(url.searchParams, deps.clock.now());
-  if (typeof options === "string") {
-    refuse(response, 400, "BadRequest", options);
-    return;
-  }
   const stop = new AbortController();
+  const log = askedLog(at, url.searchParams, deps, stop.signal);
+  if (typeof log === "string") {
+    refuse(response, 400, "BadRequest", log);
+    return;
+  }
   response.on("close", () => stop.abort());
   response.writeHead(200, { "content-type": "text/plain" });
   response.flushHeaders();
-  for await (const bytes of readLog(log.path, options, { clock: deps.clock, ended: log.ended }, stop.signal)) {
+  for await (const bytes of log) {
     if (!response.write(bytes)) await new Promise<void>((resolve) => void response.once("drain", resolve).once("close", resolve));
     if (stop.signal.aborted) return;
   }
   response.end();
 }
 
-function upgrade(request: IncomingMessage, socket: Socket, head: Buffer, sockets: WebSocketServer, deps: NodeServerDeps): void {
+/** The lines that a caller wants; a text says why there are none. */
+function askedLog(at: NodePath, query: URLSearchParams, deps: NodeServerDeps, signal: AbortSignal): AsyncIterable<Uint8Array> | string {
+  const container = deps.find(at.namespace, at.pod, at.container);
+  const log = container?.log(isTrue(query.get("previous"))) ?? { missing: `container not found ("${at.container}")` };
+  if ("missing" in log) return log.missing;
+  const options = parseLogOptions(query, deps.clock.now());
+  return typeof options === "string" ? options : readLog(log.path, options, { clock: deps.clock, ended: log.ended }, signal);
+}
+
+interface Sockets {
+  readonly streams: WebSocketServer;
+  readonly logs: WebSocketServer;
+}
+
+function upgrade(request: IncomingMessage, socket: Socket, head: Buffer, sockets: Sockets, deps: NodeServerDeps): void {
   const url = new URL(request.url ?? "/", "https://node");
   const at = parsePath(url.pathname);
   socket.on("error", () => socket.destroy());
@@ -123,11 +130,18 @@ function upgrade(request: IncomingMessage, socket: Socket, head: Buffer, sockets
     refuseUpgrade(socket, 400, "BadRequest", `unable to upgrade: this node speaks WebSocket, not ${request.headers.upgrade ?? "this"}`);
     return;
   }
-  if (at === undefined || at.verb === "containerLogs") {
+  if (at === undefined) {
     refuseUpgrade(socket, 404, "NotFound", "the node has no such path");
     return;
   }
   const query = url.searchParams;
+  if (at.verb === "containerLogs") {
+    const stop = new AbortController();
+    const log = askedLog(at, query, deps, stop.signal);
+    if (typeof log === "string") refuseUpgrade(socket, 400, "BadRequest", log);
+    else sockets.logs.handleUpgrade(request, socket, head, (client) => void sendLog(client, log, stop));
+    return;
+  }
   const on = (...names: readonly string[]): boolean => names.some((name) => isTrue(query.get(name)));
   const container = deps.find(at.namespace, at.pod, at.container);
   const tty = on("tty");
@@ -142,7 +156,7 @@ function upgrade(request: IncomingMessage, socket: Socket, head: Buffer, sockets
     refuseUpgrade(socket, 404, "NotFound", session.missing);
     return;
   }
-  sockets.handleUpgrade(request, socket, head, (client) => {
+  sockets.streams.handleUpgrade(request, socket, head, (client) => {
     joinStreams(session, client, { stdout: on("stdout", "output"), stderr: on("stderr", "error") && !tty });
   });
 }

@@ -1,8 +1,11 @@
 import type { WebSocket } from "ws";
 import type { ExecSession } from "./pod-runtime.ts";
 
-/** The subprotocols of remote commands over a WebSocket; in each message the first byte is the channel. */
-export const streamProtocols = ["v5.channel.k8s.io", "v4.channel.k8s.io"] as const;
+/**
+ * The subprotocols of remote commands over a WebSocket; in each message the first byte is the channel. Those before v4 tell in words, and
+ * only of a failure, how the command ended.
+ */
+export const streamProtocols = ["v5.channel.k8s.io", "v4.channel.k8s.io", "channel.k8s.io"] as const;
 
 const channels = { stdin: 0, stdout: 1, stderr: 2, error: 3, resize: 4, close: 255 } as const;
 const highWater = 1024 * 1024;
@@ -38,9 +41,25 @@ export function joinStreams(session: ExecSession, socket: WebSocket, wanted: { r
   socket.on("close", () => session.kill());
   socket.on("error", () => session.kill());
   void session.exitCode.then((code) => {
-    send(channels.error, Buffer.from(JSON.stringify(exitStatus(code))));
+    if (socket.protocol !== "channel.k8s.io") send(channels.error, Buffer.from(JSON.stringify(exitStatus(code))));
+    else if (code !== 0) send(channels.error, Buffer.from(`command terminated with non-zero exit code: exit status ${code}`));
     socket.close(1000);
   });
+}
+
+/** For logs over a WebSocket: messages are pieces of the log. */
+export const logProtocol = "binary.k8s.io";
+
+/** Sends a log to its end, or until the client has gone; no faster than the client takes it. */
+export async function sendLog(socket: WebSocket, log: AsyncIterable<Uint8Array>, stop: AbortController): Promise<void> {
+  socket.on("close", () => stop.abort());
+  socket.on("error", () => stop.abort());
+  try {
+    for await (const bytes of log) await new Promise<void>((resolve) => void socket.send(bytes, () => resolve()));
+    socket.close(1000);
+  } catch {
+    socket.terminate(); // its file cannot be read any more
+  }
 }
 
 /** The Status that tells how a command ended. */

@@ -268,6 +268,20 @@ describe.skipIf(lacking("crun", "ip", "nft", "unshare", "script", "curl") !== un
     });
     expect(typed.stdout).toContain("33 90");
     expect(typed.status.details?.causes[0]?.message).toBe("7");
+    // What clients older than kubectl 1.31, and those in browsers, speak: the end is told in words, and only if it failed.
+    const spoken = async (path: string, protocol: string): Promise<readonly string[]> => {
+      const socket = lab.openStream(path, protocol);
+      const messages: string[] = [];
+      socket.on("message", (data: Buffer) => void messages.push(data.toString("latin1")));
+      await new Promise((resolve, reject) => void socket.once("close", resolve).once("error", reject));
+      return messages.filter((m) => m !== "\x01");
+    };
+    expect(await spoken(`${exec}${command("echo", "out")}`, "channel.k8s.io")).toEqual(["\x01out\n"]);
+    expect(await spoken(`${exec}${command("false")}`, "channel.k8s.io")).toEqual([
+      "\x03command terminated with non-zero exit code: exit status 1",
+    ]);
+    expect((await spoken("/containerLogs/default/api/c?tailLines=2", "binary.k8s.io")).join("")).toBe("line 3\noops\n");
+    await expect(spoken("/containerLogs/default/api/c?tailLines=x", "binary.k8s.io")).rejects.toThrow(/400/);
     await lab.client.delete(resources.pods, { namespace: "default", name: "api" }, { gracePeriodSeconds: 0 });
   });
 

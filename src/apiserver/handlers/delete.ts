@@ -58,7 +58,7 @@ export async function remove(call: Call): Promise<Answer> {
 export async function removeCollection(call: Call): Promise<Answer> {
   const { resource, info, context } = call;
   const options = await optionsOf(call);
-  const selection = selectionOf(resource, info.namespace, call.query);
+  const selection = selectionOf(call.view, info.namespace, call.query);
   const items: ApiObject[] = [];
   for (const entry of context.registry.table(resource).range(selection.prefix)) {
     if (!isSelected(selection, entry)) continue;

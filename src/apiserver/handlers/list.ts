@@ -23,7 +23,7 @@ export async function listObjects(call: Call): Promise<Answer> {
   const { resource, query } = call;
   const { registry } = call.context;
   const form = formFor(call);
-  const selection = selectionOf(resource, call.info.namespace, query);
+  const selection = selectionOf(call.view, call.info.namespace, query);
   const limit = parseLimit(query.get("limit"));
   const from = parseContinue(query.get("continue"));
   const asked = await askedRevision(call, from);

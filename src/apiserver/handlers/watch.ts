@@ -31,13 +31,13 @@ interface Watching {
 
 /** A stream of changes, from a revision on or beginning with what is there. */
 export async function watchObjects(call: Call): Promise<Answer> {
-  const { query, resource } = call;
+  const { query } = call;
   const initial = initialOf(query);
   const rev =
     initial === "none" ? parseRevision(query.get("resourceVersion")) : await waitForRevision(call.context, query.get("resourceVersion"));
   const watching: Watching = {
     call,
-    selection: withName(selectionOf(resource, call.info.namespace, query), call.info.name),
+    selection: withName(selectionOf(call.view, call.info.namespace, query), call.info.name),
     form: formFor(call),
     bookmarks: isTrue(query.get("allowWatchBookmarks")) ? "bookmarks" : "no-bookmarks",
     timeout: timeoutOf(query.get("timeoutSeconds"), call.context.random),

@@ -473,8 +473,16 @@ test("an Event is one object in two groups", async () => {
   ]);
   const [seen] = await api.watch(`${events}?watch=1&resourceVersion=0`, 1);
   expect(seen?.object["note"]).toBe("hello");
-  const selected = await api.call("GET", `${core}?fieldSelector=involvedObject.name%3Dp,reason%3DTested`);
-  expect(selected.get("items.0.metadata.name")).toBe("e");
+  for (const path of [
+    `${core}?fieldSelector=involvedObject.name%3Dp,reason%3DTested`,
+    `${events}?fieldSelector=regarding.name%3Dp,reportingController%3D${String(made.get("reportingController"))}`,
+  ]) {
+    expect((await api.call("GET", path)).get("items.0.metadata.name")).toBe("e");
+  }
+  expect((await api.call("GET", `${events}?fieldSelector=regarding.name%3Dother`)).get("items")).toEqual([]);
+  expect((await api.call("GET", `${events}?fieldSelector=involvedObject.name%3Dp`)).get("message")).toBe(
+    "field label not supported: involvedObject.name",
+  );
 });
 
 test("protobuf bodies of built-in kinds are taken", async () => {
