@@ -148,8 +148,9 @@ export class KernelIpvsApplier implements IpvsApplier {
       try {
         await this.#addEntries(transaction, undo, signal);
         await this.#addServers(transaction.groups, undo, signal);
+        if (transaction.addressesFirst === true) await this.#addAddresses(transaction.groups, undo, signal);
         await this.#changeRules(transaction.rules ?? [], undo, signal);
-        await this.#addAddresses(transaction.groups, undo, signal);
+        if (transaction.addressesFirst !== true) await this.#addAddresses(transaction.groups, undo, signal);
       } catch (error) {
         for (const step of undo.reverse()) await step();
         throw error;

@@ -30,6 +30,8 @@ export const chains = {
   canary: `${chainPrefix}CANARY`,
 } as const;
 
+const poolPrefix = `${chainPrefix}P-`;
+
 export type RangeKind = "C" | "E" | "R" | "L";
 
 /** `FAIRWAY-C-10.96.3.0/24`: cluster IPs (C), external addresses (E), refusals (R), local endpoints (L) of a range of addresses. */
@@ -45,7 +47,12 @@ export function portsChain(kind: "N" | "H", protocol: Protocol, from: number, to
 
 /** The endpoints of a pool. */
 export function poolChain(poolId: string): string {
-  return `${chainPrefix}P-${digest(poolId)}`;
+  return `${poolPrefix}${digest(poolId)}`;
+}
+
+/** Whether a chain is one of those that translate to the endpoints of a pool. */
+export function isPoolChain(name: string): boolean {
+  return name.startsWith(poolPrefix);
 }
 
 /** Some of the endpoints of a large pool, which has so many groups. */

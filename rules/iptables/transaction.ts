@@ -106,6 +106,14 @@ function inOrder(transaction: Transaction): Transaction {
 }
 const order: readonly TableName[] = ["raw", "mangle", "filter", "nat"];
 
+/**
+ * The other way round, where something else served these addresses until now: what is translated is not refused, but what is not
+ * translated yet would be.
+ */
+export function translationsFirst(transaction: Transaction): Transaction {
+  return [...transaction].sort((a, b) => tableNames.indexOf(a.table) - tableNames.indexOf(b.table));
+}
+
 export function sameChain(family: IpFamily, a: Chain | undefined, b: Chain | undefined): boolean {
   if (a === b) return true;
   if (a === undefined || b === undefined || a.length !== b.length) return false;

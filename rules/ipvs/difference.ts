@@ -1,5 +1,7 @@
+import { isPoolChain } from "../iptables/names.ts";
 import type { Found } from "../iptables/read.ts";
 import { adopt, diffHooks } from "../iptables/read.ts";
+import { nameOfChain } from "../iptables/rule.ts";
 import { diffChains, type Transaction as RuleTransaction } from "../iptables/transaction.ts";
 import type { VirtualServer, Wanted } from "./place.ts";
 import { definitionsOf, type Held, type IpvsProgram, itemsOf } from "./program.ts";
@@ -55,9 +57,15 @@ export function diffFromFound({ state, rules }: FoundState, wanted: IpvsProgram)
   return {
     createSets: [...definitions.values()].filter((set) => !state.sets.has(set.name)),
     ...(changed.length === 0 ? {} : { rules: changed }),
+    ...(translates(rules) ? { addressesFirst: true } : {}),
     groups: groups.list(),
     destroySets,
   };
+}
+
+/** Whether the iptables backend's rules are still there. */
+function translates(found: FoundState["rules"]): boolean {
+  return [...found.values()].some(({ chains }) => [...chains.keys()].some((id) => isPoolChain(nameOfChain(id))));
 }
 
 function ruleDifference(found: FoundState["rules"], wanted: IpvsProgram): RuleTransaction {

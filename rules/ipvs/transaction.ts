@@ -25,6 +25,8 @@ export interface IpvsTransaction {
   readonly createSets: readonly SetDefinition[];
   /** Rules beside the virtual servers: what marks, allows, refuses and masquerades their packets. They may name the sets. */
   readonly rules?: RuleTransaction;
+  /** The rules that change still translate what comes to the addresses, so these come before the rules: nothing is served in between. */
+  readonly addressesFirst?: true;
   readonly groups: readonly ChangeGroup[];
   readonly destroySets: readonly SetDefinition[];
 }

@@ -24,6 +24,7 @@ import {
   rulesWritten,
   type Transaction,
   transactionSize,
+  translationsFirst,
 } from "../iptables/transaction.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
 import type { Frontend, FrontendKey } from "../plan/frontend.ts";
@@ -357,7 +358,8 @@ function differenceOf(state: FamilyState): Transaction {
 function differenceFrom(found: Found, desired: IptablesProgram): Transaction {
   const { family, chains } = desired;
   const adopted = adopt(family, found, chains);
-  return diffChains(family, adopted, chains, new Set([...adopted.keys(), ...chains.keys()]), diffHooks(found, hooksOf(desired)));
+  const among = new Set([...adopted.keys(), ...chains.keys()]);
+  return translationsFirst(diffChains(family, adopted, chains, among, diffHooks(found, hooksOf(desired))));
 }
 
 function hookChange(before: readonly Hook[], after: readonly Hook[]): HookChange {

@@ -3,6 +3,7 @@ import { ipvsApplierCases } from "./ipvs-applier-cases.ts";
 import { ipvsBackendCases } from "./ipvs-backend-cases.ts";
 import { ipvsLifeCases } from "./ipvs-life-cases.ts";
 import { ipvsPacketCases } from "./ipvs-packet-cases.ts";
+import { ipvsTakeoverCases } from "./ipvs-takeover-cases.ts";
 import { ipvsTrafficCases } from "./ipvs-traffic-cases.ts";
 import { kernelCases } from "./kernel-cases.ts";
 
@@ -12,7 +13,7 @@ import { kernelCases } from "./kernel-cases.ts";
  */
 const guests: readonly (readonly GuestCase[])[] = [
   [...kernelCases, ...ipvsApplierCases, ...ipvsPacketCases],
-  [...ipvsTrafficCases, ...ipvsBackendCases, ...ipvsLifeCases],
+  [...ipvsTrafficCases, ...ipvsBackendCases, ...ipvsLifeCases, ...ipvsTakeoverCases],
 ];
 
 /** Everything, or the cases with FAIRWAY_GUEST_CASES in their name; a guest without any is not started. */

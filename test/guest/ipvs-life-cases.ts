@@ -4,6 +4,7 @@ import { createIpvsApplier } from "../../rules/apply/kernel-ipvs-applier.ts";
 import type { Proxier } from "../../rules/index.ts";
 import type { ProxierConfig } from "../../rules/sync/config.ts";
 import { IpvsTarget } from "../../rules/sync/ipvs-target.ts";
+import { leftoversOf } from "../../rules/sync/leftovers.ts";
 import { ProxierMetrics } from "../../rules/sync/metrics.ts";
 import { runProxier } from "../../rules/sync/proxier.ts";
 import { ipvsProgramOptionsOf } from "../../rules/sync/surroundings.ts";
@@ -15,10 +16,11 @@ import { commandsIn, inNetns } from "../support/in-netns.ts";
 import { iptablesIn } from "../support/iptables-in.ts";
 import { labAddresses, labPodCidrs, type RulesLab } from "../support/rules-lab.ts";
 import { fillStore, makeNode, makeService, makeSlice, put } from "../support/rules-objects.ts";
+import { leftoversIn } from "../support/rules-start.ts";
 import { answerWithinMs, eventually, sharedLab } from "./lab.ts";
 
 type Pod = "a1" | "a2" | "b1" | "b2";
-const vip = "10.96.0.20";
+export const vip = "10.96.0.20";
 const ports = [
   { name: "t", port: 80, protocol: "TCP" },
   { name: "u", port: 80, protocol: "UDP" },
@@ -36,7 +38,7 @@ function slice(pods: readonly Pod[]) {
   );
 }
 
-interface Life {
+export interface Life {
   readonly lab: RulesLab;
   readonly store: SnapshotStore;
   /** Starts an agent's rules in node `a`. */
@@ -45,7 +47,8 @@ interface Life {
   inside(command: string, ...args: readonly string[]): string;
 }
 
-async function live(work: (life: Life) => Promise<void>, signal: AbortSignal): Promise<void> {
+/** Takes all that is left at the end. */
+export async function live(work: (life: Life) => Promise<void>, signal: AbortSignal): Promise<void> {
   const lab = await sharedLab();
   const namespace = lab.namespace("a");
   const run = commandsIn(namespace);
@@ -77,6 +80,7 @@ async function live(work: (life: Life) => Promise<void>, signal: AbortSignal): P
       target,
       metrics: new ProxierMetrics(),
       flows: () => inNetns(namespace, () => new Conntrack()),
+      leftovers: (backend) => leftoversOf(backend, "fairway", leftoversIn(namespace)),
     });
     running.push(proxier);
     await proxier.ready;

@@ -3,6 +3,7 @@ import { createNetlinkApplier } from "../../rules/apply/netlink-applier.ts";
 import type { Backend, Proxier } from "../../rules/index.ts";
 import type { ProxierConfig } from "../../rules/sync/config.ts";
 import { IptablesTarget } from "../../rules/sync/iptables-target.ts";
+import { openLeftServers } from "../../rules/sync/ipvs-world.ts";
 import { type LeftoverDoors, leftoversOf } from "../../rules/sync/leftovers.ts";
 import { ProxierMetrics } from "../../rules/sync/metrics.ts";
 import { NftablesTarget } from "../../rules/sync/nftables-target.ts";
@@ -79,13 +80,13 @@ export async function startRules(
   return { proxier, applied, log };
 }
 
-/** Leftovers of a named network namespace, whose kernel has no virtual servers. */
-function leftoversIn(namespace: string): LeftoverDoors {
+/** How leftovers of a named network namespace are reached. */
+export function leftoversIn(namespace: string): LeftoverDoors {
   return {
     tables: () => inNetns(namespace, () => createNetlinkApplier(nftIn(namespace))),
     iptables: iptablesIn(namespace),
     mayHaveRules: (make, family) => make === "nft" || inNetns(namespace, () => legacyTables(family).length > 0),
-    servers: () => undefined,
+    servers: () => inNetns(namespace, openLeftServers),
   };
 }
 
