@@ -6,10 +6,12 @@ export interface EndpointLoad {
   updatedAt: number;
   /** After a failure no new request until then, as long as others are there. */
   avoidUntil: number;
+  /** Failures since it last answered. */
+  failures: number;
 }
 
 export function newEndpointLoad(): EndpointLoad {
-  return { inFlight: 0, ewma: 0, updatedAt: 0, avoidUntil: 0 };
+  return { inFlight: 0, ewma: 0, updatedAt: 0, avoidUntil: 0, failures: 0 };
 }
 
 const decayMs = 10_000;
@@ -25,4 +27,13 @@ export function observe(load: EndpointLoad, ms: number, now: number): void {
 export function cost(load: EndpointLoad, now: number): number {
   const decayed = load.ewma * Math.exp(-Math.max(0, now - load.updatedAt) / decayMs);
   return (decayed + 1) * (load.inFlight + 1);
+}
+
+const firstAvoidMs = 1_000;
+const longestAvoidMs = 30_000;
+
+/** It failed again: it is left alone, twice as long each time. */
+export function eject(load: EndpointLoad, now: number): void {
+  load.avoidUntil = now + Math.min(longestAvoidMs, firstAvoidMs * 2 ** Math.min(10, load.failures));
+  load.failures++;
 }

@@ -1,4 +1,5 @@
 import { cost, type EndpointLoad } from "./endpoint-load.ts";
+import type { HashTable } from "./hash-ring.ts";
 
 /** Chooses among `count` endpoints; -1 when none is allowed. `usable(i)` leaves out those that failed this request or lately. */
 export interface Choice {
@@ -29,4 +30,38 @@ export function pickPeakEwma(choice: Choice, loads: readonly EndpointLoad[], now
   if (a !== undefined) return first;
   if (b !== undefined) return second;
   return pickRoundRobin(choice, first);
+}
+
+/** The one with the fewest requests in flight; among equals the next after `turn`. */
+export function pickLeastRequests(choice: Choice, loads: readonly EndpointLoad[], turn: number): number {
+  let best = -1;
+  let fewest = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < choice.count; i++) {
+    const at = (turn + i) % choice.count;
+    const inFlight = loads[at]?.inFlight ?? 0;
+    if (inFlight >= fewest || !choice.usable(at)) continue;
+    best = at;
+    fewest = inFlight;
+  }
+  return best;
+}
+
+/**
+ * The endpoint a hash belongs to; past those that are out, and, with `bound` (above 1), past those that carry more than
+ * that many times their share of what is in flight (Mirrokni et al., consistent hashing with bounded loads).
+ */
+export function pickByHash(
+  choice: Choice,
+  o: { readonly table: HashTable; readonly hash: number; readonly loads: readonly EndpointLoad[]; readonly bound?: number | undefined },
+): number {
+  let total = 1;
+  if (o.bound !== undefined) for (const load of o.loads) total += load.inFlight;
+  const most = o.bound === undefined ? Number.POSITIVE_INFINITY : Math.ceil((o.bound * total) / Math.max(1, choice.count));
+  let first = -1;
+  for (const at of o.table.choices(o.hash)) {
+    if (!choice.usable(at)) continue;
+    if (first < 0) first = at;
+    if ((o.loads[at]?.inFlight ?? 0) < most) return at;
+  }
+  return first;
 }

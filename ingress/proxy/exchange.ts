@@ -2,19 +2,21 @@ import { affinityCookie, affinityValue } from "../balance/affinity.ts";
 import type { Reply } from "../filter/outcome.ts";
 import { backendsFor, pickBackend } from "../route/backend-choice.ts";
 import { cookieValue, normalizeHost } from "../route/request-head.ts";
-import type { Forwarding, Pool } from "../route/route.ts";
+import type { Forwarding, HashBalance, Pool, RetryOn, RetryPolicy } from "../route/route.ts";
 import type { Connection, UpstreamAddress } from "../upstream/connection.ts";
-import { endpointKey, type Picked } from "../upstream/endpoint-picker.ts";
+import { endpointKey, type HashChoice, type Picked } from "../upstream/endpoint-picker.ts";
 import type { ResponseSink, UpstreamChannel, UpstreamFailure } from "../upstream/upstream-channel.ts";
 import { UpstreamConnection } from "../upstream/upstream-connection.ts";
 import type { PendingConnect } from "../upstream/upstream-pool.ts";
-import { noBody } from "../upstream/wire/body-framing.ts";
+import { type BodyFraming, noBody } from "../upstream/wire/body-framing.ts";
 import type { Http1Response } from "../upstream/wire/response-parser.ts";
 import type { ProxyContext } from "./context.ts";
 import type { Downstream, IncomingRequest } from "./downstream.ts";
 import { type ClientIdentity, clientIdentity } from "./forwarded.ts";
 import { grpcReply, grpcTimeoutMs, isGrpc } from "./grpc.ts";
+import { requestHash } from "./hash-key.ts";
 import { safeTrailers } from "./hop-headers.ts";
+import { sendMirror } from "./mirror.ts";
 import { outgoingHead, ownResponse } from "./outgoing-response.ts";
 import { planRequest, type RequestPlan } from "./request-plan.ts";
 import { reasonOf } from "./status-page.ts";
@@ -28,6 +30,16 @@ const freshMs = 1_000;
 const none: ReadonlySet<string> = new Set();
 /** Stands for a body of which nothing has come: replaced, never added to. */
 const noBuffers: Buffer[] = [];
+
+/** A slow-down ends by itself: it holds nothing that would have to be let go. */
+const throttleLife = new AbortController().signal;
+
+/** As ingress-nginx: proxy-next-upstream "error timeout". */
+const defaultRetry: RetryPolicy = { on: ["error", "timeout"], nonIdempotent: false, withinSeconds: 0 };
+
+function retryWord(failure: UpstreamFailure | "timeout"): RetryOn {
+  return failure === "timeout" ? "timeout" : failure === "malformed" ? "invalid_header" : "error";
+}
 
 type Phase = "planning" | "connecting" | "waiting" | "responding" | "done";
 
@@ -70,6 +82,10 @@ export class Exchange implements ResponseSink {
   #readAt: number | undefined;
   #status = 0;
   #responseBytes = 0;
+  #downFull = false;
+  /** Held back by a limit of bytes a second. */
+  #throttled = false;
+  #rateStartedAt: number | undefined;
 
   constructor(context: ProxyContext, request: IncomingRequest, down: Downstream) {
     this.#context = context;
@@ -149,13 +165,15 @@ export class Exchange implements ResponseSink {
       return;
     }
     this.#bodyDone = true;
+    if (this.#plan?.forward?.mirror?.withBody === true) this.#mirror(this.#plan.forward);
     if (this.#upstream !== undefined) this.#sendBodyEnd(this.#upstream);
   }
 
   /** The client has room again. */
   drained(): void {
     if (this.#phase === "responding") this.#touch(this.#context.clock.monotonic());
-    this.#upstream?.resume();
+    this.#downFull = false;
+    if (!this.#throttled) this.#upstream?.resume();
   }
 
   /** The client is gone. */
@@ -196,7 +214,32 @@ export class Exchange implements ResponseSink {
     }
     const limit = plan.chain?.bodyLimit ?? 0;
     if (limit > 0 && this.#bodyBytes > limit) this.#fail(413);
-    else this.#try();
+    else {
+      const mirror = plan.forward?.mirror;
+      // one that carries the body waits for its end, and is sent there (see bodyEnd)
+      if (plan.forward !== undefined && mirror !== undefined && (this.#bodyDone || !mirror.withBody)) this.#mirror(plan.forward);
+      this.#try();
+    }
+  }
+
+  #mirror(forward: Forwarding): void {
+    const { mirror } = forward;
+    const chain = this.#plan?.chain;
+    const body = mirror?.withBody === true ? this.#kept : noBuffers;
+    if (mirror === undefined || chain === undefined || body === undefined || (mirror.withBody && this.#keptBytes < this.#bodyBytes)) return;
+    const bytes = mirror.withBody ? this.#bodyBytes : 0;
+    const framing: BodyFraming = bytes > 0 ? { kind: "length", bytes } : noBody;
+    const head = upstreamHead(
+      { ...this.#request, framing, upgrade: undefined },
+      {
+        target: mirror.target ?? chain.request.target,
+        host: mirror.host ?? this.#request.authority,
+        client: this.#client,
+        requestId: this.#requestId,
+        set: chain.requestHeaders,
+      },
+    );
+    sendMirror(this.#context, { ...forward, mirror }, { head, body });
   }
 
   // the way up
@@ -280,11 +323,23 @@ export class Exchange implements ResponseSink {
     const pool = chosen === undefined ? undefined : table.pools.get(chosen);
     if (pool === undefined) return undefined;
     this.#pool = pool;
-    const picked = picker.pick(pool, { balance: forward.balance, tried: this.#tried, now, random: random() });
+    const picked = picker.pick(pool, {
+      balance: forward.balance,
+      tried: this.#tried,
+      now,
+      random: random(),
+      ...(forward.hash === undefined ? {} : { hash: this.#hashChoice(forward.hash) }),
+      ...(forward.maxRequestsPerEndpoint === undefined ? {} : { maxRequests: forward.maxRequestsPerEndpoint }),
+    });
     if (picked !== undefined && affinity !== undefined) {
       this.#setCookie = affinityCookie(affinity, affinityValue(pool.id, picked.endpoint), this.#client.secure);
     }
     return picked;
+  }
+
+  #hashChoice(hash: HashBalance): HashChoice {
+    const value = requestHash(hash, this.#request, this.#client.ip);
+    return { value, algorithm: hash.algorithm, ...(hash.bound === undefined ? {} : { bound: hash.bound }) };
   }
 
   #addressOf(picked: Picked, forward: Forwarding): UpstreamAddress {
@@ -364,6 +419,7 @@ export class Exchange implements ResponseSink {
 
   onHead(response: Http1Response): void {
     const now = this.#context.clock.monotonic();
+    if (this.#plan?.forward?.retry !== undefined && response.status >= 400 && this.#retriesStatus(response.status, now)) return;
     this.#readAt = now;
     if (this.#picked !== undefined) this.#context.picker.answered(this.#picked, this.#triedAt, now);
     this.#phase = "responding";
@@ -376,7 +432,32 @@ export class Exchange implements ResponseSink {
   onBody(bytes: Buffer): void {
     if (this.#phase !== "responding") return;
     this.#responseBytes += bytes.length;
-    if (!this.#down.body(bytes)) this.#upstream?.pause();
+    if (!this.#down.body(bytes)) {
+      this.#downFull = true;
+      this.#upstream?.pause();
+    }
+    const rate = this.#plan?.forward?.responseRate;
+    if (rate !== undefined) this.#slowDown(rate);
+  }
+
+  /** Holds the endpoint back until what was sent so far is due. */
+  #slowDown(rate: { readonly bytesPerSecond: number; readonly afterBytes: number }): void {
+    const counted = this.#responseBytes - rate.afterBytes;
+    if (counted <= 0 || this.#throttled) return;
+    const { clock } = this.#context;
+    const now = clock.monotonic();
+    this.#rateStartedAt ??= now;
+    const wait = this.#rateStartedAt + (counted / rate.bytesPerSecond) * 1000 - now;
+    if (wait < 1) return;
+    this.#throttled = true;
+    this.#upstream?.pause();
+    const goOn = (): void => {
+      this.#throttled = false;
+      if (this.#phase !== "responding") return;
+      this.#touch(clock.monotonic());
+      if (!this.#downFull) this.#upstream?.resume();
+    };
+    void clock.sleep(wait, throttleLife).then(goOn, goOn);
   }
 
   onTrailers(text: string): void {
@@ -421,6 +502,32 @@ export class Exchange implements ResponseSink {
     this.#retryOr(failure, 502);
   }
 
+  /** The answer is one that asks for another endpoint, and there may be one. */
+  #retriesStatus(status: number, now: number): boolean {
+    const forward = this.#plan?.forward;
+    const pool = this.#pool;
+    const picked = this.#picked;
+    if (forward?.retry === undefined || pool === undefined || picked === undefined || this.#kept === undefined) return false;
+    const policy = forward.retry;
+    if (!policy.on.some((on) => on === `http_${status}`) || !this.#mayRepeat(policy) || this.#tries >= forward.tries) return false;
+    if (pool.endpoints.every((e) => this.#tried.has(endpointKey(e)) || e === picked.endpoint)) return false;
+    if (!this.#hasTime(policy, now) || !this.#context.picker.mayRetry(pool, now)) return false;
+    this.#dropUpstream();
+    this.#lastStatus = status;
+    this.#tried = new Set(this.#tried).add(endpointKey(picked.endpoint));
+    this.#context.metrics.retries++;
+    this.#try();
+    return true;
+  }
+
+  #mayRepeat(policy: RetryPolicy): boolean {
+    return policy.nonIdempotent || isIdempotent(this.#request.method);
+  }
+
+  #hasTime(policy: RetryPolicy, now: number): boolean {
+    return policy.withinSeconds === 0 || now - this.#startedAt < policy.withinSeconds * 1000;
+  }
+
   #retryOr(failure: UpstreamFailure | "timeout", status: number): void {
     const stale = failure === "closed" && this.#reused && this.#phase === "waiting";
     const picked = this.#picked;
@@ -436,9 +543,11 @@ export class Exchange implements ResponseSink {
       this.#tried = new Set(this.#tried).add(endpointKey(picked.endpoint));
     }
     const untouched = failure === "connect" || failure === "refused";
-    const repeatable = this.#kept !== undefined && (untouched || (failure !== "malformed" && isIdempotent(this.#request.method)));
     const forward = this.#plan?.forward;
-    if (forward === undefined || !repeatable || (!stale && this.#tries >= forward.tries)) {
+    const policy = forward?.retry ?? defaultRetry;
+    const repeatable = this.#kept !== undefined && (untouched || (policy.on.includes(retryWord(failure)) && this.#mayRepeat(policy)));
+    const wellSpent = untouched || stale || this.#pool === undefined || this.#context.picker.mayRetry(this.#pool, now);
+    if (forward === undefined || !repeatable || (!stale && (this.#tries >= forward.tries || !this.#hasTime(policy, now) || !wellSpent))) {
       this.#fail(status);
       return;
     }

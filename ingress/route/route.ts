@@ -60,6 +60,48 @@ export interface UpstreamTimeouts {
   readonly readSeconds: number;
 }
 
+/** `ewma` is the power of two choices by peak EWMA. */
+export type Balance = "round_robin" | "ewma" | "least_requests" | "hash";
+
+/** What of a request decides its endpoint; the parts are joined. */
+export interface HashBalance {
+  readonly key: readonly HashPart[];
+  readonly algorithm: "ring" | "maglev";
+  /** Above 1: an endpoint with more than so many times its share is passed over. */
+  readonly bound?: number;
+}
+
+/** `path` is the normalised one the client asked for, `uri` path and query as sent. Absent headers, cookies, parameters are empty. */
+export type HashPart =
+  | { readonly kind: "text"; readonly text: string }
+  | { readonly kind: "clientIp" }
+  | { readonly kind: "host" }
+  | { readonly kind: "path" }
+  | { readonly kind: "uri" }
+  | { readonly kind: "method" }
+  | { readonly kind: "header" | "cookie" | "query"; readonly name: string };
+
+/** nginx's words of proxy_next_upstream; `invalid_header` is an answer that is no HTTP. */
+export type RetryOn = "error" | "timeout" | "invalid_header" | `http_${500 | 502 | 503 | 504 | 403 | 404 | 429}`;
+
+export interface RetryPolicy {
+  readonly on: readonly RetryOn[];
+  /** Requests that are not idempotent too. */
+  readonly nonIdempotent: boolean;
+  /** No new try later than this after the request came; 0: no limit. */
+  readonly withinSeconds: number;
+}
+
+export interface Mirror {
+  readonly pool: PoolId;
+  /** Sent as Host instead of the client's. */
+  readonly host?: string;
+  /** Sent instead of the request's own path and query. */
+  readonly target?: string;
+  /** Bodies above what is kept for repetition (64 KiB) are not mirrored. */
+  readonly withBody: boolean;
+}
+
 /** How TLS to endpoints is spoken. PEM texts. */
 export interface UpstreamTls {
   /** The endpoint's certificate must be good for `name`, by `ca` (the system's authorities when absent). */
@@ -92,8 +134,18 @@ export interface Forwarding {
   readonly timeouts: UpstreamTimeouts;
   /** How many endpoints may be tried for one request, the first included. */
   readonly tries: number;
-  readonly balance: "round_robin" | "ewma";
+  readonly balance: Balance;
+  /** Where `balance` is hash. */
+  readonly hash?: HashBalance;
   readonly affinity?: CookieAffinity;
+  /** When another endpoint may be tried; by default after errors and time-outs. Connections that cannot be made always are. */
+  readonly retry?: RetryPolicy;
+  /** Requests in flight at one endpoint, as this process counts them; all at it: 503. Absent: no limit. */
+  readonly maxRequestsPerEndpoint?: number;
+  /** Bytes a second of one response to a slow-down, after the first `afterBytes`. */
+  readonly responseRate?: { readonly bytesPerSecond: number; readonly afterBytes: number };
+  /** Every request is sent there too; the answer is thrown away. */
+  readonly mirror?: Mirror;
 }
 
 export type RouteAction =

@@ -1,7 +1,9 @@
 import { affinityValue } from "../balance/affinity.ts";
-import { type EndpointLoad, newEndpointLoad, observe } from "../balance/endpoint-load.ts";
-import { pickPeakEwma, pickRoundRobin } from "../balance/pick.ts";
-import type { Pool, PoolEndpoint } from "../route/route.ts";
+import { type EndpointLoad, eject, newEndpointLoad, observe } from "../balance/endpoint-load.ts";
+import { type HashTable, hashRing, maglevTable } from "../balance/hash-ring.ts";
+import { type Choice, pickByHash, pickLeastRequests, pickPeakEwma, pickRoundRobin } from "../balance/pick.ts";
+import { RetryBudget } from "../balance/retry-budget.ts";
+import type { Balance, Pool, PoolEndpoint } from "../route/route.ts";
 import type { UpstreamAddress } from "./connection.ts";
 
 /** An endpoint chosen for one try. */
@@ -13,15 +15,22 @@ export interface Picked {
 }
 
 export interface PickOptions {
-  readonly balance: "round_robin" | "ewma";
+  readonly balance: Balance;
+  /** Of the request, where `balance` goes by it. */
+  readonly hash?: HashChoice;
+  /** Requests in flight above which an endpoint gets no more; 0: no limit. */
+  readonly maxRequests?: number;
   /** Endpoints this request has tried in vain, as `ip port`. */
   readonly tried: ReadonlySet<string>;
   readonly now: number;
   readonly random: number;
 }
 
-/** How long an endpoint is left alone after it could not be reached, as long as there are others. */
-const avoidMs = 1_000;
+export interface HashChoice {
+  readonly value: number;
+  readonly algorithm: "ring" | "maglev";
+  readonly bound?: number;
+}
 
 /** Balancers of one process: what it knows of its endpoints. */
 export class EndpointPicker {
@@ -30,14 +39,16 @@ export class EndpointPicker {
   /** Pools are values: what belongs to the endpoints of one is looked up once. */
   readonly #members = new WeakMap<Pool, Members>();
 
-  /** `undefined` when the pool is empty or all were tried. */
+  /** `undefined` when the pool is empty, all were tried, or all are full. */
   pick(pool: Pool, o: PickOptions): Picked | undefined {
-    const { endpoints } = pool;
-    const { loads, keys, picks, turns } = this.#membersOf(pool);
-    const count = endpoints.length;
+    const members = this.#membersOf(pool);
+    const { loads, keys, picks, turns } = members;
+    const count = pool.endpoints.length;
+    const limit = o.maxRequests ?? 0;
     if (turns.next < 0) turns.next = Math.floor(o.random * count);
     const turn = turns.next++;
-    if (o.balance === "round_robin" && o.tried.size === 0) {
+    if (o.tried.size === 0) turns.retries.deposit();
+    if (o.balance === "round_robin" && o.tried.size === 0 && limit === 0) {
       // the usual case, without the closures of the general one
       for (let i = 0; i < count; i++) {
         const pick = picks[(turn + i) % count];
@@ -45,15 +56,14 @@ export class EndpointPicker {
       }
       return picks[turn % count];
     }
-    const untried = (i: number): boolean => o.tried.size === 0 || !o.tried.has(keys[i] ?? "");
-    const healthy = (i: number): boolean => untried(i) && (loads[i]?.avoidUntil ?? 0) <= o.now;
-    let at = -1;
-    for (const usable of [healthy, untried]) {
-      const choice = { count, usable };
-      at = o.balance === "ewma" ? pickPeakEwma(choice, loads, o.now, o.random) : pickRoundRobin(choice, turn);
-      if (at >= 0) break;
+    const open = (i: number): boolean =>
+      (o.tried.size === 0 || !o.tried.has(keys[i] ?? "")) && (limit === 0 || (loads[i]?.inFlight ?? 0) < limit);
+    const healthy = (i: number): boolean => open(i) && (loads[i]?.avoidUntil ?? 0) <= o.now;
+    for (const usable of [healthy, open]) {
+      const at = pickIn(members, { count, usable }, o, turn);
+      if (at >= 0) return picks[at];
     }
-    return picks[at];
+    return undefined;
   }
 
   /** The endpoint an affinity cookie stands for, if it is still there and untried. */
@@ -62,12 +72,18 @@ export class EndpointPicker {
     return endpoint === undefined ? undefined : pickedOf(endpoint, this.#load(endpoint));
   }
 
+  /** False: this pool's requests are not repeated for now. */
+  mayRetry(pool: Pool, now: number): boolean {
+    return this.#turnsOf(pool.id).retries.take(now);
+  }
+
   failed(picked: Picked, now: number): void {
-    picked.load.avoidUntil = now + avoidMs;
+    eject(picked.load, now);
   }
 
   answered(picked: Picked, startedAt: number, now: number): void {
     picked.load.avoidUntil = 0;
+    picked.load.failures = 0;
     observe(picked.load, now - startedAt, now);
   }
 
@@ -82,6 +98,7 @@ export class EndpointPicker {
     if (members === undefined) {
       const loads = pool.endpoints.map((e) => this.#load(e));
       members = {
+        tables: {},
         keys: pool.endpoints.map(endpointKey),
         loads,
         picks: pool.endpoints.map((endpoint, i) => pickedOf(endpoint, loads[i] ?? this.#load(endpoint))),
@@ -95,7 +112,7 @@ export class EndpointPicker {
   #turnsOf(pool: string): Turns {
     let turns = this.#turns.get(pool);
     if (turns === undefined) {
-      turns = { next: -1 };
+      turns = { next: -1, retries: new RetryBudget() };
       this.#turns.set(pool, turns);
     }
     return turns;
@@ -112,16 +129,40 @@ export class EndpointPicker {
   }
 }
 
+function pickIn(members: Members, choice: Choice, o: PickOptions, turn: number): number {
+  const { loads } = members;
+  switch (o.balance) {
+    case "round_robin":
+      return pickRoundRobin(choice, turn);
+    case "ewma":
+      return pickPeakEwma(choice, loads, o.now, o.random);
+    case "least_requests":
+      return pickLeastRequests(choice, loads, turn);
+    case "hash":
+      return o.hash === undefined
+        ? pickRoundRobin(choice, turn)
+        : pickByHash(choice, { table: tableOf(members, o.hash.algorithm), hash: o.hash.value, loads, bound: o.hash.bound });
+  }
+}
+
+/** Made when first asked for: most pools never are. */
+function tableOf(members: Members, algorithm: HashChoice["algorithm"]): HashTable {
+  members.tables[algorithm] ??= algorithm === "ring" ? hashRing(members.keys) : maglevTable(members.keys);
+  return members.tables[algorithm];
+}
+
 interface Members {
+  readonly tables: Partial<Record<HashChoice["algorithm"], HashTable>>;
   readonly keys: readonly string[];
   readonly loads: readonly EndpointLoad[];
   readonly picks: readonly Picked[];
   readonly turns: Turns;
 }
 
-/** Whose turn is next in a pool, whatever its endpoints are by then; -1 before the first. */
+/** What lasts while the endpoints of a pool change: whose turn is next (-1 before the first), what may be repeated. */
 interface Turns {
   next: number;
+  readonly retries: RetryBudget;
 }
 
 function pickedOf(endpoint: PoolEndpoint, load: EndpointLoad): Picked {

@@ -1,0 +1,127 @@
+import { afterEach, expect, test } from "vitest";
+import type { Route } from "../../../ingress/index.ts";
+import { type Answer, fastClock, get, makeForward, makeRoute, poolOf, RawClient, RawEndpoint, startLab } from "./proxy-lab.ts";
+
+const open: (() => void | Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of open.splice(0).reverse()) await close();
+});
+
+async function endpoint(answer: Answer): Promise<RawEndpoint> {
+  const e = await RawEndpoint.start(answer);
+  open.push(() => e.close());
+  return e;
+}
+
+async function lab(ports: readonly number[], change: Parameters<typeof makeForward>[0], o: Parameters<typeof startLab>[1] = {}) {
+  const l = await startLab(ports, { routes: [makeRoute({ action: makeForward(change) })], ...o });
+  open.push(() => l.ingress.close());
+  return l;
+}
+
+async function ask(port: number, text: string): Promise<string> {
+  const c = RawClient.connect(port);
+  open.push(() => void c.socket.destroy());
+  return c
+    .send(text)
+    .until((t) => t.includes("\r\n\r\n") && t.length >= t.indexOf("\r\n\r\n") + 4 + Number(/content-length: (\d+)/i.exec(t)?.[1] ?? 0));
+}
+
+const say =
+  (status: number): Answer =>
+  (r) =>
+    r.socket.write(`HTTP/1.1 ${status} X\r\nContent-Length: 3\r\n\r\n${status}`);
+const policy = { on: ["error", "timeout", "http_503"] as const, nonIdempotent: false, withinSeconds: 0 };
+const post = "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 2\r\n\r\nhi";
+
+test.for<[name: string, request: string, change: Parameters<typeof makeForward>[0], status: number]>([
+  ["a status that asks for another try gets it", get(), { retry: policy }, 200],
+  ["without the word for it, it is the answer", get(), { retry: { ...policy, on: ["error"] } }, 503],
+  ["without a policy, it is the answer", get(), {}, 503],
+  ["what is not idempotent is not repeated", post, { retry: policy }, 503],
+  ["unless it is allowed, body and all", post, { retry: { ...policy, nonIdempotent: true } }, 200],
+  ["one try is one try", get(), { retry: policy, tries: 1 }, 503],
+])("%s", async ([, request, change, status]) => {
+  const bad = await endpoint(say(503));
+  const good = await endpoint(say(200));
+  const { http } = await lab([bad.port, good.port], change);
+  expect(await ask(http, request)).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+  if (status === 200 && request === post) expect(good.seen[0]?.body).toBe("hi");
+});
+
+test("the last endpoint's answer is passed on, whatever it is", async () => {
+  const [a, b] = [await endpoint(say(503)), await endpoint(say(503))];
+  const { http } = await lab([a.port, b.port], { retry: policy });
+  expect(await ask(http, get())).toMatch(/^HTTP\/1\.1 503 X\r\n/);
+  expect([a.seen.length, b.seen.length]).toEqual([1, 1]);
+});
+
+test("no new try after the time for all of them", async () => {
+  const slow = await endpoint(() => undefined);
+  const good = await endpoint(say(200));
+  const change = { retry: { ...policy, withinSeconds: 1 }, timeouts: { connectSeconds: 5, sendSeconds: 3, readSeconds: 3 } };
+  const { http } = await lab([slow.port, good.port], change, { clock: fastClock(20) });
+  expect(await ask(http, get())).toMatch(/^HTTP\/1\.1 504 /);
+  expect(good.seen).toHaveLength(0);
+});
+
+test("a hash of a header sends what is alike to one endpoint", async () => {
+  const ups = [await endpoint(say(200)), await endpoint(say(200)), await endpoint(say(200))];
+  const hash = { key: [{ kind: "header", name: "X-User" }], algorithm: "ring" } as const;
+  const { http } = await lab(
+    ups.map((u) => u.port),
+    { balance: "hash", hash },
+  );
+  for (const user of ["ann", "bob", "cid", "dan", "eve", "fay"])
+    for (let i = 0; i < 3; i++) await ask(http, get("/", `X-User: ${user}\r\n`));
+  for (const user of ["ann", "bob", "cid", "dan", "eve", "fay"])
+    expect(ups.filter((u) => u.seen.some((s) => s.head.includes(`X-User: ${user}`)))).toHaveLength(1);
+});
+
+test("more requests than endpoints may carry are refused", async () => {
+  const held: Parameters<Answer>[0][] = [];
+  const up = await endpoint((r) => void held.push(r));
+  const { http } = await lab([up.port], { maxRequestsPerEndpoint: 1 });
+  const first = ask(http, get());
+  while (held.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  expect(await ask(http, get())).toMatch(/^HTTP\/1\.1 503 /);
+  for (const r of held) say(200)(r);
+  expect(await first).toMatch(/^HTTP\/1\.1 200 /);
+});
+
+test("a limit of bytes a second spreads a response over its time", async () => {
+  const size = 400_000;
+  const up = await endpoint((r) => r.socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\n\r\n${"x".repeat(size)}`));
+  const clock = fastClock(10);
+  const { http } = await lab([up.port], { responseRate: { bytesPerSecond: 100_000, afterBytes: 100_000 } }, { clock });
+  const before = clock.monotonic();
+  const text = await ask(http, get());
+  expect(text.length).toBeGreaterThan(size);
+  // 300,000 bytes above what is free; the last piece is not waited for
+  expect(clock.monotonic() - before).toBeGreaterThan(2_000);
+});
+
+function mirrorRoute(withBody: boolean): Route {
+  return makeRoute({ action: makeForward({ mirror: { pool: "m", withBody, target: "/copy", host: "m.test" } }) });
+}
+
+test.for([true, false])("a mirror gets a copy (with the body: %s), and cannot be noticed", async (withBody) => {
+  const up = await endpoint(say(200));
+  const copy = await endpoint(() => undefined);
+  const { ingress, http } = await lab([up.port], {}, { routes: [mirrorRoute(withBody)] });
+  const nothing = { upserts: [], deletes: [] };
+  ingress.apply({
+    revision: 2,
+    full: false,
+    routes: nothing,
+    certificates: nothing,
+    pools: { upserts: [poolOf([copy.port], "m")], deletes: [] },
+  });
+  expect(await ask(http, post)).toMatch(/^HTTP\/1\.1 200 /);
+  while (copy.seen.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  expect(copy.seen[0]?.head).toMatch(/^POST \/copy HTTP\/1\.1\r\nHost: m\.test\r\n/);
+  expect(copy.seen[0]?.body).toBe(withBody ? "hi" : "");
+  expect(up.seen[0]?.body).toBe("hi");
+  await copy.close();
+  expect(await ask(http, get())).toMatch(/^HTTP\/1\.1 200 /);
+});
