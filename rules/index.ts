@@ -46,6 +46,7 @@ import { ipvsWorld, openLeftServers, removeServers } from "./sync/ipvs-world.ts"
 import { type Leftover, type LeftoverDoors, leftoversOf } from "./sync/leftovers.ts";
 import { ProxierMetrics } from "./sync/metrics.ts";
 import { NftablesTarget } from "./sync/nftables-target.ts";
+import { systemListeners } from "./sync/occupied-ports.ts";
 import { type Proxier, runProxier } from "./sync/proxier.ts";
 import type { FlowTable } from "./sync/stale-udp.ts";
 import {
@@ -99,6 +100,7 @@ export function startProxier(config: ProxierConfig, deps: ProxierDeps): Proxier 
     flows: () => openFlows(deps),
     connections: openConnections,
     leftovers,
+    listeners: systemListeners,
   });
   // the settings are there once something of the kernel is loaded that tracks connections
   const settle = (): void => {

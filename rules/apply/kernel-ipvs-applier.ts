@@ -396,7 +396,7 @@ function inverseSetStep(step: SetStep): SetStep {
 
 /** A node port of kube-proxy's, by its sets' names: `KUBE-NODE-PORT-LOCAL-TCP` of ports, `KUBE-NODE-PORT-SCTP-HASH` of addresses and ports. */
 function nodePortOf(set: string, fields: readonly SetField[]): readonly string[] {
-  const protocol = /^KUBE-NODE-PORT-(?:LOCAL-)?(TCP|UDP|SCTP)/.exec(set)?.[1]?.toLowerCase();
+  const protocol = /^KUBE-(?:6-)?NODE-PORT-(?:LOCAL-)?(TCP|UDP|SCTP)/.exec(set)?.[1]?.toLowerCase();
   const port = fields.find((field) => typeof field !== "string" && "port" in field);
   return protocol === undefined || port === undefined ? [] : [`${protocol}:${port.port}`];
 }

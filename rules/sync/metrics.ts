@@ -1,4 +1,5 @@
 import type { Batch } from "../../src/snapshot/cluster-snapshot.ts";
+import type { Problem } from "../../src/snapshot/problem.ts";
 import type { Backend } from "../model/backend.ts";
 import type { AppliedIndex } from "./applied-index.ts";
 import type { RuleCount } from "./target.ts";
@@ -116,7 +117,7 @@ export class ProxierMetrics {
   }
 
   /** `backend`: whose names failures go by; undefined before one is in use. */
-  print(backend: Backend | undefined, rules: readonly RuleCount[]): string {
+  print(backend: Backend | undefined, rules: readonly RuleCount[], problems: readonly Problem[] = []): string {
     const one = (name: string, type: "counter" | "gauge", help: string, value: number): readonly string[] => [
       `# HELP ${name} ${help}`,
       `# TYPE ${name} ${type}`,
@@ -154,6 +155,9 @@ export class ProxierMetrics {
       ...one("fairway_rules_elements_total", "counter", "Elements added or deleted", this.#elements),
       ...one("fairway_rules_frontends", "gauge", "Addresses and ports in force", this.#frontends),
       ...one("fairway_rules_refused", "gauge", "Frontends the kernel refused", this.#problems),
+      "# HELP fairway_rules_problems Objects that cannot have what they ask for, or others' doing that stands against them, by reason",
+      "# TYPE fairway_rules_problems gauge",
+      ...[...Map.groupBy(problems, (p) => p.reason)].map(([reason, of]) => `fairway_rules_problems{reason="${reason}"} ${of.length}`),
       ...one("fairway_rules_audits_total", "counter", "Comparisons of the kernel with what was applied", this.#audits),
       ...one("fairway_rules_repairs_total", "counter", "Comparisons that found and repaired foreign changes", this.#repairs),
     ];

@@ -22,6 +22,7 @@ import { type Effects, effectsOf } from "./effects.ts";
 import { type HistoryEntry, type HistoryQuery, RuleHistory } from "./history.ts";
 import { type Leftover, LeftoverRemoval } from "./leftovers.ts";
 import type { ProxierMetrics } from "./metrics.ts";
+import { type Listeners, OccupiedPorts } from "./occupied-ports.ts";
 import { ServiceHealth } from "./service-health.ts";
 import { type FlowTable, StaleUdp } from "./stale-udp.ts";
 import { planOptionsOf, readMachineIps, surroundingsOf } from "./surroundings.ts";
@@ -85,6 +86,8 @@ export interface ProxierWorld {
   readonly leftovers?: ((backend: Backend) => readonly Leftover[]) | undefined;
   /** The same for counting connections. */
   readonly connections?: (() => ConnectionTable | undefined) | undefined;
+  /** Who listens on this machine; absent: node ports are taken without a look. */
+  readonly listeners?: Listeners | undefined;
 }
 
 /** Keeps `target` as the store's objects say, until closed. Closing leaves the rules in force. */
@@ -114,7 +117,8 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, world: Prox
   const late = (): boolean => waitingSince !== undefined && clock.monotonic() - waitingSince >= longestWait;
   const healthy = (): boolean => isReady && !broken && !late();
   let lastUpdated: number | undefined;
-  const serviceHealth = config.serviceHealth === false ? undefined : new ServiceHealth(healthy);
+  const serviceHealth = config.serviceHealth === false ? undefined : new ServiceHealth(healthy, () => reportProblems());
+  const occupied = world.listeners === undefined ? undefined : new OccupiedPorts(world.listeners);
   let nodePortIps: readonly Ip[] = [];
   let connectionWatch: ConnectionWatch | undefined;
   let udp = new StaleUdp(undefined);
@@ -143,6 +147,8 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, world: Prox
     nodePortIps = surroundings.nodePortIps;
     target.change(delta, surroundings);
     udp.notice(delta);
+    // userspace listens itself, and says when it cannot
+    if (target.backend !== "userspace") occupied?.notice(delta);
     pending = joinCauses(pending, causesOf(batch, relevantKinds));
     causes.push(...batch.causes);
     causes = causes.slice(-32);
@@ -173,8 +179,9 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, world: Prox
     causes = [];
     index.settle();
     serviceHealth?.update(index.healthChecks, nodePortIps);
+    occupied?.look(nodePortIps);
     metrics.applied({ full: !isReady, durationMs, changes, index, problems: target.problems().length, now: clock.now() });
-    reportRefusals();
+    reportProblems();
     if (changes > 0) deps.onApplied?.({ causes: applied, durationMs, elements: changes });
     if (!isReady) {
       isReady = true;
@@ -220,8 +227,8 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, world: Prox
       .map((p) => ({ object: printObjectRef(p.object), message: p.message }));
 
   let reported: ReadonlyMap<string, Problem> = new Map();
-  const reportRefusals = (): void => {
-    const now = new Map(target.problems().map((p) => [problemKey(p), p]));
+  const reportProblems = (): void => {
+    const now = new Map(ownProblems().map((p) => [problemKey(p), p]));
     const gained = [...now].flatMap(([key, p]) => (reported.has(key) ? [] : [p]));
     const lost = [...reported].flatMap(([key, p]) => (now.has(key) ? [] : [p]));
     reported = now;
@@ -232,6 +239,8 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, world: Prox
     auditWanted = false;
     const started = clock.monotonic();
     const { repaired, changes = 0 } = await target.audit(stop.signal);
+    occupied?.look(nodePortIps, "again");
+    reportProblems();
     metrics.audited(repaired);
     if (!repaired) return;
     const elements = changes === 0 ? "" : ` (${changes} elements)`;
@@ -322,10 +331,14 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, world: Prox
     ...target.problems(),
     ...(serviceHealth?.problems() ?? []),
     ...(connectionWatch?.problems() ?? []),
+    ...(occupied?.problems() ?? []),
   ];
   const printMetrics = (): string => {
     const use = connectionWatch?.use();
-    return metrics.print(started ? target.backend : undefined, target.rules?.() ?? []) + (use === undefined ? "" : printConnectionUse(use));
+    return (
+      metrics.print(started ? target.backend : undefined, target.rules?.() ?? [], [...plan.problems(), ...ownProblems()]) +
+      (use === undefined ? "" : printConnectionUse(use))
+    );
   };
 
   const waitFor = async (pause: number | undefined): Promise<void> => {

@@ -1,5 +1,6 @@
 import { createServer, type Server } from "node:http";
 import type { Ip } from "../../src/base/ip.ts";
+import { findListener } from "../../src/kernel/listener.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
 import type { HealthCheck } from "../plan/service-plan.ts";
 
@@ -33,11 +34,14 @@ interface Listening {
 /** HTTP servers on the `healthCheckNodePort`s of load balancers with external traffic policy Local. */
 export class ServiceHealth {
   readonly #proxyHealthy: () => boolean;
+  readonly #onProblems: () => void;
   #checks: ReadonlyMap<number, HealthCheck> = new Map();
   readonly #listening = new Map<string, Listening>();
 
-  constructor(proxyHealthy: () => boolean) {
+  /** `onProblems`: called when a port could not be had. */
+  constructor(proxyHealthy: () => boolean, onProblems: () => void = () => undefined) {
     this.#proxyHealthy = proxyHealthy;
+    this.#onProblems = onProblems;
   }
 
   /** `ips`: where to listen; empty, or `::` among them: everywhere. Ports no longer wanted are closed at once. */
@@ -99,9 +103,15 @@ export class ServiceHealth {
     });
     const listening: Listening = { server, port, error: undefined };
     server.on("error", (error: NodeJS.ErrnoException) => {
-      listening.error = error.code === "EADDRINUSE" ? "another program has it" : (error.code ?? error.message);
+      listening.error = error.code === "EADDRINUSE" ? `${holderOf(ip, port)} has it` : (error.code ?? error.message);
+      this.#onProblems();
     });
     server.listen({ host: ip, port });
     return listening;
   }
+}
+
+function holderOf(ip: Ip, port: number): string {
+  const who = findListener({ ip, port, type: "tcp" });
+  return who === undefined ? "another program" : `process ${who.pid} (${who.command})`;
 }

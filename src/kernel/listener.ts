@@ -1,5 +1,5 @@
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { type Ip, ipBytes, ipFamily } from "../base/ip.ts";
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from "node:fs";
+import { type Ip, ipBytes, ipFamily, ipFromBytes } from "../base/ip.ts";
 
 /** A process that listens at an address. */
 export interface Listening {
@@ -30,6 +30,52 @@ export function findListener(at: { readonly ip: Ip; readonly port: number; reado
   return undefined;
 }
 
+/** A socket that waits for others to begin. */
+export interface ListeningSocket {
+  readonly type: "tcp" | "udp";
+  /** `0.0.0.0` or `::` where it is every address. */
+  readonly ip: Ip;
+  readonly port: number;
+}
+
+/** Every listening TCP socket and every UDP socket without a peer of this thread's network namespace. */
+export function readListeningSockets(): readonly ListeningSocket[] {
+  return (["tcp", "udp"] as const).flatMap((type) =>
+    [type, `${type}6`].flatMap((table) => parseListeningSockets(readHead(`/proc/thread-self/net/${table}`, type), type)),
+  );
+}
+
+/** `text`: /proc/net/tcp and its like. */
+export function parseListeningSockets(text: string, type: ListeningSocket["type"]): readonly ListeningSocket[] {
+  return text.split("\n").flatMap((line) => {
+    const [, address = "", port = "", state] = /^\s*\d+: ([0-9A-F]+):([0-9A-F]{4}) \S+ ([0-9A-F]{2}) /.exec(line) ?? [];
+    return state === states[type] ? [{ type, ip: parseHex(address), port: Number.parseInt(port, 16) }] : [];
+  });
+}
+
+/** The listening sockets come first, and a busy machine has a hundred thousand connections after them. */
+function readHead(path: string, type: ListeningSocket["type"]): string {
+  if (type === "udp") return readText(path);
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch {
+    return "";
+  }
+  try {
+    const chunk = Buffer.alloc(32 * 1024);
+    let text = "";
+    for (let n = readSync(fd, chunk); n > 0; n = readSync(fd, chunk)) {
+      text += chunk.toString("latin1", 0, n);
+      const last = text.slice(0, text.lastIndexOf("\n")).split("\n").at(-1) ?? "";
+      if (/^\s*\d+: \S+ \S+ (?!0A)/.test(last)) break;
+    }
+    return text;
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /** Inodes of the sockets that keep `ip` and `port` from being bound: at that address, or at every address. `text`: /proc/net/tcp and its like. */
 export function parseListenerInodes(text: string, ip: Ip, port: number, state: string): readonly string[] {
   const wanted = ipFamily(ip) === 4 ? [printHex(ip), printHex("0.0.0.0"), printHex("::")] : [printHex(ip), printHex("::")];
@@ -50,6 +96,11 @@ function printHex(ip: Ip): string {
     words.push([3, 2, 1, 0].map((i) => (bytes[at + i] ?? 0).toString(16).padStart(2, "0")).join(""));
   }
   return words.join("").toUpperCase();
+}
+
+function parseHex(text: string): Ip {
+  const bytes = Buffer.from(text, "hex");
+  return ipFromBytes(bytes.length % 4 === 0 ? bytes.swap32() : bytes);
 }
 
 function readText(path: string): string {

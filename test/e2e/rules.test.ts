@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type CommandResult, eventually, startTestCluster, type TestCluster } from "../support/cluster-process.ts";
 import { lacking } from "../support/requires.ts";
 
-const lack = lacking("ip", "nft", "crun", "kubectl");
+const lack = lacking("ip", "nft", "crun", "kubectl", "nc");
 
 const port = { name: "http", port: 80, targetPort: 8080 };
 const service = (name: string, spec: object, annotations: object = {}): object => ({
@@ -48,7 +48,8 @@ describe.skipIf(lack !== undefined)(`Service rules as their operator sees them${
     cluster.kubectlInput(JSON.stringify({ apiVersion: "v1", kind: "List", items: objects }), "apply", "-f", "-");
   const json = async <T>(...args: readonly string[]): Promise<T> => {
     const { code, stdout, stderr } = await cluster.fairway(...args, "-o", "json");
-    expect([code, stderr]).toEqual([0, ""]);
+    // it warns of objects that cannot have what they ask for
+    expect([code, stderr]).toEqual([0, expect.stringMatching(/^(fairway: warning: .*\n)*$/)]);
     return JSON.parse(stdout) as T;
   };
   const trace = (to: string): Promise<Trace> => json<Trace>("trace", "--node", "node-1", "--from", "node", "--to", to);
@@ -133,5 +134,67 @@ describe.skipIf(lack !== undefined)(`Service rules as their operator sees them${
       "name _http._tcp.web.default.svc.cluster.local. is no more",
       "name web.default.svc.cluster.local. is no more",
     ]);
+  });
+
+  test("bad input: the rest is programmed; the object's Event, status and metrics say what is wrong, and with whom it clashes", async () => {
+    // nobody on this node should have this port but a node port
+    const listening = await cluster.fairway("node-exec", "node-1", "--", "sh", "-c", "nc -lk 30463 >/dev/null 2>&1 & echo $!");
+    const pid = Number(listening.stdout.trim());
+    expect(pid).toBeGreaterThan(1);
+    try {
+      const refused = await apply(service("ranged", { type: "LoadBalancer", loadBalancerSourceRanges: ["10.0.0.0/33"], ports: [port] }));
+      expect(refused.stderr).toMatch(/spec\.LoadBalancerSourceRanges\[0\]: Invalid value: "10\.0\.0\.0\/33"/);
+      await apply(
+        service("older", { externalIPs: ["198.51.100.9"], ports: [port] }),
+        service("occupied", { type: "NodePort", clusterIP: "10.163.7.8", ports: [{ ...port, nodePort: 30463 }] }),
+        service("unsaid", { clusterIP: "10.163.7.9", ports: [port] }, { "fairway.dev/balance": "fairest" }),
+        ...["older", "occupied", "unsaid"].map((of) => slice(of, ["192.0.2.7"])),
+      );
+      await served("198.51.100.9:80", "192.0.2.7:8080");
+      await apply(
+        service("younger", { externalIPs: ["198.51.100.9"], clusterIP: "10.163.7.10", ports: [port] }),
+        slice("younger", ["192.0.2.8"]),
+      );
+      const clash = await apply(service("second", { type: "NodePort", ports: [{ ...port, nodePort: 30463 }] }));
+      expect(clash.stderr).toMatch(/nodePort: Invalid value: 30463: provided port is already allocated/);
+      // each of them has all else that it asks for
+      for (const ip of ["10.163.7.8", "10.163.7.9"]) await served(`${ip}:80`, "192.0.2.7:8080");
+      await served("10.163.7.10:80", "192.0.2.8:8080");
+      await served("198.51.100.9:80", "192.0.2.7:8080");
+
+      const problems = [
+        { of: "younger", reason: "AddressConflict", says: /Service default\/older/ },
+        {
+          of: "occupied",
+          reason: "NodePortOccupied",
+          says: new RegExp(`process ${pid} \\(nc -lk 30463\\) listens at node port 30463/tcp`),
+        },
+        { of: "unsaid", reason: "BalanceInvalid", says: /fairest/ },
+      ];
+      const { nodes } = await json<{
+        readonly nodes: readonly { readonly metrics: { readonly address: string; readonly port: number } }[];
+      }>("status");
+      const at = nodes[0]?.metrics;
+      for (const { of, reason, says } of problems) {
+        await eventually(
+          async () => {
+            const { stdout } = await cluster.kubectl("events", "--for", `service/${of}`);
+            return (stdout.includes(reason) && says.test(stdout)) || undefined;
+          },
+          { what: `an Event of ${of}` },
+        );
+        await eventually(
+          async () => {
+            const { stdout } = await cluster.fairway("status");
+            return stdout.split("\n").some((l) => l.includes(`Service default/${of}`) && says.test(l)) || undefined;
+          },
+          { what: `a line of status about ${of}` },
+        );
+        const metrics = await (await fetch(`http://${at?.address}:${at?.port}/metrics`)).text();
+        expect(metrics).toContain(`fairway_rules_problems{reason="${reason}"} 1\n`);
+      }
+    } finally {
+      process.kill(pid);
+    }
   });
 });

@@ -1,6 +1,6 @@
 import net from "node:net";
 import { afterEach, expect, test } from "vitest";
-import { findListener, parseListenerInodes } from "../../../src/kernel/listener.ts";
+import { findListener, parseListenerInodes, parseListeningSockets, readListeningSockets } from "../../../src/kernel/listener.ts";
 
 const closing: (() => void)[] = [];
 afterEach(() => {
@@ -36,4 +36,29 @@ test("the process that listens, by its socket; nobody where nobody does", async 
   const { port } = server.address() as net.AddressInfo;
   expect(findListener({ ip: "127.0.0.1", port, type: "tcp" })?.pid).toBe(process.pid);
   expect(findListener({ ip: "127.0.0.9", port, type: "tcp" })).toBeUndefined();
+});
+
+test("all that listen, with the address in its usual form; connections are none", () => {
+  expect(parseListeningSockets(tcp, "tcp")).toEqual([
+    { type: "tcp", ip: "127.0.0.1", port: 6443 },
+    { type: "tcp", ip: "0.0.0.0", port: 80 },
+  ]);
+  expect(parseListeningSockets(tcp6, "tcp").map((s) => s.ip)).toEqual(["::", "2001:db8::1"]);
+  expect(parseListeningSockets("x\n", "udp")).toEqual([]);
+});
+
+test("this machine's listeners are read, however many connections it has", async () => {
+  const server = net.createServer((socket) => void socket.on("error", () => undefined));
+  closing.push(() => server.close());
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as net.AddressInfo;
+  const clients = await Promise.all(
+    Array.from({ length: 50 }, async () => {
+      const socket = net.connect(port, "127.0.0.1");
+      await new Promise<void>((resolve) => socket.once("connect", () => resolve()));
+      return socket;
+    }),
+  );
+  expect(readListeningSockets()).toContainEqual({ type: "tcp", ip: "127.0.0.1", port });
+  for (const client of clients) client.destroy();
 });

@@ -8,8 +8,9 @@ import { transactionSize } from "../../../rules/nftables/transaction.ts";
 import type { AppliedInfo, NodeEvent, ProxierConfig } from "../../../rules/sync/config.ts";
 import { ProxierMetrics } from "../../../rules/sync/metrics.ts";
 import { NftablesTarget } from "../../../rules/sync/nftables-target.ts";
-import { runProxier } from "../../../rules/sync/proxier.ts";
+import { type ProxierWorld, runProxier } from "../../../rules/sync/proxier.ts";
 import type { Clock } from "../../../src/base/clock.ts";
+import type { ListeningSocket } from "../../../src/kernel/listener.ts";
 import type { Problem } from "../../../src/snapshot/problem.ts";
 import { SnapshotStore } from "../../../src/snapshot/snapshot-store.ts";
 import { MemoryApplier } from "../../support/memory-applier.ts";
@@ -42,7 +43,7 @@ const settle = async (): Promise<void> => {
   for (let i = 0; i < 10; i++) await new Promise((resolve) => setImmediate(resolve));
 };
 
-function start(applier: MemoryApplier, store: SnapshotStore, more: Partial<ProxierConfig> = {}) {
+function start(applier: MemoryApplier, store: SnapshotStore, { listeners, ...more }: Partial<ProxierConfig & ProxierWorld> = {}) {
   const clock = new SteppedClock();
   const problems: Problem[] = [];
   const applied: AppliedInfo[] = [];
@@ -65,7 +66,7 @@ function start(applier: MemoryApplier, store: SnapshotStore, more: Partial<Proxi
           );
       },
     },
-    { target, metrics: new ProxierMetrics() },
+    { target, metrics: new ProxierMetrics(), listeners },
   );
   running.push(proxier);
   return { clock, proxier, problems, applied, log, events, target };
@@ -328,4 +329,27 @@ test("health: a change that waits for twice the sync period ends liveness; a Nod
   clock.step(60_000);
   await settle();
   expect(proxier.health()).toMatchObject({ live: true, lastUpdated: 120_000 });
+});
+
+test("a node port that a process has is a problem of its Service, and counted, as is one that another Service has; both are told once", async () => {
+  const store = filled(1);
+  const port = (nodePort: number) => ({ type: "NodePort", ports: [{ port: 80, protocol: "TCP", nodePort }] });
+  put(store, "Service", makeService("taken", { clusterIP: "10.96.0.50", ...port(30080) }), "1");
+  let sockets: readonly ListeningSocket[] = [{ type: "tcp", ip: "0.0.0.0", port: 30080 }];
+  const listeners = { read: () => sockets, describe: () => "process 7 (nginx)" };
+  const { problems, proxier, clock } = start(new MemoryApplier(), store, { listeners, auditIntervalMs: 1000 });
+  await proxier.ready;
+  const reasons = (): readonly string[] => problems.map((p) => `${p.object.name} ${p.reason}`);
+  expect(reasons()).toEqual(["taken NodePortOccupied"]);
+  put(store, "Service", makeService("younger", { clusterIP: "10.96.0.51", ...port(30080) }), "2");
+  await settle();
+  expect([...reasons()].sort()).toEqual(["taken NodePortOccupied", "younger PortConflict"]);
+  expect(problems.find((p) => p.reason === "PortConflict")?.message).toContain("Service test/taken");
+  expect(proxier.metrics()).toContain('\nfairway_rules_problems{reason="PortConflict"} 1\n');
+  expect(proxier.metrics()).toContain('\nfairway_rules_problems{reason="NodePortOccupied"} 1\n');
+  sockets = [];
+  clock.step(1000);
+  await settle();
+  expect(reasons()).toEqual(["younger PortConflict"]);
+  expect(proxier.problems().map((p) => p.reason)).toEqual(["PortConflict"]);
 });

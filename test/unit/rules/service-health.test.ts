@@ -31,10 +31,15 @@ test("ports open, follow the endpoints and close", async () => {
   await new Promise<void>((resolve) => free.listen(0, ip, resolve));
   const { port } = free.address() as AddressInfo;
   let healthy = true;
-  const health = new ServiceHealth(() => healthy);
+  const told: string[] = [];
+  const health = new ServiceHealth(
+    () => healthy,
+    () => told.push(...health.problems().map((p) => p.message)),
+  );
   try {
     health.update([check(port, 1)], [ip]);
     await expect.poll(() => health.problems().map((p) => p.reason)).toEqual(["HealthCheckUnavailable"]);
+    expect(told).toEqual([expect.stringContaining(`the health check port ${port} cannot be served: process ${process.pid} (`)]);
     await new Promise((resolve) => free.close(resolve));
     // a port that was taken is tried again with the next change
     health.update([check(port, 3)], [ip]);
