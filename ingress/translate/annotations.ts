@@ -15,6 +15,7 @@ import {
   parseText,
   parseToken,
 } from "./annotation-values.ts";
+import { type ForwardingOptions, parseForwarding } from "./forwarding-annotations.ts";
 
 export const annotationPrefix = "nginx.ingress.kubernetes.io/";
 
@@ -51,13 +52,11 @@ export interface IngressOptions {
     readonly maxAgeSeconds: number;
   };
   readonly bodyBytes: number;
-  readonly protocol: "http" | "https";
+  readonly forwarding: ForwardingOptions;
   readonly upstreamVhost?: string;
   readonly connectSeconds: number;
   readonly sendSeconds: number;
   readonly readSeconds: number;
-  readonly tries: number;
-  readonly balance: "round_robin" | "ewma";
   readonly affinity?: {
     readonly cookie: string;
     readonly path?: string;
@@ -176,16 +175,11 @@ export function parseAnnotations(annotations: Readonly<Record<string, string>>, 
     ...present("auth", parseAuth(a)),
     ...present("cors", parseCors(a)),
     bodyBytes: a.get("proxy-body-size", parseSize) ?? defaultBodyBytes,
-    protocol: parseProtocol(a),
+    forwarding: parseForwarding(a),
     ...present("upstreamVhost", a.get("upstream-vhost", parseHostName)),
     connectSeconds: a.get("proxy-connect-timeout", parseSeconds) ?? 5,
     sendSeconds: a.get("proxy-send-timeout", parseSeconds) ?? 60,
     readSeconds: a.get("proxy-read-timeout", parseSeconds) ?? 60,
-    tries:
-      a.get("proxy-next-upstream", parseText)?.split(/\s+/).includes("off") === true
-        ? 1
-        : (positive(a.get("proxy-next-upstream-tries", parseCount)) ?? 3),
-    balance: a.get("load-balance", oneOf("round_robin", "ewma")) ?? ("round_robin" as const),
     ...present("affinity", parseAffinity(a)),
     ...present("canary", canary),
   };
@@ -291,14 +285,6 @@ function parseCors(a: AnnotationReader): IngressOptions["cors"] {
     maxAgeSeconds: a.get("cors-max-age", parseCount) ?? 1_728_000,
   };
   return enabled ? cors : undefined;
-}
-
-function parseProtocol(a: AnnotationReader): "http" | "https" {
-  const protocol = a.get("backend-protocol", oneOf("HTTP", "HTTPS", "AUTO_HTTP", "GRPC", "GRPCS", "FCGI"));
-  if (protocol === "HTTPS") return "https";
-  if (protocol === "GRPC" || protocol === "GRPCS" || protocol === "FCGI")
-    a.refuse("backend-protocol", `${protocol} is not supported, HTTP and HTTPS are`);
-  return "http";
 }
 
 function parseAffinity(a: AnnotationReader): IngressOptions["affinity"] {

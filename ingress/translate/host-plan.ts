@@ -181,11 +181,9 @@ function actionOf({ plan, claim }: Claimed, canaries: readonly Claimed[]): Route
   return {
     kind: "forward",
     ...withCanaries(claim.pool, canaries),
-    protocol: o.protocol,
+    ...o.forwarding,
     ...(o.upstreamVhost === undefined ? {} : { host: o.upstreamVhost }),
     timeouts: { connectSeconds: o.connectSeconds, sendSeconds: o.sendSeconds, readSeconds: o.readSeconds },
-    tries: o.tries,
-    balance: o.balance,
     ...(affinity === undefined ? {} : { affinity: { ...affinity, path: affinity.path ?? "/" } }),
   };
 }

@@ -33,7 +33,7 @@ test.for([["ring", hashRing] as const, ["maglev", maglevTable] as const])(
     expect(clients.slice(0, 200).map((c) => firstOf(make(keysOf(7)), c))).toEqual(
       clients.slice(0, 200).map((c) => firstOf(make(keysOf(7)), c)),
     );
-    expect([...make(keysOf(7)).choices(hashOf("x"))].sort()).toEqual([0, 1, 2, 3, 4, 5, 6]);
+    expect(new Set(make(keysOf(7)).choices(hashOf("x")))).toEqual(new Set([0, 1, 2, 3, 4, 5, 6]));
     expect([...make([]).choices(1)]).toEqual([]);
   },
 );
@@ -87,7 +87,7 @@ test("a full endpoint gets no more; all full is nobody", () => {
     if (p !== undefined) p.load.inFlight++;
     return p?.endpoint.port;
   };
-  expect([pick(), pick(), pick()].sort()).toEqual([1, 2, undefined]);
+  expect(new Set([pick(), pick(), pick()])).toEqual(new Set([1, 2, undefined]));
 });
 
 test("retries: ten a second, and a fifth of the requests", () => {
