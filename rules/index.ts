@@ -1,12 +1,12 @@
 import { availableParallelism } from "node:os";
 import type { IpFamily } from "../src/base/ip.ts";
 import { Conntrack } from "../src/kernel/conntrack.ts";
-import { hasIpv6, type IptablesMake, legacyTables, runIptables } from "../src/kernel/iptables-command.ts";
+import { hasIpv6, legacyTables, runIptables } from "../src/kernel/iptables-command.ts";
+import { runNft } from "../src/kernel/nft-command.ts";
 import type { Snapshot } from "../src/snapshot/cluster-snapshot.ts";
 import { distinctProblems, type Problem } from "../src/snapshot/problem.ts";
 import { batchFromEmpty } from "../src/snapshot/snapshot-store.ts";
 import type { RuleApplier } from "./apply/applier.ts";
-import { createIptablesApplier } from "./apply/iptables-applier.ts";
 import { printIpvs } from "./apply/ipvs-render.ts";
 import { createNetlinkApplier } from "./apply/netlink-applier.ts";
 import { createTextApplier } from "./apply/text-applier.ts";
@@ -36,6 +36,7 @@ import { compileFrontends, compileSurroundings, emptyRuleset, type Ruleset, tabl
 import { defaultSkeletonOptions } from "./nftables/skeleton.ts";
 import { ProxyPlan } from "./plan/proxy-plan.ts";
 import { AutoTarget } from "./sync/auto-target.ts";
+import { cleanUp } from "./sync/cleanup.ts";
 import type { ProxierConfig, ProxierDeps, RuleOptions } from "./sync/config.ts";
 import type { ConnectionTable } from "./sync/connection-use.ts";
 import { setConntrack, tcpIsLiberal } from "./sync/conntrack-settings.ts";
@@ -112,13 +113,17 @@ export function startProxier(config: ProxierConfig, deps: ProxierDeps): Proxier 
 
 /** What other backends and kube-proxy left in this thread's network namespace. */
 function leftoversHere(config: ProxierConfig, deps: Pick<ProxierDeps, "log">): (backend: Backend) => readonly Leftover[] {
-  const doors: LeftoverDoors = {
-    tables: () => openApplier(config.nftables ?? "auto", deps),
+  const doors = doorsHere(config, deps);
+  return (backend) => leftoversOf(backend, config.tableName ?? defaultTableName, doors);
+}
+
+function doorsHere({ nftables = "auto" }: Pick<ProxierConfig, "nftables">, deps: Pick<ProxierDeps, "log">): LeftoverDoors {
+  return {
+    tables: () => openApplier(nftables, deps),
     iptables: runIptables,
     mayHaveRules: (make, family) => (family === 4 || hasIpv6()) && (make === "nft" || legacyTables(family).length > 0),
     servers: openLeftServers,
   };
-  return (backend) => leftoversOf(backend, config.tableName ?? defaultTableName, doors);
 }
 
 function openTarget(config: ProxierConfig, deps: ProxierDeps): RuleTarget {
@@ -281,14 +286,8 @@ export function compileOffline(snapshot: Snapshot, options: OfflineOptions): Off
   };
 }
 
-/** Removes every rule fairway made, and nothing else. */
-export async function cleanup(options: { readonly tableName?: string | undefined } = {}): Promise<void> {
-  const applier = createTextApplier();
-  for (const family of bothFamilies) await applier.remove(family, options.tableName ?? defaultTableName, AbortSignal.timeout(30_000));
-  await applier.close();
-  const makes: readonly IptablesMake[] = ["nft", "legacy"];
-  for (const make of makes) {
-    for (const family of bothFamilies) await createIptablesApplier(make).remove(family, AbortSignal.timeout(30_000));
-  }
-  await removeServers(AbortSignal.timeout(30_000));
+/** Removes every rule fairway made in this thread's network namespace, and nothing else. What could not be removed, one line each. */
+export function cleanup(options: { readonly tableName?: string | undefined } = {}): Promise<readonly string[]> {
+  const doors = { ...doorsHere({}, { log: () => undefined }), nft: runNft, removeServers };
+  return cleanUp(options.tableName ?? defaultTableName, doors, AbortSignal.timeout(60_000));
 }

@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 export interface LibC {
   socket(domain: number, type: number, protocol: number): number;
   bind(fd: number, address: Uint8Array, length: number): number;
+  connect(fd: number, address: Uint8Array, length: number): number;
   listen(fd: number, backlog: number): number;
   getsockname(fd: number, address: Uint8Array, length: Uint8Array): number;
   setsockopt(fd: number, level: number, option: number, value: Uint8Array, length: number): number;
@@ -24,6 +25,7 @@ export function libc(): LibC {
   loaded = {
     socket: lib.func("int socket(int, int, int)"),
     bind: lib.func("int bind(int, const uint8_t *, uint32_t)"),
+    connect: lib.func("int connect(int, const uint8_t *, uint32_t)"),
     listen: lib.func("int listen(int, int)"),
     getsockname: lib.func("int getsockname(int, _Out_ uint8_t *, _Inout_ uint8_t *)"),
     setsockopt: lib.func("int setsockopt(int, int, int, const uint8_t *, uint32_t)"),

@@ -2,13 +2,15 @@ import { execFileSync } from "node:child_process";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createIptablesApplier } from "../../rules/apply/iptables-applier.ts";
 import type { Proxier } from "../../rules/index.ts";
+import { cleanUp } from "../../rules/sync/cleanup.ts";
 import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
 import { iptablesIn } from "../support/iptables-in.ts";
 import { kubeProxyIptables, kubeProxyNftables, othersChains } from "../support/kube-proxy-rules.ts";
+import { nftIn } from "../support/nft-in.ts";
 import { lacking } from "../support/requires.ts";
 import { labAddresses, labPodCidrs, RulesLab } from "../support/rules-lab.ts";
 import { fillStore, makeNode, makeService, makeSlice } from "../support/rules-objects.ts";
-import { type KernelBackend, type StartedRules, startRules } from "../support/rules-start.ts";
+import { type KernelBackend, leftoversIn, type StartedRules, startRules } from "../support/rules-start.ts";
 
 let lab: RulesLab;
 let store: SnapshotStore;
@@ -118,5 +120,51 @@ test("backends change at a restart: nftables, iptables in both makes and back, a
       await expect.poll(ours, { timeout: 60_000, interval: 200 }).toEqual(only);
       await proxier.close();
     }
+  });
+});
+
+describe("cleanup", () => {
+  const missing = (): Promise<never> => Promise.reject(new Error("ENOENT"));
+  const ours = (): Record<string, boolean> => ({
+    nftables: lab.run("a", "nft", ["list", "tables"]).includes("fairway"),
+    "iptables-nft": saved("nft").includes("FAIRWAY") || lab.run("a", "ip6tables-nft-save", []).includes("FAIRWAY"),
+    "iptables-legacy": saved("legacy").includes("FAIRWAY"),
+  });
+
+  test.each([
+    { lacks: "nothing", doors: {}, stays: {}, told: [] },
+    { lacks: "nft", doors: { nft: missing }, stays: {}, told: [] },
+    {
+      lacks: "iptables",
+      doors: { iptables: missing },
+      stays: { "iptables-legacy": true },
+      told: ["iptables-legacy-save cannot be run: install the package iptables"],
+    },
+  ])("where $lacks is not installed: what fairway made on every backend, and nothing else", async ({ doors, stays, told }) => {
+    // each backend's rules as a process leaves them that was killed before it could take the others' away
+    for (const backend of ["nftables", "iptables-nft"] as const) {
+      await (await startRules(lab.namespace("a"), store, backend)).proxier.close();
+    }
+    feed(
+      "iptables-legacy-restore",
+      ["--noflush", "-w", "60"],
+      "*nat\n:FAIRWAY-SERVICES - [0:0]\n-A PREROUTING -j FAIRWAY-SERVICES\nCOMMIT\n",
+    );
+    feed("iptables-nft-restore", ["--noflush"], kubeProxyIptables(left));
+    feed("nft", ["-f", "-"], "table ip others { chain c { type filter hook input priority 0; }; }\n");
+    expect(ours()).toEqual({ nftables: true, "iptables-nft": true, "iptables-legacy": true });
+    const others = (): readonly string[] => [
+      ...saved("nft")
+        .split("\n")
+        .filter((l) => /^(:|-A )/.test(l) && !l.includes("FAIRWAY")),
+      lab.run("a", "nft", ["list", "table", "ip", "others"]),
+    ];
+    const before = others();
+    const all = { ...leftoversIn(lab.namespace("a")), nft: nftIn(lab.namespace("a")), removeServers: () => Promise.resolve() };
+    expect(await cleanUp("fairway", { ...all, ...doors }, AbortSignal.timeout(120_000))).toEqual(told);
+    expect(ours()).toEqual({ nftables: false, "iptables-nft": false, "iptables-legacy": false, ...stays });
+    expect(others()).toEqual(before);
+    expect(await cleanUp("fairway", all, AbortSignal.timeout(120_000))).toEqual([]);
+    expect(ours()).toEqual({ nftables: false, "iptables-nft": false, "iptables-legacy": false });
   });
 });

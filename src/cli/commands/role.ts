@@ -8,7 +8,7 @@ import type { ClusterAccess } from "../../client/cluster-access.ts";
 import { address, cidrList, integer } from "../../daemon/cluster-config.ts";
 import { type DaemonConfig, type Part, type ProxyConfigSource, parts } from "../../daemon/daemon-config.ts";
 import { runRole } from "../../daemon/role.ts";
-import { usageError } from "../errors.ts";
+import { usageError, workError } from "../errors.ts";
 import { checkDataFolder, checkWritable, readOption } from "../file-options.ts";
 import { commandLog, globalOptions } from "../global-options.ts";
 import { readProxyConfig } from "../proxy-config.ts";
@@ -244,7 +244,8 @@ function daemonCommand(program: Command, name: string, summary: string, enabled:
   command.action(async (o: DaemonOptions & { readonly ingressAddress?: string }, own: Command) => {
     if (o.cleanup === true) {
       const { cleanup } = await import("../../../rules/index.ts");
-      await cleanup();
+      const left = await cleanup();
+      if (left.length > 0) throw workError(`not everything could be removed: ${left.join("; ")}`);
       return;
     }
     const { startSupervisor } = await import("../../daemon/supervisor.ts");
@@ -255,7 +256,16 @@ function daemonCommand(program: Command, name: string, summary: string, enabled:
     checkDataFolder("--run-dir", config.runDir);
     // The machine's own may be absent; one that was named may not.
     if (o.resolvConf !== undefined && own.getOptionValueSource("resolvConf") === "cli") readOption("--resolv-conf", o.resolvConf);
-    await runRole(log, () => startSupervisor(config, log));
+    const { noticeService, takeNoticeSocket } = await import("../../kernel/service-notice.ts");
+    const manager = takeNoticeSocket(process.env);
+    await runRole(log, () => {
+      const running = startSupervisor(config, log);
+      const notice = (): void => {
+        if (manager !== undefined && !noticeService(manager, "READY=1")) log("warn", `the service manager at ${manager} cannot be told`);
+      };
+      running.ready.then(notice, () => undefined);
+      return running;
+    });
   });
 }
 

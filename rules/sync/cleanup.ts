@@ -1,0 +1,64 @@
+import type { IpFamily } from "../../src/base/ip.ts";
+import type { IptablesMake } from "../../src/kernel/iptables-command.ts";
+import type { RuleApplier } from "../apply/applier.ts";
+import { isApplyError } from "../apply/errors.ts";
+import { createIptablesApplier } from "../apply/iptables-applier.ts";
+import { removeOwnNftChains } from "../apply/nft-chains.ts";
+import type { RunNft } from "../apply/text-applier.ts";
+import type { LeftoverDoors } from "./leftovers.ts";
+import { bothFamilies } from "./surroundings.ts";
+
+export interface CleanupDoors extends Pick<LeftoverDoors, "tables" | "iptables" | "mayHaveRules"> {
+  /** For chains of the nft make where its own programs are not installed. */
+  readonly nft: RunNft;
+  readonly removeServers: (signal: AbortSignal) => Promise<void>;
+}
+
+const makes: readonly IptablesMake[] = ["nft", "legacy"];
+
+/**
+ * Removes every rule fairway made, on whatever backend, and nothing else. A tool that is not installed keeps nothing else from being
+ * removed. What could not be removed, one line each.
+ */
+export async function cleanUp(tableName: string, doors: CleanupDoors, signal: AbortSignal): Promise<readonly string[]> {
+  const left: string[] = [];
+  const attempt = async (work: () => Promise<unknown>): Promise<void> => {
+    try {
+      await work();
+    } catch (error) {
+      if (signal.aborted || !isApplyError(error)) throw error;
+      left.push(error.message);
+    }
+  };
+  await attempt(() => removeTables(tableName, doors.tables(), signal));
+  for (const make of makes) for (const family of bothFamilies) await attempt(() => removeChains(make, family, doors, signal));
+  // rules may name the sets
+  await attempt(() => doors.removeServers(signal));
+  return [...new Set(left)];
+}
+
+async function removeTables(tableName: string, tables: RuleApplier, signal: AbortSignal): Promise<void> {
+  try {
+    for (const family of bothFamilies) await tables.remove(family, tableName, signal);
+  } finally {
+    await tables.close();
+  }
+}
+
+async function removeChains(make: IptablesMake, family: IpFamily, doors: CleanupDoors, signal: AbortSignal): Promise<void> {
+  if (!doors.mayHaveRules(make, family)) return;
+  const applier = createIptablesApplier(make, doors.iptables);
+  try {
+    await applier.read(family, signal);
+  } catch (error) {
+    if (!isApplyError(error) || error.code !== "UNUSABLE") throw error;
+    // a kernel without such tables has no such chains; who has no programs may still have the nft make's
+    if (make === "legacy") throw error;
+    await removeOwnNftChains(family, doors.nft, signal).catch((cause: unknown) => {
+      if (signal.aborted || isApplyError(cause)) throw cause;
+      // neither: nobody here can have made any
+    });
+    return;
+  }
+  await applier.remove(family, signal);
+}
