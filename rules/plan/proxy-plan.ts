@@ -1,3 +1,4 @@
+import type { Node } from "../../src/api/types/core-v1.generated.ts";
 import type { Batch, ObjectKey, Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
 import { serviceOfSlice } from "../../src/snapshot/cluster-snapshot.ts";
 import { type Delta, type Derivation, Derived, type ProblemDelta } from "../../src/snapshot/derivation.ts";
@@ -15,9 +16,10 @@ export interface PlanDelta {
 
 /** Which Services a batch may change: dirty ones, those of dirty slices before and after, and all when our own Node changed. */
 export function serviceDerivation(nodeName: string, options: PlanOptions): Derivation<ObjectKey, ServicePlan> {
-  let cached: { readonly snapshot: Snapshot; readonly node: NodeView } | undefined;
+  let cached: { readonly of: Node | undefined; readonly node: NodeView } | undefined;
   const viewOf = (snapshot: Snapshot): NodeView => {
-    if (cached?.snapshot !== snapshot) cached = { snapshot, node: nodeViewOf(snapshot, nodeName) };
+    const of = snapshot.tables.Node.get(nodeName);
+    if (cached === undefined || cached.of !== of) cached = { of, node: nodeViewOf(snapshot, nodeName) };
     return cached.node;
   };
   return {

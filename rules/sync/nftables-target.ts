@@ -50,6 +50,7 @@ export class NftablesTarget implements RuleTarget {
   /** What the kernel refused, with the frontend as it was then: left out until it changes. */
   readonly #refused = new Map<FrontendKey, { readonly frontend: Frontend; readonly problem: Problem }>();
 
+  #surroundings: Surroundings | undefined;
   /** What `foreignCommits` was when the tables were last looked at. */
   #comparedAt: number | undefined;
 
@@ -79,6 +80,7 @@ export class NftablesTarget implements RuleTarget {
       });
     }
     this.#tables = tables;
+    this.#surroundings = undefined;
   }
 
   change(delta: PlanDelta, surroundings: Surroundings): void {
@@ -86,9 +88,11 @@ export class NftablesTarget implements RuleTarget {
       this.#refused.delete(key);
       this.#pending.add(key);
     }
+    const moved = surroundings !== this.#surroundings;
+    this.#surroundings = surroundings;
     for (const table of this.#tables) {
       const { plan } = compileFrontends(delta.frontends.changed, table.desired);
-      table.desired = compileSurroundings(surroundings, plan);
+      table.desired = moved ? compileSurroundings(surroundings, plan) : plan;
     }
   }
 

@@ -1,13 +1,14 @@
 import { type BackoffPolicy, backoffDelay } from "../../src/base/backoff.ts";
 import type { Ip } from "../../src/base/ip.ts";
 import type { Running } from "../../src/base/running.ts";
-import type { Cause, Kind } from "../../src/snapshot/cluster-snapshot.ts";
+import type { Batch, Cause, Kind } from "../../src/snapshot/cluster-snapshot.ts";
 import { type Problem, printObjectRef, problemKey } from "../../src/snapshot/problem.ts";
 import { isApplyError } from "../apply/errors.ts";
 import type { Backend } from "../model/backend.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
 import type { Frontend, FrontendKey } from "../plan/frontend.ts";
 import { ProxyPlan } from "../plan/proxy-plan.ts";
+import type { Surroundings } from "../plan/surroundings.ts";
 import { AppliedIndex } from "./applied-index.ts";
 import { causesOf, joinCauses, noCauses } from "./causes.ts";
 import type { ProxierConfig, ProxierDeps } from "./config.ts";
@@ -61,6 +62,9 @@ export interface ProxierHealth {
 
 const retryPolicy: BackoffPolicy = { first: 250, factor: 2, max: 30_000, jitter: 0.3 };
 const defaultAuditInterval = 60_000;
+/** Addresses of this machine's links come and go without a change of an object; a change looks at them this often at most. */
+const linksInterval = 5_000;
+const woken = new Error("woken");
 /** Twice kube-proxy's own sync period, where nobody says another. */
 const patience = 60_000;
 /** The kernel looks through its whole table for stale flows: for so many times as long it is left alone, now and then later. */
@@ -119,6 +123,8 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, world: Prox
   let lastUpdated: number | undefined;
   const serviceHealth = config.serviceHealth === false ? undefined : new ServiceHealth(healthy, () => reportProblems());
   const occupied = world.listeners === undefined ? undefined : new OccupiedPorts(world.listeners);
+  let surroundings: Surroundings | undefined;
+  let surroundingsAt = 0;
   let nodePortIps: readonly Ip[] = [];
   let connectionWatch: ConnectionWatch | undefined;
   let udp = new StaleUdp(undefined);
@@ -132,6 +138,18 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, world: Prox
   });
   let unwatch = (): void => undefined;
 
+  /** The same value while it is the same. */
+  const look = (batch: Batch): Surroundings => {
+    const now = clock.monotonic();
+    const asked = batch.dirty.has("Node") || batch.dirty.has("ServiceCIDR") || now - surroundingsAt > linksInterval;
+    if (surroundings !== undefined && !asked) return surroundings;
+    surroundingsAt = now;
+    const found = surroundingsOf(batch.after, plan.node, { ...config, backend: target.backend }, readMachineIps);
+    if (surroundings === undefined || JSON.stringify(found) !== JSON.stringify(surroundings)) surroundings = found;
+    nodePortIps = surroundings.nodePortIps;
+    return surroundings;
+  };
+
   const take = (): void => {
     if (!config.store.synced(["Service", "EndpointSlice", "Node"])) return;
     const batch = cursor.take();
@@ -143,9 +161,7 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, world: Prox
     metrics.changesSeen(batch, clock.now());
     const delta = plan.apply(batch);
     index.add(delta);
-    const surroundings = surroundingsOf(batch.after, plan.node, { ...config, backend: target.backend }, readMachineIps);
-    nodePortIps = surroundings.nodePortIps;
-    target.change(delta, surroundings);
+    target.change(delta, look(batch));
     udp.notice(delta);
     // userspace listens itself, and says when it cannot
     if (target.backend !== "userspace") occupied?.notice(delta);
@@ -344,13 +360,13 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, world: Prox
   const waitFor = async (pause: number | undefined): Promise<void> => {
     if (pause === 0) return;
     const rest = new AbortController();
-    const woken = new Promise<void>((resolve) => {
+    await new Promise<void>((resolve) => {
       wake = resolve;
+      if (pause !== undefined) clock.sleep(pause, rest.signal).then(resolve, resolve);
+      if (stop.signal.aborted) resolve();
     });
-    const timer = pause === undefined ? new Promise<void>(() => undefined) : clock.sleep(pause, rest.signal).catch(() => undefined);
-    await Promise.race([woken, timer, aborted(stop.signal)]);
     wake = () => undefined;
-    rest.abort();
+    rest.abort(woken);
   };
 
   const running = loop().catch((error: unknown) => {
@@ -374,6 +390,7 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, world: Prox
     history: (query) => history.list(query),
     async close() {
       stop.abort(new Error("closed"));
+      wake();
       cursor.close();
       unwatch();
       udp.close();
@@ -391,11 +408,4 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, world: Prox
  */
 function restAfter(costMs: number): number {
   return costMs < 20 ? 0 : Math.min(2 * costMs, costMs + 1000);
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }

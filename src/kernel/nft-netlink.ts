@@ -47,6 +47,11 @@ const NFPROTO: Record<IpFamily, number> = { 4: 2, 6: 10 };
 /** The length of an attribute is 16 bits; a little less leaves room for the largest element. */
 const largestList = 65_000;
 
+/** What a batch takes about. */
+const bytesPerBatch = 64;
+const bytesPerRun = 96;
+const bytesPerElement = 112;
+
 /** Elements of one set that are added or deleted together. */
 export interface ElementRun {
   readonly family: IpFamily;
@@ -104,7 +109,9 @@ export class NftNetlink {
 
   /** Writes one atomic transaction. What it changes need not be there yet. */
   write(runs: readonly ElementRun[]): WrittenBatch {
-    const w = new NetlinkWriter(64 * 1024);
+    const elements = runs.reduce((n, run) => n + run.elements.length, 0);
+    // as large as it will be: memory outside of the heap, 64 KiB a change, had the garbage collector look through everything
+    const w = new NetlinkWriter(bytesPerBatch + runs.length * bytesPerRun + elements * bytesPerElement);
     const messages = new Map<number, WrittenMessage>();
     this.#bound(w, NFNL_MSG_BATCH_BEGIN);
     for (const run of runs) {
@@ -130,7 +137,6 @@ export class NftNetlink {
         messages.set(sequence, { start, run, offsets, first });
       }
     }
-    const elements = runs.reduce((n, run) => n + run.elements.length, 0);
     if (messages.size === 0) return { bytes: new Uint8Array(), elements, messages };
     w.addFlags(NLM_F_ACK); // of the last message only: an overflow of answers would hide whether all was accepted
     this.#bound(w, NFNL_MSG_BATCH_END);

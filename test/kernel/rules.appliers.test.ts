@@ -6,8 +6,10 @@ import { createNetlinkApplier } from "../../rules/apply/netlink-applier.ts";
 import { createTextApplier } from "../../rules/apply/text-applier.ts";
 import { compileOffline } from "../../rules/index.ts";
 import { type Ruleset, tableOf } from "../../rules/nftables/ruleset.ts";
+import { skeletonSets } from "../../rules/nftables/skeleton.ts";
 import { type Element, elementId } from "../../rules/nftables/statement.ts";
 import { diffFromElements, diffFromNothing, diffRulesets } from "../../rules/nftables/transaction.ts";
+import { NftNetlink } from "../../src/kernel/nft-netlink.ts";
 import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
 import { packetObjects } from "../contract/packets.ts";
 import { inNetns } from "../support/in-netns.ts";
@@ -149,6 +151,21 @@ describe.each(appliers)("%s applier", (_, create) => {
       nft("insert", "rule", "ip", table, "services", "accept");
       expect(await applier.fingerprint(4, table, signal)).not.toBe(before);
     }));
+});
+
+test("netlink: a small change takes a small buffer", () => {
+  const nft = inNetns(namespace, () => new NftNetlink());
+  try {
+    const [set] = skeletonSets(4);
+    const elements = [1, 2, 3].map((i): Element => ({ set: "service-ips", key: [`10.0.0.${i}`, "tcp", 80], value: [1] }));
+    const runs = set === undefined ? [] : [{ family: 4, table: "fairway", set, verb: "add", elements } as const];
+    const written = Array.from({ length: 8 }, () => nft.write(runs).bytes);
+    expect(written[0]?.length).toBeGreaterThan(100);
+    // a part of Node's pool: many of their own, outside of the heap, would have the heap collected
+    expect(new Set(written.map((bytes) => bytes.buffer)).size).toBeLessThanOrEqual(2);
+  } finally {
+    nft.close();
+  }
 });
 
 test("netlink: foreign changes of our table are noticed, our own are not", async () => {

@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { afterEach, expect, test } from "vitest";
 import { ApplyError } from "../../../rules/apply/errors.ts";
 import type { Proxier } from "../../../rules/index.ts";
@@ -216,6 +217,25 @@ test("tables that are not as thought are read again and set right", async () => 
   await settle();
   const wanted = target.rulesets().flatMap((r) => tableOf(r).elements.map(elementId));
   expect([...(applier.tables.get(4)?.keys() ?? [])].filter((id) => !id.startsWith("version")).sort()).toEqual(wanted.sort());
+});
+
+test("waiting for the next change leaves nothing behind", async () => {
+  const applier = new MemoryApplier();
+  const store = filled(1);
+  let stopping: AbortSignal | undefined;
+  const { applied, target } = start(applier, store);
+  await settle();
+  const apply = target.apply.bind(target);
+  target.apply = (signal) => {
+    stopping = signal;
+    return apply(signal);
+  };
+  for (let i = 2; i < 40; i++) {
+    put(store, "EndpointSlice", makeSlice("s0", [`10.244.0.${i}`]), String(i));
+    await settle();
+  }
+  expect(applied.length).toBe(39);
+  expect(stopping === undefined ? undefined : getEventListeners(stopping, "abort").length).toBe(0);
 });
 
 test("foreign changes are repaired when they are told of, and by the periodic audit", async () => {
