@@ -1,3 +1,4 @@
+export { AccessLog } from "./proxy/access-log.ts";
 export type { AccessEntry, ProxyTimeouts } from "./proxy/context.ts";
 export {
   type Address,

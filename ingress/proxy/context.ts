@@ -31,11 +31,20 @@ export interface AccessEntry {
   readonly method: string;
   readonly host: string;
   readonly target: string;
+  /** `HTTP/1.1` or `HTTP/2.0`. */
+  readonly protocol: string;
   readonly status: number;
+  /** Bytes of the body. */
+  readonly requestBytes: number;
   readonly responseBytes: number;
   readonly milliseconds: number;
   readonly route: string;
+  /** `namespace/name` of the Service; "" when none was chosen. */
+  readonly service: string;
+  /** Address and port of the endpoint that was asked last; "" when none was. */
   readonly upstream: string;
+  readonly referer: string;
+  readonly userAgent: string;
   readonly requestId: string;
 }
 

@@ -50,4 +50,5 @@ export interface IncomingRequest {
   readonly remoteIp: string;
   readonly localPort: number;
   readonly tls: boolean;
+  readonly http2: boolean;
 }

@@ -1,8 +1,8 @@
 import { affinityCookie, affinityValue } from "../balance/affinity.ts";
 import type { Reply } from "../filter/outcome.ts";
 import { backendsFor, pickBackend } from "../route/backend-choice.ts";
-import { cookieValue, normalizeHost } from "../route/request-head.ts";
-import type { Forwarding, HashBalance, Pool, RetryOn, RetryPolicy } from "../route/route.ts";
+import { cookieValue, headerValue, normalizeHost } from "../route/request-head.ts";
+import type { Forwarding, HashBalance, Pool, PoolEndpoint, RetryOn, RetryPolicy } from "../route/route.ts";
 import type { Connection, UpstreamAddress } from "../upstream/connection.ts";
 import { endpointKey, type HashChoice, type Picked } from "../upstream/endpoint-picker.ts";
 import type { ResponseSink, UpstreamChannel, UpstreamFailure } from "../upstream/upstream-channel.ts";
@@ -70,6 +70,7 @@ export class Exchange implements ResponseSink {
   #upstream: UpstreamChannel | undefined;
   #pool: Pool | undefined;
   #picked: Picked | undefined;
+  #lastEndpoint: PoolEndpoint | undefined;
   #reused = false;
   #tries = 0;
   #triedAt = 0;
@@ -254,6 +255,7 @@ export class Exchange implements ResponseSink {
       return;
     }
     this.#picked = picked;
+    this.#lastEndpoint = picked.endpoint;
     this.#tries++;
     this.#triedAt = now;
     picked.load.inFlight++;
@@ -634,11 +636,16 @@ export class Exchange implements ResponseSink {
       method: this.#request.method,
       host: this.#request.authority,
       target: this.#request.target,
+      protocol: this.#request.http2 ? "HTTP/2.0" : "HTTP/1.1",
       status: this.#status,
+      requestBytes: this.#bodyBytes,
       responseBytes: this.#responseBytes,
       milliseconds: ms,
       route: route?.rule ?? "",
-      upstream: this.#picked === undefined ? "" : endpointKey(this.#picked.endpoint),
+      service: this.#pool?.service ?? "",
+      upstream: this.#lastEndpoint === undefined ? "" : endpointKey(this.#lastEndpoint),
+      referer: headerValue(this.#request.fields, "referer") ?? "",
+      userAgent: headerValue(this.#request.fields, "user-agent") ?? "",
       requestId: this.#requestId,
     });
     this.#picked = undefined;

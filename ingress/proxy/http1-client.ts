@@ -179,7 +179,20 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     this.#deadline = hasBody ? context.clock.monotonic() + context.timeouts.body : Number.POSITIVE_INFINITY;
     const { remoteIp, localPort } = this.#connection;
     const { method, target, authority, names, fields, framing, connectionTokens, upgrade } = request;
-    const incoming = { method, target, authority, names, fields, framing, connectionTokens, upgrade, remoteIp, localPort, tls: this.#tls };
+    const incoming = {
+      method,
+      target,
+      authority,
+      names,
+      fields,
+      framing,
+      connectionTokens,
+      upgrade,
+      remoteIp,
+      localPort,
+      tls: this.#tls,
+      http2: false,
+    };
     const exchange = new Exchange(context, incoming, this);
     this.#exchange = exchange;
     exchange.start();

@@ -173,6 +173,7 @@ function incomingRequest(headers: Readonly<Record<string, unknown>>, ended: bool
     connectionTokens: [],
     upgrade: undefined,
     tls: true,
+    http2: true,
     ...facts,
   };
 }

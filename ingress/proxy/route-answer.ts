@@ -167,6 +167,7 @@ function incoming(q: RouteQuestion, o: { authority: string; target: string; secu
     fields: ["host", host, ...others.flatMap(([n, v]) => [n.toLowerCase(), v])],
     framing: { kind: "none" },
     connectionTokens: [],
+    http2: false,
     upgrade: undefined,
     remoteIp: q.from ?? "203.0.113.1",
     localPort: o.secure ? 443 : 80,

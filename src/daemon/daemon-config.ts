@@ -27,6 +27,8 @@ export interface DaemonConfig {
   readonly ingressProcesses: number;
   /** Absent: the fast one where it works. */
   readonly ingressTransport?: "portable";
+  /** One line a request, among the log of the daemon; absent: none. */
+  readonly ingressAccessLog?: "json" | "nginx";
   /** Addresses written to the status of Ingresses of our class. */
   readonly ingressStatus: readonly Ip[];
   /** Where metrics, health, problems and history are served; the nodes of `up` ask each other there. */

@@ -1,4 +1,4 @@
-import { startIngressServer } from "../../ingress/index.ts";
+import { AccessLog, startIngressServer } from "../../ingress/index.ts";
 import { systemClock } from "../base/clock.ts";
 import type { Running } from "../base/running.ts";
 import type { Log } from "../observe/log.ts";
@@ -11,8 +11,10 @@ import { startStateSubscriber } from "./state-stream.ts";
 /** A process that serves HTTP routes: its listening sockets come from the supervisor, its routes from the agent. */
 export async function startIngressProcess(config: DaemonConfig, log: Log): Promise<Running> {
   const sockets = inheritedSockets();
+  const accessLog = config.ingressAccessLog === undefined ? undefined : new AccessLog(config.ingressAccessLog, toStandardOutput);
   const server = startIngressServer(
     {
+      ...(accessLog === undefined ? {} : { accessLog: (entry) => accessLog.add(entry) }),
       http: sockets.filter((s) => s.name === "http").map(({ fd }) => ({ fd })),
       https: sockets.filter((s) => s.name === "https").map(({ fd }) => ({ fd })),
       ...(config.ingressTransport === undefined ? {} : { transport: config.ingressTransport }),
@@ -32,6 +34,12 @@ export async function startIngressProcess(config: DaemonConfig, log: Log): Promi
       await server.drain();
       await state.close();
       await server.close();
+      accessLog?.flush();
     },
   };
+}
+
+function toStandardOutput(text: string): Promise<void> | undefined {
+  if (process.stdout.write(text)) return undefined;
+  return new Promise((resolve) => process.stdout.once("drain", () => resolve()));
 }

@@ -36,6 +36,7 @@ interface DaemonOptions {
   readonly resolvConf?: string;
   readonly ingressProcesses?: string;
   readonly ingressTransport?: string;
+  readonly accessLog?: string;
   readonly cleanup?: boolean;
 }
 
@@ -239,6 +240,7 @@ function daemonCommand(program: Command, name: string, summary: string, enabled:
       .option("--https-port <port>", "its port for https", "443")
       .option("--publish <ips>", "addresses written to the status of Ingresses")
       .option("--ingress-processes <n>", "how many processes serve it (default: one a core, 4 at most)")
+      .option("--access-log <json|nginx>", "one line a request, in the log (default: none)")
       .option("--ingress-transport <auto|portable>", "portable: public interfaces of Node only, at more CPU a request", "auto");
   }
   command.action(async (o: DaemonOptions & { readonly ingressAddress?: string }, own: Command) => {
@@ -301,6 +303,7 @@ function daemonConfigOf(
     ingress: ingressIps.map((ip) => ({ ip, http: port("--http-port", o.httpPort, 80), https: port("--https-port", o.httpsPort, 443) })),
     ingressProcesses: o.ingressProcesses === undefined ? 0 : integer("--ingress-processes", o.ingressProcesses, 1, 64),
     ...ingressTransport(o.ingressTransport ?? "auto"),
+    ...accessLog(o.accessLog),
     ingressStatus: ips("--publish", o.publish),
     observe: { ip: address("--metrics-address", o.metricsAddress ?? "127.0.0.1"), port: port("--metrics-port", o.metricsPort, 10249) },
     backend,
@@ -357,4 +360,10 @@ function ingressTransport(choice: string): Pick<DaemonConfig, "ingressTransport"
   if (choice === "auto") return {};
   if (choice === "portable") return { ingressTransport: choice };
   throw usageError(`--ingress-transport: ${choice} is neither auto nor portable`);
+}
+
+function accessLog(format: string | undefined): Pick<DaemonConfig, "ingressAccessLog"> {
+  if (format === undefined) return {};
+  if (format === "json" || format === "nginx") return { ingressAccessLog: format };
+  throw usageError(`--access-log: ${format} is neither json nor nginx`);
 }

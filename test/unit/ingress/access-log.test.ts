@@ -1,0 +1,101 @@
+import { afterEach, expect, test } from "vitest";
+import type { AccessEntry } from "../../../ingress/index.ts";
+import { AccessLog, printAccess } from "../../../ingress/proxy/access-log.ts";
+import { get, RawClient, RawEndpoint, startLab } from "./proxy-lab.ts";
+
+const open: (() => void | Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of open.splice(0).reverse()) await close();
+});
+
+const entry: AccessEntry = {
+  time: Date.UTC(2026, 0, 2, 3, 4, 5),
+  clientIp: "192.0.2.1",
+  method: "GET",
+  host: "a.test",
+  target: '/x"y',
+  protocol: "HTTP/1.1",
+  status: 200,
+  requestBytes: 3,
+  responseBytes: 17,
+  milliseconds: 12.3456789,
+  route: "a.test/",
+  service: "shop/web",
+  upstream: "10.0.0.1 80",
+  referer: "",
+  userAgent: 'curl"\n\xff',
+  requestId: "abc",
+};
+
+test.for<[name: string, change: Partial<AccessEntry>, want: string]>([
+  [
+    "a request",
+    {},
+    '192.0.2.1 - - [02/Jan/2026:03:04:05 +0000] "GET /x\\x22y HTTP/1.1" 200 17 "-" "curl\\x22\\x0A\\xFF" 3 0.012 [shop/web] [] 10.0.0.1:80 17 0.012 200 abc',
+  ],
+  [
+    "one that reached nobody",
+    { upstream: "", service: "", status: 404, userAgent: "" },
+    '192.0.2.1 - - [02/Jan/2026:03:04:05 +0000] "GET /x\\x22y HTTP/1.1" 404 17 "-" "-" 3 0.012 [-] [] - - - - abc',
+  ],
+])("nginx's line: %s", ([, change, want]) => {
+  expect(printAccess({ ...entry, ...change }, "nginx")).toBe(want);
+});
+
+test("JSON: one object, one line, whatever clients send", () => {
+  const line = printAccess(entry, "json");
+  expect(line).not.toContain("\n");
+  expect(JSON.parse(line)).toEqual({ ...entry, time: "2026-01-02T03:04:05.000Z", milliseconds: 12.346 });
+});
+
+test("lines are written together, in order, and not over a reader that is behind", async () => {
+  const written: string[] = [];
+  let letGo: () => void = () => undefined;
+  const log = new AccessLog("json", (text) => {
+    written.push(text);
+    return new Promise((resolve) => {
+      letGo = resolve;
+    });
+  });
+  for (const status of [201, 202]) log.add({ ...entry, status });
+  expect(written).toEqual([]);
+  log.flush();
+  log.add({ ...entry, status: 203 });
+  log.flush();
+  expect(written).toHaveLength(1);
+  letGo();
+  while (written.length < 2) await new Promise((resolve) => setImmediate(resolve));
+  const statuses = written
+    .join("")
+    .trim()
+    .split("\n")
+    .map((l) => (JSON.parse(l) as AccessEntry).status);
+  expect(statuses).toEqual([201, 202, 203]);
+  letGo();
+});
+
+test("each request is told once, with its endpoint", async () => {
+  const up = await RawEndpoint.start((r) => r.socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+  const entries: AccessEntry[] = [];
+  const { ingress, http } = await startLab([up.port], { config: { accessLog: (e) => entries.push(e) } });
+  const c = RawClient.connect(http);
+  open.push(
+    () => up.close(),
+    () => ingress.close(),
+    () => void c.socket.destroy(),
+  );
+  await c.send(get("/x?y", "User-Agent: t\r\n")).until((t) => t.endsWith("ok"));
+  await c.send("GET / HTTP/1.1\r\nHost: b.test\r\n\r\n").until((t) => t.includes("</html>"));
+  expect(entries).toMatchObject([
+    {
+      status: 200,
+      target: "/x?y",
+      upstream: `127.0.0.1 ${up.port}`,
+      service: "shop/web",
+      userAgent: "t",
+      responseBytes: 2,
+      protocol: "HTTP/1.1",
+    },
+    { status: 404, host: "b.test", upstream: "", service: "" },
+  ]);
+});
