@@ -32,7 +32,6 @@ export function printDefaultCorefile(o: {
     "        failfast_all_unhealthy_upstreams",
     "    }",
     "    loadbalance",
-    "    reload",
     "}",
     "",
   ].join("\n");
@@ -69,8 +68,6 @@ export function defaultBlocks(config: DnsConfig): DnsBlocks {
       }
       case "kubernetes":
         return { ...p, names: { zones: p.names.zones, ...config.kubernetes } };
-      case "reload":
-        return undefined;
       default:
         return p;
     }

@@ -145,8 +145,8 @@ export const pluginOrder: readonly PluginReader[] = [
 /** Plugins of CoreDNS that are not here, with what to do. */
 export const absentPlugins: Readonly<Record<string, string>> = {
   auto: "name each zone file with `file`",
-  dnssec: "signed zones are served from a `file`",
-  sign: "signed zones are served from a `file`",
+  dnssec: "DNSSEC records are not served here",
+  sign: "DNSSEC records are not served here",
   grpc: "forward to dns://, tls:// or https:// upstreams",
   etcd: "it is not served here",
   trace: "it is not served here",

@@ -15,11 +15,14 @@ import type { TransferConfig } from "../config/transfer-config.ts";
 import { defaultBlocks } from "../corefile/default-blocks.ts";
 import type { DnsBlocks, ListenerScheme } from "../corefile/server-blocks.ts";
 import type { BlockParts } from "../handler/block-parts.ts";
-import { type ListenerChains, type ServerChains, startServerChains } from "../handler/server-chains.ts";
+import { type ListenerChains, startServerChains } from "../handler/server-chains.ts";
 import { refuseRest } from "../handler/zone-names.ts";
 import { canonicalName } from "../wire/name.ts";
 import { ServerCookies } from "../wire/server-cookie.ts";
 import type { RecordDelta } from "../zone/record-delta.ts";
+import { type BlockEndpoints, openBlockEndpoints } from "./block-endpoints.ts";
+import { blockListeners } from "./block-listeners.ts";
+import { ChainGeneration } from "./chain-generation.ts";
 import { DnsMetrics } from "./dns-metrics.ts";
 import { createEngine, type QueryEngine } from "./engine.ts";
 import { type BoundSockets, type Listeners, type ListenersConfig, rangePolicy, startListeners } from "./listeners.ts";
@@ -42,16 +45,25 @@ export interface DnsServerDeps {
 }
 
 export interface DnsServer extends Running {
+  /**
+   * Serves by other blocks from now on, for the same zones and listeners; queries on their way end in the old ones. Rejects, and
+   * changes nothing, when files of theirs cannot be had.
+   */
+  configure(blocks: DnsBlocks): Promise<void>;
   apply(delta: RecordDelta): void;
   /** All kinds have had their first list: unknown names are NXDOMAIN from now on. */
   setSynced(): void;
   /** Where it answers, by default plain DNS on UDP and TCP; empty before it is ready. */
   readonly addresses: (scheme?: ListenerScheme) => readonly DnsAddress[];
+  /** Where `health`, `ready` and `prometheus` of a Corefile are served. */
+  readonly endpoints: BlockEndpoints["addresses"];
   /** Prometheus text, with CoreDNS's names. */
   metrics(): string;
 }
 
 const dnsPort = 53;
+/** A supervisor waits four seconds for its children. */
+const maxLameduck = 3000;
 
 /** Starts the server of the cluster's zones. Rejects `ready` for a configuration that makes no sense and sockets it cannot have. */
 export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}): DnsServer {
@@ -70,13 +82,14 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
     ...(config.cookies === false ? {} : { cookies: new ServerCookies(cookieSecret.length === 16 ? cookieSecret : randomBytes(16)) }),
     ...(nsid === undefined ? {} : { nsid }),
   });
-  let chains: ServerChains | undefined;
+  let generation: ChainGeneration | undefined;
+  let addedAt: readonly DnsAddress[] = [];
   /** The chains have read their files, and know whom to ask. */
   const known = Promise.withResolvers<void>();
   const answerer = new Answerer({
     ...blocks.zones,
     passing: blocks.passing,
-    isAllowed: (client) => chains?.recursion() === true && isAllowed(client),
+    isAllowed: (client) => generation?.chains.recursion() === true && isAllowed(client),
     udpBytes,
     edns,
   });
@@ -132,6 +145,19 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
     },
   };
 
+  let isSynced = false;
+  let isLeaving = false;
+  /** Milliseconds of serving on after being told to close. */
+  let lameduck = 0;
+  const print = (): string =>
+    metrics.print({
+      port: addressesOf("dns")[0]?.port ?? dnsPort,
+      cacheEntries: sumOf(Array.from(caches, (c) => c.sizes)),
+      cacheEvictions: Array.from(caches, (c) => c.evictions).reduce((sum, n) => sum + n, 0),
+      names: answerer.size,
+    });
+  const endpoints = openBlockEndpoints({ isReady: () => isSynced && !isLeaving && generation !== undefined, metrics: print });
+  running.push(endpoints);
   const notifier = startNotifier(notifyTargets(transferRules, blocks), notifierDeps);
   running.push(notifier);
 
@@ -139,18 +165,23 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
   const engineAt = (asked: ListenerScheme, address: () => DnsAddress): QueryEngine => {
     // where no block speaks of TLS or HTTPS, they serve what plain DNS does
     const scheme = blocks.blocks.some((b) => b.keys.some((k) => k.scheme === asked)) ? asked : "dns";
-    let own: { readonly of: ServerChains; readonly chains: ListenerChains } | undefined;
-    const current = (): ListenerChains | undefined => {
-      if (chains !== undefined && own?.of !== chains) own = { of: chains, chains: chains.listener({ scheme, ...address(), isMain: true }) };
-      return own?.chains;
+    let own: { readonly of: ChainGeneration; readonly chains: ListenerChains } | undefined;
+    const current = (): typeof own => {
+      if (generation !== undefined && own?.of !== generation) {
+        const at = address();
+        const isMain = !addedAt.some((a) => a.ip === at.ip && a.port === at.port);
+        own = { of: generation, chains: generation.chains.listener({ scheme, ...at, isMain }) };
+      }
+      return own;
     };
     return createEngine({
       answerer,
       chain: async (q, c) => {
         await known.promise;
-        return (current()?.handler ?? refuseRest)(q, c);
+        const now = current();
+        return now === undefined ? refuseRest(q, c) : now.of.run(() => now.chains.handler(q, c));
       },
-      directness: () => current()?.directness() ?? "none",
+      directness: () => current()?.chains.directness() ?? "none",
       server: address,
       transfers,
       edns,
@@ -164,7 +195,14 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
   const start = async (): Promise<void> => {
     const wrong = validateDnsConfig(config);
     if (wrong.length > 0) throw new RangeError(`DNS configuration: ${wrong.join("; ")}`);
-    listeners = startListeners(config, {
+    const own = deps.sockets === undefined ? config.listen : deps.sockets.udp.map(addressOf);
+    const wanted = config.blocks === undefined ? undefined : await blockListeners(config.blocks, own);
+    addedAt = wanted?.dns ?? [];
+    const all =
+      wanted === undefined
+        ? config
+        : { ...config, extra: wanted.dns, tls: [...(config.tls ?? []), ...wanted.tls], https: [...(config.https ?? []), ...wanted.https] };
+    listeners = startListeners(all, {
       engineAt,
       limits,
       udpBytes,
@@ -174,17 +212,30 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
     });
     running.push(listeners);
     await listeners.ready;
-    const first = startServerChains(blocks.blocks, parts);
-    chains = first;
-    await first.ready;
+    await install(blocks);
     known.resolve();
-    parts.background(first.probeLoops());
+  };
+  /** Puts other server blocks in the place of those there are, once their files have been read. */
+  const install = async (next: DnsBlocks): Promise<void> => {
+    const chains = startServerChains(next.blocks, parts);
+    try {
+      await chains.ready;
+      await endpoints.configure(next);
+    } catch (error) {
+      await chains.close();
+      throw error;
+    }
+    const before = generation;
+    lameduck = Math.max(0, ...next.blocks.flatMap((b) => b.plugins).map((p) => (p.plugin === "health" ? p.lameduck : 0)));
+    generation = new ChainGeneration(chains);
+    parts.background(chains.probeLoops());
+    if (before !== undefined) parts.background(before.retire());
   };
   const close = async (): Promise<void> => {
     closing.abort(new Error("the DNS server is closing"));
     known.resolve();
     await Promise.all(running.splice(0).map((r) => r.close()));
-    await chains?.close();
+    await generation?.chains.close();
     await Promise.all(background);
   };
   const ready = start().catch(async (error: unknown) => {
@@ -195,23 +246,35 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
     ready,
     close: async () => {
       await ready.catch(() => {});
+      // clients are sent elsewhere before this ends: it is not ready any more, and still answers
+      isLeaving = true;
+      if (lameduck > 0) await clock.sleep(Math.min(lameduck, maxLameduck), closing.signal).catch(() => undefined);
       await close();
+    },
+    configure: async (next) => {
+      if (JSON.stringify([next.zones, next.passing]) !== JSON.stringify([blocks.zones, blocks.passing])) {
+        throw new RangeError("DNS configuration: other zones need a server of their own");
+      }
+      await install(next);
     },
     apply: (delta) => {
       const { revision } = answerer;
       answerer.apply(delta);
       if (answerer.revision !== revision) notifier.changed();
     },
-    setSynced: () => answerer.setSynced(),
+    setSynced: () => {
+      isSynced = true;
+      answerer.setSynced();
+    },
     addresses: (scheme = "dns") => addressesOf(scheme),
-    metrics: () =>
-      metrics.print({
-        port: addressesOf("dns")[0]?.port ?? dnsPort,
-        cacheEntries: sumOf(Array.from(caches, (c) => c.sizes)),
-        cacheEvictions: Array.from(caches, (c) => c.evictions).reduce((sum, n) => sum + n, 0),
-        names: answerer.size,
-      }),
+    endpoints: () => endpoints.addresses(),
+    metrics: print,
   };
+}
+
+function addressOf(socket: BoundSockets["udp"][number]): DnsAddress {
+  const { address, port } = ("socket" in socket ? socket.socket : socket).address();
+  return { ip: address, port };
 }
 
 /** One OPT record is the whole server's: the first block that says anything of it decides. */

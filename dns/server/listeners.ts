@@ -26,6 +26,8 @@ export interface BoundSockets {
 export interface ListenersConfig extends Pick<DnsConfig, "tls" | "https" | "proxyProtocol" | "rateLimit" | "queriesPerClient"> {
   /** Each is bound on UDP and TCP; port 0 = any free port, the same for both. Not used when sockets are passed. */
   readonly listen: readonly DnsAddress[];
+  /** Bound too, whether sockets are passed or not. */
+  readonly extra?: readonly DnsAddress[];
   /** How UDP is read: `auto` in batches where this machine can, `portable` by node alone. Default auto. */
   readonly udpIo?: "auto" | "portable";
 }
@@ -95,18 +97,17 @@ export function startListeners(config: ListenersConfig, deps: ListenersDeps): Li
         );
         bound.dns.push(own.address());
       }
-    } else {
-      for (const at of config.listen) {
-        // TCP first: its port is the scarcer one when any free port will do
-        const tcp = started("dns", (engine) => startTcpListener(at, engine, { limits, isProxy }));
-        await tcp.ready;
-        const socket = batch === undefined ? undefined : await bindUdp({ ip: at.ip, port: tcp.address().port });
-        const own: UdpListener = started("dns", (engine) =>
-          startUdpListener({ ip: at.ip, port: tcp.address().port }, engine, { ...udp, ...(socket === undefined ? {} : { bound: socket }) }),
-        );
-        await own.ready;
-        bound.dns.push(own.address());
-      }
+    }
+    for (const at of [...(deps.sockets === undefined ? config.listen : []), ...(config.extra ?? [])]) {
+      // TCP first: its port is the scarcer one when any free port will do
+      const tcp = started("dns", (engine) => startTcpListener(at, engine, { limits, isProxy }));
+      await tcp.ready;
+      const socket = batch === undefined ? undefined : await bindUdp({ ip: at.ip, port: tcp.address().port });
+      const own: UdpListener = started("dns", (engine) =>
+        startUdpListener({ ip: at.ip, port: tcp.address().port }, engine, { ...udp, ...(socket === undefined ? {} : { bound: socket }) }),
+      );
+      await own.ready;
+      bound.dns.push(own.address());
     }
     for (const { listen: addresses, certificate } of config.tls ?? []) {
       for (const at of addresses) {

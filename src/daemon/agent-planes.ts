@@ -1,4 +1,4 @@
-import { DnsZone, type NameRecords, reverseZones } from "../../dns/index.ts";
+import { type DnsBlocks, DnsZone, type NameRecords, reverseZones } from "../../dns/index.ts";
 import { IngressTranslator } from "../../ingress/index.ts";
 import { parseCidr } from "../base/cidr.ts";
 import { systemClock } from "../base/clock.ts";
@@ -21,10 +21,10 @@ export interface AgentPlane {
 }
 
 /** Names for the DNS process. */
-export function namesPlane(config: DaemonConfig, clusterDns: readonly Ip[]): AgentPlane {
+export function namesPlane(config: DaemonConfig, clusterDns: readonly Ip[], blocks: DnsBlocks | undefined): AgentPlane {
   const ranges = [...config.clusterCidrs, ...config.serviceCidrs].map((text) => parseCidr(text)).filter((c) => c !== undefined);
   const zone = new DnsZone({
-    kubernetes: { zones: [config.clusterDomain, ...ranges.flatMap((c) => reverseZones(c))] },
+    ...(blocks?.zones ?? { kubernetes: { zones: [config.clusterDomain, ...ranges.flatMap((c) => reverseZones(c))] } }),
     addresses: clusterDns,
     revision: Math.floor(systemClock.now() / 1000),
   });

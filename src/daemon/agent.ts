@@ -1,10 +1,12 @@
 import { join } from "node:path";
+import { loadCorefile } from "../../dns/index.ts";
 import { type ConnectionUse, type Proxier, startProxier } from "../../rules/index.ts";
 import { systemClock } from "../base/clock.ts";
 import type { Ip } from "../base/ip.ts";
 import type { Running } from "../base/running.ts";
 import { inClusterAccess, loadKubeconfig } from "../client/kubeconfig.ts";
 import { createHttpTransport } from "../client/transport.ts";
+import { runCommand } from "../kernel/command.ts";
 import { createHealth } from "../observe/health.ts";
 import type { ObserveHandler, ObserveServerOptions } from "../observe/http-endpoint.ts";
 import type { Log } from "../observe/log.ts";
@@ -17,8 +19,9 @@ import { type AgentPlane, batchSize, feedPlanes, namesPlane, routesPlane } from 
 import { agentSocket } from "./agent-socket.ts";
 import { startSnapshotFeed } from "./api-access.ts";
 import { startCheckpointFallback } from "./checkpoint-fallback.ts";
-import { clusterDnsOf } from "./cluster-dns.ts";
+import { claimAddresses, clusterDnsOf } from "./cluster-dns.ts";
 import { configz } from "./configz.ts";
+import { type CorefileChange, startCorefileWatch } from "./corefile.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
 import { answerHistory } from "./history-answer.ts";
 import { type NodeEvents, startNodeEvents } from "./node-events.ts";
@@ -43,7 +46,9 @@ const kindsOf: Readonly<Record<Part, readonly Kind[]>> = {
  */
 export async function startAgent(config: DaemonConfig, log: Log): Promise<Running> {
   const has = (part: Part): boolean => config.enable.includes(part);
-  const kinds = [...new Set(config.enable.flatMap((part) => kindsOf[part]))];
+  const corefile = has("dns") && config.corefile !== undefined ? loadCorefile(config.corefile) : undefined;
+  const verified: readonly Kind[] = corefile?.blocks.zones.kubernetes?.pods === "verified" ? ["Pod"] : [];
+  const kinds = [...new Set([...config.enable.flatMap((part) => kindsOf[part]), ...verified])];
   const transport = createHttpTransport(config.kubeconfig === undefined ? inClusterAccess() : loadKubeconfig({ path: config.kubeconfig }));
   const store = new SnapshotStore();
   const stop = new AbortController();
@@ -51,14 +56,29 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
 
   // The lists are asked for first: they are what everything else waits for, and the rest is made while they come.
   startRememberedFeed();
+  const nodeLocalDns = has("dns") ? (config.nodeLocalDns ?? []) : [];
+  await claimAddresses(nodeLocalDns, runCommand, log);
   const clusterDns = await clusterDnsOf(config, transport, log, stop.signal);
   const ownProblems = (): readonly Problem[] => proxier?.ownProblems() ?? [];
   const nodeEvents = startNodeEvents({ transport, store, nodeName: config.nodeName, problems: ownProblems }, log);
   closing.push(() => nodeEvents.close());
-  const proxier = has("proxy") ? startRules(config, store, { localDnsIps: has("dns") ? clusterDns : [], nodeEvents }, log) : undefined;
+  const proxier = has("proxy")
+    ? startRules(config, store, { localDnsIps: has("dns") ? [...clusterDns, ...nodeLocalDns] : [], nodeEvents }, log)
+    : undefined;
   if (proxier !== undefined) closing.push(() => proxier.close());
 
-  const planes = [...(has("dns") ? [namesPlane(config, clusterDns)] : []), ...(has("ingress") ? [routesPlane(config)] : [])];
+  const planes = [
+    ...(has("dns") ? [namesPlane(config, clusterDns, corefile?.blocks)] : []),
+    ...(has("ingress") ? [routesPlane(config)] : []),
+  ];
+  if (config.corefile !== undefined && corefile !== undefined) {
+    // Names hang on the zones; the supervisor starts an agent that reads them again.
+    const restart = async ({ blocks, before }: CorefileChange): Promise<void> => {
+      if (JSON.stringify(blocks.zones) !== JSON.stringify(before.zones)) process.kill(process.pid, "SIGTERM");
+    };
+    const watch = startCorefileWatch(config.corefile, corefile, restart, { log });
+    closing.push(() => watch.close());
+  }
   // The children may connect before the first list: they get what there is, and later what is new.
   const publisher = startStatePublisher(
     agentSocket(config),

@@ -15,6 +15,8 @@ export interface UpOptions {
   readonly apiPort?: string;
   readonly backend?: string;
   readonly config?: string;
+  readonly corefile?: string;
+  readonly nodeLocalDns?: string;
   readonly images?: string;
   readonly apply?: readonly string[];
   readonly serviceCidr?: string;
@@ -46,6 +48,10 @@ export interface ClusterConfig {
   readonly backend: BackendChoice;
   /** A KubeProxyConfiguration for every node's daemon. */
   readonly proxyConfig?: ProxyConfigSource;
+  /** What every node's DNS follows. */
+  readonly corefile?: string;
+  /** Where every node answers DNS for itself, besides the cluster's addresses. */
+  readonly nodeLocalDns: readonly Ip[];
   readonly images?: string;
   readonly apply: readonly string[];
 }
@@ -124,6 +130,8 @@ export function resolveClusterConfig(
     ...(o.config === undefined
       ? {}
       : { proxyConfig: { file: resolve(o.config), told: plain || o.backend !== undefined ? [...toldByUp, "backend"] : toldByUp } }),
+    ...(o.corefile === undefined ? {} : { corefile: resolve(o.corefile) }),
+    nodeLocalDns: o.nodeLocalDns === undefined ? [] : o.nodeLocalDns.split(",").map((ip) => address("--node-local-dns", ip)),
     ...(o.images === undefined ? {} : { images: o.images }),
     apply: o.apply ?? [],
   };

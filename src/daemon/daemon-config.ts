@@ -51,6 +51,10 @@ export interface DaemonConfig {
   readonly proxyConfig?: ProxyConfigSource;
   /** Services and pods live in 127.64.0.0/10. */
   readonly plain: boolean;
+  /** A Corefile, in place of zones, upstreams and ranges. */
+  readonly corefile?: string;
+  /** Addresses, link-local by custom, at which this node alone answers DNS beside the cluster's; on lo, and not tracked. */
+  readonly nodeLocalDns?: readonly Ip[];
   /** Who is asked for names outside the cluster. */
   readonly upstreams: readonly { readonly ip: Ip; readonly port: number }[] | { readonly resolvConf: string };
   readonly logLevel: "debug" | "info" | "warn" | "error";

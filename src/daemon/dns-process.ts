@@ -1,7 +1,7 @@
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer, type Server as TcpServer } from "node:net";
-import { type DnsServer, type NameRecords, reverseZones, startDnsServer } from "../../dns/index.ts";
+import { type DnsServer, loadCorefile, type NameRecords, reverseZones, startDnsServer } from "../../dns/index.ts";
 import { parseCidr } from "../base/cidr.ts";
 import { systemClock } from "../base/clock.ts";
 import { ipFamily } from "../base/ip.ts";
@@ -9,6 +9,7 @@ import type { Running } from "../base/running.ts";
 import type { Log } from "../observe/log.ts";
 import { agentSocket } from "./agent-socket.ts";
 import { inheritedSockets, type NamedSocket } from "./child.ts";
+import { isServedAlike, startCorefileWatch, withUpstreams } from "./corefile.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
 import { createMemoryRelease } from "./release-memory.ts";
 import { type KeyedDelta, startStateSubscriber } from "./state-stream.ts";
@@ -33,6 +34,7 @@ export async function startDnsProcess(config: DaemonConfig, log: Log): Promise<R
       deletes: delta.deletes,
     });
   };
+  let reloadFailures = (): number => 0;
   const memory = createMemoryRelease();
   const state = startStateSubscriber(agentSocket(config), "dns", {
     log,
@@ -46,7 +48,7 @@ export async function startDnsProcess(config: DaemonConfig, log: Log): Promise<R
       server?.setSynced();
       known.resolve();
     },
-    metrics: () => server?.metrics() ?? "",
+    metrics: () => (server === undefined ? "" : server.metrics() + reloadMetrics(reloadFailures())),
   });
   await Promise.race([known.promise, systemClock.sleep(patienceMs, closing.signal).catch(() => undefined)]);
   closing.abort();
@@ -56,9 +58,11 @@ export async function startDnsProcess(config: DaemonConfig, log: Log): Promise<R
   const tcp = await Promise.all(sockets.filter((s) => s.type === "tcp").map(openTcp));
   const ranges = [...config.clusterCidrs, ...config.serviceCidrs, ...config.nodeCidrs, "127.0.0.0/8", "::1/128"];
   const reverse = [...config.clusterCidrs, ...config.serviceCidrs].flatMap((c) => parseCidr(c) ?? []);
+  const corefile = config.corefile === undefined ? undefined : loadCorefile(config.corefile);
   const started = startDnsServer(
     {
       listen: [],
+      ...(corefile === undefined ? {} : { blocks: withUpstreams(corefile.blocks, config.upstreams) }),
       kubernetes: { zones: [config.clusterDomain, ...reverse.flatMap(reverseZones)] },
       upstreams: config.upstreams,
       allowedClients: ranges.flatMap((c) => parseCidr(c) ?? []),
@@ -69,14 +73,38 @@ export async function startDnsProcess(config: DaemonConfig, log: Log): Promise<R
   for (const delta of early.splice(0)) take(started, delta);
   if (synced) started.setSynced();
   await started.ready;
+  const watch =
+    config.corefile === undefined || corefile === undefined
+      ? undefined
+      : startCorefileWatch(
+          config.corefile,
+          corefile,
+          async ({ blocks, before }) => {
+            if (isServedAlike(before, blocks)) await started.configure(withUpstreams(blocks, config.upstreams));
+            // sockets and names hang on these; queries wait in the sockets until the supervisor has started another
+            else process.kill(process.pid, "SIGTERM");
+          },
+          { log },
+        );
+  reloadFailures = () => watch?.failures() ?? 0;
   return {
     ready: state.ready,
     close: async () => {
       memory.close();
+      await watch?.close();
       await state.close();
       await started.close();
     },
   };
+}
+
+function reloadMetrics(failures: number): string {
+  return [
+    "# HELP coredns_reload_failed_total Changes of the Corefile that could not be used.",
+    "# TYPE coredns_reload_failed_total counter",
+    `coredns_reload_failed_total ${failures}`,
+    "",
+  ].join("\n");
 }
 
 /** With its descriptor, so that datagrams can be read and written in batches. */

@@ -63,7 +63,8 @@ export function startSupervisor(base: DaemonConfig, log: Log): Running {
   const dnsStarted = Promise.withResolvers<void>();
   let dns: { readonly ips: readonly Ip[]; readonly sockets: readonly NamedSocket[]; readonly child: SupervisedChild } | undefined;
   const startDns = (ips: readonly Ip[]): void => {
-    const sockets = ips.flatMap((ip) => [bind("dns", ip, config.dnsPort, "udp"), bind("dns", ip, config.dnsPort, "tcp")]);
+    const all = [...ips, ...(config.nodeLocalDns ?? [])];
+    const sockets = all.flatMap((ip) => [bind("dns", ip, config.dnsPort, "udp"), bind("dns", ip, config.dnsPort, "tcp")]);
     dns = { ips, sockets, child: child("dns", "dns", sockets) };
     dns.child.ready.then(dnsStarted.resolve, dnsStarted.reject);
   };

@@ -297,6 +297,8 @@ class ClusterStart {
       ...(config.proxyConfig === undefined ? {} : { proxyConfig: config.proxyConfig }),
       plain,
       upstreams,
+      ...(config.corefile === undefined ? {} : { corefile: config.corefile }),
+      ...(plain ? {} : { nodeLocalDns: config.nodeLocalDns }),
       logLevel: this.#deps.logLevel,
       logFormat: this.#deps.logFormat,
     };

@@ -34,6 +34,8 @@ interface DaemonOptions {
   readonly metricsPort?: string;
   readonly runDir?: string;
   readonly resolvConf?: string;
+  readonly corefile?: string;
+  readonly nodeLocalDns?: string;
   readonly ingressProcesses?: string;
   readonly ingressTransport?: string;
   readonly accessLog?: string;
@@ -226,7 +228,9 @@ function daemonCommand(program: Command, name: string, summary: string, enabled:
       .option("--cluster-domain <domain>", "the zone of cluster names", "cluster.local")
       .option("--cluster-cidr <cidrs>", "the pods' range: may ask for outside names, has reverse zones", "10.244.0.0/16")
       .option("--service-cidr <cidrs>", "the Services' range", "10.96.0.0/16")
-      .option("--resolv-conf <file>", "whose name servers other names are forwarded to", "/etc/resolv.conf");
+      .option("--resolv-conf <file>", "whose name servers other names are forwarded to", "/etc/resolv.conf")
+      .option("--corefile <file>", "a Corefile to follow, as CoreDNS takes it; its zones and upstreams go before the options here")
+      .option("--node-local-dns <ips>", "where this node answers DNS for itself too, such as 169.254.20.10");
     if (name === "dns")
       command
         .option("--bind <ips>", "where it answers (default: the addresses of Service kube-system/kube-dns)")
@@ -257,6 +261,7 @@ function daemonCommand(program: Command, name: string, summary: string, enabled:
     await checkedAccess(config.kubeconfig ?? (await import("../../daemon/configured.ts")).readConfigured(config).config.kubeconfig);
     checkDataFolder("--run-dir", config.runDir);
     // The machine's own may be absent; one that was named may not.
+    if (o.corefile !== undefined) (await import("../corefile-option.ts")).checkedCorefile("--corefile", o.corefile);
     if (o.resolvConf !== undefined && own.getOptionValueSource("resolvConf") === "cli") readOption("--resolv-conf", o.resolvConf);
     const { noticeService, takeNoticeSocket } = await import("../../kernel/service-notice.ts");
     const manager = takeNoticeSocket(process.env);
@@ -313,6 +318,8 @@ function daemonConfigOf(
     ...(o.config === undefined ? {} : { proxyConfig: { file: resolve(o.config), told: toldByLine(o, command) } }),
     plain: false,
     upstreams: { resolvConf: o.resolvConf ?? "/etc/resolv.conf" },
+    ...(o.corefile === undefined ? {} : { corefile: resolve(o.corefile) }),
+    nodeLocalDns: ips("--node-local-dns", o.nodeLocalDns),
     logLevel,
     logFormat,
   };

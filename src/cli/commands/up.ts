@@ -20,6 +20,8 @@ export function addUpOptions(command: Command): Command {
     .option("--api-address <ip>", "where the API answers (default 127.0.0.1)")
     .option("--api-port <port>", "its port, 0 = any free one (default 6443)")
     .option("--backend <backend>", "who carries Service traffic: auto, nftables, iptables, ipvs, userspace (default auto)")
+    .option("--corefile <file>", "a Corefile that every node's DNS follows, as CoreDNS takes it")
+    .option("--node-local-dns <ips>", "where every node answers DNS for itself too, such as 169.254.20.10")
     .option("--config <file>", "a KubeProxyConfiguration that every node's daemon follows, as kube-proxy takes it")
     .option("--images <file>", "what container images stand for, YAML")
     .option("--apply <path>", "a manifest or folder to apply once it is up; may be repeated", collect)

@@ -10,7 +10,9 @@ import {
 import { backendChoices, isBackendChoice } from "../../../rules/model/backend.ts";
 import { type Cidr, printCidr } from "../../base/cidr.ts";
 import { printHostPort } from "../../base/ip.ts";
+import { checkedCorefile } from "../corefile-option.ts";
 import { usageError } from "../errors.ts";
+import { readOption } from "../file-options.ts";
 import type { OutputFormat } from "../output-format.ts";
 import { printAnswer } from "../printers/document.ts";
 import { printFields } from "../printers/table.ts";
@@ -22,6 +24,10 @@ export function answerConfigCheck(
   options: { readonly output?: OutputFormat; readonly backend?: string },
   self: Command,
 ): void {
+  if (isCorefile(readOption("config check", file))) {
+    answerCorefileCheck(file, options, self);
+    return;
+  }
   const configuration = readProxyConfig("config check", file);
   const { backend: asked } = options;
   if (asked !== undefined && !isBackendChoice(asked)) throw usageError(`--backend ${asked}: there are ${backendChoices.join(", ")}`);
@@ -35,6 +41,28 @@ export function answerConfigCheck(
       data: { file, backend, settings: Object.fromEntries(lines), remarks },
       text: () => `${printFields(lines)}${remarks.map((r) => `note: ${r}\n`).join("")}`,
       names: () => [backend],
+    }),
+  );
+}
+
+/** The first line that says anything opens a block, or is about snippets and imports. */
+function isCorefile(text: string): boolean {
+  const first = text.split("\n").find((line) => /^\s*[^\s#]/.test(line)) ?? "";
+  return /^(?!\w+:\s)[^\s{].*\s\{\s*(#.*)?$|^import\s/.test(first.trim());
+}
+
+function answerCorefileCheck(file: string, options: { readonly output?: OutputFormat }, self: Command): void {
+  const { blocks } = checkedCorefile("config check", file).blocks;
+  const read = blocks.map((b) => ({
+    line: b.line,
+    serves: b.keys.map((k) => `${k.scheme}://${k.zone}${k.port === undefined ? "" : `:${k.port}`}`),
+    plugins: b.plugins.map((p) => p.plugin),
+  }));
+  commandIo(self).stdout(
+    printAnswer(options.output, {
+      data: { file, kind: "Corefile", blocks: read },
+      text: () => read.map((b) => `${file}:${b.line}: ${b.serves.join(" ")}\n  ${b.plugins.join(" → ")}\n`).join(""),
+      names: () => read.flatMap((b) => b.serves),
     }),
   );
 }

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { resolveOffline } from "../../../dns/index.ts";
 import { type Ip, ipBytes, parseIp } from "../../base/ip.ts";
 import type { ResolveCommandOptions } from "../commands/resolve.ts";
+import { checkedCorefile } from "../corefile-option.ts";
 import { usageError } from "../errors.ts";
 import { printResolve } from "../printers/resolve.ts";
 import { commandIo } from "../program.ts";
@@ -24,13 +25,18 @@ export async function answerResolve(words: readonly string[], options: ResolveCo
   if (from !== undefined && parseIp(from) === undefined && !/^[^/]+\/[^/]+$/.test(from)) {
     throw usageError(`--from ${from}: give NAMESPACE/POD or an IP address`);
   }
-  const kinds = ["Service", "EndpointSlice", "Namespace", ...(from === undefined || from.includes("/") ? [] : ["Pod" as const])] as const;
+  const corefile = options.corefile === undefined ? undefined : checkedCorefile("--corefile", options.corefile);
+  const needsPods = from !== undefined || corefile?.blocks.zones.kubernetes?.pods === "verified";
+  const kinds = ["Service", "EndpointSlice", "Namespace", ...(needsPods ? ["Pod" as const] : [])] as const;
+  if (corefile !== undefined && options.clusterDomain !== undefined)
+    throw usageError("--cluster-domain: the Corefile says which zones there are");
   const asked = await askObjects(options, paths, kinds, io);
   const clusterDomain = options.clusterDomain ?? asked.cluster?.status?.clusterDomain;
   const resolution = await resolveOffline(asked.snapshot, name, type, {
     ...(from === undefined ? {} : { from }),
     search: options.search === true,
     ...(clusterDomain === undefined ? {} : { clusterDomain }),
+    ...(corefile === undefined ? {} : { blocks: corefile.blocks }),
   }).catch((e: unknown) => {
     throw e instanceof RangeError ? usageError(`resolve ${own.join(" ")}: ${e.message}`) : e;
   });

@@ -27,10 +27,14 @@ const configs: Readonly<Record<string, string>> = {
   "bad.yaml": `${head}mode: fast\niptables: {masqueradeBit: 40}\n`,
 };
 
+const corefile = "# DNS\n.:53 example.org {\n forward . 10.0.0.1\n cache\n}\ntls://. {\n tls c k\n whoami\n}\n";
+
 let dir: string;
 beforeAll(() => {
   dir = mkdtempSync(join(tmpdir(), "fairway-config-"));
   writeFileSync(join(dir, "o.yaml"), objects);
+  writeFileSync(join(dir, "Corefile"), corefile);
+  writeFileSync(join(dir, "Corefile.bad"), ".:53 {\n\n cache {\n  size 1\n }\n}\n");
   for (const [name, text] of Object.entries(configs)) writeFileSync(join(dir, name), text);
 });
 afterAll(() => rmSync(dir, { recursive: true }));
@@ -101,6 +105,22 @@ test("a bad configuration is bad input: one line with the file and every field",
     );
   }
   expect((await run("config check DIR/gone.yaml")).err).toContain("gone.yaml: no such file or folder");
+});
+
+test("config check says of a Corefile what its blocks serve, and in which order", async () => {
+  const { status, out } = await run("config check DIR/Corefile -o json");
+  expect([status, JSON.parse(out)]).toMatchObject([
+    0,
+    {
+      kind: "Corefile",
+      blocks: [
+        { line: 2, serves: ["dns://.:53", "dns://example.org."], plugins: ["cache", "forward"] },
+        { line: 6, serves: ["tls://."], plugins: ["tls", "whoami"] },
+      ],
+    },
+  ]);
+  const bad = await run("config check DIR/Corefile.bad");
+  expect([bad.status, bad.err]).toEqual([2, expect.stringMatching(/Corefile\.bad:4: cache: no option size; cache has success, denial/)]);
 });
 
 test("config check says what a configuration comes to", async () => {

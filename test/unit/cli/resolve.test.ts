@@ -15,19 +15,34 @@ items:
 - {apiVersion: v1, kind: Service, metadata: {name: out, namespace: shop}, spec: {type: ExternalName, externalName: example.test}}
 `;
 
+const corefile = `.:53 {
+  rewrite name suffix .corp .shop.svc.cluster.local answer auto
+  hosts {
+    10.1.1.1 git.example.org
+    fallthrough
+  }
+  kubernetes cluster.local {
+    ttl 30
+  }
+  forward . /etc/resolv.conf
+}
+`;
+
 let file: string;
 let dir: string;
 beforeAll(() => {
   dir = mkdtempSync(join(tmpdir(), "fairway-resolve-"));
   file = join(dir, "o.yaml");
   writeFileSync(file, objects);
+  writeFileSync(join(dir, "Corefile"), corefile);
+  writeFileSync(join(dir, "bad"), ".:53 {\n cash\n}\n");
 });
 afterAll(() => rmSync(dir, { recursive: true }));
 
 async function run(line: string): Promise<{ status: number; out: string; err: string }> {
   let out = "";
   let err = "";
-  const args = ["resolve", ...line.split(" ").map((w) => w.replace("FILE", file))];
+  const args = ["resolve", ...line.split(" ").map((w) => w.replace("FILE", file).replace("DIR", dir))];
   const entries = [{ group: "Questions:", names: ["resolve"], load: async () => ({ register }) }];
   const status = await runCli(args, entries, { stdout: (t) => (out += t), stderr: (t) => (err += t) });
   return { status, out, err };
@@ -97,4 +112,22 @@ test.each([
   expect({ status, out }).toEqual({ status: 2, out: "" });
   expect(err).toMatch(message);
   expect(err.trimEnd()).not.toContain("\n");
+});
+
+test.each([
+  ["web.corp", "NOERROR", ["web.corp. 30 A 10.96.0.9"], ["rewrite", "kubernetes"]],
+  ["git.example.org", "NOERROR", ["git.example.org. 3600 A 10.1.1.1"], ["hosts"]],
+  ["www.example.org", "REFUSED", [], []],
+])("with a Corefile %s is answered as its server would", async (name, rcode, answers, handlers) => {
+  const { status, out } = await run(`--objects FILE --corefile DIR/Corefile ${name} -o json`);
+  const document = JSON.parse(out);
+  const lines = document.answers.map(
+    (a: { name: string; ttl: number; type: string; data: string }) => `${a.name} ${a.ttl} ${a.type} ${a.data}`,
+  );
+  expect([status, document.rcode, lines, document.handlers]).toEqual([0, rcode, answers, handlers]);
+});
+
+test("a Corefile that makes no sense is refused with file and line", async () => {
+  const { status, err } = await run("--objects FILE --corefile DIR/bad web");
+  expect([status, err.split("\n")[0]]).toEqual([2, expect.stringMatching(/--corefile .*\/bad:2: no plugin cash; there are acl/)]);
 });
