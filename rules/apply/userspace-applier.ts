@@ -2,13 +2,16 @@ import dgram from "node:dgram";
 import net from "node:net";
 import { type Ip, ipFamily, parseIp } from "../../src/base/ip.ts";
 import { printServicePort } from "../model/service-port.ts";
-import type { Frontend, Member } from "../plan/frontend.ts";
-import { type Affinity, chooseEndpoint, type Listener, poolFor, type UserspaceSurroundings } from "../userspace/program.ts";
+import { type Frontend, isServedBy, type Member } from "../plan/frontend.ts";
+import { type Affinity, chooseEndpoint } from "../userspace/choose.ts";
+import { admits, type Listener, poolFor, type UserspaceSurroundings } from "../userspace/program.ts";
 
 /** A port below 1024 that may not be bound is served this much higher. */
 const unprivilegedShift = 8000;
 const connectTimeout = 5_000;
+/** As long as the kernel remembers a flow that is answered (nf_conntrack_udp_timeout_stream). */
 const udpIdle = 120_000;
+const sweepInterval = 30_000;
 /** Clients of UDP listeners that are remembered at most, each with a socket. */
 const largestFlowCount = 4096;
 
@@ -28,7 +31,15 @@ export interface UserspaceDeps {
 interface Open {
   listener: Listener;
   readonly failure: ListenFailure | undefined;
+  /** Ends flows that are stale or that nobody uses. */
+  sweep(): void;
   close(): void;
+}
+
+/** Where a client's connection comes from. */
+interface Client {
+  readonly ip: Ip;
+  readonly port: number;
 }
 
 /** The sockets of this process that serve Services. Changing a listener's endpoints touches no connection; removing it lets open ones end by themselves. */
@@ -37,10 +48,15 @@ export class UserspaceApplier {
   readonly #open = new Map<string, Open>();
   readonly #affinity = new Map<string, Map<Ip, Affinity>>();
   readonly #connections = new Set<net.Socket>();
+  /** Connections and flows by endpoint. */
+  readonly #active = new Map<string, number>();
+  readonly #sweeping: NodeJS.Timeout;
   #surroundings: UserspaceSurroundings = { nodePortIps: [], podCidrs: [], serviceCidrs: [], localDnsIps: [] };
 
   constructor(deps: UserspaceDeps) {
     this.#deps = deps;
+    this.#sweeping = setInterval(() => this.sweep(), sweepInterval);
+    this.#sweeping.unref();
   }
 
   /** Opens, changes and closes listeners. Never rejects: one that cannot be opened is among `failures`. */
@@ -57,10 +73,22 @@ export class UserspaceApplier {
     await Promise.all(
       change.open.map(async (listener) => {
         const open = this.#open.get(listener.id);
-        if (open !== undefined && (open.failure === undefined || open.failure.movedTo !== undefined)) open.listener = listener;
-        else this.#open.set(listener.id, await this.#listen(listener));
+        if (open !== undefined && (open.failure === undefined || open.failure.movedTo !== undefined)) {
+          open.listener = listener;
+          open.sweep();
+        } else this.#open.set(listener.id, await this.#listen(listener));
       }),
     );
+  }
+
+  /** Ends UDP flows whose endpoint no longer serves, and those that nobody has used for two minutes. */
+  sweep(): void {
+    for (const open of this.#open.values()) open.sweep();
+  }
+
+  /** Connections and UDP flows that an endpoint has through this process. */
+  active({ ip, port }: Pick<Member, "ip" | "port">): number {
+    return this.#active.get(`${ip} ${port}`) ?? 0;
   }
 
   failures(): readonly ListenFailure[] {
@@ -69,6 +97,7 @@ export class UserspaceApplier {
 
   /** Ends listeners and connections. */
   close(): void {
+    clearInterval(this.#sweeping);
     for (const open of this.#open.values()) open.close();
     this.#open.clear();
     for (const socket of this.#connections) socket.destroy();
@@ -85,10 +114,15 @@ export class UserspaceApplier {
         try {
           return await bind(listener, movedTo, { listener, code, movedTo });
         } catch (again) {
-          return { listener, failure: { listener, code: codeOf(again), movedTo: undefined }, close: () => undefined };
+          return {
+            listener,
+            failure: { listener, code: codeOf(again), movedTo: undefined },
+            sweep: () => undefined,
+            close: () => undefined,
+          };
         }
       }
-      return { listener, failure: { listener, code, movedTo: undefined }, close: () => undefined };
+      return { listener, failure: { listener, code, movedTo: undefined }, sweep: () => undefined, close: () => undefined };
     }
   }
 
@@ -97,7 +131,7 @@ export class UserspaceApplier {
       const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true }, (client) =>
         this.#serve(open.listener.frontend, client),
       );
-      const open: Open = { listener, failure, close: () => server.close() };
+      const open: Open = { listener, failure, sweep: () => undefined, close: () => server.close() };
       server.once("error", reject);
       server.listen({ host: listener.ip, port, exclusive: true, ipv6Only: ipFamily(listener.ip) === 6 }, () => {
         server.removeListener("error", reject);
@@ -111,8 +145,9 @@ export class UserspaceApplier {
     this.#connections.add(client);
     client.once("close", () => this.#connections.delete(client));
     client.on("error", () => client.destroy());
-    const source = sourceOf(client.remoteAddress);
-    const endpoint = source === undefined ? undefined : this.#choose(frontend, source);
+    const ip = sourceOf(client.remoteAddress);
+    const source = ip === undefined ? undefined : { ip, port: client.remotePort ?? 0 };
+    const endpoint = source === undefined ? undefined : this.#choose(frontend, source, new Set());
     if (source === undefined || endpoint === undefined) {
       client.resetAndDestroy();
       return;
@@ -121,11 +156,15 @@ export class UserspaceApplier {
   }
 
   /** Connects to the endpoint; one that refuses is passed over, as long as there is another. */
-  #forward(frontend: Frontend, source: Ip, client: net.Socket, endpoint: Member, tried: Set<Member>): void {
+  #forward(frontend: Frontend, source: Client, client: net.Socket, endpoint: Member, tried: Set<Member>): void {
     tried.add(endpoint);
     const upstream = net.connect({ host: endpoint.ip, port: endpoint.port, allowHalfOpen: true });
     this.#connections.add(upstream);
-    upstream.once("close", () => this.#connections.delete(upstream));
+    const leave = this.#enter(endpoint);
+    upstream.once("close", () => {
+      this.#connections.delete(upstream);
+      leave();
+    });
     upstream.setTimeout(connectTimeout, () => upstream.destroy(new Error("no answer to connect")));
     let connected = false;
     upstream.once("connect", () => {
@@ -141,12 +180,9 @@ export class UserspaceApplier {
       upstream.destroy();
       if (connected || client.destroyed) client.destroy();
       else {
-        const pool = poolFor(frontend, source, this.#surroundings, this.#deps.isOwn);
-        const others = pool?.members.filter((m) => !tried.has(m)) ?? [];
-        const next = others[Math.floor(this.#deps.random() * others.length)];
-        if (next === undefined || tried.size >= 3) client.resetAndDestroy();
+        const next = tried.size >= 3 ? undefined : this.#choose(frontend, source, tried);
+        if (next === undefined) client.resetAndDestroy();
         else {
-          this.#remember(frontend, source, next);
           this.#forward(frontend, source, client, next, tried);
         }
       }
@@ -161,37 +197,53 @@ export class UserspaceApplier {
       const six = ipFamily(listener.ip) === 6;
       const socket = dgram.createSocket({ type: six ? "udp6" : "udp4", ipv6Only: six });
       const flows = new Map<string, UdpFlow>();
+      const isStale = (flow: UdpFlow): boolean => {
+        const { frontend } = open.listener;
+        const { action } = frontend;
+        return action.kind !== "balance" || !admits(frontend, flow.source) || !isServedBy(action, flow.endpoint);
+      };
+      const end = (id: string, flow: UdpFlow): void => {
+        flow.close();
+        flows.delete(id);
+      };
       const open: Open = {
         listener,
         failure,
+        sweep: () => {
+          const now = this.#deps.monotonic();
+          for (const [id, flow] of flows) if (isStale(flow) || now - flow.lastUsed > udpIdle) end(id, flow);
+        },
         close: () => {
-          for (const flow of flows.values()) flow.close();
+          for (const [id, flow] of flows) end(id, flow);
           socket.close();
         },
       };
       socket.once("error", reject);
       socket.on("message", (data, from) => {
-        const { frontend } = open.listener;
         const id = `${from.address} ${from.port}`;
         const now = this.#deps.monotonic();
-        const source = sourceOf(from.address);
-        if (source === undefined) return;
-        const pool = poolFor(frontend, source, this.#surroundings, this.#deps.isOwn);
         let flow = flows.get(id);
         // a flow to an endpoint that no longer serves is stale: the next packet goes to one that does
-        if (flow !== undefined && pool?.members.some((m) => m.ip === flow?.endpoint.ip && m.port === flow.endpoint.port) !== true) {
-          flow.close();
+        if (flow !== undefined && isStale(flow)) {
+          end(id, flow);
           flow = undefined;
         }
         if (flow === undefined) {
-          const endpoint = this.#choose(frontend, source);
-          if (endpoint === undefined) return;
-          for (const [key, old] of flows)
-            if (flows.size >= largestFlowCount || now - old.lastUsed > udpIdle) {
-              old.close();
-              flows.delete(key);
-            }
-          flow = openFlow(endpoint, (answer) => socket.send(answer, from.port, from.address), now);
+          const source = sourceOf(from.address);
+          const endpoint =
+            source === undefined ? undefined : this.#choose(open.listener.frontend, { ip: source, port: from.port }, new Set());
+          if (source === undefined || endpoint === undefined) return;
+          const [oldest] = flows;
+          if (oldest !== undefined && flows.size >= largestFlowCount) end(...oldest);
+          flow = openFlow(
+            { source, endpoint, lastUsed: now },
+            (answer) => socket.send(answer, from.port, from.address),
+            this.#enter(endpoint),
+          );
+          flows.set(id, flow);
+        } else if (now - flow.lastUsed > 1000) {
+          // those used last are last
+          flows.delete(id);
           flows.set(id, flow);
         }
         flow.lastUsed = now;
@@ -205,13 +257,32 @@ export class UserspaceApplier {
     });
   }
 
-  #choose(frontend: Frontend, source: Ip): Member | undefined {
-    const pool = poolFor(frontend, source, this.#surroundings, this.#deps.isOwn);
+  #choose(frontend: Frontend, { ip, port }: Client, tried: ReadonlySet<Member>): Member | undefined {
+    const pool = poolFor(frontend, ip, this.#surroundings, this.#deps.isOwn);
     if (pool === undefined) return undefined;
-    const remembered = this.#affinity.get(ownerOf(frontend))?.get(source);
-    const endpoint = chooseEndpoint(pool, remembered, this.#deps.monotonic(), this.#deps.random());
-    if (endpoint !== undefined) this.#remember(frontend, source, endpoint);
+    const left = tried.size === 0 ? pool : { ...pool, members: pool.members.filter((m) => !tried.has(m)) };
+    const endpoint = chooseEndpoint(left, {
+      source: ip,
+      sourcePort: port,
+      remembered: this.#affinity.get(ownerOf(frontend))?.get(ip),
+      now: this.#deps.monotonic(),
+      random: this.#deps.random(),
+      active: (member) => this.active(member),
+    });
+    if (endpoint !== undefined) this.#remember(frontend, ip, endpoint);
     return endpoint;
+  }
+
+  /** Counts a connection of an endpoint until what is returned is called. */
+  #enter(endpoint: Member): () => void {
+    const key = `${endpoint.ip} ${endpoint.port}`;
+    const add = (n: number): void => {
+      const count = (this.#active.get(key) ?? 0) + n;
+      if (count === 0) this.#active.delete(key);
+      else this.#active.set(key, count);
+    };
+    add(1);
+    return () => add(-1);
   }
 
   #remember(frontend: Frontend, source: Ip, endpoint: Member): void {
@@ -238,13 +309,15 @@ export class UserspaceApplier {
 }
 
 interface UdpFlow {
+  readonly source: Ip;
   readonly endpoint: Member;
   lastUsed: number;
   send(data: Buffer): void;
   close(): void;
 }
 
-function openFlow(endpoint: Member, answer: (data: Buffer) => void, now: number): UdpFlow {
+function openFlow(of: Pick<UdpFlow, "source" | "endpoint" | "lastUsed">, answer: (data: Buffer) => void, leave: () => void): UdpFlow {
+  const { endpoint } = of;
   const socket = dgram.createSocket(ipFamily(endpoint.ip) === 6 ? "udp6" : "udp4");
   let closed = false;
   socket.on("message", answer);
@@ -252,16 +325,17 @@ function openFlow(endpoint: Member, answer: (data: Buffer) => void, now: number)
   const connected = new Promise<void>((resolve) => socket.connect(endpoint.port, endpoint.ip, () => resolve()));
   socket.unref();
   return {
-    endpoint,
-    lastUsed: now,
+    ...of,
     send: (data) => {
       void connected.then(() => {
         if (!closed) socket.send(data);
       });
     },
     close: () => {
-      if (!closed) socket.close();
+      if (closed) return;
       closed = true;
+      socket.close();
+      leave();
     },
   };
 }

@@ -1,4 +1,4 @@
-import { fnv1a } from "../../src/base/hash.ts";
+import { fnv1a, mix32 } from "../../src/base/hash.ts";
 import type { Member, Pool } from "../plan/frontend.ts";
 import { hashSizeFor, largestPool } from "./size-class.ts";
 import type { SlotHash } from "./skeleton.ts";
@@ -52,7 +52,7 @@ export function hashSlots(members: readonly Member[], size: number): readonly Me
     const id = `${member.ip} ${member.port}`;
     const share = (member.weight ?? 1) / heaviest;
     // everybody takes one in the first round
-    return { member, next: mix(fnv1a(id)) % size, step: 1 + (mix(fnv1a(`${id} step`)) % (size - 1)), share, credit: 1 - share };
+    return { member, next: mix32(fnv1a(id)) % size, step: 1 + (mix32(fnv1a(`${id} step`)) % (size - 1)), share, credit: 1 - share };
   });
   const slots = new Array<Member | undefined>(size).fill(undefined);
   for (let taken = 0; taken < size; ) {
@@ -66,12 +66,4 @@ export function hashSlots(members: readonly Member[], size: number): readonly Me
     }
   }
   return slots.filter((m) => m !== undefined);
-}
-
-/** Spreads the bits of a 32-bit number: FNV's low bits hardly differ between neighbouring addresses. */
-function mix(n: number): number {
-  let h = n >>> 0;
-  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
-  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-  return (h ^ (h >>> 16)) >>> 0;
 }

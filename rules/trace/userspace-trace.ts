@@ -3,7 +3,7 @@ import { type Ip, ipFamily, printHostPort } from "../../src/base/ip.ts";
 import type { Packet, TraceStep, Verdict } from "../model/packet.ts";
 import { printServicePort } from "../model/service-port.ts";
 import { type Frontend, frontendKey, nodePortKey } from "../plan/frontend.ts";
-import { poolFor, type UserspaceProgram } from "../userspace/program.ts";
+import { admits, poolFor, type UserspaceProgram } from "../userspace/program.ts";
 
 /**
  * What the listeners of a node do with a connection. The endpoint always sees this machine's address. A listener cannot be
@@ -32,8 +32,7 @@ export function traceUserspace(program: UserspaceProgram, packet: Packet, localI
   const refuse = (verdict: "reject" | "drop", why: string): Verdict => ({ ...none, verdict, service, affinitySeconds, steps: step(why) });
   if (frontend.protocol === "sctp") return refuse("reject", "SCTP has no sockets here: the userspace backend serves TCP and UDP");
   // ranges come first, whatever the endpoints
-  if (frontend.sources !== undefined && !frontend.sources.some((range) => cidrContains(range, packet.from)))
-    return refuse("drop", "the sender is outside the Service's source ranges: closed at once");
+  if (!admits(frontend, packet.from)) return refuse("drop", "the sender is outside the Service's source ranges: closed at once");
   if (action.kind === "reject") return refuse("reject", "the Service has no endpoint: nobody listens");
   if (action.kind === "drop") return refuse("drop", "traffic policy Local, and no endpoint on this node: nobody listens");
   const pool = poolFor(frontend, packet.from, program.surroundings, isOwn);
@@ -44,7 +43,9 @@ export function traceUserspace(program: UserspaceProgram, packet: Packet, localI
     masquerade: true,
     service,
     affinitySeconds,
-    steps: step(pool === action.localPool ? "traffic policy Local: only endpoints on this node" : "one of the endpoints is chosen"),
+    steps: step(
+      `${pool === action.localPool ? "traffic policy Local: only endpoints on this node" : "one of the endpoints is chosen"}${pool.balance === undefined ? "" : `, by ${pool.balance}`}`,
+    ),
   };
 }
 

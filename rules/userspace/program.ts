@@ -3,7 +3,7 @@ import { type Cidr, cidrContains, printCidr } from "../../src/base/cidr.ts";
 import { compareIp, type Ip, ipFamily } from "../../src/base/ip.ts";
 import type { Delta } from "../../src/snapshot/derivation.ts";
 import { type Protocol, printServicePort } from "../model/service-port.ts";
-import type { Frontend, FrontendKey, Member, Pool } from "../plan/frontend.ts";
+import type { BalancePolicy, Frontend, FrontendKey, Member, Pool } from "../plan/frontend.ts";
 
 /** What this machine's addresses mean for listeners. */
 export interface UserspaceSurroundings {
@@ -54,39 +54,26 @@ export function listenersOf(frontend: Frontend, surroundings: UserspaceSurroundi
   return ips.map((ip) => ({ id: `${ip} ${port} ${protocol}`, ip, port, protocol, frontend }));
 }
 
+/** Whether a sender is in the Service's source ranges. */
+export function admits({ sources }: Frontend, source: Ip): boolean {
+  return sources === undefined || sources.some((range) => cidrContains(range, source));
+}
+
 /** Who may be given a connection from `source`; undefined: nobody, it is closed. `isOwn`: an address of this machine. */
 export function poolFor(frontend: Frontend, source: Ip, surroundings: UserspaceSurroundings, isOwn: (ip: Ip) => boolean): Pool | undefined {
-  const { action, sources } = frontend;
-  if (action.kind !== "balance") return undefined;
-  if (sources !== undefined && !sources.some((range) => cidrContains(range, source))) return undefined;
+  const { action } = frontend;
+  if (action.kind !== "balance" || !admits(frontend, source)) return undefined;
   if (action.localPool === undefined) return action.pool;
   const inside = isOwn(source) || surroundings.podCidrs.some((range) => cidrContains(range, source));
   const pool = inside ? action.pool : action.localPool;
   return pool.members.length === 0 ? undefined : pool;
 }
 
-/** A client with affinity keeps its endpoint while that one serves and it comes back in time. */
-export interface Affinity {
-  readonly endpoint: Member;
-  /** Milliseconds, monotonic. */
-  readonly until: number;
-}
-
-/** Pure choice: the remembered endpoint where it still serves, else a random one. `random` is in [0, 1). */
-export function chooseEndpoint(pool: Pool, remembered: Affinity | undefined, now: number, random: number): Member | undefined {
-  if (remembered !== undefined && remembered.until > now) {
-    const { endpoint } = remembered;
-    const same = pool.members.find((m) => m.ip === endpoint.ip && m.port === endpoint.port);
-    if (same !== undefined) return same;
-  }
-  return pool.members[Math.floor(random * pool.members.length)];
-}
-
 /** The listeners as one JSON document, sorted by address, port and protocol. */
 export function printUserspace(program: UserspaceProgram): string {
   const rows = [...program.frontends.values()].flatMap((frontend) => {
     const listeners = listenersOf(frontend, program.surroundings);
-    const { action, sources, owner, affinity } = described(frontend);
+    const { action, sources, owner, affinity, balance } = described(frontend);
     const at = listeners.length > 0 ? listeners : frontend.ip === undefined ? [] : [{ ip: frontend.ip }];
     return at.map(({ ip }) => ({
       ip,
@@ -95,6 +82,7 @@ export function printUserspace(program: UserspaceProgram): string {
       service: owner,
       action,
       ...endpointsOf(frontend),
+      ...balance,
       ...affinity,
       ...sources,
     }));
@@ -108,6 +96,7 @@ type Described = {
   readonly owner: string;
   readonly sources: { readonly sources?: readonly string[] };
   readonly affinity: { readonly affinitySeconds?: number };
+  readonly balance: { readonly balance?: BalancePolicy };
 };
 
 function described(frontend: Frontend): Described {
@@ -117,6 +106,7 @@ function described(frontend: Frontend): Described {
     action: served ? "balance" : "refuse",
     owner: printServicePort(frontend.owner),
     sources: frontend.sources === undefined ? {} : { sources: frontend.sources.map(printCidr) },
+    balance: action.kind === "balance" && action.pool.balance !== undefined ? { balance: action.pool.balance } : {},
     affinity: action.kind === "balance" && action.affinitySeconds !== undefined ? { affinitySeconds: action.affinitySeconds } : {},
   };
 }

@@ -7,3 +7,11 @@ export function fnv1a(text: string): number {
   }
   return hash >>> 0;
 }
+
+/** Spreads the bits of a 32-bit number: FNV's low bits hardly differ between neighbouring addresses. */
+export function mix32(n: number): number {
+  let h = n >>> 0;
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return (h ^ (h >>> 16)) >>> 0;
+}

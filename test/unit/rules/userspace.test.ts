@@ -1,7 +1,11 @@
 import dgram from "node:dgram";
 import net from "node:net";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
+import { UserspaceApplier } from "../../../rules/apply/userspace-applier.ts";
 import { startProxier } from "../../../rules/index.ts";
+import type { Frontend, Member } from "../../../rules/plan/frontend.ts";
+import { listenersOf } from "../../../rules/userspace/program.ts";
+import { parseCidr } from "../../../src/base/cidr.ts";
 import { systemClock } from "../../../src/base/clock.ts";
 import { SnapshotStore } from "../../../src/snapshot/snapshot-store.ts";
 import { fillStore, makeNode, makeService, makeSlice, put } from "../../support/rules-objects.ts";
@@ -172,4 +176,116 @@ test("bytes sent just before an end arrive, in both directions", async () => {
   expect(await got.promise).toBe(size);
   await done;
   expect(back).toBe(size);
+});
+
+describe("the sockets of one Service", () => {
+  const frontend = (
+    protocol: "tcp" | "udp",
+    ip: string,
+    port: number,
+    action: Frontend["action"],
+    more: Partial<Frontend> = {},
+  ): Frontend => ({
+    key: `${ip}:${port}/${protocol}`,
+    scope: "clusterIP",
+    family: 4,
+    ip,
+    port,
+    protocol,
+    action,
+    masquerade: "never",
+    owner: { namespace: "test", name: "web", port: "p", protocol },
+    ...more,
+  });
+  const surroundings = { nodePortIps: [], podCidrs: [], serviceCidrs: [], localDnsIps: [] };
+  const at = (ip: string, port: number): Member => ({ ip, port, local: true });
+  function serve() {
+    let now = 0;
+    const applier = new UserspaceApplier({ monotonic: () => now, random: () => 0, isOwn: () => true });
+    closing.push(() => applier.close());
+    return {
+      applier,
+      put: (f: Frontend) => applier.apply({ close: [], open: listenersOf(f, surroundings), surroundings }),
+      pass: (ms: number) => void (now += ms),
+    };
+  }
+  const freePort = async (ip: string): Promise<number> => {
+    const server = net.createServer();
+    await new Promise<void>((resolve) => server.listen(0, ip, resolve));
+    const { port } = server.address() as net.AddressInfo;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  };
+  /** A client that keeps its port. */
+  function udpClient(): { ask(ip: string, port: number): Promise<string> } {
+    const socket = dgram.createSocket("udp4");
+    closing.push(() => void socket.close());
+    return {
+      ask: (ip, port) =>
+        new Promise((resolve) => {
+          socket.once("message", (b) => resolve(b.toString().split(" ")[0] ?? ""));
+          socket.send("x", port, ip);
+        }),
+    };
+  }
+
+  test("least connections: each goes where fewest are; one that ends makes room", async () => {
+    const [a, b] = [at("127.121.1.1", await echoServer("a", "127.121.1.1")), at("127.121.1.2", await echoServer("b", "127.121.1.2"))];
+    const { applier, put: apply } = serve();
+    const port = await freePort("127.121.0.1");
+    await apply(
+      frontend("tcp", "127.121.0.1", port, { kind: "balance", pool: { id: "p", members: [a, b], balance: "least-connections" } }),
+    );
+    const held = [];
+    for (let i = 0; i < 4; i++) held.push(await ask("127.121.0.1", port));
+    expect(held.map((h) => h.said)).toEqual(["a", "b", "a", "b"]);
+    expect([applier.active(a), applier.active(b)]).toEqual([2, 2]);
+    held[1]?.socket.destroy();
+    await expect.poll(() => applier.active(b)).toBe(1);
+    expect((await ask("127.121.0.1", port)).said).toBe("b");
+  });
+
+  test("UDP: a flow stays with an endpoint that serves and takes no new one; it ends at once when that is gone, or after two idle minutes", async () => {
+    const [a, b] = [at("127.122.1.1", await echoServer("a", "127.122.1.1")), at("127.122.1.2", await echoServer("b", "127.122.1.2"))];
+    const { applier, put: apply, pass } = serve();
+    const port = await freePort("127.122.0.1");
+    const pools = (members: readonly Member[], serving?: readonly Member[]) =>
+      frontend("udp", "127.122.0.1", port, { kind: "balance", pool: { id: "p", members }, ...(serving === undefined ? {} : { serving }) });
+    await apply(pools([a]));
+    const client = udpClient();
+    expect(await client.ask("127.122.0.1", port)).toBe("a");
+    // it ends: new flows go elsewhere
+    await apply(pools([b], [a, b]));
+    expect(await client.ask("127.122.0.1", port)).toBe("a");
+    expect(await udpClient().ask("127.122.0.1", port)).toBe("b");
+    expect([applier.active(a), applier.active(b)]).toEqual([1, 1]);
+    await apply(pools([b]));
+    expect([applier.active(a), applier.active(b)]).toEqual([0, 1]);
+    expect(await client.ask("127.122.0.1", port)).toBe("b");
+    pass(120_000);
+    applier.sweep();
+    expect(applier.active(b)).toBe(2);
+    pass(1);
+    applier.sweep();
+    expect(applier.active(b)).toBe(0);
+    expect(await client.ask("127.122.0.1", port)).toBe("b");
+  });
+
+  test("source ranges: who is outside is closed at once, and a flow of one who no longer is inside ends", async () => {
+    const a = at("127.123.1.1", await echoServer("a", "127.123.1.1"));
+    const { applier, put: apply } = serve();
+    const [tcp, udp] = [await freePort("127.123.0.1"), await freePort("127.123.0.1")];
+    const action = { kind: "balance", pool: { id: "p", members: [a] } } as const;
+    const ranged = (text: string) => ({ sources: [parseCidr(text)].flatMap((c) => c ?? []) });
+    await apply(frontend("tcp", "127.123.0.1", tcp, action, ranged("127.0.0.0/8")));
+    await apply(frontend("udp", "127.123.0.1", udp, action, ranged("127.0.0.0/8")));
+    expect((await ask("127.123.0.1", tcp)).said).toBe("a");
+    expect(await udpClient().ask("127.123.0.1", udp)).toBe("a");
+    expect(applier.active(a)).toBe(2);
+    await apply(frontend("tcp", "127.123.0.1", tcp, action, ranged("192.0.2.0/24")));
+    await apply(frontend("udp", "127.123.0.1", udp, action, ranged("192.0.2.0/24")));
+    expect((await ask("127.123.0.1", tcp)).said).toBe("ECONNRESET");
+    // of TCP nothing is cut
+    expect(applier.active(a)).toBe(1);
+  });
 });
