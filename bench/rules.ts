@@ -1,96 +1,121 @@
-// Full load and one changed endpoint at 10,000 Services × 5, from objects in memory to the kernel. Needs root.
-import { execFileSync } from "node:child_process";
-import { createNetlinkApplier } from "../rules/apply/netlink-applier.ts";
-import { compileFrontends, compileSurroundings, emptyRuleset, type Ruleset } from "../rules/nftables/ruleset.ts";
-import { defaultSkeletonOptions } from "../rules/nftables/skeleton.ts";
-import { diffFromElements, diffFromNothing, diffRulesets, transactionSize } from "../rules/nftables/transaction.ts";
-import { ProxyPlan } from "../rules/plan/proxy-plan.ts";
-import { defaultPlanOptions } from "../rules/plan/service-plan.ts";
-import { SnapshotStore } from "../src/snapshot/snapshot-store.ts";
-import { inNetns } from "../test/support/in-netns.ts";
-import { nftIn } from "../test/support/nft-in.ts";
-import { fillStore, makeNode, makeService, makeSlice, put } from "../test/support/rules-objects.ts";
+// Service rules from the API to packets, by each backend, beside kube-proxy where its binary is given. Needs root.
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { cpus, release, tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { candidatesOf, type Mode, modes } from "./rules/candidates.ts";
+import { BenchCluster } from "./rules/cluster.ts";
+import { type Figures, measure } from "./rules/measure.ts";
+import { makeNamespaces, namespacesOf, removeNamespaces } from "./rules/namespaces.ts";
+import { Prober } from "./rules/prober.ts";
+import { printSize } from "./rules/report.ts";
 
-const services = Number(process.argv[2] ?? 10_000);
-const changes = Number(process.argv[3] ?? 500);
-const namespace = `fwb-rules-${process.pid}`;
-const signal = AbortSignal.timeout(120_000);
-const address = (net: number, n: number): string => `${net}.${(n >> 16) & 255}.${(n >> 8) & 255}.${n & 255}`;
-const slice = (i: number, shift: number) =>
-  makeSlice(
-    `s${i}`,
-    Array.from({ length: 5 }, (_, j) => ({ ip: address(11, i * 5 + j + (j === 0 ? shift * 1_000_000 : 0)), node: j === 0 ? "n" : "m" })),
-  );
+const usage = `usage: npm run bench -- rules [--services LIST] [--backends LIST] [--kube-proxy PATH] [-o json]
+  --services LIST       sizes, SERVICESxENDPOINTS (default 1000x5,10000x5,50000x5,1000x100)
+  --backends LIST       ${modes.join(", ")} (default: all; ipvs is rules-ipvs, in a guest kernel)
+  --kube-proxy PATH     its binary, measured in the same run
+  --kube-proxy-most N   Services up to which it is measured (default 10000)
+  --changes N           one endpoint each, one after the other (default 40)
+  --burst N             endpoints changed at once (default 100)
+  --connections N       new connections a round (default 4000)
+  --give-up SECONDS     how long one load or change may take (default 120)
+  -o json               one JSON document
+`;
 
-const store = new SnapshotStore();
-const cursor = store.cursor(() => undefined);
-fillStore(store, [
-  makeNode("n", ["192.0.2.1"], ["11.0.0.0/24"]),
-  ...Array.from({ length: services }, (_, i) => makeService(`s${i}`, { clusterIP: address(10, i + 1), ports: [{ port: 80 }] })),
-  ...Array.from({ length: services }, (_, i) => slice(i, 0)),
-]);
-
-const ms = (n: number): string => `${n.toFixed(n < 1 ? 4 : 1)} ms`;
-const timed = async <T>(what: string, work: () => T | Promise<T>): Promise<T> => {
-  const cpu = process.cpuUsage();
-  const started = performance.now();
-  const result = await work();
-  const spent = process.cpuUsage(cpu);
-  console.log(`${what}: ${ms(performance.now() - started)} wall, ${ms((spent.user + spent.system) / 1000)} CPU`);
-  return result;
-};
-const quantile = (list: readonly number[], q: number): number => [...list].sort((a, b) => a - b)[Math.floor(list.length * q)] ?? 0;
-
-execFileSync("ip", ["netns", "add", namespace]);
-try {
-  const applier = inNetns(namespace, () => createNetlinkApplier(nftIn(namespace)));
-  applier.watch(() => undefined);
-  const plan = new ProxyPlan("n", { ...defaultPlanOptions, families: [4] });
-  const surroundings = { nodePortIps: [], podCidrs: [], serviceCidrs: [], localDnsIps: [] };
-  const batch = cursor.take();
-  if (batch === undefined) throw new Error("nothing to load");
-  console.log(`${services} Services × 5 endpoints`);
-  const delta = await timed("plan", () => plan.apply(batch));
-  let ruleset: Ruleset = await timed("compile", () =>
-    compileSurroundings(surroundings, compileFrontends(delta.frontends.changed, emptyRuleset(4, "fairway", defaultSkeletonOptions)).plan),
-  );
-  const tx = await timed("difference", () => [diffFromNothing(ruleset)]);
-  await timed(`kernel, ${transactionSize(tx)} elements`, () => applier.apply(tx, signal));
-  const found = await timed("read back", () => applier.read(4, "fairway", signal));
-  const rest = await timed("compare", () => [diffFromElements(found?.elements ?? [], ruleset)]);
-  console.log(`left to do after the comparison: ${transactionSize(rest)} elements`);
-
-  const whole: number[] = [];
-  const kernel: number[] = [];
-  const cpu = process.cpuUsage();
-  for (let n = 0; n < changes; n++) {
-    const started = performance.now();
-    put(store, "EndpointSlice", slice((n * 7919) % services, 1 + (n % 7)), String(n));
-    const change = cursor.take();
-    if (change === undefined) throw new Error("no change");
-    const { frontends } = plan.apply(change);
-    const next = compileSurroundings(surroundings, compileFrontends(frontends.changed, ruleset).plan);
-    const step = [diffRulesets(ruleset, next, frontends.changed.keys())];
-    const sent = performance.now();
-    await applier.apply(step, signal);
-    const done = performance.now();
-    ruleset = next;
-    whole.push(done - started);
-    kernel.push(done - sent);
+function options() {
+  const text = { type: "string" } as const;
+  try {
+    const { values } = parseArgs({
+      options: {
+        services: text,
+        backends: text,
+        "kube-proxy": text,
+        "kube-proxy-most": text,
+        changes: text,
+        burst: text,
+        connections: text,
+        "give-up": text,
+        output: { type: "string", short: "o" },
+        inside: text,
+        help: { type: "boolean", short: "h" },
+      },
+    });
+    if (values.help === true) {
+      process.stdout.write(usage);
+      process.exit(0);
+    }
+    const number = (given: string | undefined, otherwise: number): number => {
+      const n = Number(given ?? otherwise);
+      if (!(n > 0)) throw new Error(`not a number: ${given}`);
+      return n;
+    };
+    const sizes = (values.services ?? "1000x5,10000x5,50000x5,1000x100").split(",").map((size) => {
+      const [services, endpoints] = size.split("x");
+      return { services: number(services, 1), endpoints: number(endpoints, 5) };
+    });
+    const asked = values.backends?.split(",") ?? modes;
+    const unknown = asked.filter((mode) => !modes.some((m) => m === mode));
+    if (unknown.length > 0) throw new Error(`no backend ${unknown.join(", ")}`);
+    return {
+      sizes,
+      modes: modes.filter((mode): mode is Mode => asked.includes(mode)),
+      kubeProxy: values["kube-proxy"],
+      kubeProxyMost: number(values["kube-proxy-most"], 10_000),
+      changes: number(values.changes, 40),
+      burst: number(values.burst, 100),
+      connections: number(values.connections, 4000),
+      giveUpMs: number(values["give-up"], 120) * 1000,
+      json: values.output === "json",
+      inside: values.inside,
+    };
+  } catch (error) {
+    process.stderr.write(`rules: ${error instanceof Error ? error.message : String(error)}\n${usage}`);
+    process.exit(2);
   }
-  const spent = process.cpuUsage(cpu);
-  console.log(
-    `one changed endpoint (${changes} times): snapshot to kernel p50 ${ms(quantile(whole, 0.5))}, p99 ${ms(quantile(whole, 0.99))}`,
-  );
-  console.log(
-    `  of it netlink p50 ${ms(quantile(kernel, 0.5))}, p99 ${ms(quantile(kernel, 0.99))}; CPU ${ms((spent.user + spent.system) / 1000 / changes)} a change`,
-  );
-  globalThis.gc?.();
-  console.log(
-    `heap ${Math.round(process.memoryUsage().heapUsed / 1024 / 1024)} MiB${globalThis.gc === undefined ? "" : " after collection"}`,
-  );
-  console.log(`resident memory ${Math.round(process.memoryUsage.rss() / 1024 / 1024)} MiB`);
-  await applier.close();
-} finally {
-  execFileSync("ip", ["netns", "del", namespace]);
+}
+
+const o = options();
+if (o.inside === undefined) {
+  // everything in a namespace of its own: rules, API server, and who they are measured by
+  const prefix = `fwbnc${process.pid}`;
+  const names = namespacesOf(prefix);
+  process.on("SIGINT", () => undefined); // the one inside ends by it too, and then this one
+  try {
+    makeNamespaces(names);
+    const args = ["netns", "exec", names.node, process.execPath, import.meta.filename, ...process.argv.slice(2), "--inside", prefix];
+    process.exitCode = spawnSync("ip", args, { stdio: "inherit" }).status ?? 1;
+  } finally {
+    removeNamespaces(names);
+  }
+} else await run(o.inside);
+
+async function run(prefix: string): Promise<void> {
+  const machine = { cores: cpus().length, cpu: cpus()[0]?.model, kernel: release(), node: process.version };
+  const say = (text: string): void => void process.stderr.write(`   ${text}\n`);
+  const prober = new Prober(namespacesOf(prefix));
+  await prober.ready;
+  const results: { readonly services: number; readonly endpoints: number; readonly figures: readonly Figures[] }[] = [];
+  if (!o.json) process.stdout.write(`${machine.cores} cores (${machine.cpu}), kernel ${machine.kernel}, Node ${machine.node}\n`);
+  for (const size of o.sizes) {
+    const dir = mkdtempSync(join(tmpdir(), "fwbnc-"));
+    say(`${size.services} Services × ${size.endpoints} into the API server`);
+    const cluster = await BenchCluster.start(dir, size);
+    const figures: Figures[] = [];
+    try {
+      for (const mode of o.modes) {
+        const kubeProxy = size.services <= o.kubeProxyMost ? o.kubeProxy : undefined;
+        for (const candidate of candidatesOf(mode, { dir, kubeconfig: cluster.kubeconfig, kubeProxy })) {
+          figures.push(await measure(candidate, cluster, prober, { ...o, say }));
+        }
+      }
+    } finally {
+      await cluster.stop();
+      rmSync(dir, { recursive: true, force: true });
+    }
+    results.push({ ...size, figures });
+    if (!o.json) process.stdout.write(printSize({ ...size, figures }));
+  }
+  await prober.close();
+  if (o.json) process.stdout.write(`${JSON.stringify({ machine, results })}\n`);
 }
