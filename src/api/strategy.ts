@@ -50,10 +50,25 @@ export function prepareForCreate(resource: Named, object: JsonObject, context: C
   return out;
 }
 
+function firstPodStatus({ spec }: Pod): JsonObject {
+  const status = { phase: "Pending", qosClass: podQosClass(spec ?? { containers: [] }) };
+  if ((spec?.schedulingGates ?? []).length === 0) return status;
+  const message = "Scheduling is blocked due to non-empty scheduling gates";
+  const gated = {
+    type: "PodScheduled",
+    status: "False",
+    reason: "SchedulingGated",
+    message,
+    lastProbeTime: null,
+    lastTransitionTime: null,
+  };
+  return { ...status, conditions: [gated] };
+}
+
 function firstStatus(resource: Named, object: JsonObject): JsonObject {
   switch (resource.kind) {
     case "Pod":
-      return { phase: "Pending", qosClass: podQosClass((object as Pod).spec ?? { containers: [] }) };
+      return firstPodStatus(object as Pod);
     case "Namespace":
       return { phase: "Active" };
     case "Service":

@@ -1,10 +1,11 @@
 import type { Duplex } from "node:stream";
-import { type ApiError, badRequest, internal, isApiError, notFoundPath, tooLarge } from "../api/status-error.ts";
+import { type ApiError, badRequest, internal, isApiError, notAcceptable, notFoundPath, tooLarge } from "../api/status-error.ts";
 import { type Answer, failure } from "./answer.ts";
 import type { Authenticator } from "./authn/authenticator.ts";
 import { impersonated } from "./authn/impersonation.ts";
 import { attributesOf, isAllowed, refusal } from "./authz/authorizer.ts";
 import type { ApiContext, Call } from "./call.ts";
+import { formFor } from "./handlers/answer-object.ts";
 import { reviews } from "./handlers/review.ts";
 import { Lifetime } from "./lifetime.ts";
 import type { Metrics } from "./metrics.ts";
@@ -108,6 +109,7 @@ export class Pipeline {
     };
     if (review === undefined) return route(call);
     if (info.verb !== "create" || info.name !== "") throw notFoundPath();
+    if (formFor(call).kind !== "object") throw notAcceptable(["application/json"]);
     return review.answer(call);
   }
 

@@ -15,6 +15,7 @@ import type { Transport } from "../client/transport.ts";
 import { runCommand } from "../kernel/command.ts";
 import { refusalOf, wrongNode } from "./admission.ts";
 import { CrunRuntime } from "./crun-runtime.ts";
+import { ignoredFields } from "./ignored-fields.ts";
 import { builtInImages, type ImageEntry, parseImages } from "./images.ts";
 import { readCapacity, readNodeInfo } from "./node-machine.ts";
 import { startRegistration } from "./node-registration.ts";
@@ -109,7 +110,7 @@ export async function startNode(config: NodeConfig, deps: NodeDeps): Promise<Run
     void files.refresh(worker.pod, worker.ips).catch((error: unknown) => {
       // A pod that is going keeps what it has: what its volumes show may go before it, with its namespace.
       if (worker.pod.metadata?.deletionTimestamp !== undefined) return;
-      workerDeps.event(worker.pod, undefined, "Warning", "FailedMount", `MountVolume.SetUp failed: ${messageOf(error)}`);
+      workerDeps.event(worker.pod, undefined, "Warning", "FailedMount", `MountVolume.SetUp failed for ${messageOf(error)}`);
     });
   };
   const services = startInformer<Service>(config.transport, resources.services, { clock });
@@ -163,6 +164,9 @@ export async function startNode(config: NodeConfig, deps: NodeDeps): Promise<Run
     admit: async (pod, signal) => {
       const others = [...workers.values()].filter((w) => w.uid !== pod.metadata?.uid && !w.isFinished).map((w) => w.pod);
       const refusal = refusalOf(pod, others, capacity);
+      const ignored = ignoredFields(pod);
+      if (refusal === undefined && ignored.length > 0)
+        workerDeps.event(pod, undefined, "Warning", "Ignored", `this node has nothing for ${ignored.join(", ")}: the pod runs without`);
       if (refusal !== undefined || !choosesNodes(pod)) return refusal;
       const node = await client.get(resources.nodes, { name: config.nodeName }, signal).catch(() => undefined);
       return node === undefined || matchesNodeAffinity(pod.spec ?? {}, node) ? undefined : wrongNode;

@@ -210,7 +210,7 @@ export class PodFiles {
     } catch (error) {
       signal.throwIfAborted();
       const message = error instanceof Error ? error.message : String(error);
-      throw new NodeError("pod-config", `failed to fetch token: ${message}`, error);
+      throw new NodeError("pod-config", `volume "${wish.volume}" : failed to fetch token: ${message}`, error);
     }
     const status = (answer as { readonly status?: { readonly token?: string; readonly expirationTimestamp?: string } }).status ?? {};
     return { token: status.token ?? "", expiresAt: Date.parse(status.expirationTimestamp ?? "") };

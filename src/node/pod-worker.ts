@@ -199,7 +199,7 @@ export class PodWorker {
     } catch (error) {
       if (this.#living.signal.aborted) return undefined;
       const [reason, message] = isNodeError(error, "pod-config")
-        ? ["FailedMount", `MountVolume.SetUp failed: ${error.message}`]
+        ? ["FailedMount", `MountVolume.SetUp failed for ${error.message}`]
         : ["FailedCreatePodSandBox", `Failed to create pod sandbox: ${messageOf(error)}`];
       this.#deps.event(this.#pod, undefined, "Warning", reason, message);
       return clock.now() + sandboxRetryMs;

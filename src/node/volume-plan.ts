@@ -79,7 +79,7 @@ export function compileVolume(
   if (volume.hostPath !== undefined) return { kind: "host", name, path: volume.hostPath.path, type: volume.hostPath.type ?? "" };
   const known = ["name", "emptyDir"];
   const other = Object.keys(volume).find((key) => !known.includes(key));
-  if (other !== undefined) throw new NodeError("pod-config", `volume "${name}": this node has no ${other} volumes`);
+  if (other !== undefined) throw new NodeError("pod-config", `this node has no ${other} volumes`);
   if (volume.emptyDir?.medium === "Memory")
     return { kind: "memory", name, bytes: memoryVolumeBytes(pod, volume, given.context.allocatable) };
   return { kind: "empty", name };
@@ -108,7 +108,7 @@ function addProjection(
     if (wish !== undefined) files.set(source.serviceAccountToken.path, { bytes: Buffer.from(given.token(wish)), mode });
   } else {
     const kind = Object.keys(source)[0] ?? "empty";
-    throw new NodeError("pod-config", `volume "${volume}": this node has no projected ${kind}`);
+    throw new NodeError("pod-config", `this node has no projected ${kind}`);
   }
 }
 

@@ -401,6 +401,17 @@ describe.skipIf(lack !== undefined)(`stock kubectl${lack === undefined ? "" : ` 
       ["get cm -n other -o name", ""],
       ["delete pod talker --now", /pod "talker"/],
     ]);
+    // Each is owned by the one before it, the first by the last: none waits for the others for ever.
+    const ring = ["ring-a", "ring-b", "ring-c"];
+    for (const link of ring) await kubectl(`create configmap ${link}`);
+    const uids = await Promise.all(ring.map((link) => kubectl(`get cm ${link} -o jsonpath={.metadata.uid}`)));
+    for (const [i, link] of ring.entries()) {
+      const at = (i + 2) % ring.length;
+      const ownerReferences = [{ apiVersion: "v1", kind: "ConfigMap", name: ring[at], uid: uids[at], blockOwnerDeletion: true }];
+      await kubectl(`patch cm ${link} --type merge -p '${JSON.stringify({ metadata: { ownerReferences } })}'`);
+    }
+    await kubectl("delete cm ring-a --cascade=foreground --timeout=120s");
+    await soon(`get cm ${ring.join(" ")} --ignore-not-found -o name`, { says: "" });
   });
 
   test("empties a node: taint, cordon, drain as far as a budget lets it", async () => {

@@ -4,6 +4,7 @@ import type { ApiObject } from "../registry.ts";
 import { admitTolerations } from "./default-tolerations.ts";
 import { admitIngressClass } from "./ingress-class.ts";
 import { requireNamespace } from "./namespace-lifecycle.ts";
+import { admitPodClasses } from "./pod-classes.ts";
 import { admitServiceAccount } from "./service-account.ts";
 
 /** What needs nothing but the object. */
@@ -14,6 +15,7 @@ type Admit = (context: ApiContext, resource: Resource, object: ApiObject, namesp
 const onCreate: readonly Admit[] = [
   requireNamespace,
   admitServiceAccount,
+  admitPodClasses,
   (_context, resource, object) => admitTolerations(resource, object),
   admitIngressClass,
 ];

@@ -21,6 +21,8 @@ export interface Dependent extends Node {
   /** In the order of its owner references. */
   readonly owners: readonly OwnerState[];
   readonly hasDependents: boolean;
+  /** One of its own dependents waits for dependents already: they may all wait for each other, in a ring. */
+  readonly mayBeRing: boolean;
 }
 
 export function isGoing({ object }: Node): boolean {
@@ -43,14 +45,28 @@ export function reconcileDependent(d: Dependent): Outcome {
   const solid = refs.filter((_, i) => d.owners[i] === "solid");
   if (solid.length === refs.length) return nothingToDo;
   if (solid.length > 0) return { writes: [setOwners(d, solid)] };
+  // Nobody may wait for it then: in a ring, it would wait for him.
+  if (goesWithAllBelow(d) && d.mayBeRing && refs.some((r) => r.blockOwnerDeletion === true)) {
+    return {
+      writes: [
+        setOwners(
+          d,
+          refs.map((r) => ({ ...r, blockOwnerDeletion: false })),
+        ),
+      ],
+    };
+  }
   return { writes: [deletion(d)] };
 }
 
+/** An owner that waits wants the whole tree below to be gone before it. */
+function goesWithAllBelow(d: Dependent): boolean {
+  return d.owners.includes("waiting") && d.hasDependents;
+}
+
 function deletion(d: Dependent): Write {
-  const waiting = d.owners.includes("waiting") && d.hasDependents;
   const orphan = hasFinalizer(d, orphanFinalizer);
-  // An owner that waits wants the whole tree below to be gone before it.
-  const propagation = orphan ? "Orphan" : waiting || hasFinalizer(d, foregroundFinalizer) ? "Foreground" : "Background";
+  const propagation = orphan ? "Orphan" : goesWithAllBelow(d) || hasFinalizer(d, foregroundFinalizer) ? "Foreground" : "Background";
   return { kind: "delete", of: d.of, object: d.object, propagation };
 }
 

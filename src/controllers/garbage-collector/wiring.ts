@@ -1,3 +1,4 @@
+import { jsonEqual } from "../../api/json-value.ts";
 import type { ObjectMeta, OwnerReference } from "../../api/types/meta-v1.generated.ts";
 import { backoffDelay } from "../../base/backoff.ts";
 import type { Clock } from "../../base/clock.ts";
@@ -90,14 +91,15 @@ class Graph {
   wire(add: (key: string) => void): readonly (() => void)[] {
     return [...this.#tables.values()].map(({ of, view }) =>
       view.onChange(({ key, before, after }) => {
-        if (after === undefined) {
-          for (const d of this.dependentsOf({ of, object: before ?? {} })) add(keyOf(d));
-          for (const ref of before?.metadata?.ownerReferences ?? []) {
-            // An owner that waits for this one looks again.
-            const owner = this.#owner(ref);
-            if (owner !== undefined && isWaiting(owner)) add(keyOf(owner));
-          }
-        } else if (concerns(before, after)) add(`${resourcePath(of)} ${key}`);
+        if (after === undefined) for (const d of this.dependentsOf({ of, object: before ?? {} })) add(keyOf(d));
+        else if (concerns(before, after)) add(`${resourcePath(of)} ${key}`);
+        const left = after?.metadata?.ownerReferences ?? [];
+        for (const ref of before?.metadata?.ownerReferences ?? []) {
+          if (left.some((r) => jsonEqual(r, ref))) continue;
+          // An owner that waits for this one looks again.
+          const owner = this.#owner(ref);
+          if (owner !== undefined && isWaiting(owner)) add(keyOf(owner));
+        }
       }),
     );
   }
@@ -125,7 +127,8 @@ class Graph {
     const refs = node.object.metadata?.ownerReferences ?? [];
     const namespace = node.object.metadata?.namespace;
     const owners = await Promise.all(refs.map((ref) => this.#stateOf(ref, namespace, s)));
-    return { ...node, owners, hasDependents: this.dependentsOf(node).length > 0 };
+    const below = this.dependentsOf(node);
+    return { ...node, owners, hasDependents: below.length > 0, mayBeRing: below.some(isWaiting) };
   }
 
   #owner(ref: OwnerReference): Node | undefined {
@@ -171,6 +174,6 @@ function concerns(before: Meta | undefined, after: Meta): boolean {
   return (
     before.metadata?.deletionTimestamp !== deletionTimestamp ||
     (before.metadata?.finalizers ?? []).join() !== finalizers.join() ||
-    (before.metadata?.ownerReferences ?? []).map((r) => r.uid).join() !== ownerReferences.map((r) => r.uid).join()
+    !jsonEqual(before.metadata?.ownerReferences ?? [], ownerReferences)
   );
 }

@@ -82,6 +82,8 @@ test("who is known may discover and ask about himself, no more", async () => {
   const may = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
   expect((await api.call("POST", may, review, { as: stranger })).get("status.allowed")).toBe(false);
   expect((await api.call("POST", may, review)).get("status.allowed")).toBe(true);
+  const asTable = { accept: "application/json;as=Table;v=v1;g=meta.k8s.io" };
+  expect((await api.call("POST", may, review, asTable)).status).toBe(406);
 });
 
 test("a certificate that another authority signed is no credential at all", async () => {

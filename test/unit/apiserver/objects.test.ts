@@ -295,6 +295,22 @@ test.each([
   expect(made.get("spec.tolerations")).toEqual([...tolerations, ...want]);
 });
 
+test.each([
+  { spec: { priorityClassName: "system-node-critical" }, status: 201, want: 2_000_001_000 },
+  { spec: { priorityClassName: "gold" }, status: 403, want: 'pods "classed" is forbidden: no PriorityClass with name gold was found' },
+  { spec: { runtimeClassName: "vm" }, status: 403, want: 'pods "classed" is forbidden: pod rejected: RuntimeClass "vm" not found' },
+])("a pod of a class: $spec", async ({ spec, status, want }) => {
+  const made = await api.call("POST", `${pods}?dryRun=All`, pod("classed", spec));
+  expect([made.status, made.get(status === 201 ? "spec.priority" : "message")]).toEqual([status, want]);
+});
+
+test("a pod behind a scheduling gate says so", async () => {
+  const made = await api.call("POST", `${pods}?dryRun=All`, pod("gated", { schedulingGates: [{ name: "example.com/hold" }] }));
+  expect(made.get("status.conditions")).toEqual([
+    expect.objectContaining({ type: "PodScheduled", status: "False", reason: "SchedulingGated" }),
+  ]);
+});
+
 test("a pod that is replaced by one without the tolerations it was given keeps them, and others are added", async () => {
   await api.call("POST", pods, pod("retold"));
   const { tolerations: had, ...spec } = (await api.call("GET", `${pods}/retold`)).get("spec") as { tolerations: unknown[] };

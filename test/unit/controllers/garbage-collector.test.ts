@@ -20,7 +20,7 @@ const ref = (uid: string, blockOwnerDeletion = true): OwnerReference => ({
 function dependent(
   name: string,
   owners: Readonly<Record<string, OwnerState>>,
-  o: { going?: boolean; finalizers?: string[]; hasDependents?: boolean; block?: boolean } = {},
+  o: { going?: boolean; finalizers?: string[]; hasDependents?: boolean; mayBeRing?: boolean; block?: boolean } = {},
 ): Dependent {
   return {
     of: resources.secrets,
@@ -36,7 +36,8 @@ function dependent(
       },
     },
     owners: Object.values(owners),
-    hasDependents: o.hasDependents ?? false,
+    hasDependents: o.hasDependents ?? o.mayBeRing ?? false,
+    mayBeRing: o.mayBeRing ?? false,
   };
 }
 
@@ -51,6 +52,8 @@ test.each([
     dependent("x", { a: "waiting" }, { hasDependents: true }),
     ["delete secrets x Foreground"],
   ],
+  ["in a ring blocks nobody before it goes", dependent("x", { a: "waiting" }, { mayBeRing: true }), ["patch secrets x"]],
+  ["in a ring goes then", dependent("x", { a: "waiting" }, { mayBeRing: true, block: false }), ["delete secrets x Foreground"]],
   [
     "goes in the foreground when it says so",
     dependent("x", { a: "absent" }, { finalizers: ["foregroundDeletion"] }),

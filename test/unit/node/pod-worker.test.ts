@@ -193,7 +193,7 @@ test("what a pod waits for is told, and it goes on when that is there", async ()
   };
   const { worker, clock, diary, events, last } = makeWorker(makePod({}), { prepare });
   await clock.advance(0);
-  expect(events).toEqual(['Warning FailedMount -: MountVolume.SetUp failed: volume "v" : configmap "c" not found']);
+  expect(events).toEqual(['Warning FailedMount -: MountVolume.SetUp failed for volume "v" : configmap "c" not found']);
   expect(last()?.containerStatuses?.[0]?.state).toEqual({ waiting: { reason: "ContainerCreating" } });
   there = true;
   worker.update(worker.pod);

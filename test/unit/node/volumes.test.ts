@@ -81,7 +81,7 @@ test.each<{ name: string; volume: Omit<Volume, "name">; want: Record<string, str
 test.each<[Omit<Volume, "name">, string]>([
   [{ configMap: { name: "no" } }, 'configmap "no" not found'],
   [{ configMap: { name: "c", items: [{ key: "no", path: "x" }] } }, "references non-existent key: no"],
-  [{ nfs: { server: "s", path: "/" } }, 'volume "v": this node has no nfs volumes'],
+  [{ nfs: { server: "s", path: "/" } }, "this node has no nfs volumes"],
 ])("refused: %j", (volume, message) => {
   expect(() => filesOf(volume)).toThrow(message);
 });
