@@ -14,6 +14,7 @@ import {
   writeSync,
 } from "node:fs";
 import { Socket } from "node:net";
+import { constants as machine } from "node:os";
 import { join } from "node:path";
 import { PassThrough, type Writable } from "node:stream";
 import { setTimeout } from "node:timers/promises";
@@ -254,6 +255,12 @@ function startTime(pid: number): number | undefined {
   const ticks = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]);
   if (stat === "" || !Number.isFinite(ticks)) return undefined;
   return Date.now() - Number(readText("/proc/uptime").split(" ")[0]) * 1000 + (ticks * 1000) / ticksPerSecond;
+}
+
+/** Whether a process has a handler for a signal: proc_pid_status(5), SigCgt. */
+export function catchesSignal(pid: number, signal: NodeJS.Signals): boolean {
+  const mask = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readText(`/proc/${pid}/status`))?.[1];
+  return mask !== undefined && (BigInt(`0x${mask}`) & (1n << BigInt(machine.signals[signal] - 1))) !== 0n;
 }
 
 /** Resolves when one of the files exists; rejects with the signal's reason, and never for want of a way to be told: then it looks. */

@@ -32,9 +32,15 @@ export async function stopContainer(config: StopConfig, leaving: AbortSignal): P
     const failure = await runHook(hook, config.target(), limit);
     if (failure !== undefined && !over.signal.aborted) config.hookFailed(failure);
   }
-  const stopSignal = lifecycle?.stopSignal;
-  if (!over.signal.aborted && left() > 0) runtime.signalContainer(run, isSignal(stopSignal) ? stopSignal : "SIGTERM");
+  const signal = isSignal(lifecycle?.stopSignal) ? lifecycle.stopSignal : "SIGTERM";
+  // One that has only just begun would sleep through it, and be killed when its grace is over.
+  let heeded = runtime.heeds(run, signal);
+  if (!over.signal.aborted && left() > 0) runtime.signalContainer(run, signal);
   while (!over.signal.aborted && left() > 0 && !leaving.aborted) {
+    if (!heeded && runtime.heeds(run, signal)) {
+      heeded = true;
+      runtime.signalContainer(run, signal);
+    }
     await Promise.race([run.exited, clock.sleep(Math.min(left(), pieceMs), over.signal).catch(() => undefined)]);
   }
   if (leaving.aborted) return;

@@ -9,7 +9,7 @@ import { type RunCommand, runOrThrow } from "../kernel/command.ts";
 import { type MemoryMount, mountMemory, unmountBelow } from "../kernel/memory-mount.ts";
 import { netnsPath, readNetnsNames } from "../kernel/netns.ts";
 import type { ContainerPlan, SandboxPlan } from "./container-plan.ts";
-import { ContainerProcess, killShim } from "./container-process.ts";
+import { ContainerProcess, catchesSignal, killShim } from "./container-process.ts";
 import { inputOf, type RootLayer } from "./container-shim.ts";
 import { isNodeError } from "./errors.ts";
 import { attachTo, onTerminal, startExec } from "./exec-session.ts";
@@ -156,6 +156,10 @@ export class CrunRuntime implements PodRuntime {
     } catch {
       // It has ended.
     }
+  }
+
+  heeds(run: ContainerRun, signal: NodeJS.Signals): boolean {
+    return catchesSignal(this.#known.get(run.id)?.process.pid ?? 0, signal);
   }
 
   exec(run: ContainerRun, argv: readonly string[], options: ExecOptions): ExecSession {

@@ -77,6 +77,8 @@ export interface PodRuntime {
   startContainer(plan: ContainerPlan, signal: AbortSignal): Promise<ContainerRun>;
   /** To the container's first process; one that has ended is no error. SIGKILL ends all its processes. */
   signalContainer(run: ContainerRun, signal: "SIGTERM" | "SIGKILL" | NodeJS.Signals): void;
+  /** Whether a signal does anything now: the first process of a namespace ignores those that it has no handler for yet. */
+  heeds(run: ContainerRun, signal: NodeJS.Signals): boolean;
   exec(run: ContainerRun, argv: readonly string[], options: ExecOptions): ExecSession;
   /** The container's live output and its standard input (unless it has one, `stdin` goes nowhere). */
   attach(run: ContainerRun, options: AttachOptions): ExecSession;

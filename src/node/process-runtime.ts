@@ -124,6 +124,11 @@ export class ProcessRuntime implements PodRuntime {
     }
   }
 
+  /** In no namespace of its own, a process without a handler ends at a signal. */
+  heeds(): boolean {
+    return true;
+  }
+
   exec(run: ContainerRun, argv: readonly string[], options: ExecOptions): ExecSession {
     const folder = containerFolder(this.#config.dataDir, run.podUid, run.name, run.attempt);
     const place = JSON.parse(readFileSync(join(folder, "process.json"), "utf8")) as ProcessPlan;

@@ -95,6 +95,7 @@ export function podRuntimeContract(name: string, place: { readonly open: () => P
     withPod(async (runtime, uid) => {
       const polite = await runtime.startContainer(plan(uid, "trap 'exit 9' TERM; echo up; while :; do sleep 0.05; done"), patience);
       await expect.poll(() => logOf(runtime, uid)).toContain("stdout F up");
+      expect(runtime.heeds(polite, "SIGTERM")).toBe(true);
       runtime.signalContainer(polite, "SIGTERM");
       expect(await polite.exited).toMatchObject({ code: 9 });
       const deaf = await runtime.startContainer(plan(uid, "trap '' TERM; echo up; sleep 100 & wait; wait", { attempt: 1 }), patience);

@@ -18,6 +18,7 @@ function makeWorker(
   pod: Pod,
   change: Partial<PodWorkerDeps> = {},
   adopts: readonly { readonly name: string; readonly attempt: number }[] = [],
+  heedsAt = 0,
 ) {
   const clock = new FakeClock();
   const diary: string[] = [];
@@ -42,6 +43,7 @@ function makeWorker(
       diary.push(`${seconds()} ${signal} ${run.name}`);
       if (signal === "SIGKILL") ends.get(run.name)?.(137);
     },
+    heeds: () => clock.monotonic() >= heedsAt,
     exec: (run, argv) => {
       diary.push(`${seconds()} exec ${run.name} ${argv.join(" ")}`);
       const code = Number(argv.at(-1));
@@ -137,6 +139,14 @@ test("restarts: at once, then after 10 s and 20 s", async () => {
   expect(events.filter((e) => e.includes("BackOff"))).toEqual(
     Array.from({ length: 2 }, () => "Warning BackOff c: Back-off restarting failed container c in pod p_shop(u)"),
   );
+});
+
+test("a container that is stopped before it listens for signals is told again as soon as it does", async () => {
+  const { clock, diary, worker } = makeWorker(makePod({ terminationGracePeriodSeconds: 30 }), {}, [], 2000);
+  await clock.advance(500);
+  worker.terminate(30);
+  await clock.advance(5000);
+  expect(diary.filter((l) => l.includes("SIG"))).toEqual(["1 SIGTERM c", "2 SIGTERM c"]);
 });
 
 test("a failing liveness probe ends the container by SIGTERM and grace, then it starts again", async () => {
