@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import type { Connection } from "../upstream/connection.ts";
 import { ChunkDecoder, type ChunkSink } from "../upstream/wire/chunk-decoder.ts";
 import { type Http1Request, parseRequestHead } from "../upstream/wire/request-parser.ts";
@@ -12,6 +13,9 @@ import { Tunnel } from "./tunnel.ts";
 /** head: between requests or in a head; body: reading one; waiting: all read, answer under way; lingering: reading what nobody wants. */
 type State = "head" | "body" | "waiting" | "lingering" | "tunnel" | "closed";
 
+/** RFC 9113 section 3.4. */
+const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /** Bodies up to this size leave in one write with their head. */
 const joinedBytes = 16 * 1024;
 
@@ -21,6 +25,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
   readonly #connection: Connection;
   readonly #tls: boolean;
   readonly #onClosed: (c: Http1Client) => void;
+  readonly #onHttp2: ((socket: Socket) => void) | undefined;
   #state: State = "head";
   #held: Buffer | undefined;
   #reading = false;
@@ -45,12 +50,18 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
   constructor(
     context: ProxyContext,
     connection: Connection,
-    options: { readonly tls: boolean; readonly onClosed: (c: Http1Client) => void },
+    options: {
+      readonly tls: boolean;
+      readonly onClosed: (c: Http1Client) => void;
+      /** The client began with the preface of HTTP/2 (prior knowledge); absent: it may not. */
+      readonly onHttp2?: (socket: Socket) => void;
+    },
   ) {
     this.#context = context;
     this.#connection = connection;
     this.#tls = options.tls;
     this.#onClosed = options.onClosed;
+    this.#onHttp2 = options.onHttp2;
     this.#deadline = context.clock.monotonic() + context.timeouts.head;
     context.metrics.connections++;
     context.metrics.accepted++;
@@ -145,6 +156,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     // RFC 9112 section 2.2: one empty line before a request is forgiven
     if (all[0] === 0x0d && all[1] === 0x0a) all = all.subarray(2);
     const { wire, timeouts, clock } = this.#context;
+    if (this.#served === 0 && all[0] === 0x50 && this.#isPreface(all)) return undefined;
     const end = all.indexOf("\r\n\r\n", Math.max(0, (held?.length ?? 0) - 3));
     if (end < 0 || end > wire.headBytes) {
       if (all.length > wire.lineBytes && all.lastIndexOf("\r\n", wire.lineBytes) < 0) this.#refuse(414);
@@ -164,6 +176,27 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     const rest = all.subarray(end + 4);
     this.#begin(request);
     return rest;
+  }
+
+  /** True when the bytes are the preface of HTTP/2, and were handed on, or may become one, and are held. */
+  #isPreface(bytes: Buffer): boolean {
+    const { detach } = this.#connection;
+    const onHttp2 = this.#onHttp2;
+    if (onHttp2 === undefined || detach === undefined) return false;
+    const text = bytes.toString("latin1", 0, preface.length);
+    // `P` alone may also become a POST; so far both are waited for
+    if (!preface.startsWith(text)) return false;
+    if (text.length < preface.length) {
+      if (this.#held === undefined) this.#deadline = this.#context.clock.monotonic() + this.#context.timeouts.head;
+      this.#held = Buffer.from(bytes);
+      return true;
+    }
+    this.#state = "closed";
+    this.#context.metrics.connections--;
+    this.#context.metrics.accepted--;
+    this.#onClosed(this);
+    onHttp2(detach.call(this.#connection, Buffer.from(bytes)));
+    return true;
   }
 
   #begin(request: Http1Request): void {

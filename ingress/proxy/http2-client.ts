@@ -1,5 +1,6 @@
 import { constants, performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
-import type { TLSSocket } from "node:tls";
+import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
 import type { ClientConnection } from "./client-connection.ts";
 import type { ProxyContext } from "./context.ts";
 import { type Http2Facts, Http2Request } from "./http2-request.ts";
@@ -11,26 +12,30 @@ const maxStreams = 128;
 export class Http2Client implements ClientConnection {
   readonly #context: ProxyContext;
   readonly #session: ServerHttp2Session;
-  readonly #socket: TLSSocket;
+  readonly #socket: Socket;
   readonly #requests = new Set<Http2Request>();
   #idleSince: number;
   #closing = false;
 
   constructor(
     context: ProxyContext,
-    socket: TLSSocket,
+    socket: Socket,
     o: { readonly onFault: (error: unknown) => void; readonly onClosed: (c: Http2Client) => void },
   ) {
     this.#context = context;
     this.#socket = socket;
     this.#idleSince = context.clock.monotonic();
-    const facts: Http2Facts = { remoteIp: socket.remoteAddress?.replace(/^::ffff:(?=.*\.)/, "") ?? "", localPort: socket.localPort ?? 0 };
+    const facts: Http2Facts = {
+      remoteIp: socket.remoteAddress?.replace(/^::ffff:(?=.*\.)/, "") ?? "",
+      localPort: socket.localPort ?? 0,
+      tls: socket instanceof TLSSocket,
+    };
     context.metrics.connections++;
     context.metrics.accepted++;
     const { wire } = context;
     // node:http2 itself bounds reset floods (streamResetBurst), invalid frames, acknowledgements owed and memory
     const session = performServerHandshake(socket, {
-      settings: { maxConcurrentStreams: maxStreams, maxHeaderListSize: wire.headBytes, enablePush: false },
+      settings: { maxConcurrentStreams: maxStreams, maxHeaderListSize: wire.headBytes, enablePush: false, enableConnectProtocol: true },
       maxHeaderListPairs: wire.headers + 4,
       maxSessionMemory: 4,
       maxSettings: 32,

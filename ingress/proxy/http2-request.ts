@@ -1,17 +1,21 @@
+import { randomBytes } from "node:crypto";
 import { constants, type ServerHttp2Stream } from "node:http2";
 import { headerValue } from "../route/request-head.ts";
 import type { Connection } from "../upstream/connection.ts";
-import { declaredFraming } from "../upstream/wire/body-framing.ts";
+import { declaredFraming, noBody } from "../upstream/wire/body-framing.ts";
 import { isAuthority, isOriginTarget } from "../upstream/wire/request-parser.ts";
 import type { Http1Response } from "../upstream/wire/response-parser.ts";
 import { isFieldValue, isToken } from "../upstream/wire/tokens.ts";
 import type { ProxyContext } from "./context.ts";
-import type { Downstream, IncomingRequest, ResponseHead } from "./downstream.ts";
+import type { Downstream, IncomingRequest, ResponseHead, SwitchOptions } from "./downstream.ts";
 import { Exchange } from "./exchange.ts";
+import { StreamConnection } from "./stream-connection.ts";
+import { Tunnel } from "./tunnel.ts";
 
 export interface Http2Facts {
   readonly remoteIp: string;
   readonly localPort: number;
+  readonly tls: boolean;
 }
 
 /** One stream of an HTTP/2 client, as an Exchange sees its client. */
@@ -19,17 +23,30 @@ export class Http2Request implements Downstream {
   readonly #context: ProxyContext;
   readonly #stream: ServerHttp2Stream;
   readonly #exchange: Exchange;
+  readonly #facts: Http2Facts;
   #deadline: number;
   #trailers: Record<string, string> = {};
   #expectContinue: boolean;
   #answeredEarly = false;
 
+  #tunnel: Tunnel | undefined;
+
   private constructor(context: ProxyContext, stream: ServerHttp2Stream, request: IncomingRequest) {
+    this.#facts = request;
     this.#context = context;
     this.#stream = stream;
     this.#expectContinue = headerValue(request.fields, "expect")?.toLowerCase() === "100-continue";
     this.#exchange = new Exchange(context, request, this);
     this.#deadline = this.#bodyDeadline();
+    // after an extended CONNECT come the bytes of the tunnel, which must wait for it
+    if (request.upgrade === undefined) this.#readBody(stream);
+    stream.on("drain", () => {
+      if (this.#tunnel === undefined) this.#exchange.drained();
+    });
+    stream.on("wantTrailers", () => stream.sendTrailers(this.#trailers));
+  }
+
+  #readBody(stream: ServerHttp2Stream): void {
     stream.on("data", (bytes: Buffer) => {
       this.#deadline = this.#bodyDeadline();
       this.#exchange.body(bytes);
@@ -39,8 +56,6 @@ export class Http2Request implements Downstream {
       this.#deadline = Number.POSITIVE_INFINITY;
       this.#exchange.bodyEnd();
     });
-    stream.on("drain", () => this.#exchange.drained());
-    stream.on("wantTrailers", () => stream.sendTrailers(this.#trailers));
   }
 
   /** `undefined` for a request that no HTTP/1.1 text could carry safely. */
@@ -60,6 +75,7 @@ export class Http2Request implements Downstream {
 
   sweep(now: number): void {
     this.#exchange.sweep(now);
+    this.#tunnel?.sweep(now);
     if (this.#answeredEarly) this.#stream.close(constants.NGHTTP2_NO_ERROR);
     if (now >= this.#deadline && !this.#exchange.requestComplete) this.#stream.close(constants.NGHTTP2_CANCEL);
   }
@@ -127,10 +143,23 @@ export class Http2Request implements Downstream {
     this.#stream.resume();
   }
 
-  switched(_head: Http1Response, upstream: Connection): void {
-    // cannot be: HTTP/2 has no Upgrade, so none was sent
-    upstream.abort();
-    this.abort();
+  /** RFC 8441 section 5: what HTTP/1.1 says with 101 is a plain 200 here. */
+  switched(head: Http1Response, upstream: Connection, rest: Buffer | undefined, o: SwitchOptions): void {
+    if (!this.#open()) {
+      upstream.abort();
+      o.onClosed();
+      return;
+    }
+    const headers: string[] = [];
+    for (const [i, name] of head.names.entries())
+      if (!switchOnly.has(head.fields[2 * i] ?? "")) headers.push(name, head.fields[2 * i + 1] ?? "");
+    this.#stream.respond({ ":status": 200, ...headersOf({ status: 200, reason: "", headers, framing: { kind: "close" } }) });
+    this.#tunnel = new Tunnel(new StreamConnection(this.#stream, this.#facts), upstream, {
+      idleMs: o.idleMs,
+      clock: this.#context.clock,
+      onClosed: o.onClosed,
+    });
+    this.#tunnel.start({ fromClient: undefined, fromUpstream: rest, clientEnded: false });
   }
 
   #open(): boolean {
@@ -142,9 +171,14 @@ export class Http2Request implements Downstream {
   }
 }
 
+/** Headers of a 101 that are about the switch itself. */
+const switchOnly: ReadonlySet<string> = new Set(["connection", "upgrade", "keep-alive", "sec-websocket-accept"]);
+
 /** The same checks as for HTTP/1: the request becomes HTTP/1.1 text for the endpoint. */
 function incomingRequest(headers: Readonly<Record<string, unknown>>, ended: boolean, facts: Http2Facts): IncomingRequest | undefined {
-  const method = headers[":method"];
+  const protocol = headers[":protocol"];
+  const tunnels = headers[":method"] === "CONNECT" && typeof protocol === "string" && isToken(protocol);
+  const method = tunnels ? "GET" : headers[":method"];
   const target = headers[":path"];
   const authority = headers[":authority"] ?? headers["host"];
   if (typeof method !== "string" || !isToken(method) || method === "CONNECT") return undefined;
@@ -161,7 +195,12 @@ function incomingRequest(headers: Readonly<Record<string, unknown>>, ended: bool
       fields.push(name, one);
     }
   }
-  const declared = declaredFraming(fields, 1);
+  if (tunnels && protocol === "websocket") {
+    // HTTP/1.1 asks for a key, which HTTP/2 has none of
+    names.push("Sec-WebSocket-Key");
+    fields.push("sec-websocket-key", randomBytes(16).toString("base64"));
+  }
+  const declared = tunnels ? noBody : declaredFraming(fields, 1);
   if (declared !== undefined && ("fault" in declared || declared.kind === "chunked")) return undefined;
   return {
     method,
@@ -171,8 +210,7 @@ function incomingRequest(headers: Readonly<Record<string, unknown>>, ended: bool
     fields,
     framing: declared ?? (ended ? { kind: "none" } : { kind: "chunked" }),
     connectionTokens: [],
-    upgrade: undefined,
-    tls: true,
+    upgrade: tunnels ? protocol : undefined,
     http2: true,
     ...facts,
   };

@@ -222,10 +222,7 @@ class IngressProcess implements IngressServer {
       },
     });
     server.on("secureConnection", (socket) => {
-      if (socket.alpnProtocol === "h2")
-        this.#clients.add(
-          new Http2Client(this.#context, socket, { onFault: this.#onFault, onClosed: (c) => void this.#clients.delete(c) }),
-        );
+      if (socket.alpnProtocol === "h2") this.#acceptHttp2(socket);
       else this.#accept(this.#connections.adopt(socket), true);
     });
     server.on("tlsClientError", (_error, socket) => socket.destroy());
@@ -243,7 +240,14 @@ class IngressProcess implements IngressServer {
   }
 
   #accept(connection: Connection, tls: boolean): void {
-    this.#clients.add(new Http1Client(this.#context, connection, { tls, onClosed: (c) => void this.#clients.delete(c) }));
+    const onClosed = (c: Http1Client): void => void this.#clients.delete(c);
+    const onHttp2 = (socket: Socket): void => this.#acceptHttp2(socket);
+    // over TLS the handshake has settled which protocol is spoken
+    this.#clients.add(new Http1Client(this.#context, connection, tls ? { tls, onClosed } : { tls, onClosed, onHttp2 }));
+  }
+
+  #acceptHttp2(socket: Socket): void {
+    this.#clients.add(new Http2Client(this.#context, socket, { onFault: this.#onFault, onClosed: (c) => void this.#clients.delete(c) }));
   }
 
   readonly #onFault = (error: unknown): void => this.#deps.log(printFault(error));

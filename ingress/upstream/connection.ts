@@ -32,8 +32,11 @@ export interface Connection {
   abort(): void;
   /** As abort, and the other side cannot take it for an orderly end. */
   reset(): void;
-  /** Gives the socket up, paused, for who speaks another protocol on it; `unread` are bytes of it that were read already. */
-  detach(unread: Buffer): Socket;
+  /**
+   * Gives the socket up, paused, for who speaks another protocol on it; `unread` are bytes of it that were read already.
+   * Absent where there is no socket of its own.
+   */
+  detach?(unread: Buffer): Socket;
 }
 
 export interface UpstreamAddress {

@@ -349,7 +349,8 @@ export function connectionContract(name: string, make: (onFault: (error: unknown
     const { connection, heard, socket } = await accepted();
     socket.write("one,");
     await heard.until((h) => h.text === "one,");
-    const back = connection.detach(Buffer.from("one,"));
+    const back = connection.detach?.(Buffer.from("one,"));
+    if (back === undefined) throw new Error("a connection over a socket has it to give");
     socket.write("two");
     const parts = new Heard();
     back.on("data", (b: Buffer) => parts.onData(b));

@@ -421,9 +421,6 @@ describe.for(["auto", "portable"] as const)("over the transport %s", (transport)
           end() {},
           abort() {},
           reset() {},
-          detach: () => {
-            throw new Error("it was never open");
-          },
         };
       },
     };
