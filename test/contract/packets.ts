@@ -39,6 +39,8 @@ export const configNames = [
   "twoNodePortAddresses",
   "podLinks",
   "podBridge",
+  "masqueradeAllPodLinks",
+  "masqueradeAllNoDetector",
 ] as const;
 export type ConfigName = (typeof configNames)[number];
 
@@ -55,6 +57,8 @@ export const configs: Readonly<Record<ConfigName, Omit<RuleOptions, "nodeName">>
   allNodePortAddresses: { nodePortAddresses: "all" },
   noDetector: { clusterCidrs: [] },
   podLinks: { localInterface: { kind: "prefix", name: "a" } },
+  masqueradeAllPodLinks: { masqueradeAll: true, localInterface: { kind: "prefix", name: "a" } },
+  masqueradeAllNoDetector: { masqueradeAll: true, clusterCidrs: [] },
   podBridge: { localInterface: { kind: "bridge", name: "a2" } },
   twoNodePortAddresses: { nodePortAddresses: nodePortRanges.flatMap((text) => parseCidr(text) ?? []) },
 };
@@ -67,6 +71,11 @@ interface ServiceCase {
   readonly allow?: readonly ("client" | "a" | "none")[];
   readonly proxyMode?: boolean;
   readonly annotations?: Readonly<Record<string, string>>;
+  readonly labels?: Readonly<Record<string, string>>;
+  /** Its slices have the label of headless Services. */
+  readonly headlessSlices?: boolean;
+  /** allocateLoadBalancerNodePorts: false. */
+  readonly withoutNodePorts?: boolean;
 }
 
 const local = { externalTrafficPolicy: "Local" } as const;
@@ -125,6 +134,28 @@ const services = {
   },
   maglevDraining: { endpoints: [{ pod: "a1", terminating: true }, "b1"], annotations: { "fairway.dev/balance": "maglev" } },
   weightedDraining: { endpoints: [{ pod: "a1", terminating: true }, "b1"], annotations: { "fairway.dev/weights": "b=0" } },
+  portless: { endpoints: ["a1"], withoutNodePorts: true },
+  anotherProxys: { endpoints: ["a1"], labels: { "service.kubernetes.io/service-proxy-name": "other" } },
+  headlessSlices: { endpoints: ["a1"], headlessSlices: true },
+  zonesLocal: {
+    spec: local,
+    endpoints: [
+      { pod: "a1", zones: ["west"] },
+      { pod: "b1", zones: ["east"] },
+    ],
+  },
+  zonesElsewhere: {
+    endpoints: [
+      { pod: "a1", zones: ["north"] },
+      { pod: "b1", zones: ["west"] },
+    ],
+  },
+  zonesDraining: {
+    endpoints: [
+      { pod: "a1", zones: ["west"] },
+      { pod: "b1", zones: ["east"], terminating: true },
+    ],
+  },
   self: { endpoints: ["a1"] },
   selfLocal: { spec: local, endpoints: ["a1"] },
   proxied: { endpoints: ["a1"], proxyMode: true },
@@ -180,7 +211,7 @@ export function packetObjects(): readonly PacketObject[] {
   const objects: PacketObject[] = [...packetCluster()];
   for (const name of names) {
     const of: ServiceCase = services[name];
-    const nodePort = 30000 + number(name);
+    const nodePort = of.withoutNodePorts === true ? {} : { nodePort: 30000 + number(name) };
     const families: readonly IpFamily[] = [4, 6];
     const ranges = (of.allow ?? []).flatMap((who) =>
       families.map((f) => (who === "none" ? (f === 4 ? "203.0.113.0/24" : "fd99::/64") : `${labAddresses[who][f]}/${f === 4 ? 32 : 128}`)),
@@ -191,17 +222,19 @@ export function packetObjects(): readonly PacketObject[] {
         {
           ...of.spec,
           type: "LoadBalancer",
+          allocateLoadBalancerNodePorts: of.withoutNodePorts !== true,
           clusterIP: clusterIp(name, 4),
           clusterIPs: [clusterIp(name, 4), clusterIp(name, 6)],
           externalIPs: families.map((f) => externalIp(name, f)),
           ...(ranges.length === 0 ? {} : { loadBalancerSourceRanges: ranges }),
           ports: [
-            { name: "t", port: 80, protocol: "TCP", nodePort },
-            { name: "u", port: 80, protocol: "UDP", nodePort },
+            { name: "t", port: 80, protocol: "TCP", ...nodePort },
+            { name: "u", port: 80, protocol: "UDP", ...nodePort },
+            { name: "s", port: 80, protocol: "SCTP", ...nodePort },
           ],
         },
         {
-          metadata: { annotations: of.annotations ?? {} },
+          metadata: { annotations: of.annotations ?? {}, labels: of.labels ?? {} },
           status: {
             loadBalancer: {
               ingress: families.map((f) => ({ ip: loadBalancerIp(name, f), ipMode: of.proxyMode === true ? "Proxy" : "VIP" })),
@@ -216,14 +249,15 @@ export function packetObjects(): readonly PacketObject[] {
         const { pod, ...more } = typeof e === "string" ? { pod: e } : e;
         return { ip: podAddress(pod, family), node: pod[0] ?? "", ...more };
       });
-      objects.push(
-        makeSlice(name, endpoints, {
-          ports: [
-            { name: "t", protocol: "TCP", port: 8080 },
-            { name: "u", protocol: "UDP", port: 8080 },
-          ],
-        }),
-      );
+      const slice = makeSlice(name, endpoints, {
+        ports: [
+          { name: "t", protocol: "TCP", port: 8080 },
+          { name: "u", protocol: "UDP", port: 8080 },
+          { name: "s", protocol: "SCTP", port: 8080 },
+        ],
+      });
+      const headless = of.headlessSlices === true ? { "service.kubernetes.io/headless": "" } : {};
+      objects.push({ ...slice, metadata: { ...slice.metadata, labels: { ...slice.metadata?.labels, ...headless } } });
     }
   }
   return objects;
@@ -358,6 +392,28 @@ const rows: readonly Row[] = [
   ["a load balancer that sends by proxy has no rule", "client", { loadBalancerIP: "proxied" }, pass],
   ["its node port has", "client", { nodePort: "proxied", at: "a" }, to("a1").masqueraded],
 
+  ["a load balancer without node ports", "client", { loadBalancerIP: "portless" }, to("a1").masqueraded],
+  ["the node port that it would have", "client", { nodePort: "portless", at: "a" }, pass],
+  ["left to another proxy: cluster IP", "a2", { clusterIP: "anotherProxys" }, drop],
+  ["left to another proxy: load balancer IP", "client", { loadBalancerIP: "anotherProxys" }, pass],
+  ["left to another proxy: node port", "client", { nodePort: "anotherProxys", at: "a" }, pass],
+  ["slices of a headless Service: none of ours", "a2", { clusterIP: "headlessSlices" }, reject],
+  ["policy Local asks no hints", "client", { loadBalancerIP: "zonesLocal" }, to("a1").kept],
+  ["policy Local, short circuit: hints are followed", "a2", { loadBalancerIP: "zonesLocal" }, to("b1").kept],
+  ["hints that name no zone of ours: all", "a2", { clusterIP: "zonesElsewhere" }, to("a1", "b1").kept],
+  ["hints of a terminating endpoint do not count", "a2", { clusterIP: "zonesDraining" }, to("a1").kept],
+
+  ["masqueradeAll, links: cluster IP from a pod", "a2", { clusterIP: "plain" }, to("a1", "b1").masqueraded, "masqueradeAllPodLinks"],
+  [
+    "masqueradeAll, links: policy Local from a pod",
+    "a2",
+    { loadBalancerIP: "externalLocal" },
+    to("a1", "b1").kept,
+    "masqueradeAllPodLinks",
+  ],
+  ["masqueradeAll, links: from outside", "client", { loadBalancerIP: "externalLocal" }, to("a1").kept, "masqueradeAllPodLinks"],
+  ["masqueradeAll, no detector: cluster IP", "a2", { clusterIP: "plain" }, to("a1", "b1").masqueraded, "masqueradeAllNoDetector"],
+  ["masqueradeAll, no detector: policy Local", "a2", { nodePort: "externalLocal", at: "a" }, to("a1").kept, "masqueradeAllNoDetector"],
   ["masqueradeAll: cluster IP from a pod", "a2", { clusterIP: "plain" }, to("a1", "b1").masqueraded, "masqueradeAll"],
   ["masqueradeAll: policy Local from a pod", "a2", { loadBalancerIP: "externalLocal" }, to("a1", "b1").kept, "masqueradeAll"],
   ["masqueradeAll: policy Local from outside", "client", { loadBalancerIP: "externalLocal" }, to("a1").kept, "masqueradeAll"],

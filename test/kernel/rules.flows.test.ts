@@ -145,6 +145,40 @@ describe.each(["nftables", "iptables-legacy", "iptables-nft"] as const)("%s", (b
   });
 });
 
+describe.each(["nftables", "iptables-legacy", "iptables-nft"] as const)("%s", (backend) => {
+  test("a Service that is left to another proxy and comes back; slices that become a headless Service's and come back", async () => {
+    const store = new SnapshotStore();
+    const service = makeService("web", { clusterIP: address[4], ports });
+    const [slice] = slices({ b1: "ready" });
+    if (slice === undefined) throw new Error("no slice");
+    fillStore(store, [makeNode("a", [labAddresses.a[4]], labPodCidrs.a), service, slice]);
+    const { proxier, applied } = await startRules(lab.namespace("a"), store, backend);
+    running.push(proxier);
+    const { metadata } = service;
+    const left = { ...service, metadata: { ...metadata, labels: { "service.kubernetes.io/service-proxy-name": "other" } } };
+    const labels = { ...slice.metadata?.labels, "service.kubernetes.io/headless": "" };
+    const headless = { ...slice, metadata: { ...slice.metadata, labels } };
+    const ask = async (): Promise<string | undefined> =>
+      (await lab.agents.a2.probe({ protocol: "tcp", host: address[4], port: 80, timeoutMs: 15_000 }))[0];
+    let version = 1;
+    const change = async (apply: (version: string) => void): Promise<void> => {
+      const before = applied.length;
+      apply(String(++version));
+      await expect.poll(() => applied.length).toBe(before + 1);
+    };
+    const served = `b1 ${labAddresses.a2[4]}`;
+    expect(await ask()).toBe(served);
+    await change((v) => put(store, "EndpointSlice", headless, v));
+    expect(await ask()).toBe("reject");
+    await change((v) => put(store, "EndpointSlice", slice, v));
+    expect(await ask()).toBe(served);
+    await change((v) => put(store, "Service", left, v));
+    expect(proxier.trace({ from: labAddresses.a2[4], to: address[4], port: 80, protocol: "tcp" }).verdict).toBe("pass");
+    await change((v) => put(store, "Service", service, v));
+    expect(await ask()).toBe(served);
+  });
+});
+
 test("settings of connection tracking are made in the namespace; those of the machine stay, and that is told", () => {
   const log: string[] = [];
   const options = { tcpEstablishedTimeoutSeconds: 4321, udpStreamTimeoutSeconds: 77, maxPerCore: 1234 };

@@ -26,7 +26,7 @@ describe.each(kernelBackends.flatMap((backend) => configNames.map((config) => [b
     const cases = packetTable.filter((c) => (c.config ?? "default") === config);
     const all = cases.flatMap((c) =>
       ([4, 6] as const).flatMap((family) =>
-        (["tcp", "udp"] as const).map((protocol) => [`${c.name} (IPv${family}, ${protocol})`, c, family, protocol] as const),
+        (["tcp", "udp", "sctp"] as const).map((protocol) => [`${c.name} (IPv${family}, ${protocol})`, c, family, protocol] as const),
       ),
     );
     test.each(all)("%s", (_, c, family, protocol) => {
