@@ -1,8 +1,9 @@
 import { unreachable } from "../../src/base/unreachable.ts";
-import type { Filter, FilterKind, HeaderField } from "../route/filter.ts";
+import type { Filter, FilterKind, FilterOf, HeaderField } from "../route/filter.ts";
 import { applyAddressList } from "./address-list.ts";
 import { applyBasicAuth } from "./basic-auth.ts";
 import { applyCors } from "./cors.ts";
+import { applyExternalAuth } from "./external-auth.ts";
 import { applyConnectionLimit, applyRequestRate } from "./limits.ts";
 import type { FilterContext, FilteredRequest, FilterOutcome, Reply } from "./outcome.ts";
 import { applyAppRoot, applyRedirect, applySslRedirect } from "./redirects.ts";
@@ -19,6 +20,8 @@ export const filterOrder: readonly FilterKind[] = [
   "connectionLimit",
   "rateLimit", // before auth: guessing passwords is what it slows down
   "auth",
+  "externalAuth",
+  "satisfyAny",
   "bodyLimit",
   "rewrite", // after everything that judges the path the client asked for
   "requestHeaders",
@@ -109,6 +112,10 @@ function applyFilter(
       return applyCors(filter, request);
     case "auth":
       return applyBasicAuth(filter, request, context);
+    case "externalAuth":
+      return applyExternalAuth(filter, request, context);
+    case "satisfyAny":
+      return applySatisfyAny(filter, request, context);
     case "bodyLimit":
       return filter.bytes > 0 && request.bodyBytes > filter.bytes
         ? { reply: { status: 413, headers: [], by: "bodyLimit" } }
@@ -122,4 +129,14 @@ function applyFilter(
     default:
       return unreachable(filter);
   }
+}
+
+async function applySatisfyAny(f: FilterOf<"satisfyAny">, r: FilteredRequest, c: FilterContext): Promise<FilterOutcome | undefined> {
+  let refusal: FilterOutcome | undefined;
+  for (const filter of f.filters) {
+    const outcome = await applyFilter(filter, r, c);
+    if (outcome?.reply === undefined) return outcome;
+    if (refusal?.reply?.status !== 401) refusal = outcome;
+  }
+  return refusal;
 }

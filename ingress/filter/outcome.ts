@@ -1,4 +1,5 @@
 import type { FilterKind, HeaderField } from "../route/filter.ts";
+import type { PoolId } from "../route/route.ts";
 
 /** What filters see of a request; later ones see what earlier ones changed. */
 export interface FilteredRequest {
@@ -46,6 +47,7 @@ export interface FilterContext {
   readonly httpsPort: number;
   readonly limits: Limits;
   readonly passwords: Passwords;
+  readonly authority: Authority;
 }
 
 /** Counts that outlive a request. */
@@ -59,4 +61,25 @@ export interface Limits {
 export interface Passwords {
   /** `hash` as htpasswd writes it. A promise where checking is slow. */
   verify(password: string, hash: string): boolean | Promise<boolean>;
+}
+
+/** Servers that judge requests. */
+export interface Authority {
+  /** Never fails: who cannot be asked has said 500. */
+  ask(question: AuthorityQuestion): Promise<Verdict>;
+}
+
+export interface AuthorityQuestion {
+  readonly method: string;
+  readonly url: string;
+  readonly pool?: PoolId;
+  readonly headers: readonly HeaderField[];
+  /** The answer may be an earlier one to the same key, for so many seconds by status. */
+  readonly cache?: { readonly key: string; readonly seconds: Readonly<Record<number, number>> };
+}
+
+export interface Verdict {
+  readonly status: number;
+  /** Names in lower case; a name may stand there more than once. */
+  readonly headers: readonly HeaderField[];
 }

@@ -1,5 +1,5 @@
 import type { Clock } from "../../src/base/clock.ts";
-import type { Limits, Passwords } from "../filter/outcome.ts";
+import type { Authority, Limits, Passwords } from "../filter/outcome.ts";
 import type { RouteTable } from "../route/route-table.ts";
 import type { EndpointPicker } from "../upstream/endpoint-picker.ts";
 import type { Http2Upstreams } from "../upstream/http2-upstreams.ts";
@@ -60,6 +60,7 @@ export interface ProxyContext {
   readonly picker: EndpointPicker;
   readonly limits: Limits;
   readonly passwords: Passwords;
+  readonly authority: Authority;
   readonly clock: Clock;
   readonly random: () => number;
   readonly requestIds: RequestIds;

@@ -116,6 +116,7 @@ export class Exchange implements ResponseSink {
       httpsPort: context.httpsPortBeside(this.#request.localPort),
       limits: context.limits,
       passwords: context.passwords,
+      authority: context.authority,
     });
     if (plan instanceof Promise) {
       this.#waited = true;
@@ -340,7 +341,7 @@ export class Exchange implements ResponseSink {
   }
 
   #hashChoice(hash: HashBalance): HashChoice {
-    const value = requestHash(hash, this.#request, this.#client.ip);
+    const value = requestHash(hash, this.#request, this.#client);
     return { value, algorithm: hash.algorithm, ...(hash.bound === undefined ? {} : { bound: hash.bound }) };
   }
 

@@ -14,6 +14,7 @@ import { listenForSockets, netConnections } from "../upstream/net-connection.ts"
 import { chooseTransport, type TransportChoice } from "../upstream/transport.ts";
 import { UpstreamPool } from "../upstream/upstream-pool.ts";
 import { defaultHeadLimits } from "../upstream/wire/request-parser.ts";
+import { Authorities } from "./authorities.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import type { AccessEntry, ProxyContext, ProxyTimeouts } from "./context.ts";
 import { selfSignedCertificate } from "./default-certificate.ts";
@@ -95,12 +96,22 @@ class IngressProcess implements IngressServer {
   #https: readonly Listening[] = [];
   #tls: TlsServer | undefined;
   readonly #uses = new EndpointUses();
+  readonly #authorities: Authorities;
 
   constructor(config: IngressServerConfig, deps: IngressServerDeps) {
     this.#config = config;
     this.#deps = deps;
     this.#pair = config.defaultCertificate ?? selfSignedCertificate(deps.clock.now());
     this.#connections = deps.connections ?? netConnections(this.#onFault);
+    this.#authorities = new Authorities({
+      clock: deps.clock,
+      log: deps.log,
+      endpointOf: (id) => {
+        const pool = this.#context.table.pools.get(id);
+        const options = { balance: "round_robin", tried: new Set<string>(), now: deps.clock.monotonic(), random: deps.random() } as const;
+        return pool === undefined ? undefined : this.#context.picker.pick(pool, options)?.endpoint;
+      },
+    });
     this.#context = {
       table: emptyRouteTable,
       draining: false,
@@ -110,6 +121,7 @@ class IngressProcess implements IngressServer {
       picker: new EndpointPicker(),
       limits: new ProcessLimits(),
       passwords: new PasswordChecks(),
+      authority: this.#authorities,
       clock: deps.clock,
       random: deps.random,
       requestIds: new RequestIds(deps.random),
@@ -179,6 +191,7 @@ class IngressProcess implements IngressServer {
     for (const client of this.#clients) client.abortConnection();
     this.#context.pool.close();
     this.#context.http2.close();
+    this.#authorities.close();
   }
 
   async #start(): Promise<void> {

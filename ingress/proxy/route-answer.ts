@@ -5,6 +5,7 @@ import { printObjectRef } from "../../src/snapshot/problem.ts";
 import { batchFromEmpty } from "../../src/snapshot/snapshot-store.ts";
 import { PasswordChecks } from "../filter/basic-auth.ts";
 import { noLimits } from "../filter/limits.ts";
+import type { Authority } from "../filter/outcome.ts";
 import { backendsFor } from "../route/backend-choice.ts";
 import type { Filter } from "../route/filter.ts";
 import { normalizeHost, normalizePath } from "../route/request-head.ts";
@@ -82,6 +83,7 @@ export async function answerRoute(table: RouteTable, question: RouteQuestion): P
     httpsPort: question.httpsPort ?? 443,
     limits: noLimits,
     passwords: new PasswordChecks(),
+    authority: consenting,
   });
   const { route, reply, chain } = plan;
   const set = Object.fromEntries(
@@ -112,6 +114,9 @@ export async function answerRoute(table: RouteTable, question: RouteQuestion): P
     why,
   };
 }
+
+/** Nobody else is asked for the sake of a question: what would be forwarded if they agree. */
+const consenting: Authority = { ask: async () => ({ status: 200, headers: [] }) };
 
 /** Filters that may act on the request and that somebody asked for: not HSTS nor the body limit every path has. */
 function isTold(filter: Filter, secure: boolean): boolean {

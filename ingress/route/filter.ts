@@ -1,3 +1,6 @@
+import type { TextPart } from "./request-text.ts";
+import type { PoolId } from "./route.ts";
+
 /** What stands between a match and its action, as data; ingress/filter applies them, in the order of its own literal array. */
 export type Filter =
   | SslRedirect
@@ -8,6 +11,8 @@ export type Filter =
   | AddressList
   | Cors
   | BasicAuth
+  | ExternalAuth
+  | SatisfyAny
   | BodyLimit
   | Rewrite
   | RequestHeaders
@@ -74,6 +79,34 @@ export interface BasicAuth {
   readonly realm: string;
   /** User → hash as htpasswd writes it: `$apr1$`, `$2y$`, `{SHA}`. */
   readonly users: Readonly<Record<string, string>>;
+}
+
+/**
+ * Another server judges each request by its head: 2xx lets it on, 401 and 403 are handed to the client, anything else and
+ * silence is 500.
+ */
+export interface ExternalAuth {
+  readonly kind: "externalAuth";
+  /** An http or https URL once filled. */
+  readonly url: readonly TextPart[];
+  /** Endpoints that stand for the URL's host, where that is a Service of this cluster. */
+  readonly pool?: PoolId;
+  /** By default GET. */
+  readonly method?: string;
+  /** Where a client goes on 401, by 302; `redirectParameter` tells that page where to send it back. */
+  readonly signIn?: { readonly url: readonly TextPart[]; readonly redirectParameter: string };
+  /** Sent as X-Auth-Request-Redirect; path and query of the request when absent. */
+  readonly requestRedirect?: readonly TextPart[];
+  /** Names of headers, lower case, of a good answer that go on to the endpoint. */
+  readonly responseHeaders: readonly string[];
+  /** Answers are remembered by what `key` gives, for so many seconds by status. */
+  readonly cache?: { readonly key: readonly TextPart[]; readonly seconds: Readonly<Record<number, number>> };
+}
+
+/** The first that lets the request on is enough; when none does, what asks for credentials is the answer. */
+export interface SatisfyAny {
+  readonly kind: "satisfyAny";
+  readonly filters: readonly (AddressList | BasicAuth | ExternalAuth)[];
 }
 
 /** Bytes; 0 is no limit. */

@@ -1,5 +1,6 @@
 import type { ObjectRef } from "../../src/snapshot/problem.ts";
 import type { Filter } from "./filter.ts";
+import type { TextPart } from "./request-text.ts";
 
 /** Which hosts a route answers. A wildcard stands for exactly one label: suffix `.example.com` matches `a.example.com`. */
 export type HostMatch =
@@ -65,21 +66,11 @@ export type Balance = "round_robin" | "ewma" | "least_requests" | "hash";
 
 /** What of a request decides its endpoint; the parts are joined. */
 export interface HashBalance {
-  readonly key: readonly HashPart[];
+  readonly key: readonly TextPart[];
   readonly algorithm: "ring" | "maglev";
   /** Above 1: an endpoint with more than so many times its share is passed over. */
   readonly bound?: number;
 }
-
-/** `path` is the normalised one the client asked for, `uri` path and query as sent. Absent headers, cookies, parameters are empty. */
-export type HashPart =
-  | { readonly kind: "text"; readonly text: string }
-  | { readonly kind: "clientIp" }
-  | { readonly kind: "host" }
-  | { readonly kind: "path" }
-  | { readonly kind: "uri" }
-  | { readonly kind: "method" }
-  | { readonly kind: "header" | "cookie" | "query"; readonly name: string };
 
 /** nginx's words of proxy_next_upstream; `invalid_header` is an answer that is no HTTP. */
 export type RetryOn = "error" | "timeout" | "invalid_header" | `http_${500 | 502 | 503 | 504 | 403 | 404 | 429}`;

@@ -73,6 +73,11 @@ export function parseHostName(text: string): Parsed<string> {
   return /^[A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?(:[0-9]{1,5})?$/.test(text) ? text : { expected: "a host name" };
 }
 
+/** RFC 1035 label, as names of Services are. */
+export function parseServiceName(text: string): Parsed<string> {
+  return /^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/.test(text) ? text : { expected: "the name of a Service of the same namespace" };
+}
+
 export function parseToken(text: string): Parsed<string> {
   return /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/.test(text) ? text : { expected: "a header or cookie name" };
 }

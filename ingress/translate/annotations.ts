@@ -11,10 +11,12 @@ import {
   parsePattern,
   parseRanges,
   parseSeconds,
+  parseServiceName,
   parseSize,
   parseText,
   parseToken,
 } from "./annotation-values.ts";
+import { type ExternalAuthOptions, parseExternalAuth, parseUserAuth, type UserAuth } from "./auth-annotations.ts";
 import { type ForwardingOptions, parseForwarding } from "./forwarding-annotations.ts";
 
 export const annotationPrefix = "nginx.ingress.kubernetes.io/";
@@ -42,7 +44,10 @@ export interface IngressOptions {
   };
   readonly allow: readonly string[];
   readonly deny: readonly string[];
-  readonly auth?: { readonly secret: string; readonly type: "auth-file" | "auth-map"; readonly realm: string };
+  readonly auth?: UserAuth;
+  readonly externalAuth?: ExternalAuthOptions;
+  /** One of address list, users and other server is enough. */
+  readonly satisfyAny: boolean;
   readonly cors?: {
     readonly origins: readonly string[];
     readonly methods: string;
@@ -54,6 +59,10 @@ export interface IngressOptions {
   readonly bodyBytes: number;
   readonly forwarding: ForwardingOptions;
   readonly upstreamVhost?: string;
+  /** Requests go to the Service's own address, and its rules choose the endpoint. */
+  readonly serviceUpstream: boolean;
+  /** Name of the Service that answers while the backend has no endpoint. */
+  readonly defaultBackend?: string;
   readonly connectSeconds: number;
   readonly sendSeconds: number;
   readonly readSeconds: number;
@@ -140,7 +149,7 @@ class AnnotationReader {
 }
 
 /** Annotations without which a path would be open that should not be. */
-const guards = /^(auth-url|auth-tls-secret|auth-tls-match-cn|enable-global-auth|enable-modsecurity|modsecurity-snippet)$/;
+const guards = /^(auth-tls-secret|auth-tls-match-cn|enable-global-auth|enable-modsecurity|modsecurity-snippet)$/;
 
 function insteadOf(name: string): string | undefined {
   if (name === "configuration-snippet" || name === "server-snippet" || name === "stream-snippet" || name === "auth-snippet") {
@@ -172,11 +181,15 @@ export function parseAnnotations(annotations: Readonly<Record<string, string>>, 
     },
     allow: a.guard("allowlist-source-range", parseRanges) ?? a.guard("whitelist-source-range", parseRanges) ?? [],
     deny: a.guard("denylist-source-range", parseRanges) ?? [],
-    ...present("auth", parseAuth(a)),
+    ...present("auth", parseUserAuth(a)),
+    ...present("externalAuth", parseExternalAuth(a)),
+    satisfyAny: a.guard("satisfy", oneOf("any", "all")) === "any",
     ...present("cors", parseCors(a)),
     bodyBytes: a.get("proxy-body-size", parseSize) ?? defaultBodyBytes,
     forwarding: parseForwarding(a),
     ...present("upstreamVhost", a.get("upstream-vhost", parseHostName)),
+    serviceUpstream: a.get("service-upstream", parseBoolean) ?? false,
+    ...present("defaultBackend", a.get("default-backend", parseServiceName)),
     connectSeconds: a.get("proxy-connect-timeout", parseSeconds) ?? 5,
     sendSeconds: a.get("proxy-send-timeout", parseSeconds) ?? 60,
     readSeconds: a.get("proxy-read-timeout", parseSeconds) ?? 60,
@@ -247,25 +260,6 @@ function parseAliases(text: string): readonly string[] {
     .split(",")
     .map((t) => t.trim().toLowerCase())
     .filter((t) => /^(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(t));
-}
-
-function parseAuth(a: AnnotationReader): IngressOptions["auth"] {
-  const type = a.guard("auth-type", oneOf("basic", "digest"));
-  const secret = a.guard<string>("auth-secret", (t) =>
-    /^([a-z0-9.-]+\/)?[a-z0-9.-]+$/.test(t) ? t : { expected: "the name of a Secret" },
-  );
-  const secretType = a.guard("auth-secret-type", oneOf("auth-file", "auth-map")) ?? "auth-file";
-  const realm = a.get("auth-realm", parseText) ?? "";
-  if (type === undefined) return undefined;
-  if (type === "digest") {
-    a.refuse("auth-type", "digest authentication is not supported, basic is");
-    return undefined;
-  }
-  if (secret === undefined) {
-    a.refuse("auth-secret", "auth-type needs the name of a Secret with the users");
-    return undefined;
-  }
-  return { secret, type: secretType, realm };
 }
 
 function parseCors(a: AnnotationReader): IngressOptions["cors"] {

@@ -1,5 +1,16 @@
-import type { Forwarding, HashBalance, HashPart, RetryOn, RetryPolicy, UpstreamTls } from "../route/route.ts";
-import { oneOf, type Parsed, type ParseValue, parseCount, parseHostName, parseSeconds, parseSize, parseText } from "./annotation-values.ts";
+import type { Forwarding, HashBalance, RetryOn, RetryPolicy, UpstreamTls } from "../route/route.ts";
+import {
+  isBad,
+  oneOf,
+  type Parsed,
+  type ParseValue,
+  parseCount,
+  parseHostName,
+  parseSeconds,
+  parseSize,
+  parseText,
+} from "./annotation-values.ts";
+import { parseRequestText } from "./request-text.ts";
 
 /** What annotations say of the way to the endpoints. */
 export type ForwardingOptions = Pick<Forwarding, "protocol" | "tries" | "balance"> &
@@ -85,35 +96,9 @@ function parseRetry(a: Reader, conditions: RetryConditions | undefined): RetryPo
   return { on: conditions?.on ?? ["error", "timeout"], nonIdempotent: conditions?.nonIdempotent ?? false, withinSeconds: within };
 }
 
-const variables: Readonly<Record<string, HashPart>> = {
-  remote_addr: { kind: "clientIp" },
-  binary_remote_addr: { kind: "clientIp" },
-  host: { kind: "host" },
-  http_host: { kind: "host" },
-  uri: { kind: "path" },
-  request_uri: { kind: "uri" },
-  request_method: { kind: "method" },
-};
-
-/** Text with nginx's variables, of which those that tell of the request are known. */
 function parseHashKey(text: string): Parsed<HashBalance> {
-  const key: HashPart[] = [];
-  for (const piece of text.match(/\$\{?[a-z0-9_]+\}?|[^$]+|\$/gi) ?? []) {
-    const name = /^\$\{?([a-z0-9_]+)\}?$/i.exec(piece)?.[1]?.toLowerCase();
-    const part = name === undefined ? ({ kind: "text", text: piece } as const) : hashPart(name);
-    if (part === undefined) return { expected: `text with variables that are known here ($${name ?? ""} is not)` };
-    key.push(part);
-  }
-  return { key, algorithm: "ring" };
-}
-
-function hashPart(name: string): HashPart | undefined {
-  const known = variables[name];
-  if (known !== undefined) return known;
-  if (name.startsWith("http_")) return { kind: "header", name: name.slice(5).replaceAll("_", "-") };
-  if (name.startsWith("cookie_")) return { kind: "cookie", name: name.slice(7) };
-  if (name.startsWith("arg_")) return { kind: "query", name: name.slice(4) };
-  return undefined;
+  const key = parseRequestText(text);
+  return isBad(key) ? key : { key, algorithm: "ring" };
 }
 
 /** The terms of TLS, where any is set; `proxy-ssl-secret` is read elsewhere. */

@@ -1,6 +1,6 @@
 import type { Compiled, Problem } from "../../src/snapshot/problem.ts";
 import { inFilterOrder } from "../filter/chain.ts";
-import type { Filter } from "../route/filter.ts";
+import type { Filter, SatisfyAny } from "../route/filter.ts";
 import { compareText } from "../route/match-order.ts";
 import { wireText } from "../route/request-head.ts";
 import type { BackendOverride, Forwarding, HostMatch, PathMatch, PoolId, Route, RouteAction, WeightedBackend } from "../route/route.ts";
@@ -161,9 +161,8 @@ function filtersOf(h: HostClaims, { plan, claim }: Claimed, regex: boolean): rea
   }
   if (rate.connections !== undefined)
     filters.push({ kind: "connectionLimit", bucket: owner, limit: rate.connections, status: 503, ...exempt });
-  if (o.allow.length > 0 || o.deny.length > 0) filters.push({ kind: "addressList", allow: o.allow, deny: o.deny });
   if (o.cors !== undefined) filters.push({ kind: "cors", ...o.cors });
-  if (o.auth !== undefined && plan.users !== undefined) filters.push({ kind: "auth", realm: o.auth.realm, users: plan.users });
+  filters.push(...guardsOf(plan));
   filters.push({ kind: "bodyLimit", bytes: o.bodyBytes });
   if (regex && o.rewriteTarget !== undefined && o.rewriteTarget !== claim.path) {
     filters.push({ kind: "rewrite", pattern: validPattern(wireText(claim.path)), ignoreCase: true, target: o.rewriteTarget });
@@ -173,6 +172,16 @@ function filtersOf(h: HostClaims, { plan, claim }: Claimed, regex: boolean): rea
   return inFilterOrder(filters);
 }
 
+/** Who may come in. */
+function guardsOf({ options: o, users, authPool }: IngressPlan): readonly Filter[] {
+  const guards: SatisfyAny["filters"][number][] = [];
+  if (o.allow.length > 0 || o.deny.length > 0) guards.push({ kind: "addressList", allow: o.allow, deny: o.deny });
+  if (o.auth !== undefined && users !== undefined) guards.push({ kind: "auth", realm: o.auth.realm, users });
+  if (o.externalAuth !== undefined)
+    guards.push({ kind: "externalAuth", ...o.externalAuth, ...(authPool === undefined ? {} : { pool: authPool }) });
+  return o.satisfyAny && guards.length > 1 ? [{ kind: "satisfyAny", filters: guards }] : guards;
+}
+
 function actionOf({ plan, claim }: Claimed, canaries: readonly Claimed[]): RouteAction {
   const o = plan.options;
   if (o.refusal !== undefined) return { kind: "respond", status: 503, why: o.refusal };
@@ -180,7 +189,7 @@ function actionOf({ plan, claim }: Claimed, canaries: readonly Claimed[]): Route
   const { affinity } = o;
   return {
     kind: "forward",
-    ...withCanaries(claim.pool, canaries),
+    ...withCanaries(claim.pool, canaries, plan.standIn),
     ...o.forwarding,
     ...(o.upstreamVhost === undefined ? {} : { host: o.upstreamVhost }),
     timeouts: { connectSeconds: o.connectSeconds, sendSeconds: o.sendSeconds, readSeconds: o.readSeconds },
@@ -189,7 +198,7 @@ function actionOf({ plan, claim }: Claimed, canaries: readonly Claimed[]): Route
 }
 
 /** Weights as shares of 100; header before cookie before weight, as documented for canaries. */
-function withCanaries(pool: PoolId, canaries: readonly Claimed[]): Pick<Forwarding, "backends" | "overrides"> {
+function withCanaries(pool: PoolId, canaries: readonly Claimed[], standIn: PoolId | undefined): Pick<Forwarding, "backends" | "overrides"> {
   const backends: WeightedBackend[] = [];
   const headers: BackendOverride[] = [];
   const cookies: BackendOverride[] = [];
@@ -203,7 +212,8 @@ function withCanaries(pool: PoolId, canaries: readonly Claimed[]): Pick<Forwardi
     rest -= share;
     backends.push({ pool: claim.pool, weight: share, standIn: pool });
   }
-  return { backends: [{ pool, weight: rest }, ...backends.filter((b) => b.weight > 0)], overrides: [...headers, ...cookies] };
+  const main = { pool, weight: rest, ...(standIn === undefined ? {} : { standIn }) };
+  return { backends: [main, ...backends.filter((b) => b.weight > 0)], overrides: [...headers, ...cookies] };
 }
 
 function headerOverrides(c: Canary, main: PoolId, canary: PoolId): readonly BackendOverride[] {

@@ -4,7 +4,9 @@ import type { ObjectKey, Snapshot } from "../../src/snapshot/cluster-snapshot.ts
 import type { Compiled, ObjectRef, Problem } from "../../src/snapshot/problem.ts";
 import type { PoolId } from "../route/route.ts";
 import { annotationPrefix, type IngressOptions, parseAnnotations } from "./annotations.ts";
+import { serviceOfUrl } from "./auth-annotations.ts";
 import { isOurs } from "./ingress-class.ts";
+import { poolId } from "./pool-plan.ts";
 import { readUsers } from "./user-list.ts";
 
 /** What one Ingress asks for, seen alone; what several claim is settled a host at a time (host-plan.ts). */
@@ -14,6 +16,10 @@ export interface IngressPlan {
   readonly options: IngressOptions;
   /** User → hash; absent without auth. */
   readonly users: Readonly<Record<string, string>> | undefined;
+  /** What answers while a backend has no endpoint. */
+  readonly standIn: PoolId | undefined;
+  /** The Service that judges requests, where it is one. */
+  readonly authPool: PoolId | undefined;
   readonly claims: readonly PathClaim[];
   /** For requests that no rule takes. */
   readonly defaultPool: PoolId | undefined;
@@ -59,6 +65,7 @@ class IngressCompiler {
   readonly #services = new Set<ObjectKey>();
   readonly #secrets = new Set<ObjectKey>();
   readonly #pools = new Set<PoolId>();
+  #serviceUpstream = false;
 
   constructor(snapshot: Snapshot, ingress: Ingress) {
     this.#snapshot = snapshot;
@@ -74,6 +81,7 @@ class IngressCompiler {
     );
     const { users, refusal } = this.#users(parsed);
     const options = refusal === undefined ? parsed : { ...parsed, refusal };
+    this.#serviceUpstream = options.serviceUpstream;
     const defaultPool = spec?.defaultBackend === undefined ? undefined : this.#poolOf(spec.defaultBackend, "spec.defaultBackend");
     const claims = this.#claims(options, defaultPool);
     const plan: IngressPlan = {
@@ -81,6 +89,8 @@ class IngressCompiler {
       created: typeof metadata?.creationTimestamp === "string" ? metadata.creationTimestamp : "",
       options,
       users,
+      standIn: this.#standIn(options),
+      authPool: this.#authPool(options),
       claims,
       defaultPool,
       hasRules: (spec?.rules?.length ?? 0) > 0,
@@ -162,7 +172,41 @@ class IngressCompiler {
         `Service ${key} has no port ${port}, only ${ports}; the path answers 503`,
       );
     }
-    const id = `${key}:${port}`;
+    const id = poolId(key, port, { serviceUpstream: this.#serviceUpstream });
+    this.#pools.add(id);
+    return id;
+  }
+
+  /** By its first port, as ingress-nginx has it. */
+  #standIn({ defaultBackend: name }: IngressOptions): PoolId | undefined {
+    if (name === undefined) return undefined;
+    const key = `${this.#namespace}/${name}`;
+    this.#services.add(key);
+    const port = this.#snapshot.tables.Service.get(key)?.spec?.ports?.[0]?.port;
+    if (port === undefined) {
+      const field = `metadata.annotations[${annotationPrefix}default-backend]`;
+      this.#complain(field, "ServiceNotFound", `there is no Service ${key} with a port; backends without endpoints answer 503`);
+      return undefined;
+    }
+    const id = poolId(key, port, { serviceUpstream: false });
+    this.#pools.add(id);
+    return id;
+  }
+
+  #authPool(options: IngressOptions): PoolId | undefined {
+    const named = options.externalAuth === undefined ? undefined : serviceOfUrl(options.externalAuth.url);
+    if (named === undefined) return undefined;
+    const { service: key, port } = named;
+    this.#services.add(key);
+    const service = this.#snapshot.tables.Service.get(key);
+    if (service === undefined || !(service.spec?.ports ?? []).some((p) => p.port === port)) {
+      this.#complain(
+        `metadata.annotations[${annotationPrefix}auth-url]`,
+        service === undefined ? "ServiceNotFound" : "ServicePortNotFound",
+        `there is no ${service === undefined ? "" : `port ${port} of `}Service ${key}; these paths answer 500 until there is`,
+      );
+    } else if (service.spec?.type === "ExternalName") return undefined;
+    const id = poolId(key, port, { serviceUpstream: false });
     this.#pools.add(id);
     return id;
   }

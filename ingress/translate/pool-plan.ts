@@ -5,7 +5,14 @@ import type { ObjectKey, Snapshot } from "../../src/snapshot/cluster-snapshot.ts
 import type { Compiled, Problem } from "../../src/snapshot/problem.ts";
 import type { Pool, PoolEndpoint, PoolId } from "../route/route.ts";
 
+/** Ends the id of a pool whose one endpoint is the Service's own address. */
+const byAddress = "@service";
+
 /** `namespace/name:port`, the port by name or number, as backends name it. */
+export function poolId(service: ObjectKey, port: string | number, o: { readonly serviceUpstream: boolean }): PoolId {
+  return `${service}:${port}${o.serviceUpstream ? byAddress : ""}`;
+}
+
 export function serviceOfPool(id: PoolId): ObjectKey {
   return id.slice(0, id.lastIndexOf(":"));
 }
@@ -16,10 +23,14 @@ export function serviceOfPool(id: PoolId): ObjectKey {
  */
 export function compilePool(snapshot: Snapshot, id: PoolId, allowed: readonly Cidr[]): Compiled<Pool | undefined> {
   const key = serviceOfPool(id);
-  const wanted = id.slice(key.length + 1);
+  const viaService = id.endsWith(byAddress);
+  const wanted = id.slice(key.length + 1, viaService ? -byAddress.length : undefined);
   const service = snapshot.tables.Service.get(key);
   const port = service?.spec?.ports?.find((p) => p.name === wanted || String(p.port) === wanted);
   if (port === undefined) return { plan: undefined, problems: [] };
+  const clusterIp = parseIp(service?.spec?.clusterIP ?? "");
+  if (viaService && clusterIp !== undefined)
+    return { plan: { id, service: key, port: port.port, endpoints: [{ ip: clusterIp, port: port.port }] }, problems: [] };
   const problems: Problem[] = [];
   const ready = new Map<string, PoolEndpoint>();
   const serving = new Map<string, PoolEndpoint>();

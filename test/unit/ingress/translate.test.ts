@@ -210,12 +210,13 @@ const cases: readonly Case[] = [
     ],
   },
   {
-    name: "auth without its Secret, and auth by a foreign server, shut their paths",
+    name: "auth without its Secret, and auth by what is no URL, shut their paths; another server is a filter",
     ingresses:
       one(makeRules("h.test", ["/", "Prefix", "a"]), "@auth-type: basic, @auth-secret: nobody") +
-      two(makeRules("i.test", ["/", "Prefix", "b"]), "@auth-url: 'http://auth.test'"),
-    want: { "http://h.test/": "503", "http://i.test/": "503" },
-    problems: ["SecretNotFound shop/one", "UnsupportedAnnotation shop/two"],
+      two(makeRules("i.test", ["/", "Prefix", "b"]), "@auth-url: 'auth.test'") +
+      makeIngress("three", { spec: makeRules("j.test", ["/", "Prefix", "c"]), annotations: n("@auth-url: 'http://auth.shop.svc/'") }),
+    want: { "http://h.test/": "503", "http://i.test/": "503", "http://j.test/": "c" },
+    problems: ["InvalidAnnotation shop/two", "SecretNotFound shop/one", "ServiceNotFound shop/three"],
   },
   {
     name: "address lists",
@@ -223,6 +224,15 @@ const cases: readonly Case[] = [
       one(makeRules("h.test", ["/", "Prefix", "a"]), "@whitelist-source-range: '10.0.0.0/8, 203.0.113.0/24'") +
       two(makeRules("i.test", ["/", "Prefix", "b"]), "@denylist-source-range: '203.0.113.1'"),
     want: { "http://h.test/": "a", "http://i.test/": "403" },
+  },
+  {
+    name: "default-backend answers while the backend has no endpoint",
+    ingresses:
+      makeService("empty", []) +
+      one(makeRules("h.test", ["/", "Prefix", "empty"], ["/a", "Prefix", "a"]), "@default-backend: b") +
+      two(makeRules("i.test", ["/", "Prefix", "empty"]), "@default-backend: nobody"),
+    want: { "http://h.test/": "b", "http://h.test/a": "a", "http://i.test/": "503" },
+    problems: ["ServiceNotFound shop/two"],
   },
   {
     name: "backends that are not there",
@@ -309,6 +319,15 @@ endpoints: [${conditions.map((c, i) => `{addresses: ["127.0.0.${i + 1}"], condit
   expect(endpoints(["ready: true", "ready: false", terminating, ""])).toEqual(["127.0.0.1:8080", "127.0.0.4:8080"]);
   expect(endpoints(["ready: false", terminating, "ready: false, serving: false, terminating: true"])).toEqual(["127.0.0.2:8080"]);
   expect(endpoints(["ready: true"], [])).toEqual([]);
+});
+
+test("service-upstream: the Service's own address, whatever its endpoints, and only for who asks for it", () => {
+  const translator = new IngressTranslator();
+  const ingresses =
+    one(makeRules("h.test", ["/", "Prefix", "a"]), "@service-upstream: 'true'") + two(makeRules("i.test", ["/", "Prefix", "a"]));
+  translator.apply(batchFromEmpty(makeSnapshot(services + ingresses)));
+  const pools = translator.full().pools.upserts.map((p) => `${p.service}:${p.port} ${p.endpoints.map((e) => `${e.ip}:${e.port}`).join()}`);
+  expect(new Set(pools)).toEqual(new Set(["shop/a:80 10.0.0.1:8080", "shop/a:80 10.96.0.1:80"]));
 });
 
 test("endpoints of a dual-stack Service are those of its first family", () => {

@@ -1,0 +1,37 @@
+import type { TextPart } from "../route/request-text.ts";
+import type { Parsed } from "./annotation-values.ts";
+
+const variables: Readonly<Record<string, TextPart>> = {
+  remote_addr: { kind: "clientIp" },
+  binary_remote_addr: { kind: "clientIp" },
+  scheme: { kind: "scheme" },
+  pass_access_scheme: { kind: "scheme" },
+  host: { kind: "host" },
+  best_http_host: { kind: "authority" },
+  http_host: { kind: "authority" },
+  uri: { kind: "path" },
+  request_uri: { kind: "uri" },
+  escaped_request_uri: { kind: "escapedUri" },
+  request_method: { kind: "method" },
+};
+
+/** Text with nginx's variables, of which those that tell of the request are known. */
+export function parseRequestText(text: string): Parsed<readonly TextPart[]> {
+  const parts: TextPart[] = [];
+  for (const piece of text.match(/\$\{?[a-z0-9_]+\}?|[^$]+|\$/gi) ?? []) {
+    const name = /^\$\{?([a-z0-9_]+)\}?$/i.exec(piece)?.[1]?.toLowerCase();
+    const part = name === undefined ? ({ kind: "text", text: piece } as const) : partOf(name);
+    if (part === undefined) return { expected: `text with variables that are known here ($${name ?? ""} is not)` };
+    parts.push(part);
+  }
+  return parts;
+}
+
+function partOf(name: string): TextPart | undefined {
+  const known = variables[name];
+  if (known !== undefined) return known;
+  if (name.startsWith("http_")) return { kind: "header", name: name.slice(5).replaceAll("_", "-") };
+  if (name.startsWith("cookie_")) return { kind: "cookie", name: name.slice(7) };
+  if (name.startsWith("arg_")) return { kind: "query", name: name.slice(4) };
+  return undefined;
+}
