@@ -10,14 +10,15 @@ import { Answerer } from "../answer/answerer.ts";
 import { EdnsAnswers } from "../answer/edns-answers.ts";
 import type { MessageCache } from "../cache/message-cache.ts";
 import { type DnsAddress, type DnsConfig, validateDnsConfig } from "../config/dns-config.ts";
-import { servedZones } from "../config/served-zones.ts";
+import { forwardZones, servedZones } from "../config/served-zones.ts";
 import type { TransferConfig } from "../config/transfer-config.ts";
+import { defaultZones } from "../config/zone-config.ts";
 import { defaultBlocks } from "../corefile/default-blocks.ts";
 import type { DnsBlocks, ListenerScheme } from "../corefile/server-blocks.ts";
 import type { BlockParts } from "../handler/block-parts.ts";
 import { type ListenerChains, startServerChains } from "../handler/server-chains.ts";
 import { refuseRest } from "../handler/zone-names.ts";
-import { canonicalName } from "../wire/name.ts";
+import { canonicalName, encodeName } from "../wire/name.ts";
 import { ServerCookies } from "../wire/server-cookie.ts";
 import type { RecordDelta } from "../zone/record-delta.ts";
 import { type BlockEndpoints, openBlockEndpoints } from "./block-endpoints.ts";
@@ -27,6 +28,7 @@ import { DnsMetrics } from "./dns-metrics.ts";
 import { createEngine, type QueryEngine } from "./engine.ts";
 import { type BoundSockets, type Listeners, type ListenersConfig, rangePolicy, startListeners } from "./listeners.ts";
 import { type NotifierDeps, type NotifyTarget, startNotifier } from "./notifier.ts";
+import { QueryAccounts } from "./query-accounts.ts";
 import { defaultTcpLimits } from "./tcp-listener.ts";
 import { ZoneTransfers } from "./zone-transfers.ts";
 
@@ -96,6 +98,7 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
   const transferRules = [...(config.transfer ?? []), ...clusterTransfers(blocks)];
   const transfers = new ZoneTransfers(answerer, transferRules);
   const metrics = new DnsMetrics();
+  const accounts = new QueryAccounts(forwardZones(blocks.zones.kubernetes?.zones ?? defaultZones).map(encodeName));
   const caches = new Set<MessageCache>();
   const closing = new AbortController();
   const background = new Set<Promise<unknown>>();
@@ -187,6 +190,7 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
       edns,
       udpBytes,
       metrics,
+      accounts,
       clock,
       signal: closing.signal,
     });
@@ -268,7 +272,7 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
     },
     addresses: (scheme = "dns") => addressesOf(scheme),
     endpoints: () => endpoints.addresses(),
-    metrics: print,
+    metrics: () => print() + accounts.print(),
   };
 }
 

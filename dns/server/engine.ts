@@ -9,6 +9,7 @@ import { isParseError } from "../wire/errors.ts";
 import { decodeMessage, encodeMessage, headerBytes, type Message } from "../wire/message.ts";
 import { rcodes, typeNumbers } from "../wire/record-type.ts";
 import type { DnsMetrics } from "./dns-metrics.ts";
+import type { QueryAccounts } from "./query-accounts.ts";
 import type { ZoneTransfers } from "./zone-transfers.ts";
 
 /** What a listener needs: answers. */
@@ -37,6 +38,7 @@ export interface EngineParts {
   /** The largest UDP answer sent. */
   readonly udpBytes: number;
   readonly metrics: DnsMetrics;
+  readonly accounts: QueryAccounts;
   readonly clock: Clock;
   /** Aborts when the server closes. */
   readonly signal: AbortSignal;
@@ -48,7 +50,7 @@ const leastUdpAnswer = 512;
 
 /** Answers from memory where it can, else from the chain, and counts both. */
 export function createEngine(parts: EngineParts): QueryEngine {
-  const { answerer, chain, directness, transfers, edns, metrics, clock, signal } = parts;
+  const { answerer, chain, directness, transfers, edns, metrics, accounts, clock, signal } = parts;
   return {
     now: (query, n, client, out, transport) => {
       const started = clock.monotonic();
@@ -57,6 +59,7 @@ export function createEngine(parts: EngineParts): QueryEngine {
         const rcode = (out[3] ?? 0) & 15;
         const direct = directness();
         if (direct !== "all" && !isFinal(rcode, direct)) return undefined;
+        accounts.count(client, query, n, rcode);
         metrics.count({ transport, client, type: answerer.lastType }, rcode, "kubernetes", clock.monotonic() - started);
       }
       return length;
@@ -95,6 +98,7 @@ export function createEngine(parts: EngineParts): QueryEngine {
         Array.from(context.took).at(-1) ?? "",
         clock.monotonic() - started,
       );
+      accounts.count(client, bytes, bytes.length, answer.rcode);
       if (context.reply.dropped) return undefined;
       return encodeAnswer(query, answer, client, transport);
     },

@@ -1,19 +1,14 @@
 import type { Command } from "commander";
 import type { NodeHistory } from "../daemon/history-answer.ts";
-import { findCluster } from "./cluster.ts";
 import type { HistoryOptions } from "./commands/history.ts";
+import { type Daemon, daemonsOf } from "./daemons.ts";
 import { parseSince } from "./duration.ts";
-import { inputError, usageError, workError } from "./errors.ts";
+import { usageError, workError } from "./errors.ts";
 import { type HistoryRow, printHistory } from "./printers/history.ts";
 import { commandIo } from "./program.ts";
 import { remark } from "./question.ts";
 
 const timeoutMs = 5000;
-
-interface Daemon {
-  readonly name: string;
-  readonly address: string;
-}
 
 /** Asks each daemon and puts their answers into one list, latest first. */
 export async function answerHistory(options: HistoryOptions, self: Command): Promise<void> {
@@ -40,25 +35,6 @@ export async function answerHistory(options: HistoryOptions, self: Command): Pro
   }
   rows.sort((a, b) => (a.time < b.time ? 1 : a.time > b.time ? -1 : 0));
   io.stdout(printHistory(options.output, rows.slice(0, limit)));
-}
-
-function daemonsOf({ observe, node, ...where }: HistoryOptions): readonly Daemon[] {
-  if (observe !== undefined) {
-    return observe.map((address) => {
-      if (!/^(\[[0-9a-f:.]+\]|[^:/]+):\d+$/i.test(address)) throw usageError(`--observe ${address}: write it as ADDRESS:PORT`);
-      return { name: address, address };
-    });
-  }
-  const { status } = findCluster(where);
-  if (status === undefined)
-    throw usageError("this cluster's nodes do not run on this machine; name their daemons with --observe ADDRESS:PORT (--metrics-port)");
-  const nodes = status.nodes.filter((n) => node === undefined || n.name === node);
-  if (nodes.length === 0) throw inputError(`--node ${node ?? ""}: no such node; there are ${status.nodes.map((n) => n.name).join(", ")}`);
-  return nodes.flatMap(({ name, metrics }) => {
-    if (metrics === undefined) return [];
-    const host = metrics.address.includes(":") ? `[${metrics.address}]` : metrics.address;
-    return [{ name, address: `${host}:${metrics.port}` }];
-  });
 }
 
 async function ask({ address }: Daemon, query: URLSearchParams): Promise<NodeHistory> {

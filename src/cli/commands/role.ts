@@ -12,6 +12,7 @@ import { usageError, workError } from "../errors.ts";
 import { checkDataFolder, checkWritable, readOption } from "../file-options.ts";
 import { commandLog, globalOptions } from "../global-options.ts";
 import { readProxyConfig } from "../proxy-config.ts";
+import { registerDnsTop } from "./dns-top.ts";
 
 interface DaemonOptions {
   readonly kubeconfig: string;
@@ -82,7 +83,7 @@ export function register(program: Command): void {
   registerNode(program);
   daemonCommand(program, "daemon", "a node's service rules, DNS and ingress in one", parts);
   daemonCommand(program, "proxy", "the daemon with service rules only", ["proxy"]);
-  daemonCommand(program, "dns", "the daemon with DNS only", ["dns"]);
+  registerDnsTop(daemonCommand(program, "dns", "the daemon with DNS only", ["dns"]));
   daemonCommand(program, "ingress", "the daemon with ingress only", ["ingress"]);
 }
 
@@ -200,7 +201,7 @@ function registerNode(program: Command): void {
     });
 }
 
-function daemonCommand(program: Command, name: string, summary: string, enabled: readonly Part[]): void {
+function daemonCommand(program: Command, name: string, summary: string, enabled: readonly Part[]): Command {
   const command = program
     .command(name)
     .summary(summary)
@@ -274,6 +275,7 @@ function daemonCommand(program: Command, name: string, summary: string, enabled:
       return running;
     });
   });
+  return command;
 }
 
 function daemonConfigOf(
