@@ -66,7 +66,7 @@ import { traceIptables } from "./trace/iptables-trace.ts";
 import { traceIpvs } from "./trace/ipvs-trace.ts";
 import { rulesetTracer } from "./trace/trace.ts";
 import { traceUserspace } from "./trace/userspace-trace.ts";
-import { compileUserspace, emptyUserspaceProgram, printUserspace } from "./userspace/program.ts";
+import { compileUserspace, emptyUserspaceProgram, printUserspace, limitOf as userspaceLimitOf } from "./userspace/program.ts";
 
 export type { Backend, IptablesFlavour } from "./model/backend.ts";
 export type { Packet, TraceStep, Verdict } from "./model/packet.ts";
@@ -228,11 +228,15 @@ export function compileOffline(snapshot: Snapshot, options: OfflineOptions): Off
       [...delta.frontends.changed].filter(([, c]) => options.family === undefined || c.after?.family === options.family),
     );
     const listeners = { ...compileUserspace(wanted, emptyUserspaceProgram), surroundings };
+    for (const { after } of wanted.values()) {
+      const limit = after === undefined ? undefined : userspaceLimitOf(after);
+      if (limit !== undefined) problems.push(limit);
+    }
     return {
       text: printUserspace(listeners),
       program: [],
       iptables: [],
-      problems,
+      problems: distinctProblems(problems),
       trace: (packet) => traceUserspace(listeners, packet, plan.node.addresses),
     };
   }

@@ -1,12 +1,19 @@
 import type { Ip } from "../../src/base/ip.ts";
-import type { Problem } from "../../src/snapshot/problem.ts";
+import { distinctProblems, type Problem } from "../../src/snapshot/problem.ts";
 import { type ListenFailure, UserspaceApplier, type UserspaceDeps } from "../apply/userspace-applier.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
 import type { FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import { traceUserspace } from "../trace/userspace-trace.ts";
-import { compileUserspace, emptyUserspaceProgram, type Listener, listenersOf, type UserspaceProgram } from "../userspace/program.ts";
+import {
+  compileUserspace,
+  emptyUserspaceProgram,
+  type Listener,
+  limitOf,
+  listenersOf,
+  type UserspaceProgram,
+} from "../userspace/program.ts";
 import type { Applied, Audited, RuleTarget } from "./target.ts";
 
 /** Services served by sockets of this process: no privileges, nothing in the kernel, nothing left behind. */
@@ -16,6 +23,7 @@ export class UserspaceTarget implements RuleTarget {
   #desired: UserspaceProgram = emptyUserspaceProgram;
   #applied: UserspaceProgram = emptyUserspaceProgram;
   readonly #pending = new Set<FrontendKey>();
+  readonly #limits = new Map<FrontendKey, Problem>();
 
   constructor(deps: UserspaceDeps) {
     this.#applier = new UserspaceApplier(deps);
@@ -26,7 +34,12 @@ export class UserspaceTarget implements RuleTarget {
   }
 
   change(delta: PlanDelta, surroundings: Surroundings): void {
-    for (const key of delta.frontends.changed.keys()) this.#pending.add(key);
+    for (const [key, { after }] of delta.frontends.changed) {
+      this.#pending.add(key);
+      const limit = after === undefined ? undefined : limitOf(after);
+      if (limit === undefined) this.#limits.delete(key);
+      else this.#limits.set(key, limit);
+    }
     this.#desired = { ...compileUserspace(delta.frontends.changed, this.#desired), surroundings };
   }
 
@@ -59,7 +72,7 @@ export class UserspaceTarget implements RuleTarget {
   }
 
   problems(): readonly Problem[] {
-    return this.#applier.failures().map(failureProblem);
+    return [...this.#applier.failures().map(failureProblem), ...distinctProblems([...this.#limits.values()])];
   }
 
   trace(packet: Packet, localIps: readonly Ip[]): Verdict {

@@ -2,6 +2,7 @@ import { Map as PersistentMap } from "immutable";
 import { type Cidr, cidrContains, printCidr } from "../../src/base/cidr.ts";
 import { compareIp, type Ip, ipFamily } from "../../src/base/ip.ts";
 import type { Delta } from "../../src/snapshot/derivation.ts";
+import type { Problem } from "../../src/snapshot/problem.ts";
 import { type Protocol, printServicePort } from "../model/service-port.ts";
 import type { BalancePolicy, Frontend, FrontendKey, Member, Pool } from "../plan/frontend.ts";
 
@@ -52,6 +53,17 @@ export function listenersOf(frontend: Frontend, surroundings: UserspaceSurroundi
   if (protocol === "sctp" || action.kind !== "balance") return [];
   const ips = frontend.ip !== undefined ? [frontend.ip] : surroundings.nodePortIps.filter((ip) => ipFamily(ip) === frontend.family);
   return ips.map((ip) => ({ id: `${ip} ${port} ${protocol}`, ip, port, protocol, frontend }));
+}
+
+/** What a frontend asks for that sockets cannot do: what is not served is refused, as nobody listens. */
+export function limitOf({ protocol, port, owner }: Frontend): Problem | undefined {
+  if (protocol !== "sctp") return undefined;
+  return {
+    object: { kind: "Service", namespace: owner.namespace, name: owner.name },
+    field: "spec.ports",
+    reason: "ProtocolUnsupported",
+    message: `the userspace backend serves TCP and UDP: port ${port}/sctp is refused; any other backend serves it`,
+  };
 }
 
 /** Whether a sender is in the Service's source ranges. */

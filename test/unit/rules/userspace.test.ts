@@ -2,7 +2,7 @@ import dgram from "node:dgram";
 import net from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { UserspaceApplier } from "../../../rules/apply/userspace-applier.ts";
-import { startProxier } from "../../../rules/index.ts";
+import { compileOffline, startProxier } from "../../../rules/index.ts";
 import type { Frontend, Member } from "../../../rules/plan/frontend.ts";
 import { listenersOf } from "../../../rules/userspace/program.ts";
 import { parseCidr } from "../../../src/base/cidr.ts";
@@ -176,6 +176,26 @@ test("bytes sent just before an end arrive, in both directions", async () => {
   expect(await got.promise).toBe(size);
   await done;
   expect(back).toBe(size);
+});
+
+test("a port of SCTP is a problem of its Service, and its other ports are served", async () => {
+  const port = await echoServer("a", "127.120.1.1");
+  const at = (name: string, protocol: string) => ({ name, protocol, port: 9009 });
+  const slice = makeSlice("web", ["127.120.1.1"], {
+    ports: ["TCP", "SCTP"].map((protocol) => ({ name: protocol.toLowerCase(), protocol, port })),
+  });
+  const { store, proxier } = start("127.120", [
+    makeService("web", { clusterIP: "127.120.0.1", ports: [at("tcp", "TCP"), at("sctp", "SCTP")] }),
+    slice,
+  ]);
+  await proxier.ready;
+  expect((await ask("127.120.0.1", 9009)).said).toBe("a");
+  const [problem, ...more] = proxier.problems();
+  expect([problem?.reason, problem?.object.name, more]).toEqual(["ProtocolUnsupported", "web", []]);
+  const offline = compileOffline(store.current, { nodeName: "n", backend: "userspace", allowLoopback: true });
+  expect(offline.problems).toEqual([problem]);
+  put(store, "Service", makeService("web", { clusterIP: "127.120.0.1", ports: [at("tcp", "TCP")] }), "2");
+  await expect.poll(() => proxier.problems()).toEqual([]);
 });
 
 describe("the sockets of one Service", () => {
