@@ -26,7 +26,7 @@ export function servedZones(config: ZonesConfig): readonly ServedZone[] {
     }
   };
   const own = { ttl: kubernetes.ttl ?? defaultTtl, nameServer: kubernetes.nameServer ?? defaultNameServer };
-  add([...(kubernetes.zones ?? defaultZones), ...(kubernetes.multicluster ?? [])], own, kubernetes.fallthrough);
+  add(kubernetes.zones ?? defaultZones, own, kubernetes.fallthrough);
   if (external !== undefined) {
     const how = { ttl: external.ttl ?? defaultTtl, nameServer: `ns1.${external.apex ?? "dns"}` };
     add(external.zones, how, external.fallthrough);

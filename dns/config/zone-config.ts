@@ -30,8 +30,6 @@ export interface KubernetesConfig {
   readonly ignoreEmptyServices?: true;
   /** Names at or below these that do not exist are left to the rest of the chain; `.` for all. */
   readonly fallthrough?: readonly DomainName[];
-  /** Forward zones of `zones` or others whose names come from ServiceImports: `clusterset.local`. */
-  readonly multicluster?: readonly DomainName[];
   /** `<topology zone>._zone.<service>…` has the ready endpoints of that zone alone. */
   readonly zonalNames?: true;
   /** Labels below a zone's name that its NS and SOA records name; default `ns.dns`. */
@@ -73,7 +71,6 @@ export function validateZones({ kubernetes = {}, external }: ZonesConfig): reado
     ...validateTtl("kubernetes.ttl", kubernetes.ttl),
     ...validateTtl("external.ttl", external?.ttl),
     ...validateNames("kubernetes.zones", kubernetes.zones ?? []),
-    ...validateNames("kubernetes.multicluster", kubernetes.multicluster ?? []),
     ...validateNames("external.zones", external?.zones ?? []),
     ...validateLabels("kubernetes.nameServer", kubernetes.nameServer),
     ...validateLabels("external.apex", external?.apex),

@@ -10,6 +10,8 @@ export interface PointerClaim {
   readonly as?: "cluster-ip" | "external" | "external-endpoint";
 }
 
+const none: readonly PointerClaim[] = [];
+
 /** Who claims which address: what the second derivation, keyed by address, computes from. */
 export class PointerClaims {
   readonly #byIp = new Map<Ip, readonly PointerClaim[]>();
@@ -21,17 +23,19 @@ export class PointerClaims {
     const known = before.length === 0 ? undefined : new Set(before);
     for (const claim of before) {
       if (kept?.has(claim) === true) continue;
-      const rest = (this.#byIp.get(claim.ip) ?? []).filter((c) => c !== claim);
-      if (rest.length === 0) this.#byIp.delete(claim.ip);
-      else this.#byIp.set(claim.ip, rest);
+      const own = this.#byIp.get(claim.ip) ?? none;
+      // most have one claim, of which another takes the place: a key that is deleted and set again makes a Map's chains longer
+      const rest = own.filter((c) => c !== claim);
+      this.#byIp.set(claim.ip, rest.length === 0 ? none : rest);
       dirty.add(claim.ip);
     }
     for (const claim of after) {
       if (known?.has(claim) === true) continue;
       const others = this.#byIp.get(claim.ip);
-      this.#byIp.set(claim.ip, others === undefined ? [claim] : [...others, claim]);
+      this.#byIp.set(claim.ip, others === undefined || others.length === 0 ? [claim] : [...others, claim]);
       dirty.add(claim.ip);
     }
+    for (const claim of before) if (this.#byIp.get(claim.ip) === none) this.#byIp.delete(claim.ip);
   }
 
   of(ip: Ip): readonly PointerClaim[] {

@@ -18,7 +18,6 @@ export function readKubernetes(d: Directive, block: BlockContext): KubernetesPlu
   const zones = zonesOr(wordsOf(d), block);
   let names: KubernetesPlugin["names"] = { zones, pods: "disabled" };
   const namespaces: string[] = [];
-  const multicluster: DomainName[] = [];
   const passing: DomainName[] = [];
   const elsewhere = (w: Words): void => void w.rest();
   readOptions(d, {
@@ -33,7 +32,6 @@ export function readKubernetes(d: Directive, block: BlockContext): KubernetesPlu
       w.choice(["empty_service"]);
       names = { ...names, ignoreEmptyServices: true };
     },
-    multicluster: (w) => void multicluster.push(...w.zones()),
     fallthrough: (w) => void (names = { ...names, fallthrough: w.left === 0 ? ["."] : w.zones() }),
     passing: (w) => void passing.push(...w.zones()),
     // the daemon's kubeconfig says where the API is
@@ -52,7 +50,7 @@ export function readKubernetes(d: Directive, block: BlockContext): KubernetesPlu
   return {
     plugin: "kubernetes",
     passing,
-    names: { ...names, ...(namespaces.length === 0 ? {} : { namespaces }), ...(multicluster.length === 0 ? {} : { multicluster }) },
+    names: { ...names, ...(namespaces.length === 0 ? {} : { namespaces }) },
   };
 }
 
