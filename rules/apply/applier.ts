@@ -23,7 +23,11 @@ export interface RuleApplier {
   probe(signal: AbortSignal): Promise<void>;
   /** Undefined when there is no such table. Elements that packets added are not reported. */
   read(family: IpFamily, table: string, signal: AbortSignal): Promise<AppliedTable | undefined>;
-  /** A number that changes when a chain or rule of the table does; the same for the same rules under the same kernel. */
+  /**
+   * A number that changes when a chain or rule of the table does; the same for the same rules under the same kernel and the same
+   * applier. Netlink sees the kernel's expressions and the command what nft makes of them, and neither form can be had from the other:
+   * where netlink came or went between two starts, the table is made anew, once and in one transaction, so that no packet misses a rule.
+   */
   fingerprint(family: IpFamily, table: string, signal: AbortSignal): Promise<number>;
   /**
    * All or nothing; but a table made anew where none was, or one that is only extended by chains, may get its chains

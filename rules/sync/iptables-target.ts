@@ -31,6 +31,7 @@ import type { Frontend, FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import { traceIptables } from "../trace/iptables-trace.ts";
+import { applyByHalves, byOwner, refusalOf } from "./bisect.ts";
 import type { Applied, Audited, RuleCount, RuleTarget } from "./target.ts";
 
 export interface IptablesTargetConfig {
@@ -308,29 +309,23 @@ export class IptablesTarget implements RuleTarget {
     }
     await this.#programs.apply(this.#states.flatMap(differenceOf), signal);
     this.#settled();
-    const attempt = async (keys: readonly FrontendKey[]): Promise<void> => {
-      if (keys.length === 0) return;
-      const some = new Map(keys.map((key) => [key, wanted.get(key) ?? {}]));
-      const before = this.#states.map((s) => s.desired);
-      for (const state of this.#states) this.#take(state, compileFrontends(some, state.desired));
-      try {
-        await this.#programs.apply(this.#states.flatMap(differenceOf), signal);
-        this.#settled();
-      } catch (cause) {
-        if (!isApplyError(cause) || cause.code !== "REFUSED") throw cause;
-        for (const [i, state] of this.#states.entries()) state.desired = before[i] ?? state.desired;
-        const half = keys.length >> 1;
-        if (half === 0) {
-          await this.#leaveOut(keys[0] ?? "", wanted, cause, signal);
-          return;
+    await applyByHalves(byOwner(wanted), {
+      apply: async (keys) => {
+        const some = new Map(keys.map((key) => [key, wanted.get(key) ?? {}]));
+        const before = this.#states.map((s) => s.desired);
+        for (const state of this.#states) this.#take(state, compileFrontends(some, state.desired));
+        try {
+          await this.#programs.apply(this.#states.flatMap(differenceOf), signal);
+        } catch (error) {
+          if (isApplyError(error) && error.code === "REFUSED") {
+            for (const [i, state] of this.#states.entries()) state.desired = before[i] ?? state.desired;
+          }
+          throw error;
         }
-        await attempt(keys.slice(0, half));
-        await attempt(keys.slice(half));
-      }
-    };
-    // what belongs together stays together
-    const name = (key: FrontendKey): string => JSON.stringify(wanted.get(key)?.after?.owner ?? key);
-    await attempt([...wanted.keys()].sort((a, b) => (name(a) < name(b) ? -1 : 1)));
+        this.#settled();
+      },
+      refuse: (key, cause) => this.#leaveOut(key, wanted, cause, signal),
+    });
   }
 
   /** A refused frontend has no rules until it changes, not the ones it had before. */
@@ -366,14 +361,4 @@ function hookChange(before: readonly Hook[], after: readonly Hook[]): HookChange
   if (before.length === after.length) return noHooks;
   const lacks = (list: readonly Hook[], hook: Hook): boolean => !list.includes(hook);
   return { unhook: before.filter((h) => lacks(after, h)), hook: after.filter((h) => lacks(before, h)) };
-}
-
-function refusalOf(frontend: Frontend, error: ApplyError): Problem {
-  const { namespace, name } = frontend.owner;
-  return {
-    object: { kind: "Service", namespace, name },
-    field: frontend.scope === "nodePort" ? "spec.ports" : "spec",
-    reason: "RuleRefused",
-    message: `the kernel refused the rules of ${frontend.key}: ${error.message}; this Service has none there until it changes`,
-  };
 }

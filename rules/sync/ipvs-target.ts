@@ -26,6 +26,7 @@ import type { Frontend, FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import { traceIpvs } from "../trace/ipvs-trace.ts";
+import { applyByHalves, byOwner, refusalOf } from "./bisect.ts";
 import type { Applied, Audited, RuleTarget } from "./target.ts";
 
 export interface IpvsTargetConfig {
@@ -359,27 +360,19 @@ export class IpvsTarget implements RuleTarget {
     }
     this.#take(compileFrontends(before, this.#desired));
     await this.#applyAll(signal);
-    const attempt = async (keys: readonly FrontendKey[]): Promise<void> => {
-      if (keys.length === 0) return;
-      const stood = this.#desired;
-      this.#take(compileFrontends(new Map(keys.map((key) => [key, wanted.get(key) ?? {}])), this.#desired));
-      try {
-        await this.#applyAll(signal);
-      } catch (error) {
-        if (!isApplyError(error) || error.code !== "REFUSED") throw error;
-        this.#desired = stood;
-        const half = keys.length >> 1;
-        if (half === 0) {
-          await this.#leaveOut(keys[0] ?? "", wanted.get(keys[0] ?? "")?.after, error, signal);
-          return;
+    await applyByHalves(byOwner(wanted), {
+      apply: async (keys) => {
+        const stood = this.#desired;
+        this.#take(compileFrontends(new Map(keys.map((key) => [key, wanted.get(key) ?? {}])), this.#desired));
+        try {
+          await this.#applyAll(signal);
+        } catch (error) {
+          if (isApplyError(error) && error.code === "REFUSED") this.#desired = stood;
+          throw error;
         }
-        await attempt(keys.slice(0, half));
-        await attempt(keys.slice(half));
-      }
-    };
-    // what belongs together stays together
-    const name = (key: FrontendKey): string => JSON.stringify(wanted.get(key)?.after?.owner ?? key);
-    await attempt([...wanted.keys()].sort((a, b) => (name(a) < name(b) ? -1 : 1)));
+      },
+      refuse: (key, cause) => this.#leaveOut(key, wanted.get(key)?.after, cause, signal),
+    });
   }
 
   async #applyAll(signal: AbortSignal): Promise<void> {
@@ -404,14 +397,4 @@ function stands(wanted: readonly Wanted[], found: IpvsState): boolean {
       return there !== undefined && sameSettings(there, item);
     }),
   );
-}
-
-function refusalOf(frontend: Frontend, error: ApplyError): Problem {
-  const { namespace, name } = frontend.owner;
-  return {
-    object: { kind: "Service", namespace, name },
-    field: frontend.scope === "nodePort" ? "spec.ports" : "spec",
-    reason: "RuleRefused",
-    message: `the kernel refused the rules of ${frontend.key}: ${error.message}; this Service has none there until it changes`,
-  };
 }

@@ -22,6 +22,7 @@ import type { Frontend, FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import { rulesetTracer } from "../trace/trace.ts";
+import { applyByHalves, refusalOf } from "./bisect.ts";
 import type { Applied, Audited, RuleTarget } from "./target.ts";
 
 export interface NftablesTargetConfig {
@@ -201,27 +202,19 @@ export class NftablesTarget implements RuleTarget {
     const base = transaction.map((t) => ({ ...t, groups: t.groups.filter(isBase) }));
     if (!isEmptyTransaction(base)) await this.#applier.apply(base, signal);
     const refused = new Map<FrontendKey, ApplyError>();
-    const attempt = async (some: readonly (typeof units)[number][]): Promise<void> => {
-      if (some.length === 0) return;
-      const tables = transaction.map(({ family, table }) => ({
-        family,
-        table,
-        groups: some.filter((u) => u.table.family === family).map((u) => u.group),
-      }));
-      try {
-        await this.#applier.apply(tables, signal);
-      } catch (cause) {
-        if (!isApplyError(cause) || cause.code !== "REFUSED") throw cause;
-        const only = some[0];
-        if (some.length === 1 && only !== undefined) refused.set(only.group.owner, cause);
-        else {
-          const half = some.length >> 1;
-          await attempt(some.slice(0, half));
-          await attempt(some.slice(half));
-        }
-      }
-    };
-    await attempt(units.filter((u) => !isBase(u.group)));
+    await applyByHalves(
+      units.filter((u) => !isBase(u.group)),
+      {
+        apply: (some) => {
+          const groups = (family: IpFamily): readonly ChangeGroup[] => some.filter((u) => u.table.family === family).map((u) => u.group);
+          return this.#applier.apply(
+            transaction.map(({ family, table }) => ({ family, table, groups: groups(family) })),
+            signal,
+          );
+        },
+        refuse: ({ group }, cause) => void refused.set(group.owner, cause),
+      },
+    );
     if (refused.size === 0) return;
     for (const table of this.#tables) {
       const changed = new Map<FrontendKey, { before: Frontend }>();
@@ -229,7 +222,7 @@ export class NftablesTarget implements RuleTarget {
         const placed = table.desired.frontends.get(key);
         if (placed === undefined) continue;
         changed.set(key, { before: placed.frontend });
-        this.#refused.set(key, { frontend: placed.frontend, problem: refusal(placed.frontend, cause) });
+        this.#refused.set(key, { frontend: placed.frontend, problem: refusalOf(placed.frontend, cause) });
       }
       // what was there before a refused change still is: say so, so that leaving the frontend out removes it
       const previous = table.applied;
@@ -255,14 +248,4 @@ function differenceFrom(found: AppliedTable | undefined, desired: Ruleset): Tabl
 
 function markIn(found: AppliedTable | undefined): Element | undefined {
   return found?.elements.find((e) => e.set === "version");
-}
-
-function refusal(frontend: Frontend, error: ApplyError): Problem {
-  const { namespace, name } = frontend.owner;
-  return {
-    object: { kind: "Service", namespace, name },
-    field: frontend.scope === "nodePort" ? "spec.ports" : "spec",
-    reason: "RuleRefused",
-    message: `the kernel refused the rules of ${frontend.key}: ${error.message}; this Service has none there until it changes`,
-  };
 }
