@@ -37,7 +37,7 @@ export default defineConfig({
           include: ["test/guest/**/*.test.ts"],
           pool: "forks",
           fileParallelism: false,
-          testTimeout: 1260 * seconds,
+          testTimeout: 2460 * seconds,
           hookTimeout: 60 * seconds,
         },
       },

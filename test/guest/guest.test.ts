@@ -8,7 +8,7 @@ import { guestCases } from "./cases.ts";
 const lack = guestLack("ip", "ipvsadm", "ipset");
 const probeAgent = join(import.meta.dirname, "..", "support", "probe-agent.worker.ts");
 /** Of one guest, its cases together; without hardware help a kernel is slow, on a busy machine more so. */
-const timeoutSeconds = 1200;
+const timeoutSeconds = 2400;
 
 interface Waiting {
   readonly outcome: Promise<GuestOutcome>;
