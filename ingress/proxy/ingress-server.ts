@@ -4,7 +4,8 @@ import { type Clock, systemClock } from "../../src/base/clock.ts";
 import type { Running } from "../../src/base/running.ts";
 import { PasswordChecks } from "../filter/basic-auth.ts";
 import { ProcessLimits } from "../filter/limits.ts";
-import type { RouteDelta } from "../route/route.ts";
+import { normalizeHost } from "../route/request-head.ts";
+import type { Pool, RouteDelta } from "../route/route.ts";
 import { emptyRouteTable } from "../route/route-table.ts";
 import type { Connection, ConnectionFactory, ListenAt, Listening } from "../upstream/connection.ts";
 import { EndpointPicker } from "../upstream/endpoint-picker.ts";
@@ -16,11 +17,13 @@ import { UpstreamPool } from "../upstream/upstream-pool.ts";
 import { defaultHeadLimits } from "../upstream/wire/request-parser.ts";
 import { Authorities } from "./authorities.ts";
 import type { ClientConnection } from "./client-connection.ts";
+import { peekClientHello } from "./client-hello.ts";
 import type { AccessEntry, ProxyContext, ProxyTimeouts } from "./context.ts";
 import { selfSignedCertificate } from "./default-certificate.ts";
 import { Http1Client } from "./http1-client.ts";
 import { Http2Client } from "./http2-client.ts";
 import { ProxyMetrics } from "./metrics.ts";
+import { Passthrough } from "./passthrough.ts";
 import { RequestIds } from "./request-id.ts";
 import { type KeyPair, secureContext, TlsContexts } from "./tls-contexts.ts";
 
@@ -249,7 +252,24 @@ class IngressProcess implements IngressServer {
     socket.once("close", () => this.#handshakes.delete(socket));
     // a client that breaks off its handshake is told of by tlsClientError
     socket.on("error", () => undefined);
-    this.#tls?.emit("connection", socket);
+    if (!this.#context.table.hasPassthrough) {
+      this.#tls?.emit("connection", socket);
+      return;
+    }
+    peekClientHello(socket, this.#context.timeouts.head, (hello) => {
+      const name = hello?.serverName;
+      const pool = name === undefined ? undefined : this.#context.table.passthrough(normalizeHost(name));
+      if (pool === undefined) this.#tls?.emit("connection", socket);
+      else this.#passThrough(socket, pool);
+    });
+  }
+
+  #passThrough(socket: Socket, pool: Pool): void {
+    this.#handshakes.delete(socket);
+    socket.allowHalfOpen = true;
+    const connections = this.#connections;
+    const client = connections.adopt(socket);
+    this.#clients.add(new Passthrough(this.#context, client, { pool, connections, onClosed: (c) => void this.#clients.delete(c) }));
   }
 
   #accept(connection: Connection, tls: boolean): void {

@@ -10,6 +10,10 @@ export interface RouteTable {
   readonly pools: PersistentMap<PoolId, Pool>;
   /** By host: `a.example.com`, `*.example.com`. */
   readonly certificates: PersistentMap<string, Certificate>;
+  /** Some host's TLS goes unopened to its endpoints. */
+  readonly hasPassthrough: boolean;
+  /** Where TLS for a server name (normalised) goes unopened. */
+  passthrough(serverName: string): Pool | undefined;
   match(head: RequestHead): Match | undefined;
   with(delta: RouteDelta): RouteTable;
 }
@@ -26,6 +30,8 @@ interface State {
   readonly pools: PersistentMap<PoolId, Pool>;
   readonly certificates: PersistentMap<string, Certificate>;
   readonly hosts: PersistentMap<string, HostRoutes>;
+  /** Keyed as `hosts`. */
+  readonly passthrough: PersistentMap<string, PoolId>;
 }
 
 /** Keys of `hosts`: the name, `.suffix` for a wildcard, "" for no host. */
@@ -46,6 +52,7 @@ export const emptyRouteTable: RouteTable = tableOf({
   pools: PersistentMap(),
   certificates: PersistentMap(),
   hosts: PersistentMap(),
+  passthrough: PersistentMap(),
 });
 
 function tableOf(state: State): RouteTable {
@@ -54,6 +61,8 @@ function tableOf(state: State): RouteTable {
     routes: state.routes,
     pools: state.pools,
     certificates: state.certificates,
+    hasPassthrough: state.passthrough.size > 0,
+    passthrough: (serverName) => passthroughIn(state, serverName),
     match: (head) => matchIn(state, head),
     with: (delta) => tableOf(nextState(state, delta)),
   };
@@ -67,6 +76,12 @@ function matchIn(state: State, head: RequestHead): Match | undefined {
     (dot > 0 ? findIn(state, host.slice(dot), head) : undefined) ??
     (host === "" ? undefined : findIn(state, "", head));
   return route === undefined ? undefined : { route, why: () => explain(state, head, route) };
+}
+
+function passthroughIn(state: State, serverName: string): Pool | undefined {
+  const dot = serverName.indexOf(".");
+  const id = state.passthrough.get(serverName) ?? (dot > 0 ? state.passthrough.get(serverName.slice(dot)) : undefined);
+  return id === undefined ? undefined : state.pools.get(id);
 }
 
 function findIn(state: State, key: string, head: RequestHead): Route | undefined {
@@ -127,6 +142,7 @@ function nextState(state: State, delta: RouteDelta): State {
     routes.set(route.id, route);
   }
   const hosts = (base?.hosts ?? PersistentMap<string, HostRoutes>()).asMutable();
+  const passthrough = (base?.passthrough ?? PersistentMap<string, PoolId>()).asMutable();
   for (const [key, changes] of touched) {
     const merged = new Map(hosts.get(key)?.byId);
     for (const [id, route] of changes) {
@@ -135,11 +151,15 @@ function nextState(state: State, delta: RouteDelta): State {
     }
     if (merged.size === 0) hosts.delete(key);
     else hosts.set(key, hostRoutes(merged.values()));
+    const pool = hosts.get(key)?.ordered.find((r) => r.passthrough !== undefined)?.passthrough;
+    if (pool === undefined) passthrough.delete(key);
+    else passthrough.set(key, pool);
   }
   return {
     revision: delta.revision,
     routes: routes.asImmutable(),
     hosts: hosts.asImmutable(),
+    passthrough: passthrough.asImmutable(),
     pools: changed(base?.pools, delta.pools.upserts, delta.pools.deletes, (p) => p.id),
     certificates: changed(base?.certificates, delta.certificates.upserts, delta.certificates.deletes, (c) => c.host),
   };

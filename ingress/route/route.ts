@@ -170,6 +170,8 @@ export interface Route {
   readonly created: string;
   readonly filters: readonly Filter[];
   readonly action: RouteAction;
+  /** TLS for this host goes unopened to that pool; the rest of the route is for what comes in plain. */
+  readonly passthrough?: PoolId;
 }
 
 export interface PoolEndpoint {

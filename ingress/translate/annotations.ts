@@ -29,6 +29,7 @@ export interface IngressOptions {
   readonly rewriteTarget?: string;
   readonly useRegex: boolean;
   readonly appRoot?: string;
+  readonly sslPassthrough: boolean;
   readonly xForwardedPrefix?: string;
   readonly sslRedirect: boolean;
   readonly forceSslRedirect: boolean;
@@ -165,6 +166,7 @@ export function parseAnnotations(annotations: Readonly<Record<string, string>>, 
   const options = {
     ...present("rewriteTarget", a.get("rewrite-target", parseText)),
     useRegex: a.get("use-regex", parseBoolean) ?? false,
+    sslPassthrough: a.get("ssl-passthrough", parseBoolean) ?? false,
     ...present("appRoot", a.get("app-root", parsePath)),
     ...present("xForwardedPrefix", a.get("x-forwarded-prefix", parseText)),
     sslRedirect: a.get("ssl-redirect", parseBoolean) ?? true,

@@ -95,6 +95,8 @@ function routeOf(
     created: plan.created,
     filters: filtersOf(h, c, o.regex),
     action: actionOf(c, o.canaries),
+    // as ingress-nginx has it, the backend of the root takes the host's TLS
+    ...(plan.options.sslPassthrough && claim.path === "/" && claim.pool !== undefined ? { passthrough: claim.pool } : {}),
   };
 }
 

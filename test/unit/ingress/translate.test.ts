@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { IngressTranslator, routeOffline } from "../../../ingress/index.ts";
+import { emptyRouteTable, IngressTranslator, routeOffline } from "../../../ingress/index.ts";
 import { batchFromEmpty } from "../../../src/snapshot/snapshot-store.ts";
 import { loopback, makeIngress, makeRules, makeService, makeSnapshot } from "./cluster.ts";
 
@@ -363,4 +363,25 @@ test("a rewritten slice with the same endpoints changes nothing; one changed end
   const delta = translator.apply({ before, after: makeSnapshot(with_("10.0.0.8:8080")), dirty, causes: [] });
   expect(delta).toMatchObject({ revision: first.revision + 1, routes: { upserts: [], deletes: [] } });
   expect(delta.pools.upserts.map((p) => p.id)).toEqual(["shop/a:80"]);
+});
+
+test("ssl-passthrough: the host's TLS goes to the backend of its root, for as long as it is asked for", () => {
+  const translator = new IngressTranslator();
+  const rules = makeRules("h.test", ["/", "Prefix", "a"], ["/x", "Prefix", "b"]);
+  const others = makeIngress("two", { spec: makeRules("i.test", ["/", "Prefix", "c"]) });
+  translator.apply(batchFromEmpty(makeSnapshot(services + one(rules, "@ssl-passthrough: 'true'") + others)));
+  const table = emptyRouteTable.with(translator.full());
+  expect([table.hasPassthrough, table.passthrough("h.test")?.service, table.passthrough("i.test")]).toEqual([true, "shop/a", undefined]);
+  const [route] = table.routes.filter((r) => r.passthrough !== undefined).values();
+  if (route === undefined) throw new Error("no route says so");
+  const { passthrough: _, ...without } = route;
+  const nothing = { upserts: [], deletes: [] };
+  const after = table.with({
+    revision: 2,
+    full: false,
+    routes: { upserts: [without], deletes: [] },
+    pools: nothing,
+    certificates: nothing,
+  });
+  expect([after.hasPassthrough, after.passthrough("h.test")]).toEqual([false, undefined]);
 });
