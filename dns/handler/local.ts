@@ -16,7 +16,7 @@ export const answerLocal: Wrap = (next) => (q, c) => {
   const isSearched = name.startsWith("localhost.") && name !== "localhost.";
   if (zone === undefined && !isSearched) return next(q, c);
   c.took.add("local");
-  const record = (data: RecordData) => ({ name: q.question.name, class: classIn, ttl: 86400, data });
+  const record = (data: RecordData) => ({ name: q.question.name, class: classIn, ttl: 604800, data });
   const own: readonly RecordData[] =
     name === "1.0.0.127.in-addr.arpa."
       ? [{ kind: "PTR", target: "localhost." }]
@@ -26,8 +26,8 @@ export const answerLocal: Wrap = (next) => (q, c) => {
   const answers = own.filter((d) => typeNumbers[d.kind as "A"] === q.question.type).map(record);
   if (answers.length > 0 || isSearched) return recordAnswer(q.message, answers);
   const apex = zone ?? name;
-  const soa = { primary: apex, mailbox: `root.${apex}`, serial: 1, refresh: 0, retry: 0, expire: 0, minimum: 86400 } as const;
-  const authority = [{ name: apex, class: classIn, ttl: 86400, data: { kind: "SOA", ...soa } as const }];
+  const soa = { primary: apex, mailbox: `root.${apex}`, serial: 1, refresh: 0, retry: 0, expire: 0, minimum: 604800 } as const;
+  const authority = [{ name: apex, class: classIn, ttl: 604800, data: { kind: "SOA", ...soa } as const }];
   const exists = name === zone || own.length > 0;
   return { ...emptyAnswer(q.message, exists ? rcodes.NOERROR : rcodes.NXDOMAIN), authoritative: true, authority };
 };

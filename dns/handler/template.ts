@@ -22,7 +22,7 @@ export function answerTemplates(templates: readonly TemplateConfig[], countFailu
       if (found === undefined) {
         if (isLeft(canonicalName(q.question.name), t.fallthrough)) continue;
         c.took.add("template");
-        return emptyAnswer(q.message, rcodes.NXDOMAIN);
+        return emptyAnswer(q.message, rcodes.SERVFAIL);
       }
       c.took.add("template");
       try {

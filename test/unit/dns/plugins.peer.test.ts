@@ -1,0 +1,76 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { createSocket } from "node:dgram";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { queryOnce } from "../../../dns/forward/query-once.ts";
+import { printRcode } from "../../../dns/wire/record-type.ts";
+import { printRecord } from "../../../dns/wire/zone-file.ts";
+import { systemClock } from "../../../src/base/clock.ts";
+import { files, groups } from "./plugin-cases.ts";
+
+/** CoreDNS itself, where the path of its program is given: the table's Corefiles and questions, code and answers compared. */
+const program = process.env["FAIRWAY_COREDNS"];
+
+/** What is not as in CoreDNS, and why. */
+const differences: Readonly<Record<string, string>> = {
+  "nope.example.org. A": "there the `file` lines of a block are one plugin, and fall through together",
+  "to-away.org. A": "there a rewritten alias keeps the code of the answer it was in; here it has its new target's",
+  "other.ip.org. A": "there the end of a chain is SERVFAIL; here nobody has refused to answer but this server: REFUSED",
+  "1.0.0.0.8.0.a.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.b.9.f.f.4.6.0.0.ip6.arpa. PTR": "there reverse names of made addresses go unanswered",
+};
+
+/** Without an API, and for clients on loopback: what hangs on the client is in the table only. */
+const isComparable = (corefile: string): boolean => !/kubernetes|acl|view|weighted/.test(corefile);
+
+async function freePort(): Promise<number> {
+  const socket = createSocket("udp4");
+  await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
+  const { port } = socket.address();
+  await new Promise<void>((resolve) => socket.close(() => resolve()));
+  return port;
+}
+
+describe.skipIf(program === undefined).each(groups.filter(([, corefile]) => isComparable(corefile)))(
+  "CoreDNS: %s",
+  (_, corefile, cases) => {
+    let dir = "";
+    let peer: ChildProcess | undefined;
+    let port = 0;
+    beforeAll(async () => {
+      dir = mkdtempSync(join(tmpdir(), "fairway-coredns-"));
+      for (const [file, text] of Object.entries(files)) writeFileSync(join(dir, file.split("/").at(-1) ?? ""), text);
+      port = await freePort();
+      const bound = corefile.replace(/^(\.|[a-z.]+\.[a-z]+) \{$/gm, "$1 {\n bind 127.0.0.1");
+      writeFileSync(join(dir, "Corefile"), bound.replaceAll("/etc/hosts", "hosts"));
+      peer = spawn(program ?? "", ["-conf", "Corefile", "-dns.port", String(port)], { cwd: dir, stdio: "ignore" });
+      for (let answered = false; !answered && peer.exitCode === null; await systemClock.sleep(50)) {
+        answered = await queryOnce({ ip: "127.0.0.1", port }, "start.invalid", { timeout: 300 }).then(
+          () => true,
+          () => false,
+        );
+      }
+    }, 30_000);
+    afterAll(async () => {
+      const ended = new Promise((resolve) => peer?.once("exit", resolve));
+      if (peer?.exitCode === null && peer.kill("SIGKILL")) await ended;
+      rmSync(dir, { recursive: true });
+    });
+
+    const own = cases.filter(([asked]) => !/[@+]|^CH /.test(asked) && !(asked in differences));
+    test.each(own)("%s", async (asked, want) => {
+      const [name = "", type = "A"] = asked.split(" ");
+      const answer = await queryOnce({ ip: "127.0.0.1", port }, name, { type, timeout: 5000 });
+      const [code = "", ...lines] = want;
+      const isAnswer = (l: string): boolean => !/^(auth|more|option) /.test(l);
+      expect([printRcode(answer.rcode), ...answer.answers.map((r) => printRecord(r).toLowerCase()).sort()]).toEqual([
+        code.split(" ")[0],
+        ...lines
+          .filter(isAnswer)
+          .map((l) => l.toLowerCase())
+          .sort(),
+      ]);
+    });
+  },
+);
