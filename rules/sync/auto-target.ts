@@ -35,8 +35,8 @@ export class AutoTarget implements RuleTarget {
         target = open();
         await target.start(signal);
         this.#chosen = target;
-        const because = reasons.length === 0 ? "" : `, because ${reasons.join("; ")}`;
-        this.#choices.log(reasons.length === 0 ? "info" : "warn", `Service rules: backend ${backend}${because}`);
+        const because = reasons.length === 0 ? "because it is the first choice and can be had here" : `because ${reasons.join("; ")}`;
+        this.#choices.log(reasons.length === 0 ? "info" : "warn", `Service rules: backend ${backend}, ${because}`);
         return;
       } catch (error) {
         await target?.close();

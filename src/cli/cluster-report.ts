@@ -1,4 +1,4 @@
-import type { ConnectionUse } from "../../rules/index.ts";
+import type { Backend, ConnectionUse } from "../../rules/index.ts";
 import type { Event, Node, Pod } from "../api/types/core-v1.generated.ts";
 import { type Client, createClient } from "../client/client.ts";
 import { loadKubeconfig } from "../client/kubeconfig.ts";
@@ -6,8 +6,10 @@ import { resources } from "../client/resources.ts";
 import { createHttpTransport } from "../client/transport.ts";
 import type { NodeConnections } from "../daemon/agent.ts";
 import { type Problem, printObjectRef } from "../snapshot/problem.ts";
+import { backendInUse } from "./backend-option.ts";
 import { type ClusterOptions, findCluster } from "./cluster.ts";
 import type { ClusterStatus, NodeStatus } from "./cluster-status.ts";
+import { askDaemon } from "./daemons.ts";
 
 /** A node as its machine and as the API see it. */
 export interface NodeReport extends Partial<NodeStatus> {
@@ -44,7 +46,6 @@ export interface ClusterReport extends Partial<Omit<ClusterStatus, "nodes" | "pr
 }
 
 const timeoutMs = 5000;
-const daemonTimeoutMs = 1000;
 const recentMs = 10 * 60_000;
 /** The component in whose name daemons write Problems as Events. */
 const reporterName = "fairway";
@@ -56,12 +57,13 @@ export async function clusterReport(options: ClusterOptions): Promise<ClusterRep
   const transport = createHttpTransport(access);
   try {
     const machines = status?.nodes ?? [];
-    const [live, problems, connections] = await Promise.all([
+    const [live, problems, connections, inUse] = await Promise.all([
       ask(createClient(transport)).catch((e: unknown) => ({ error: e instanceof Error ? e.message : String(e) })),
       askDaemons<readonly Problem[]>(machines, "/problems"),
       askDaemons<NodeConnections>(machines, "/connections"),
+      backendsInUse(machines),
     ]);
-    return combine({ server: access.server, status, live, problems: problems?.flat(), connections, now: Date.now() });
+    return combine({ server: access.server, status, live, backends: inUse, problems: problems?.flat(), connections, now: Date.now() });
   } finally {
     transport.close();
   }
@@ -93,19 +95,14 @@ async function ask(client: Client): Promise<LiveFacts> {
 
 /** What the nodes' daemons answer; undefined when none of them does. */
 async function askDaemons<T>(nodes: readonly NodeStatus[], path: string): Promise<readonly T[] | undefined> {
-  const answers = await Promise.all(
-    nodes.map(async ({ metrics }) => {
-      if (metrics === undefined) return undefined;
-      const host = metrics.address.includes(":") ? `[${metrics.address}]` : metrics.address;
-      try {
-        const response = await fetch(`http://${host}:${metrics.port}${path}`, { signal: AbortSignal.timeout(daemonTimeoutMs) });
-        return response.ok ? ((await response.json()) as T) : undefined;
-      } catch {
-        return undefined;
-      }
-    }),
-  );
-  return answers.every((a) => a === undefined) ? undefined : answers.filter((a) => a !== undefined);
+  const answers = (await Promise.all(nodes.map((node) => askDaemon(node, path)))).flatMap((text) => (text === undefined ? [] : [text]));
+  return answers.length === 0 ? undefined : answers.map((text) => JSON.parse(text) as T);
+}
+
+/** Which backend each node has in use, as it says itself: `auto` is its own choice, and a configuration file may change. */
+async function backendsInUse(nodes: readonly NodeStatus[]): Promise<ReadonlyMap<string, Backend>> {
+  const told = await Promise.all(nodes.map(async (node) => [node.name, await backendInUse(node)] as const));
+  return new Map(told.flatMap(([name, backend]) => (backend === undefined ? [] : [[name, backend] as const])));
 }
 
 /** Pure: the report of what is known. `now` in milliseconds decides which Events are recent. */
@@ -116,6 +113,8 @@ export function combine(facts: {
   /** Absent when no daemon answered: then Events are all there is. */
   readonly problems: readonly Problem[] | undefined;
   readonly connections?: readonly NodeConnections[] | undefined;
+  /** What nodes say that they have in use, by node. */
+  readonly backends?: ReadonlyMap<string, Backend>;
   readonly now: number;
 }): ClusterReport {
   const { status, live } = facts;
@@ -125,7 +124,9 @@ export function combine(facts: {
   const nodes = names.map((name) => {
     const machine = machines.find((m) => m.name === name);
     const object = reached?.nodes.find((n) => n.metadata?.name === name);
-    const report = nodeReport(name, machine, object, reached?.pods.filter((p) => p.spec?.nodeName === name).length);
+    const backend = facts.backends?.get(name);
+    const used = machine === undefined || backend === undefined ? machine : { ...machine, backend };
+    const report = nodeReport(name, used, object, reached?.pods.filter((p) => p.spec?.nodeName === name).length);
     const connections = facts.connections?.find((c) => c.node === name);
     return connections === undefined || !isCounted(connections) ? report : { ...report, connections: useOf(connections) };
   });

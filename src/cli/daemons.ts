@@ -1,5 +1,9 @@
+import { printHostPort } from "../base/ip.ts";
 import { type ClusterOptions, findCluster } from "./cluster.ts";
+import type { NodeStatus } from "./cluster-status.ts";
 import { inputError, usageError } from "./errors.ts";
+
+const timeoutMs = 2000;
 
 /** A daemon and where its metrics are served. */
 export interface Daemon {
@@ -28,7 +32,18 @@ export function daemonsOf({ observe, node, ...where }: DaemonOptions): readonly 
   if (nodes.length === 0) throw inputError(`--node ${node ?? ""}: no such node; there are ${status.nodes.map((n) => n.name).join(", ")}`);
   return nodes.flatMap(({ name, metrics }) => {
     if (metrics === undefined) return [];
-    const host = metrics.address.includes(":") ? `[${metrics.address}]` : metrics.address;
-    return [{ name, address: `${host}:${metrics.port}` }];
+    return [{ name, address: printHostPort(metrics.address, metrics.port) }];
   });
+}
+
+/** What a node's daemon answers at a path of its metrics address; undefined when it does not. */
+export async function askDaemon({ metrics }: NodeStatus, path: string): Promise<string | undefined> {
+  if (metrics === undefined) return undefined;
+  try {
+    const url = `http://${printHostPort(metrics.address, metrics.port)}${path}`;
+    const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs) });
+    return response.ok ? await response.text() : undefined;
+  } catch {
+    return undefined;
+  }
 }

@@ -123,10 +123,9 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
   closing.push(...servers.map((server) => () => server.close()));
   await Promise.all([...servers.map((s) => s.ready), proxyHealth?.ready]);
 
-  const ready = planeFeed.fed.then(async () => {
-    publisher.markSynced();
-    await proxier?.ready;
-  });
+  const fed = planeFeed.fed.then(() => publisher.markSynced());
+  // a backend that this machine cannot have ends the agent at once, whether or not the API answers
+  const ready = Promise.all([fed, proxier?.ready]).then(() => undefined);
   ready.catch(() => undefined);
   return {
     ready,

@@ -4,11 +4,11 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ensurePki, printKubeconfig } from "../../src/apiserver/pki.ts";
 import { makeCertificate } from "../../src/apiserver/x509.ts";
 import { removeNodePods } from "../../src/node/cleanup.ts";
-import { type CommandResult, eventually } from "../support/cluster-process.ts";
+import { type CommandResult, eventually, fairwayBinary } from "../support/cluster-process.ts";
 import { lacking } from "../support/requires.ts";
 import { kubeconfigText, openRoleLab, type RoleLab, type RoleProcess } from "../support/role-lab.ts";
 
-const lack = lacking("ip", "nft", "crun", "kubectl", "curl", "dig", "nsenter");
+const lack = lacking("ip", "nft", "crun", "kubectl", "curl", "dig", "nsenter", "setpriv");
 const ip = "172.30.115.1";
 const port = 7400;
 const server = `https://${ip}:${port}`;
@@ -263,6 +263,15 @@ describe.skipIf(lack !== undefined)(`each role a process of its own${lack === un
         stderr: `fairway: kubeconfig ${bad}, context lab: context.user nobody is not in users: lab\n`,
       });
     }
+  });
+
+  test("a backend that cannot be had ends a daemon with what it takes, whether or not an API answers", async () => {
+    const nobody = lab.file("nobody", readFileSync(config.token, "utf8").replace(`:${port}"`, ':1"'));
+    const without = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", fairwayBinary];
+    const proxy = ["proxy", "--kubeconfig", nobody, "--run-dir", join(lab.folder, "unusable"), "--metrics-port", "7451"];
+    const refused = await lab.run(...without, ...proxy, "--healthz-bind-address", "", "--backend", "nftables");
+    expect(refused.code).not.toBe(0);
+    expect(refused.stderr + refused.stdout).toContain("it takes root, or CAP_NET_ADMIN in this network namespace");
   });
 
   test("a second API server on the same data is refused", async () => {

@@ -6,6 +6,7 @@ export interface PlanOptions extends QuestionOptions {
   readonly delete?: readonly string[];
   readonly node?: string;
   readonly backend?: string;
+  readonly config?: string;
   readonly clusterDomain?: string;
 }
 
@@ -20,6 +21,7 @@ export function register(program: Command): void {
     .option("--delete <what>", "file of objects, or KIND/NAME or KIND/NAMESPACE/NAME, to delete; may be repeated", collect)
     .option("--node <name>", "rules of this node only; default: all nodes")
     .option("--backend <backend>", "whose rules carry the connections; default: the running node's, nftables for files; or all")
+    .option("--config <file>", "a KubeProxyConfiguration, as kube-proxy takes it; default: the running cluster's")
     .option("--cluster-domain <domain>", "default: the running cluster's, or cluster.local")
     .usage("[options]")
     .argument("[paths...]", "more files and folders, behind --objects");

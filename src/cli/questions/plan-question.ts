@@ -33,7 +33,7 @@ import { changeWorld, type Deletion, type World, type WorldObject, worldKey } fr
 import { isDetail, type Plan, printPlan } from "../printers/plan.ts";
 import { commandIo } from "../program.ts";
 import { type Asked, askObjects, chooseNode, failIf, remark, splitPaths } from "../question.ts";
-import { ruleSettings } from "./rule-settings.ts";
+import { configOf, ruleSettings } from "./rule-settings.ts";
 
 /** Beyond so many nodes, name one: each is compiled twice. */
 const maxNodes = 16;
@@ -60,15 +60,19 @@ export async function answerPlan(words: readonly string[], options: PlanOptions,
   const sliced = sliceWorld(before, rolledOut.world);
   const batch = batchBetween(asked.snapshot, before, sliced.world);
 
-  const settings = ruleSettings(asked);
+  const configured = configOf(asked, options.config);
   const rules: RuleChange[] = [];
   const flows: FlowChange[] = [];
   const problems: ProblemChange[] = [];
   for (const node of nodesOf(asked, batch, options.node, io)) {
-    const found = ruleChanges(batch, node, { ...settings, nodeName: node });
+    const [first = "nftables", ...others] = backends ?? [
+      await backendOf(asked, node, { configured, named: options.config !== undefined }, (text) => remark(io, text)),
+    ];
+    const found = ruleChanges(batch, node, { ...ruleSettings(asked, configured, first), nodeName: node });
     problems.push(found.problems);
     for (const c of found.changes) joinNodes(rules, { nodes: [node], ...c });
-    for (const backend of backends ?? [backendOf(asked, node)]) {
+    for (const backend of [first, ...others]) {
+      const settings = ruleSettings(asked, configured, backend);
       const followed = flowChanges(batch, found.changes, { ...settings, nodeName: node, backend });
       problems.push(followed.problems);
       for (const c of followed.changes) joinNodes(flows, { nodes: [node], ...c });

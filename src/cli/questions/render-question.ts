@@ -5,7 +5,7 @@ import type { RenderOptions } from "../commands/render.ts";
 import { usageError } from "../errors.ts";
 import { printAnswer } from "../printers/document.ts";
 import { commandIo } from "../program.ts";
-import { askObjects, chooseNode, failIf, remarkProblems, splitPaths } from "../question.ts";
+import { askObjects, chooseNode, failIf, remark, remarkProblems, splitPaths } from "../question.ts";
 import { configOf, ruleSettings } from "./rule-settings.ts";
 
 export async function answerRender(words: readonly string[], options: RenderOptions, self: Command): Promise<void> {
@@ -17,7 +17,8 @@ export async function answerRender(words: readonly string[], options: RenderOpti
   const asked = await askObjects(options, paths, ["Service", "EndpointSlice", "Node", "ServiceCIDR"], io);
   const node = chooseNode(asked.snapshot, options.node, io);
   const configured = configOf(asked, options.config);
-  const backend = backends?.[0] ?? backendOf(asked, node, configured);
+  const backend =
+    backends?.[0] ?? (await backendOf(asked, node, { configured, named: options.config !== undefined }, (text) => remark(io, text)));
   const family = options.family === undefined ? undefined : options.family === "4" ? 4 : 6;
   const { text, problems } = compileOffline(asked.snapshot, {
     nodeName: node,

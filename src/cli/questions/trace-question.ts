@@ -25,7 +25,9 @@ export async function answerTrace(words: readonly string[], options: TraceOption
   const ends = resolvePacketEnds(asked.snapshot, node, from, to);
   for (const text of ends.remarks) remark(io, text);
   const configured = configOf(asked, options.config);
-  const chosen = backends ?? [backendOf(asked, node, configured)];
+  const chosen = backends ?? [
+    await backendOf(asked, node, { configured, named: options.config !== undefined }, (text) => remark(io, text)),
+  ];
   const settingsOf = (backend: Backend): Omit<RuleOptions, "nodeName"> => ruleSettings(asked, configured, backend);
   const packet: Packet = {
     from: ends.source,

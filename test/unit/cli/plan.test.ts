@@ -264,6 +264,20 @@ test("what the API server would refuse is said, and stays as it is", async () =>
   expect(plan.rules).toEqual([]);
 });
 
+test("a KubeProxyConfiguration says whose rules they are, and how", async () => {
+  const config = join(dir, "config.yaml");
+  const flowsBy = async (text: string) => {
+    writeFileSync(config, `apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n${text}\n`);
+    return (await planOf(web("selector: {app: api}"), ["--config", config, "--node", "n1"])).flows;
+  };
+  const iptables = await flowsBy("mode: iptables");
+  expect(new Set(iptables.map((f) => f.backend))).toEqual(new Set(["iptables"]));
+  const nowhere = await flowsBy("mode: nftables\nnodePortAddresses: [192.0.2.0/24]");
+  const toNodePort = (flows: typeof iptables): number => flows.filter((f) => f.to.includes(":30080")).length;
+  expect(toNodePort(iptables)).toBeGreaterThan(0);
+  expect(toNodePort(nowhere)).toBe(0);
+});
+
 test("connections are the same by every backend's own rules, but for what userspace always does", async () => {
   const { flows } = await planOf(web("selector: {app: api}"), ["--backend", "all", "--node", "n1"]);
   const of = (backend: string): readonly string[] =>

@@ -30,7 +30,7 @@ const signal = AbortSignal.timeout(60_000);
 test("nftables where it can be had", async () => {
   const { target, log, fellBack } = choose(new MemoryApplier());
   await target.start(signal);
-  expect([fellBack(), log]).toEqual([0, ["Service rules: backend nftables"]]);
+  expect([fellBack(), log]).toEqual([0, ["Service rules: backend nftables, because it is the first choice and can be had here"]]);
   await target.close();
 });
 
