@@ -1,13 +1,17 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 
-/** A process and all below it. */
+function tasksOf(pid: number): readonly string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return [];
+  }
+}
+
+/** A process and all below it, whichever thread started them. */
 function tree(pid: number): readonly number[] {
-  return [
-    pid,
-    ...read(`/proc/${pid}/task/${pid}/children`)
-      .split(" ")
-      .flatMap((child) => (Number(child) > 0 ? tree(Number(child)) : [])),
-  ];
+  const children = tasksOf(pid).flatMap((task) => read(`/proc/${pid}/task/${task}/children`).split(" ").map(Number));
+  return [pid, ...children.filter((child) => child > 0).flatMap(tree)];
 }
 
 /** Of what has ended meanwhile: nothing. */
@@ -23,8 +27,7 @@ function read(file: string): string {
 export function cpuMs(pid: number): number {
   let ran = 0;
   for (const one of tree(pid)) {
-    for (const task of existsSync(`/proc/${one}/task`) ? readdirSync(`/proc/${one}/task`) : [])
-      ran += Number(read(`/proc/${one}/task/${task}/schedstat`).split(" ")[0]) / 1e6;
+    for (const task of tasksOf(one)) ran += Number(read(`/proc/${one}/task/${task}/schedstat`).split(" ")[0]) / 1e6;
     const fields = read(`/proc/${one}/stat`).split(") ")[1]?.split(" ") ?? [];
     ran += (Number(fields[13] ?? 0) + Number(fields[14] ?? 0)) * 10;
   }

@@ -106,7 +106,7 @@ async function changes(pid: number, cluster: BenchCluster, prober: Prober, o: Me
   const cpu = ((await cpuWhenQuiet(pid)) - before) / waits.length;
   // back, for what comes
   await Promise.all(Array.from({ length: probed }, (_, i) => cluster.probe(i, 0)));
-  await prober.until(probedIp(probed - 1), 0, o.giveUpMs);
+  for (let i = 0; i < probed; i++) await prober.until(probedIp(i), 0, o.giveUpMs);
   await cpuWhenQuiet(pid);
   return { count: waits.length, median: median(waits), worst: Math.max(...waits), cpu };
 }
