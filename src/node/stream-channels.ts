@@ -55,7 +55,7 @@ export async function sendLog(socket: WebSocket, log: AsyncIterable<Uint8Array>,
   socket.on("close", () => stop.abort());
   socket.on("error", () => stop.abort());
   try {
-    for await (const bytes of log) await new Promise<void>((resolve) => void socket.send(bytes, () => resolve()));
+    for await (const bytes of log) await new Promise<void>((resolve) => socket.send(bytes, () => resolve()));
     socket.close(1000);
   } catch {
     socket.terminate(); // its file cannot be read any more
