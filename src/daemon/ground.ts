@@ -54,7 +54,7 @@ export async function makeFullGround(config: ClusterConfig): Promise<Ground> {
   });
   return {
     mode: "full",
-    summary: `${machines.machines.length} network namespaces on bridge ${machines.bridge}${machines.wayOut ? "" : "; pods reach nothing outside this machine"}`,
+    summary: `${machines.machines.length} network namespaces on bridge ${machines.bridge}${lackOfWays(machines.wayOut, config)}`,
     gateways: machines.gateways,
     nodes: machines.machines.map((m) => ({ name: m.name, ips: m.ips, netns: { name: m.netns, path: netnsPath(m.netns) } })),
     dnsPort: 53,
@@ -72,6 +72,11 @@ export async function makeFullGround(config: ClusterConfig): Promise<Ground> {
       await machines.close();
     },
   };
+}
+
+function lackOfWays(ways: readonly (4 | 6)[], { clusterCidrs }: ClusterConfig): string {
+  if (ways.length === 0) return "; pods reach nothing outside this machine";
+  return clusterCidrs.some((c) => c.family === 6) && !ways.includes(6) ? "; pods reach nothing outside this machine by IPv6" : "";
 }
 
 /** One node, no rights: its addresses are in 127.64.0.0/10, which anyone may bind on Linux. */

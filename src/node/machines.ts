@@ -24,8 +24,8 @@ export interface Machines {
   /** The host's addresses on the bridge, IPv4 first. */
   readonly gateways: readonly Ip[];
   readonly machines: readonly Machine[];
-  /** Whether pods reach IPv4 addresses outside this machine. */
-  readonly wayOut: boolean;
+  /** The families in which pods reach addresses outside this machine. */
+  readonly wayOut: readonly (4 | 6)[];
   /** Routes to the pods of each node (by node name), on the host and on every node; may be called again as nodes get their ranges. */
   setRoutes(podCidrs: ReadonlyMap<string, readonly Cidr[]>, signal?: AbortSignal): Promise<void>;
   /** The host's routes to single addresses, by the name of the node that serves each; replaces what was said before. */
@@ -75,7 +75,7 @@ export async function createMachines(config: MachineConfig, deps: MachineDeps = 
   assertNameFree(config.name, await readLinks(run, signal));
   assertUnused(config, await readRoutes(run, signal));
   const netns = plan.machines.map((m) => m.netns);
-  const wayOut = await planWayOut(config.name, deps, signal);
+  const wayOut = await planWayOut(config, deps, signal);
   const record: MachineRecord = {
     netns,
     links: [plan.bridge, ...plan.machines.map((m) => m.port)],
@@ -122,7 +122,7 @@ export async function createMachines(config: MachineConfig, deps: MachineDeps = 
     bridge: plan.bridge,
     gateways: plan.gateways,
     machines: plan.machines,
-    wayOut: isOpen,
+    wayOut: isOpen ? (wayOut?.opened6 === undefined ? [4] : [4, 6]) : [],
     setRoutes: async (podCidrs, stop) => {
       const routes = compilePodRoutes(plan, config.nodeRanges, podCidrs);
       await Promise.all([
@@ -175,18 +175,28 @@ export async function removeMachines(name: string, deps: MachineDeps = worldDeps
 }
 
 /** Undefined when this machine has no way out itself. */
-async function planWayOut(name: string, deps: MachineDeps, signal?: AbortSignal): Promise<WayOut | undefined> {
-  const uplinks = await readUplinks(deps.run, signal);
+async function planWayOut(config: MachineConfig, deps: MachineDeps, signal?: AbortSignal): Promise<WayOut | undefined> {
+  const uplinks = await readUplinks(deps.run, 4, signal);
   if (uplinks.size === 0) return undefined;
+  const uplinks6 = config.podRanges.some((r) => r.family === 6) ? await readUplinks(deps.run, 6, signal) : new Map<string, boolean>();
   // One that another cluster has opened is closed by whichever of them ends last.
-  const others = await openedByOthers(name, deps);
-  return { table: wayOutTable(name), opened: [...uplinks].filter(([link, open]) => !open || others.has(link)).map(([link]) => link) };
+  const others = await openedByOthers(config.name, deps);
+  const toOpen = (links: ReadonlyMap<string, boolean>, shared: readonly string[]): readonly string[] =>
+    [...links].filter(([link, open]) => !open || shared.includes(link)).map(([link]) => link);
+  return {
+    table: wayOutTable(config.name),
+    opened: toOpen(uplinks, others.opened),
+    ...(uplinks6.size === 0 ? {} : { opened6: toOpen(uplinks6, others.opened6) }),
+  };
 }
 
-async function openedByOthers(name: string, deps: MachineDeps): Promise<ReadonlySet<string>> {
+async function openedByOthers(name: string, deps: MachineDeps): Promise<Required<Pick<WayOut, "opened" | "opened6">>> {
   const clusters = (await recordedClusters(deps)).filter((c) => c !== name);
   const records = await Promise.all(clusters.map((c) => readRecord(deps, c)));
-  return new Set(records.flatMap((r) => r?.wayOut?.opened ?? []));
+  return {
+    opened: records.flatMap((r) => r?.wayOut?.opened ?? []),
+    opened6: records.flatMap((r) => r?.wayOut?.opened6 ?? []),
+  };
 }
 
 // One process a node: the settings, then the links, in the node's namespace.

@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -22,7 +22,7 @@ function makeConfig(name: string, net: number): MachineConfig {
     name,
     nodeNames: ["node-1", "node-2"],
     nodeRanges: [cidr(`10.${net}.0.0/24`), cidr(`fd00:${net}::/64`)],
-    podRanges: [cidr(`10.${net + 1}.0.0/16`)],
+    podRanges: [cidr(`10.${net + 1}.0.0/16`), cidr(`fd00:${net + 1}::/48`)],
     serviceRanges: [cidr(`10.${net + 2}.0.0/16`)],
     loadBalancerRanges: [cidr(`10.${net}.0.128/25`)],
     clusterDns: [`10.${net + 2}.0.10`],
@@ -108,7 +108,8 @@ describe.skipIf(lacking("ip", "nsenter", "nft") !== undefined)("machines", () =>
     // A machine and a world of our own: h4m-host stands for this one.
     const inHost = (...argv: string[]): string => sh("nsenter", "--net=/run/netns/h4m-host", ...argv);
     const inWorld = (...argv: string[]): string => sh("nsenter", "--net=/run/netns/h4m-world", ...argv);
-    const forwarding = (): string => inHost("cat", "/proc/sys/net/ipv4/conf/up0/forwarding", "/proc/sys/net/ipv4/ip_forward");
+    const forwarding = (): string =>
+      inHost("sh", "-c", "cd /proc/sys/net; cat ipv4/conf/up0/forwarding ipv4/ip_forward ipv6/conf/up0/force_forwarding 2>&1; true");
     const lab: MachineDeps = {
       ...deps,
       run: (argv, options, signal) => runCommand(["nsenter", "--net=/run/netns/h4m-host", ...argv], options, signal),
@@ -122,20 +123,24 @@ describe.skipIf(lacking("ip", "nsenter", "nft") !== undefined)("machines", () =>
       inHost(
         "sh",
         "-c",
-        "ip addr add 198.18.0.1/24 dev up0; ip link set up0 up; ip link set lo up; echo 0 > /proc/sys/net/ipv4/ip_forward",
+        "ip addr add 198.18.0.1/24 dev up0; ip addr add fd00:18::1/64 dev up0 nodad; ip link set up0 up; ip link set lo up; echo 0 > /proc/sys/net/ipv4/ip_forward",
       );
       inWorld(
         "sh",
         "-c",
-        "ip addr add 198.18.0.2/24 dev eth0; ip link set eth0 up; ip link set lo up; ip route add 10.202.0.0/16 via 198.18.0.1",
+        "ip addr add 198.18.0.2/24 dev eth0; ip addr add fd00:18::2/64 dev eth0 nodad; ip link set eth0 up; ip link set lo up; ip route add 10.202.0.0/16 via 198.18.0.1; ip route add fd00:202::/32 via fd00:18::1",
       );
       inHost("ip", "route", "add", "default", "via", "198.18.0.2");
+      inHost("ip", "route", "add", "default", "via", "fd00:18::2");
       const before = forwarding();
       const a = await createMachines(makeConfig("h4m-a", 201), lab);
       const b = await createMachines(makeConfig("h4m-b", 211), lab);
-      expect([a.wayOut, b.wayOut]).toEqual([true, true]);
-      await a.setRoutes(new Map([["node-1", [cidr("10.202.1.0/24")]]]));
-      sh("ip", "-n", "fw-h4m-a-node-1", "addr", "add", "10.202.1.7/32", "dev", "lo");
+      // Before Linux 6.17 no link forwards IPv6 by itself.
+      const ways = existsSync("/proc/sys/net/ipv6/conf/lo/force_forwarding") ? [4, 6] : [4];
+      expect([a.wayOut, b.wayOut]).toEqual([ways, ways]);
+      await a.setRoutes(new Map([["node-1", [cidr("10.202.1.0/24"), cidr("fd00:202:0:1::/64")]]]));
+      for (const address of ["10.202.1.7/32", "fd00:202:0:1::7/128"])
+        sh("ip", "-n", "fw-h4m-a-node-1", "addr", "add", address, "dev", "lo");
       const answer = 'require("net").createServer(s=>s.end(s.remoteAddress)).listen(7777,()=>console.log("up"))';
       const world = spawn("nsenter", ["--net=/run/netns/h4m-world", process.execPath, "-e", answer]);
       const pod = spawn("nsenter", ["--net=/run/netns/fw-h4m-a-node-1", process.execPath, "-e", answer]);
@@ -144,6 +149,11 @@ describe.skipIf(lacking("ip", "nsenter", "nft") !== undefined)("machines", () =>
         const ask = `const[h,l,t]=process.argv.slice(1);const s=require("net").connect({host:h,port:7777,localAddress:l||undefined});s.setTimeout(Number(t??30000),()=>{console.log("lost");process.exit()});s.on("data",d=>console.log(String(d)));s.on("error",e=>console.log(e.code))`;
         const fromPod = sh("nsenter", "--net=/run/netns/fw-h4m-a-node-1", process.execPath, "-e", ask, "198.18.0.2", "10.202.1.7");
         expect(fromPod.trim().replace("::ffff:", "")).toBe("198.18.0.1");
+        if (ways.includes(6)) {
+          const from6 = sh("nsenter", "--net=/run/netns/fw-h4m-a-node-1", process.execPath, "-e", ask, "fd00:18::2", "fd00:202:0:1::7");
+          expect(from6.trim()).toBe("fd00:18::1");
+          expect(inWorld(process.execPath, "-e", ask, "fd00:202:0:1::7", "", "1500").trim()).toBe("lost");
+        }
         // The machine itself reaches the pod, as itself; the world does not.
         expect(inHost(process.execPath, "-e", ask, "10.202.1.7").trim().replace("::ffff:", "")).toBe("10.201.0.1");
         expect(inWorld(process.execPath, "-e", ask, "10.202.1.7", "", "1500").trim()).toBe("lost");
