@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { EndpointSlice } from "../../src/api/types/discovery-v1.generated.ts";
 import { type Client, createClient } from "../../src/client/client.ts";
@@ -42,13 +41,18 @@ export class BenchCluster {
     const args = ["apiserver", "--data-dir", join(dir, "data"), "--secure-port", String(apiPort), "--kubeconfig-out", kubeconfig];
     const more = ["--service-cluster-ip-range", "10.135.0.0/16", "--advertise-address", nodeAddress, "--log-level", "error"];
     const child = spawn(fairwayBinary, [...args, ...more], { stdio: ["ignore", "ignore", "inherit"] });
-    while (!existsSync(kubeconfig)) {
-      if (child.exitCode !== null) throw new Error(`the API server ended with ${child.exitCode}`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
+    try {
+      while (!isWhole(kubeconfig)) {
+        if (child.exitCode !== null) throw new Error(`the API server ended with ${child.exitCode}`);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      const cluster = new BenchCluster(child, kubeconfig, of);
+      await cluster.#fill();
+      return cluster;
+    } catch (error) {
+      child.kill("SIGTERM");
+      throw error;
     }
-    const cluster = new BenchCluster(child, kubeconfig, of);
-    await cluster.#fill();
-    return cluster;
   }
 
   async #fill(): Promise<void> {
@@ -121,6 +125,16 @@ export class BenchCluster {
     const ended = new Promise((resolve) => this.#process.once("exit", resolve));
     this.#process.kill("SIGTERM");
     await ended;
+  }
+}
+
+/** It may be read while it is written. */
+function isWhole(kubeconfig: string): boolean {
+  try {
+    loadKubeconfig({ path: kubeconfig });
+    return true;
+  } catch {
+    return false;
   }
 }
 
