@@ -1,7 +1,7 @@
 import type { IpFamily } from "../../src/base/ip.ts";
 import type { IptablesMake } from "../../src/kernel/iptables-command.ts";
 import type { RuleApplier } from "../apply/applier.ts";
-import { isApplyError } from "../apply/errors.ts";
+import { ApplyError, isApplyError } from "../apply/errors.ts";
 import { createIptablesApplier } from "../apply/iptables-applier.ts";
 import { removeOwnNftChains } from "../apply/nft-chains.ts";
 import type { RunNft } from "../apply/text-applier.ts";
@@ -14,6 +14,11 @@ export interface CleanupDoors extends Pick<LeftoverDoors, "tables" | "iptables" 
   readonly removeServers: (signal: AbortSignal) => Promise<void>;
 }
 
+/** Of either family. */
+const legacyUnread =
+  "legacy iptables has tables here, and its programs cannot be run: install the package iptables, be root, and clean up again";
+/** What may work later is tried so often; each try waits for locks by itself. */
+const mostTries = 5;
 const makes: readonly IptablesMake[] = ["nft", "legacy"];
 
 /**
@@ -22,12 +27,14 @@ const makes: readonly IptablesMake[] = ["nft", "legacy"];
  */
 export async function cleanUp(tableName: string, doors: CleanupDoors, signal: AbortSignal): Promise<readonly string[]> {
   const left: string[] = [];
-  const attempt = async (work: () => Promise<unknown>): Promise<void> => {
+  const attempt = async (work: () => Promise<unknown>, tries = mostTries): Promise<void> => {
     try {
       await work();
     } catch (error) {
       if (signal.aborted || !isApplyError(error)) throw error;
-      left.push(error.message);
+      // a lock that others hold, or a change of theirs in between
+      if (tries > 1 && ["UNAVAILABLE", "DIVERGED"].includes(error.code)) await attempt(work, tries - 1);
+      else left.push(error.message);
     }
   };
   await attempt(() => removeTables(tableName, doors.tables(), signal));
@@ -53,7 +60,7 @@ async function removeChains(make: IptablesMake, family: IpFamily, doors: Cleanup
   } catch (error) {
     if (!isApplyError(error) || error.code !== "UNUSABLE") throw error;
     // a kernel without such tables has no such chains; who has no programs may still have the nft make's
-    if (make === "legacy") throw error;
+    if (make === "legacy") throw new ApplyError("UNUSABLE", legacyUnread, { cause: error });
     await removeOwnNftChains(family, doors.nft, signal).catch((cause: unknown) => {
       if (signal.aborted || isApplyError(cause)) throw cause;
       // neither: nobody here can have made any

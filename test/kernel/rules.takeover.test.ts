@@ -138,7 +138,7 @@ describe("cleanup", () => {
       lacks: "iptables",
       doors: { iptables: missing },
       stays: { "iptables-legacy": true },
-      told: ["iptables-legacy-save cannot be run: install the package iptables"],
+      told: ["legacy iptables has tables here, and its programs cannot be run: install the package iptables, be root, and clean up again"],
     },
   ])("where $lacks is not installed: what fairway made on every backend, and nothing else", async ({ doors, stays, told }) => {
     // each backend's rules as a process leaves them that was killed before it could take the others' away
