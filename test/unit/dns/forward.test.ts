@@ -10,6 +10,7 @@ import { startDnsServer } from "../../../dns/server/dns-server.ts";
 import { parseErrorCodes } from "../../../dns/wire/errors.ts";
 import { decodeMessage, encodeMessage, type Message } from "../../../dns/wire/message.ts";
 import { parseRecord } from "../../../dns/wire/zone-file.ts";
+import { selfSignedCertificate } from "../../../ingress/proxy/default-certificate.ts";
 import { systemClock } from "../../../src/base/clock.ts";
 
 const query = questionMessage({ name: "www.example.org.", type: 1, class: 1 }, { id: 5 });
@@ -175,6 +176,65 @@ describe("several upstreams", () => {
     for (let i = 0; i < 4; i++) await ask(forwarder);
     expect(events).toEqual(["answered 0", "answered 1", "answered 0", "answered 1"]);
   });
+});
+
+test("after a code of failover another server is asked, and the last answer counts when none is better", async () => {
+  const failing = await fakeUpstream((q) => [emptyAnswer(q, 2)]);
+  const fine = await fakeUpstream((q) => [good(q)]);
+  const { forwarder } = startForwarder([failing, fine], { failover: [2, 5] });
+  expect((await ask(forwarder)).rcode).toBe(0);
+  const { forwarder: alone } = startForwarder([failing], { failover: [2] });
+  expect((await ask(alone)).rcode).toBe(2);
+});
+
+test("with random case the letters are mixed, must come back so, and clients have their own again", async () => {
+  const answered = await fakeUpstream((q) => {
+    const name = q.questions[0]?.name ?? "";
+    const forged = { ...emptyAnswer(q, 3), questions: [{ name: name.toLowerCase(), type: 1, class: 1 }] };
+    return [forged, { ...emptyAnswer(q, 0), answers: [parseRecord(`${name} 60 IN A 10.0.0.1`)] }];
+  });
+  let turn = 0;
+  const forwarder = new Forwarder(
+    { upstreams: [answered], randomCase: true },
+    {
+      clock: systemClock,
+      random: () => (turn++ % 2) / 2,
+      observe: { answered: () => {}, failed: () => {}, checkFailed: () => {}, allDown: () => {}, rejected: () => {} },
+    },
+  );
+  closing.push(() => forwarder.close());
+  const answer = await ask(forwarder);
+  expect(answered.seen[0]?.questions[0]?.name).toMatch(/[A-Z].*\.|\..*[A-Z]/);
+  expect(answer).toMatchObject({ rcode: 0, questions: [{ name: "www.example.org." }], answers: [{ name: "www.example.org." }] });
+});
+
+test.each(["tls", "https"] as const)("an upstream over %s keeps its connection, and must have the right certificate", async (scheme) => {
+  const pair = selfSignedCertificate(Date.now(), { commonName: "dns.test", host: "dns.test" });
+  const certificate = { cert: pair.certificate, key: pair.key };
+  const listen = [{ ip: "127.0.0.1", port: 0 }];
+  const server = startDnsServer({ listen, upstreams: [], [scheme]: [{ listen, certificate }] });
+  closing.push(() => server.close());
+  await server.ready;
+  server.apply({
+    revision: 2,
+    full: true,
+    upserts: [{ key: "web.shop.svc.cluster.local.", records: { sets: [{ data: [{ kind: "A", ip: "10.0.0.1" }] }] } }],
+    deletes: [],
+  });
+  const at = server.addresses(scheme)[0] ?? { ip: "", port: 0 };
+  const question = questionMessage({ name: "web.shop.svc.cluster.local.", type: 1, class: 1 }, { id: 5 });
+  const observe = { answered: () => {}, failed: () => {}, checkFailed: () => {}, allDown: () => {}, rejected: () => {} };
+  const askAs = async (serverName: string): Promise<Message | "too-many"> => {
+    const forwarder = new Forwarder(
+      { upstreams: [{ ...at, scheme, serverName }], tls: { ca: pair.certificate }, tryTimeout: 10_000, timeout: 20_000 },
+      { clock: systemClock, random: Math.random, observe },
+    );
+    closing.push(() => forwarder.close());
+    await forwarder.ask(question, new AbortController().signal);
+    return forwarder.ask(question, new AbortController().signal);
+  };
+  expect(await askAs("dns.test")).toMatchObject({ id: 5, rcode: 0, answers: [{ data: { ip: "10.0.0.1" } }] });
+  await expect(askAs("other.test")).rejects.toSatisfy(isUpstreamError);
 });
 
 test("a server forwards, caches, follows aliases, and says SERVFAIL when nobody answers", async () => {
