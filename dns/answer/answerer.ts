@@ -7,7 +7,7 @@ import { classIn, rcodes, typeNumbers } from "../wire/record-type.ts";
 import type { RecordDelta } from "../zone/record-delta.ts";
 import { type DnsTransport, EdnsAnswers } from "./edns-answers.ts";
 import { type ArenaZone, NameArena } from "./name-arena.ts";
-import { blockFlags, blockHeadBytes, setHeadBytes } from "./name-block.ts";
+import { blockFlags, blockHeadBytes, flagsOf, nameBytesOf, setHeadBytes, zoneIndexOf } from "./name-block.ts";
 import { hashSeed, hashStep, lowerByte } from "./name-hash.ts";
 import { podAddress } from "./pod-address.ts";
 import type { ZoneCopyParts } from "./zone-copy.ts";
@@ -190,7 +190,7 @@ export class Answerer {
       const start = labelStarts[i] ?? 0;
       offset = arena.find(query, start, nameEnd - start, labelHashes[i] ?? 0);
       if (offset < 0) continue;
-      const flags = arena.bytes[offset] ?? 0;
+      const flags = flagsOf(arena.bytes, offset);
       const zone = this.#zoneAt(offset);
       if (zone.isPassing) return undefined;
       this.#flags |= flagBits.aa;
@@ -212,9 +212,9 @@ export class Answerer {
 
   #positive(query: Uint8Array, type: number, offset: number, out: Uint8Array, alias: AliasPolicy): number | undefined {
     const bytes = this.#arena.bytes;
-    const nameBytes = bytes[offset + 1] ?? 0;
+    const nameBytes = nameBytesOf(bytes, offset);
     const sets = bytes[offset + 3] ?? 0;
-    const flags = bytes[offset] ?? 0;
+    const flags = flagsOf(bytes, offset);
     const zone = this.#zoneAt(offset);
     const isApex = nameBytes === zone.name.length;
     let wanted = type;
@@ -336,7 +336,7 @@ export class Answerer {
   }
 
   #zoneAt(offset: number): AnswerZone {
-    const zone = this.#zones[this.#arena.bytes[offset + 2] ?? 0];
+    const zone = this.#zones[zoneIndexOf(this.#arena.bytes, offset)];
     if (zone === undefined) throw new Error("a block of no zone");
     return zone;
   }

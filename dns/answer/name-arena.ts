@@ -1,5 +1,5 @@
 import type { NameRecords } from "../zone/record-delta.ts";
-import { type BlockZone, blockFlags, blockHeadBytes, encodeNameBlock } from "./name-block.ts";
+import { type BlockZone, blockFlags, blockHeadBytes, encodeNameBlock, flagsOf, nameBytesOf, zoneIndexOf } from "./name-block.ts";
 import { hashName, lowerByte } from "./name-hash.ts";
 
 const emptySlot = 0;
@@ -96,7 +96,7 @@ export class NameArena {
   copyOf(zone: number): { readonly bytes: Uint8Array; readonly offsets: readonly number[] } {
     const bytes = this.#bytes.slice(0, this.#used);
     const offsets: number[] = [];
-    for (const offset of this.#offsets) if (offset >= firstOffset && bytes[offset + 2] === zone) offsets.push(offset);
+    for (const offset of this.#offsets) if (offset >= firstOffset && zoneIndexOf(bytes, offset) === zone) offsets.push(offset);
     return { bytes, offsets };
   }
 
@@ -129,7 +129,7 @@ export class NameArena {
 
   #isName(offset: number, name: Uint8Array, start: number, length: number): boolean {
     const bytes = this.#bytes;
-    if (bytes[offset + 1] !== length) return false;
+    if (nameBytesOf(bytes, offset) !== length) return false;
     const at = offset + blockHeadBytes;
     for (let i = 0; i < length; i++) if (bytes[at + i] !== lowerByte[name[start + i] ?? 0]) return false;
     return true;
@@ -175,7 +175,7 @@ export class NameArena {
   }
 
   #zoneAt(offset: number): ArenaZone & BlockZone {
-    const zone = this.#zones[this.#bytes[offset + 2] ?? 0];
+    const zone = this.#zones[zoneIndexOf(this.#bytes, offset)];
     if (zone === undefined) throw new Error("a block of no zone");
     return zone;
   }
@@ -186,7 +186,7 @@ export class NameArena {
     const slot = this.#slotOf(parent, 0, parent.length, hashName(parent, 0, parent.length));
     const left = (this.#children[slot] ?? 0) - 1;
     this.#children[slot] = left;
-    const isEmpty = ((this.#bytes[this.#offsets[slot] ?? 0] ?? 0) & blockFlags.empty) !== 0;
+    const isEmpty = (flagsOf(this.#bytes, this.#offsets[slot] ?? 0) & blockFlags.empty) !== 0;
     if (left === 0 && isEmpty && parent.length !== zoneBytes) {
       this.#drop(slot);
       this.#uncountInParent(parent, zoneBytes);

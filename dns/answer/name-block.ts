@@ -7,7 +7,7 @@ import type { NameRecords, RecordSet } from "../zone/record-delta.ts";
 
 /*
  * A name's block in the arena:
- *   0  flags  1  name bytes  2  which zone it is in  3  number of sets  4  size of the block (u32)
+ *   0  flags (4 bits) and zone (12 bits, its place among the zones)  2  name bytes  3  number of sets  4  size of the block (u32)
  *   8  the name (wire form, lower case), then a head of 15 bytes for each set:
  *      type (u16), answers (u16), additional records (u16), stride (u8), bytes of answers (u32), bytes of additional (u32)
  *   then for each set its answers and additional records as they stand in a message that asks for this name: it lies at
@@ -46,14 +46,27 @@ export function encodeNameBlock(name: Uint8Array, zone: BlockZone, records: Name
   }
 }
 
+export function flagsOf(bytes: Uint8Array, block: number): number {
+  return (bytes[block] ?? 0) >> 4;
+}
+
+/** The place of a block's zone among the zones. */
+export function zoneIndexOf(bytes: Uint8Array, block: number): number {
+  return (((bytes[block] ?? 0) & 0xf) << 8) | (bytes[block + 1] ?? 0);
+}
+
+export function nameBytesOf(bytes: Uint8Array, block: number): number {
+  return bytes[block + 2] ?? 0;
+}
+
 function encodeInto(out: Uint8Array, name: Uint8Array, zone: BlockZone, all: NameRecords | undefined): Uint8Array {
   const sets = all?.sets ?? [];
-  out[0] =
+  const flags =
     (all?.podAddresses === true ? blockFlags.podAddresses : 0) |
     (sets.some((s) => s.data[0]?.kind === "CNAME") ? blockFlags.alias : 0) |
     (all === undefined ? blockFlags.empty : 0);
-  out[1] = name.length;
-  out[2] = zone.index;
+  putU16(out, 0, (flags << 12) | zone.index);
+  out[2] = name.length;
   out[3] = sets.length;
   out.set(name, blockHeadBytes);
   let head = blockHeadBytes + name.length;

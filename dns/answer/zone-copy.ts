@@ -1,6 +1,6 @@
 import { flagBits, headerBytes } from "../wire/message.ts";
 import { classIn, typeNumbers } from "../wire/record-type.ts";
-import { blockHeadBytes, setHeadBytes } from "./name-block.ts";
+import { blockHeadBytes, nameBytesOf, setHeadBytes } from "./name-block.ts";
 
 /** More in one message would make the pointer of an owner's name useless, and one event of the socket long. */
 const messageBytes = 0x3fff;
@@ -34,7 +34,7 @@ export function* transferMessages(zone: ZoneCopyParts, question: TransferQuestio
   const message = new TransferMessage(question);
   message.soa(zone);
   for (const offset of zone.offsets) {
-    const nameBytes = zone.bytes[offset + 1] ?? 0;
+    const nameBytes = nameBytesOf(zone.bytes, offset);
     const sets = zone.bytes[offset + 3] ?? 0;
     const owner = offset + blockHeadBytes;
     let head = owner + nameBytes;

@@ -62,8 +62,8 @@ export const defaultNameServer = "ns.dns";
 
 /** A name of its answers is the most a zone may leave no room for. */
 const maxZoneLength = 100;
-/** A name's block says its zone in one byte. */
-const maxZones = 200;
+/** A /17 of Services and one of pods have 128 reverse zones each; a name's block has room for 4096. */
+const maxZones = 4000;
 
 /** What is wrong with it, each with the field and what would be right. */
 export function validateZones({ kubernetes = {}, external }: ZonesConfig): readonly string[] {
