@@ -1,7 +1,8 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, X509Certificate } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Clock, systemClock } from "../base/clock.ts";
+import { writePrivateFile } from "../kernel/private-file.ts";
 import { StartError } from "./errors.ts";
 import { type KeyPair, makeCertificate } from "./x509.ts";
 
@@ -132,24 +133,18 @@ async function ensure(
     if (matches && Date.parse(cert.validTo) > clock.now() + 30 * day && how.usable(cert)) return pair;
   }
   const made = await how.make();
-  writePrivate(keyFile, made.keyPem);
-  writePrivate(certFile, made.certPem);
+  writePrivateFile(keyFile, made.keyPem);
+  writePrivateFile(certFile, made.certPem);
   return made;
 }
 
 function ensureSigningKey(file: string): Pki["serviceAccountKey"] {
   if (!existsSync(file)) {
     const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-    writePrivate(file, privateKey.export({ type: "pkcs8", format: "pem" }).toString());
+    writePrivateFile(file, privateKey.export({ type: "pkcs8", format: "pem" }).toString());
   }
   const privateKey = createPrivateKey(readFileSync(file));
   return { privateKey, publicKey: createPublicKey(privateKey) };
-}
-
-/** Whole or not at all: a kill while writing leaves the old file. */
-function writePrivate(file: string, text: string): void {
-  writeFileSync(`${file}.new`, text, { mode: 0o600 });
-  renameSync(`${file}.new`, file);
 }
 
 /** An hour back, for clocks that do not agree. */

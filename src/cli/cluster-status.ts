@@ -1,18 +1,8 @@
-import {
-  chmodSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { lstatSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, symlinkSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { isRecord, own } from "../api/json-value.ts";
+import { writePrivateFile } from "../kernel/private-file.ts";
 import type { Problem } from "../snapshot/problem.ts";
 import { inputError } from "./errors.ts";
 
@@ -96,11 +86,8 @@ export function clustersDir(): string {
 /** Writes DIR/status.json in one step, for this user only, and makes the cluster findable by its name. */
 export function writeClusterStatus(status: ClusterStatus, root: string = clustersDir()): void {
   const file = join(status.dataDir, statusFile);
-  const next = `${file}.${process.pid}`;
   mkdirSync(status.dataDir, { recursive: true, mode: 0o700 });
-  writeFileSync(next, `${JSON.stringify(status)}\n`, { mode: 0o600 });
-  chmodSync(next, 0o600);
-  renameSync(next, file);
+  writePrivateFile(file, `${JSON.stringify(status)}\n`);
   const link = join(root, status.name);
   if (realPath(link) === realPath(status.dataDir)) return;
   mkdirSync(root, { recursive: true, mode: 0o755 });

@@ -1,5 +1,6 @@
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { gunzipSync, gzipSync } from "node:zlib";
+import { writePrivateFile } from "../kernel/private-file.ts";
 import type { Kind, SnapshotKinds } from "../snapshot/cluster-snapshot.ts";
 import type { SnapshotStore } from "../snapshot/snapshot-store.ts";
 
@@ -10,8 +11,7 @@ import type { SnapshotStore } from "../snapshot/snapshot-store.ts";
 export function writeCheckpoint(path: string, store: SnapshotStore, kinds: readonly Kind[]): void {
   const { tables } = store.current;
   const text = JSON.stringify(Object.fromEntries(kinds.map((kind) => [kind, [...tables[kind].values()]])));
-  writeFileSync(`${path}.new`, gzipSync(text, { level: 1 }), { mode: 0o600 });
-  renameSync(`${path}.new`, path);
+  writePrivateFile(path, gzipSync(text, { level: 1 }));
 }
 
 /**

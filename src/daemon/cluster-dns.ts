@@ -1,4 +1,4 @@
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Service } from "../api/types/core-v1.generated.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
@@ -8,6 +8,7 @@ import { isNotFound } from "../client/errors.ts";
 import { resources } from "../client/resources.ts";
 import type { Transport } from "../client/transport.ts";
 import { type RunCommand, runCommand } from "../kernel/command.ts";
+import { writePrivateFile } from "../kernel/private-file.ts";
 import type { Log } from "../observe/log.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
 import { tellParent } from "./role.ts";
@@ -57,8 +58,7 @@ export function readClusterDns(file: string): readonly Ip[] {
 /** Whole or not at all. A failure is told, and costs a start without the API its DNS. */
 export function saveClusterDns(file: string, ips: readonly Ip[], log: Log): void {
   try {
-    writeFileSync(`${file}.new`, JSON.stringify(ips), { mode: 0o600 });
-    renameSync(`${file}.new`, file);
+    writePrivateFile(file, JSON.stringify(ips));
   } catch (error) {
     log("warn", "the addresses of cluster DNS could not be kept", { file, error: String(error) });
   }

@@ -1,8 +1,9 @@
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { componentsGroup, ensurePki, mastersGroup, type Pki, printKubeconfig } from "../apiserver/pki.ts";
 import { cidrAt } from "../base/cidr.ts";
 import { type Ip, printHostPort } from "../base/ip.ts";
+import { writePrivateFile } from "../kernel/private-file.ts";
 import type { ClusterConfig } from "./cluster-config.ts";
 
 /** Who is who in a cluster that `up` makes: the certificate authority, and a kubeconfig (0600) for each component. */
@@ -29,8 +30,7 @@ export async function makeIdentity(config: ClusterConfig, apiPort: number, gatew
   const write = async (file: string, user: string, groups: readonly string[], ip: Ip): Promise<string> => {
     const { certPem, keyPem } = await pki.issueClientCert(user, groups);
     const text = printKubeconfig({ server: server(ip), caPem: pki.caPem, certPem, keyPem, contextName: config.name });
-    writeFileSync(file, text, { mode: 0o600 });
-    chmodSync(file, 0o600);
+    writePrivateFile(file, text);
     return file;
   };
   await write(config.kubeconfig, "admin", [mastersGroup], config.api.address);

@@ -1,4 +1,3 @@
-import { chmodSync, writeFileSync } from "node:fs";
 import { mastersGroup, printKubeconfig } from "../apiserver/pki.ts";
 import type { ApiServer } from "../apiserver/server.ts";
 import { type Cidr, parseCidr } from "../base/cidr.ts";
@@ -7,6 +6,7 @@ import { printHostPort } from "../base/ip.ts";
 import type { Running } from "../base/running.ts";
 import { loadKubeconfig } from "../client/kubeconfig.ts";
 import { createHttpTransport } from "../client/transport.ts";
+import { writePrivateFile } from "../kernel/private-file.ts";
 import type { Log } from "../observe/log.ts";
 import { inheritedSockets } from "./child.ts";
 import { createMemoryRelease } from "./release-memory.ts";
@@ -42,8 +42,7 @@ export async function startStandaloneApiServer(config: ApiServerRoleConfig, kube
   const { certPem, keyPem } = await server.pki.issueClientCert("admin", [mastersGroup]);
   const url = `https://${printHostPort(config.bind[0] ?? "127.0.0.1", server.port)}`;
   const kubeconfig = printKubeconfig({ server: url, caPem: server.pki.caPem, certPem, keyPem, contextName: "fairway" });
-  writeFileSync(kubeconfigFile, kubeconfig, { mode: 0o600 });
-  chmodSync(kubeconfigFile, 0o600);
+  writePrivateFile(kubeconfigFile, kubeconfig);
   log("info", "serving", { url, kubeconfig: kubeconfigFile });
   return server;
 }
