@@ -27,7 +27,10 @@ const tools = [
 ];
 
 /** What only tests need; asked for with --tests. */
-const testTools = [{ command: "qemu-system-x86_64", package: "qemu-system-x86", without: "the tests in a guest kernel do not run" }];
+const testTools = [
+  { command: "qemu-system-x86_64", package: "qemu-system-x86", without: "the tests in a guest kernel do not run" },
+  { command: "kdig", package: "knot-dnsutils", without: "tests of DNS over TLS and HTTPS by another client do not run" },
+];
 const forTests = process.argv.includes("--tests");
 
 function say(text) {
