@@ -18,6 +18,11 @@ export function isSticky(c: PacketCase): boolean {
   return JSON.stringify(c.to).includes("sticky");
 }
 
+/** Goes to a Service that balances by a hash. */
+export function isHashed(c: PacketCase): boolean {
+  return /hashed|maglev/.test(JSON.stringify(c.to));
+}
+
 /** What is wrong with what the kernel did, or nothing. */
 export function disagreement(
   lab: RulesLab,
@@ -26,7 +31,7 @@ export function disagreement(
   protocol: "tcp" | "udp",
   effort: Effort = usualEffort,
 ): Promise<string | undefined> {
-  const clientsStay = isSticky(c) ? "always" : /hashed|maglev/.test(JSON.stringify(c.to)) ? "where hashed" : "never";
+  const clientsStay = isSticky(c) ? "always" : isHashed(c) ? "where hashed" : "never";
   return sentAndSeen(lab, { from: c.from, family, protocol, ...targetAddress(c.to, family), want: c.want, clientsStay }, effort);
 }
 
