@@ -30,7 +30,7 @@ export async function makeIdentity(config: ClusterConfig, apiPort: number, gatew
   const write = async (file: string, user: string, groups: readonly string[], ip: Ip): Promise<string> => {
     const { certPem, keyPem } = await pki.issueClientCert(user, groups);
     const text = printKubeconfig({ server: server(ip), caPem: pki.caPem, certPem, keyPem, contextName: config.name });
-    writePrivateFile(file, text);
+    writePrivateFile(file, text, { evenIfFull: true });
     return file;
   };
   await write(config.kubeconfig, "admin", [mastersGroup], config.api.address);

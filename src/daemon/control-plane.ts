@@ -42,7 +42,7 @@ export async function startStandaloneApiServer(config: ApiServerRoleConfig, kube
   const { certPem, keyPem } = await server.pki.issueClientCert("admin", [mastersGroup]);
   const url = `https://${printHostPort(config.bind[0] ?? "127.0.0.1", server.port)}`;
   const kubeconfig = printKubeconfig({ server: url, caPem: server.pki.caPem, certPem, keyPem, contextName: "fairway" });
-  writePrivateFile(kubeconfigFile, kubeconfig);
+  writePrivateFile(kubeconfigFile, kubeconfig, { evenIfFull: true });
   log("info", "serving", { url, kubeconfig: kubeconfigFile });
   return server;
 }
