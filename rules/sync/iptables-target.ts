@@ -32,6 +32,7 @@ import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import { traceIptables } from "../trace/iptables-trace.ts";
 import { applyByHalves, byOwner, refusalOf } from "./bisect.ts";
+import { RuleWatch } from "./rule-watch.ts";
 import type { Applied, Audited, RuleCount, RuleTarget } from "./target.ts";
 
 export interface IptablesTargetConfig {
@@ -70,8 +71,6 @@ interface FamilyState {
   readonly pending: Set<ChainId>;
 }
 
-const defaultCanaryInterval = 10_000;
-const eyesInterval = 250;
 /** Of so many audits in which nobody seems to have changed anything, one compares nevertheless. */
 const auditsToSkip = 10;
 const noHooks: HookChange = { unhook: [], hook: [] };
@@ -81,12 +80,8 @@ export class IptablesTarget implements RuleTarget {
   readonly #config: IptablesTargetConfig;
   readonly #world: IptablesWorld;
   #applier: IptablesApplier | undefined;
-  #eyes: ForeignEyes | undefined;
-  /** What is seen now may be our own doing. */
-  #changing = false;
+  #watch: RuleWatch;
   #skippedAudits = 0;
-  /** When the last comparison ended, and how long it took. */
-  #compared = { at: 0, tookMs: 0 };
   /** Rules of ours in the other make, from before somebody changed makes, go once these are in force. */
   #other: IptablesApplier | undefined;
   #states: readonly FamilyState[] = [];
@@ -101,6 +96,7 @@ export class IptablesTarget implements RuleTarget {
   constructor(config: IptablesTargetConfig, world: IptablesWorld) {
     this.#config = config;
     this.#world = world;
+    this.#watch = this.#watchWith(undefined);
   }
 
   async start(signal: AbortSignal): Promise<void> {
@@ -108,7 +104,7 @@ export class IptablesTarget implements RuleTarget {
     const { applier, other, eyes } = await this.#world.open(signal);
     this.#applier = applier;
     this.#other = other;
-    this.#eyes = eyes;
+    this.#watch = this.#watchWith(eyes);
     await applier.probe(families, signal);
     const options = { ...this.#config.options, dropInvalid: this.#config.options.dropInvalid && !this.#world.tcpIsLiberal() };
     if (options.localhostNodePorts && families.includes(4)) this.#world.routeLocalnet();
@@ -141,16 +137,12 @@ export class IptablesTarget implements RuleTarget {
 
   async apply(signal: AbortSignal): Promise<Applied> {
     const transaction = this.#states.flatMap(differenceOf);
-    this.#changing = true;
-    try {
+    await this.#watch.changing(async () => {
       if (!isEmptyTransaction(transaction)) await this.#applyOrBisect(transaction, signal);
       for (const state of this.#states) state.written = rulesWritten(transaction, state.family);
       this.#settled();
       await this.#removeOther(signal);
-      this.#eyes?.settle();
-    } finally {
-      this.#changing = false;
-    }
+    });
     return { changes: transactionSize(transaction) };
   }
 
@@ -167,67 +159,26 @@ export class IptablesTarget implements RuleTarget {
 
   async audit(signal: AbortSignal): Promise<Audited> {
     if (this.#states.some((s) => s.applied === undefined)) return { repaired: false };
-    if (this.#eyes?.changed() === false && this.#skippedAudits < auditsToSkip) {
+    if (this.#watch.changed() === false && this.#skippedAudits < auditsToSkip) {
       this.#skippedAudits++;
       return { repaired: false };
     }
     this.#skippedAudits = 0;
-    // what comes from now on is seen anew
-    this.#eyes?.settle();
-    const started = performance.now();
-    const transaction: Transaction[number][] = [];
-    for (const state of this.#states) transaction.push(...differenceFrom(await this.#programs.read(state.family, signal), state.desired));
-    this.#compared = { at: performance.now(), tookMs: performance.now() - started };
+    const transaction = await this.#watch.comparing(async () => {
+      const differences: Transaction[number][] = [];
+      for (const state of this.#states) differences.push(...differenceFrom(await this.#programs.read(state.family, signal), state.desired));
+      return differences;
+    });
     if (isEmptyTransaction(transaction)) return { repaired: false };
-    this.#changing = true;
-    try {
+    await this.#watch.changing(async () => {
       await this.#programs.apply(transaction, signal);
       this.#settled();
-      this.#eyes?.settle();
-    } finally {
-      this.#changing = false;
-    }
+    });
     return { repaired: true, changes: transactionSize(transaction) };
   }
 
   watch(listener: () => void): () => void {
-    const eyes = this.#eyes;
-    return eyes === undefined ? this.#watchCanaries(listener) : this.#watchBy(eyes, listener);
-  }
-
-  #watchBy(eyes: ForeignEyes, listener: () => void): () => void {
-    const timer = setInterval(() => {
-      const { at, tookMs } = this.#compared;
-      // where others change their own rules without pause, comparing takes a tenth of the time at most
-      if (!this.#changing && performance.now() - at > 10 * tookMs && eyes.changed()) listener();
-    }, eyesInterval);
-    timer.unref();
-    return () => clearInterval(timer);
-  }
-
-  #watchCanaries(listener: () => void): () => void {
-    const stop = new AbortController();
-    let looking = false;
-    const look = async (): Promise<void> => {
-      if (looking) return;
-      looking = true;
-      try {
-        for (const state of this.#states) {
-          if (state.applied !== undefined && !(await this.#programs.intact(state.family, stop.signal))) listener();
-        }
-      } catch (error) {
-        // told by the next change or audit; a look that failed is no finding
-        if (!stop.signal.aborted && !isApplyError(error)) throw error;
-      } finally {
-        looking = false;
-      }
-    };
-    const timer = setInterval(() => void look(), this.#config.canaryIntervalMs ?? defaultCanaryInterval);
-    timer.unref();
-    return () => {
-      clearInterval(timer);
-      stop.abort(new Error("closed"));
-    };
+    return this.#watch.watch(listener);
   }
 
   problems(): readonly Problem[] {
@@ -251,13 +202,23 @@ export class IptablesTarget implements RuleTarget {
   }
 
   close(): Promise<void> {
-    this.#eyes?.close();
+    this.#watch.close();
     return Promise.resolve();
   }
 
   get #programs(): IptablesApplier {
     if (this.#applier === undefined) throw new Error("not started");
     return this.#applier;
+  }
+
+  #watchWith(eyes: ForeignEyes | undefined): RuleWatch {
+    const intact = async (signal: AbortSignal): Promise<boolean> => {
+      for (const { family, applied } of this.#states) {
+        if (applied !== undefined && !(await this.#programs.intact(family, signal))) return false;
+      }
+      return true;
+    };
+    return new RuleWatch({ eyes, intact, canaryIntervalMs: this.#config.canaryIntervalMs });
   }
 
   #take(state: FamilyState, { program, touched }: CompiledRules): void {

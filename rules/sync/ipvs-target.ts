@@ -1,12 +1,12 @@
 import type { Ip, IpFamily } from "../../src/base/ip.ts";
 import type { ForeignEyes } from "../../src/kernel/iptables-watch.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
-import { ApplyError, isApplyError } from "../apply/errors.ts";
+import { type ApplyError, isApplyError } from "../apply/errors.ts";
 import type { IptablesApplier } from "../apply/iptables-applier.ts";
 import type { IpvsApplier } from "../apply/ipvs-applier.ts";
 import type { Found } from "../iptables/read.ts";
 import { diffFromFound, diffPrograms, type FoundState } from "../ipvs/difference.ts";
-import { schedulersByNeed, type Wanted } from "../ipvs/place.ts";
+import type { Wanted } from "../ipvs/place.ts";
 import {
   type CompiledServers,
   compileFrontends,
@@ -19,14 +19,16 @@ import {
   limitOf,
   withAddresses,
 } from "../ipvs/program.ts";
-import { type ChangeGroup, type IpvsState, type IpvsTransaction, isEmptyTransaction, transactionSize } from "../ipvs/transaction.ts";
-import { fwmarkBase, type IpvsItem, itemId, matchKey, type Scheduler, type ServiceMatch, sameSettings } from "../ipvs/values.ts";
+import { type IpvsState, type IpvsTransaction, isEmptyTransaction, transactionSize } from "../ipvs/transaction.ts";
+import { itemId, matchKey, type ServiceMatch, sameSettings } from "../ipvs/values.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
 import type { Frontend, FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import { traceIpvs } from "../trace/ipvs-trace.ts";
 import { applyByHalves, byOwner, refusalOf } from "./bisect.ts";
+import { RuleWatch } from "./rule-watch.ts";
+import { lackingSchedulers } from "./scheduler-trial.ts";
 import type { Applied, Audited, RuleTarget } from "./target.ts";
 
 export interface IpvsTargetConfig {
@@ -51,12 +53,8 @@ export interface IpvsDoors {
   readonly eyes?: ForeignEyes | undefined;
 }
 
-const defaultCanaryInterval = 10_000;
-const eyesInterval = 250;
 /** So many refusals are taken one after the other before they are looked for by halves. */
 const refusedOneByOne = 8;
-/** No pool has it: the bits of pools' marks leave one out. */
-const trialMark = fwmarkBase + 0x8000;
 
 /** Services as virtual servers of the kernel, with the rules and sets beside them. */
 export class IpvsTarget implements RuleTarget {
@@ -64,14 +62,12 @@ export class IpvsTarget implements RuleTarget {
   readonly #config: IpvsTargetConfig;
   readonly #world: IpvsWorld;
   #doors: IpvsDoors | undefined;
+  #watch: RuleWatch;
   /** Rules of ours in the other make, from before somebody changed makes, go once these are in force. */
   #otherRemoved = false;
   /** Nothing of kube-proxy's is left beside the service link, whose servers were taken over. */
   #kubeProxyRemoved = false;
   #begun = false;
-  #changing = false;
-  /** When the last comparison ended, and how long it took. */
-  #compared = { at: 0, tookMs: 0 };
   #found: FoundState | undefined;
   /** Undefined until this process has made or adopted it. */
   #applied: IpvsProgram | undefined;
@@ -88,16 +84,18 @@ export class IpvsTarget implements RuleTarget {
   constructor(config: IpvsTargetConfig, world: IpvsWorld) {
     this.#config = config;
     this.#world = world;
+    this.#watch = this.#watchWith(undefined);
     this.#desired = emptyIpvsProgram(config.options);
   }
 
   async start(signal: AbortSignal): Promise<void> {
     const doors = await this.#world.open(signal);
     this.#doors = doors;
+    this.#watch = this.#watchWith(doors.eyes);
     await doors.servers.probe(signal);
     await doors.rules.probe(this.#config.options.families, signal);
     await doors.servers.prepare(signal);
-    const lacking = await this.#trySchedulers(signal);
+    const lacking = await lackingSchedulers(doors.servers, this.#config.options.scheduler, signal);
     this.#desired = emptyIpvsProgram({ ...this.#config.options, lacking });
   }
 
@@ -119,7 +117,7 @@ export class IpvsTarget implements RuleTarget {
     // only now is it known what is wanted, and so which servers at this machine's own addresses are ours
     if (this.#applied === undefined) this.#found = await this.#read(signal);
     const transaction = this.#difference();
-    await this.#changingRules(async () => {
+    await this.#watch.changing(async () => {
       if (!isEmptyTransaction(transaction)) await this.#applyOrBisect(transaction, signal);
       this.#settled();
       await this.#removeOther(signal);
@@ -152,14 +150,10 @@ export class IpvsTarget implements RuleTarget {
     // links come and go, and node ports answer on all of them
     if (this.#takeSurroundings()) await this.apply(signal);
     await this.#removeKubeProxy(signal);
-    // what comes from now on is seen anew
-    this.#doors?.eyes?.settle();
-    const started = performance.now();
-    const transaction = diffFromFound(await this.#read(signal), this.#desired);
-    this.#compared = { at: performance.now(), tookMs: performance.now() - started };
+    const transaction = await this.#watch.comparing(async () => diffFromFound(await this.#read(signal), this.#desired));
     if (isEmptyTransaction(transaction)) return { repaired: false };
     try {
-      await this.#changingRules(() => this.#servers.apply(transaction, signal));
+      await this.#watch.changing(() => this.#servers.apply(transaction, signal));
     } catch (error) {
       if (isApplyError(error)) this.#applied = undefined;
       throw error;
@@ -169,39 +163,7 @@ export class IpvsTarget implements RuleTarget {
   }
 
   watch(listener: () => void): () => void {
-    const eyes = this.#doors?.eyes;
-    if (eyes === undefined) return this.#watchCanaries(listener);
-    const timer = setInterval(() => {
-      // where others change their own rules without pause, comparing takes a tenth of the time at most
-      const rested = performance.now() - this.#compared.at > 10 * this.#compared.tookMs;
-      if (!this.#changing && rested && eyes.changed()) listener();
-    }, eyesInterval);
-    timer.unref();
-    return () => clearInterval(timer);
-  }
-
-  #watchCanaries(listener: () => void): () => void {
-    const stop = new AbortController();
-    let looking = false;
-    const look = async (): Promise<void> => {
-      const rules = this.#doors?.rules;
-      if (looking || rules === undefined || this.#applied === undefined) return;
-      looking = true;
-      try {
-        for (const family of this.#config.options.families) if (!(await rules.intact(family, stop.signal))) listener();
-      } catch (error) {
-        // told by the next change or audit; a look that failed is no finding
-        if (!stop.signal.aborted && !isApplyError(error)) throw error;
-      } finally {
-        looking = false;
-      }
-    };
-    const timer = setInterval(() => void look(), this.#config.canaryIntervalMs ?? defaultCanaryInterval);
-    timer.unref();
-    return () => {
-      clearInterval(timer);
-      stop.abort(new Error("closed"));
-    };
+    return this.#watch.watch(listener);
   }
 
   problems(): readonly Problem[] {
@@ -219,7 +181,7 @@ export class IpvsTarget implements RuleTarget {
   }
 
   async close(): Promise<void> {
-    this.#doors?.eyes?.close();
+    this.#watch.close();
     await this.#doors?.servers.close();
   }
 
@@ -228,46 +190,21 @@ export class IpvsTarget implements RuleTarget {
     return this.#doors.servers;
   }
 
+  #watchWith(eyes: ForeignEyes | undefined): RuleWatch {
+    const intact = async (signal: AbortSignal): Promise<boolean> => {
+      const rules = this.#doors?.rules;
+      if (rules === undefined || this.#applied === undefined) return true;
+      for (const family of this.#config.options.families) if (!(await rules.intact(family, signal))) return false;
+      return true;
+    };
+    return new RuleWatch({ eyes, intact, canaryIntervalMs: this.#config.canaryIntervalMs });
+  }
+
   #take({ program, touched }: CompiledServers): boolean {
     const changed = program !== this.#desired;
     this.#desired = program;
     for (const id of touched) this.#pending.add(id);
     return changed;
-  }
-
-  /** Schedulers are modules of their own: without the usual one every Service would be refused. */
-  async #trySchedulers(signal: AbortSignal): Promise<ReadonlySet<Scheduler>> {
-    const { scheduler: usual } = this.#config.options;
-    const lacking = new Set<Scheduler>();
-    for (const scheduler of new Set([usual, ...schedulersByNeed])) {
-      const refusal = await this.#tryScheduler(scheduler, signal);
-      if (refusal === undefined) continue;
-      if (scheduler === usual) {
-        const advice = `load the kernel module ip_vs_${usual}, or choose another ipvs.scheduler`;
-        throw new ApplyError("UNUSABLE", `this kernel has no scheduler "${usual}" for virtual servers: ${advice}`, { cause: refusal });
-      }
-      lacking.add(scheduler);
-    }
-    return lacking;
-  }
-
-  async #tryScheduler(scheduler: Scheduler, signal: AbortSignal): Promise<ApplyError | undefined> {
-    const item: IpvsItem = { kind: "service", service: { match: { kind: "fwmark", family: 4, mark: trialMark }, scheduler } };
-    const change = (group: Partial<ChangeGroup>): IpvsTransaction => ({
-      createSets: [],
-      groups: [{ owner: "trial", deletes: [], changes: [], adds: [], ...group }],
-      destroySets: [],
-    });
-    try {
-      await this.#servers.apply(change({ adds: [item] }), signal);
-    } catch (error) {
-      if (!isApplyError(error)) throw error;
-      if (error.code === "REFUSED") return error;
-      // left by a process that was killed in the middle
-      if (error.code !== "DIVERGED") throw error;
-    }
-    await this.#servers.apply(change({ deletes: [item] }), signal);
-    return undefined;
   }
 
   /** Whether anything around is not as it was. */
@@ -280,17 +217,6 @@ export class IpvsTarget implements RuleTarget {
     if (this.#applied !== undefined) return diffPrograms(this.#applied, this.#desired, this.#pending);
     if (this.#found === undefined) throw new Error("not read");
     return diffFromFound(this.#found, this.#desired);
-  }
-
-  /** What is seen meanwhile is our own doing. */
-  async #changingRules(work: () => Promise<void>): Promise<void> {
-    this.#changing = true;
-    try {
-      await work();
-      this.#doors?.eyes?.settle();
-    } finally {
-      this.#changing = false;
-    }
   }
 
   #settled(): void {
