@@ -9,7 +9,8 @@ export {
 } from "./proxy/ingress-server.ts";
 export { type AnsweredBackend, answerRoute, type RouteAnswer, type RouteQuestion, routeOffline } from "./proxy/route-answer.ts";
 export type { KeyPair } from "./proxy/tls-contexts.ts";
-export type { Certificate, Pool, Route, RouteDelta } from "./route/route.ts";
+export type { ProxySettings } from "./route/proxy-settings.ts";
+export type { Certificate, Pool, Route, RouteDelta, StreamService } from "./route/route.ts";
 export { emptyRouteTable, type RouteTable } from "./route/route-table.ts";
 export { ingressClassName, ingressController } from "./translate/ingress-class.ts";
 export { desiredStatus } from "./translate/ingress-status.ts";

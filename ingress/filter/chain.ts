@@ -1,7 +1,9 @@
 import { unreachable } from "../../src/base/unreachable.ts";
 import type { Filter, FilterKind, FilterOf, HeaderField } from "../route/filter.ts";
 import { applyAddressList } from "./address-list.ts";
+import { applyAgentBlock } from "./agent-block.ts";
 import { applyBasicAuth } from "./basic-auth.ts";
+import { applyClientCertificate } from "./client-certificate.ts";
 import { applyCors } from "./cors.ts";
 import { applyExternalAuth } from "./external-auth.ts";
 import { applyConnectionLimit, applyRequestRate } from "./limits.ts";
@@ -16,6 +18,8 @@ export const filterOrder: readonly FilterKind[] = [
   "cors", // a browser sends preflights without credentials: they must not meet auth
   "appRoot",
   "redirect",
+  "agentBlock",
+  "clientCertificate",
   "addressList", // before the limits: who may not come in uses up nobody's share
   "connectionLimit",
   "rateLimit", // before auth: guessing passwords is what it slows down
@@ -104,6 +108,10 @@ function applyFilter(
       return applyRedirect(filter);
     case "addressList":
       return applyAddressList(filter, request);
+    case "agentBlock":
+      return applyAgentBlock(filter, request);
+    case "clientCertificate":
+      return applyClientCertificate(filter, request);
     case "connectionLimit":
       return applyConnectionLimit(filter, request, context);
     case "rateLimit":

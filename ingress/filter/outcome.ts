@@ -15,8 +15,22 @@ export interface FilteredRequest {
   readonly clientIp: string;
   /** The client speaks TLS to us, or to the trusted proxy in front of us. */
   readonly secure: boolean;
+  /** Absent: the client showed none, or was not asked. */
+  readonly clientCertificate?: ShownCertificate;
   /** The declared length of the body; 0 when there is none or it is not told. */
   readonly bodyBytes: number;
+}
+
+/** A client's certificate, as the handshake found it. */
+export interface ShownCertificate {
+  /** `undefined`: signed by an authority of the host; else why not. */
+  readonly fault: string | undefined;
+  /** Not signed by a known authority is the only fault. */
+  readonly unknownAuthority: boolean;
+  /** Distinguished names as RFC 2253 writes them: `CN=client,O=shop`. */
+  readonly subject: string;
+  readonly issuer: string;
+  readonly pem: string;
 }
 
 /** An answer made here. */

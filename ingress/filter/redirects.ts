@@ -1,4 +1,4 @@
-import type { FilterOf } from "../route/filter.ts";
+import type { FilterKind, FilterOf } from "../route/filter.ts";
 import type { FilterContext, FilteredRequest, FilterOutcome } from "./outcome.ts";
 
 export function applySslRedirect(f: FilterOf<"sslRedirect">, r: FilteredRequest, c: FilterContext): FilterOutcome | undefined {
@@ -16,7 +16,7 @@ export function applyRedirect(f: FilterOf<"redirect">): FilterOutcome {
   return redirect("redirect", f.status, f.location);
 }
 
-export function redirect(by: "sslRedirect" | "appRoot" | "redirect" | "rewrite", status: number, location: string): FilterOutcome {
+export function redirect(by: FilterKind, status: number, location: string): FilterOutcome {
   return { reply: { status, headers: [{ name: "Location", value: location }], by } };
 }
 

@@ -1,3 +1,4 @@
+import type { ShownCertificate } from "../filter/outcome.ts";
 import type { Connection } from "../upstream/connection.ts";
 import type { BodyFraming } from "../upstream/wire/body-framing.ts";
 import type { Http1Response } from "../upstream/wire/response-parser.ts";
@@ -51,4 +52,6 @@ export interface IncomingRequest {
   readonly localPort: number;
   readonly tls: boolean;
   readonly http2: boolean;
+  /** As the handshake of its connection found it; absent: none was shown, or asked for. */
+  readonly clientCertificate?: ShownCertificate;
 }

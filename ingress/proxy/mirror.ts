@@ -15,7 +15,8 @@ export function sendMirror(
   forward: Forwarding & { readonly mirror: Mirror },
   copy: { readonly head: UpstreamHead; readonly body: readonly Buffer[] },
 ): void {
-  const pool = context.table.pools.get(forward.mirror.pool);
+  const { pool: id } = forward.mirror;
+  const pool = id === undefined ? undefined : context.table.pools.get(id);
   const now = context.clock.monotonic();
   if (pool === undefined || underWay >= most) return;
   const picked = context.picker.pick(pool, { balance: "round_robin", tried: none, now, random: context.random() });

@@ -9,6 +9,8 @@ export type Filter =
   | RequestRate
   | ConnectionLimit
   | AddressList
+  | AgentBlock
+  | ClientCertificate
   | Cors
   | BasicAuth
   | ExternalAuth
@@ -64,6 +66,32 @@ export interface AddressList {
   readonly deny: readonly string[];
 }
 
+/** 403 to requests whose User-Agent or Referer is one of these. */
+export interface AgentBlock {
+  readonly kind: "agentBlock";
+  readonly userAgents: readonly TextTest[];
+  readonly referers: readonly TextTest[];
+}
+
+export type TextTest =
+  | { readonly kind: "exact"; readonly text: string }
+  | { readonly kind: "regex"; readonly pattern: string; readonly ignoreCase: boolean };
+
+/**
+ * What the certificate that a client showed is worth here; asked for by the host's terms of TLS (HostTls). A bad one, and none
+ * where one is due, is 400 or the error page; a common name that does not fit 403. Endpoints are told by ssl-client-* headers.
+ */
+export interface ClientCertificate {
+  readonly kind: "clientCertificate";
+  readonly verify: "on" | "optional" | "optional_no_ca";
+  /** A regular expression for `CN=name`. */
+  readonly commonName?: string;
+  /** Where a client goes by 302 instead of an error. */
+  readonly errorPage?: string;
+  /** The certificate itself goes on too, as PEM with percent-encoding. */
+  readonly passOn: boolean;
+}
+
 export interface Cors {
   readonly kind: "cors";
   readonly origins: readonly string[];
@@ -99,6 +127,10 @@ export interface ExternalAuth {
   readonly requestRedirect?: readonly TextPart[];
   /** Names of headers, lower case, of a good answer that go on to the endpoint. */
   readonly responseHeaders: readonly string[];
+  /** Sent to that server besides, over what is sent anyway. */
+  readonly setHeaders?: readonly { readonly name: string; readonly value: readonly TextPart[] }[];
+  /** Cookies of a good answer go to the client whatever the endpoint then answers, not only after 2xx and 3xx. */
+  readonly alwaysSetCookie?: boolean;
   /** Answers are remembered by what `key` gives, for so many seconds by status. */
   readonly cache?: { readonly key: readonly TextPart[]; readonly seconds: Readonly<Record<number, number>> };
 }

@@ -1,7 +1,8 @@
 import { Map as PersistentMap } from "immutable";
 import { findRoute, type HostRoutes, hostRoutes, mismatch, printPath } from "./host-routes.ts";
+import type { ProxySettings } from "./proxy-settings.ts";
 import type { RequestHead } from "./request-head.ts";
-import type { Certificate, HostMatch, Pool, PoolId, Route, RouteDelta, RouteId } from "./route.ts";
+import type { Certificate, HostMatch, HostTls, Pool, PoolId, Route, RouteDelta, RouteId, StreamService } from "./route.ts";
 
 /** All routes, pools and certificates at one revision: a value. A delta makes the next one, sharing what did not change. */
 export interface RouteTable {
@@ -12,8 +13,13 @@ export interface RouteTable {
   readonly certificates: PersistentMap<string, Certificate>;
   /** Some host's TLS goes unopened to its endpoints. */
   readonly hasPassthrough: boolean;
+  /** Ports that go to Services as they are, by id. */
+  readonly streams: PersistentMap<string, StreamService>;
+  readonly settings: ProxySettings;
   /** Where TLS for a server name (normalised) goes unopened. */
   passthrough(serverName: string): Pool | undefined;
+  /** The terms of TLS for a server name (normalised), where its host has terms of its own. */
+  hostTls(serverName: string): HostTls | undefined;
   match(head: RequestHead): Match | undefined;
   with(delta: RouteDelta): RouteTable;
 }
@@ -32,6 +38,10 @@ interface State {
   readonly hosts: PersistentMap<string, HostRoutes>;
   /** Keyed as `hosts`. */
   readonly passthrough: PersistentMap<string, PoolId>;
+  /** Keyed as `hosts`. */
+  readonly hostTls: PersistentMap<string, HostTls>;
+  readonly streams: PersistentMap<string, StreamService>;
+  readonly settings: ProxySettings;
 }
 
 /** Keys of `hosts`: the name, `.suffix` for a wildcard, "" for no host. */
@@ -53,6 +63,9 @@ export const emptyRouteTable: RouteTable = tableOf({
   certificates: PersistentMap(),
   hosts: PersistentMap(),
   passthrough: PersistentMap(),
+  hostTls: PersistentMap(),
+  streams: PersistentMap(),
+  settings: {},
 });
 
 function tableOf(state: State): RouteTable {
@@ -62,7 +75,10 @@ function tableOf(state: State): RouteTable {
     pools: state.pools,
     certificates: state.certificates,
     hasPassthrough: state.passthrough.size > 0,
+    streams: state.streams,
+    settings: state.settings,
     passthrough: (serverName) => passthroughIn(state, serverName),
+    hostTls: (serverName) => byServerName(state.hostTls, serverName),
     match: (head) => matchIn(state, head),
     with: (delta) => tableOf(nextState(state, delta)),
   };
@@ -79,9 +95,13 @@ function matchIn(state: State, head: RequestHead): Match | undefined {
 }
 
 function passthroughIn(state: State, serverName: string): Pool | undefined {
-  const dot = serverName.indexOf(".");
-  const id = state.passthrough.get(serverName) ?? (dot > 0 ? state.passthrough.get(serverName.slice(dot)) : undefined);
+  const id = byServerName(state.passthrough, serverName);
   return id === undefined ? undefined : state.pools.get(id);
+}
+
+function byServerName<V>(hosts: PersistentMap<string, V>, serverName: string): V | undefined {
+  const dot = serverName.indexOf(".");
+  return hosts.get(serverName) ?? (dot > 0 ? hosts.get(serverName.slice(dot)) : undefined);
 }
 
 function findIn(state: State, key: string, head: RequestHead): Route | undefined {
@@ -143,6 +163,7 @@ function nextState(state: State, delta: RouteDelta): State {
   }
   const hosts = (base?.hosts ?? PersistentMap<string, HostRoutes>()).asMutable();
   const passthrough = (base?.passthrough ?? PersistentMap<string, PoolId>()).asMutable();
+  const hostTls = (base?.hostTls ?? PersistentMap<string, HostTls>()).asMutable();
   for (const [key, changes] of touched) {
     const merged = new Map(hosts.get(key)?.byId);
     for (const [id, route] of changes) {
@@ -154,12 +175,18 @@ function nextState(state: State, delta: RouteDelta): State {
     const pool = hosts.get(key)?.ordered.find((r) => r.passthrough !== undefined)?.passthrough;
     if (pool === undefined) passthrough.delete(key);
     else passthrough.set(key, pool);
+    const tls = hosts.get(key)?.ordered.find((r) => r.hostTls !== undefined)?.hostTls;
+    if (tls === undefined) hostTls.delete(key);
+    else hostTls.set(key, tls);
   }
   return {
     revision: delta.revision,
     routes: routes.asImmutable(),
     hosts: hosts.asImmutable(),
     passthrough: passthrough.asImmutable(),
+    hostTls: hostTls.asImmutable(),
+    streams: changed(base?.streams, delta.streams?.upserts ?? [], delta.streams?.deletes ?? [], (s) => s.id),
+    settings: delta.settings ?? base?.settings ?? {},
     pools: changed(base?.pools, delta.pools.upserts, delta.pools.deletes, (p) => p.id),
     certificates: changed(base?.certificates, delta.certificates.upserts, delta.certificates.deletes, (c) => c.host),
   };

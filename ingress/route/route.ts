@@ -1,5 +1,6 @@
 import type { ObjectRef } from "../../src/snapshot/problem.ts";
 import type { Filter } from "./filter.ts";
+import type { ProxySettings } from "./proxy-settings.ts";
 import type { TextPart } from "./request-text.ts";
 
 /** Which hosts a route answers. A wildcard stands for exactly one label: suffix `.example.com` matches `a.example.com`. */
@@ -52,6 +53,12 @@ export interface CookieAffinity {
   readonly sameSite?: string;
   /** Give the client another endpoint for good when its own fails. */
   readonly changeOnFailure: boolean;
+  /** Beside Max-Age, for clients that know only Expires. */
+  readonly expiresSeconds?: number;
+  /** SameSite=None only for clients that do not take it for Strict. */
+  readonly conditionalSameSiteNone?: boolean;
+  /** The cookie binds to an endpoint only: which of several backends is asked is drawn by weight each time. */
+  readonly ignoredByWeights?: boolean;
 }
 
 /** Seconds without progress before the other side is given up. */
@@ -70,6 +77,8 @@ export interface HashBalance {
   readonly algorithm: "ring" | "maglev";
   /** Above 1: an endpoint with more than so many times its share is passed over. */
   readonly bound?: number;
+  /** The key chooses so many endpoints, and chance one of them. */
+  readonly subsetSize?: number;
 }
 
 /** nginx's words of proxy_next_upstream; `invalid_header` is an answer that is no HTTP. */
@@ -84,13 +93,43 @@ export interface RetryPolicy {
 }
 
 export interface Mirror {
-  readonly pool: PoolId;
+  /** Absent: the host of `url` is asked. */
+  readonly pool?: PoolId;
+  /** An http or https URL once filled; where there is a pool, it stands for its host. Absent: the request's own path and query. */
+  readonly url?: readonly TextPart[];
   /** Sent as Host instead of the client's. */
   readonly host?: string;
   /** Sent instead of the request's own path and query. */
   readonly target?: string;
   /** Bodies above what is kept for repetition (64 KiB) are not mirrored. */
   readonly withBody: boolean;
+}
+
+/** Text that takes the place of another; `to` may have `$1`…`$9` of a pattern. What a prefix leaves of the old text stays behind it. */
+export type TextChange =
+  | { readonly kind: "prefix" | "whole"; readonly from: readonly TextPart[]; readonly to: readonly TextPart[] }
+  | { readonly kind: "regex"; readonly pattern: string; readonly ignoreCase: boolean; readonly to: readonly TextPart[] };
+
+/** What is changed in an endpoint's answer before the client gets it; of each list the first that fits. */
+export interface AnswerChanges {
+  /** In Location and Refresh, as nginx's proxy_redirect. */
+  readonly location?: readonly TextChange[];
+  /** In the Domain of each Set-Cookie; a leading dot and case do not count. */
+  readonly cookieDomain?: readonly TextChange[];
+  /** In the Path of each Set-Cookie. */
+  readonly cookiePath?: readonly TextChange[];
+  /** Names of headers, lower case, that the client does not get. */
+  readonly hide?: readonly string[];
+}
+
+/**
+ * Answers with these statuses are taken for errors: `pool` is asked for the page (GET, with X-Code, X-Format, X-Original-URI,
+ * X-Namespace, X-Ingress-Name, X-Service-Name, X-Service-Port, X-Request-ID as ingress-nginx has them), and answers as it
+ * likes. Without one, or where it has no endpoint, the client gets this proxy's own page of that status.
+ */
+export interface ErrorPages {
+  readonly statuses: readonly number[];
+  readonly pool?: PoolId;
 }
 
 /** How TLS to endpoints is spoken. PEM texts. */
@@ -101,6 +140,8 @@ export interface UpstreamTls {
   readonly name?: string;
   /** Send the name in the handshake (SNI). */
   readonly sendServerName: boolean;
+  /** How many certificates may stand between the endpoint's and an authority; absent: any. */
+  readonly verifyDepth?: number;
   readonly ca?: string;
   /** What this proxy shows of itself. */
   readonly certificate?: string;
@@ -137,6 +178,12 @@ export interface Forwarding {
   readonly responseRate?: { readonly bytesPerSecond: number; readonly afterBytes: number };
   /** Every request is sent there too; the answer is thrown away. */
   readonly mirror?: Mirror;
+  readonly answer?: AnswerChanges;
+  readonly errorPages?: ErrorPages;
+  /** The whole body is read before an endpoint is asked (true), or goes on as it comes (false, the default). */
+  readonly bufferRequest?: boolean;
+  /** Sent as Connection to endpoints of HTTP/1 instead of what keeps connections; `close` ends each after one request. */
+  readonly connectionHeader?: string;
 }
 
 export type RouteAction =
@@ -172,6 +219,35 @@ export interface Route {
   readonly action: RouteAction;
   /** TLS for this host goes unopened to that pool; the rest of the route is for what comes in plain. */
   readonly passthrough?: PoolId;
+  /** How TLS is spoken for this host; the same on all routes of a host that have it. */
+  readonly hostTls?: HostTls;
+  /** False: its requests are not in the access log. */
+  readonly accessLog?: boolean;
+  /** Absent: as this process does by default. */
+  readonly tracing?: { readonly enabled: boolean; readonly trustIncoming?: boolean };
+}
+
+/** The terms of TLS with clients of one host. */
+export interface HostTls {
+  readonly clientCertificates?: ClientCertificates;
+  /** As OpenSSL writes lists of ciphers, for TLS 1.2. */
+  readonly ciphers?: string;
+  readonly preferServerCiphers?: boolean;
+}
+
+/**
+ * `on`: asked for and must be signed by `ca`, else 400 (the handshake itself goes through, as at nginx). `optional`: one that is
+ * shown must be; `optional_no_ca`: any. The judgement is in the request (FilteredRequest.clientCertificate), for the filter
+ * of the same name.
+ */
+export interface ClientCertificates {
+  readonly verify: "on" | "optional" | "optional_no_ca";
+  /** PEM texts of the authorities. */
+  readonly ca: string;
+  /** How many certificates may stand between the client's and an authority. */
+  readonly depth: number;
+  /** PEM texts of revocation lists. */
+  readonly crl?: string;
 }
 
 export interface PoolEndpoint {
@@ -197,6 +273,21 @@ export interface Certificate {
   readonly object: ObjectRef;
 }
 
+/** A port whose connections or datagrams go to a Service as they are. */
+export interface StreamService {
+  /** `tcp 9000`. */
+  readonly id: string;
+  readonly protocol: "tcp" | "udp";
+  readonly port: number;
+  readonly pool: PoolId;
+  /** Clients begin with the PROXY protocol. */
+  readonly acceptProxyProtocol: boolean;
+  /** Endpoints are told of the client by the PROXY protocol, version 1. */
+  readonly sendProxyProtocol: boolean;
+  /** The object that asks for it. */
+  readonly object: ObjectRef;
+}
+
 /** Plain data, as it travels from the agent to the ingress processes. */
 export interface RouteDelta {
   readonly revision: number;
@@ -205,4 +296,8 @@ export interface RouteDelta {
   readonly routes: { readonly upserts: readonly Route[]; readonly deletes: readonly RouteId[] };
   readonly pools: { readonly upserts: readonly Pool[]; readonly deletes: readonly PoolId[] };
   readonly certificates: { readonly upserts: readonly Certificate[]; readonly deletes: readonly string[] };
+  /** Absent: none change. */
+  readonly streams?: { readonly upserts: readonly StreamService[]; readonly deletes: readonly string[] };
+  /** All of them; absent: they stay. */
+  readonly settings?: ProxySettings;
 }

@@ -1,7 +1,7 @@
-import type { Certificate, Pool, Route, RouteDelta } from "../../ingress/index.ts";
+import type { Certificate, Pool, ProxySettings, Route, RouteDelta, StreamService } from "../../ingress/index.ts";
 import type { KeyedDelta } from "./state-stream.ts";
 
-/** Routes, pools and certificates travel as one keyed table: the first two characters of a key say which it is. */
+/** Routes, pools, certificates, ports and settings travel as one keyed table: the first two characters of a key say which it is. */
 type Entries = readonly (readonly [key: string, value: unknown])[];
 
 export function ingressEntries(delta: RouteDelta): { readonly upserts: Entries; readonly deletes: readonly string[] } {
@@ -11,11 +11,14 @@ export function ingressEntries(delta: RouteDelta): { readonly upserts: Entries; 
       ...delta.pools.upserts.map((p) => [`p:${p.id}`, p] as const),
       ...delta.certificates.upserts.map((c) => [`c:${c.host}`, c] as const),
       ...delta.routes.upserts.map((r) => [`r:${r.id}`, r] as const),
+      ...(delta.streams?.upserts ?? []).map((s) => [`t:${s.id}`, s] as const),
+      ...(delta.settings === undefined ? [] : [["s:", delta.settings] as const]),
     ],
     deletes: [
       ...delta.routes.deletes.map((id) => `r:${id}`),
       ...delta.pools.deletes.map((id) => `p:${id}`),
       ...delta.certificates.deletes.map((host) => `c:${host}`),
+      ...(delta.streams?.deletes ?? []).map((id) => `t:${id}`),
     ],
   };
 }
@@ -24,11 +27,14 @@ export function ingressEntries(delta: RouteDelta): { readonly upserts: Entries; 
 export function ingressDelta(delta: KeyedDelta): RouteDelta {
   const values = <T>(prefix: string): T[] => delta.upserts.filter(([key]) => key.startsWith(prefix)).map(([, value]) => value as T);
   const keys = (prefix: string): string[] => delta.deletes.filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
+  const [settings] = values<ProxySettings>("s:");
   return {
     revision: delta.revision,
     full: false,
     routes: { upserts: values<Route>("r:"), deletes: keys("r:") },
     pools: { upserts: values<Pool>("p:"), deletes: keys("p:") },
     certificates: { upserts: values<Certificate>("c:"), deletes: keys("c:") },
+    streams: { upserts: values<StreamService>("t:"), deletes: keys("t:") },
+    ...(settings === undefined ? {} : { settings }),
   };
 }

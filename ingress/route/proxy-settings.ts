@@ -1,0 +1,59 @@
+/**
+ * What a cluster says about all requests of its ingress processes, over what their command line says; absent is as the process
+ * was started. Seconds and bytes.
+ */
+export interface ProxySettings {
+  /** Ranges whose X-Forwarded-* headers are believed; of anybody: 0.0.0.0/0, ::/0. */
+  readonly trustedProxies?: readonly string[];
+  /** Lower case; read for the client's address instead of x-forwarded-for. */
+  readonly forwardedForHeader?: string;
+  /** X-Forwarded-For goes on with all that trusted proxies said, and the peer's address behind it. */
+  readonly wholeForwardedFor?: boolean;
+  /** Clients (load balancers) begin each connection with the PROXY protocol. */
+  readonly proxyProtocol?: boolean;
+  /** A request's own X-Request-ID counts; else each gets a new one. */
+  readonly keepRequestId?: boolean;
+  readonly http2?: boolean;
+  readonly keepAliveSeconds?: number;
+  readonly keepAliveRequests?: number;
+  readonly headSeconds?: number;
+  readonly bodySeconds?: number;
+  /** How long a connection may go on after the process was asked to end. */
+  readonly drainSeconds?: number;
+  readonly headBytes?: number;
+  readonly underscoresInHeaders?: boolean;
+  readonly upstreamIdleConnections?: number;
+  readonly upstreamIdleSeconds?: number;
+  readonly upstreamRequests?: number;
+  readonly tls?: {
+    readonly minVersion?: "TLSv1.2" | "TLSv1.3";
+    readonly maxVersion?: "TLSv1.2" | "TLSv1.3";
+    readonly ciphers?: string;
+    readonly sessionTickets?: boolean;
+    /** Names without a certificate of their own get none. */
+    readonly rejectUnknownNames?: boolean;
+  };
+  readonly accessLog?: boolean;
+  /** Which answers are compressed, and how well; absent: none. */
+  readonly compression?: CompressionSettings;
+  readonly tracing?: TracingSettings;
+}
+
+export interface CompressionSettings {
+  readonly gzip?: { readonly level: number };
+  readonly brotli?: { readonly level: number };
+  readonly zstd?: { readonly level: number };
+  /** Media types; text/html always. `*` for all. */
+  readonly types: readonly string[];
+  readonly minBytes: number;
+}
+
+export interface TracingSettings {
+  readonly enabled: boolean;
+  /** Where spans go: OTLP over HTTP, `http://collector:4318`. */
+  readonly endpoint?: string;
+  readonly serviceName?: string;
+  /** A share in [0, 1] of the requests whose client did not decide. */
+  readonly ratio?: number;
+  readonly trustIncoming?: boolean;
+}
