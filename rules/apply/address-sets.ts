@@ -83,3 +83,8 @@ function setRefusalCode(said: string): ApplyErrorCode {
   if (/not permitted/.test(said)) return "UNUSABLE";
   return /already (added|exists)|not added|does not exist|same name|in use by a kernel/.test(said) ? "DIVERGED" : "REFUSED";
 }
+
+/** What a refusal means; `owner`: whom it was for. */
+export function setFailure({ code, text }: NonNullable<SetOutcome["refusal"]>, owner?: string): ApplyError {
+  return new ApplyError(code, text, { owner });
+}

@@ -10,7 +10,7 @@ import {
   type ServiceMatch,
   type VirtualService,
 } from "../ipvs/values.ts";
-import type { ServiceLink } from "./service-link.ts";
+import type { LinkAddresses } from "./link-addresses.ts";
 import { serverFailure, type VirtualServers } from "./virtual-servers.ts";
 
 /** How often what is to go is asked for its connections. */
@@ -18,7 +18,7 @@ const interval = 1000;
 
 export interface DeparturesDeps {
   readonly servers: VirtualServers;
-  readonly link: ServiceLink;
+  readonly addresses: LinkAddresses;
   readonly clock: Clock;
   /** Runs work when nothing else of the applier runs. */
   inTurn(work: () => Promise<void>): Promise<void>;
@@ -212,7 +212,7 @@ export class Departures {
   }
 
   async #removeIdle(signal: AbortSignal): Promise<void> {
-    const { servers, link } = this.#deps;
+    const { servers, addresses } = this.#deps;
     const leaving: Departing[] = [];
     for (const [match, of] of byMatch([...this.#reals.values()])) {
       const uses = await servers.use(match, signal);
@@ -226,7 +226,7 @@ export class Departures {
     for (const id of idle) this.#reals.delete(id);
     for (const [key] of empty) this.#services.delete(key);
     const free = [...this.#addresses].flatMap(([ip, holders]) => ([...holders].some((key) => this.#services.has(key)) ? [] : [ip]));
-    if (free.length > 0) await link.delete(free, signal);
+    if (free.length > 0) await addresses.delete(free, signal);
     for (const ip of free) this.#addresses.delete(ip);
   }
 }

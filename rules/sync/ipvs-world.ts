@@ -3,8 +3,8 @@ import { runCommand } from "../../src/kernel/command.ts";
 import { isApplyError } from "../apply/errors.ts";
 import { createIptablesApplier } from "../apply/iptables-applier.ts";
 import type { IpvsApplier } from "../apply/ipvs-applier.ts";
-import { createIpvsApplier, openIpvsDoors } from "../apply/kernel-ipvs-applier.ts";
-import type { LeftServers } from "../apply/left-servers.ts";
+import { closeIpvsDoors, type IpvsDoors, openIpvsDoors } from "../apply/ipvs-doors.ts";
+import { createIpvsApplier } from "../apply/kernel-ipvs-applier.ts";
 import type { ProxierConfig, ProxierDeps } from "./config.ts";
 import { chooseIptablesMake, iptablesFamilies, openEyes } from "./iptables-world.ts";
 import type { IpvsWorld } from "./ipvs-target.ts";
@@ -26,14 +26,11 @@ export async function removeServers(signal: AbortSignal): Promise<void> {
 }
 
 /** To take away what an ipvs backend left. Undefined where this kernel has never loaded ip_vs, or they may not be used from here. */
-export function openLeftServers(): (LeftServers & { close(): void }) | undefined {
+export function openLeftServers(): (IpvsDoors & { close(): void }) | undefined {
   if (!existsSync("/proc/thread-self/net/ip_vs")) return undefined;
   try {
     const doors = openIpvsDoors("auto", runCommand);
-    const close = (): void => {
-      for (const door of [doors.servers, doors.sets, doors.link]) door.close();
-    };
-    return { ...doors, close };
+    return { ...doors, close: () => closeIpvsDoors(doors) };
   } catch (error) {
     if (isApplyError(error) && error.code === "UNUSABLE") return undefined;
     throw error;

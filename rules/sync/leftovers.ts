@@ -4,8 +4,9 @@ import type { IptablesMake, RunIptables } from "../../src/kernel/iptables-comman
 import type { RuleApplier } from "../apply/applier.ts";
 import { isApplyError } from "../apply/errors.ts";
 import { createIptablesApplier } from "../apply/iptables-applier.ts";
+import type { IpvsDoors } from "../apply/ipvs-doors.ts";
 import { removeKubeProxyRules } from "../apply/kube-proxy-rules.ts";
-import { type LeftServers, removeLeftServers } from "../apply/left-servers.ts";
+import { removeLeftServers } from "../apply/left-servers.ts";
 import type { Backend } from "../model/backend.ts";
 import type { ProxierDeps } from "./config.ts";
 import { bothFamilies } from "./surroundings.ts";
@@ -28,7 +29,7 @@ export interface LeftoverDoors {
   /** Whether a make of iptables may have rules of a family: nothing is run to find none. */
   readonly mayHaveRules: (make: IptablesMake, family: IpFamily) => boolean;
   /** Undefined where this kernel has no virtual servers. */
-  readonly servers: () => (LeftServers & { close(): void }) | undefined;
+  readonly servers: () => (IpvsDoors & { close(): void }) | undefined;
 }
 
 const makes: readonly IptablesMake[] = ["nft", "legacy"];
