@@ -9,6 +9,7 @@ import { applyExternalAuth } from "./external-auth.ts";
 import { applyConnectionLimit, applyRequestRate } from "./limits.ts";
 import type { FilterContext, FilteredRequest, FilterOutcome, Reply } from "./outcome.ts";
 import { applyAppRoot, applyRedirect, applySslRedirect } from "./redirects.ts";
+import type { MakeResponseStep } from "./response-step.ts";
 import { applyRewrite } from "./rewrite.ts";
 
 /** The order in which filters stand, whatever the order they were asked for in. */
@@ -41,6 +42,8 @@ export interface ChainResult {
   readonly reply: Reply | undefined;
   readonly requestHeaders: readonly HeaderField[];
   readonly responseHeaders: readonly HeaderField[];
+  /** In the order of their filters. */
+  readonly responseSteps: readonly MakeResponseStep[];
   /** Bytes; 0 is no limit. */
   readonly bodyLimit: number;
   /** To be called once, when the request has ended, also after a reply. */
@@ -53,11 +56,20 @@ export function applyFilters(
   request: FilteredRequest,
   context: FilterContext,
 ): ChainResult | Promise<ChainResult> {
-  const start = { request, reply: undefined, requestHeaders: noHeaders, responseHeaders: noHeaders, bodyLimit: 0, releases: noReleases };
+  const start: ChainResult = {
+    request,
+    reply: undefined,
+    requestHeaders: noHeaders,
+    responseHeaders: noHeaders,
+    responseSteps: noSteps,
+    bodyLimit: 0,
+    releases: noReleases,
+  };
   return filters.length === 0 ? start : goOn(filters, 0, start, context);
 }
 
 const noHeaders: readonly HeaderField[] = [];
+const noSteps: readonly MakeResponseStep[] = [];
 const noReleases: readonly (() => void)[] = [];
 
 function goOn(filters: readonly Filter[], from: number, start: ChainResult, context: FilterContext): ChainResult | Promise<ChainResult> {
@@ -89,6 +101,7 @@ function add(result: ChainResult, o: FilterOutcome | undefined): ChainResult {
     reply: o.reply,
     requestHeaders: o.requestHeaders === undefined ? result.requestHeaders : [...result.requestHeaders, ...o.requestHeaders],
     responseHeaders: o.responseHeaders === undefined ? result.responseHeaders : [...result.responseHeaders, ...o.responseHeaders],
+    responseSteps: o.responseStep === undefined ? result.responseSteps : [...result.responseSteps, o.responseStep],
     bodyLimit: o.bodyLimit ?? result.bodyLimit,
     releases: o.release === undefined ? result.releases : [...result.releases, o.release],
   };

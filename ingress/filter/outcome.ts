@@ -1,5 +1,6 @@
 import type { FilterKind, HeaderField } from "../route/filter.ts";
 import type { PoolId } from "../route/route.ts";
+import type { MakeResponseStep } from "./response-step.ts";
 
 /** What filters see of a request; later ones see what earlier ones changed. */
 export interface FilteredRequest {
@@ -49,6 +50,8 @@ export interface FilterOutcome {
   readonly query?: string;
   readonly requestHeaders?: readonly HeaderField[];
   readonly responseHeaders?: readonly HeaderField[];
+  /** Stands between the endpoint's response and the client; those of earlier filters come before those of later ones. */
+  readonly responseStep?: MakeResponseStep;
   readonly bodyLimit?: number;
   /** To be called once the request has ended. */
   readonly release?: () => void;

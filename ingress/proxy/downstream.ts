@@ -1,15 +1,8 @@
 import type { ShownCertificate } from "../filter/outcome.ts";
+import type { ResponseHead, ResponseOutlet } from "../filter/response-step.ts";
 import type { Connection } from "../upstream/connection.ts";
 import type { BodyFraming } from "../upstream/wire/body-framing.ts";
 import type { Http1Response } from "../upstream/wire/response-parser.ts";
-
-/** A response head on its way to the client: end-to-end headers only, flat: name, value. */
-export interface ResponseHead {
-  readonly status: number;
-  readonly reason: string;
-  readonly headers: readonly string[];
-  readonly framing: BodyFraming;
-}
 
 export interface SwitchOptions {
   /** The tunnel ends when neither side has said anything for so long. */
@@ -19,19 +12,10 @@ export interface SwitchOptions {
 }
 
 /** The client's side of one request: HTTP/1 and HTTP/2 each have theirs. After complete, abort or switched nothing is called. */
-export interface Downstream {
+export interface Downstream extends ResponseOutlet {
   /** 100 Continue, once, if the client waits for it. */
   continue(): void;
   informational(head: ResponseHead): void;
-  head(head: ResponseHead): void;
-  /** False: the client is slow; Exchange.drained is called when there is room. */
-  body(bytes: Buffer): boolean;
-  /** What was given since the last flush may leave. */
-  flush(): void;
-  /** `now` is monotonic. */
-  complete(trailers: string, now: number): void;
-  /** The response cannot be ended as announced: the client must see that. */
-  abort(): void;
   pauseRequest(): void;
   resumeRequest(): void;
   /** The upstream has switched protocols: bytes go through from here on. */

@@ -1,5 +1,5 @@
+import type { ResponseHead } from "../filter/response-step.ts";
 import { headerValue } from "../route/request-head.ts";
-import type { ResponseHead } from "./downstream.ts";
 
 /** True for a call of gRPC, whose status is in trailers and whose clients look nowhere else. */
 export function isGrpc(fields: readonly string[]): boolean {

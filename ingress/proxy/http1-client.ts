@@ -1,11 +1,12 @@
 import type { Socket } from "node:net";
+import type { ResponseHead } from "../filter/response-step.ts";
 import type { Connection } from "../upstream/connection.ts";
 import { ChunkDecoder, type ChunkSink } from "../upstream/wire/chunk-decoder.ts";
 import { type Http1Request, parseRequestHead } from "../upstream/wire/request-parser.ts";
 import type { Http1Response } from "../upstream/wire/response-parser.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import type { ProxyContext } from "./context.ts";
-import type { Downstream, ResponseHead, SwitchOptions } from "./downstream.ts";
+import type { Downstream, SwitchOptions } from "./downstream.ts";
 import { Exchange } from "./exchange.ts";
 import { reasonOf, statusPage } from "./status-page.ts";
 import { Tunnel } from "./tunnel.ts";
@@ -67,7 +68,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     context.metrics.accepted++;
     connection.events = {
       onData: (bytes) => this.#read(bytes),
-      onDrain: () => this.#exchange?.drained(),
+      onDrain: () => this.#exchange?.clientDrained(),
       onEnd: () => this.#ended(),
       onClose: () => this.#closed(),
     };

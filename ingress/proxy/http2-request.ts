@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { constants, type ServerHttp2Stream } from "node:http2";
+import type { ResponseHead } from "../filter/response-step.ts";
 import { headerValue } from "../route/request-head.ts";
 import type { Connection } from "../upstream/connection.ts";
 import { declaredFraming, noBody } from "../upstream/wire/body-framing.ts";
@@ -7,7 +8,7 @@ import { isAuthority, isOriginTarget } from "../upstream/wire/request-parser.ts"
 import type { Http1Response } from "../upstream/wire/response-parser.ts";
 import { isFieldValue, isToken } from "../upstream/wire/tokens.ts";
 import type { ProxyContext } from "./context.ts";
-import type { Downstream, IncomingRequest, ResponseHead, SwitchOptions } from "./downstream.ts";
+import type { Downstream, IncomingRequest, SwitchOptions } from "./downstream.ts";
 import { Exchange } from "./exchange.ts";
 import { StreamConnection } from "./stream-connection.ts";
 import { Tunnel } from "./tunnel.ts";
@@ -41,7 +42,7 @@ export class Http2Request implements Downstream {
     // after an extended CONNECT come the bytes of the tunnel, which must wait for it
     if (request.upgrade === undefined) this.#readBody(stream);
     stream.on("drain", () => {
-      if (this.#tunnel === undefined) this.#exchange.drained();
+      if (this.#tunnel === undefined) this.#exchange.clientDrained();
     });
     stream.on("wantTrailers", () => stream.sendTrailers(this.#trailers));
   }

@@ -1,7 +1,13 @@
+import type { HeaderField } from "../route/filter.ts";
 import type { Forwarding, Mirror } from "../route/route.ts";
 import type { ResponseSink, UpstreamChannel, UpstreamHead } from "../upstream/upstream-channel.ts";
 import { UpstreamConnection } from "../upstream/upstream-connection.ts";
+import { type BodyFraming, noBody } from "../upstream/wire/body-framing.ts";
 import type { ProxyContext } from "./context.ts";
+import type { IncomingRequest } from "./downstream.ts";
+import type { ClientIdentity } from "./forwarded.ts";
+import type { RequestBody } from "./request-body.ts";
+import { upstreamHead } from "./upstream-request.ts";
 
 /** How long a mirror may take; the client waits for none. */
 const mirrorMs = 60_000;
@@ -9,14 +15,36 @@ const mirrorMs = 60_000;
 const most = 256;
 let underWay = 0;
 
-/** Sends a copy of a request, whose answer nobody sees. Failures are nobody's. */
-export function sendMirror(
-  context: ProxyContext,
-  forward: Forwarding & { readonly mirror: Mirror },
-  copy: { readonly head: UpstreamHead; readonly body: readonly Buffer[] },
-): void {
-  const { pool: id } = forward.mirror;
-  const pool = id === undefined ? undefined : context.table.pools.get(id);
+/** The request as its endpoint gets it. */
+export interface MirroredRequest {
+  readonly request: IncomingRequest;
+  readonly client: ClientIdentity;
+  readonly requestId: string;
+  readonly body: RequestBody;
+  /** Path and query after rewrites. */
+  readonly target: string;
+  readonly set: readonly HeaderField[];
+}
+
+/** Sends a copy of a request, whose answer nobody sees, with its body if that is asked for and still there. */
+export function mirrorRequest(context: ProxyContext, forward: Forwarding, o: MirroredRequest): void {
+  const { mirror } = forward;
+  const body = mirror?.withBody === true ? o.body.kept : noBytes;
+  if (mirror === undefined || body === undefined) return;
+  const bytes = mirror.withBody ? o.body.bytes : 0;
+  const framing: BodyFraming = bytes > 0 ? { kind: "length", bytes } : noBody;
+  const head = upstreamHead(
+    { ...o.request, framing, upgrade: undefined },
+    { target: mirror.target ?? o.target, host: mirror.host ?? o.request.authority, client: o.client, requestId: o.requestId, set: o.set },
+  );
+  sendMirror(context, mirror, { head, body });
+}
+
+const noBytes: readonly Buffer[] = [];
+
+/** Failures are nobody's. */
+function sendMirror(context: ProxyContext, mirror: Mirror, copy: { readonly head: UpstreamHead; readonly body: readonly Buffer[] }): void {
+  const pool = mirror.pool === undefined ? undefined : context.table.pools.get(mirror.pool);
   const now = context.clock.monotonic();
   if (pool === undefined || underWay >= most) return;
   const picked = context.picker.pick(pool, { balance: "round_robin", tried: none, now, random: context.random() });

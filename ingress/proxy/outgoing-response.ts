@@ -1,7 +1,7 @@
 import type { Reply } from "../filter/outcome.ts";
+import type { ResponseHead } from "../filter/response-step.ts";
 import type { HeaderField } from "../route/filter.ts";
 import type { Http1Response } from "../upstream/wire/response-parser.ts";
-import type { ResponseHead } from "./downstream.ts";
 import { goesOn } from "./hop-headers.ts";
 import { reasonOf, statusPage } from "./status-page.ts";
 

@@ -26,6 +26,7 @@ export const ranks: readonly (readonly [prefix: string, rank: number])[] = [
   ["dns/cache", 30],
   ["dns/answer", 31],
   ["dns/corefile", 32],
+  ["ingress/upstream/wire", 29],
   ["ingress/route", 30],
   ["ingress/filter", 31],
   ["ingress/balance", 30],

@@ -1,0 +1,46 @@
+import { headerValue } from "../route/request-head.ts";
+import type { Route } from "../route/route.ts";
+import { endpointKey } from "../upstream/endpoint-picker.ts";
+import type { ProxyContext } from "./context.ts";
+import type { IncomingRequest } from "./downstream.ts";
+import type { UpstreamTries } from "./upstream-tries.ts";
+
+/** What is known of a request that has ended. */
+export interface EndedExchange {
+  readonly request: IncomingRequest;
+  readonly requestId: string;
+  readonly clientIp: string;
+  readonly route: Route | undefined;
+  readonly tries: UpstreamTries | undefined;
+  readonly status: number;
+  readonly requestBytes: number;
+  readonly responseBytes: number;
+  readonly milliseconds: number;
+}
+
+/** Counts a request, and writes its line of the access log. */
+export function recordExchange(context: ProxyContext, e: EndedExchange): void {
+  const { request, route, status, responseBytes } = e;
+  const service = e.tries?.pool?.service ?? "";
+  context.metrics.request({ route, service, method: request.method, status, seconds: e.milliseconds / 1000, responseBytes });
+  if (context.accessLog === undefined) return;
+  const endpoint = e.tries?.endpoint;
+  context.accessLog({
+    time: context.clock.now(),
+    clientIp: e.clientIp,
+    method: request.method,
+    host: request.authority,
+    target: request.target,
+    protocol: request.http2 ? "HTTP/2.0" : "HTTP/1.1",
+    status,
+    requestBytes: e.requestBytes,
+    responseBytes,
+    milliseconds: e.milliseconds,
+    route: route?.rule ?? "",
+    service,
+    upstream: endpoint === undefined ? "" : endpointKey(endpoint),
+    referer: headerValue(request.fields, "referer") ?? "",
+    userAgent: headerValue(request.fields, "user-agent") ?? "",
+    requestId: e.requestId,
+  });
+}

@@ -1,0 +1,194 @@
+import type { Forwarding, Pool, PoolEndpoint } from "../route/route.ts";
+import type { UpstreamAddress } from "../upstream/connection.ts";
+import { endpointKey, type Picked } from "../upstream/endpoint-picker.ts";
+import type { UpstreamChannel } from "../upstream/upstream-channel.ts";
+import { UpstreamConnection } from "../upstream/upstream-connection.ts";
+import type { PendingConnect } from "../upstream/upstream-pool.ts";
+import type { ProxyContext } from "./context.ts";
+import type { IncomingRequest } from "./downstream.ts";
+import { chooseEndpoint, upstreamAddress } from "./endpoint-choice.ts";
+import type { ClientIdentity } from "./forwarded.ts";
+import { isIdempotent } from "./upstream-request.ts";
+
+/** A request that may not be sent twice takes only a connection that rested less than this. */
+const freshMs = 1_000;
+
+const none: ReadonlySet<string> = new Set();
+
+/** Who waits for the way to an endpoint. */
+export interface TriesOwner {
+  /** A new connection is being made: it has until `deadline` (monotonic). */
+  onConnecting(deadline: number): void;
+  onChannel(channel: UpstreamChannel, now: number): void;
+  onNoChannel(): void;
+}
+
+/** The tries of one request: which endpoint each goes to, the way there, and which are left. */
+export class UpstreamTries {
+  /** Tries begun. */
+  count = 0;
+  /** When the last of them began. */
+  startedAt = 0;
+  pool: Pool | undefined;
+  /** The endpoint that was asked last. */
+  endpoint: PoolEndpoint | undefined;
+  setCookie: string | undefined;
+  /** The channel had served another request before. */
+  reused = false;
+  readonly #context: ProxyContext;
+  readonly #request: IncomingRequest;
+  readonly #client: ClientIdentity;
+  readonly #owner: TriesOwner;
+  #picked: Picked | undefined;
+  #tried: ReadonlySet<string> = none;
+  #pending: PendingConnect | undefined;
+  #channel: UpstreamChannel | undefined;
+
+  constructor(context: ProxyContext, request: IncomingRequest, client: ClientIdentity, owner: TriesOwner) {
+    this.#context = context;
+    this.#request = request;
+    this.#client = client;
+    this.#owner = owner;
+  }
+
+  /** The way to the endpoint of this try, once it is there. */
+  get channel(): UpstreamChannel | undefined {
+    return this.#channel;
+  }
+
+  /** Goes to the next endpoint; false when there is none. */
+  next(forward: Forwarding, now: number): boolean {
+    const state = { request: this.#request, client: this.#client, pool: this.pool, tried: this.#tried, now };
+    const choice = chooseEndpoint(this.#context, forward, state);
+    this.pool = choice?.pool;
+    this.setCookie = choice?.setCookie ?? this.setCookie;
+    const picked = choice?.picked;
+    if (picked === undefined) return false;
+    this.count++;
+    this.startedAt = now;
+    this.#enter(picked);
+    const address = upstreamAddress(picked, forward, this.#request);
+    if (forward.protocol === "grpc" || forward.protocol === "grpcs") {
+      this.#open(address, forward, now);
+      return true;
+    }
+    const idle = this.#context.pool.take(address, now, isIdempotent(this.#request.method) ? Number.POSITIVE_INFINITY : freshMs);
+    if (idle === undefined) this.#connect(address, forward, now);
+    else {
+      this.reused = true;
+      this.#connected(idle, now);
+    }
+    return true;
+  }
+
+  /** The same endpoint again, on a new connection: the old one had been closed while it rested. */
+  again(forward: Forwarding, now: number): void {
+    const picked = this.#picked;
+    if (picked === undefined) return;
+    this.#abandon();
+    picked.load.inFlight++;
+    this.#connect(upstreamAddress(picked, forward, this.#request), forward, now);
+  }
+
+  /** The endpoint of this try answered. */
+  answered(now: number): void {
+    if (this.#picked !== undefined) this.#context.picker.answered(this.#picked, this.startedAt, now);
+  }
+
+  /** The endpoint of this try failed: others are left alone with it for a while. */
+  failed(now: number): void {
+    if (this.#picked !== undefined) this.#context.picker.failed(this.#picked, now);
+    this.passOver();
+  }
+
+  /** This request asks the endpoint of this try no more. */
+  passOver(): void {
+    if (this.#picked !== undefined) this.#tried = new Set(this.#tried).add(endpointKey(this.#picked.endpoint));
+  }
+
+  /** True when the pool has endpoints that this request has not tried, but for the one of this try. */
+  get othersLeft(): boolean {
+    const { endpoint } = this;
+    return this.pool?.endpoints.some((e) => e !== endpoint && !this.#tried.has(endpointKey(e))) ?? false;
+  }
+
+  /** True while the door of one of these endpoints is being knocked at. */
+  knocksAt(endpoints: ReadonlySet<string>): boolean {
+    return this.#pending !== undefined && this.endpoint !== undefined && endpoints.has(endpointKey(this.endpoint));
+  }
+
+  /** The response has come to its end; the channel can serve others if `reusable`. */
+  completed(reusable: boolean, now: number): void {
+    const channel = this.#channel;
+    this.#channel = undefined;
+    if (channel === undefined) return;
+    // an answer before the end of the question: neither connection is in a known state (RFC 9112 section 9.3)
+    if (!reusable) channel.abort();
+    else if (channel instanceof UpstreamConnection) this.#context.pool.release(channel, now);
+  }
+
+  /** The channel is gone, or belongs to another now. */
+  detached(): void {
+    this.#channel = undefined;
+  }
+
+  /** Ends what is under way. */
+  drop(): void {
+    if (this.#picked !== undefined) this.#abandon();
+    this.#picked = undefined;
+  }
+
+  #enter(picked: Picked): void {
+    if (this.#picked !== undefined) this.#abandon();
+    this.#picked = picked;
+    this.endpoint = picked.endpoint;
+    picked.load.inFlight++;
+  }
+
+  #abandon(): void {
+    this.#pending?.cancel();
+    this.#pending = undefined;
+    this.#channel?.abort();
+    this.#channel = undefined;
+    if (this.#picked !== undefined) this.#picked.load.inFlight--;
+  }
+
+  #connect(address: UpstreamAddress, forward: Forwarding, now: number): void {
+    this.#wait(forward, now, (onReady, onError) => this.#context.pool.connect(address, onReady, onError));
+  }
+
+  /** A stream on a session that may be there already. */
+  #open(address: UpstreamAddress, forward: Forwarding, now: number): void {
+    this.#wait(forward, now, (onReady, onError) => this.#context.http2.open(address, now, { onReady, onError }));
+  }
+
+  #wait(forward: Forwarding, now: number, start: (onReady: (c: UpstreamChannel) => void, onError: () => void) => PendingConnect): void {
+    this.reused = false;
+    this.#owner.onConnecting(now + forward.timeouts.connectSeconds * 1000);
+    let settled = false;
+    try {
+      const pending = start(
+        (c) => {
+          settled = true;
+          this.#pending = undefined;
+          if (this.#picked === undefined) c.abort();
+          else this.#connected(c, this.#context.clock.monotonic());
+        },
+        () => {
+          settled = true;
+          this.#pending = undefined;
+          if (this.#picked !== undefined) this.#owner.onNoChannel();
+        },
+      );
+      if (!settled) this.#pending = pending;
+    } catch {
+      // certificates of the route that cannot be used: no endpoint can be reached on its terms
+      this.#owner.onNoChannel();
+    }
+  }
+
+  #connected(channel: UpstreamChannel, now: number): void {
+    this.#channel = channel;
+    this.#owner.onChannel(channel, now);
+  }
+}
