@@ -222,7 +222,7 @@ export function compileOffline(snapshot: Snapshot, options: OfflineOptions): Off
   const plan = new ProxyPlan(options.nodeName, planOptionsOf(options));
   const delta = plan.apply(batchFromEmpty(snapshot));
   const surroundings = surroundingsOf(snapshot, plan.node, options, () => []);
-  const problems = [...plan.problems()];
+  const problems = [...plan.problems(), ...plan.nodeProblems];
   if (options.backend === "userspace") {
     const wanted = new Map(
       [...delta.frontends.changed].filter(([, c]) => options.family === undefined || c.after?.family === options.family),

@@ -1,11 +1,12 @@
 import type { Node } from "../../src/api/types/core-v1.generated.ts";
 import type { Batch, ObjectKey, Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
 import { serviceOfSlice } from "../../src/snapshot/cluster-snapshot.ts";
-import { type Delta, type Derivation, Derived, type ProblemDelta } from "../../src/snapshot/derivation.ts";
+import { type Delta, type Derivation, Derived, type ProblemDelta, problemDelta } from "../../src/snapshot/derivation.ts";
 import type { Compiled, Problem } from "../../src/snapshot/problem.ts";
-import { type NodeView, nodeViewOf, sameNodeView } from "../model/node-view.ts";
+import { type NodeView, nodeProblems, nodeViewOf, sameNodeView } from "../model/node-view.ts";
 import { type Frontend, type FrontendKey, sameFrontend } from "./frontend.ts";
 import { type PlanOptions, planService, type Seniority, type ServicePlan } from "./service-plan.ts";
+import { serviceRangeProblems } from "./surroundings.ts";
 
 export interface PlanDelta {
   readonly frontends: Delta<FrontendKey, Frontend>;
@@ -77,6 +78,8 @@ export class ProxyPlan {
   /** Who claims what: the values of the first derivation, turned round. Hardly ever more than one. */
   readonly #claims = new Map<FrontendKey, Claims>();
   #node: NodeView;
+  #nodeProblems = noProblems;
+  #rangeProblems = noProblems;
 
   constructor(nodeName: string, options: PlanOptions, derivation = serviceDerivation(nodeName, options)) {
     this.#nodeName = nodeName;
@@ -101,13 +104,26 @@ export class ProxyPlan {
     return this.#node;
   }
 
+  /** What every node finds in the objects that all of them have. */
   *problems(): Iterable<Problem> {
     yield* this.#services.problems();
     yield* this.#frontends.problems();
+    yield* this.#rangeProblems;
+  }
+
+  /** What only this node finds: of its Node. */
+  get nodeProblems(): readonly Problem[] {
+    return this.#nodeProblems;
   }
 
   apply(batch: Batch): PlanDelta {
-    if (batch.dirty.has("Node")) this.#node = nodeViewOf(batch.after, this.#nodeName);
+    if (batch.dirty.has("Node")) {
+      this.#node = nodeViewOf(batch.after, this.#nodeName);
+      this.#nodeProblems = nodeProblems(batch.after, this.#nodeName);
+    }
+    const ranges = this.#rangeProblems;
+    if (batch.dirty.has("ServiceCIDR")) this.#rangeProblems = serviceRangeProblems(batch.after);
+    const rangeDelta = problemDelta(ranges, this.#rangeProblems);
     const services = this.#services.apply(batch);
     const keys = new Set<FrontendKey>();
     for (const [service, { before, after }] of services.changed) {
@@ -126,8 +142,8 @@ export class ProxyPlan {
       frontends,
       node: this.#node,
       problems: {
-        gained: [...services.problems.gained, ...frontends.problems.gained],
-        lost: [...services.problems.lost, ...frontends.problems.lost],
+        gained: [...services.problems.gained, ...frontends.problems.gained, ...rangeDelta.gained],
+        lost: [...services.problems.lost, ...frontends.problems.lost, ...rangeDelta.lost],
       },
     };
   }

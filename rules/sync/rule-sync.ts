@@ -201,6 +201,7 @@ export class RuleSync {
   /** Those that this node alone has seen. */
   ownProblems(): readonly Problem[] {
     return [
+      ...this.plan.nodeProblems,
       ...this.#world.target.problems(),
       ...(this.#serviceHealth?.problems() ?? []),
       ...(this.#connectionWatch?.problems() ?? []),

@@ -1,5 +1,5 @@
 import { networkInterfaces } from "node:os";
-import { cidrContains, parseCidr } from "../../src/base/cidr.ts";
+import { cidrContains } from "../../src/base/cidr.ts";
 import { type Ip, type IpFamily, parseIp } from "../../src/base/ip.ts";
 import type { Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
 import type { IpvsSettings } from "../apply/kernel-ipvs-applier.ts";
@@ -10,7 +10,7 @@ import type { Backend } from "../model/backend.ts";
 import { type NodeView, primaryAddress } from "../model/node-view.ts";
 import type { SkeletonOptions } from "../nftables/skeleton.ts";
 import type { PlanOptions } from "../plan/service-plan.ts";
-import type { Surroundings } from "../plan/surroundings.ts";
+import { type Surroundings, serviceRanges } from "../plan/surroundings.ts";
 import type { RuleOptions } from "./config.ts";
 
 export const bothFamilies: readonly IpFamily[] = [4, 6];
@@ -39,7 +39,7 @@ export function surroundingsOf(
     nodePortIps,
     // a listener does not see by which link a connection came: there pods are told by their addresses
     podCidrs: options.localInterface !== undefined && options.backend !== "userspace" ? [] : (options.clusterCidrs ?? node.podCidrs),
-    serviceCidrs: [...snapshot.tables.ServiceCIDR.values()].flatMap((o) => o.spec?.cidrs ?? []).flatMap((text) => parseCidr(text) ?? []),
+    serviceCidrs: serviceRanges(snapshot),
     localDnsIps: options.localDnsIps ?? [],
   };
 }

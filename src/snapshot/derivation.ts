@@ -1,5 +1,5 @@
 import type { Batch, Snapshot } from "./cluster-snapshot.ts";
-import type { Compiled, Problem } from "./problem.ts";
+import { type Compiled, type Problem, problemKey } from "./problem.ts";
 
 /**
  * A keyed function of the snapshot. Laws, tested for each: after any batches the derived table equals a fresh one, and
@@ -16,6 +16,14 @@ export interface Derivation<K, V> {
 export interface ProblemDelta {
   readonly gained: readonly Problem[];
   readonly lost: readonly Problem[];
+}
+
+/** By `problemKey`. */
+export function problemDelta(before: readonly Problem[], after: readonly Problem[]): ProblemDelta {
+  if (before === after) return { gained: noProblems, lost: noProblems };
+  const had = new Set(before.map(problemKey));
+  const has = new Set(after.map(problemKey));
+  return { gained: after.filter((p) => !had.has(problemKey(p))), lost: before.filter((p) => !has.has(problemKey(p))) };
 }
 
 /** What one batch did to a derived table. */

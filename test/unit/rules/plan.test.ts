@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { ProxyPlan } from "../../../rules/plan/proxy-plan.ts";
 import { defaultPlanOptions, type PlanOptions, widest } from "../../../rules/plan/service-plan.ts";
 import { staleFlows } from "../../../rules/plan/stale-flows.ts";
+import { serviceRanges } from "../../../rules/plan/surroundings.ts";
 import type { Service } from "../../../src/api/types/core-v1.generated.ts";
 import type { EndpointSlice } from "../../../src/api/types/discovery-v1.generated.ts";
 import { parseCidr, printCidr } from "../../../src/base/cidr.ts";
@@ -195,6 +196,50 @@ describe("problems name the object, the field and the other party", () => {
     const plan = planOf([at("b", "10.96.0.1"), at("a", "10.96.0.2")]);
     expect(plan.frontends.get("nodePort4:30000/tcp")?.owner.name).toBe("a");
     expect([...plan.problems()]).toMatchObject([{ object: { name: "b" }, reason: "PortConflict" }]);
+  });
+});
+
+describe("ranges and addresses that cannot be used", () => {
+  const store = new SnapshotStore();
+  const cursor = store.cursor(() => undefined);
+  const plan = new ProxyPlan("n", defaultPlanOptions);
+  const take = (): ReturnType<ProxyPlan["apply"]> => {
+    const batch = cursor.take();
+    if (batch === undefined) throw new Error("nothing changed");
+    return plan.apply(batch);
+  };
+  const serviceCidr = (...cidrs: readonly string[]) => ({ metadata: { name: "kubernetes" }, spec: { cidrs: [...cidrs] } });
+
+  test("of a Node: only it says so; the rest counts", () => {
+    const bad = makeNode("n", ["192.0.2.1", "192.0.2.300"], ["10.244.0.0/33", "10.245.0.0/24"]);
+    put(store, "Node", bad);
+    put(store, "Node", makeNode("m", [], ["nonsense"]));
+    take();
+    expect(plan.node).toMatchObject({ addresses: ["192.0.2.1"], podCidrs: [{ ip: "10.245.0.0", bits: 24 }] });
+    expect(plan.nodeProblems).toMatchObject([
+      { object: { kind: "Node", name: "n" }, field: "spec.podCIDRs[0]", reason: "RangeInvalid" },
+      { object: { kind: "Node", name: "n" }, field: "status.addresses[1].address", reason: "AddressInvalid" },
+    ]);
+    expect([...plan.problems()]).toEqual([]);
+    put(store, "Node", { ...bad, spec: { podCIDR: "10.244.0.0/-1" }, status: {} }, "2");
+    take();
+    expect(plan.nodeProblems).toMatchObject([{ field: "spec.podCIDR", reason: "RangeInvalid" }]);
+    put(store, "Node", { ...bad, spec: { podCIDR: "" }, status: { addresses: [{ type: "Hostname", address: "n" }] } }, "3");
+    take();
+    expect(plan.nodeProblems).toEqual([]);
+  });
+
+  test("of a ServiceCIDR: every node says so; the rest counts, and when it is mended the problem goes", () => {
+    put(store, "ServiceCIDR", serviceCidr("10.96.0.0/16", "fd00::/200"));
+    const problem = { object: { kind: "ServiceCIDR", name: "kubernetes" }, field: "spec.cidrs[1]", reason: "RangeInvalid" };
+    expect(take().problems).toMatchObject({ gained: [problem], lost: [] });
+    expect([...plan.problems()]).toMatchObject([problem]);
+    expect(serviceRanges(store.current)).toMatchObject([{ ip: "10.96.0.0", bits: 16 }]);
+    put(store, "Node", makeNode("n", [], []), "4");
+    expect(take().problems).toEqual({ gained: [], lost: [] });
+    put(store, "ServiceCIDR", serviceCidr("10.96.0.0/16", "fd00::/112"), "2");
+    expect(take().problems).toMatchObject({ gained: [], lost: [problem] });
+    expect([...plan.problems()]).toEqual([]);
   });
 });
 
