@@ -19,3 +19,4 @@ export { DnsZone, type DnsZoneConfig } from "./zone/dns-zone.ts";
 export { printNameRecords } from "./zone/print-records.ts";
 export type { NameRecords, RecordDelta, RecordSet } from "./zone/record-delta.ts";
 export { reverseZones } from "./zone/reverse-zone.ts";
+export { zoneKinds } from "./zone/zone-kinds.ts";

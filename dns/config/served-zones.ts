@@ -1,5 +1,5 @@
 import { canonicalName, type DomainName, isInZone } from "../wire/name.ts";
-import { defaultNameServer, defaultTtl, defaultZones, isReverseZone, type ZonesConfig } from "./zone-config.ts";
+import { defaultNameServer, defaultTtl, defaultZones, isReverseZone, type KubernetesConfig, type ZonesConfig } from "./zone-config.ts";
 
 /** A zone that this server speaks for. */
 export interface ServedZone {
@@ -38,6 +38,17 @@ export function servedZones(config: ZonesConfig): readonly ServedZone[] {
 export function fallsThrough(config: ZonesConfig, name: DomainName): boolean {
   const all = [...(config.kubernetes?.fallthrough ?? []), ...(config.external?.fallthrough ?? [])];
   return all.some((zone) => isInZone(name, canonicalName(zone)));
+}
+
+/** Canonical: where the Services of this cluster are. */
+export function clusterZones(kubernetes: KubernetesConfig = {}): readonly DomainName[] {
+  const imported = clustersetZones(kubernetes);
+  return forwardZones(kubernetes.zones ?? defaultZones).filter((zone) => !imported.includes(zone));
+}
+
+/** Canonical: where what is imported from other clusters is. */
+export function clustersetZones(kubernetes: KubernetesConfig = {}): readonly DomainName[] {
+  return (kubernetes.multicluster ?? []).map(canonicalName);
 }
 
 /** Canonical forward zones of a list. */

@@ -30,6 +30,8 @@ export interface KubernetesConfig {
   readonly ignoreEmptyServices?: true;
   /** Names at or below these that do not exist are left to the rest of the chain; `.` for all. */
   readonly fallthrough?: readonly DomainName[];
+  /** Those of `zones` that have the ServiceImports of a set of clusters (KEP-1645: `clusterset.local`), and no Services. */
+  readonly multicluster?: readonly DomainName[];
   /** `<topology zone>._zone.<service>…` has the ready endpoints of that zone alone. */
   readonly zonalNames?: true;
   /** Labels below a zone's name that its NS and SOA records name; default `ns.dns`. */
@@ -72,6 +74,11 @@ export function validateZones({ kubernetes = {}, external }: ZonesConfig): reado
     ...validateTtl("external.ttl", external?.ttl),
     ...validateNames("kubernetes.zones", kubernetes.zones ?? []),
     ...validateNames("external.zones", external?.zones ?? []),
+    ...(kubernetes.multicluster ?? []).flatMap((zone) =>
+      (kubernetes.zones ?? defaultZones).some((z) => printZone(z) === printZone(zone)) && !isReverseZone(zone)
+        ? []
+        : [`kubernetes.multicluster: ${zone} is not one of the forward zones of kubernetes.zones`],
+    ),
     ...validateLabels("kubernetes.nameServer", kubernetes.nameServer),
     ...validateLabels("external.apex", external?.apex),
     ...((kubernetes.zones?.length ?? 0) + (external?.zones.length ?? 0) > maxZones
@@ -99,6 +106,10 @@ function validateLabels(field: string, labels: string | undefined): readonly str
   return labels === undefined || /^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?){0,2}$/.test(labels)
     ? []
     : [`${field}: ${JSON.stringify(labels)} is not one to three labels in lower case, without the zone's name`];
+}
+
+function printZone(zone: DomainName): string {
+  return zone.replace(/\.$/, "");
 }
 
 /** Whether names in it are addresses; with or without the last dot. */

@@ -3,7 +3,7 @@ import type { Ip } from "../../src/base/ip.ts";
 import type { Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
 import { batchFromEmpty } from "../../src/snapshot/snapshot-store.ts";
 import { Answerer } from "../answer/answerer.ts";
-import { forwardZones } from "../config/served-zones.ts";
+import { clusterZones } from "../config/served-zones.ts";
 import type { KubernetesConfig } from "../config/zone-config.ts";
 import { defaultBlocks } from "../corefile/default-blocks.ts";
 import type { DnsBlocks } from "../corefile/server-blocks.ts";
@@ -64,7 +64,7 @@ const everyReverseZone = ["in-addr.arpa.", "ip6.arpa."];
 export async function resolveOffline(snapshot: Snapshot, name: string, type: string, options: ResolveOptions = {}): Promise<Resolution> {
   const typeNumber = parseType(type);
   if (typeNumber === undefined) throw new RangeError(`${type} is not a record type; try A, AAAA, SRV, PTR, CNAME, TXT, NS, SOA or TYPEn`);
-  const configured = forwardZones(options.blocks?.zones.kubernetes?.zones ?? []);
+  const configured = options.blocks === undefined ? [] : clusterZones(options.blocks.zones.kubernetes);
   const domain = canonicalName(configured[0] ?? options.clusterDomain ?? "cluster.local");
   const reverse = options.reverse === undefined ? everyReverseZone : options.reverse.flatMap(reverseZones);
   const names: KubernetesConfig = { zones: [domain, ...reverse], ...(options.ttl === undefined ? {} : { ttl: options.ttl }) };

@@ -1,5 +1,5 @@
-import { forwardZones } from "../config/served-zones.ts";
-import { defaultZones, type ZonesConfig } from "../config/zone-config.ts";
+import { clusterZones } from "../config/served-zones.ts";
+import type { ZonesConfig } from "../config/zone-config.ts";
 import { canonicalName, type DomainName, nameLabels } from "../wire/name.ts";
 
 /**
@@ -8,7 +8,7 @@ import { canonicalName, type DomainName, nameLabels } from "../wire/name.ts";
  */
 export function searchPathOf(name: DomainName, zones: ZonesConfig): readonly DomainName[] | undefined {
   const asked = canonicalName(name);
-  for (const zone of forwardZones(zones.kubernetes?.zones ?? defaultZones)) {
+  for (const zone of clusterZones(zones.kubernetes)) {
     const services = `svc.${zone}`;
     if (!asked.endsWith(`.${services}`)) continue;
     const labels = nameLabels(asked.slice(0, asked.length - services.length));

@@ -8,6 +8,8 @@ import type { NameRecords } from "./record-delta.ts";
 
 /** The version of the DNS specification that Kubernetes clients may ask for. */
 const specificationVersion = "1.1.0";
+/** That of the DNS specification of KEP-1645. */
+const multiclusterVersion = "1.0.0";
 const versionTtl = 28800;
 
 /** The names every zone has; the SOA is the answerer's, because its serial follows each change. */
@@ -15,6 +17,8 @@ export function apexNames(config: {
   readonly zones: readonly ServedZone[];
   /** Canonical forward zones of the cluster. */
   readonly cluster: readonly DomainName[];
+  /** Those of what is imported from other clusters. */
+  readonly clusterset: readonly DomainName[];
   /** Where this server answers, for the NS record's address. */
   readonly addresses: readonly Ip[];
 }): ReadonlyMap<DomainName, NameRecords> {
@@ -32,10 +36,15 @@ export function apexNames(config: {
       }),
     });
   }
+  const version = (text: string): NameRecords => ({ sets: [{ data: [{ kind: "TXT", texts: [text] }], ttl: versionTtl }] });
   for (const zone of config.cluster) {
     names.set(`svc.${zone}`, bareName.records);
     names.set(`pod.${zone}`, bareName.records);
-    names.set(`dns-version.${zone}`, { sets: [{ data: [{ kind: "TXT", texts: [specificationVersion] }], ttl: versionTtl }] });
+    names.set(`dns-version.${zone}`, version(specificationVersion));
+  }
+  for (const zone of config.clusterset) {
+    names.set(`svc.${zone}`, bareName.records);
+    names.set(`dns-version.${zone}`, version(multiclusterVersion));
   }
   return names;
 }

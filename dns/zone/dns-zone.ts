@@ -2,12 +2,13 @@ import type { Ip } from "../../src/base/ip.ts";
 import type { Batch, ObjectKey } from "../../src/snapshot/cluster-snapshot.ts";
 import { Derived, type ProblemDelta } from "../../src/snapshot/derivation.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
-import { forwardZones, servedZones } from "../config/served-zones.ts";
-import { defaultTtl, defaultZones, isReverseZone, type ZonesConfig } from "../config/zone-config.ts";
+import { clustersetZones, clusterZones, forwardZones, servedZones } from "../config/served-zones.ts";
+import { defaultTtl, isReverseZone, type ZonesConfig } from "../config/zone-config.ts";
 import { canonicalName, type DomainName, isInZone } from "../wire/name.ts";
 import { apexNames } from "./apex-names.ts";
 import { Exposure } from "./exposure.ts";
 import { externalNamesDerivation } from "./external-names.ts";
+import { importNamesDerivation } from "./import-names.ts";
 import { type NameSource, recordsOf, sameSource } from "./name-source.ts";
 import { namespaceNamesDerivation } from "./namespace-names.ts";
 import { PodAddresses } from "./pod-addresses.ts";
@@ -31,6 +32,8 @@ interface ServiceTable {
   readonly ttl: number;
   /** Whether addresses are called by its names. */
   readonly claims: boolean;
+  /** Whether its problems are told: what an object does wrong is the same in each zone. */
+  readonly tells: boolean;
 }
 
 /** The records of the cluster, kept current batch by batch. PTR records are kept for all addresses. */
@@ -49,30 +52,39 @@ export class DnsZone {
 
   constructor(config: DnsZoneConfig = {}) {
     const { kubernetes = {}, external } = config;
-    const zones = forwardZones(kubernetes.zones ?? defaultZones);
+    const zones = clusterZones(kubernetes);
+    const clusterset = clustersetZones(kubernetes);
     const externalZones = forwardZones(external?.zones ?? []);
     const ttl = kubernetes.ttl ?? defaultTtl;
     const exposure = new Exposure(kubernetes);
     this.#ttl = ttl;
     this.#revision = config.revision ?? 1;
-    this.#apex = apexNames({ zones: servedZones(config), cluster: zones, addresses: config.addresses ?? ["127.0.0.1"] });
-    this.#services = zones.map((zone, i) => ({
-      names: new Derived(serviceNamesDerivation({ zone, ttl, exposure, kubernetes })),
-      ttl,
-      claims: i === 0,
-    }));
+    this.#apex = apexNames({ zones: servedZones(config), cluster: zones, clusterset, addresses: config.addresses ?? ["127.0.0.1"] });
+    const tables: ServiceTable[] = [
+      ...zones.map((zone, i) => ({
+        names: new Derived(serviceNamesDerivation({ zone, ttl, exposure, kubernetes })),
+        ttl,
+        claims: i === 0,
+        tells: i === 0,
+      })),
+      ...clusterset.map((zone, i) => ({
+        names: new Derived(importNamesDerivation({ zone, ttl, exposure, kubernetes })),
+        ttl,
+        claims: i === 0,
+        tells: i === 0,
+      })),
+    ];
     if (external !== undefined) {
       const own = external.ttl ?? defaultTtl;
       const reverse = external.zones.some(isReverseZone);
-      const tables = externalZones.map((zone, i) => ({
-        names: new Derived(externalNamesDerivation({ zone, ttl: own, exposure, kubernetes, external })),
-        ttl: own,
-        claims: i === 0 && reverse,
-      }));
-      this.#services = [...this.#services, ...tables];
+      for (const [i, zone] of externalZones.entries()) {
+        const names = new Derived(externalNamesDerivation({ zone, ttl: own, exposure, kubernetes, external }));
+        tables.push({ names, ttl: own, claims: i === 0 && reverse, tells: false });
+      }
     }
+    this.#services = tables;
     const pods = kubernetes.pods ?? "insecure";
-    this.#namespaces = new Derived(namespaceNamesDerivation({ zones, external: externalZones, pods, exposure }));
+    this.#namespaces = new Derived(namespaceNamesDerivation({ zones, clusterset, external: externalZones, pods, exposure }));
     this.#pods = pods === "verified" ? new PodAddresses(exposure) : undefined;
     this.#podZones = zones;
 
@@ -94,8 +106,7 @@ export class DnsZone {
   }
 
   *problems(): Iterable<Problem> {
-    // what a Service does wrong is the same in each zone
-    for (const problem of this.#services[0]?.names.problems() ?? []) yield problem;
+    for (const { names, tells } of this.#services) if (tells) yield* names.problems();
   }
 
   /** What a batch changes, name by name. The revision grows only when something changed. */
@@ -113,10 +124,14 @@ export class DnsZone {
 
     for (const { before, after } of this.#namespaces.apply(batch).changed.values()) difference(this.#ttl, before, after);
     const addresses = new Set<Ip>();
-    let problems: ProblemDelta | undefined;
-    for (const { names, ttl, claims } of this.#services) {
+    const gained: Problem[] = [];
+    const lost: Problem[] = [];
+    for (const { names, ttl, claims, tells } of this.#services) {
       const services = names.apply(batch);
-      problems ??= services.problems;
+      if (tells) {
+        gained.push(...services.problems.gained);
+        lost.push(...services.problems.lost);
+      }
       for (const { before, after } of services.changed.values()) {
         difference(ttl, before?.names, after?.names);
         if (claims) this.#claims.replace(before?.claims ?? [], after?.claims ?? [], addresses);
@@ -137,7 +152,7 @@ export class DnsZone {
       }
     }
     if (changed.length > 0 || deletes.length > 0) this.#revision++;
-    return { delta: lazyDelta(this.#revision, changed, deletes), problems: problems ?? { gained: [], lost: [] } };
+    return { delta: lazyDelta(this.#revision, changed, deletes), problems: { gained, lost } };
   }
 
   /** All names: what a new child starts from. */

@@ -1,3 +1,4 @@
+import type { Map as PersistentMap } from "immutable";
 import type { EndpointPort, EndpointSlice } from "../../src/api/types/discovery-v1.generated.ts";
 import { type Ip, isPort, parseIp } from "../../src/base/ip.ts";
 import type { ObjectKey, Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
@@ -15,6 +16,8 @@ export interface EndpointTarget {
   readonly ports: readonly TargetPort[];
   /** Its topology zone; only where names of zones are wanted. */
   readonly zone?: string;
+  /** An endpoint of a Service of other clusters. */
+  readonly as?: "imported-endpoint";
 }
 
 /** A port of a slice or a Service that SRV records may be about. */
@@ -24,8 +27,18 @@ export interface TargetPort {
   readonly port: number;
 }
 
-/** Ready endpoints of a Service whose name is `base`, each address once for a name; by slice name, then in the slice's order. */
-export type EndpointTargets = (snapshot: Snapshot, service: ObjectKey, base: DomainName) => readonly EndpointTarget[];
+/** Which slices an object's endpoints are in, and what they are called. */
+export interface EndpointSource {
+  readonly slicesOf: (snapshot: Snapshot, owner: ObjectKey) => PersistentMap<ObjectKey, EndpointSlice> | undefined;
+  /** What an endpoint's label stands below; undefined for a slice whose endpoints have no name. */
+  readonly baseOf: (slice: EndpointSlice, base: DomainName) => DomainName | undefined;
+  readonly as?: "imported-endpoint";
+}
+
+const ofServices: EndpointSource = { slicesOf: (snapshot, key) => snapshot.slicesByService.get(key), baseOf: (_, base) => base };
+
+/** Ready endpoints of an object whose name is `base`, each address once for a name; by slice name, then in the slice's order. */
+export type EndpointTargets = (snapshot: Snapshot, owner: ObjectKey, base: DomainName) => readonly EndpointTarget[];
 
 interface Compiled {
   readonly base: DomainName;
@@ -36,17 +49,17 @@ interface Compiled {
  * Remembers what a slice gave last time, by the identity of the slice: objects of a snapshot never change, so that of a Service
  * with thousands of endpoints only the changed slice is compiled again.
  */
-export function createEndpointTargets(config: KubernetesConfig): EndpointTargets {
+export function createEndpointTargets(config: KubernetesConfig, source: EndpointSource = ofServices): EndpointTargets {
   const compiled = new WeakMap<EndpointSlice, Compiled>();
   const targetsOf = (slice: EndpointSlice, base: DomainName): readonly EndpointTarget[] => {
     const known = compiled.get(slice);
     if (known?.base === base) return known.targets;
-    const targets = compileSlice(config, slice, base);
+    const targets = compileSlice(config, source, slice, base);
     compiled.set(slice, { base, targets });
     return targets;
   };
-  return (snapshot, service, base) => {
-    const slices = config.noEndpoints === true ? undefined : snapshot.slicesByService.get(service);
+  return (snapshot, owner, base) => {
+    const slices = config.noEndpoints === true ? undefined : source.slicesOf(snapshot, owner);
     if (slices === undefined) return [];
     const only = slices.size === 1 ? slices.first() : undefined;
     if (only !== undefined) return targetsOf(only, base);
@@ -56,9 +69,16 @@ export function createEndpointTargets(config: KubernetesConfig): EndpointTargets
 }
 
 /** `ready` absent means ready. */
-function compileSlice(config: KubernetesConfig, slice: EndpointSlice, base: DomainName): readonly EndpointTarget[] {
-  if (slice.addressType === "FQDN") return [];
+function compileSlice(
+  config: KubernetesConfig,
+  { baseOf, as }: EndpointSource,
+  slice: EndpointSlice,
+  base: DomainName,
+): readonly EndpointTarget[] {
+  const below = slice.addressType === "FQDN" ? undefined : baseOf(slice, base);
+  if (below === undefined) return [];
   const ports = (slice.ports ?? []).flatMap(srvPort);
+  const imported = as === undefined ? undefined : { as };
   const targets: EndpointTarget[] = [];
   for (const endpoint of slice.endpoints ?? []) {
     if (endpoint.conditions?.ready === false) continue;
@@ -67,9 +87,9 @@ function compileSlice(config: KubernetesConfig, slice: EndpointSlice, base: Doma
     for (const text of endpoint.addresses ?? []) {
       const ip = parseIp(text);
       const label = ip === undefined ? "" : endpointLabel(hostname, ip);
-      const name = `${label}.${base}`;
+      const name = `${label}.${below}`;
       if (ip === undefined || !isLabel(label) || name.length > maxNameLength) continue;
-      targets.push(zone === undefined ? { name, ip, ports } : { name, ip, ports, zone });
+      targets.push(zone === undefined ? { name, ip, ports, ...imported } : { name, ip, ports, zone, ...imported });
     }
   }
   return distinct(targets);

@@ -1,3 +1,4 @@
+import type { ObjectMeta } from "../../src/api/types/meta-v1.generated.ts";
 import type { Batch } from "../../src/snapshot/cluster-snapshot.ts";
 import type { Derivation } from "../../src/snapshot/derivation.ts";
 import type { PodMode } from "../config/zone-config.ts";
@@ -10,11 +11,13 @@ export const bareName = { kind: "records", records: { sets: [] } } as const sati
 const pods: NameSource = { kind: "records", records: { sets: [], podAddresses: true } };
 
 /**
- * Namespace → the names that stand for it in each zone. A namespace is there when its object is, or when a Service in it proves
- * it: files given to an offline question often leave the Namespace out.
+ * Namespace → the names that stand for it in each zone. A namespace is there when its object is, or when a Service or ServiceImport
+ * in it proves it: files given to an offline question often leave the Namespace out.
  */
 export function namespaceNamesDerivation(config: {
   readonly zones: readonly DomainName[];
+  /** Zones of what is imported from other clusters: no pods. */
+  readonly clusterset: readonly DomainName[];
   /** Zones of external names: `<namespace>.<zone>`. */
   readonly external: readonly DomainName[];
   readonly pods: PodMode;
@@ -23,15 +26,16 @@ export function namespaceNamesDerivation(config: {
   return {
     affected: affectedNamespaces,
     compute: (snapshot, namespace) => {
-      const exists =
-        snapshot.tables.Namespace.has(namespace) ||
-        snapshot.tables.Service.some((service) => (service.metadata?.namespace ?? "") === namespace);
+      const { Namespace: namespaces, Service: services, ServiceImport: imports } = snapshot.tables;
+      const isIn = ({ metadata }: { readonly metadata?: ObjectMeta }): boolean => (metadata?.namespace ?? "") === namespace;
+      const exists = namespaces.has(namespace) || services.some(isIn) || imports.some(isIn);
       if (!exists || !isLabel(namespace) || !config.exposure.hasNamespace(snapshot, namespace)) return { plan: undefined, problems: [] };
       const names = new Map<DomainName, NameSource>();
       for (const zone of config.zones) {
         names.set(`${namespace}.svc.${zone}`, bareName);
         if (config.pods !== "disabled") names.set(`${namespace}.pod.${zone}`, config.pods === "insecure" ? pods : bareName);
       }
+      for (const zone of config.clusterset) names.set(`${namespace}.svc.${zone}`, bareName);
       for (const zone of config.external) names.set(`${namespace}.${zone}`, bareName);
       return { plan: names, problems: [] };
     },
@@ -41,9 +45,11 @@ export function namespaceNamesDerivation(config: {
 
 function affectedNamespaces(batch: Batch): Iterable<string> {
   const keys = new Set<string>(batch.dirty.get("Namespace"));
-  for (const service of batch.dirty.get("Service") ?? []) {
-    // only a Service that comes or goes can change whether its namespace is proved
-    if (batch.before.tables.Service.has(service) !== batch.after.tables.Service.has(service)) keys.add(service.split("/")[0] ?? "");
+  for (const kind of ["Service", "ServiceImport"] as const) {
+    for (const key of batch.dirty.get(kind) ?? []) {
+      // only one that comes or goes can change whether its namespace is proved
+      if (batch.before.tables[kind].has(key) !== batch.after.tables[kind].has(key)) keys.add(key.split("/")[0] ?? "");
+    }
   }
   return keys;
 }

@@ -1,7 +1,7 @@
 import type { Pod } from "../../src/api/types/core-v1.generated.ts";
 import type { EndpointSlice } from "../../src/api/types/discovery-v1.generated.ts";
 import { type Ip, parseIp } from "../../src/base/ip.ts";
-import type { Batch, Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
+import { type Batch, importOfSlice, type Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
 import type { Exposure } from "./exposure.ts";
 
 /** An address that a pod of a namespace has. */
@@ -59,7 +59,9 @@ export class PodAddresses {
     }
     for (const key of changedKeys(batch.dirty.get("EndpointSlice"), slices.keys(), turned)) {
       const slice = slices.get(key);
-      if (slice !== undefined && this.#exposure.hasObject(snapshot, slice.metadata)) yield* sliceKeys(slice);
+      // pods of other clusters are none of this one's
+      if (slice !== undefined && importOfSlice(slice) === undefined && this.#exposure.hasObject(snapshot, slice.metadata))
+        yield* sliceKeys(slice);
     }
   }
 }

@@ -7,7 +7,7 @@ export interface PointerClaim {
   readonly ip: Ip;
   readonly name: DomainName;
   /** What the address is to the Service; absent: an endpoint's. */
-  readonly as?: "cluster-ip" | "external" | "external-endpoint";
+  readonly as?: "cluster-ip" | "external" | "external-endpoint" | "imported" | "imported-endpoint";
 }
 
 const none: readonly PointerClaim[] = [];
@@ -48,7 +48,7 @@ export type ReverseOwner = "cluster" | "external";
 
 /**
  * What an address is called: by the Services whose cluster IP it is, else by those that are reached at it from outside, else by
- * all Services that have it as an endpoint; each name once, sorted.
+ * all Services that have it as an endpoint, else by what is imported from other clusters; each name once, sorted.
  */
 export function pointerSource(claims: readonly PointerClaim[], owner: ReverseOwner): NameSource | undefined {
   const [first] = claims;
@@ -62,5 +62,8 @@ export function pointerSource(claims: readonly PointerClaim[], owner: ReverseOwn
 function rankOf({ as }: PointerClaim, owner: ReverseOwner): number {
   if (as === "cluster-ip") return 0;
   if (as === "external") return 1;
+  // the cluster's own names of an address come first (KEP-1645, limitations of PTR records)
+  if (as === "imported") return 4;
+  if (as === "imported-endpoint") return 5;
   return (as === "external-endpoint") === (owner === "external") ? 2 : 3;
 }

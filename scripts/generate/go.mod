@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	k8s.io/api v0.36.2
 	k8s.io/apimachinery v0.36.2
+	sigs.k8s.io/mcs-api v0.5.0
 )
 
 require (

@@ -29,6 +29,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	multiclusterv1alpha1 "sigs.k8s.io/mcs-api/pkg/apis/v1alpha1"
 )
 
 // Field is one field of a type, as JSON and protobuf know it.
@@ -63,6 +64,7 @@ var roots = []any{
 	metav1.Status{}, metav1.DeleteOptions{}, metav1.ListOptions{}, metav1.GetOptions{}, metav1.CreateOptions{}, metav1.UpdateOptions{},
 	metav1.PatchOptions{}, metav1.WatchEvent{}, metav1.PartialObjectMetadata{}, metav1.ListMeta{}, metav1.Table{}, metav1.TableOptions{},
 	metav1.APIGroup{}, metav1.APIGroupList{}, metav1.APIResourceList{}, metav1.APIVersions{}, metav1.LabelSelector{},
+	multiclusterv1alpha1.ServiceImport{},
 }
 
 var special = map[string]string{
@@ -78,7 +80,13 @@ var special = map[string]string{
 var types = map[string][]Field{}
 var kinds = map[string]string{}
 
+// Types that clusters have from custom resources are named by their group, as an API server with those names them.
+var customPackages = map[string]string{"sigs.k8s.io/mcs-api/pkg/apis/v1alpha1": "io.x-k8s.multicluster.v1alpha1"}
+
 func nameOf(t reflect.Type) string {
+	if pkg, ok := customPackages[t.PkgPath()]; ok {
+		return pkg + "." + t.Name()
+	}
 	return "io." + strings.ReplaceAll(strings.Replace(t.PkgPath(), "k8s.io", "k8s", 1), "/", ".") + "." + t.Name()
 }
 

@@ -31,6 +31,8 @@ interface Declared {
   readonly without?: readonly string[];
   readonly subresources?: readonly Subresource[];
   readonly fields?: readonly string[];
+  /** Default v1. */
+  readonly version?: string;
 }
 
 const allVerbs: readonly string[] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
@@ -135,6 +137,11 @@ export const resources: readonly Resource[] = [
   declare("coordination.k8s.io", "Lease", "leases"),
   declare("discovery.k8s.io", "EndpointSlice", "endpointslices"),
   declare("events.k8s.io", "Event", "events", { short: ["ev"], fields: regardingFields }),
+  declare("multicluster.x-k8s.io", "ServiceImport", "serviceimports", {
+    version: "v1alpha1",
+    short: ["svcim", "svcimport"],
+    subresources: [status],
+  }),
   declare("networking.k8s.io", "IngressClass", "ingressclasses", { cluster: true }),
   declare("networking.k8s.io", "Ingress", "ingresses", { short: ["ing"], subresources: [status] }),
   declare("networking.k8s.io", "IPAddress", "ipaddresses", {
@@ -175,17 +182,18 @@ export function qualifiedKind(resource: { readonly group: string; readonly kind:
 
 function declare(group: string, kind: string, plural: string, d: Declared = {}): Resource {
   const folder = group === "" ? "core" : (group.split(".")[0] ?? group);
+  const version = d.version ?? "v1";
   const namespaced = d.cluster !== true;
   return {
     group,
-    version: "v1",
+    version,
     kind,
     plural,
     singular: kind.toLowerCase(),
     shortNames: d.short ?? [],
     categories: d.categories ?? [],
     namespaced,
-    type: `io.k8s.api.${folder}.v1.${kind}`,
+    type: `${group.endsWith(".x-k8s.io") ? "io.x-k8s" : "io.k8s.api"}.${folder}.${version}.${kind}`,
     verbs: allVerbs.filter((v) => d.without?.includes(v) !== true),
     subresources: d.subresources ?? [],
     fieldSelectors: ["metadata.name", ...(namespaced ? ["metadata.namespace"] : []), ...(d.fields ?? [])],

@@ -27,6 +27,7 @@ const counted = new Set([
   "IngressClass",
   "EndpointSlice",
   "PodDisruptionBudget",
+  "ServiceImport",
 ]);
 /** Kinds whose status may be given at creation. */
 const statusOnCreate = new Set(["Node"]);

@@ -69,6 +69,7 @@ const groupOfFolder: Readonly<Record<string, string>> = {
   discovery: "discovery.k8s.io",
   events: "events.k8s.io",
   networking: "networking.k8s.io",
+  multicluster: "multicluster.x-k8s.io",
 };
 const metaPrefix = "io.k8s.apimachinery.pkg.apis.meta.v1.";
 

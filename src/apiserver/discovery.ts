@@ -58,14 +58,19 @@ export function aggregated(part: "core" | "groups", version: string): object {
     metadata: {},
     items: names.map((name) => ({
       metadata: { ...(name === "" ? {} : { name }), creationTimestamp: null },
-      versions: [{ version: "v1", resources: served.filter((r) => r.group === name).map(discoveryOf), freshness: "Current" }],
+      versions: [{ version: versionOf(name), resources: served.filter((r) => r.group === name).map(discoveryOf), freshness: "Current" }],
     })),
   };
 }
 
 function groupOf(name: string): object {
-  const version = { groupVersion: `${name}/v1`, version: "v1" };
+  const version = { groupVersion: `${name}/${versionOf(name)}`, version: versionOf(name) };
   return { name, versions: [version], preferredVersion: version };
+}
+
+/** Each group has one. */
+function versionOf(groupName: string): string {
+  return served.find((r) => r.group === groupName)?.version ?? "v1";
 }
 
 function entryOf(r: Resource): object {

@@ -146,6 +146,7 @@ const versions: Readonly<Partial<Record<Kind, string>>> = {
   Ingress: "networking.k8s.io/v1",
   IngressClass: "networking.k8s.io/v1",
   ServiceCIDR: "networking.k8s.io/v1",
+  ServiceImport: "multicluster.x-k8s.io/v1alpha1",
 };
 
 function versionOf(kind: Kind): string {

@@ -13,6 +13,7 @@ import type {
   ServiceAccount,
 } from "../api/types/core-v1.generated.ts";
 import type { EndpointSlice } from "../api/types/discovery-v1.generated.ts";
+import type { ServiceImport } from "../api/types/multicluster-v1alpha1.generated.ts";
 import type { Ingress, IngressClass, ServiceCIDR } from "../api/types/networking-v1.generated.ts";
 import type { PodDisruptionBudget } from "../api/types/policy-v1.generated.ts";
 import type { ResourceOf } from "./resource.ts";
@@ -43,6 +44,7 @@ export const resources = {
   secrets: row<Secret>("v1", "secrets", "Secret"),
   serviceAccounts: row<ServiceAccount>("v1", "serviceaccounts", "ServiceAccount"),
   serviceCidrs: row<ServiceCIDR>("networking.k8s.io/v1", "servicecidrs", "ServiceCIDR", "cluster"),
+  serviceImports: row<ServiceImport>("multicluster.x-k8s.io/v1alpha1", "serviceimports", "ServiceImport"),
   services: row<Service>("v1", "services", "Service"),
   statefulSets: row<StatefulSet>("apps/v1", "statefulsets", "StatefulSet"),
 } as const;

@@ -14,4 +14,5 @@ export const resourceOfKind: { readonly [K in Kind]: ResourceOf<SnapshotKinds[K]
   IngressClass: resources.ingressClasses,
   Secret: resources.secrets,
   ConfigMap: resources.configMaps,
+  ServiceImport: resources.serviceImports,
 };

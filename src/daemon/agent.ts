@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { loadCorefile } from "../../dns/index.ts";
+import { loadCorefile, zoneKinds } from "../../dns/index.ts";
 import { type ConnectionUse, type Proxier, startProxier } from "../../rules/index.ts";
 import { systemClock } from "../base/clock.ts";
 import type { Ip } from "../base/ip.ts";
@@ -36,7 +36,7 @@ type Part = DaemonConfig["enable"][number];
 
 const kindsOf: Readonly<Record<Part, readonly Kind[]>> = {
   proxy: ["Service", "EndpointSlice", "Node", "ServiceCIDR"],
-  dns: ["Service", "EndpointSlice", "Namespace"],
+  dns: zoneKinds(),
   ingress: ["Service", "EndpointSlice", "Ingress", "IngressClass", "Secret"],
 };
 
@@ -47,8 +47,7 @@ const kindsOf: Readonly<Record<Part, readonly Kind[]>> = {
 export async function startAgent(config: DaemonConfig, log: Log): Promise<Running> {
   const has = (part: Part): boolean => config.enable.includes(part);
   const corefile = has("dns") && config.corefile !== undefined ? loadCorefile(config.corefile) : undefined;
-  const verified: readonly Kind[] = corefile?.blocks.zones.kubernetes?.pods === "verified" ? ["Pod"] : [];
-  const kinds = [...new Set([...config.enable.flatMap((part) => kindsOf[part]), ...verified])];
+  const kinds = [...new Set([...config.enable.flatMap((part) => kindsOf[part]), ...(has("dns") ? zoneKinds(corefile?.blocks.zones) : [])])];
   const transport = createHttpTransport(config.kubeconfig === undefined ? inClusterAccess() : loadKubeconfig({ path: config.kubeconfig }));
   const store = new SnapshotStore();
   const stop = new AbortController();

@@ -35,7 +35,7 @@ function startKind<K extends Kind>(transport: Transport, store: SnapshotStore, k
   /** What was last said to be in the way; undefined while objects come. */
   let announced: string | undefined;
   let absentNow = false;
-  const optional = kind === "ServiceCIDR";
+  const optional = kind === "ServiceCIDR" || kind === "ServiceImport";
   const absent = Promise.withResolvers<void>();
   const comes = (): void => {
     if (announced !== undefined) deps.log("info", `reading ${kind} objects again`);
@@ -61,7 +61,7 @@ function startKind<K extends Kind>(transport: Transport, store: SnapshotStore, k
       clock: deps.clock,
       onHeard: deps.onHeard,
       onFailure: (error, retryInMs) => {
-        // API servers before 1.33 have no ServiceCIDR: then there is simply none.
+        // API servers before 1.33 have no ServiceCIDR, those without the custom resource no ServiceImport: then there is simply none.
         if (optional && isNotFound(error)) {
           if (!absentNow) store.replace(kind, []);
           absentNow = true;

@@ -13,6 +13,7 @@ const apiVersions: Partial<Record<string, string>> = {
   Ingress: "networking.k8s.io/v1",
   IngressClass: "networking.k8s.io/v1",
   ServiceCIDR: "networking.k8s.io/v1",
+  ServiceImport: "multicluster.x-k8s.io/v1alpha1",
 };
 
 export interface ProblemEvents {

@@ -1,6 +1,17 @@
 import { Map as PersistentMap } from "immutable";
 import type { EndpointSlice } from "../api/types/discovery-v1.generated.ts";
-import { type Kind, type ObjectKey, objectKey, type Snapshot, type SnapshotKinds, serviceOfSlice } from "./cluster-snapshot.ts";
+import {
+  importOfSlice,
+  type Kind,
+  type ObjectKey,
+  objectKey,
+  type SliceIndex,
+  type Snapshot,
+  type SnapshotKinds,
+  serviceOfSlice,
+} from "./cluster-snapshot.ts";
+
+type OwnerOf = (slice: EndpointSlice) => ObjectKey | undefined;
 
 /** A change of one object; `undefined` means that it is gone. */
 export function withObject<K extends Kind>(s: Snapshot, kind: K, key: ObjectKey, object: SnapshotKinds[K] | undefined): Snapshot {
@@ -8,9 +19,11 @@ export function withObject<K extends Kind>(s: Snapshot, kind: K, key: ObjectKey,
   const table = object === undefined ? s.tables[kind].delete(key) : s.tables[kind].set(key, object);
   const tables = { ...s.tables, [kind]: table };
   if (kind !== "EndpointSlice") return { ...s, tables };
+  const slices = { before: before as EndpointSlice | undefined, after: object as EndpointSlice | undefined };
   return {
     tables,
-    slicesByService: indexSlice(s.slicesByService, key, before as EndpointSlice | undefined, object as EndpointSlice | undefined),
+    slicesByService: withSlice(s.slicesByService, serviceOfSlice, key, slices),
+    slicesByImport: withSlice(s.slicesByImport, importOfSlice, key, slices),
   };
 }
 
@@ -21,31 +34,34 @@ export function withTable<K extends Kind>(s: Snapshot, kind: K, objects: readonl
   });
   const tables = { ...s.tables, [kind]: table };
   if (kind !== "EndpointSlice") return { ...s, tables };
-  const none = PersistentMap<ObjectKey, EndpointSlice>();
-  const slicesByService = PersistentMap<ObjectKey, PersistentMap<ObjectKey, EndpointSlice>>().withMutations((m) => {
-    for (const slice of objects as readonly EndpointSlice[]) {
-      const service = serviceOfSlice(slice);
-      if (service !== undefined) m.set(service, m.get(service, none).set(objectKey(slice), slice));
-    }
-  });
-  return { tables, slicesByService };
+  const slices = objects as readonly EndpointSlice[];
+  return { tables, slicesByService: indexOf(slices, serviceOfSlice), slicesByImport: indexOf(slices, importOfSlice) };
 }
 
-function indexSlice(
-  index: Snapshot["slicesByService"],
+const none: PersistentMap<ObjectKey, EndpointSlice> = PersistentMap();
+
+function indexOf(slices: readonly EndpointSlice[], ownerOf: OwnerOf): SliceIndex {
+  return PersistentMap<ObjectKey, PersistentMap<ObjectKey, EndpointSlice>>().withMutations((m) => {
+    for (const slice of slices) {
+      const owner = ownerOf(slice);
+      if (owner !== undefined) m.set(owner, m.get(owner, none).set(objectKey(slice), slice));
+    }
+  });
+}
+
+function withSlice(
+  index: SliceIndex,
+  ownerOf: OwnerOf,
   key: ObjectKey,
-  before: EndpointSlice | undefined,
-  after: EndpointSlice | undefined,
-): Snapshot["slicesByService"] {
-  const old = before === undefined ? undefined : serviceOfSlice(before);
-  const now = after === undefined ? undefined : serviceOfSlice(after);
+  { before, after }: { readonly before: EndpointSlice | undefined; readonly after: EndpointSlice | undefined },
+): SliceIndex {
+  const old = before === undefined ? undefined : ownerOf(before);
+  const now = after === undefined ? undefined : ownerOf(after);
   let next = index;
   if (old !== undefined && old !== now) {
-    const rest = (next.get(old) ?? PersistentMap<ObjectKey, EndpointSlice>()).delete(key);
+    const rest = (next.get(old) ?? none).delete(key);
     next = rest.isEmpty() ? next.delete(old) : next.set(old, rest);
   }
-  if (now !== undefined && after !== undefined) {
-    next = next.set(now, (next.get(now) ?? PersistentMap<ObjectKey, EndpointSlice>()).set(key, after));
-  }
+  if (now !== undefined && after !== undefined) next = next.set(now, (next.get(now) ?? none).set(key, after));
   return next;
 }

@@ -1,6 +1,7 @@
 import { Map as PersistentMap } from "immutable";
 import type { ConfigMap, Namespace, Node, Pod, Secret, Service } from "../api/types/core-v1.generated.ts";
 import type { EndpointSlice } from "../api/types/discovery-v1.generated.ts";
+import type { ServiceImport } from "../api/types/multicluster-v1alpha1.generated.ts";
 import type { Ingress, IngressClass, ServiceCIDR } from "../api/types/networking-v1.generated.ts";
 
 /** `namespace/name`, or `name` for cluster-scoped kinds. */
@@ -18,6 +19,7 @@ export interface SnapshotKinds {
   readonly IngressClass: IngressClass;
   readonly Secret: Secret;
   readonly ConfigMap: ConfigMap;
+  readonly ServiceImport: ServiceImport;
 }
 export type Kind = keyof SnapshotKinds;
 export const snapshotKinds: readonly Kind[] = [
@@ -31,14 +33,20 @@ export const snapshotKinds: readonly Kind[] = [
   "IngressClass",
   "Secret",
   "ConfigMap",
+  "ServiceImport",
 ];
 
 /** An immutable view of the API's objects. Two snapshots share all that did not change. */
 export interface Snapshot {
   readonly tables: { readonly [K in Kind]: PersistentMap<ObjectKey, SnapshotKinds[K]> };
   /** Service key → its slices by slice key, from the label `kubernetes.io/service-name`. */
-  readonly slicesByService: PersistentMap<ObjectKey, PersistentMap<ObjectKey, EndpointSlice>>;
+  readonly slicesByService: SliceIndex;
+  /** ServiceImport key → the slices of all clusters, from the label `multicluster.kubernetes.io/service-name`. */
+  readonly slicesByImport: SliceIndex;
 }
+
+/** Slices by slice key, by what they belong to. */
+export type SliceIndex = PersistentMap<ObjectKey, PersistentMap<ObjectKey, EndpointSlice>>;
 
 /** Why a batch happened: which object, at which revision. */
 export interface Cause {
@@ -56,6 +64,7 @@ export interface Batch {
 }
 
 export const serviceNameLabel = "kubernetes.io/service-name";
+export const importNameLabel = "multicluster.kubernetes.io/service-name";
 
 export const emptySnapshot: Snapshot = {
   tables: {
@@ -69,8 +78,10 @@ export const emptySnapshot: Snapshot = {
     IngressClass: PersistentMap(),
     Secret: PersistentMap(),
     ConfigMap: PersistentMap(),
+    ServiceImport: PersistentMap(),
   },
   slicesByService: PersistentMap(),
+  slicesByImport: PersistentMap(),
 };
 
 /** The key of an object by its metadata. */
@@ -81,6 +92,15 @@ export function objectKey(o: { readonly metadata?: { readonly namespace?: string
 
 /** The Service a slice belongs to, or undefined for a slice without the label. */
 export function serviceOfSlice(slice: EndpointSlice): ObjectKey | undefined {
-  const name = slice.metadata?.labels?.[serviceNameLabel];
+  return ownerOf(slice, serviceNameLabel);
+}
+
+/** The ServiceImport a slice belongs to, or undefined for a slice of this cluster alone. */
+export function importOfSlice(slice: EndpointSlice): ObjectKey | undefined {
+  return ownerOf(slice, importNameLabel);
+}
+
+function ownerOf(slice: EndpointSlice, label: string): ObjectKey | undefined {
+  const name = slice.metadata?.labels?.[label];
   return name === undefined ? undefined : `${slice.metadata?.namespace ?? ""}/${name}`;
 }

@@ -15,13 +15,37 @@ const corefile = (ip: string, ttl: number): string => `.:53 {
     ${ip} git.example.org
     fallthrough
   }
-  kubernetes cluster.local in-addr.arpa {
+  kubernetes cluster.local clusterset.local in-addr.arpa {
+    multicluster clusterset.local
     ttl ${ttl}
     fallthrough in-addr.arpa
   }
   autopath @kubernetes
   reload 2s 0s
 }
+`;
+
+/** What a controller of several clusters writes: an address of the set, and endpoints of another cluster. */
+const imports = `
+apiVersion: multicluster.x-k8s.io/v1alpha1
+kind: ServiceImport
+metadata: {name: web, namespace: default}
+spec: {type: ClusterSetIP, ips: [10.112.0.1], ports: [{name: http, port: 80}]}
+---
+apiVersion: multicluster.x-k8s.io/v1alpha1
+kind: ServiceImport
+metadata: {name: db, namespace: default}
+spec: {type: Headless, ports: [{name: pg, port: 5432}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata:
+  name: db-of-east
+  namespace: default
+  labels: {multicluster.kubernetes.io/service-name: db, multicluster.kubernetes.io/source-cluster: east}
+addressType: IPv4
+endpoints: [{addresses: [10.113.0.7], hostname: db-0}]
+ports: [{name: pg, port: 5432}]
 `;
 
 describe.skipIf(lack !== undefined)(`a cluster that follows a Corefile${lack === undefined ? "" : ` (left out: ${lack})`}`, () => {
@@ -64,6 +88,24 @@ describe.skipIf(lack !== undefined)(`a cluster that follows a Corefile${lack ===
     const untracked = async (): Promise<true | undefined> =>
       (await onNode("nft", "list", "ruleset")).includes(nodeLocal) ? true : undefined;
     await eventually(untracked, { what: "the node's own address in the rules" });
+  });
+
+  test("Services of other clusters are in the zone of the set", async () => {
+    const applied = await cluster.kubectlInput(imports, "apply", "-f", "-");
+    expect(applied.stderr).toBe("");
+    const answers = async (name: string, type: string, want: string): Promise<void> => {
+      const answer = async (): Promise<true | undefined> => ((await dig(nodeLocal, name, type)).includes(want) ? true : undefined);
+      await eventually(answer, { what: `${name} ${type}: ${want}` });
+    };
+    await answers("web.default.svc.clusterset.local", "A", "web.default.svc.clusterset.local. 30 IN A 10.112.0.1");
+    await answers("db.default.svc.clusterset.local", "A", "db.default.svc.clusterset.local. 30 IN A 10.113.0.7");
+    const srv = "_pg._tcp.db.default.svc.clusterset.local";
+    await answers(srv, "SRV", `${srv}. 30 IN SRV 0 100 5432 db-0.east.db.default.svc.clusterset.local.`);
+    await answers("7.0.113.10.in-addr.arpa", "PTR", "7.0.113.10.in-addr.arpa. 30 IN PTR db-0.east.db.default.svc.clusterset.local.");
+    await cluster.kubectl("delete", "serviceimport", "db");
+    await eventually(async () => ((await dig(nodeLocal, "db.default.svc.clusterset.local")).join() === "" ? true : undefined), {
+      what: "the end of an import",
+    });
   });
 
   test("a change is taken over, a bad one is not, and one of the names starts another process", async () => {

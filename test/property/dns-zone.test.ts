@@ -63,7 +63,27 @@ const namespaceObject = fc
 const pod = fc
   .record({ namespace, name: fc.constantFrom("p1", "p2"), ip: fc.constantFrom("10.244.0.1", "10.244.0.3") })
   .map((p) => ({ kind: "Pod" as const, metadata: { namespace: p.namespace, name: p.name }, status: { podIP: p.ip } }));
-const step = fc.record({ object: fc.oneof(service, slice, slice, namespaceObject, pod), gone: fc.boolean(), take: fc.boolean() });
+const importLabels = fc.record({
+  "multicluster.kubernetes.io/service-name": serviceName,
+  "multicluster.kubernetes.io/source-cluster": fc.constantFrom("c1", "c2", "no label"),
+});
+/** Some are of a local Service as well. */
+const foreignSlice = fc
+  .tuple(slice, importLabels, fc.boolean())
+  .map(([s, labels, isOurs]) => ({ ...s, metadata: { ...s.metadata, labels: isOurs ? { ...s.metadata.labels, ...labels } : labels } }));
+const serviceImport = fc
+  .record({
+    namespace,
+    name: serviceName,
+    spec: fc.constantFrom(
+      { type: "Headless", ports: [{ name: "x", port: 1 }] },
+      { type: "ClusterSetIP", ips: ["10.96.0.1"], ports: [{ name: "x", port: 1 }] },
+      { type: "ClusterSetIP", ips: ["10.96.0.9", "fd00::9"], ports: [] },
+    ),
+  })
+  .map((s) => ({ kind: "ServiceImport" as const, metadata: { namespace: s.namespace, name: s.name }, spec: s.spec }));
+const object = fc.oneof(service, slice, slice, namespaceObject, pod, foreignSlice, serviceImport);
+const step = fc.record({ object, gone: fc.boolean(), take: fc.boolean() });
 
 const zones = ["cluster.local.", ...reverseZones(parseCidr("10.96.0.0/16")!), ...reverseZones(parseCidr("10.244.0.0/16")!)];
 /** Where only known names are answered. */
@@ -82,6 +102,8 @@ const config: fc.Arbitrary<ZonesConfig> = fc.constantFrom<ZonesConfig[]>(
   },
   { kubernetes: { zones, namespaceLabels: parseLabelSelector("team=red"), pods: "verified", ignoreEmptyServices: true } },
   { kubernetes: { zones, namespaces: ["a"] }, external: { zones: ["example.com", "in-addr.arpa"], headless: true, ttl: 30 } },
+  { kubernetes: { zones: [...zones, "clusterset.local"], multicluster: ["clusterset.local"], ignoreEmptyServices: true } },
+  { kubernetes: { zones: [...zones, "set.test"], multicluster: ["set.test"], namespaceLabels: parseLabelSelector("team=red") } },
   { kubernetes: { zones: ["cluster.local"], noEndpoints: true }, external: { zones: ["example.com", "203.in-addr.arpa"] } },
 );
 

@@ -33,6 +33,7 @@ export function readKubernetes(d: Directive, block: BlockContext): KubernetesPlu
       names = { ...names, ignoreEmptyServices: true };
     },
     fallthrough: (w) => void (names = { ...names, fallthrough: w.left === 0 ? ["."] : w.zones() }),
+    multicluster: (w) => void (names = { ...names, multicluster: servedZonesOf(w, zones) }),
     passing: (w) => void passing.push(...w.zones()),
     // the daemon's kubeconfig says where the API is
     endpoint: elsewhere,
@@ -52,6 +53,13 @@ export function readKubernetes(d: Directive, block: BlockContext): KubernetesPlu
     passing,
     names: { ...names, ...(namespaces.length === 0 ? {} : { namespaces }) },
   };
+}
+
+/** Zones of ServiceImports are this plugin's own. */
+function servedZonesOf(w: Words, zones: readonly DomainName[]): readonly DomainName[] {
+  const given = w.left === 0 ? w.fail("a zone is missing, as in clusterset.local") : w.zones();
+  const foreign = given.find((zone) => !zones.includes(zone) || isReverseZone(zone));
+  return foreign === undefined ? given : w.fail(`${foreign} is none of the plugin's forward zones: ${zones.join(" ")}`);
 }
 
 function selectorOf(w: Words): Selector {

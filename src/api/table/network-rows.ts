@@ -1,5 +1,6 @@
 import type { Endpoints, Service, ServiceSpec } from "../types/core-v1.generated.ts";
 import type { EndpointSlice } from "../types/discovery-v1.generated.ts";
+import type { ServiceImport } from "../types/multicluster-v1alpha1.generated.ts";
 import type { Ingress, IngressClass, IngressRule, IPAddress, ServiceCIDR } from "../types/networking-v1.generated.ts";
 import { age } from "./age.ts";
 import { layout } from "./column.ts";
@@ -50,6 +51,14 @@ export const endpointSliceLayout = layout<EndpointSlice>(["Name", "AddressType",
   s.addressType,
   listUpTo((s.ports ?? []).map((port) => String(port.port ?? port.name ?? "*"))) || "<unset>",
   listUpTo((s.endpoints ?? []).flatMap((endpoint) => endpoint.addresses ?? [])) || "<unset>",
+  age(s.metadata?.creationTimestamp, now),
+]);
+
+export const serviceImportLayout = layout<ServiceImport>(["Name", "Type", "IP", "Age"], (s, now) => [
+  s.metadata?.name ?? "",
+  s.spec?.type ?? "",
+  // as a custom resource's column prints a list
+  s.spec?.ips === undefined ? "" : JSON.stringify(s.spec.ips),
   age(s.metadata?.creationTimestamp, now),
 ]);
 

@@ -12,6 +12,7 @@ import {
   ingressLayout,
   ipAddressLayout,
   serviceCidrLayout,
+  serviceImportLayout,
   serviceLayout,
 } from "./network-rows.ts";
 import { podLayout } from "./pod-row.ts";
@@ -49,6 +50,7 @@ const layouts: Readonly<Record<string, Layout>> = {
   "Scale.autoscaling": scaleLayout,
   "Lease.coordination.k8s.io": leaseLayout,
   "EndpointSlice.discovery.k8s.io": endpointSliceLayout,
+  "ServiceImport.multicluster.x-k8s.io": serviceImportLayout,
   "IngressClass.networking.k8s.io": ingressClassLayout,
   "Ingress.networking.k8s.io": ingressLayout,
   "IPAddress.networking.k8s.io": ipAddressLayout,

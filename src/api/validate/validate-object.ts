@@ -24,6 +24,7 @@ import { validateIngress, validateIngressClass, validateIngressStatus } from "./
 import { validateMetadata, validateMetadataUpdate } from "./metadata.ts";
 import { dns1123Label, dns1123Subdomain, pathSegment, type TextCheck } from "./names.ts";
 import { validatePod, validatePodUpdate } from "./pod-validation.ts";
+import { validateServiceImport } from "./service-import-validation.ts";
 import { validateService, validateServiceStatus } from "./service-validation.ts";
 import {
   validateBudgetStatus,
@@ -71,6 +72,7 @@ const rules: Readonly<Record<string, Rule>> = {
   "policy/PodDisruptionBudget": validatePodDisruptionBudget satisfies Rule,
   "coordination.k8s.io/Lease": validateLease satisfies Rule,
   "discovery.k8s.io/EndpointSlice": ((object, old, options) => validateEndpointSlice(object, old, options.loopback)) satisfies Rule,
+  "multicluster.x-k8s.io/ServiceImport": validateServiceImport satisfies Rule,
   "networking.k8s.io/Ingress": validateIngress satisfies Rule,
   "networking.k8s.io/IngressClass": validateIngressClass satisfies Rule,
   "networking.k8s.io/ServiceCIDR": validateServiceCidr satisfies Rule,

@@ -175,6 +175,7 @@ const apiVersions: Partial<Record<Kind, string>> = {
   Ingress: "networking.k8s.io/v1",
   IngressClass: "networking.k8s.io/v1",
   ServiceCIDR: "networking.k8s.io/v1",
+  ServiceImport: "multicluster.x-k8s.io/v1alpha1",
 };
 
 /** What is not the same object as before is dirty. */

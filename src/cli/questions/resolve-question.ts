@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { resolveOffline } from "../../../dns/index.ts";
+import { resolveOffline, zoneKinds } from "../../../dns/index.ts";
 import { type Ip, ipBytes, parseIp } from "../../base/ip.ts";
 import type { ResolveCommandOptions } from "../commands/resolve.ts";
 import { checkedCorefile } from "../corefile-option.ts";
@@ -26,8 +26,8 @@ export async function answerResolve(words: readonly string[], options: ResolveCo
     throw usageError(`--from ${from}: give NAMESPACE/POD or an IP address`);
   }
   const corefile = options.corefile === undefined ? undefined : checkedCorefile("--corefile", options.corefile);
-  const needsPods = from !== undefined || corefile?.blocks.zones.kubernetes?.pods === "verified";
-  const kinds = ["Service", "EndpointSlice", "Namespace", ...(needsPods ? ["Pod" as const] : [])] as const;
+  // whose namespace the search begins in, a Pod tells
+  const kinds = [...new Set([...zoneKinds(corefile?.blocks.zones), ...(from === undefined ? [] : ["Pod" as const])])];
   if (corefile !== undefined && options.clusterDomain !== undefined)
     throw usageError("--cluster-domain: the Corefile says which zones there are");
   const asked = await askObjects(options, paths, kinds, io);

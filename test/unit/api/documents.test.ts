@@ -23,7 +23,7 @@ import { isStruct, jsonFields } from "../../../src/api/type-table.ts";
 const deployments = { group: "apps", plural: "deployments", kind: "Deployment" };
 
 test("every resource has a type in the table, names of its own, and is found by them", () => {
-  expect(resources.length).toBe(22);
+  expect(resources.length).toBe(23);
   for (const r of resources) {
     expect(isStruct(r.type), r.type).toBe(true);
     expect(jsonFields(r.type).has("metadata")).toBe(true);

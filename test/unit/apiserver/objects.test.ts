@@ -439,6 +439,25 @@ test("an Ingress gets the default class, and only when it names none", async () 
   expect(own.get("spec.ingressClassName")).toBe("other");
 });
 
+test("a ServiceImport is served as where its custom resource is installed", async () => {
+  const imports = "/apis/multicluster.x-k8s.io/v1alpha1/namespaces/shop/serviceimports";
+  const of = (name: string, type: string): object => ({ metadata: { name }, spec: { type, ips: ["10.112.0.1"], ports: [{ port: 80 }] } });
+  const made = await api.call("POST", imports, { ...of("web", "ClusterSetIP"), status: { clusters: [{ cluster: "east" }] } });
+  expect([made.status, made.get("metadata.generation"), made.get("status.clusters")]).toEqual([201, 1, undefined]);
+  const told = await api.call("PUT", `${imports}/web/status`, {
+    ...of("web", "ClusterSetIP"),
+    status: { clusters: [{ cluster: "east" }] },
+  });
+  expect(told.get("status.clusters")).toEqual([{ cluster: "east" }]);
+  const wrong = await api.call("POST", imports, of("db", "NodePort"));
+  expect([wrong.status, wrong.get("message")]).toEqual([
+    422,
+    'ServiceImport.multicluster.x-k8s.io "db" is invalid: spec.type: Unsupported value: "NodePort": supported values: "ClusterSetIP", "Headless"',
+  ]);
+  const table = await api.call("GET", imports, undefined, { accept: "application/json;as=Table;v=v1;g=meta.k8s.io" });
+  expect((table.get("rows.0.cells") as string[]).slice(0, 3)).toEqual(["web", "ClusterSetIP", '["10.112.0.1"]']);
+});
+
 test("tables and metadata only, as kubectl and controllers ask for", async () => {
   const table = await api.call("GET", `${cms}?fieldSelector=metadata.name%3Dsame`, undefined, {
     accept: "application/json;as=Table;v=v1;g=meta.k8s.io,application/json",

@@ -101,6 +101,16 @@ describe("faults tell file, line and what would be right", () => {
     [". {\n forward . grpc://10.0.0.1\n}", "bad-value", /upstreams are dns:\/\/, tls:\/\/ or https:\/\//],
     [". {\n forward .\n}", "bad-value", "Corefile:2: forward: an upstream is missing"],
     [". {\n kubernetes cluster.local {\n  ttl 3601\n }\n}", "bad-value", "Corefile:3: kubernetes: ttl: 3601 is not seconds from 0 to 3600"],
+    [
+      ". {\n kubernetes a.b {\n  multicluster c.d\n }\n}",
+      "bad-value",
+      "Corefile:3: kubernetes: multicluster: c.d. is none of the plugin's forward zones: a.b.",
+    ],
+    [
+      ". {\n kubernetes a.b {\n  multicluster\n }\n}",
+      "bad-value",
+      "Corefile:3: kubernetes: multicluster: a zone is missing, as in clusterset.local",
+    ],
     [". {\n kubernetes 10.in-addr.arpa\n}", "bad-value", "Corefile:2: kubernetes: one zone that is no reverse zone is needed"],
     [". {\n template IN A {\n  match [\n }\n}", "bad-value", /^Corefile:3: template: match: \[ is not a regular expression/],
     [
@@ -184,6 +194,10 @@ describe("plugins as values", () => {
         failover: [2, 5],
         next: [3],
       },
+    ],
+    [
+      "kubernetes cluster.local clusterset.local {\n multicluster clusterset.local\n}",
+      { names: { zones: ["cluster.local.", "clusterset.local."], pods: "disabled", multicluster: ["clusterset.local."] } },
     ],
     [
       "kubernetes cluster.local 10.0.0.0/24 {\n pods verified\n ttl 30\n namespaces a b\n labels app in (x, y)\n fallthrough in-addr.arpa\n}",

@@ -37,6 +37,8 @@ test.each<[string, Parameters<typeof validateZones>[0], RegExp | undefined]>([
   ["a classless zone", { kubernetes: { zones: ["128/26.2.0.192.in-addr.arpa."] } }, undefined],
   ["a name server with a dot at its end", { kubernetes: { nameServer: "ns.dns." } }, /^kubernetes\.nameServer/],
   ["an apex of two labels", { external: { zones: ["a.b"], apex: "x.y" } }, undefined],
+  ["imports in a zone that is not served", { kubernetes: { multicluster: ["clusterset.local"] } }, /^kubernetes\.multicluster: clusterset/],
+  ["imports in a served zone", { kubernetes: { zones: ["a.b", "c.d."], multicluster: ["c.d"] } }, undefined],
   ["too many zones", { kubernetes: { zones: Array.from({ length: 4001 }, (_, i) => `z${i}.test`) } }, /^zones: more than 4000/],
 ])("of %s is said what is wrong", (_, config, want) => {
   const wrong = validateZones(config);

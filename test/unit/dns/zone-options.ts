@@ -56,6 +56,42 @@ const yes = (qname: string, qtype: string, data: readonly string[], more: Partia
   return { qname, qtype, rcode: "NOERROR", answer: data.map((d) => `${qname} ${ttl} IN ${qtype} ${d}`), ...rest };
 };
 
+const imported = (key: string, spec: object): AnyObject => {
+  const [ns, name] = key.split("/");
+  return { kind: "ServiceImport", metadata: { namespace: ns, name }, spec } as AnyObject;
+};
+/** Of another cluster, or of none that it tells. */
+const foreignSlice = (key: string, cluster: string | undefined, endpoints: readonly object[]): AnyObject => {
+  const [ns, name] = key.split("/");
+  const labels = { "multicluster.kubernetes.io/service-name": name, "multicluster.kubernetes.io/source-cluster": cluster };
+  return {
+    kind: "EndpointSlice",
+    metadata: { namespace: ns, name: `${name}-of-${cluster}`, labels },
+    addressType: "IPv4",
+    endpoints,
+    ports: [{ name: "pg", port: 5432 }],
+  } as AnyObject;
+};
+const clusterset = "clusterset.local.";
+
+/** A set's address, a headless one of two clusters, one without endpoints; a Service of the first one's name. */
+const importObjects: readonly AnyObject[] = [
+  namespace("a"),
+  service("a/web", { clusterIP: "10.96.0.1", ports: [{ name: "http", port: 80 }] }),
+  imported("a/web", { type: "ClusterSetIP", ips: ["10.112.0.1", "fd00::1"], ports: [{ name: "http", port: 80 }, { port: 81 }] }),
+  foreignSlice("a/web", "east", [{ addresses: ["10.1.0.9"], hostname: "web-0" }]),
+  imported("a/pending", { type: "ClusterSetIP", ports: [] }),
+  imported("a/db", { type: "Headless", ports: [{ name: "pg", port: 5432 }] }),
+  foreignSlice("a/db", "east", [
+    { addresses: ["10.1.0.1"], hostname: "db-0", targetRef: { kind: "Pod", name: "db-0" } },
+    { addresses: ["10.1.0.2"], conditions: { ready: false } },
+  ]),
+  foreignSlice("a/db", "west", [{ addresses: ["10.2.0.1"], hostname: "db-0" }, { addresses: ["10.2.0.3"] }]),
+  foreignSlice("a/db", undefined, [{ addresses: ["10.3.0.1"] }]),
+  imported("a/none", { type: "Headless", ports: [{ name: "pg", port: 5432 }] }),
+  imported("c/far", { type: "ClusterSetIP", ips: ["10.112.0.3"], ports: [] }),
+];
+
 export const optionGroups: readonly OptionGroup[] = [
   {
     name: "nothing said",
@@ -88,6 +124,59 @@ export const optionGroups: readonly OptionGroup[] = [
     name: "ttl 0",
     config: { kubernetes: { ttl: 0 } },
     cases: [yes("web.a.svc.cluster.local.", "A", ["10.96.0.1"], { ttl: 0 })],
+  },
+  {
+    name: "what other clusters export",
+    config: { kubernetes: { zones: ["cluster.local", clusterset, "in-addr.arpa."], multicluster: [clusterset], pods: "verified" } },
+    objects: importObjects,
+    cases: [
+      yes("web.a.svc.clusterset.local.", "A", ["10.112.0.1"]),
+      yes("web.a.svc.clusterset.local.", "AAAA", ["fd00::1"]),
+      noData("web.a.svc.clusterset.local.", "TXT", clusterset),
+      yes("_http._tcp.web.a.svc.clusterset.local.", "SRV", ["0 50 80 web.a.svc.clusterset.local."], {
+        additional: ["web.a.svc.clusterset.local. 5 IN A 10.112.0.1", "web.a.svc.clusterset.local. 5 IN AAAA fd00::1"],
+      }),
+      // one address stands for all clusters, and nobody is led past it
+      none("web-0.east.web.a.svc.clusterset.local.", "A", clusterset),
+      none("pending.a.svc.clusterset.local.", "A", clusterset),
+      yes("db.a.svc.clusterset.local.", "A", ["10.1.0.1", "10.2.0.1", "10.2.0.3"]),
+      yes("db-0.east.db.a.svc.clusterset.local.", "A", ["10.1.0.1"]),
+      yes("db-0.west.db.a.svc.clusterset.local.", "A", ["10.2.0.1"]),
+      yes("10-2-0-3.west.db.a.svc.clusterset.local.", "A", ["10.2.0.3"]),
+      none("10-1-0-2.east.db.a.svc.clusterset.local.", "A", clusterset),
+      none("10-3-0-1.db.a.svc.clusterset.local.", "A", clusterset),
+      none("db-0.db.a.svc.clusterset.local.", "A", clusterset),
+      noData("west.db.a.svc.clusterset.local.", "A", clusterset),
+      yes(
+        "_pg._tcp.db.a.svc.clusterset.local.",
+        "SRV",
+        ["db-0.east", "db-0.west", "10-2-0-3.west"].map((name) => `0 33 5432 ${name}.db.a.svc.clusterset.local.`),
+        {
+          additional: [
+            "db-0.east.db.a.svc.clusterset.local. 5 IN A 10.1.0.1",
+            "db-0.west.db.a.svc.clusterset.local. 5 IN A 10.2.0.1",
+            "10-2-0-3.west.db.a.svc.clusterset.local. 5 IN A 10.2.0.3",
+          ],
+        },
+      ),
+      none("none.a.svc.clusterset.local.", "A", clusterset),
+      yes("dns-version.clusterset.local.", "TXT", ['"1.0.0"'], { ttl: 28800 }),
+      yes("1.0.112.10.in-addr.arpa.", "PTR", ["web.a.svc.clusterset.local."]),
+      yes("1.0.2.10.in-addr.arpa.", "PTR", ["db-0.west.db.a.svc.clusterset.local."]),
+      noData("a.svc.clusterset.local.", "A", clusterset),
+      yes("far.c.svc.clusterset.local.", "A", ["10.112.0.3"]),
+      none("10-2-0-1.a.pod.clusterset.local.", "A", clusterset),
+      // each zone has its own kind of names
+      yes("web.a.svc.cluster.local.", "A", ["10.96.0.1"]),
+      none("db.a.svc.cluster.local.", "A"),
+      none("10-1-0-1.a.pod.cluster.local.", "A"),
+    ],
+  },
+  {
+    name: "imports without endpoints are not told",
+    config: { kubernetes: { zones: ["cluster.local", clusterset], multicluster: [clusterset], ignoreEmptyServices: true } },
+    objects: importObjects,
+    cases: [yes("web.a.svc.clusterset.local.", "A", ["10.112.0.1"]), none("far.c.svc.clusterset.local.", "A", clusterset)],
   },
   {
     name: "pods disabled",
