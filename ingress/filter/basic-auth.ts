@@ -1,9 +1,10 @@
-import { createHash, timingSafeEqual } from "node:crypto";
+import { createHash } from "node:crypto";
 import apacheMd5 from "apache-md5";
 import { compare } from "bcryptjs";
 import type { FilterOf } from "../route/filter.ts";
 import { headerValue } from "../route/request-head.ts";
 import type { FilterContext, FilteredRequest, FilterOutcome, Passwords } from "./outcome.ts";
+import { sameText } from "./same-text.ts";
 
 export function applyBasicAuth(
   f: FilterOf<"auth">,
@@ -13,9 +14,10 @@ export function applyBasicAuth(
   const credentials = parseBasic(headerValue(r.headers, "authorization"));
   const hash = credentials === undefined ? undefined : Object.hasOwn(f.users, credentials.user) ? f.users[credentials.user] : undefined;
   if (credentials === undefined || hash === undefined) return refusal(f);
-  const verdict = c.passwords.verify(credentials.password, hash);
-  if (typeof verdict === "boolean") return verdict ? undefined : refusal(f);
-  return verdict.then((ok) => (ok ? undefined : refusal(f)));
+  const verdict = c.world.passwords.verify(credentials.password, hash);
+  const { user } = credentials;
+  if (typeof verdict === "boolean") return verdict ? { user } : refusal(f);
+  return verdict.then((ok) => (ok ? { user } : refusal(f)));
 }
 
 function refusal(f: FilterOf<"auth">): FilterOutcome {
@@ -69,10 +71,4 @@ export class PasswordChecks implements Passwords {
     }
     return ok;
   }
-}
-
-function sameText(a: string, b: string): boolean {
-  const x = Buffer.from(a);
-  const y = Buffer.from(b);
-  return x.length === y.length && timingSafeEqual(x, y);
 }

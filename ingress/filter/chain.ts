@@ -5,7 +5,9 @@ import { applyAgentBlock } from "./agent-block.ts";
 import { applyBasicAuth } from "./basic-auth.ts";
 import { applyClientCertificate } from "./client-certificate.ts";
 import { applyCors } from "./cors.ts";
+import { applyDigestAuth } from "./digest-auth.ts";
 import { applyExternalAuth } from "./external-auth.ts";
+import { applyJwtAuth } from "./jwt-auth.ts";
 import { applyConnectionLimit, applyRequestRate } from "./limits.ts";
 import type { FilterContext, FilteredRequest, FilterOutcome, Reply } from "./outcome.ts";
 import { applyAppRoot, applyRedirect, applySslRedirect } from "./redirects.ts";
@@ -25,6 +27,8 @@ export const filterOrder: readonly FilterKind[] = [
   "connectionLimit",
   "rateLimit", // before auth: guessing passwords is what it slows down
   "auth",
+  "digestAuth",
+  "jwt",
   "externalAuth",
   "satisfyAny",
   "bodyLimit",
@@ -46,6 +50,8 @@ export interface ChainResult {
   readonly responseSteps: readonly MakeResponseStep[];
   /** Bytes; 0 is no limit. */
   readonly bodyLimit: number;
+  /** Who the client has shown to be; "" when it was not asked. */
+  readonly user: string;
   /** To be called once, when the request has ended, also after a reply. */
   readonly releases: readonly (() => void)[];
 }
@@ -63,6 +69,7 @@ export function applyFilters(
     responseHeaders: noHeaders,
     responseSteps: noSteps,
     bodyLimit: 0,
+    user: "",
     releases: noReleases,
   };
   return filters.length === 0 ? start : goOn(filters, 0, start, context);
@@ -103,6 +110,7 @@ function add(result: ChainResult, o: FilterOutcome | undefined): ChainResult {
     responseHeaders: o.responseHeaders === undefined ? result.responseHeaders : [...result.responseHeaders, ...o.responseHeaders],
     responseSteps: o.responseStep === undefined ? result.responseSteps : [...result.responseSteps, o.responseStep],
     bodyLimit: o.bodyLimit ?? result.bodyLimit,
+    user: o.user ?? result.user,
     releases: o.release === undefined ? result.releases : [...result.releases, o.release],
   };
 }
@@ -133,6 +141,10 @@ function applyFilter(
       return applyCors(filter, request);
     case "auth":
       return applyBasicAuth(filter, request, context);
+    case "digestAuth":
+      return applyDigestAuth(filter, request, context);
+    case "jwt":
+      return applyJwtAuth(filter, request, context);
     case "externalAuth":
       return applyExternalAuth(filter, request, context);
     case "satisfyAny":

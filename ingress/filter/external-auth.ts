@@ -4,7 +4,7 @@ import type { AuthorityQuestion, FilterContext, FilteredRequest, FilterOutcome, 
 import { schemeOf } from "./redirects.ts";
 
 export async function applyExternalAuth(f: FilterOf<"externalAuth">, r: FilteredRequest, c: FilterContext): Promise<FilterOutcome> {
-  const verdict = await c.authority.ask(questionOf(f, r));
+  const verdict = await c.world.authority.ask(questionOf(f, r));
   const { status } = verdict;
   // the authority's cookies are the client's, whatever it decided
   const cookies = verdict.headers.filter((h) => h.name === "set-cookie").map((h) => ({ name: "Set-Cookie", value: h.value }));
@@ -42,9 +42,11 @@ const keptBack: ReadonlySet<string> = new Set([
 
 function questionOf(f: FilterOf<"externalAuth">, r: FilteredRequest): AuthorityQuestion {
   const headers: HeaderField[] = [];
+  const set = (f.setHeaders ?? []).map((h) => ({ name: h.name, value: fillText(h.value, r) }));
+  const own = new Set(set.map((h) => h.name.toLowerCase()));
   for (let i = 0; i < r.headers.length; i += 2) {
     const name = r.headers[i] ?? "";
-    if (!keptBack.has(name)) headers.push({ name, value: r.headers[i + 1] ?? "" });
+    if (!keptBack.has(name) && !own.has(name)) headers.push({ name, value: r.headers[i + 1] ?? "" });
   }
   headers.push(
     { name: "X-Original-URL", value: originalUrl(r) },
@@ -53,6 +55,7 @@ function questionOf(f: FilterOf<"externalAuth">, r: FilteredRequest): AuthorityQ
     { name: "X-Real-IP", value: r.clientIp },
     { name: "X-Forwarded-For", value: r.clientIp },
     { name: "X-Auth-Request-Redirect", value: f.requestRedirect === undefined ? r.target : fillText(f.requestRedirect, r) },
+    ...set.filter((h) => h.value !== ""),
   );
   return {
     method: f.method ?? "GET",

@@ -4,12 +4,14 @@ import type { FilterContext, FilteredRequest, FilterOutcome, Limits } from "./ou
 
 export function applyRequestRate(f: FilterOf<"rateLimit">, r: FilteredRequest, c: FilterContext): FilterOutcome | undefined {
   if (f.exempt !== undefined && isInside(f.exempt, r.clientIp)) return undefined;
-  return c.limits.takeToken(f.bucket, r.clientIp, f, c.now) ? undefined : { reply: { status: f.status, headers: [], by: "rateLimit" } };
+  return c.world.limits.takeToken(f.bucket, r.clientIp, f, c.now)
+    ? undefined
+    : { reply: { status: f.status, headers: [], by: "rateLimit" } };
 }
 
 export function applyConnectionLimit(f: FilterOf<"connectionLimit">, r: FilteredRequest, c: FilterContext): FilterOutcome | undefined {
   if (f.exempt !== undefined && isInside(f.exempt, r.clientIp)) return undefined;
-  const release = c.limits.enter(f.bucket, r.clientIp, f.limit);
+  const release = c.world.limits.enter(f.bucket, r.clientIp, f.limit);
   return release === undefined ? { reply: { status: f.status, headers: [], by: "connectionLimit" } } : { release };
 }
 

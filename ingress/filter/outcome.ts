@@ -1,5 +1,6 @@
 import type { FilterKind, HeaderField } from "../route/filter.ts";
 import type { PoolId } from "../route/route.ts";
+import type { VerificationKey } from "./jwt.ts";
 import type { MakeResponseStep } from "./response-step.ts";
 
 /** What filters see of a request; later ones see what earlier ones changed. */
@@ -53,6 +54,8 @@ export interface FilterOutcome {
   /** Stands between the endpoint's response and the client; those of earlier filters come before those of later ones. */
   readonly responseStep?: MakeResponseStep;
   readonly bodyLimit?: number;
+  /** Who the client has shown to be. */
+  readonly user?: string;
   /** To be called once the request has ended. */
   readonly release?: () => void;
 }
@@ -62,9 +65,18 @@ export interface FilterContext {
   readonly now: number;
   /** Where https is served, for redirects. */
   readonly httpsPort: number;
+  readonly world: FilterWorld;
+}
+
+/** What outlives a request: one for all requests of a process. */
+export interface FilterWorld {
   readonly limits: Limits;
   readonly passwords: Passwords;
+  readonly nonces: Nonces;
+  readonly keySets: KeySets;
   readonly authority: Authority;
+  /** Milliseconds since 1970. */
+  time(): number;
 }
 
 /** Counts that outlive a request. */
@@ -78,6 +90,27 @@ export interface Limits {
 export interface Passwords {
   /** `hash` as htpasswd writes it. A promise where checking is slow. */
   verify(password: string, hash: string): boolean | Promise<boolean>;
+}
+
+export interface NonceUse {
+  /** The client's count of this use. */
+  readonly count: number;
+  readonly secret: string;
+  /** Milliseconds since 1970. */
+  readonly time: number;
+}
+
+/** Nonces of digest authentication. */
+export interface Nonces {
+  issue(secret: string, time: number): string;
+  /** `stale`: too old or not ours, the client may try again with another; `bad`: this use of it was there before. */
+  use(nonce: string, use: NonceUse): "fresh" | "stale" | "bad";
+}
+
+/** Keys that others publish. */
+export interface KeySets {
+  /** `newest`: asks again, if that was not done a moment ago. `undefined`: there are none to be had. */
+  of(url: string, pool: PoolId | undefined, which: "kept" | "newest"): Promise<readonly VerificationKey[] | undefined>;
 }
 
 /** Servers that judge requests. */

@@ -1,5 +1,5 @@
 import type { Clock } from "../../src/base/clock.ts";
-import type { Authority, Limits, Passwords } from "../filter/outcome.ts";
+import type { FilterWorld } from "../filter/outcome.ts";
 import type { RouteTable } from "../route/route-table.ts";
 import type { EndpointPicker } from "../upstream/endpoint-picker.ts";
 import type { Http2Upstreams } from "../upstream/http2-upstreams.ts";
@@ -58,9 +58,8 @@ export interface ProxyContext {
   pool: UpstreamPool;
   readonly http2: Http2Upstreams;
   readonly picker: EndpointPicker;
-  readonly limits: Limits;
-  readonly passwords: Passwords;
-  readonly authority: Authority;
+  /** What the filters of all requests share. */
+  readonly world: FilterWorld;
   readonly clock: Clock;
   readonly random: () => number;
   readonly requestIds: RequestIds;

@@ -77,9 +77,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     const plan = planRequest(context.table, this.#request, this.#client, {
       now: this.#startedAt,
       httpsPort: context.httpsPortBeside(this.#request.localPort),
-      limits: context.limits,
-      passwords: context.passwords,
-      authority: context.authority,
+      world: context.world,
     });
     if (plan instanceof Promise) {
       this.#waited = true;

@@ -2,8 +2,6 @@ import type { Socket } from "node:net";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:tls";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
 import type { Running } from "../../src/base/running.ts";
-import { PasswordChecks } from "../filter/basic-auth.ts";
-import { ProcessLimits } from "../filter/limits.ts";
 import { normalizeHost } from "../route/request-head.ts";
 import type { Pool, RouteDelta } from "../route/route.ts";
 import { emptyRouteTable } from "../route/route-table.ts";
@@ -15,16 +13,17 @@ import { listenForSockets, netConnections } from "../upstream/net-connection.ts"
 import { chooseTransport, type TransportChoice } from "../upstream/transport.ts";
 import { UpstreamPool } from "../upstream/upstream-pool.ts";
 import { defaultHeadLimits } from "../upstream/wire/request-parser.ts";
-import { Authorities } from "./authorities.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import { peekClientHello } from "./client-hello.ts";
 import type { AccessEntry, ProxyContext, ProxyTimeouts } from "./context.ts";
 import { selfSignedCertificate } from "./default-certificate.ts";
+import { processWorld } from "./filter-world.ts";
 import { Http1Client } from "./http1-client.ts";
 import { Http2Client } from "./http2-client.ts";
 import { ProxyMetrics } from "./metrics.ts";
 import { Passthrough } from "./passthrough.ts";
 import { RequestIds } from "./request-id.ts";
+import { Subrequests } from "./subrequest.ts";
 import { type KeyPair, secureContext, TlsContexts } from "./tls-contexts.ts";
 
 export interface IngressServerConfig {
@@ -99,16 +98,14 @@ class IngressProcess implements IngressServer {
   #https: readonly Listening[] = [];
   #tls: TlsServer | undefined;
   readonly #uses = new EndpointUses();
-  readonly #authorities: Authorities;
+  readonly #subrequests: Subrequests;
 
   constructor(config: IngressServerConfig, deps: IngressServerDeps) {
     this.#config = config;
     this.#deps = deps;
     this.#pair = config.defaultCertificate ?? selfSignedCertificate(deps.clock.now());
     this.#connections = deps.connections ?? netConnections(this.#onFault);
-    this.#authorities = new Authorities({
-      clock: deps.clock,
-      log: deps.log,
+    this.#subrequests = new Subrequests({
       endpointOf: (id) => {
         const pool = this.#context.table.pools.get(id);
         const options = { balance: "round_robin", tried: new Set<string>(), now: deps.clock.monotonic(), random: deps.random() } as const;
@@ -122,9 +119,7 @@ class IngressProcess implements IngressServer {
       pool: new UpstreamPool(this.#connections),
       http2: new Http2Upstreams(),
       picker: new EndpointPicker(),
-      limits: new ProcessLimits(),
-      passwords: new PasswordChecks(),
-      authority: this.#authorities,
+      world: processWorld({ ...deps, subrequests: this.#subrequests }),
       clock: deps.clock,
       random: deps.random,
       requestIds: new RequestIds(deps.random),
@@ -194,7 +189,7 @@ class IngressProcess implements IngressServer {
     for (const client of this.#clients) client.abortConnection();
     this.#context.pool.close();
     this.#context.http2.close();
-    this.#authorities.close();
+    this.#subrequests.close();
   }
 
   async #start(): Promise<void> {

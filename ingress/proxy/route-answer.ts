@@ -1,11 +1,9 @@
 import type { Cidr } from "../../src/base/cidr.ts";
+import { systemClock } from "../../src/base/clock.ts";
 import { printHostPort } from "../../src/base/ip.ts";
 import type { Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
 import { printObjectRef } from "../../src/snapshot/problem.ts";
 import { batchFromEmpty } from "../../src/snapshot/snapshot-store.ts";
-import { PasswordChecks } from "../filter/basic-auth.ts";
-import { noLimits } from "../filter/limits.ts";
-import type { Authority } from "../filter/outcome.ts";
 import { backendsFor } from "../route/backend-choice.ts";
 import type { Filter } from "../route/filter.ts";
 import { normalizeHost, normalizePath } from "../route/request-head.ts";
@@ -14,6 +12,7 @@ import { emptyRouteTable, type RouteTable } from "../route/route-table.ts";
 import { defaultBodyBytes } from "../translate/annotations.ts";
 import { IngressTranslator } from "../translate/ingress-translator.ts";
 import type { IncomingRequest } from "./downstream.ts";
+import { questionWorld } from "./filter-world.ts";
 import { clientIdentity, forwardingHeaders } from "./forwarded.ts";
 import { planRequest } from "./request-plan.ts";
 
@@ -81,9 +80,7 @@ export async function answerRoute(table: RouteTable, question: RouteQuestion): P
   const plan = await planRequest(table, request, client, {
     now: 0,
     httpsPort: question.httpsPort ?? 443,
-    limits: noLimits,
-    passwords: new PasswordChecks(),
-    authority: consenting,
+    world: questionWorld(systemClock),
   });
   const { route, reply, chain } = plan;
   const set = Object.fromEntries(
@@ -114,9 +111,6 @@ export async function answerRoute(table: RouteTable, question: RouteQuestion): P
     why,
   };
 }
-
-/** Nobody else is asked for the sake of a question: what would be forwarded if they agree. */
-const consenting: Authority = { ask: async () => ({ status: 200, headers: [] }) };
 
 /** Filters that may act on the request and that somebody asked for: not HSTS nor the body limit every path has. */
 function isTold(filter: Filter, secure: boolean): boolean {

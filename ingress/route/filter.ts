@@ -13,6 +13,8 @@ export type Filter =
   | ClientCertificate
   | Cors
   | BasicAuth
+  | DigestAuth
+  | JwtAuth
   | ExternalAuth
   | SatisfyAny
   | BodyLimit
@@ -109,6 +111,42 @@ export interface BasicAuth {
   readonly users: Readonly<Record<string, string>>;
 }
 
+/** RFC 7616. */
+export interface DigestAuth {
+  readonly kind: "digestAuth";
+  /** Without `"` and `\`. */
+  readonly realm: string;
+  readonly users: Readonly<Record<string, DigestHashes>>;
+}
+
+/** H(user:realm:password) in lower-case hex. */
+export interface DigestHashes {
+  readonly md5?: string;
+  readonly sha256?: string;
+}
+
+/** A signed token (RFC 7519) in `Authorization: Bearer`, or in a cookie. */
+export interface JwtAuth {
+  readonly kind: "jwt";
+  /** Without `"` and `\`. */
+  readonly realm: string;
+  readonly keys: JwtKeys;
+  readonly issuer?: string;
+  /** The token must be for one of them; empty: for anybody. */
+  readonly audiences: readonly string[];
+  /** How far clocks may be apart. */
+  readonly leewaySeconds: number;
+  /** Where a token may stand besides. */
+  readonly cookie?: string;
+  /** What endpoints are told: claims (`a.b` goes into objects) under names of headers. */
+  readonly claimHeaders: readonly { readonly claim: string; readonly header: string }[];
+}
+
+/** JWK Sets (RFC 7517): their text, or where the newest is, with the pool that stands for the URL's host. */
+export type JwtKeys =
+  | { readonly kind: "inline"; readonly sets: readonly string[] }
+  | { readonly kind: "url"; readonly url: string; readonly pool?: PoolId };
+
 /**
  * Another server judges each request by its head: 2xx lets it on, 401 and 403 are handed to the client, anything else and
  * silence is 500.
@@ -127,7 +165,7 @@ export interface ExternalAuth {
   readonly requestRedirect?: readonly TextPart[];
   /** Names of headers, lower case, of a good answer that go on to the endpoint. */
   readonly responseHeaders: readonly string[];
-  /** Sent to that server besides, over what is sent anyway. */
+  /** Sent to that server besides, in place of what the client sent under these names. */
   readonly setHeaders?: readonly { readonly name: string; readonly value: readonly TextPart[] }[];
   /** Cookies of a good answer go to the client whatever the endpoint then answers, not only after 2xx and 3xx. */
   readonly alwaysSetCookie?: boolean;
@@ -138,7 +176,7 @@ export interface ExternalAuth {
 /** The first that lets the request on is enough; when none does, what asks for credentials is the answer. */
 export interface SatisfyAny {
   readonly kind: "satisfyAny";
-  readonly filters: readonly (AddressList | BasicAuth | ExternalAuth)[];
+  readonly filters: readonly (AddressList | BasicAuth | DigestAuth | JwtAuth | ExternalAuth)[];
 }
 
 /** Bytes; 0 is no limit. */

@@ -60,6 +60,11 @@ export function parseText(text: string): Parsed<string> {
   return /^[\t\x20-\x7e]*$/.test(text) ? text : { expected: "text without control characters" };
 }
 
+/** What stands between quotes in a challenge. */
+export function parseRealm(text: string): Parsed<string> {
+  return /^[\x20-\x7e]*$/.test(text) && !/["\\]/.test(text) ? text : { expected: "text without quotes and backslashes" };
+}
+
 /** An absolute URL or an absolute path, without anything that would end a header line. */
 export function parseLocation(text: string): Parsed<string> {
   return /^(https?:\/\/[!-~]+|\/[!-~]*)$/i.test(text) ? text : { expected: "an http or https URL, or a path" };

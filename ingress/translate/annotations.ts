@@ -18,8 +18,17 @@ import {
 } from "./annotation-values.ts";
 import { type ExternalAuthOptions, parseExternalAuth, parseUserAuth, type UserAuth } from "./auth-annotations.ts";
 import { type ForwardingOptions, parseForwarding } from "./forwarding-annotations.ts";
+import { type JwtOptions, parseJwt } from "./jwt-annotations.ts";
 
 export const annotationPrefix = "nginx.ingress.kubernetes.io/";
+
+/** Of what ingress-nginx has no annotation for. */
+const ownPrefix = "fairway.dev/";
+
+/** Where an annotation stands in its object; `name` as the reader tells it. */
+export function annotationField(name: string): string {
+  return `metadata.annotations[${name.startsWith(ownPrefix) ? name : `${annotationPrefix}${name}`}]`;
+}
 
 /** proxy-body-size where nobody sets it. */
 export const defaultBodyBytes = 1024 * 1024;
@@ -46,6 +55,7 @@ export interface IngressOptions {
   readonly allow: readonly string[];
   readonly deny: readonly string[];
   readonly auth?: UserAuth;
+  readonly jwt?: JwtOptions;
   readonly externalAuth?: ExternalAuthOptions;
   /** One of address list, users and other server is enough. */
   readonly satisfyAny: boolean;
@@ -103,8 +113,8 @@ class AnnotationReader {
   constructor(annotations: Readonly<Record<string, string>>, complain: Complain) {
     this.#values = new Map(
       Object.entries(annotations)
-        .filter(([k]) => k.startsWith(annotationPrefix))
-        .map(([k, v]) => [k.slice(annotationPrefix.length), v.trim()]),
+        .filter(([k]) => k.startsWith(annotationPrefix) || k.startsWith(ownPrefix))
+        .map(([k, v]) => [k.startsWith(ownPrefix) ? k : k.slice(annotationPrefix.length), v.trim()]),
     );
     this.#complain = complain;
   }
@@ -132,7 +142,7 @@ class AnnotationReader {
   }
 
   refuse(name: string, message: string): void {
-    this.refusal ??= `${annotationPrefix}${name}: ${message}`;
+    this.refusal ??= `${name.startsWith(ownPrefix) ? "" : annotationPrefix}${name}: ${message}`;
     this.#complain(name, "InvalidAnnotation", `${message}; as it guards these paths, they answer 503 until it is right`);
   }
 
@@ -141,7 +151,7 @@ class AnnotationReader {
       if (this.#asked.has(name)) continue;
       const instead = insteadOf(name);
       if (guards.test(name)) {
-        this.refusal ??= `${annotationPrefix}${name} is not supported`;
+        this.refusal ??= `${name.startsWith(ownPrefix) ? "" : annotationPrefix}${name} is not supported`;
         this.#complain(name, "UnsupportedAnnotation", "not supported, and it guards these paths: they answer 503 while it is there");
       } else
         this.#complain(name, "UnsupportedAnnotation", `not supported, the rest is served${instead === undefined ? "" : `; ${instead}`}`);
@@ -150,10 +160,12 @@ class AnnotationReader {
 }
 
 /** Annotations without which a path would be open that should not be. */
-const guards = /^(auth-tls-secret|auth-tls-match-cn|enable-global-auth|enable-modsecurity|modsecurity-snippet)$/;
+const guards = /^(auth-tls-secret|auth-tls-match-cn|enable-global-auth|enable-modsecurity|modsecurity-snippet)$|^fairway\.dev\/jwt-/;
 
 function insteadOf(name: string): string | undefined {
-  if (name === "configuration-snippet" || name === "server-snippet" || name === "stream-snippet" || name === "auth-snippet") {
+  if (name === "auth-snippet")
+    return "snippets of nginx configuration are refused for good: use auth-proxy-set-headers, auth-method, auth-cache-key and auth-response-headers";
+  if (name === "configuration-snippet" || name === "server-snippet" || name === "stream-snippet") {
     return "snippets of nginx configuration are refused for good: use the annotations for redirects, rewrites, headers, CORS and limits";
   }
   return undefined;
@@ -184,6 +196,7 @@ export function parseAnnotations(annotations: Readonly<Record<string, string>>, 
     allow: a.guard("allowlist-source-range", parseRanges) ?? a.guard("whitelist-source-range", parseRanges) ?? [],
     deny: a.guard("denylist-source-range", parseRanges) ?? [],
     ...present("auth", parseUserAuth(a)),
+    ...present("jwt", parseJwt(a)),
     ...present("externalAuth", parseExternalAuth(a)),
     satisfyAny: a.guard("satisfy", oneOf("any", "all")) === "any",
     ...present("cors", parseCors(a)),

@@ -1,16 +1,20 @@
 import type { ExternalAuth } from "../route/filter.ts";
 import type { TextPart } from "../route/request-text.ts";
-import { isBad, oneOf, type Parsed, type ParseValue, parseText, parseToken } from "./annotation-values.ts";
+import { isBad, oneOf, type Parsed, type ParseValue, parseRealm, parseText, parseToken } from "./annotation-values.ts";
 import { parseRequestText } from "./request-text.ts";
 
-/** Users of a Secret, for basic auth. */
+/** Users of a Secret. */
 export interface UserAuth {
+  readonly scheme: "basic" | "digest";
   readonly secret: string;
   readonly type: "auth-file" | "auth-map";
   readonly realm: string;
 }
 
-export type ExternalAuthOptions = Omit<ExternalAuth, "kind" | "pool">;
+export type ExternalAuthOptions = Omit<ExternalAuth, "kind" | "pool" | "setHeaders"> & {
+  /** Name of the ConfigMap with headers for the server that judges. */
+  readonly headersFrom?: string;
+};
 
 /** The parts of the reader of annotations that are needed here. */
 interface Reader {
@@ -25,17 +29,13 @@ export function parseUserAuth(a: Reader): UserAuth | undefined {
     /^([a-z0-9.-]+\/)?[a-z0-9.-]+$/.test(t) ? t : { expected: "the name of a Secret" },
   );
   const secretType = a.guard("auth-secret-type", oneOf("auth-file", "auth-map")) ?? "auth-file";
-  const realm = a.get("auth-realm", parseText) ?? "";
+  const realm = a.get("auth-realm", parseRealm) ?? "";
   if (type === undefined) return undefined;
-  if (type === "digest") {
-    a.refuse("auth-type", "digest authentication is not supported, basic is");
-    return undefined;
-  }
   if (secret === undefined) {
     a.refuse("auth-secret", "auth-type needs the name of a Secret with the users");
     return undefined;
   }
-  return { secret, type: secretType, realm };
+  return { scheme: type, secret, type: secretType, realm };
 }
 
 /** As ingress-nginx has it. */
@@ -48,6 +48,7 @@ export function parseExternalAuth(a: Reader): ExternalAuthOptions | undefined {
   const redirectParameter = a.get("auth-signin-redirect-param", parseToken) ?? "rd";
   const requestRedirect = a.get("auth-request-redirect", parseRequestText);
   const responseHeaders = a.get("auth-response-headers", parseNames) ?? [];
+  const headersFrom = a.guard("auth-proxy-set-headers", parseObjectName);
   const key = a.get("auth-cache-key", parseRequestText);
   const seconds = a.get("auth-cache-duration", parseDurations) ?? defaultCacheSeconds;
   // connections are always kept, cookies of a judgement always handed on
@@ -58,11 +59,16 @@ export function parseExternalAuth(a: Reader): ExternalAuthOptions | undefined {
   return {
     url,
     responseHeaders,
+    ...(headersFrom === undefined ? {} : { headersFrom }),
     ...(method === undefined ? {} : { method }),
     ...(signIn === undefined ? {} : { signIn: { url: signIn, redirectParameter } }),
     ...(requestRedirect === undefined ? {} : { requestRedirect }),
     ...(key === undefined ? {} : { cache: { key, seconds } }),
   };
+}
+
+function parseObjectName(text: string): Parsed<string> {
+  return /^([a-z0-9.-]+\/)?[a-z0-9.-]+$/.test(text) ? text : { expected: "the name of a ConfigMap" };
 }
 
 /** An http or https URL in which variables may stand; its scheme and what begins its host must be told. */

@@ -1,6 +1,6 @@
 import type { Compiled, Problem } from "../../src/snapshot/problem.ts";
 import { inFilterOrder } from "../filter/chain.ts";
-import type { Filter, SatisfyAny } from "../route/filter.ts";
+import type { Filter } from "../route/filter.ts";
 import { compareText } from "../route/match-order.ts";
 import { wireText } from "../route/request-head.ts";
 import type { BackendOverride, Forwarding, HostMatch, PathMatch, PoolId, Route, RouteAction, WeightedBackend } from "../route/route.ts";
@@ -164,7 +164,7 @@ function filtersOf(h: HostClaims, { plan, claim }: Claimed, regex: boolean): rea
   if (rate.connections !== undefined)
     filters.push({ kind: "connectionLimit", bucket: owner, limit: rate.connections, status: 503, ...exempt });
   if (o.cors !== undefined) filters.push({ kind: "cors", ...o.cors });
-  filters.push(...guardsOf(plan));
+  filters.push(...plan.guards);
   filters.push({ kind: "bodyLimit", bytes: o.bodyBytes });
   if (regex && o.rewriteTarget !== undefined && o.rewriteTarget !== claim.path) {
     filters.push({ kind: "rewrite", pattern: validPattern(wireText(claim.path)), ignoreCase: true, target: o.rewriteTarget });
@@ -172,16 +172,6 @@ function filtersOf(h: HostClaims, { plan, claim }: Claimed, regex: boolean): rea
       filters.push({ kind: "requestHeaders", set: [{ name: "X-Forwarded-Prefix", value: o.xForwardedPrefix }] });
   }
   return inFilterOrder(filters);
-}
-
-/** Who may come in. */
-function guardsOf({ options: o, users, authPool }: IngressPlan): readonly Filter[] {
-  const guards: SatisfyAny["filters"][number][] = [];
-  if (o.allow.length > 0 || o.deny.length > 0) guards.push({ kind: "addressList", allow: o.allow, deny: o.deny });
-  if (o.auth !== undefined && users !== undefined) guards.push({ kind: "auth", realm: o.auth.realm, users });
-  if (o.externalAuth !== undefined)
-    guards.push({ kind: "externalAuth", ...o.externalAuth, ...(authPool === undefined ? {} : { pool: authPool }) });
-  return o.satisfyAny && guards.length > 1 ? [{ kind: "satisfyAny", filters: guards }] : guards;
 }
 
 function actionOf({ plan, claim }: Claimed, canaries: readonly Claimed[]): RouteAction {

@@ -1,25 +1,24 @@
-import type { Secret } from "../../src/api/types/core-v1.generated.ts";
 import type { HTTPIngressPath, Ingress, IngressBackend } from "../../src/api/types/networking-v1.generated.ts";
 import type { ObjectKey, Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
 import type { Compiled, ObjectRef, Problem } from "../../src/snapshot/problem.ts";
+import type { Filter } from "../route/filter.ts";
+import type { TextPart } from "../route/request-text.ts";
 import type { PoolId } from "../route/route.ts";
-import { annotationPrefix, type IngressOptions, parseAnnotations } from "./annotations.ts";
+import { annotationField, type IngressOptions, parseAnnotations } from "./annotations.ts";
 import { serviceOfUrl } from "./auth-annotations.ts";
+import { compileGuards, type Guards } from "./guards.ts";
 import { isOurs } from "./ingress-class.ts";
 import { poolId } from "./pool-plan.ts";
-import { readUsers } from "./user-list.ts";
 
 /** What one Ingress asks for, seen alone; what several claim is settled a host at a time (host-plan.ts). */
 export interface IngressPlan {
   readonly object: ObjectRef;
   readonly created: string;
   readonly options: IngressOptions;
-  /** User → hash; absent without auth. */
-  readonly users: Readonly<Record<string, string>> | undefined;
+  /** Who may come in. */
+  readonly guards: readonly Filter[];
   /** What answers while a backend has no endpoint. */
   readonly standIn: PoolId | undefined;
-  /** The Service that judges requests, where it is one. */
-  readonly authPool: PoolId | undefined;
   readonly claims: readonly PathClaim[];
   /** For requests that no rule takes. */
   readonly defaultPool: PoolId | undefined;
@@ -29,6 +28,7 @@ export interface IngressPlan {
   /** Objects it was computed from, beside itself. */
   readonly services: readonly ObjectKey[];
   readonly secrets: readonly ObjectKey[];
+  readonly configMaps: readonly ObjectKey[];
 }
 
 /** One path of one host. `host` is lower case, "" for none; aliases are claims of their own. */
@@ -64,6 +64,7 @@ class IngressCompiler {
   readonly #problems: Problem[] = [];
   readonly #services = new Set<ObjectKey>();
   readonly #secrets = new Set<ObjectKey>();
+  readonly #configMaps = new Set<ObjectKey>();
   readonly #pools = new Set<PoolId>();
   #serviceUpstream = false;
 
@@ -77,9 +78,9 @@ class IngressCompiler {
   compile(): Compiled<IngressPlan> {
     const { metadata, spec } = this.#ingress;
     const parsed = parseAnnotations(metadata?.annotations ?? {}, (name, reason, message) =>
-      this.#complain(`metadata.annotations[${annotationPrefix}${name}]`, reason, message),
+      this.#complain(annotationField(name), reason, message),
     );
-    const { users, refusal } = this.#users(parsed);
+    const { filters: guards, refusal } = this.#guards(parsed);
     const options = refusal === undefined ? parsed : { ...parsed, refusal };
     this.#serviceUpstream = options.serviceUpstream;
     const defaultPool = spec?.defaultBackend === undefined ? undefined : this.#poolOf(spec.defaultBackend, "spec.defaultBackend");
@@ -88,9 +89,8 @@ class IngressCompiler {
       object: this.#object,
       created: typeof metadata?.creationTimestamp === "string" ? metadata.creationTimestamp : "",
       options,
-      users,
+      guards,
       standIn: this.#standIn(options),
-      authPool: this.#authPool(options),
       claims,
       defaultPool,
       hasRules: (spec?.rules?.length ?? 0) > 0,
@@ -98,6 +98,7 @@ class IngressCompiler {
       pools: [...this.#pools],
       services: [...this.#services],
       secrets: [...this.#secrets],
+      configMaps: [...this.#configMaps],
     };
     return { plan, problems: this.#problems };
   }
@@ -184,7 +185,7 @@ class IngressCompiler {
     this.#services.add(key);
     const port = this.#snapshot.tables.Service.get(key)?.spec?.ports?.[0]?.port;
     if (port === undefined) {
-      const field = `metadata.annotations[${annotationPrefix}default-backend]`;
+      const field = annotationField("default-backend");
       this.#complain(field, "ServiceNotFound", `there is no Service ${key} with a port; backends without endpoints answer 503`);
       return undefined;
     }
@@ -193,22 +194,39 @@ class IngressCompiler {
     return id;
   }
 
-  #authPool(options: IngressOptions): PoolId | undefined {
-    const named = options.externalAuth === undefined ? undefined : serviceOfUrl(options.externalAuth.url);
+  /** The pool of the Service that a URL names, where it is one of this cluster. */
+  #poolOfUrl(url: readonly TextPart[], field: string): PoolId | undefined {
+    const named = serviceOfUrl(url);
     if (named === undefined) return undefined;
     const { service: key, port } = named;
     this.#services.add(key);
     const service = this.#snapshot.tables.Service.get(key);
     if (service === undefined || !(service.spec?.ports ?? []).some((p) => p.port === port)) {
       this.#complain(
-        `metadata.annotations[${annotationPrefix}auth-url]`,
+        field,
         service === undefined ? "ServiceNotFound" : "ServicePortNotFound",
-        `there is no ${service === undefined ? "" : `port ${port} of `}Service ${key}; these paths answer 500 until there is`,
+        `there is no ${service === undefined ? "" : `port ${port} of `}Service ${key}; nobody is let in until there is`,
       );
     } else if (service.spec?.type === "ExternalName") return undefined;
     const id = poolId(key, port, { serviceUpstream: false });
     this.#pools.add(id);
     return id;
+  }
+
+  #guards(options: IngressOptions): Guards {
+    return compileGuards(options, {
+      namespace: this.#namespace,
+      secret: (key) => {
+        this.#secrets.add(key);
+        return this.#snapshot.tables.Secret.get(key);
+      },
+      configMap: (key) => {
+        this.#configMaps.add(key);
+        return this.#snapshot.tables.ConfigMap.get(key);
+      },
+      poolOfUrl: (url, field) => this.#poolOfUrl(url, field),
+      complain: (field, reason, message) => this.#complain(field, reason, message),
+    });
   }
 
   #tls(claims: readonly PathClaim[]): readonly TlsClaim[] {
@@ -221,27 +239,6 @@ class IngressCompiler {
       for (const host of names) out.push({ host: host.toLowerCase(), secret, field: `spec.tls[${i}]` });
     }
     return out;
-  }
-
-  #users(options: IngressOptions): { users: IngressPlan["users"]; refusal: string | undefined } {
-    const { auth } = options;
-    if (auth === undefined) return { users: undefined, refusal: undefined };
-    const field = `metadata.annotations[${annotationPrefix}auth-secret]`;
-    const key = auth.secret.includes("/") ? auth.secret : `${this.#namespace}/${auth.secret}`;
-    if (!key.startsWith(`${this.#namespace}/`))
-      return this.#shut(field, "SecretNotAllowed", `Secret ${key} is in another namespace; put the users into one of ${this.#namespace}`);
-    this.#secrets.add(key);
-    const secret: Secret | undefined = this.#snapshot.tables.Secret.get(key);
-    if (secret === undefined) return this.#shut(field, "SecretNotFound", `there is no Secret ${key}`);
-    const read = readUsers(secret, auth.type);
-    if (read.users === undefined) return this.#shut(field, "InvalidSecret", `Secret ${key}: ${read.faults.join("; ")}`);
-    for (const fault of read.faults) this.#complain(field, "UnsupportedPassword", `Secret ${key}: ${fault}`);
-    return { users: read.users, refusal: undefined };
-  }
-
-  #shut(field: string, reason: string, message: string): { users: undefined; refusal: string } {
-    this.#complain(field, reason, `${message}; as it guards these paths, they answer 503 until it is right`);
-    return { users: undefined, refusal: message };
   }
 
   #complain(field: string, reason: string, message: string): void {

@@ -32,6 +32,7 @@ export class IngressTranslator {
   readonly #certificates: Derived<string, Certificate>;
   readonly #byService = new ReverseIndex();
   readonly #bySecret = new ReverseIndex();
+  readonly #byConfigMap = new ReverseIndex();
   readonly #byHost = new ReverseIndex();
   readonly #byTlsHost = new ReverseIndex();
   readonly #byPool = new ReverseIndex();
@@ -127,6 +128,7 @@ export class IngressTranslator {
   ): void {
     this.#byService.move(key, before?.services ?? [], after?.services ?? []);
     this.#bySecret.move(key, secretsOf(before), secretsOf(after));
+    this.#byConfigMap.move(key, before?.configMaps ?? [], after?.configMaps ?? []);
     this.#byHost.move(key, hostsOf(before), hostsOf(after));
     this.#byTlsHost.move(key, namesOf(before), namesOf(after));
     for (const host of [...hostsOf(before), ...hostsOf(after)]) dirty.dirtyHosts.add(host);
@@ -148,6 +150,7 @@ export class IngressTranslator {
     for (const [kind, index] of [
       ["Service", this.#byService],
       ["Secret", this.#bySecret],
+      ["ConfigMap", this.#byConfigMap],
     ] as const satisfies readonly (readonly [Kind, ReverseIndex])[]) {
       for (const thing of dirty.get(kind) ?? []) for (const key of index.usersOf(thing)) keys.add(key);
     }

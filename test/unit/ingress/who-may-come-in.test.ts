@@ -1,15 +1,14 @@
 import { expect, test } from "vitest";
 import { applyFilters } from "../../../ingress/filter/chain.ts";
-import { noLimits } from "../../../ingress/filter/limits.ts";
 import type { FilterContext, FilteredRequest, ShownCertificate } from "../../../ingress/filter/outcome.ts";
+import { questionWorld } from "../../../ingress/proxy/filter-world.ts";
 import type { ClientCertificate, Filter } from "../../../ingress/route/filter.ts";
+import { systemClock } from "../../../src/base/clock.ts";
 
 const context: FilterContext = {
   now: 0,
   httpsPort: 443,
-  limits: noLimits,
-  passwords: { verify: () => false },
-  authority: { ask: async () => ({ status: 500, headers: [] }) },
+  world: questionWorld(systemClock),
 };
 const request: FilteredRequest = {
   method: "GET",
