@@ -17,6 +17,7 @@ import { DnsZone, queryOnce } from "../dns/index.ts";
 import { typeOf } from "../dns/wire/record.ts";
 import { printType } from "../dns/wire/record-type.ts";
 import { printRecordData } from "../dns/wire/zone-file.ts";
+import { dnsRuntime } from "../src/daemon/dns-runtime.ts";
 import { SnapshotStore } from "../src/snapshot/snapshot-store.ts";
 import { endpointsEach, makeService, makeSlice, namespaceOf, namespaces, services, some } from "./shapes/dns-world.ts";
 
@@ -127,7 +128,7 @@ await build({
 });
 
 async function startOwn(name: string, udpIo: string): Promise<Candidate> {
-  const child = start(process.execPath, ["--expose-gc", program, namesFile, udpIo]);
+  const child = start(process.execPath, ["--expose-gc", ...dnsRuntime, program, namesFile, udpIo]);
   child.stderr?.pipe(process.stderr);
   const [line] = (await once(createInterface({ input: child.stdout ?? process.stdin }), "line")) as [string];
   return { name, port: Number(line), process: child };

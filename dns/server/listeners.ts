@@ -1,8 +1,8 @@
-import { createSocket, type Socket as UdpSocket } from "node:dgram";
+import type { Socket as UdpSocket } from "node:dgram";
 import { once } from "node:events";
 import type { Server as TcpServer } from "node:net";
 import { type Cidr, cidrContains } from "../../src/base/cidr.ts";
-import { type Ip, ipFamily, parseIp } from "../../src/base/ip.ts";
+import { type Ip, parseIp } from "../../src/base/ip.ts";
 import type { Running } from "../../src/base/running.ts";
 import { bindSocket } from "../../src/kernel/socket.ts";
 import type { DnsAddress, DnsConfig } from "../config/dns-config.ts";
@@ -15,6 +15,7 @@ import { ResponseRate, slipAnswer } from "./response-rate.ts";
 import { startTcpListener, type TcpLimits } from "./tcp-listener.ts";
 import { startTlsListener } from "./tls-listener.ts";
 import { type BoundUdp, startUdpListener, type UdpListener, type UdpListenerOptions } from "./udp-listener.ts";
+import { createUdpSocket } from "./udp-socket.ts";
 
 /** Sockets that a supervisor bound, in place of addresses; they are closed with the server. */
 export interface BoundSockets {
@@ -136,7 +137,7 @@ export function startListeners(config: ListenersConfig, deps: ListenersDeps): Li
 /** Bound by hand where batches work, so that the file descriptor is known. */
 async function bindUdp(at: DnsAddress): Promise<BoundUdp> {
   const { fd } = bindSocket({ ...at, type: "udp" });
-  const socket = createSocket(ipFamily(at.ip) === 4 ? "udp4" : "udp6");
+  const socket = createUdpSocket(at.ip);
   const opened = once(socket, "listening");
   socket.bind({ fd });
   await opened;

@@ -1,13 +1,12 @@
-import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
-import { type Ip, ipFamily } from "../../src/base/ip.ts";
+import type { RemoteInfo, Socket } from "node:dgram";
+import type { Ip } from "../../src/base/ip.ts";
 import type { Running } from "../../src/base/running.ts";
 import type { DnsAddress } from "../config/dns-config.ts";
 import { parseProxyHeader } from "../wire/proxy-header.ts";
 import { batchSize, type DatagramBatch } from "./datagram-batch.ts";
 import type { QueryEngine } from "./engine.ts";
+import { createUdpSocket } from "./udp-socket.ts";
 
-/** Bursts of a whole node's look-ups wait here while the process is busy. */
-const receiveBufferBytes = 4 << 20;
 /** After so many full batches the event loop gets its turn. */
 const maxRounds = 4;
 
@@ -37,7 +36,7 @@ export interface UdpListenerOptions {
 /** One UDP socket. */
 export function startUdpListener(at: DnsAddress, engine: QueryEngine, how: UdpListenerOptions): UdpListener {
   const { bound, batch, answerBytes, isProxy, limit } = how;
-  const socket = bound?.socket ?? (ipFamily(at.ip) === 4 ? createSocket("udp4") : createSocket({ type: "udp6", ipv6Only: true }));
+  const socket = bound?.socket ?? createUdpSocket(at.ip);
   let open = true;
   const answerLater = (query: Uint8Array, peer: Ip, port: number, client: Ip): void => {
     void engine.later(query, client, "udp").then((answer) => {
@@ -48,16 +47,20 @@ export function startUdpListener(at: DnsAddress, engine: QueryEngine, how: UdpLi
   };
   const drain =
     bound?.fd === undefined || batch === undefined ? undefined : drainer(bound.fd, batch, { engine, answerLater, isProxy, limit });
+  const out = new Uint8Array(answerBytes);
   socket.on("message", (datagram: Buffer, from: RemoteInfo) => {
     const proxied = isProxy?.(from.address) === true ? proxiedQuery(datagram, datagram.length, from.address) : undefined;
     const query = proxied?.query ?? datagram;
     const client = proxied?.client ?? from.address;
-    // node sends from the buffer after this call has returned, so each answer has its own
-    const out = Buffer.allocUnsafe(answerBytes);
     const answered = engine.now(query, query.length, client, out, "udp");
     const length = limit === undefined || !answered ? answered : limit(out, answered, client);
     if (length === undefined) answerLater(query, from.address, from.port, client);
-    else if (length > 0) socket.send(out, 0, length, from.port, from.address);
+    else if (length > 0) {
+      // where the kernel has no room, node sends it later: each answer has its own bytes, no more than it needs
+      const answer = Buffer.allocUnsafe(length);
+      answer.set(length < out.length ? out.subarray(0, length) : out);
+      socket.send(answer, from.port, from.address);
+    }
     drain?.();
   });
   const ready =
@@ -73,11 +76,6 @@ export function startUdpListener(at: DnsAddress, engine: QueryEngine, how: UdpLi
   const started = ready.then(() => {
     // an answer to a client that is gone (ICMP unreachable) is no reason to stop
     socket.on("error", () => {});
-    try {
-      socket.setRecvBufferSize(receiveBufferBytes);
-    } catch {
-      // the kernel's limit is lower: its default stays
-    }
   });
   return {
     ready: started,

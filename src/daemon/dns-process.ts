@@ -1,10 +1,9 @@
-import { createSocket, type Socket as UdpSocket } from "node:dgram";
+import type { Socket as UdpSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer, type Server as TcpServer } from "node:net";
-import { type DnsServer, loadCorefile, type NameRecords, reverseZones, startDnsServer } from "../../dns/index.ts";
+import { createUdpSocket, type DnsServer, loadCorefile, type NameRecords, reverseZones, startDnsServer } from "../../dns/index.ts";
 import { parseCidr } from "../base/cidr.ts";
 import { systemClock } from "../base/clock.ts";
-import { ipFamily } from "../base/ip.ts";
 import type { Running } from "../base/running.ts";
 import type { Log } from "../observe/log.ts";
 import { agentSocket } from "./agent-socket.ts";
@@ -109,7 +108,7 @@ function reloadMetrics(failures: number): string {
 
 /** With its descriptor, so that datagrams can be read and written in batches. */
 async function openUdp(socket: NamedSocket): Promise<{ readonly socket: UdpSocket; readonly fd: number }> {
-  const opened = createSocket({ type: ipFamily(socket.ip) === 6 ? "udp6" : "udp4", recvBufferSize: 4 << 20 });
+  const opened = createUdpSocket(socket.ip);
   // A descriptor that is bound already is "listening" before bind() returns.
   const listening = once(opened, "listening");
   opened.bind({ fd: socket.fd });

@@ -7,6 +7,7 @@ import type { Log } from "../observe/log.ts";
 import { inheritedSockets, type NamedSocket, type SupervisedChild, startChild } from "./child.ts";
 import { readConfigured, watchConfigFile } from "./configured.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
+import { dnsRuntime } from "./dns-runtime.ts";
 import { roleEnvironment } from "./role.ts";
 
 /** What the agent tells its supervisor when it has learned where cluster DNS answers. */
@@ -65,7 +66,7 @@ export function startSupervisor(base: DaemonConfig, log: Log): Running {
   const startDns = (ips: readonly Ip[]): void => {
     const all = [...ips, ...(config.nodeLocalDns ?? [])];
     const sockets = all.flatMap((ip) => [bind("dns", ip, config.dnsPort, "udp"), bind("dns", ip, config.dnsPort, "tcp")]);
-    dns = { ips, sockets, child: child("dns", "dns", sockets) };
+    dns = { ips, sockets, child: child("dns", "dns", sockets, dnsRuntime) };
     dns.child.ready.then(dnsStarted.resolve, dnsStarted.reject);
   };
   /** The agent has learned where DNS answers, for the first time or anew. */
