@@ -22,6 +22,8 @@ export interface AcceptOptions {
 export interface Accepting extends Running {
   readonly address: () => DnsAddress;
   readonly connections: () => number;
+  /** Accepts no more, and has connections end that are silent for so long (milliseconds); resolves when the last is gone. */
+  readonly drain: (silentMs: number) => Promise<void>;
 }
 
 /**
@@ -72,6 +74,12 @@ export function acceptConnections(at: DnsAddress, options: AcceptOptions, serve:
       const address = server.address();
       return typeof address === "object" && address !== null ? { ip: address.address, port: address.port } : at;
     },
+    drain: (silentMs) =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        // who serves them ends those that have nothing to wait for
+        for (const socket of sockets) socket.setTimeout(silentMs);
+      }),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

@@ -54,6 +54,8 @@ export interface DnsServer extends Running {
   apply(delta: RecordDelta): void;
   /** All kinds have had their first list: unknown names are NXDOMAIN from now on. */
   setSynced(): void;
+  /** Hands its sockets' work to another process that has them too: ends when all it took is answered, or after so many milliseconds. */
+  drain(withinMs: number): Promise<void>;
   /** Where it answers, by default plain DNS on UDP and TCP; empty before it is ready. */
   readonly addresses: (scheme?: ListenerScheme) => readonly DnsAddress[];
   /** Where `health`, `ready` and `prometheus` of a Corefile are served. */
@@ -65,6 +67,8 @@ export interface DnsServer extends Running {
 const dnsPort = 53;
 /** A supervisor waits four seconds for its children. */
 const maxLameduck = 3000;
+/** For answers on their way when the server is told to close. */
+const closingDrain = 700;
 
 /** Starts the server of the cluster's zones. Rejects `ready` for a configuration that makes no sense and sockets it cannot have. */
 export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}): DnsServer {
@@ -149,6 +153,7 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
 
   let isSynced = false;
   let isLeaving = false;
+  let isDrained = false;
   /** Milliseconds of serving on after being told to close. */
   let lameduck = 0;
   const print = (): string =>
@@ -251,8 +256,15 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
       await ready.catch(() => {});
       // clients are sent elsewhere before this ends: it is not ready any more, and still answers
       isLeaving = true;
-      if (lameduck > 0) await clock.sleep(Math.min(lameduck, maxLameduck), closing.signal).catch(() => undefined);
+      if (lameduck > 0 && !isDrained) await clock.sleep(Math.min(lameduck, maxLameduck), closing.signal).catch(() => undefined);
+      if (!isDrained) await listeners?.drain(closingDrain);
       await close();
+    },
+    drain: async (withinMs) => {
+      await ready;
+      isLeaving = true;
+      isDrained = true;
+      await listeners?.drain(withinMs);
     },
     configure: async (next) => {
       if (JSON.stringify([next.zones, next.passing]) !== JSON.stringify([blocks.zones, blocks.passing])) {

@@ -7,10 +7,12 @@ import type { Running } from "../../src/base/running.ts";
 import { bindSocket } from "../../src/kernel/socket.ts";
 import type { DnsAddress, DnsConfig } from "../config/dns-config.ts";
 import type { ListenerScheme } from "../corefile/server-blocks.ts";
+import type { Accepting } from "./accept.ts";
 import { limitClients } from "./client-limit.ts";
 import { openDatagramBatch } from "./datagram-batch.ts";
 import type { QueryEngine } from "./engine.ts";
 import { startHttpsListener } from "./https-listener.ts";
+import { InFlight } from "./in-flight.ts";
 import { ResponseRate, slipAnswer } from "./response-rate.ts";
 import { startTcpListener, type TcpLimits } from "./tcp-listener.ts";
 import { startTlsListener } from "./tls-listener.ts";
@@ -48,15 +50,25 @@ export interface ListenersDeps {
 export interface Listeners extends Running {
   /** Where each scheme is served; empty before it is ready. */
   readonly addresses: (scheme: ListenerScheme) => readonly DnsAddress[];
+  /**
+   * Takes nothing new where another process has the same sockets, and ends when all that was taken is answered, or after so many
+   * milliseconds. Datagrams that nobody has read stay in their socket for the other.
+   */
+  drain(withinMs: number): Promise<void>;
 }
 
 const anywhere: DnsAddress = { ip: "0.0.0.0", port: 0 };
 const defaultQueriesPerClient = 1000;
+/** A connection that is about to be ended may still bring the query it was made for. Milliseconds. */
+const silentMs = 250;
 
 /** All sockets of a server. */
 export function startListeners(config: ListenersConfig, deps: ListenersDeps): Listeners {
   const { limits, udpBytes } = deps;
   const running: Running[] = [];
+  const accepting: Accepting[] = [];
+  const datagrams: UdpListener[] = [];
+  const inFlight = new InFlight();
   const bound: Record<ListenerScheme, DnsAddress[]> = { dns: [], tls: [], https: [] };
   const batch = config.udpIo === "portable" ? undefined : openDatagramBatch();
   const isProxy = config.proxyProtocol === undefined ? undefined : rangePolicy(config.proxyProtocol);
@@ -76,7 +88,7 @@ export function startListeners(config: ListenersConfig, deps: ListenersDeps): Li
           },
   };
   const engineAt = (scheme: ListenerScheme, address: () => DnsAddress): QueryEngine =>
-    limitClients(deps.engineAt(scheme, address), config.queriesPerClient ?? defaultQueriesPerClient);
+    limitClients(inFlight.watch(deps.engineAt(scheme, address)), config.queriesPerClient ?? defaultQueriesPerClient);
 
   /** The address is asked for when the first query comes, by when the socket has one. */
   const started = <T extends Running & { readonly address: () => DnsAddress }>(
@@ -91,12 +103,13 @@ export function startListeners(config: ListenersConfig, deps: ListenersDeps): Li
   const listen = async (): Promise<void> => {
     if (deps.sockets !== undefined) {
       for (const server of deps.sockets.tcp)
-        started("dns", (engine) => startTcpListener(anywhere, engine, { limits, isProxy, bound: server }));
+        accepting.push(started("dns", (engine) => startTcpListener(anywhere, engine, { limits, isProxy, bound: server })));
       for (const socket of deps.sockets.udp) {
         const own = started("dns", (engine) =>
           startUdpListener(anywhere, engine, { ...udp, bound: "socket" in socket ? socket : { socket } }),
         );
         bound.dns.push(own.address());
+        datagrams.push(own);
       }
     }
     for (const at of [...(deps.sockets === undefined ? config.listen : []), ...(config.extra ?? [])]) {
@@ -108,12 +121,15 @@ export function startListeners(config: ListenersConfig, deps: ListenersDeps): Li
         startUdpListener({ ip: at.ip, port: tcp.address().port }, engine, { ...udp, ...(socket === undefined ? {} : { bound: socket }) }),
       );
       await own.ready;
+      accepting.push(tcp);
+      datagrams.push(own);
       bound.dns.push(own.address());
     }
     for (const { listen: addresses, certificate } of config.tls ?? []) {
       for (const at of addresses) {
         const tls = started("tls", (engine) => startTlsListener(at, engine, { limits, isProxy, certificate }));
         await tls.ready;
+        accepting.push(tls);
         bound.tls.push(tls.address());
       }
     }
@@ -121,6 +137,7 @@ export function startListeners(config: ListenersConfig, deps: ListenersDeps): Li
       for (const at of addresses) {
         const https = started("https", (engine) => startHttpsListener(at, engine, { limits, isProxy, certificate, path }));
         await https.ready;
+        accepting.push(https);
         bound.https.push(https.address());
       }
     }
@@ -128,6 +145,17 @@ export function startListeners(config: ListenersConfig, deps: ListenersDeps): Li
   return {
     ready: listen(),
     addresses: (scheme) => bound[scheme],
+    drain: async (withinMs) => {
+      const deadline = deps.monotonic() + withinMs;
+      const connections = Promise.all(accepting.map((a) => a.drain(silentMs)));
+      await inFlight.idle(withinMs);
+      // nothing is read after this, and nothing was read that has no answer
+      await Promise.all(datagrams.map((d) => d.close()));
+      const late = new AbortController();
+      const timer = setTimeout(() => late.abort(), deadline - deps.monotonic());
+      await Promise.race([connections, once(late.signal, "abort")]);
+      clearTimeout(timer);
+    },
     close: async () => {
       await Promise.all(running.splice(0).map((r) => r.close()));
     },

@@ -86,7 +86,10 @@ export function serveStream(socket: Socket, { client, engine, limits, transport 
   };
 
   socket.setNoDelay(true);
-  socket.setTimeout(limits.idle, () => socket.destroy());
+  socket.setTimeout(limits.idle, () => {
+    // it is the client's turn, or it does not read; else what it asked for is on its way, and starts the time anew
+    if (waiting === 0 || socket.writableLength > 0) socket.destroy();
+  });
   socket.on("error", () => socket.destroy());
   socket.on("drain", readQueries);
   socket.on("data", (chunk: Buffer) => {
