@@ -1,3 +1,4 @@
+import { changedAnswer } from "../filter/answer-changes.ts";
 import type { Reply } from "../filter/outcome.ts";
 import { joinSteps, type ResponseOutlet, type ResponseSource, type ResponseSteps } from "../filter/response-step.ts";
 import type { Forwarding } from "../route/route.ts";
@@ -16,8 +17,10 @@ import { mirrorRequest } from "./mirror.ts";
 import { outgoingHead, ownResponse } from "./outgoing-response.ts";
 import { RequestBody } from "./request-body.ts";
 import { planRequest, type RequestPlan } from "./request-plan.ts";
+import { responseSteps } from "./response-steps.ts";
 import { afterFailure, afterStatus, type RetryVerdict, type SpentTry } from "./retry-decision.ts";
 import { reasonOf } from "./status-page.ts";
+import { textSource } from "./text-source.ts";
 import { upstreamHead } from "./upstream-request.ts";
 import { type TriesOwner, UpstreamTries } from "./upstream-tries.ts";
 
@@ -154,7 +157,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
       for (const release of chain?.releases ?? []) release();
       return;
     }
-    const makers = chain?.responseSteps ?? [];
+    const makers = responseSteps(this.#context, plan, { request: this.#request, requestId: this.#requestId, clientIp: this.#client.ip });
     if (makers.length > 0) {
       const steps = joinSteps(makers, this.#response, this);
       this.#steps = steps;
@@ -279,7 +282,13 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     this.#phase = "responding";
     this.#body.forget();
     this.#touch(now);
-    this.#outlet.head(outgoingHead(response, this.#plan?.chain?.responseHeaders ?? [], this.#tries.setCookie));
+    const { forward, chain } = this.#plan ?? {};
+    const head = outgoingHead(response, chain?.responseHeaders ?? [], this.#tries.setCookie);
+    this.#outlet.head(
+      forward?.answer === undefined
+        ? head
+        : { ...head, headers: changedAnswer(head.headers, forward.answer, textSource(this.#request, this.#client)) },
+    );
   }
 
   onBody(bytes: Buffer): void {

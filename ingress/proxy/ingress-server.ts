@@ -119,6 +119,7 @@ class IngressProcess implements IngressServer {
       pool: new UpstreamPool(this.#connections),
       http2: new Http2Upstreams(),
       picker: new EndpointPicker(),
+      subrequests: this.#subrequests,
       world: processWorld({ ...deps, subrequests: this.#subrequests }),
       clock: deps.clock,
       random: deps.random,

@@ -16,6 +16,7 @@ export interface Subrequest {
   readonly url: string;
   /** What stands for the URL's host. */
   readonly pool?: PoolId;
+  /** The URL's host is asked for unless `host` is among them. */
   readonly headers: readonly HeaderField[];
   readonly body?: Buffer;
   /** Bytes of the answer's body that are wanted; a longer one is a failure. 0: it is thrown away. */
@@ -56,11 +57,12 @@ export class Subrequests {
     if (!secure && url.protocol !== "http:") throw new TypeError("its scheme is neither http nor https");
     const endpoint = o.pool === undefined ? undefined : this.#deps.endpointOf(o.pool);
     if (o.pool !== undefined && endpoint === undefined) throw new Error("its Service has no endpoint");
-    const headers: Record<string, string | string[]> = { host: url.host };
+    const headers: Record<string, string | string[]> = {};
     for (const { name, value } of o.headers) {
       const before = headers[name];
       headers[name] = before === undefined ? value : [...(Array.isArray(before) ? before : [before]), value];
     }
+    headers["host"] ??= url.host;
     return new Promise((resolve, reject) => {
       const request = (secure ? httpsRequest : httpRequest)({
         agent: secure ? this.#https : this.#http,
