@@ -5,7 +5,8 @@ import { type Delta, type Derivation, Derived, type ProblemDelta, problemDelta }
 import type { Compiled, Problem } from "../../src/snapshot/problem.ts";
 import { type NodeView, nodeProblems, nodeViewOf, sameNodeView } from "../model/node-view.ts";
 import { type Frontend, type FrontendKey, sameFrontend } from "./frontend.ts";
-import { type PlanOptions, planService, type Seniority, type ServicePlan } from "./service-plan.ts";
+import { HealthCheckPorts } from "./health-check-ports.ts";
+import { compareSeniority, type PlanOptions, planService, type Seniority, type ServicePlan } from "./service-plan.ts";
 import { serviceRangeProblems } from "./surroundings.ts";
 
 export interface PlanDelta {
@@ -56,15 +57,6 @@ function sameServicePlan(a: ServicePlan, b: ServicePlan): boolean {
   );
 }
 
-/** Older first; a Service without a creation time (from a file) is oldest. Then by namespace and name. */
-export function compareSeniority(a: Seniority, b: Seniority): number {
-  return compareText(a.createdAt, b.createdAt) || compareText(a.namespace, b.namespace) || compareText(a.name, b.name);
-}
-
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
-}
-
 type Claims = readonly { readonly service: ObjectKey; readonly frontend: Frontend }[];
 
 const noProblems: readonly Problem[] = [];
@@ -77,6 +69,7 @@ export class ProxyPlan {
   readonly #frontends: Derived<FrontendKey, Frontend>;
   /** Who claims what: the values of the first derivation, turned round. Hardly ever more than one. */
   readonly #claims = new Map<FrontendKey, Claims>();
+  readonly #healthChecks = new HealthCheckPorts();
   #node: NodeView;
   #nodeProblems = noProblems;
   #rangeProblems = noProblems;
@@ -108,6 +101,7 @@ export class ProxyPlan {
   *problems(): Iterable<Problem> {
     yield* this.#services.problems();
     yield* this.#frontends.problems();
+    yield* this.#healthChecks.problems();
     yield* this.#rangeProblems;
   }
 
@@ -137,14 +131,13 @@ export class ProxyPlan {
       }
     }
     const frontends = this.#frontends.recompute(batch.after, keys);
+    const ports = this.#healthChecks.update(services.changed, frontends.changed.keys(), this.#frontends.values);
+    const problems = [services.problems, frontends.problems, ports, rangeDelta];
     return {
       services,
       frontends,
       node: this.#node,
-      problems: {
-        gained: [...services.problems.gained, ...frontends.problems.gained, ...rangeDelta.gained],
-        lost: [...services.problems.lost, ...frontends.problems.lost, ...rangeDelta.lost],
-      },
+      problems: { gained: problems.flatMap((p) => p.gained), lost: problems.flatMap((p) => p.lost) },
     };
   }
 

@@ -40,10 +40,17 @@ export interface Seniority {
   readonly name: string;
 }
 
-export interface HealthCheck {
+/** Older first; a Service without a creation time (from a file) is oldest. Then by namespace and name. */
+export function compareSeniority(a: Seniority, b: Seniority): number {
+  return compareText(a.createdAt, b.createdAt) || compareText(a.namespace, b.namespace) || compareText(a.name, b.name);
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+export interface HealthCheck extends Seniority {
   readonly port: number;
-  readonly namespace: string;
-  readonly name: string;
   /** Ready endpoints on this node, each address once. */
   readonly localEndpoints: number;
 }
@@ -59,7 +66,8 @@ export interface ServicePlan {
 }
 
 const proxyNameLabel = "service.kubernetes.io/service-proxy-name";
-const defaultAffinitySeconds = 10800;
+const defaultAffinitySeconds = 10_800;
+const maxAffinitySeconds = 86_400;
 
 /** Pure. No plan for a Service that gets no rules: headless, ExternalName, left to another proxy, without an address yet. */
 export function planService(snapshot: Snapshot, key: string, node: NodeView, options: PlanOptions): Compiled<ServicePlan | undefined> {
@@ -87,8 +95,7 @@ export function planService(snapshot: Snapshot, key: string, node: NodeView, opt
   };
   let localReady: Set<Ip> | undefined;
   const external = externalTraffic(service, node, options.plain, refuse);
-  const affinitySeconds =
-    spec.sessionAffinity === "ClientIP" ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? defaultAffinitySeconds) : undefined;
+  const affinitySeconds = affinityOf(service, refuse);
   const wish = balanceWishOf(service, refuse);
   for (const family of options.families) {
     const clusterIp = clusterIps.find((ip) => ipFamily(ip) === family);
@@ -136,16 +143,36 @@ export function planService(snapshot: Snapshot, key: string, node: NodeView, opt
       else refuse(`spec.ports[${i}].nodePort`, "PortInvalid", `${nodePort} is no port from 1 to 65535; it gets no rules`);
     }
   }
-  const healthCheckPort = spec.type === "LoadBalancer" && external.policy === "Local" ? (spec.healthCheckNodePort ?? 0) : 0;
+  const healthCheckPort = healthCheckPortOf(service, refuse);
+  const seniority: Seniority = { createdAt: service.metadata?.creationTimestamp ?? "", namespace, name };
   return {
     plan: {
-      seniority: { createdAt: service.metadata?.creationTimestamp ?? "", namespace, name },
+      seniority,
       frontends,
-      ...(healthCheckPort === 0 ? {} : { healthCheck: { port: healthCheckPort, namespace, name, localEndpoints: localReady?.size ?? 0 } }),
+      ...(healthCheckPort === 0 ? {} : { healthCheck: { ...seniority, port: healthCheckPort, localEndpoints: localReady?.size ?? 0 } }),
       withoutLocal,
     },
     problems,
   };
+}
+
+/** Undefined: clients are not remembered. */
+function affinityOf({ spec }: Service, refuse: Refuse): number | undefined {
+  if (spec?.sessionAffinity !== "ClientIP") return undefined;
+  const seconds = spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? defaultAffinitySeconds;
+  if (Number.isInteger(seconds) && seconds >= 1 && seconds <= maxAffinitySeconds) return seconds;
+  const message = `${seconds} is no number of seconds from 1 to ${maxAffinitySeconds}; clients are remembered for ${defaultAffinitySeconds}`;
+  refuse("spec.sessionAffinityConfig.clientIP.timeoutSeconds", "AffinityInvalid", message);
+  return defaultAffinitySeconds;
+}
+
+/** 0: none. */
+function healthCheckPortOf({ spec }: Service, refuse: Refuse): number {
+  const port = spec?.healthCheckNodePort ?? 0;
+  if (spec?.type !== "LoadBalancer" || spec.externalTrafficPolicy !== "Local" || port === 0) return 0;
+  if (isPort(port)) return port;
+  refuse("spec.healthCheckNodePort", "PortInvalid", `${port} is no port from 1 to 65535; nobody answers load balancers there`);
+  return 0;
 }
 
 type Refuse = (field: string, reason: string, message: string) => void;

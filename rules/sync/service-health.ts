@@ -2,7 +2,7 @@ import { createServer, type Server } from "node:http";
 import type { Ip } from "../../src/base/ip.ts";
 import { findListener } from "../../src/kernel/listener.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
-import type { HealthCheck } from "../plan/service-plan.ts";
+import { compareSeniority, type HealthCheck } from "../plan/service-plan.ts";
 
 /** What a load balancer is told about one Service on this node. */
 export interface HealthAnswer {
@@ -47,7 +47,10 @@ export class ServiceHealth {
   /** `ips`: where to listen; empty, or `::` among them: everywhere. Ports no longer wanted are closed at once. */
   update(checks: Iterable<HealthCheck>, ips: readonly Ip[]): void {
     const wanted = new Map<number, HealthCheck>();
-    for (const check of checks) if (!wanted.has(check.port)) wanted.set(check.port, check);
+    for (const check of checks) {
+      const other = wanted.get(check.port);
+      if (other === undefined || compareSeniority(check, other) < 0) wanted.set(check.port, check);
+    }
     this.#checks = wanted;
     const places = ips.length === 0 || ips.includes("::") ? ["::"] : ips;
     const keep = new Set<string>();

@@ -8,8 +8,8 @@ export interface Cidr {
 }
 
 /** `undefined` unless it is `address/bits` with bits in 0–32 or 0–128. Spaces around it are accepted, as kube-proxy does. */
-export function parseCidr(text: string): Cidr | undefined {
-  const match = /^([^/]+)\/(0|[1-9][0-9]{0,2})$/.exec(text.trim());
+export function parseCidr(text: string | undefined): Cidr | undefined {
+  const match = /^([^/]+)\/(0|[1-9][0-9]{0,2})$/.exec(text?.trim() ?? "");
   const ip = match?.[1] === undefined ? undefined : parseIp(match[1]);
   if (ip === undefined) return undefined;
   const family = ipFamily(ip);

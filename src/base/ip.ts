@@ -3,7 +3,8 @@ export type Ip = string & { readonly __ip?: never };
 export type IpFamily = 4 | 6;
 
 /** `undefined` for anything but a plain address: no zone, no port, no brackets, no leading zeros in IPv4 (CVE-2021-29923). */
-export function parseIp(text: string): Ip | undefined {
+export function parseIp(text: string | undefined): Ip | undefined {
+  if (text === undefined) return undefined;
   // a dotted quad without leading zeros is canonical as it stands
   if (!text.includes(":")) return ipv4Number(text) === undefined ? undefined : text;
   const bytes = parseIpv6(text);

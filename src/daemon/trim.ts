@@ -4,10 +4,11 @@ import type { ObjectMeta } from "../api/types/meta-v1.generated.ts";
 import type { Kind, SnapshotKinds } from "../snapshot/cluster-snapshot.ts";
 
 /**
- * What a dataplane keeps of an object: no managed fields, no last-applied copy, no owner references; of Secrets only
+ * What a dataplane keeps of an object: no nulls, which say the same as an absent field; no managed fields, no last-applied copy, no owner references; of Secrets only
  * those kinds that an Ingress can name. Ten thousand Services fit an agent's memory that way.
  */
-export function trimObject<K extends Kind>(kind: K, object: SnapshotKinds[K]): SnapshotKinds[K] {
+export function trimObject<K extends Kind>(kind: K, given: SnapshotKinds[K]): SnapshotKinds[K] {
+  const object = withoutNulls(given);
   const { metadata } = object;
   if (metadata === undefined) return object;
   const trimmed = { ...object, metadata: trimMetadata(metadata) };
@@ -31,7 +32,7 @@ function trimMetadata(m: ObjectMeta): ObjectMeta {
 
 /** Of the object an endpoint is of, only the name says anything about where packets go: weights are by it. */
 function trimSlice(slice: EndpointSlice): EndpointSlice {
-  if (slice.endpoints === undefined || slice.endpoints === null) return slice;
+  if (slice.endpoints === undefined) return slice;
   return { ...slice, endpoints: slice.endpoints.map(trimEndpoint) };
 }
 
@@ -52,4 +53,25 @@ function shareConditions(c: EndpointConditions): EndpointConditions {
   if (known !== undefined) return known;
   shared.set(key, c);
   return c;
+}
+
+/** Servers written in Go say null for a list that is empty. An object without one, as nearly all are, is not copied. */
+function withoutNulls<T extends object>(value: T): T {
+  if (!holdsNull(value)) return value;
+  if (Array.isArray(value))
+    return value.flatMap((item: unknown) => (item === null ? [] : [isObject(item) ? withoutNulls(item) : item])) as T;
+  const kept = Object.entries(value).filter(([, item]) => item !== null);
+  return Object.fromEntries(kept.map(([name, item]: [string, unknown]) => [name, isObject(item) ? withoutNulls(item) : item])) as T;
+}
+
+function holdsNull(value: object): boolean {
+  for (const name in value) {
+    const item: unknown = (value as Readonly<Record<string, unknown>>)[name];
+    if (item === null || (isObject(item) && holdsNull(item))) return true;
+  }
+  return false;
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
 }

@@ -21,6 +21,20 @@ test("what no dataplane reads is not kept", () => {
   });
 });
 
+test("null says what an absent field says", () => {
+  const slice = {
+    metadata: { name: "a-1", namespace: "x", labels: null },
+    addressType: "IPv4",
+    endpoints: null,
+    ports: [null, { name: "p", port: null }],
+  };
+  expect(trimObject("EndpointSlice", slice as never)).toEqual({
+    metadata: { name: "a-1", namespace: "x" },
+    addressType: "IPv4",
+    ports: [{ name: "p" }],
+  });
+});
+
 test("only Secrets that an Ingress can name keep their data", () => {
   const data = { "tls.crt": "YQ==" };
   for (const [type, kept] of [

@@ -23,6 +23,8 @@ const keys = (plan: ProxyPlan): readonly string[] => [...plan.frontends.keys()].
 const web = (spec: Parameters<typeof makeService>[1] = {}, more: Parameters<typeof makeService>[2] = {}) =>
   makeService("web", { clusterIP: "10.96.0.1", ...spec }, more);
 
+const affine = (timeoutSeconds: number) => web({ sessionAffinity: "ClientIP", sessionAffinityConfig: { clientIP: { timeoutSeconds } } });
+
 describe("how the endpoints of a Service share connections", () => {
   const endpoints = makeSlice("web", [
     { ip: "10.244.0.1", pod: "web-0", node: "n", zone: "east" },
@@ -158,6 +160,9 @@ describe("problems name the object, the field and the other party", () => {
     [web({ ports: [{ port: 0 }] }), "spec.ports[0].port", "PortInvalid"],
     [web({ ports: [{ port: 65_536 }] }), "spec.ports[0].port", "PortInvalid"],
     [web({ type: "NodePort", ports: [{ port: 80, nodePort: 99_999 }] }), "spec.ports[0].nodePort", "PortInvalid"],
+    [web({ type: "LoadBalancer", externalTrafficPolicy: "Local", healthCheckNodePort: 99_999 }), "spec.healthCheckNodePort", "PortInvalid"],
+    [affine(0), "spec.sessionAffinityConfig.clientIP.timeoutSeconds", "AffinityInvalid"],
+    [affine(1e20), "spec.sessionAffinityConfig.clientIP.timeoutSeconds", "AffinityInvalid"],
     [web({ type: "LoadBalancer", loadBalancerSourceRanges: ["10.0.0.0"] }), "spec.loadBalancerSourceRanges[0]", "RangeInvalid"],
   ])("%#", (service, field, reason) => {
     expect([...planOf([service]).problems()]).toMatchObject([
@@ -196,6 +201,60 @@ describe("problems name the object, the field and the other party", () => {
     const plan = planOf([at("b", "10.96.0.1"), at("a", "10.96.0.2")]);
     expect(plan.frontends.get("nodePort4:30000/tcp")?.owner.name).toBe("a");
     expect([...plan.problems()]).toMatchObject([{ object: { name: "b" }, reason: "PortConflict" }]);
+  });
+});
+
+describe("health check ports that clash", () => {
+  const balancer = (name: string, created: string, healthCheckNodePort: number) =>
+    makeService(
+      name,
+      { type: "LoadBalancer", externalTrafficPolicy: "Local", clusterIP: `10.96.0.${name.length}`, healthCheckNodePort },
+      { metadata: { creationTimestamp: created } },
+    );
+  const problemsOf = (plan: ProxyPlan) =>
+    [...plan.problems()].map(({ object, reason, message }) => ({ name: object.name, reason, message }));
+
+  test("of two Services: the younger one is told; when the older goes, it is not", () => {
+    const store = new SnapshotStore();
+    const cursor = store.cursor(() => undefined);
+    const plan = new ProxyPlan("n", defaultPlanOptions);
+    const apply = () => {
+      const batch = cursor.take();
+      return batch === undefined ? undefined : plan.apply(batch);
+    };
+    fillStore(store, [node, balancer("young", "2026-02-02T00:00:00Z", 32_000), balancer("old", "2026-01-01T00:00:00Z", 32_000)]);
+    expect(apply()?.problems.gained).toHaveLength(1);
+    expect(problemsOf(plan)).toEqual([
+      { name: "young", reason: "PortConflict", message: expect.stringContaining("port 32000 belongs to Service test/old") },
+    ]);
+    put(store, "Service", balancer("old", "2026-01-01T00:00:00Z", 32_001), "2");
+    expect(apply()?.problems).toMatchObject({ gained: [], lost: [{ object: { name: "young" } }] });
+    put(store, "Service", balancer("old", "2026-01-01T00:00:00Z", 32_000), "3");
+    apply();
+    expect(problemsOf(plan)).toHaveLength(1);
+    store.apply("Service", "test/old", undefined, "4");
+    apply();
+    expect(problemsOf(plan)).toEqual([]);
+  });
+
+  test("with a node port, whichever comes first", () => {
+    const nodePort = makeService("web", { type: "NodePort", clusterIP: "10.96.0.9", ports: [{ port: 80, nodePort: 32_000 }] });
+    const clash = [{ name: "lb", reason: "PortConflict", message: expect.stringContaining("is a node port of Service test/web") }];
+    expect(problemsOf(planOf([balancer("lb", "2026-01-01T00:00:00Z", 32_000), nodePort]))).toEqual(clash);
+    const store = new SnapshotStore();
+    const cursor = store.cursor(() => undefined);
+    const plan = new ProxyPlan("n", defaultPlanOptions);
+    fillStore(store, [node, balancer("lb", "2026-01-01T00:00:00Z", 32_000)]);
+    for (const change of [
+      () => undefined,
+      () => put(store, "Service", nodePort, "2"),
+      () => store.apply("Service", "test/web", undefined, "3"),
+    ]) {
+      change();
+      const batch = cursor.take();
+      if (batch !== undefined) plan.apply(batch);
+      expect(problemsOf(plan)).toEqual(plan.frontends.has("nodePort4:32000/tcp") ? clash : []);
+    }
   });
 });
 
@@ -295,6 +354,7 @@ test("a health check counts ready local addresses once, for policy Local only", 
   );
   expect(planOf([service("Local"), slice]).services.get("test/web")?.healthCheck).toEqual({
     port: 32000,
+    createdAt: "",
     namespace: "test",
     name: "web",
     localEndpoints: 1,

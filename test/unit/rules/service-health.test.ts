@@ -12,7 +12,7 @@ const ask = (port: number): Promise<{ status: number; headers: IncomingHttpHeade
       response.on("end", () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body: JSON.parse(text) }));
     }).on("error", reject);
   });
-const check = (port: number, localEndpoints: number) => ({ port, namespace: "shop", name: "web", localEndpoints });
+const check = (port: number, localEndpoints: number) => ({ port, createdAt: "", namespace: "shop", name: "web", localEndpoints });
 
 test.each([
   [2, true, 200],
