@@ -1,5 +1,6 @@
 import { unreachable } from "../../src/base/unreachable.ts";
 import type { Filter, FilterKind, FilterOf, HeaderField } from "../route/filter.ts";
+import { fillText } from "../route/request-text.ts";
 import { applyAddressList } from "./address-list.ts";
 import { applyAgentBlock } from "./agent-block.ts";
 import { applyBasicAuth } from "./basic-auth.ts";
@@ -32,6 +33,7 @@ export const filterOrder: readonly FilterKind[] = [
   "externalAuth",
   "satisfyAny",
   "bodyLimit",
+  "filledHeaders", // before a rewrite: they tell of what the client asked for
   "rewrite", // after everything that judges the path the client asked for
   "requestHeaders",
 ];
@@ -126,7 +128,7 @@ function applyFilter(
     case "appRoot":
       return applyAppRoot(filter, request);
     case "redirect":
-      return applyRedirect(filter);
+      return applyRedirect(filter, request);
     case "addressList":
       return applyAddressList(filter, request);
     case "agentBlock":
@@ -155,6 +157,8 @@ function applyFilter(
         : { bodyLimit: filter.bytes };
     case "rewrite":
       return applyRewrite(filter, request);
+    case "filledHeaders":
+      return { requestHeaders: filter.set.map(({ name, value }) => ({ name, value: fillText(value, request) })) };
     case "requestHeaders":
       return { requestHeaders: filter.set };
     case "responseHeaders":

@@ -1,4 +1,5 @@
 import type { FilterKind, FilterOf } from "../route/filter.ts";
+import { fillText } from "../route/request-text.ts";
 import type { FilterContext, FilteredRequest, FilterOutcome } from "./outcome.ts";
 
 export function applySslRedirect(f: FilterOf<"sslRedirect">, r: FilteredRequest, c: FilterContext): FilterOutcome | undefined {
@@ -12,8 +13,11 @@ export function applyAppRoot(f: FilterOf<"appRoot">, r: FilteredRequest): Filter
   return r.path === "/" ? redirect("appRoot", 302, `${schemeOf(r)}://${r.authority}${f.path}`) : undefined;
 }
 
-export function applyRedirect(f: FilterOf<"redirect">): FilterOutcome {
-  return redirect("redirect", f.status, f.location);
+/** A location that is a path becomes one of the host that was asked for, as nginx makes it. */
+export function applyRedirect(f: FilterOf<"redirect">, r: FilteredRequest): FilterOutcome {
+  const location = fillText(f.location, r);
+  const whole = location.startsWith("/") && f.relative !== true ? `${schemeOf(r)}://${r.authority}${location}` : location;
+  return redirect("redirect", f.status, whole);
 }
 
 export function redirect(by: FilterKind, status: number, location: string): FilterOutcome {

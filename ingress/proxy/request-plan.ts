@@ -71,7 +71,7 @@ function locationOf(location: RedirectTarget, r: FilteredRequest): string {
     case "text":
       return location.text;
     case "path":
-      return `${schemeOf(r)}://${r.authority}${location.path}${r.query === "" ? "" : `?${r.query}`}`;
+      return `${location.relative === true ? "" : `${schemeOf(r)}://${r.authority}`}${location.path}${r.query === "" ? "" : `?${r.query}`}`;
     case "host":
       return `${schemeOf(r)}://${location.host}${r.target}`;
   }

@@ -18,6 +18,7 @@ export type Filter =
   | ExternalAuth
   | SatisfyAny
   | BodyLimit
+  | FilledHeaders
   | Rewrite
   | RequestHeaders
   | ResponseHeaders;
@@ -37,7 +38,9 @@ export interface AppRoot {
 export interface Redirect {
   readonly kind: "redirect";
   readonly status: number;
-  readonly location: string;
+  readonly location: readonly TextPart[];
+  /** A path is said as it is, not with scheme and host. */
+  readonly relative?: boolean;
 }
 
 /** A leaky bucket per client address: `perMinute` drains it, `burst` is its depth; what does not fit gets `status`. */
@@ -191,6 +194,12 @@ export interface Rewrite {
   readonly pattern: string;
   readonly ignoreCase: boolean;
   readonly target: string;
+}
+
+/** Headers for the endpoint that are filled from the request as the client sent it. */
+export interface FilledHeaders {
+  readonly kind: "filledHeaders";
+  readonly set: readonly { readonly name: string; readonly value: readonly TextPart[] }[];
 }
 
 export interface RequestHeaders {

@@ -195,8 +195,8 @@ export type RouteAction =
 
 export type RedirectTarget =
   | { readonly kind: "text"; readonly text: string }
-  /** The same scheme and host, another path; the query is kept. */
-  | { readonly kind: "path"; readonly path: string }
+  /** The same scheme and host (not said where `relative`), another path; the query is kept. */
+  | { readonly kind: "path"; readonly path: string; readonly relative?: boolean }
   /** The same scheme, path and query, another host. */
   | { readonly kind: "host"; readonly host: string };
 

@@ -1,5 +1,9 @@
 import { parseCidr, printCidr } from "../../src/base/cidr.ts";
 import { ipFamily, parseIp } from "../../src/base/ip.ts";
+import type { TextTest } from "../route/filter.ts";
+import type { TextPart } from "../route/request-text.ts";
+import type { UpstreamTls } from "../route/route.ts";
+import { parseRequestText } from "./request-text.ts";
 
 /** A value that could not be read: what it should have been. */
 export interface BadValue {
@@ -65,9 +69,78 @@ export function parseRealm(text: string): Parsed<string> {
   return /^[\x20-\x7e]*$/.test(text) && !/["\\]/.test(text) ? text : { expected: "text without quotes and backslashes" };
 }
 
-/** An absolute URL or an absolute path, without anything that would end a header line. */
-export function parseLocation(text: string): Parsed<string> {
-  return /^(https?:\/\/[!-~]+|\/[!-~]*)$/i.test(text) ? text : { expected: "an http or https URL, or a path" };
+/** An absolute URL or an absolute path, in which variables may stand, without anything that would end a header line. */
+export function parseLocation(text: string): Parsed<readonly TextPart[]> {
+  return /^((https?|\$scheme):\/\/[!-~]+|\/[!-~]*)$/i.test(text) ? parseRequestText(text) : { expected: "an http or https URL, or a path" };
+}
+
+/** An http or https URL in which variables may stand; its scheme and what begins its host must be told. */
+export function parseUrl(text: string): Parsed<readonly TextPart[]> {
+  if (!/^https?:\/\/[A-Za-z0-9[$][!-~]*$/.test(text)) return { expected: "an http or https URL" };
+  return parseRequestText(text);
+}
+
+export function parseOnOff(text: string): Parsed<boolean> {
+  return text === "on" || text === "off" ? text === "on" : { expected: "on or off" };
+}
+
+/** A number of KiB, or a size of nginx's; bytes. */
+export function parseKiB(text: string): Parsed<number> {
+  const size = parseSize(text);
+  return isBad(size) || !/^[0-9]+$/.test(text) ? size : size * 1024;
+}
+
+/** Errors: `404,503`. */
+export function parseStatuses(text: string): Parsed<readonly number[]> {
+  const words = text.split(",").map((t) => t.trim());
+  const good = words.filter((w) => w !== "");
+  return good.every((w) => /^[45][0-9]{2}$/.test(w)) ? good.map(Number) : { expected: "statuses from 400 to 599, comma-separated" };
+}
+
+/** `name` or `namespace/name`. */
+export function parseObjectName(text: string): Parsed<string> {
+  return /^([a-z0-9.-]+\/)?[a-z0-9.-]+$/.test(text) ? text : { expected: "the name of an object" };
+}
+
+/** Names of headers, in lower case. */
+export function parseNames(text: string): Parsed<readonly string[]> {
+  const names = text
+    .split(",")
+    .map((t) => t.trim().toLowerCase())
+    .filter((t) => t !== "");
+  return names.every((n) => !isBad(parseToken(n))) ? names : { expected: "names of headers, comma-separated" };
+}
+
+const unitSeconds: Readonly<Record<string, number>> = { "": 1, s: 1, m: 60, h: 3600, d: 86_400 };
+
+/** `200 202 401 5m, 403 30s`: seconds by status. */
+export function parseDurations(text: string): Parsed<Readonly<Record<number, number>>> {
+  const seconds: Record<number, number> = {};
+  for (const entry of text.split(",")) {
+    const words = entry.trim().split(/\s+/);
+    const time = /^([0-9]{1,7})([smhd]?)$/.exec(words.pop() ?? "");
+    if (time === null || words.length === 0 || words.some((w) => !/^[1-5][0-9]{2}$/.test(w)))
+      return { expected: "statuses and how long they are remembered, such as 200 202 10m" };
+    for (const status of words) seconds[Number(status)] = Number(time[1]) * (unitSeconds[time[2] ?? ""] ?? 1);
+  }
+  return seconds;
+}
+
+/** `TLSv1.2 TLSv1.3`; older ones there do not count, but one of the two must be. */
+export function parseProtocols(text: string): Parsed<Pick<UpstreamTls, "minVersion" | "maxVersion">> {
+  const words = text.split(/\s+/);
+  const two = words.includes("TLSv1.2");
+  const three = words.includes("TLSv1.3");
+  if (!two && !three) return { expected: "TLSv1.2, TLSv1.3 or both" };
+  return { minVersion: two ? "TLSv1.2" : "TLSv1.3", maxVersion: three ? "TLSv1.3" : "TLSv1.2" };
+}
+
+/** Other names of a host, lower case; what is none is left out. */
+export function parseAliases(text: string): Parsed<readonly string[]> {
+  return text
+    .split(",")
+    .map((t) => t.trim().toLowerCase())
+    .filter((t) => /^(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(t));
 }
 
 export function parsePath(text: string): Parsed<string> {
@@ -95,4 +168,50 @@ export function parsePattern(text: string): Parsed<string> {
   } catch {
     return { expected: "a regular expression" };
   }
+}
+
+/** Words, by commas or spaces. */
+export function parseList(text: string): Parsed<readonly string[]> {
+  return text.split(/[\s,]+/).filter((w) => w !== "");
+}
+
+/** Beginnings of paths, comma-separated. */
+export function parsePaths(text: string): Parsed<readonly string[]> {
+  const paths = text.split(",").flatMap((t) => (t.trim() === "" ? [] : [t.trim()]));
+  return paths.every((p) => p.startsWith("/")) ? paths : { expected: "paths, comma-separated" };
+}
+
+/** nginx's number and size of buffers: `4 8k`; bytes in all. */
+export function parseBuffers(text: string): Parsed<number> {
+  const [count = "", size = "", ...more] = text.split(/\s+/);
+  const each = parseSize(size);
+  if (!/^[0-9]{1,4}$/.test(count) || more.length > 0) return { expected: "a number and a size, such as 4 8k" };
+  return isBad(each) ? each : Number(count) * each;
+}
+
+/** From 0 to 1. */
+export function parseShare(text: string): Parsed<number> {
+  return /^(0(\.[0-9]+)?|1(\.0+)?)$/.test(text) ? Number(text) : { expected: "a share between 0 and 1" };
+}
+
+/** Values of a header, comma-separated: `~` begins a regular expression, `~*` one in any case. */
+export function parseHeaderTests(text: string): Parsed<readonly TextTest[]> {
+  const tests: TextTest[] = [];
+  for (const word of text.split(",").map((t) => t.trim())) {
+    if (word === "") continue;
+    const regex = /^~(\*?)(.*)$/.exec(word);
+    if (regex === null) {
+      tests.push({ kind: "exact", text: word });
+      continue;
+    }
+    const pattern = parsePattern(regex[2] ?? "");
+    if (isBad(pattern)) return { expected: `texts or regular expressions, not "${word}"` };
+    tests.push({ kind: "regex", pattern, ignoreCase: regex[1] === "*" });
+  }
+  return tests;
+}
+
+/** The key where there is a value. */
+export function present<K extends string, V>(key: K, value: V | undefined): { readonly [P in K]?: V } {
+  return (value === undefined ? {} : { [key]: value }) as { readonly [P in K]?: V };
 }

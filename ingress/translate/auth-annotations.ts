@@ -1,7 +1,8 @@
-import type { ExternalAuth } from "../route/filter.ts";
+import type { ClientCertificate, ExternalAuth } from "../route/filter.ts";
 import type { TextPart } from "../route/request-text.ts";
-import { isBad, oneOf, type Parsed, type ParseValue, parseRealm, parseText, parseToken } from "./annotation-values.ts";
-import { parseRequestText } from "./request-text.ts";
+import type { ClientCertificates } from "../route/route.ts";
+import type { AnnotationReader } from "./annotation-reader.ts";
+import { present } from "./annotation-values.ts";
 
 /** Users of a Secret. */
 export interface UserAuth {
@@ -12,92 +13,75 @@ export interface UserAuth {
 }
 
 export type ExternalAuthOptions = Omit<ExternalAuth, "kind" | "pool" | "setHeaders"> & {
-  /** Name of the ConfigMap with headers for the server that judges. */
+  /** A ConfigMap with headers for the judge. */
   readonly headersFrom?: string;
 };
 
-/** The parts of the reader of annotations that are needed here. */
-interface Reader {
-  get<T>(name: string, parse: ParseValue<T>): T | undefined;
-  guard<T>(name: string, parse: ParseValue<T>): T | undefined;
-  refuse(name: string, message: string): void;
-}
+/** Certificates of clients, by the authorities of a Secret. */
+export type ClientTls = Omit<ClientCertificate, "kind"> &
+  Pick<ClientCertificates, "depth"> & {
+    readonly secret: string;
+  };
 
-export function parseUserAuth(a: Reader): UserAuth | undefined {
-  const type = a.guard("auth-type", oneOf("basic", "digest"));
-  const secret = a.guard<string>("auth-secret", (t) =>
-    /^([a-z0-9.-]+\/)?[a-z0-9.-]+$/.test(t) ? t : { expected: "the name of a Secret" },
-  );
-  const secretType = a.guard("auth-secret-type", oneOf("auth-file", "auth-map")) ?? "auth-file";
-  const realm = a.get("auth-realm", parseRealm) ?? "";
-  if (type === undefined) return undefined;
+export function parseUserAuth(a: AnnotationReader): UserAuth | undefined {
+  const scheme = a.get("auth-type");
+  const secret = a.get("auth-secret");
+  const type = a.get("auth-secret-type") ?? "auth-file";
+  const realm = a.get("auth-realm") ?? "";
+  if (scheme === undefined) return undefined;
   if (secret === undefined) {
     a.refuse("auth-secret", "auth-type needs the name of a Secret with the users");
     return undefined;
   }
-  return { scheme: type, secret, type: secretType, realm };
+  return { scheme, secret, type, realm };
 }
 
 /** As ingress-nginx has it. */
-const defaultCacheSeconds = { 200: 300, 202: 300, 401: 300 };
+export const defaultCacheSeconds = { 200: 300, 202: 300, 401: 300 };
 
-export function parseExternalAuth(a: Reader): ExternalAuthOptions | undefined {
-  const url = a.guard("auth-url", parseUrl);
-  const method = a.guard("auth-method", oneOf("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"));
-  const signIn = a.get("auth-signin", parseUrl);
-  const redirectParameter = a.get("auth-signin-redirect-param", parseToken) ?? "rd";
-  const requestRedirect = a.get("auth-request-redirect", parseRequestText);
-  const responseHeaders = a.get("auth-response-headers", parseNames) ?? [];
-  const headersFrom = a.guard("auth-proxy-set-headers", parseObjectName);
-  const key = a.get("auth-cache-key", parseRequestText);
-  const seconds = a.get("auth-cache-duration", parseDurations) ?? defaultCacheSeconds;
-  // connections are always kept, cookies of a judgement always handed on
-  for (const name of ["auth-keepalive", "auth-keepalive-requests", "auth-keepalive-timeout", "auth-keepalive-share-vars"])
-    a.get(name, parseText);
-  a.get("auth-always-set-cookie", parseText);
+export function parseExternalAuth(a: AnnotationReader): ExternalAuthOptions | undefined {
+  const url = a.get("auth-url");
+  const signIn = a.get("auth-signin");
+  const redirectParameter = a.get("auth-signin-redirect-param") ?? "rd";
+  const key = a.get("auth-cache-key");
+  const seconds = a.get("auth-cache-duration") ?? defaultCacheSeconds;
+  a.get("auth-always-set-cookie");
+  const rest = {
+    responseHeaders: a.get("auth-response-headers") ?? [],
+    ...present("method", a.get("auth-method")),
+    ...present("requestRedirect", a.get("auth-request-redirect")),
+    ...present("headersFrom", a.get("auth-proxy-set-headers")),
+  };
   if (url === undefined) return undefined;
   return {
     url,
-    responseHeaders,
-    ...(headersFrom === undefined ? {} : { headersFrom }),
-    ...(method === undefined ? {} : { method }),
+    ...rest,
     ...(signIn === undefined ? {} : { signIn: { url: signIn, redirectParameter } }),
-    ...(requestRedirect === undefined ? {} : { requestRedirect }),
     ...(key === undefined ? {} : { cache: { key, seconds } }),
   };
 }
 
-function parseObjectName(text: string): Parsed<string> {
-  return /^([a-z0-9.-]+\/)?[a-z0-9.-]+$/.test(text) ? text : { expected: "the name of a ConfigMap" };
-}
-
-/** An http or https URL in which variables may stand; its scheme and what begins its host must be told. */
-function parseUrl(text: string): Parsed<readonly TextPart[]> {
-  if (!/^https?:\/\/[A-Za-z0-9[$][!-~]*$/.test(text)) return { expected: "an http or https URL" };
-  return parseRequestText(text);
-}
-
-function parseNames(text: string): Parsed<readonly string[]> {
-  const names = text
-    .split(",")
-    .map((t) => t.trim().toLowerCase())
-    .filter((t) => t !== "");
-  return names.every((n) => !isBad(parseToken(n))) ? names : { expected: "names of headers, comma-separated" };
-}
-
-const unitSeconds: Readonly<Record<string, number>> = { "": 1, s: 1, m: 60, h: 3600, d: 86_400 };
-
-/** `200 202 401 5m, 403 30s`: seconds by status. */
-function parseDurations(text: string): Parsed<Readonly<Record<number, number>>> {
-  const seconds: Record<number, number> = {};
-  for (const entry of text.split(",")) {
-    const words = entry.trim().split(/\s+/);
-    const time = /^([0-9]{1,7})([smhd]?)$/.exec(words.pop() ?? "");
-    if (time === null || words.length === 0 || words.some((w) => !/^[1-5][0-9]{2}$/.test(w)))
-      return { expected: "statuses and how long they are remembered, such as 200 202 10m" };
-    for (const status of words) seconds[Number(status)] = Number(time[1]) * (unitSeconds[time[2] ?? ""] ?? 1);
+export function parseClientTls(a: AnnotationReader): ClientTls | undefined {
+  const secret = a.get("auth-tls-secret");
+  const verify = a.get("auth-tls-verify-client") ?? "on";
+  const depth = a.get("auth-tls-verify-depth") ?? 1;
+  const errorPage = a.get("auth-tls-error-page");
+  const commonName = a.get("auth-tls-match-cn");
+  const passOn = a.get("auth-tls-pass-certificate-to-upstream") ?? false;
+  if (secret === undefined) {
+    if (commonName !== undefined) a.refuse("auth-tls-match-cn", "it needs auth-tls-secret, the authorities of certificates");
+    return undefined;
   }
-  return seconds;
+  if (verify === "off") return undefined;
+  const [page] = errorPage ?? [];
+  return {
+    secret,
+    verify,
+    depth,
+    passOn,
+    ...(page?.kind === "text" && errorPage?.length === 1 ? { errorPage: page.text } : {}),
+    ...present("commonName", commonName),
+  };
 }
 
 /** The Service of this cluster that a URL names, as the pool of its port: `http://auth.shop.svc.cluster.local:8080/x`. */
@@ -105,8 +89,8 @@ export function serviceOfUrl(url: readonly TextPart[]): { readonly service: stri
   const [first, ...rest] = url;
   if (first?.kind !== "text") return undefined;
   const m = /^(https?):\/\/([a-z0-9-]+)\.([a-z0-9-]+)\.svc(?:\.[a-z0-9.-]+)?(?::([0-9]+))?([/?]|$)/i.exec(first.text);
-  // the name may go on in a variable
-  if (m === null || (m[5] === "" && rest.length > 0)) return undefined;
+  // the name may go on in a variable, but not where the path begins
+  if (m === null || (m[5] === "" && rest.length > 0 && rest[0]?.kind !== "uri")) return undefined;
   const [, scheme, name, namespace, port] = m;
   return { service: `${namespace}/${name}`.toLowerCase(), port: port === undefined ? (scheme === "https" ? 443 : 80) : Number(port) };
 }

@@ -1,9 +1,9 @@
-import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { ObjectKey, Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
 import type { Compiled, ObjectRef, Problem } from "../../src/snapshot/problem.ts";
 import { compareText } from "../route/match-order.ts";
 import type { Certificate } from "../route/route.ts";
 import type { IngressPlan } from "./ingress-plan.ts";
+import { pairFault } from "./tls-secrets.ts";
 import { dataOf } from "./user-list.ts";
 
 /** The certificate for one server name: of the oldest Ingress whose Secret holds a pair that fits. */
@@ -44,13 +44,8 @@ function readPair(snapshot: Snapshot, key: ObjectKey, host: string): Certificate
   const privateKey = dataOf(secret, "tls.key");
   if (certificate === undefined || privateKey === undefined)
     return { reason: "InvalidSecret", fault: "it has not both tls.crt and tls.key" };
-  try {
-    const x509 = new X509Certificate(certificate);
-    if (!x509.checkPrivateKey(createPrivateKey(privateKey)))
-      return { reason: "InvalidSecret", fault: "tls.key does not belong to tls.crt" };
-  } catch {
-    return { reason: "InvalidSecret", fault: "tls.crt or tls.key is not PEM that can be read" };
-  }
+  const fault = pairFault(certificate, privateKey);
+  if (fault !== undefined) return { reason: "InvalidSecret", fault };
   const slash = key.indexOf("/");
   const object: ObjectRef = { kind: "Secret", namespace: key.slice(0, slash), name: key.slice(slash + 1) };
   return { host, certificate, key: privateKey, object };

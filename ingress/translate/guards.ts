@@ -3,10 +3,13 @@ import type { ObjectKey } from "../../src/snapshot/cluster-snapshot.ts";
 import { readKeys } from "../filter/jwt.ts";
 import type { Filter, JwtKeys, SatisfyAny } from "../route/filter.ts";
 import type { TextPart } from "../route/request-text.ts";
-import type { PoolId } from "../route/route.ts";
-import { isBad, parseToken } from "./annotation-values.ts";
-import { annotationField, type IngressOptions } from "./annotations.ts";
-import { parseRequestText } from "./request-text.ts";
+import type { ClientCertificates, PoolId } from "../route/route.ts";
+import { type AnnotationName, annotationField } from "./annotation-table.ts";
+import { present } from "./annotation-values.ts";
+import type { IngressOptions } from "./annotations.ts";
+import type { ClientTls } from "./auth-annotations.ts";
+import { readFilledHeaders } from "./header-map.ts";
+import { readAuthorities, type SecretReader } from "./tls-secrets.ts";
 import { dataOf, readDigestUsers, readUsers } from "./user-list.ts";
 
 /** The world as guards may look at it: what is asked for is remembered as what the Ingress was computed from. */
@@ -25,6 +28,8 @@ export interface Guards {
   readonly filters: readonly Filter[];
   /** Set: one of them could not be made, so nobody gets in. */
   readonly refusal: string | undefined;
+  /** What is asked of clients at the handshake. */
+  readonly clientCertificates: ClientCertificates | undefined;
 }
 
 /** Who may come in, as the annotations of one Ingress say. */
@@ -44,11 +49,27 @@ export function compileGuards(o: IngressOptions, from: GuardSources): Guards {
   add(usersGuard(o, from));
   add(jwtGuard(o, from));
   add(externalGuard(o, from));
-  return { filters: o.satisfyAny && guards.length > 1 ? [{ kind: "satisfyAny", filters: guards }] : guards, refusal };
+  const filters: readonly Filter[] = o.satisfyAny && guards.length > 1 ? [{ kind: "satisfyAny", filters: guards }] : guards;
+  const { clientTls } = o;
+  if (clientTls === undefined) return { filters, refusal, clientCertificates: undefined };
+  const clientCertificates = authoritiesOf(clientTls, from);
+  if ("kind" in clientCertificates) {
+    add(clientCertificates);
+    return { filters, refusal, clientCertificates: undefined };
+  }
+  const { verify, commonName, errorPage, passOn } = clientTls;
+  const certificate: Filter = {
+    kind: "clientCertificate",
+    verify,
+    passOn,
+    ...present("commonName", commonName),
+    ...present("errorPage", errorPage),
+  };
+  return { filters: [certificate, ...filters], refusal, clientCertificates };
 }
 
 /** Why a guard could not be made. */
-interface Shut {
+export interface Shut {
   readonly kind: "shut";
   readonly field: string;
   readonly reason: string;
@@ -81,6 +102,27 @@ function usersGuard({ auth }: IngressOptions, from: GuardSources): Guard | Shut 
   if (users === undefined) return shut(faults);
   warn(faults);
   return { kind: "auth", realm: auth.realm, users };
+}
+
+function authoritiesOf(o: ClientTls, from: GuardSources): ClientCertificates | Shut {
+  const read = readSecret(o.secret, from, { name: "auth-tls-secret", read: readAuthorities });
+  if ("kind" in read) return read;
+  return { verify: o.verify, depth: o.depth, ...read };
+}
+
+/** What a Secret of the Ingress' own namespace holds. */
+export function readSecret<V extends object>(
+  text: string,
+  from: GuardSources,
+  o: { readonly name: AnnotationName; readonly read: SecretReader<V> },
+): V | Shut {
+  const field = annotationField(o.name);
+  const key = own(text, from, { kind: "Secret", field });
+  if (typeof key !== "string") return key;
+  const secret = from.secret(key);
+  if (secret === undefined) return { kind: "shut", field, reason: "SecretNotFound", message: `there is no Secret ${key}` };
+  const found = o.read(secret);
+  return "fault" in found ? { kind: "shut", field, reason: "InvalidSecret", message: `Secret ${key}: ${found.fault}` } : found;
 }
 
 function jwtGuard({ jwt }: IngressOptions, from: GuardSources): Guard | Shut | undefined {
@@ -156,15 +198,8 @@ function headersOf(name: string, from: GuardSources): readonly { readonly name: 
   if (typeof key !== "string") return key;
   const configMap = from.configMap(key);
   if (configMap === undefined) return { kind: "shut", field, reason: "ConfigMapNotFound", message: `there is no ConfigMap ${key}` };
-  const headers: { readonly name: string; readonly value: readonly TextPart[] }[] = [];
-  for (const [header, text] of Object.entries(configMap.data ?? {})) {
-    const value = /^[\x20-\x7e]*$/.test(text.trim()) ? parseRequestText(text.trim()) : { expected: "text of one line" };
-    if (isBad(parseToken(header)) || isBad(value)) {
-      const why = isBad(value) ? `"${text}" is not ${value.expected}` : "it is no name of a header";
-      return { kind: "shut", field, reason: "InvalidConfigMap", message: `ConfigMap ${key}, ${header}: ${why}` };
-    }
-    headers.push({ name: header, value });
-  }
+  const { headers, faults } = readFilledHeaders(configMap);
+  if (faults.length > 0) return { kind: "shut", field, reason: "InvalidConfigMap", message: `ConfigMap ${key}, ${faults.join("; ")}` };
   return headers;
 }
 

@@ -3,8 +3,20 @@ import { inFilterOrder } from "../filter/chain.ts";
 import type { Filter } from "../route/filter.ts";
 import { compareText } from "../route/match-order.ts";
 import { wireText } from "../route/request-head.ts";
-import type { BackendOverride, Forwarding, HostMatch, PathMatch, PoolId, Route, RouteAction, WeightedBackend } from "../route/route.ts";
-import type { Canary } from "./annotations.ts";
+import type {
+  BackendOverride,
+  Forwarding,
+  HostMatch,
+  HostTls,
+  PathMatch,
+  PoolId,
+  Route,
+  RouteAction,
+  WeightedBackend,
+} from "../route/route.ts";
+import { annotationField } from "./annotation-table.ts";
+import { present } from "./annotation-values.ts";
+import type { Canary } from "./canary-annotations.ts";
 import type { IngressPlan, PathClaim } from "./ingress-plan.ts";
 
 /** All that is claimed of one host. */
@@ -24,12 +36,15 @@ interface Claimed {
 
 /** Settles what several Ingresses want of one host: the oldest wins a path, canaries join it, one regex makes all paths regex. */
 export function compileHost(h: HostClaims): Compiled<readonly Route[] | undefined> {
-  const all = h.plans
+  const claimed = h.plans
     .toSorted(compareAge)
     .flatMap((plan) => plan.claims.filter((c) => c.host === h.host).map((claim) => ({ plan, claim })));
+  // who names a host goes before whose alias it is, as at ingress-nginx
+  const named = claimed.filter((c) => c.claim.alias !== true);
+  const all = named.length > 0 ? named : claimed;
   const main = all.filter((c) => c.plan.options.canary === undefined);
   const canaries = all.filter((c) => c.plan.options.canary !== undefined);
-  const problems: Problem[] = [];
+  const problems: Problem[] = aliasConflicts(claimed, named);
   const regex = main.some(wantsRegex);
   const winners = new Map<string, Claimed>();
   for (const c of main) {
@@ -44,7 +59,8 @@ export function compileHost(h: HostClaims): Compiled<readonly Route[] | undefine
     if (winners.has(key)) joined.set(key, [...(joined.get(key) ?? []), c]);
     else problems.push(lonelyCanary(c));
   }
-  const routes = [...winners].map(([key, c]) => routeOf(h, c, { key, regex, canaries: joined.get(key) ?? [] }));
+  const hostTls = hostTlsOf(all);
+  const routes = [...winners].map(([key, c]) => routeOf(h, c, { key, regex, canaries: joined.get(key) ?? [], hostTls }));
   if (!regex) routes.push(...slashRedirects(h, winners));
   const www = winners.size === 0 ? wwwRedirect(h) : undefined;
   if (www !== undefined) routes.push(www);
@@ -83,7 +99,7 @@ function claimKey(c: PathClaim, regex: boolean): string {
 function routeOf(
   h: HostClaims,
   c: Claimed,
-  o: { readonly key: string; readonly regex: boolean; readonly canaries: readonly Claimed[] },
+  o: { readonly key: string; readonly regex: boolean; readonly canaries: readonly Claimed[]; readonly hostTls: HostTls | undefined },
 ): Route {
   const { plan, claim } = c;
   return {
@@ -95,6 +111,9 @@ function routeOf(
     created: plan.created,
     filters: filtersOf(h, c, o.regex),
     action: actionOf(c, o.canaries),
+    ...(o.hostTls === undefined ? {} : { hostTls: o.hostTls }),
+    ...(plan.options.accessLog ? {} : { accessLog: false }),
+    ...(plan.options.tracing === undefined ? {} : { tracing: plan.options.tracing }),
     // as ingress-nginx has it, the backend of the root takes the host's TLS
     ...(plan.options.sslPassthrough && claim.path === "/" && claim.pool !== undefined ? { passthrough: claim.pool } : {}),
   };
@@ -128,17 +147,26 @@ function validPattern(path: string): string {
   }
 }
 
-/** HSTS as ingress-nginx sets it: a year, subdomains too. */
-const hsts = { name: "Strict-Transport-Security", value: "max-age=31536000; includeSubDomains" };
+/** How TLS is spoken for the host: each part as the oldest Ingress says that says something. */
+function hostTlsOf(all: readonly Claimed[]): HostTls | undefined {
+  const clientCertificates = all.find(({ plan }) => plan.clientCertificates !== undefined)?.plan.clientCertificates;
+  const own = all.find(({ plan }) => plan.options.hostTls !== undefined)?.plan.options.hostTls;
+  if (clientCertificates === undefined && own === undefined) return undefined;
+  return { ...own, ...(clientCertificates === undefined ? {} : { clientCertificates }) };
+}
 
 function filtersOf(h: HostClaims, { plan, claim }: Claimed, regex: boolean): readonly Filter[] {
   const o = plan.options;
+  const { config } = plan;
   const owner = `${plan.object.namespace ?? ""}/${plan.object.name}`;
   const filters: Filter[] = [];
-  if (h.tls) filters.push({ kind: "responseHeaders", onlyTls: true, set: [hsts] });
-  if (o.forceSslRedirect || (o.sslRedirect && h.tls)) filters.push({ kind: "sslRedirect", status: 308 });
+  if (h.tls && config.hsts !== undefined)
+    filters.push({ kind: "responseHeaders", onlyTls: true, set: [{ name: "Strict-Transport-Security", value: config.hsts }] });
+  if (plan.answerHeaders.length > 0) filters.push({ kind: "responseHeaders", set: plan.answerHeaders });
+  if ((o.forceSslRedirect || (o.sslRedirect && h.tls)) && !isUnder(config.plainPaths, claim.path))
+    filters.push({ kind: "sslRedirect", status: config.httpsRedirectStatus });
   if (o.appRoot !== undefined && claim.path === "/") filters.push({ kind: "appRoot", path: o.appRoot });
-  if (o.redirect !== undefined) filters.push({ kind: "redirect", ...o.redirect });
+  if (o.redirect !== undefined) filters.push({ kind: "redirect", ...o.redirect, ...(o.relativeRedirects ? { relative: true } : {}) });
   const { rate } = o;
   const exempt = rate.exempt.length === 0 ? {} : { exempt: rate.exempt };
   if (rate.perSecond !== undefined) {
@@ -147,7 +175,7 @@ function filtersOf(h: HostClaims, { plan, claim }: Claimed, regex: boolean): rea
       bucket: `${owner} rps`,
       perMinute: rate.perSecond * 60,
       burst: rate.perSecond * rate.burstMultiplier,
-      status: 503,
+      status: config.rateStatus,
       ...exempt,
     });
   }
@@ -157,21 +185,31 @@ function filtersOf(h: HostClaims, { plan, claim }: Claimed, regex: boolean): rea
       bucket: `${owner} rpm`,
       perMinute: rate.perMinute,
       burst: rate.perMinute * rate.burstMultiplier,
-      status: 503,
+      status: config.rateStatus,
       ...exempt,
     });
   }
   if (rate.connections !== undefined)
-    filters.push({ kind: "connectionLimit", bucket: owner, limit: rate.connections, status: 503, ...exempt });
+    filters.push({ kind: "connectionLimit", bucket: owner, limit: rate.connections, status: config.connectionStatus, ...exempt });
   if (o.cors !== undefined) filters.push({ kind: "cors", ...o.cors });
-  filters.push(...plan.guards);
+  if (config.blockedRanges.length > 0) filters.push({ kind: "addressList", allow: [], deny: config.blockedRanges });
+  if (config.blockedAgents.length > 0 || config.blockedReferers.length > 0)
+    filters.push({ kind: "agentBlock", userAgents: config.blockedAgents, referers: config.blockedReferers });
+  filters.push(...(isUnder(config.openPaths, claim.path) ? plan.openGuards : plan.guards));
   filters.push({ kind: "bodyLimit", bytes: o.bodyBytes });
   if (regex && o.rewriteTarget !== undefined && o.rewriteTarget !== claim.path) {
     filters.push({ kind: "rewrite", pattern: validPattern(wireText(claim.path)), ignoreCase: true, target: o.rewriteTarget });
     if (o.xForwardedPrefix !== undefined)
       filters.push({ kind: "requestHeaders", set: [{ name: "X-Forwarded-Prefix", value: o.xForwardedPrefix }] });
   }
+  const filled = [...plan.requestHeaders, ...(config.originalUri ? [{ name: "X-Original-URI", value: [{ kind: "uri" } as const] }] : [])];
+  if (filled.length > 0) filters.push({ kind: "filledHeaders", set: filled });
   return inFilterOrder(filters);
+}
+
+/** As ingress-nginx compares: by the letters of the rule's path. */
+function isUnder(beginnings: readonly string[], path: string): boolean {
+  return beginnings.some((b) => path.startsWith(b));
 }
 
 function actionOf({ plan, claim }: Claimed, canaries: readonly Claimed[]): RouteAction {
@@ -182,10 +220,33 @@ function actionOf({ plan, claim }: Claimed, canaries: readonly Claimed[]): Route
   return {
     kind: "forward",
     ...withCanaries(claim.pool, canaries, plan.standIn),
-    ...o.forwarding,
+    ...forwardingOf(plan),
     ...(o.upstreamVhost === undefined ? {} : { host: o.upstreamVhost }),
     timeouts: { connectSeconds: o.connectSeconds, sendSeconds: o.sendSeconds, readSeconds: o.readSeconds },
-    ...(affinity === undefined ? {} : { affinity: { ...affinity, path: affinity.path ?? "/" } }),
+    ...(affinity === undefined ? {} : { affinity: { ...affinity, ...(canaries.some(isLegacy) ? { ignoredByWeights: true } : {}) } }),
+  };
+}
+
+function isLegacy({ plan }: Claimed): boolean {
+  return plan.options.canary?.ignoresAffinity === true;
+}
+
+/** What the Ingress says of the way to its endpoints, and of their answers. */
+function forwardingOf(plan: IngressPlan): Omit<Forwarding, "kind" | "backends" | "overrides" | "timeouts"> {
+  const { options: o, config, mirror, standIn, upstreamPair } = plan;
+  const { tlsSecret: _, tls, retry, ...rest } = o.forwarding;
+  const hide = config.hiddenHeaders;
+  const answer = o.changes === undefined && hide.length === 0 ? undefined : { ...o.changes, ...(hide.length === 0 ? {} : { hide }) };
+  const again = config.retryNonIdempotent
+    ? { ...(retry ?? { on: ["error", "timeout"] as const, withinSeconds: 0 }), nonIdempotent: true }
+    : retry;
+  return {
+    ...rest,
+    ...present("tls", tls === undefined ? undefined : { ...tls, ...upstreamPair }),
+    ...present("retry", again),
+    ...present("answer", answer),
+    ...present("mirror", mirror),
+    ...(o.errorStatuses.length === 0 ? {} : { errorPages: { statuses: o.errorStatuses, ...present("pool", standIn) } }),
   };
 }
 
@@ -243,7 +304,11 @@ function slashRedirects(h: HostClaims, winners: ReadonlyMap<string, Claimed>): r
       path: { kind: "exact", path: wireText(bare) },
       created: plan.created,
       filters: [],
-      action: { kind: "redirect", status: 301, location: { kind: "path", path: claim.path } },
+      action: {
+        kind: "redirect",
+        status: 301,
+        location: { kind: "path", path: claim.path, ...(plan.options.relativeRedirects ? { relative: true } : {}) },
+      },
     });
   }
   return routes;
@@ -258,7 +323,7 @@ export function wwwCounterpart(host: string): string | undefined {
 /** from-to-www-redirect: a host that nobody claims, beside one that asks for it. */
 function wwwRedirect(h: HostClaims): Route | undefined {
   const target = wwwCounterpart(h.host);
-  const plan = h.plans.toSorted(compareAge).find((p) => p.options.fromToWww && p.claims.some((c) => c.host === target));
+  const plan = h.plans.toSorted(compareAge).find((p) => p.options.fromToWww && p.claims.some((c) => c.host === target && c.alias !== true));
   if (plan === undefined || target === undefined) return undefined;
   return {
     id: `${h.host} www`,
@@ -293,6 +358,19 @@ function fallbackOf(h: HostClaims): Route | undefined {
     filters: served ? filtersOf(h, { plan, claim }, false) : [],
     action: served ? actionOf({ plan, claim }, []) : { kind: "none" },
   };
+}
+
+/** One problem for each alias that somebody's rule names. */
+function aliasConflicts(claimed: readonly Claimed[], named: readonly Claimed[]): Problem[] {
+  const winner = named[0]?.plan.object;
+  if (winner === undefined) return [];
+  const losers = new Map(claimed.filter((c) => c.claim.alias === true).map((c) => [c.plan, c.claim.host]));
+  return [...losers].map(([plan, host]) => ({
+    object: plan.object,
+    field: annotationField("server-alias"),
+    reason: "AliasConflict",
+    message: `${host} is a host of ${winner.kind} ${winner.namespace ?? ""}/${winner.name}; it is no alias here`,
+  }));
 }
 
 function conflict(loser: Claimed, winner: Claimed, host: string): Problem {

@@ -1,24 +1,38 @@
+import type { ConfigMap } from "../../src/api/types/core-v1.generated.ts";
 import type { HTTPIngressPath, Ingress, IngressBackend } from "../../src/api/types/networking-v1.generated.ts";
 import type { ObjectKey, Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
 import type { Compiled, ObjectRef, Problem } from "../../src/snapshot/problem.ts";
-import type { Filter } from "../route/filter.ts";
+import type { Filter, HeaderField } from "../route/filter.ts";
 import type { TextPart } from "../route/request-text.ts";
-import type { PoolId } from "../route/route.ts";
-import { annotationField, type IngressOptions, parseAnnotations } from "./annotations.ts";
+import type { ClientCertificates, Mirror, PoolId, UpstreamTls } from "../route/route.ts";
+import { type AnnotationName, annotationField } from "./annotation-table.ts";
+import { type IngressOptions, parseAnnotations } from "./annotations.ts";
 import { serviceOfUrl } from "./auth-annotations.ts";
-import { compileGuards, type Guards } from "./guards.ts";
-import { isOurs } from "./ingress-class.ts";
+import { compileGuards, type GuardSources, type Guards, readSecret, type Shut } from "./guards.ts";
+import { type FilledHeader, type HeaderMap, readFilledHeaders, readHeaders } from "./header-map.ts";
+import { configMapFor, type IngressScope, isOurs } from "./ingress-class.ts";
+import { configAt, type RouteConfig } from "./ingress-config.ts";
 import { poolId } from "./pool-plan.ts";
+import { readUpstreamPair } from "./tls-secrets.ts";
 
 /** What one Ingress asks for, seen alone; what several claim is settled a host at a time (host-plan.ts). */
 export interface IngressPlan {
   readonly object: ObjectRef;
   readonly created: string;
   readonly options: IngressOptions;
+  readonly config: RouteConfig;
   /** Who may come in. */
   readonly guards: readonly Filter[];
+  /** The same where the judge of all Ingresses is not asked (no-auth-locations). */
+  readonly openGuards: readonly Filter[];
   /** What answers while a backend has no endpoint. */
   readonly standIn: PoolId | undefined;
+  readonly answerHeaders: readonly HeaderField[];
+  readonly requestHeaders: readonly FilledHeader[];
+  readonly clientCertificates: ClientCertificates | undefined;
+  /** Beside what annotations say of TLS with endpoints. */
+  readonly upstreamPair: Pick<UpstreamTls, "ca" | "certificate" | "key"> | undefined;
+  readonly mirror: Mirror | undefined;
   readonly claims: readonly PathClaim[];
   /** For requests that no rule takes. */
   readonly defaultPool: PoolId | undefined;
@@ -31,9 +45,11 @@ export interface IngressPlan {
   readonly configMaps: readonly ObjectKey[];
 }
 
-/** One path of one host. `host` is lower case, "" for none; aliases are claims of their own. */
+/** One path of one host. `host` is lower case, "" for none. */
 export interface PathClaim {
   readonly host: string;
+  /** The host is an alias of another: a rule that names it goes before. */
+  readonly alias?: boolean;
   readonly path: string;
   readonly pathType: "Exact" | "Prefix" | "ImplementationSpecific";
   /** Where in the object it stands. */
@@ -49,16 +65,17 @@ export interface TlsClaim {
 }
 
 /** `undefined` for Ingresses of other classes. */
-export function compileIngress(snapshot: Snapshot, key: ObjectKey): Compiled<IngressPlan | undefined> {
+export function compileIngress(snapshot: Snapshot, key: ObjectKey, scope: IngressScope): Compiled<IngressPlan | undefined> {
   const ingress = snapshot.tables.Ingress.get(key);
-  if (ingress === undefined || !isOurs(snapshot, ingress)) return { plan: undefined, problems: [] };
-  return new IngressCompiler(snapshot, ingress).compile();
+  if (ingress === undefined || !isOurs(snapshot, ingress, scope)) return { plan: undefined, problems: [] };
+  return new IngressCompiler(snapshot, ingress, scope).compile();
 }
 
 /** One compilation: what is gathered on the way. */
 class IngressCompiler {
   readonly #snapshot: Snapshot;
   readonly #ingress: Ingress;
+  readonly #scope: IngressScope;
   readonly #object: ObjectRef;
   readonly #namespace: string;
   readonly #problems: Problem[] = [];
@@ -67,30 +84,47 @@ class IngressCompiler {
   readonly #configMaps = new Set<ObjectKey>();
   readonly #pools = new Set<PoolId>();
   #serviceUpstream = false;
+  #refusal: string | undefined;
 
-  constructor(snapshot: Snapshot, ingress: Ingress) {
+  constructor(snapshot: Snapshot, ingress: Ingress, scope: IngressScope) {
     this.#snapshot = snapshot;
     this.#ingress = ingress;
+    this.#scope = scope;
     this.#namespace = ingress.metadata?.namespace ?? "";
     this.#object = { kind: "Ingress", namespace: this.#namespace, name: ingress.metadata?.name ?? "" };
   }
 
   compile(): Compiled<IngressPlan> {
     const { metadata, spec } = this.#ingress;
-    const parsed = parseAnnotations(metadata?.annotations ?? {}, (name, reason, message) =>
-      this.#complain(annotationField(name), reason, message),
+    const config = this.#config();
+    const options = parseAnnotations(
+      metadata?.annotations ?? {},
+      (name, reason, message) => this.#complain(annotationField(name), reason, message),
+      config.defaults,
     );
-    const { filters: guards, refusal } = this.#guards(parsed);
-    const options = refusal === undefined ? parsed : { ...parsed, refusal };
+    this.#refusal = options.refusal ?? config.refusal;
     this.#serviceUpstream = options.serviceUpstream;
+    const guards = this.#guards(withJudge(options, config));
+    const openGuards = options.externalAuth === undefined && config.globalAuth !== undefined ? this.#guards(options) : guards;
+    this.#refusal ??= guards.refusal;
     const defaultPool = spec?.defaultBackend === undefined ? undefined : this.#poolOf(spec.defaultBackend, "spec.defaultBackend");
     const claims = this.#claims(options, defaultPool);
+    const parts = {
+      standIn: this.#standIn(options),
+      answerHeaders: this.#answerHeaders(options, config),
+      requestHeaders: this.#requestHeaders(config),
+      clientCertificates: guards.clientCertificates,
+      upstreamPair: this.#upstreamPair(options),
+      mirror: this.#mirror(options),
+    };
     const plan: IngressPlan = {
       object: this.#object,
       created: typeof metadata?.creationTimestamp === "string" ? metadata.creationTimestamp : "",
-      options,
-      guards,
-      standIn: this.#standIn(options),
+      options: this.#refusal === undefined ? options : { ...options, refusal: this.#refusal },
+      config,
+      guards: guards.filters,
+      openGuards: openGuards.filters,
+      ...parts,
       claims,
       defaultPool,
       hasRules: (spec?.rules?.length ?? 0) > 0,
@@ -101,6 +135,13 @@ class IngressCompiler {
       configMaps: [...this.#configMaps],
     };
     return { plan, problems: this.#problems };
+  }
+
+  #config(): RouteConfig {
+    const { configMap, problem } = configMapFor(this.#snapshot, this.#ingress, this.#scope);
+    if (problem !== undefined) this.#problems.push(problem);
+    this.#configMaps.add(configMap);
+    return configAt(this.#snapshot, configMap).routes;
   }
 
   #claims(options: IngressOptions, defaultPool: PoolId | undefined): readonly PathClaim[] {
@@ -124,7 +165,9 @@ class IngressCompiler {
     const hosts = new Set(claims.map((c) => c.host));
     const aliases = options.serverAliases.filter((a) => !hosts.has(a));
     const first = claims.find((c) => c.host !== "")?.host;
-    return [...claims, ...aliases.flatMap((host) => claims.filter((c) => c.host === first).map((c) => ({ ...c, host })))];
+    const asAlias = (host: string): readonly PathClaim[] =>
+      claims.filter((c) => c.host === first).map((c) => ({ ...c, host, alias: true }));
+    return [...claims, ...aliases.flatMap(asAlias)];
   }
 
   #claim(host: string, path: HTTPIngressPath, field: string): PathClaim | undefined {
@@ -185,8 +228,8 @@ class IngressCompiler {
     this.#services.add(key);
     const port = this.#snapshot.tables.Service.get(key)?.spec?.ports?.[0]?.port;
     if (port === undefined) {
-      const field = annotationField("default-backend");
-      this.#complain(field, "ServiceNotFound", `there is no Service ${key} with a port; backends without endpoints answer 503`);
+      const message = `there is no Service ${key} with a port; backends without endpoints answer 503`;
+      this.#complain(annotationField("default-backend"), "ServiceNotFound", message);
       return undefined;
     }
     const id = poolId(key, port, { serviceUpstream: false });
@@ -194,8 +237,25 @@ class IngressCompiler {
     return id;
   }
 
-  /** The pool of the Service that a URL names, where it is one of this cluster. */
-  #poolOfUrl(url: readonly TextPart[], field: string): PoolId | undefined {
+  #guards(options: IngressOptions): Guards {
+    return compileGuards(options, this.#sources());
+  }
+
+  #sources(): GuardSources {
+    return {
+      namespace: this.#namespace,
+      secret: (key) => {
+        this.#secrets.add(key);
+        return this.#snapshot.tables.Secret.get(key);
+      },
+      configMap: (key) => this.#configMap(key),
+      poolOfUrl: (url, field) => this.#poolOfUrl(url, field, "nobody is let in until there is"),
+      complain: (field, reason, message) => this.#complain(field, reason, message),
+    };
+  }
+
+  /** The pool that stands for a URL's host, where that is a Service of this cluster. */
+  #poolOfUrl(url: readonly TextPart[], field: string, meanwhile: string): PoolId | undefined {
     const named = serviceOfUrl(url);
     if (named === undefined) return undefined;
     const { service: key, port } = named;
@@ -205,7 +265,7 @@ class IngressCompiler {
       this.#complain(
         field,
         service === undefined ? "ServiceNotFound" : "ServicePortNotFound",
-        `there is no ${service === undefined ? "" : `port ${port} of `}Service ${key}; nobody is let in until there is`,
+        `there is no ${service === undefined ? "" : `port ${port} of `}Service ${key}; ${meanwhile}`,
       );
     } else if (service.spec?.type === "ExternalName") return undefined;
     const id = poolId(key, port, { serviceUpstream: false });
@@ -213,20 +273,62 @@ class IngressCompiler {
     return id;
   }
 
-  #guards(options: IngressOptions): Guards {
-    return compileGuards(options, {
-      namespace: this.#namespace,
-      secret: (key) => {
-        this.#secrets.add(key);
-        return this.#snapshot.tables.Secret.get(key);
-      },
-      configMap: (key) => {
-        this.#configMaps.add(key);
-        return this.#snapshot.tables.ConfigMap.get(key);
-      },
-      poolOfUrl: (url, field) => this.#poolOfUrl(url, field),
-      complain: (field, reason, message) => this.#complain(field, reason, message),
-    });
+  #mirror({ mirror }: IngressOptions): Mirror | undefined {
+    if (mirror === undefined) return undefined;
+    const pool = this.#poolOfUrl(mirror.url, annotationField("mirror-target"), "nothing is mirrored until there is");
+    return pool === undefined ? mirror : { ...mirror, pool };
+  }
+
+  #answerHeaders(options: IngressOptions, config: RouteConfig): readonly HeaderField[] {
+    const common = config.answerHeadersFrom === undefined ? [] : this.#commonHeaders("add-headers", config.answerHeadersFrom, readHeaders);
+    if (options.customHeaders === undefined) return common;
+    const isAllowed = (name: string): boolean => config.allowedHeaders.includes(name);
+    return [...common, ...this.#headersFrom("custom-headers", options.customHeaders, (map) => readHeaders(map, isAllowed))];
+  }
+
+  #requestHeaders(config: RouteConfig): readonly FilledHeader[] {
+    return config.requestHeadersFrom === undefined
+      ? []
+      : this.#commonHeaders("proxy-set-headers", config.requestHeadersFrom, readFilledHeaders);
+  }
+
+  /** Headers of a ConfigMap that an annotation names; what is wrong with it is this Ingress'. */
+  #headersFrom<H>(name: AnnotationName, text: string, read: (map: ConfigMap) => HeaderMap<H>): readonly H[] {
+    const key = text.includes("/") ? text : `${this.#namespace}/${text}`;
+    const map = this.#configMap(key);
+    if (map === undefined) {
+      this.#complain(annotationField(name), "ConfigMapNotFound", `there is no ConfigMap ${key}; its headers are not set`);
+      return [];
+    }
+    const { headers, faults } = read(map);
+    if (faults.length > 0)
+      this.#complain(annotationField(name), "InvalidConfigMap", `ConfigMap ${key}: ${faults.join("; ")}; the others are set`);
+    return headers;
+  }
+
+  /** The same for one that the common ConfigMap names; its problems are told of it. */
+  #commonHeaders<H>(field: string, text: string, read: (map: ConfigMap) => HeaderMap<H>): readonly H[] {
+    const map = this.#configMap(text);
+    const slash = text.indexOf("/");
+    const object = { kind: "ConfigMap", namespace: text.slice(0, Math.max(slash, 0)), name: text.slice(slash + 1) };
+    if (map === undefined) {
+      this.#problems.push({
+        object,
+        field: "",
+        reason: "ConfigMapNotFound",
+        message: `${field} names it, and there is none: its headers are not set`,
+      });
+      return [];
+    }
+    const { headers, faults } = read(map);
+    if (faults.length > 0)
+      this.#problems.push({ object, field: "data", reason: "InvalidConfigMap", message: `${faults.join("; ")}; the others are set` });
+    return headers;
+  }
+
+  #configMap(key: ObjectKey): ConfigMap | undefined {
+    this.#configMaps.add(key);
+    return this.#snapshot.tables.ConfigMap.get(key);
   }
 
   #tls(claims: readonly PathClaim[]): readonly TlsClaim[] {
@@ -241,7 +343,26 @@ class IngressCompiler {
     return out;
   }
 
+  #upstreamPair({ forwarding }: IngressOptions): IngressPlan["upstreamPair"] {
+    if (forwarding.tlsSecret === undefined) return undefined;
+    const read = readSecret(forwarding.tlsSecret, this.#sources(), { name: "proxy-ssl-secret", read: readUpstreamPair });
+    if (!isShut(read)) return read;
+    this.#refusal ??= read.message;
+    this.#complain(read.field, read.reason, `${read.message}; without it no endpoint is asked, and the paths answer 503`);
+    return undefined;
+  }
+
   #complain(field: string, reason: string, message: string): void {
     this.#problems.push({ object: this.#object, field, reason, message });
   }
+}
+
+function isShut(read: object | Shut): read is Shut {
+  return "kind" in read && read.kind === "shut";
+}
+
+/** The judge of all, where the Ingress has none of its own and does not do without. */
+function withJudge(options: IngressOptions, { globalAuth }: RouteConfig): IngressOptions {
+  if (globalAuth === undefined || !options.globalAuth || options.externalAuth !== undefined) return options;
+  return { ...options, externalAuth: globalAuth };
 }

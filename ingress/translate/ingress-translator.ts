@@ -12,11 +12,14 @@ import type { Problem } from "../../src/snapshot/problem.ts";
 import type { Certificate, Pool, PoolId, Route, RouteDelta } from "../route/route.ts";
 import { compileCertificate, sameCertificate } from "./certificate-plan.ts";
 import { compileHost, wwwCounterpart } from "./host-plan.ts";
+import { defaultScope, type IngressScope } from "./ingress-class.ts";
 import { compileIngress, type IngressPlan } from "./ingress-plan.ts";
 import { compilePool, samePool, serviceOfPool } from "./pool-plan.ts";
 import { ReverseIndex } from "./reverse-index.ts";
 
 export interface TranslatorOptions {
+  /** Whose Ingresses are served, and where what counts for all of them stands; as ingress-nginx has it, where absent. */
+  readonly scope?: Partial<IngressScope>;
   /** Ranges in which endpoints may lie although they are loopback addresses (plain mode's own). */
   readonly allowedEndpoints?: readonly Cidr[];
 }
@@ -37,14 +40,16 @@ export class IngressTranslator {
   readonly #byTlsHost = new ReverseIndex();
   readonly #byPool = new ReverseIndex();
   readonly #poolsOfService = new ReverseIndex();
+  readonly #scope: IngressScope;
   #snapshot: Snapshot = emptySnapshot;
   #revision = 0;
   #changes: ProblemDelta = { gained: [], lost: [] };
 
   constructor(options: TranslatorOptions = {}) {
+    this.#scope = { ...defaultScope, ...options.scope };
     this.#plans = new Derived({
       affected: (batch) => this.#affectedIngresses(batch),
-      compute: compileIngress,
+      compute: (s, key) => compileIngress(s, key, this.#scope),
     });
     this.#hosts = new Derived<string, readonly Route[]>({
       affected: () => [],

@@ -17,10 +17,19 @@ const variables: Readonly<Record<string, TextPart>> = {
 
 /** Text with nginx's variables, of which those that tell of the request are known. */
 export function parseRequestText(text: string): Parsed<readonly TextPart[]> {
+  return parseParts(text, () => false);
+}
+
+/** The same for what replaces a pattern: `$1`…`$9` stay as they are. */
+export function parseTemplate(text: string): Parsed<readonly TextPart[]> {
+  return parseParts(text, (name) => /^[1-9]$/.test(name));
+}
+
+function parseParts(text: string, stays: (name: string) => boolean): Parsed<readonly TextPart[]> {
   const parts: TextPart[] = [];
   for (const piece of text.match(/\$\{?[a-z0-9_]+\}?|[^$]+|\$/gi) ?? []) {
     const name = /^\$\{?([a-z0-9_]+)\}?$/i.exec(piece)?.[1]?.toLowerCase();
-    const part = name === undefined ? ({ kind: "text", text: piece } as const) : partOf(name);
+    const part = name === undefined || stays(name) ? ({ kind: "text", text: piece } as const) : partOf(name);
     if (part === undefined) return { expected: `text with variables that are known here ($${name ?? ""} is not)` };
     parts.push(part);
   }

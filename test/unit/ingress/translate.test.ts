@@ -200,12 +200,17 @@ const cases: readonly Case[] = [
     name: "what guards a path and cannot be understood shuts it; the rest is served",
     ingresses:
       one(makeRules("h.test", ["/", "Prefix", "a"]), "@whitelist-source-range: 'everyone', @unheard-of: 'x', @proxy-body-size: 'much'") +
-      two(makeRules("i.test", ["/", "Prefix", "b"]), "@configuration-snippet: 'deny all;'"),
-    want: { "http://h.test/": "503", "http://i.test/": "b" },
+      two(makeRules("i.test", ["/", "Prefix", "b"]), "@configuration-snippet: 'deny all;'") +
+      makeIngress("three", {
+        spec: makeRules("j.test", ["/", "Prefix", "c"]),
+        annotations: n("@configuration-snippet: 'more_set_headers \"X-A: b\";', @enable-modsecurity: 'false'"),
+      }),
+    want: { "http://h.test/": "503", "http://i.test/": "503", "http://j.test/": "c" },
     problems: [
       "InvalidAnnotation shop/one",
       "InvalidAnnotation shop/one",
       "UnsupportedAnnotation shop/one",
+      "UnsupportedAnnotation shop/three",
       "UnsupportedAnnotation shop/two",
     ],
   },
