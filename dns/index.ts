@@ -15,6 +15,7 @@ export {
 } from "./handler/resolve-offline.ts";
 export { type LoadedCorefile, loadCorefile } from "./server/corefile-file.ts";
 export { type DnsServer, type DnsServerConfig, type DnsServerDeps, startDnsServer } from "./server/dns-server.ts";
+export type { BoundSockets } from "./server/listeners.ts";
 export { createUdpSocket } from "./server/udp-socket.ts";
 export { DnsZone, type DnsZoneConfig } from "./zone/dns-zone.ts";
 export { printNameRecords } from "./zone/print-records.ts";

@@ -2,7 +2,7 @@ import type { Ip } from "../../src/base/ip.ts";
 import { type ServedZone, servedZones } from "../config/served-zones.ts";
 import { defaultTtl, type ZonesConfig } from "../config/zone-config.ts";
 import { flagBits, headerBytes } from "../wire/message.ts";
-import { type DomainName, encodeName, writeName } from "../wire/name.ts";
+import { type DomainName, encodeName, readName, writeName } from "../wire/name.ts";
 import { classIn, rcodes, typeNumbers } from "../wire/record-type.ts";
 import type { RecordDelta } from "../zone/record-delta.ts";
 import { type DnsTransport, EdnsAnswers } from "./edns-answers.ts";
@@ -107,6 +107,15 @@ export class Answerer {
     this.#arena = arena;
     this.#revision = delta.revision;
     for (const { soa } of this.#zones) putU32(soa, soa.length - soaNumberBytes, delta.revision >>> 0);
+  }
+
+  /** All names will come anew, in any number of changes; then `unstated` has those that none of them named. */
+  restate(): void {
+    this.#arena.restate();
+  }
+
+  unstated(): readonly DomainName[] {
+    return Array.from(this.#arena.unstated(), (name) => readName(name, 0).name);
   }
 
   /** A zone as it is now, for a transfer; undefined for names that are no zone here. `name` is in wire form, in any case. */

@@ -1,5 +1,5 @@
 import type { NameRecords } from "../zone/record-delta.ts";
-import { type BlockZone, blockFlags, blockHeadBytes, encodeNameBlock, flagsOf, nameBytesOf, zoneIndexOf } from "./name-block.ts";
+import { type BlockZone, blockFlags, blockHeadBytes, encodeNameBlock, flagsOf, nameBytesOf, setFlag, zoneIndexOf } from "./name-block.ts";
 import { hashName, lowerByte } from "./name-hash.ts";
 
 const emptySlot = 0;
@@ -92,11 +92,30 @@ export class NameArena {
     this.#uncountInParent(name, zone.name.length);
   }
 
+  /** From now on `unstated` gives the names that have not been put since. */
+  restate(): void {
+    for (const offset of this.#blocks()) setFlag(this.#bytes, offset, blockFlags.unstated);
+  }
+
+  /** On the wire, as they lie in the arena until the next change. */
+  *unstated(): Iterable<Uint8Array> {
+    for (const offset of this.#blocks()) {
+      const flags = flagsOf(this.#bytes, offset);
+      const name = this.#bytes.subarray(offset + blockHeadBytes, offset + blockHeadBytes + nameBytesOf(this.#bytes, offset));
+      const isApex = name.length === this.#zoneAt(offset).name.length;
+      if ((flags & blockFlags.unstated) !== 0 && (flags & blockFlags.empty) === 0 && !isApex) yield name;
+    }
+  }
+
+  *#blocks(): Iterable<number> {
+    for (const offset of this.#offsets) if (offset >= firstOffset) yield offset;
+  }
+
   /** The blocks of one zone, by its place among the zones, in bytes that no later change touches. */
   copyOf(zone: number): { readonly bytes: Uint8Array; readonly offsets: readonly number[] } {
     const bytes = this.#bytes.slice(0, this.#used);
     const offsets: number[] = [];
-    for (const offset of this.#offsets) if (offset >= firstOffset && zoneIndexOf(bytes, offset) === zone) offsets.push(offset);
+    for (const offset of this.#blocks()) if (zoneIndexOf(bytes, offset) === zone) offsets.push(offset);
     return { bytes, offsets };
   }
 

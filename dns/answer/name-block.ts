@@ -13,7 +13,8 @@ import type { NameRecords, RecordSet } from "../zone/record-delta.ts";
  *   then for each set its answers and additional records as they stand in a message that asks for this name: it lies at
  *   offset 12, so owners are the pointer c00c and no byte needs a change.
  */
-export const blockFlags = { podAddresses: 1, alias: 2, empty: 4 } as const;
+/** `unstated` is set from outside and goes when a block is built anew. */
+export const blockFlags = { podAddresses: 1, alias: 2, empty: 4, unstated: 8 } as const;
 export const blockHeadBytes = 8;
 export const setHeadBytes = 15;
 
@@ -48,6 +49,10 @@ export function encodeNameBlock(name: Uint8Array, zone: BlockZone, records: Name
 
 export function flagsOf(bytes: Uint8Array, block: number): number {
   return (bytes[block] ?? 0) >> 4;
+}
+
+export function setFlag(bytes: Uint8Array, block: number, flag: number): void {
+  bytes[block] = (bytes[block] ?? 0) | (flag << 4);
 }
 
 /** The place of a block's zone among the zones. */

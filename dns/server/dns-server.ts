@@ -17,7 +17,7 @@ import type { DnsBlocks, ListenerScheme } from "../corefile/server-blocks.ts";
 import type { BlockParts } from "../handler/block-parts.ts";
 import { type ListenerChains, startServerChains } from "../handler/server-chains.ts";
 import { refuseRest } from "../handler/zone-names.ts";
-import { canonicalName, encodeName } from "../wire/name.ts";
+import { canonicalName, type DomainName, encodeName } from "../wire/name.ts";
 import { ServerCookies } from "../wire/server-cookie.ts";
 import type { RecordDelta } from "../zone/record-delta.ts";
 import { type BlockEndpoints, openBlockEndpoints } from "./block-endpoints.ts";
@@ -41,8 +41,8 @@ export interface DnsServerDeps {
   readonly log?: Log;
   /** In [0, 1), not to be guessed; default from the system's generator. */
   readonly random?: () => number;
-  /** Sockets that a supervisor bound, in place of `listen`. */
-  readonly sockets?: BoundSockets;
+  /** Sockets that a supervisor bound, in place of `listen`; nothing is read before they are given. */
+  readonly sockets?: BoundSockets | Promise<BoundSockets>;
 }
 
 export interface DnsServer extends Running {
@@ -52,6 +52,9 @@ export interface DnsServer extends Running {
    */
   configure(blocks: DnsBlocks): Promise<void>;
   apply(delta: RecordDelta): void;
+  /** All names will come anew, in any number of changes; then `unstated` has those that none of them named. */
+  restate(): void;
+  unstated(): readonly DomainName[];
   /** All kinds have had their first list: unknown names are NXDOMAIN from now on. */
   setSynced(): void;
   /** Hands its sockets' work to another process that has them too: ends when all it took is answered, or after so many milliseconds. */
@@ -203,7 +206,8 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
   const start = async (): Promise<void> => {
     const wrong = validateDnsConfig(config);
     if (wrong.length > 0) throw new RangeError(`DNS configuration: ${wrong.join("; ")}`);
-    const own = deps.sockets === undefined ? config.listen : deps.sockets.udp.map(addressOf);
+    const sockets = await deps.sockets;
+    const own = sockets === undefined ? config.listen : sockets.udp.map(addressOf);
     const wanted = config.blocks === undefined ? undefined : await blockListeners(config.blocks, own);
     addedAt = wanted?.dns ?? [];
     const all =
@@ -216,7 +220,7 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
       udpBytes,
       monotonic: () => clock.monotonic(),
       count: (event) => metrics.countSingle(event),
-      sockets: deps.sockets,
+      sockets,
     });
     running.push(listeners);
     await listeners.ready;
@@ -277,6 +281,8 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
       answerer.apply(delta);
       if (answerer.revision !== revision) notifier.changed();
     },
+    restate: () => answerer.restate(),
+    unstated: () => answerer.unstated(),
     setSynced: () => {
       isSynced = true;
       answerer.setSynced();

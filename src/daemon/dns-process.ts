@@ -1,7 +1,7 @@
 import type { Socket as UdpSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer, type Server as TcpServer } from "node:net";
-import { createUdpSocket, type DnsServer, loadCorefile, type NameRecords, reverseZones, startDnsServer } from "../../dns/index.ts";
+import { type BoundSockets, createUdpSocket, loadCorefile, type NameRecords, reverseZones, startDnsServer } from "../../dns/index.ts";
 import { parseCidr } from "../base/cidr.ts";
 import { systemClock } from "../base/clock.ts";
 import type { Running } from "../base/running.ts";
@@ -11,7 +11,7 @@ import { inheritedSockets, type NamedSocket } from "./child.ts";
 import { isServedAlike, startCorefileWatch, withUpstreams } from "./corefile.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
 import { createMemoryRelease } from "./release-memory.ts";
-import { type KeyedDelta, startStateSubscriber } from "./state-stream.ts";
+import { startStateSubscriber } from "./state-stream.ts";
 
 /** How long questions wait in the sockets for the records; without an agent by then, only what is outside is answered. */
 const patienceMs = 3000;
@@ -21,43 +21,10 @@ const patienceMs = 3000;
  * question before it has the records: those that come after its predecessor died wait, and are not told SERVFAIL.
  */
 export async function startDnsProcess(config: DaemonConfig, log: Log): Promise<Running> {
-  const closing = new AbortController();
-  const known = Promise.withResolvers<void>();
-  const early: KeyedDelta[] = [];
-  let synced = false;
-  let server: DnsServer | undefined;
-  const take = (to: DnsServer, delta: KeyedDelta): void => {
-    to.apply({
-      revision: delta.tag ?? delta.revision,
-      upserts: delta.upserts.map(([key, records]) => ({ key, records: records as NameRecords })),
-      deletes: delta.deletes,
-    });
-  };
-  let reloadFailures = (): number => 0;
-  const memory = createMemoryRelease();
-  const state = startStateSubscriber(agentSocket(config), "dns", {
-    log,
-    apply: (delta) => {
-      memory.changed(delta.upserts.length + delta.deletes.length);
-      if (server === undefined) early.push(delta);
-      else take(server, delta);
-    },
-    synced: () => {
-      synced = true;
-      server?.setSynced();
-      known.resolve();
-    },
-    metrics: () => (server === undefined ? "" : server.metrics() + reloadMetrics(reloadFailures())),
-  });
-  await Promise.race([known.promise, systemClock.sleep(patienceMs, closing.signal).catch(() => undefined)]);
-  closing.abort();
-
-  const sockets = inheritedSockets().filter((s) => s.name === "dns");
-  const udp = await Promise.all(sockets.filter((s) => s.type === "udp").map(openUdp));
-  const tcp = await Promise.all(sockets.filter((s) => s.type === "tcp").map(openTcp));
   const ranges = [...config.clusterCidrs, ...config.serviceCidrs, ...config.nodeCidrs, "127.0.0.0/8", "::1/128"];
   const reverse = [...config.clusterCidrs, ...config.serviceCidrs].flatMap((c) => parseCidr(c) ?? []);
   const corefile = config.corefile === undefined ? undefined : loadCorefile(config.corefile);
+  const sockets = Promise.withResolvers<BoundSockets>();
   const started = startDnsServer(
     {
       listen: [],
@@ -66,11 +33,32 @@ export async function startDnsProcess(config: DaemonConfig, log: Log): Promise<R
       upstreams: config.upstreams,
       allowedClients: ranges.flatMap((c) => parseCidr(c) ?? []),
     },
-    { log, sockets: { udp, tcp } },
+    { log, sockets: sockets.promise },
   );
-  server = started;
-  for (const delta of early.splice(0)) take(started, delta);
-  if (synced) started.setSynced();
+  const known = Promise.withResolvers<void>();
+  let reloadFailures = (): number => 0;
+  const memory = createMemoryRelease();
+  const state = startStateSubscriber(agentSocket(config), "dns", {
+    log,
+    apply: (delta) => {
+      memory.changed(delta.upserts.length + delta.deletes.length);
+      started.apply({
+        revision: delta.tag ?? delta.revision,
+        upserts: delta.upserts.map(([key, records]) => ({ key, records: records as NameRecords })),
+        deletes: delta.deletes,
+      });
+    },
+    synced: () => {
+      started.setSynced();
+      known.resolve();
+    },
+    known: started,
+    metrics: () => started.metrics() + reloadMetrics(reloadFailures()),
+  });
+  const wait = new AbortController();
+  await Promise.race([known.promise, systemClock.sleep(patienceMs, wait.signal).catch(() => undefined), started.ready]);
+  wait.abort();
+  sockets.resolve(await openSockets());
   await started.ready;
   const watch =
     config.corefile === undefined || corefile === undefined
@@ -104,6 +92,13 @@ function reloadMetrics(failures: number): string {
     `coredns_reload_failed_total ${failures}`,
     "",
   ].join("\n");
+}
+
+async function openSockets(): Promise<BoundSockets> {
+  const sockets = inheritedSockets().filter((s) => s.name === "dns");
+  const udp = await Promise.all(sockets.filter((s) => s.type === "udp").map(openUdp));
+  const tcp = await Promise.all(sockets.filter((s) => s.type === "tcp").map(openTcp));
+  return { udp, tcp };
 }
 
 /** With its descriptor, so that datagrams can be read and written in batches. */

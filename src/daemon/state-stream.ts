@@ -216,18 +216,53 @@ function send(socket: Socket, message: FromAgent): void {
   socket.write(encodeFrame(message));
 }
 
+/** Which keys a child has, so that a new agent's full state ends those that it does not name. */
+export interface KnownKeys {
+  /** A full state begins; one before it may have been cut off. */
+  restate(): void;
+  /** Those that no change since `restate` named. */
+  unstated(): readonly string[];
+}
+
+/** One text a key, however often it is named. */
+class KeyMap implements KnownKeys {
+  readonly #keys = new Map<string, number>();
+  #fulls = 0;
+
+  restate(): void {
+    this.#fulls++;
+  }
+
+  take(delta: KeyedDelta): void {
+    for (const [key] of delta.upserts) this.#keys.set(key, this.#fulls);
+    for (const key of delta.deletes) this.#keys.delete(key);
+  }
+
+  unstated(): readonly string[] {
+    return Array.from(this.#keys).flatMap(([key, named]) => (named === this.#fulls ? [] : [key]));
+  }
+}
+
+export interface SubscriberDeps {
+  readonly apply: (delta: KeyedDelta) => void;
+  readonly synced: () => void;
+  readonly metrics: () => string;
+  /** The table's own word on its keys; else they are kept here, once more. */
+  readonly known?: KnownKeys;
+  readonly log: Log;
+}
+
 /**
  * A child's end: connects, keeps `apply` current, and goes on with the last state while the agent is away. After a new
  * agent's full state, keys it did not name are deleted.
  */
-export function startStateSubscriber(
-  path: string,
-  table: string,
-  deps: { readonly apply: (delta: KeyedDelta) => void; readonly synced: () => void; readonly metrics: () => string; readonly log: Log },
-): Running {
-  /** Every key that is there, with the full state that named it last: one text a key, however often it is named. */
-  const keys = new Map<string, number>();
-  let fulls = 0;
+export function startStateSubscriber(path: string, table: string, deps: SubscriberDeps): Running {
+  const keys = deps.known === undefined ? new KeyMap() : undefined;
+  const known = deps.known ?? keys;
+  const apply = (delta: KeyedDelta): void => {
+    keys?.take(delta);
+    deps.apply(delta);
+  };
   let inFull = false;
   let closed = false;
   let socket: Socket | undefined;
@@ -238,21 +273,17 @@ export function startStateSubscriber(
     const m = message as FromAgent;
     switch (m.type) {
       case "full-begin":
-        fulls++;
+        known?.restate();
         inFull = true;
         return;
       case "delta":
-        for (const [key] of m.delta.upserts) keys.set(key, fulls);
-        for (const key of m.delta.deletes) keys.delete(key);
-        deps.apply(m.delta);
+        apply(m.delta);
         if (!inFull) acknowledge(m.delta.revision);
         return;
       case "full-end": {
-        const gone: string[] = [];
-        for (const [key, named] of keys) if (named !== fulls) gone.push(key);
+        const gone = known?.unstated() ?? [];
         inFull = false;
-        for (const key of gone) keys.delete(key);
-        if (gone.length > 0) deps.apply({ revision: m.revision, upserts: [], deletes: gone });
+        if (gone.length > 0) apply({ revision: m.revision, upserts: [], deletes: gone });
         acknowledge(m.revision);
         return;
       }

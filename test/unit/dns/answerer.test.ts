@@ -231,6 +231,30 @@ test("a full delta leaves nothing of what was before", () => {
   expect(answerer.revision).toBe(50);
 });
 
+test("names that are not stated anew are known, also when a first try was cut off", () => {
+  const zone = new DnsZone();
+  zone.apply(batchFromEmpty(snapshotOf(shop)));
+  const { upserts } = zone.full();
+  const answerer = shopAnswerer();
+  const many = upserts.filter(({ key }) => !key.includes("web.shop"));
+  answerer.restate();
+  answerer.apply({ revision: 50, upserts: upserts.slice(0, 5), deletes: [] });
+  answerer.restate();
+  answerer.apply({ revision: 51, upserts: many, deletes: [] });
+  const left = answerer.unstated();
+  expect(left).toContain(web);
+  expect(left).toContain("many.shop.svc.cluster.local.");
+  expect(left).not.toContain("cluster.local.");
+  for (const { key } of many) expect(left).not.toContain(key);
+  answerer.apply({ revision: 52, upserts: [], deletes: left });
+  const fresh = new Answerer();
+  fresh.apply({ revision: 52, full: true, upserts: many, deletes: [] });
+  fresh.setSynced();
+  expect(answerer.size).toBe(fresh.size);
+  expect(answerer.unstated()).toEqual([]);
+  for (const name of [web, ...many.map((n) => n.key)]) expect(ask(answerer, query(name))).toEqual(ask(fresh, query(name)));
+});
+
 test("ten thousand replacements leave no more garbage than names", () => {
   const answerer = shopAnswerer();
   for (let i = 0; i < 10_000; i++) {
