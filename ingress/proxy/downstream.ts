@@ -1,5 +1,6 @@
 import type { ShownCertificate } from "../filter/outcome.ts";
 import type { ResponseHead, ResponseOutlet } from "../filter/response-step.ts";
+import type { ClientCertificates } from "../route/route.ts";
 import type { Connection } from "../upstream/connection.ts";
 import type { BodyFraming } from "../upstream/wire/body-framing.ts";
 import type { Http1Response } from "../upstream/wire/response-parser.ts";
@@ -36,6 +37,8 @@ export interface IncomingRequest {
   readonly localPort: number;
   readonly tls: boolean;
   readonly http2: boolean;
+  /** By whose terms its connection was asked for a certificate; absent: it was not. */
+  readonly askedBy?: ClientCertificates;
   /** As the handshake of its connection found it; absent: none was shown, or asked for. */
   readonly clientCertificate?: ShownCertificate;
 }

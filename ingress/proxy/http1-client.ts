@@ -4,6 +4,7 @@ import type { Connection } from "../upstream/connection.ts";
 import { ChunkDecoder, type ChunkSink } from "../upstream/wire/chunk-decoder.ts";
 import { type Http1Request, parseRequestHead } from "../upstream/wire/request-parser.ts";
 import type { Http1Response } from "../upstream/wire/response-parser.ts";
+import type { ClientAnswer } from "./client-certificate.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import type { ProxyContext } from "./context.ts";
 import type { Downstream, SwitchOptions } from "./downstream.ts";
@@ -25,6 +26,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
   readonly #context: ProxyContext;
   readonly #connection: Connection;
   readonly #tls: boolean;
+  readonly #client: ClientAnswer | undefined;
   readonly #onClosed: (c: Http1Client) => void;
   readonly #onHttp2: ((socket: Socket) => void) | undefined;
   #state: State = "head";
@@ -53,6 +55,8 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     connection: Connection,
     options: {
       readonly tls: boolean;
+      /** What the client showed in the handshake, where it was asked to. */
+      readonly client?: ClientAnswer;
       readonly onClosed: (c: Http1Client) => void;
       /** The client began with the preface of HTTP/2 (prior knowledge); absent: it may not. */
       readonly onHttp2?: (socket: Socket) => void;
@@ -61,6 +65,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     this.#context = context;
     this.#connection = connection;
     this.#tls = options.tls;
+    this.#client = options.client;
     this.#onClosed = options.onClosed;
     this.#onHttp2 = options.onHttp2;
     this.#deadline = context.clock.monotonic() + context.timeouts.head;
@@ -225,6 +230,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
       remoteIp,
       localPort,
       tls: this.#tls,
+      ...this.#client,
       http2: false,
     };
     const exchange = new Exchange(context, incoming, this);

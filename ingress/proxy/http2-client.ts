@@ -1,10 +1,15 @@
 import { constants, performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
+import type { ClientAnswer } from "./client-certificate.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import type { ProxyContext } from "./context.ts";
 import { type Http2Facts, Http2Request } from "./http2-request.ts";
 
+/** No stream has a higher number: all that the client has begun are taken. */
+const lastStreamId = 2 ** 31 - 1;
+/** A client has heard the first GOAWAY by then, and what it sent before has come. Milliseconds. */
+const goawayMs = 1_000;
 /** Streams a client may have open at once. */
 const maxStreams = 128;
 
@@ -15,12 +20,19 @@ export class Http2Client implements ClientConnection {
   readonly #socket: Socket;
   readonly #requests = new Set<Http2Request>();
   #idleSince: number;
+  /** When the client was told to take its next requests elsewhere. */
+  #drainingSince = Number.POSITIVE_INFINITY;
   #closing = false;
 
   constructor(
     context: ProxyContext,
     socket: Socket,
-    o: { readonly onFault: (error: unknown) => void; readonly onClosed: (c: Http2Client) => void },
+    o: {
+      /** What the client showed in the handshake, where it was asked to. */
+      readonly client?: ClientAnswer;
+      readonly onFault: (error: unknown) => void;
+      readonly onClosed: (c: Http2Client) => void;
+    },
   ) {
     this.#context = context;
     this.#socket = socket;
@@ -29,6 +41,7 @@ export class Http2Client implements ClientConnection {
       remoteIp: socket.remoteAddress?.replace(/^::ffff:(?=.*\.)/, "") ?? "",
       localPort: socket.localPort ?? 0,
       tls: socket instanceof TLSSocket,
+      ...o.client,
     };
     context.metrics.connections++;
     context.metrics.accepted++;
@@ -70,26 +83,36 @@ export class Http2Client implements ClientConnection {
   sweep(now: number): void {
     for (const r of this.#requests) r.sweep(now);
     if (!this.busy && now - this.#idleSince > this.#context.timeouts.idle) this.drain();
+    if (now - this.#drainingSince > goawayMs) this.#close();
   }
 
   endpointsGone(gone: ReadonlySet<string>): void {
     for (const r of this.#requests) r.endpointsGone(gone);
   }
 
-  /** GOAWAY: streams that are open finish, no new ones. */
+  /**
+   * GOAWAY twice (RFC 9113 section 6.8): the first asks for no more streams and still takes those that are on their way; the
+   * second, a while later, closes the door. Streams that are open finish.
+   */
   drain(): void {
-    if (this.#closing) return;
-    this.#closing = true;
-    this.#session.close();
+    if (this.#drainingSince !== Number.POSITIVE_INFINITY || this.#session.destroyed) return;
+    this.#drainingSince = this.#context.clock.monotonic();
+    this.#session.goaway(constants.NGHTTP2_NO_ERROR, lastStreamId);
   }
 
   endIfIdle(): void {
-    if (!this.busy) this.drain();
+    if (!this.busy) this.#close();
   }
 
   abortConnection(): void {
     this.#session.destroy();
     this.#socket.destroy();
+  }
+
+  #close(): void {
+    if (this.#closing) return;
+    this.#closing = true;
+    this.#session.close();
   }
 
   #begin(stream: ServerHttp2Stream, headers: Readonly<Record<string, unknown>>, facts: Http2Facts): void {

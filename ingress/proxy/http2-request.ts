@@ -1,7 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { constants, type ServerHttp2Stream } from "node:http2";
+import type { ShownCertificate } from "../filter/outcome.ts";
 import type { ResponseHead } from "../filter/response-step.ts";
 import { headerValue } from "../route/request-head.ts";
+import type { ClientCertificates } from "../route/route.ts";
 import type { Connection } from "../upstream/connection.ts";
 import { declaredFraming, noBody } from "../upstream/wire/body-framing.ts";
 import { isAuthority, isOriginTarget } from "../upstream/wire/request-parser.ts";
@@ -17,6 +19,8 @@ export interface Http2Facts {
   readonly remoteIp: string;
   readonly localPort: number;
   readonly tls: boolean;
+  readonly askedBy?: ClientCertificates;
+  readonly clientCertificate?: ShownCertificate;
 }
 
 /** One stream of an HTTP/2 client, as an Exchange sees its client. */

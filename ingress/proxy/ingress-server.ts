@@ -1,8 +1,6 @@
 import type { Socket } from "node:net";
-import { createServer as createTlsServer, type Server as TlsServer } from "node:tls";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
 import type { Running } from "../../src/base/running.ts";
-import { normalizeHost } from "../route/request-head.ts";
 import type { Pool, RouteDelta } from "../route/route.ts";
 import { emptyRouteTable } from "../route/route-table.ts";
 import type { Connection, ConnectionFactory, ListenAt, Listening } from "../upstream/connection.ts";
@@ -13,8 +11,8 @@ import { listenForSockets, netConnections } from "../upstream/net-connection.ts"
 import { chooseTransport, type TransportChoice } from "../upstream/transport.ts";
 import { UpstreamPool } from "../upstream/upstream-pool.ts";
 import { defaultHeadLimits } from "../upstream/wire/request-parser.ts";
+import type { ClientAnswer } from "./client-certificate.ts";
 import type { ClientConnection } from "./client-connection.ts";
-import { peekClientHello } from "./client-hello.ts";
 import type { AccessEntry, ProxyContext, ProxyTimeouts } from "./context.ts";
 import { selfSignedCertificate } from "./default-certificate.ts";
 import { processWorld } from "./filter-world.ts";
@@ -24,7 +22,8 @@ import { ProxyMetrics } from "./metrics.ts";
 import { Passthrough } from "./passthrough.ts";
 import { RequestIds } from "./request-id.ts";
 import { Subrequests } from "./subrequest.ts";
-import { type KeyPair, secureContext, TlsContexts } from "./tls-contexts.ts";
+import type { KeyPair } from "./tls-contexts.ts";
+import { TlsListener, type TlsSettings } from "./tls-listener.ts";
 
 export interface IngressServerConfig {
   readonly http: readonly ListenAt[];
@@ -38,6 +37,7 @@ export interface IngressServerConfig {
   readonly accessLog?: (entry: AccessEntry) => void;
   /** Where redirects to https lead; by default the port of the https listener at the same place in its list. */
   readonly httpsPort?: number;
+  readonly tls?: TlsSettings;
   /** Milliseconds. */
   readonly timeouts?: Partial<ProxyTimeouts>;
 }
@@ -48,14 +48,26 @@ export interface IngressServerDeps {
   readonly random: () => number;
   /** Instead of one of the transports. */
   readonly connections?: ConnectionFactory;
+  /** Nothing is accepted before it settles: until then clients wait in the listening sockets. */
+  readonly listenAfter?: Promise<void>;
   readonly log: (message: string) => void;
+}
+
+/** Milliseconds. */
+export interface DrainTimes {
+  /** What is not done by then is aborted. */
+  readonly withinMs: number;
+  /** Connections on which nothing is under way have so long to meet their Connection: close; a second by default. */
+  readonly idleMs?: number;
 }
 
 export interface IngressServer extends Running {
   /** Swaps the route table; requests under way keep theirs. */
   apply(delta: RouteDelta): void;
-  /** Stops accepting; resolves when the last request has ended, or aborts what is left after `withinMs` (5 seconds by default). */
-  drain(withinMs?: number): Promise<void>;
+  /** Stops accepting; resolves when the last request has ended, or what was left is aborted. Told again, the shorter times hold. */
+  drain(times: DrainTimes): Promise<void>;
+  /** 48 random bytes; see TlsSettings. */
+  setTicketKeys(keys: Buffer): void;
   readonly addresses: { readonly http: readonly Address[]; readonly https: readonly Address[] };
   /** The text format of Prometheus. */
   metrics(): string;
@@ -70,7 +82,6 @@ export interface Address {
 const defaultTimeouts: ProxyTimeouts = { head: 60_000, idle: 75_000, body: 60_000, linger: 5_000, grace: 1_000 };
 const sweepMs = 500;
 const drainStepMs = 20;
-const defaultDrainMs = 5_000;
 
 /** An ingress of this process: listens, routes, proxies. `ready` once all listeners are bound. */
 export function startIngressServer(config: IngressServerConfig, deps: Partial<IngressServerDeps> = {}): IngressServer {
@@ -79,6 +90,7 @@ export function startIngressServer(config: IngressServerConfig, deps: Partial<In
     clock: deps.clock ?? systemClock,
     random: deps.random ?? Math.random,
     ...(deps.connections === undefined ? {} : { connections: deps.connections }),
+    ...(deps.listenAfter === undefined ? {} : { listenAfter: deps.listenAfter }),
     log,
   });
 }
@@ -89,14 +101,16 @@ class IngressProcess implements IngressServer {
   readonly #deps: IngressServerDeps;
   readonly #context: ProxyContext;
   readonly #clients = new Set<ClientConnection>();
-  readonly #handshakes = new Set<Socket>();
-  readonly #contexts = new TlsContexts();
   readonly #pair: KeyPair;
   #connections: ConnectionFactory;
   readonly #life = new AbortController();
+  #ticketKeys: Buffer | undefined;
   #http: readonly Listening[] = [];
   #https: readonly Listening[] = [];
-  #tls: TlsServer | undefined;
+  #tls: TlsListener | undefined;
+  #draining: Promise<void> | undefined;
+  #endAt = Number.POSITIVE_INFINITY;
+  #idleEndAt = Number.POSITIVE_INFINITY;
   readonly #uses = new EndpointUses();
   readonly #subrequests: Subrequests;
 
@@ -163,21 +177,44 @@ class IngressProcess implements IngressServer {
     return this.#context.metrics.print(this.revision);
   }
 
-  async drain(withinMs = defaultDrainMs): Promise<void> {
+  drain({ withinMs, idleMs }: DrainTimes): Promise<void> {
+    const now = this.#deps.clock.monotonic();
+    this.#endAt = Math.min(this.#endAt, now + withinMs);
+    this.#idleEndAt = Math.min(this.#idleEndAt, this.#endAt, now + (idleMs ?? this.#context.timeouts.grace));
+    this.#draining ??= this.#drain();
+    return this.#draining;
+  }
+
+  setTicketKeys(keys: Buffer): void {
+    this.#ticketKeys = keys;
+    this.#tls?.setTicketKeys(keys);
+  }
+
+  async #drain(): Promise<void> {
     this.#context.draining = true;
+    await this.ready.catch(() => {});
     for (const l of [...this.#http, ...this.#https]) await l.close();
     for (const client of this.#clients) client.drain();
     const { clock } = this.#deps;
-    const start = clock.monotonic();
-    const until = async (ms: number, done: () => boolean): Promise<void> => {
-      while (!done() && clock.monotonic() - start < ms) await clock.sleep(drainStepMs, this.#life.signal).catch(() => {});
+    const until = async (end: () => number, done: () => boolean): Promise<void> => {
+      while (!this.#life.signal.aborted && !done() && clock.monotonic() < end())
+        await clock.sleep(drainStepMs, this.#life.signal).catch(() => {});
     };
-    const grace = Math.min(withinMs, this.#context.timeouts.grace);
-    await until(grace, () => this.#clients.size === 0);
-    await until(withinMs, () => ![...this.#clients].some((c) => c.busy));
+    const shakingHands = (): boolean => (this.#tls?.waiting ?? 0) > 0;
+    await until(
+      () => this.#idleEndAt,
+      () => this.#clients.size === 0 && !shakingHands(),
+    );
+    await until(
+      () => this.#endAt,
+      () => ![...this.#clients].some((c) => c.busy) && !shakingHands(),
+    );
     for (const client of this.#clients) client.endIfIdle();
-    const farewell = clock.monotonic() - start + grace / 2;
-    await until(farewell, () => this.#clients.size === 0);
+    const farewell = clock.monotonic() + this.#context.timeouts.grace / 2;
+    await until(
+      () => farewell,
+      () => this.#clients.size === 0,
+    );
     await this.close();
   }
 
@@ -186,7 +223,7 @@ class IngressProcess implements IngressServer {
     this.#life.abort();
     await this.ready.catch(() => {});
     for (const l of [...this.#http, ...this.#https]) await l.close();
-    for (const socket of this.#handshakes) socket.destroy();
+    this.#tls?.close();
     for (const client of this.#clients) client.abortConnection();
     this.#context.pool.close();
     this.#context.http2.close();
@@ -199,10 +236,11 @@ class IngressProcess implements IngressServer {
       this.#connections = (await chooseTransport(transport ?? "auto", this.#pair, this.#onFault)).connections;
       this.#context.pool = new UpstreamPool(this.#connections);
     }
+    await Promise.race([this.#deps.listenAfter, untilAborted(this.#life.signal)]);
     if (this.#life.signal.aborted) return;
     if (https.length > 0) this.#tls = this.#makeTls();
-    this.#http = http.map((at) => this.#connections.listen(at, (c) => this.#accept(c, false)));
-    this.#https = https.map((at) => listenForSockets(at, (socket) => this.#handshake(socket)));
+    this.#http = http.map((at) => this.#connections.listen(at, (c) => this.#accept(c, { tls: false })));
+    this.#https = https.map((at) => listenForSockets(at, (socket) => this.#tls?.accept(socket)));
     await Promise.all([...this.#http, ...this.#https].map((l) => l.ready));
     this.#context.httpsPortBeside = this.#portPairs();
     void this.#sweepForLife();
@@ -215,68 +253,44 @@ class IngressProcess implements IngressServer {
     return (port) => this.#config.httpsPort ?? pairs.get(port) ?? https[0] ?? 443;
   }
 
-  #makeTls(): TlsServer {
-    const pair = this.#pair;
-    const fallback = secureContext(pair);
-    const server = createTlsServer({
-      cert: pair.certificate,
-      key: pair.key,
-      minVersion: "TLSv1.2",
-      ALPNProtocols: ["h2", "http/1.1"],
-      handshakeTimeout: this.#context.timeouts.head,
-      SNICallback: (name, done) => {
-        try {
-          done(null, this.#contexts.contextFor(this.#context.table, name) ?? fallback);
-        } catch (e) {
-          this.#deps.log(`certificate for ${name} cannot be used: ${e instanceof Error ? e.message : String(e)}`);
-          done(null, fallback);
-        }
+  #makeTls(): TlsListener {
+    const ticketKeys = this.#ticketKeys ?? this.#config.tls?.ticketKeys;
+    return new TlsListener({
+      table: () => this.#context.table,
+      pair: this.#pair,
+      handshakeMs: () => this.#context.timeouts.head,
+      settings: { ...this.#config.tls, ...(ticketKeys === undefined ? {} : { ticketKeys }) },
+      log: this.#deps.log,
+      onSecure: (socket, client) => {
+        if (socket.alpnProtocol === "h2") this.#acceptHttp2(socket, client);
+        else this.#accept(this.#connections.adopt(socket), { tls: true, ...(client === undefined ? {} : { client }) });
       },
-    });
-    server.on("secureConnection", (socket) => {
-      if (socket.alpnProtocol === "h2") this.#acceptHttp2(socket);
-      else this.#accept(this.#connections.adopt(socket), true);
-    });
-    server.on("tlsClientError", (_error, socket) => socket.destroy());
-    return server;
-  }
-
-  #handshake(socket: Socket): void {
-    this.#handshakes.add(socket);
-    // a TLS connection has no half that lives on: who ends it in the middle of a handshake has gone
-    socket.allowHalfOpen = false;
-    socket.once("close", () => this.#handshakes.delete(socket));
-    // a client that breaks off its handshake is told of by tlsClientError
-    socket.on("error", () => undefined);
-    if (!this.#context.table.hasPassthrough) {
-      this.#tls?.emit("connection", socket);
-      return;
-    }
-    peekClientHello(socket, this.#context.timeouts.head, (hello) => {
-      const name = hello?.serverName;
-      const pool = name === undefined ? undefined : this.#context.table.passthrough(normalizeHost(name));
-      if (pool === undefined) this.#tls?.emit("connection", socket);
-      else this.#passThrough(socket, pool);
+      onPassthrough: (socket, pool) => this.#passThrough(socket, pool),
     });
   }
 
   #passThrough(socket: Socket, pool: Pool): void {
-    this.#handshakes.delete(socket);
-    socket.allowHalfOpen = true;
     const connections = this.#connections;
     const client = connections.adopt(socket);
     this.#clients.add(new Passthrough(this.#context, client, { pool, connections, onClosed: (c) => void this.#clients.delete(c) }));
   }
 
-  #accept(connection: Connection, tls: boolean): void {
+  #accept(connection: Connection, o: { readonly tls: boolean; readonly client?: ClientAnswer }): void {
     const onClosed = (c: Http1Client): void => void this.#clients.delete(c);
     const onHttp2 = (socket: Socket): void => this.#acceptHttp2(socket);
     // over TLS the handshake has settled which protocol is spoken
-    this.#clients.add(new Http1Client(this.#context, connection, tls ? { tls, onClosed } : { tls, onClosed, onHttp2 }));
+    this.#add(new Http1Client(this.#context, connection, o.tls ? { ...o, onClosed } : { ...o, onClosed, onHttp2 }));
   }
 
-  #acceptHttp2(socket: Socket): void {
-    this.#clients.add(new Http2Client(this.#context, socket, { onFault: this.#onFault, onClosed: (c) => void this.#clients.delete(c) }));
+  #acceptHttp2(socket: Socket, client?: ClientAnswer): void {
+    const onClosed = (c: Http2Client): void => void this.#clients.delete(c);
+    this.#add(new Http2Client(this.#context, socket, { onFault: this.#onFault, onClosed, ...(client === undefined ? {} : { client }) }));
+  }
+
+  #add(client: ClientConnection): void {
+    this.#clients.add(client);
+    // its handshake was under way when the drain began
+    if (this.#context.draining) client.drain();
   }
 
   readonly #onFault = (error: unknown): void => this.#deps.log(printFault(error));
@@ -309,6 +323,13 @@ class IngressProcess implements IngressServer {
     this.#context.pool.sweep(now, isWanted);
     this.#context.http2.sweep(now, isWanted);
   }
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    signal.addEventListener("abort", () => resolve(), { once: true });
+    if (signal.aborted) resolve();
+  });
 }
 
 function printFault(error: unknown): string {

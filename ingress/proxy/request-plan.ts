@@ -2,7 +2,7 @@ import { applyFilters, type ChainResult } from "../filter/chain.ts";
 import type { FilterContext, FilteredRequest, Reply } from "../filter/outcome.ts";
 import { schemeOf } from "../filter/redirects.ts";
 import { normalizeHost, normalizePath } from "../route/request-head.ts";
-import type { Forwarding, RedirectTarget, Route } from "../route/route.ts";
+import type { ClientCertificates, Forwarding, RedirectTarget, Route } from "../route/route.ts";
 import type { RouteTable } from "../route/route-table.ts";
 import type { IncomingRequest } from "./downstream.ts";
 import type { ClientIdentity } from "./forwarded.ts";
@@ -30,6 +30,7 @@ export function planRequest(
   const found = table.match({ method: request.method, host: normalizeHost(request.authority), path, query, headers: request.fields });
   if (found === undefined) return replied(undefined, 404);
   const { route } = found;
+  if (request.tls && !wasAskedBy(route.hostTls?.clientCertificates, request.askedBy)) return replied(route, 421);
   const filtered: FilteredRequest = {
     method: request.method,
     authority: request.authority,
@@ -44,6 +45,15 @@ export function planRequest(
   };
   const chain = applyFilters(route.filters, filtered, context);
   return chain instanceof Promise ? chain.then((c) => act(route, c)) : act(route, chain);
+}
+
+/**
+ * A client may send requests for several hosts over one connection (RFC 9110 section 15.5.20); what it showed was judged by
+ * the terms of the host it greeted.
+ */
+function wasAskedBy(due: ClientCertificates | undefined, asked: ClientCertificates | undefined): boolean {
+  if (due === undefined || due === asked) return true;
+  return asked !== undefined && due.ca === asked.ca && due.depth === asked.depth && due.crl === asked.crl;
 }
 
 function act(route: Route, chain: ChainResult): RequestPlan {

@@ -1,6 +1,5 @@
 import { createSecureContext, type SecureContext } from "node:tls";
 import { normalizeHost } from "../route/request-head.ts";
-import type { Certificate } from "../route/route.ts";
 import type { RouteTable } from "../route/route-table.ts";
 
 /** PEM texts. */
@@ -11,24 +10,43 @@ export interface KeyPair {
 
 /** Contexts by certificate, made when first asked for and forgotten with the certificate. */
 export class TlsContexts {
-  readonly #made = new WeakMap<Certificate, SecureContext>();
+  readonly #fallback: KeyPair;
+  readonly #made = new WeakMap<KeyPair, Map<string | undefined, SecureContext>>();
 
-  /** The context for a server name: its own certificate, else the wildcard's; undefined: the default one. */
-  contextFor(table: RouteTable, serverName: string): SecureContext | undefined {
-    const host = normalizeHost(serverName);
-    const dot = host.indexOf(".");
-    const certificate = table.certificates.get(host) ?? (dot > 0 ? table.certificates.get(`*${host.slice(dot)}`) : undefined);
-    if (certificate === undefined) return undefined;
-    let context = this.#made.get(certificate);
+  /** `fallback` is shown where a name has no certificate. */
+  constructor(fallback: KeyPair) {
+    this.#fallback = fallback;
+  }
+
+  /**
+   * The context for a server name: its own certificate, else the wildcard's, else the default one; and the authorities that
+   * its clients must be of. Throws when a certificate and its key are no pair.
+   */
+  contextFor(table: RouteTable, serverName: string | undefined): SecureContext {
+    const host = serverName === undefined ? undefined : normalizeHost(serverName);
+    const pair = (host === undefined ? undefined : certificateFor(table, host)) ?? this.#fallback;
+    const terms = host === undefined ? undefined : table.hostTls(host)?.clientCertificates;
+    const authorities = terms === undefined ? {} : { ca: terms.ca, ...(terms.crl === undefined ? {} : { crl: terms.crl }) };
+    const key = terms === undefined ? undefined : `${terms.ca} ${terms.crl ?? ""}`;
+    let made = this.#made.get(pair);
+    if (made === undefined) {
+      made = new Map();
+      this.#made.set(pair, made);
+    }
+    let context = made.get(key);
     if (context === undefined) {
-      context = secureContext(certificate);
-      this.#made.set(certificate, context);
+      if (made.size >= maxAuthorities) made.clear();
+      context = createSecureContext({ cert: pair.certificate, key: pair.key, minVersion: "TLSv1.2", ...authorities });
+      made.set(key, context);
     }
     return context;
   }
 }
 
-/** TLS 1.2 and 1.3. Throws when the texts are no pair. */
-export function secureContext(pair: KeyPair): SecureContext {
-  return createSecureContext({ cert: pair.certificate, key: pair.key, minVersion: "TLSv1.2" });
+/** One certificate for so many hosts of different authorities; above it, contexts are made again. */
+const maxAuthorities = 64;
+
+function certificateFor(table: RouteTable, host: string): KeyPair | undefined {
+  const dot = host.indexOf(".");
+  return table.certificates.get(host) ?? (dot > 0 ? table.certificates.get(`*${host.slice(dot)}`) : undefined);
 }

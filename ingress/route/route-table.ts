@@ -18,6 +18,8 @@ export interface RouteTable {
   readonly settings: ProxySettings;
   /** Where TLS for a server name (normalised) goes unopened. */
   passthrough(serverName: string): Pool | undefined;
+  /** Some host has terms of TLS of its own. */
+  readonly hasHostTls: boolean;
   /** The terms of TLS for a server name (normalised), where its host has terms of its own. */
   hostTls(serverName: string): HostTls | undefined;
   match(head: RequestHead): Match | undefined;
@@ -78,6 +80,7 @@ function tableOf(state: State): RouteTable {
     streams: state.streams,
     settings: state.settings,
     passthrough: (serverName) => passthroughIn(state, serverName),
+    hasHostTls: state.hostTls.size > 0,
     hostTls: (serverName) => byServerName(state.hostTls, serverName),
     match: (head) => matchIn(state, head),
     with: (delta) => tableOf(nextState(state, delta)),

@@ -6,6 +6,9 @@ import type { Ip } from "../base/ip.ts";
 export type Part = "proxy" | "dns" | "ingress";
 export const parts: readonly Part[] = ["proxy", "dns", "ingress"];
 
+/** As ingress-nginx's worker-shutdown-timeout. */
+export const defaultDrainSeconds = 240;
+
 /** What one node's daemon runs with; plain data, since the supervisor hands it to its children. */
 export interface DaemonConfig {
   readonly nodeName: string;
@@ -25,6 +28,8 @@ export interface DaemonConfig {
   readonly ingress: readonly { readonly ip: Ip; readonly http: number; readonly https: number }[];
   /** 0: one a core, 4 at most. */
   readonly ingressProcesses: number;
+  /** How long connections go on in an ingress process that an upgrade has replaced; absent: defaultDrainSeconds. */
+  readonly ingressDrainSeconds?: number;
   /** Absent: the fast one where it works. */
   readonly ingressTransport?: "portable";
   /** One line a request, among the log of the daemon; absent: none. */

@@ -1,17 +1,24 @@
 import { AccessLog, startIngressServer } from "../../ingress/index.ts";
 import { systemClock } from "../base/clock.ts";
-import type { Running } from "../base/running.ts";
 import type { Log } from "../observe/log.ts";
 import { agentSocket } from "./agent-socket.ts";
 import { inheritedSockets } from "./child.ts";
-import type { DaemonConfig } from "./daemon-config.ts";
+import { type DaemonConfig, defaultDrainSeconds } from "./daemon-config.ts";
 import { ingressDelta } from "./ingress-table.ts";
+import type { Retiring } from "./role.ts";
 import { startStateSubscriber } from "./state-stream.ts";
 
-/** A process that serves HTTP routes: its listening sockets come from the supervisor, its routes from the agent. */
-export async function startIngressProcess(config: DaemonConfig, log: Log): Promise<Running> {
+/** At the stop of the whole daemon, requests under way have so long; its supervisor waits a little longer. Milliseconds. */
+const stopDrainMs = 3_500;
+
+/**
+ * A process that serves HTTP routes: its listening sockets come from the supervisor, its routes from the agent. It accepts
+ * nothing before it has the routes: clients that come after its predecessor died wait in the sockets, and are not told 404.
+ */
+export async function startIngressProcess(config: DaemonConfig, log: Log): Promise<Retiring> {
   const sockets = inheritedSockets();
   const accessLog = config.ingressAccessLog === undefined ? undefined : new AccessLog(config.ingressAccessLog, toStandardOutput);
+  const routed = Promise.withResolvers<void>();
   const server = startIngressServer(
     {
       ...(accessLog === undefined ? {} : { accessLog: (entry) => accessLog.add(entry) }),
@@ -19,21 +26,21 @@ export async function startIngressProcess(config: DaemonConfig, log: Log): Promi
       https: sockets.filter((s) => s.name === "https").map(({ fd }) => ({ fd })),
       ...(config.ingressTransport === undefined ? {} : { transport: config.ingressTransport }),
     },
-    { clock: systemClock, log: (message) => log("warn", message), random: Math.random },
+    { clock: systemClock, log: (message) => log("warn", message), random: Math.random, listenAfter: routed.promise },
   );
-  await server.ready;
   const state = startStateSubscriber(agentSocket(config), "ingress", {
     log,
     apply: (delta) => server.apply(ingressDelta(delta)),
-    synced: () => undefined,
+    synced: routed.resolve,
     metrics: () => server.metrics(),
   });
+  const drainMs = 1000 * (config.ingressDrainSeconds ?? defaultDrainSeconds);
   return {
-    ready: state.ready,
+    ready: server.ready,
+    retire: () => server.drain({ withinMs: drainMs, idleMs: drainMs }),
     close: async () => {
-      await server.drain();
+      await server.drain({ withinMs: stopDrainMs });
       await state.close();
-      await server.close();
       accessLog?.flush();
     },
   };

@@ -2,14 +2,19 @@ import type { Running } from "../base/running.ts";
 import type { Log } from "../observe/log.ts";
 
 /** What the parent of a role's process (a supervisor or `up`) may tell it. */
-export type FromParent = { readonly type: "stop" };
+export type FromParent = { readonly type: "stop" } | { readonly type: "retire" };
+
+/** What may be told to `retire`: to take no new work, and to end when what it has is done. */
+export interface Retiring extends Running {
+  retire?(): Promise<void>;
+}
 
 /**
- * Runs one role to the end of its process. SIGTERM, SIGINT, the parent's `stop` and the parent's death end it; a second
- * signal ends it at once. `onStop` runs only when the parent asked for a whole stop, before the role closes.
+ * Runs one role to the end of its process. SIGTERM, SIGINT, the parent's `stop` and the parent's death end it, also while it
+ * retires; a second signal ends it at once. `onStop` runs only when the parent asked for a whole stop, before the role closes.
  */
-export async function runRole(log: Log, start: () => Running | Promise<Running>, onStop?: () => Promise<void>): Promise<void> {
-  const end = Promise.withResolvers<"signal" | "stop" | "orphan">();
+export async function runRole(log: Log, start: () => Retiring | Promise<Retiring>, onStop?: () => Promise<void>): Promise<void> {
+  const end = Promise.withResolvers<"signal" | "stop" | "orphan" | "retired">();
   let signals = 0;
   const onSignal = (): void => {
     signals++;
@@ -20,9 +25,10 @@ export async function runRole(log: Log, start: () => Running | Promise<Running>,
   process.on("SIGINT", onSignal);
   process.on("disconnect", () => end.resolve("orphan"));
   process.on("message", (m) => {
-    if (isStop(m)) end.resolve("stop");
+    if (isFromParent(m, "stop")) end.resolve("stop");
+    else if (isFromParent(m, "retire")) (running?.retire?.() ?? Promise.resolve()).then(() => end.resolve("retired"), onSignal);
   });
-  let running: Running | undefined;
+  let running: Retiring | undefined;
   try {
     running = await Promise.race([start(), end.promise.then(() => undefined)]);
     await Promise.race([running?.ready.then(() => tellParent({ type: "ready" })), end.promise]);
@@ -47,8 +53,8 @@ export function tellParent(message: object): void {
   if (process.connected) process.send?.(message);
 }
 
-function isStop(message: unknown): message is FromParent {
-  return typeof message === "object" && message !== null && "type" in message && message.type === "stop";
+function isFromParent(message: unknown, type: FromParent["type"]): boolean {
+  return typeof message === "object" && message !== null && "type" in message && message.type === type;
 }
 
 /** The configuration a supervisor gave its child in the environment; see `roleEnvironment`. */

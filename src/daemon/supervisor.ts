@@ -6,8 +6,9 @@ import { bindSocket, closeSocket } from "../kernel/socket.ts";
 import type { Log } from "../observe/log.ts";
 import { inheritedSockets, type NamedSocket, type SupervisedChild, startChild } from "./child.ts";
 import { readConfigured, watchConfigFile } from "./configured.ts";
-import type { DaemonConfig } from "./daemon-config.ts";
+import { type DaemonConfig, defaultDrainSeconds } from "./daemon-config.ts";
 import { dnsRuntime } from "./dns-runtime.ts";
+import { type IngressGenerations, startIngressGenerations } from "./ingress-generations.ts";
 import { roleEnvironment } from "./role.ts";
 
 /** What the agent tells its supervisor when it has learned where cluster DNS answers. */
@@ -21,6 +22,8 @@ export interface DnsAddresses {
  * each once instead of twice (measured at 10,000 Services: a tenth of the processor time until the rules are in, no higher peak).
  */
 const agentRuntime = ["--min-semi-space-size=16", "--max-semi-space-size=16"];
+
+const upgradeSignal = "SIGUSR2";
 
 /**
  * One node's daemon. It parses nothing foreign: it binds the sockets, hands them to its children and starts those again
@@ -43,19 +46,24 @@ export function startSupervisor(base: DaemonConfig, log: Log): Running {
     bound.push(socket);
     return socket;
   };
-  const child = (
-    name: string,
-    role: string,
-    sockets: readonly NamedSocket[],
-    runtimeOptions: readonly string[] = [],
-    onMessage?: (m: unknown) => void,
-    told: DaemonConfig = config,
+  const startRole = (
+    role: "agent" | "dns" | "ingress",
+    o: {
+      readonly name?: string;
+      readonly sockets?: readonly NamedSocket[];
+      readonly runtimeOptions?: readonly string[];
+      readonly onMessage?: (m: unknown) => void;
+      readonly told?: DaemonConfig;
+    },
   ): SupervisedChild => {
+    const { name = role, sockets = [], runtimeOptions = [], onMessage, told = config } = o;
     const args = ["process", role, "--log-level", told.logLevel, "--log-format", told.logFormat];
-    const c = startChild(
+    return startChild(
       { name, args, runtimeOptions, env: roleEnvironment(told), sockets },
       { log, ...(onMessage === undefined ? {} : { onMessage }) },
     );
+  };
+  const kept = (c: SupervisedChild): SupervisedChild => {
     children.push(c);
     return c;
   };
@@ -66,7 +74,7 @@ export function startSupervisor(base: DaemonConfig, log: Log): Running {
   const startDns = (ips: readonly Ip[]): void => {
     const all = [...ips, ...(config.nodeLocalDns ?? [])];
     const sockets = all.flatMap((ip) => [bind("dns", ip, config.dnsPort, "udp"), bind("dns", ip, config.dnsPort, "tcp")]);
-    dns = { ips, sockets, child: child("dns", "dns", sockets, dnsRuntime) };
+    dns = { ips, sockets, child: kept(startRole("dns", { sockets, runtimeOptions: dnsRuntime })) };
     dns.child.ready.then(dnsStarted.resolve, dnsStarted.reject);
   };
   /** The agent has learned where DNS answers, for the first time or anew. */
@@ -106,52 +114,73 @@ export function startSupervisor(base: DaemonConfig, log: Log): Running {
           dnsStarted.reject(error);
         });
     };
-    const startAgent = (told: DaemonConfig): SupervisedChild => child("agent", "agent", [], agentRuntime, onMessage, told);
-    const agent = startAgent(config);
+    const startAgent = (told: DaemonConfig): SupervisedChild => kept(startRole("agent", { runtimeOptions: agentRuntime, onMessage, told }));
+    agent = startAgent(config);
     waits.push(agent.ready);
-    followConfig(agent, startAgent);
+    restartAgent = async (told) => {
+      // its rules, names and routes stay in force while it starts again
+      const old = agent;
+      await old?.close();
+      if (old !== undefined) children.splice(children.indexOf(old), 1);
+      if (!closed) agent = startAgent(told);
+    };
+    followConfig();
     if (has("ingress")) {
       const processes = config.ingressProcesses || Math.min(availableParallelism(), 4);
-      for (let i = 0; i < processes; i++) waits.push(child(`ingress-${i + 1}`, "ingress", ingressSockets).ready);
+      const generations = { processes, drainMs: 1000 * (config.ingressDrainSeconds ?? defaultDrainSeconds), log };
+      ingress = startIngressGenerations(generations, (name) => startRole("ingress", { name, sockets: ingressSockets }));
+      waits.push(ingress.ready);
     }
     await Promise.all(waits);
   };
+  let agent: SupervisedChild | undefined;
+  let restartAgent = async (_told: DaemonConfig): Promise<void> => undefined;
+  let ingress: IngressGenerations | undefined;
+  /** What the agent was started with last. */
+  let agentConfig = config;
+  let changing: Promise<void> = Promise.resolve();
+  const change = (work: () => Promise<void>): void => {
+    changing = changing
+      .then(work)
+      .catch((error: unknown) => log("error", `${error instanceof Error ? error.message : String(error)}; going on with what was before`));
+  };
   let unwatch = (): void => undefined;
-  /** A new configuration is for the agent alone: its rules, names and routes stay in force while it starts again. */
-  const followConfig = (first: SupervisedChild, startAgent: (told: DaemonConfig) => SupervisedChild): void => {
+  /** A new configuration is for the agent alone. */
+  const followConfig = (): void => {
     const { proxyConfig } = base;
     if (proxyConfig === undefined) return;
-    let agent = first;
-    let told = JSON.stringify(config);
-    let changing: Promise<void> = Promise.resolve();
     const take = async (): Promise<void> => {
       const next = readConfigured(base);
-      if (closed || JSON.stringify(next.config) === told) return;
-      told = JSON.stringify(next.config);
+      if (closed || JSON.stringify(next.config) === JSON.stringify(agentConfig)) return;
+      agentConfig = next.config;
       log("info", `--config ${proxyConfig.file} has changed; the agent starts again with it`);
       for (const remark of next.remarks) log("info", `--config ${proxyConfig.file}: ${remark}`);
-      await agent.close();
-      children.splice(children.indexOf(agent), 1);
-      if (!closed) agent = startAgent(next.config);
+      await restartAgent(agentConfig);
     };
-    unwatch = watchConfigFile(proxyConfig.file, () => {
-      changing = changing
-        .then(take)
-        .catch((error: unknown) =>
-          log("error", `${error instanceof Error ? error.message : String(error)}; going on with what was before`),
-        );
+    unwatch = watchConfigFile(proxyConfig.file, () => change(take));
+  };
+  /** SIGUSR2: the program on disk has been replaced. */
+  const upgrade = (): void => {
+    log("info", "upgrade: the agent and the ingress start anew from the program as it is now");
+    change(async () => {
+      if (closed) return;
+      await restartAgent(agentConfig);
+      await ingress?.renew();
     });
   };
+  process.on(upgradeSignal, upgrade);
   start().then(ready.resolve, ready.reject);
 
   return {
     ready: ready.promise,
     close: async () => {
       closed = true;
+      process.off(upgradeSignal, upgrade);
       unwatch();
       ready.reject(new Error("stopped"));
       await moving;
-      await Promise.all(children.map((c) => c.close()));
+      await Promise.all([...children.map((c) => c.close()), ingress?.close()]);
+      await changing;
       for (const socket of bound) closeSocket(socket);
       bound.length = 0;
     },

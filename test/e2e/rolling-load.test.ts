@@ -1,22 +1,22 @@
 import { mkdtempSync, rmSync } from "node:fs";
-import { Agent, get } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import WebSocket from "ws";
 import { makeCertificate } from "../../src/apiserver/x509.ts";
 import { createClient } from "../../src/client/client.ts";
 import { loadKubeconfig } from "../../src/client/kubeconfig.ts";
 import { resources } from "../../src/client/resources.ts";
 import { createHttpTransport } from "../../src/client/transport.ts";
-import { removeDataDir, startTestCluster, type TestCluster } from "../support/cluster-process.ts";
+import { eventually, isAlive, pidsOf, removeDataDir, startTestCluster, type TestCluster } from "../support/cluster-process.ts";
+import { askUntil, clientPortsOf, type IngressAt, openTalk } from "../support/ingress-load.ts";
 import { lacking } from "../support/requires.ts";
 
 const lack = lacking("ip", "nft", "crun", "kubectl", "curl");
 const name = "e2e-roll";
 /** More of them by hand: ROLLS=10. */
 const rolls = Number(process.env["ROLLS"] ?? 2);
-const connections = 16;
+const host = "roll.test";
+const load = { kept: 44, fresh: 12, http2: 8 } as const;
 
 const deployment = (of: string, replicas: number): string => `
 apiVersion: apps/v1
@@ -48,7 +48,7 @@ const routes = [rule("/", "web"), rule("/ws", "talk")];
 
 describe.skipIf(lack !== undefined)(`rolling under load${lack === undefined ? "" : ` (left out: ${lack})`}`, () => {
   let cluster: TestCluster;
-  let to: { readonly ip: string; readonly https: number };
+  let to: IngressAt;
   let pairs: readonly { readonly certPem: string; readonly keyPem: string }[];
   const dataDir = mkdtempSync(join(tmpdir(), `fairway-${name}-`));
 
@@ -56,13 +56,16 @@ describe.skipIf(lack !== undefined)(`rolling under load${lack === undefined ? ""
     const ranges = ["--service-cidr", "10.107.0.0/16", "--cluster-cidr", "10.207.0.0/16"];
     const ports = ["--api-port", "0", "--ingress-http-port", "0", "--ingress-https-port", "0"];
     cluster = await startTestCluster({ name, dataDir, args: ["--nodes", "2", ...ports, ...ranges] });
-    to = ((await cluster.status()) as { ingress: { addresses: (typeof to)[] } }).ingress.addresses[0] as typeof to;
+    const [at] = ((await cluster.status()) as { ingress: { addresses: IngressAt[] } }).ingress.addresses;
+    to = { ip: at?.ip ?? "", https: at?.https ?? 0, host };
     const valid = { notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 3_600_000) };
     const request = { commonName: "roll.test", dnsNames: ["roll.test"], usage: "server" as const, ...valid };
     pairs = await Promise.all([makeCertificate(request), makeCertificate(request)]);
     const secret = { apiVersion: "v1", kind: "Secret", metadata: { name: "roll" }, type: "kubernetes.io/tls", stringData: tls(0) };
     const shell = "{apiVersion: v1, kind: Pod, metadata: {name: shell}, spec: {containers: [{name: c, image: fairway/shell}]}}";
-    const objects = [deployment("web", 3), deployment("talk", 1), shell, JSON.stringify(secret), JSON.stringify(ingress(routes))];
+    const configMap = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "roll" } };
+    const others = [secret, configMap, ingress(routes)].map((o) => JSON.stringify(o));
+    const objects = [deployment("web", 3), deployment("talk", 1), shell, ...others];
     expect(await cluster.kubectlInput(objects.join("\n---\n"), "apply", "-f", "-")).toMatchObject({ code: 0, stderr: "" });
     await Promise.all(["web", "talk"].map((d) => cluster.kubectl("rollout", "status", `deployment/${d}`, "--timeout=120s")));
     await cluster.kubectl("wait", "pod/shell", "--for=condition=Ready", "--timeout=120s");
@@ -81,36 +84,78 @@ describe.skipIf(lack !== undefined)(`rolling under load${lack === undefined ? ""
     "tls.key": pairs[n % 2]?.keyPem ?? "",
   });
 
-  test(`no request fails while the web rolls ${rolls} times and routes and certificates change`, {
+  test(`no request fails while the web rolls ${rolls} times, routes and certificates change, and the ingress is killed and upgraded`, {
     timeout: 300_000 + rolls * 20_000,
   }, async () => {
     const stop = new AbortController();
-    const talk = openTalk(to);
-    const http = Promise.all(Array.from({ length: connections }, () => askUntil(stop.signal, to)));
+    const clients = Object.entries(load).flatMap(([kind, n]) => Array.from({ length: n }, () => kind as keyof typeof load));
+    const answered = Promise.all(clients.map((kind) => askUntil(stop.signal, to, kind)));
     const fresh = cluster.kubectl("exec", "shell", "--", "sh", "-c", freshConnections);
     const changing = changeUntil(stop.signal);
-    for (let i = 0; i < rolls; i++) {
-      expect(await cluster.kubectl("rollout", "restart", "deployment/web")).toMatchObject({ code: 0 });
-      expect((await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=120s")).stdout).toContain("successfully rolled out");
-    }
-    // The last pods that leave do so after the rollout is called done.
+    const killed = await killServing();
+    const talk = openTalk(to, "/ws");
+    await talk.open;
+    await roll();
+    await upgrade();
+    for (let i = 1; i < rolls; i++) await roll();
+    // what is cut is cut at the end of the drain, or when the last pods leave: both after the rollout is called done
     await new Promise((r) => setTimeout(r, 1000));
     stop.abort();
     await cluster.kubectl("exec", "shell", "--", "touch", "/tmp/stop");
-    const [answers, changes, inside, spoken] = [await http, await changing, await fresh, talk.end()];
+    const [answers, changes, inside] = [await answered, await changing, await fresh];
+    talk.end();
 
-    const kept = answers.flatMap((a) => a.failures);
-    expect(kept).toEqual([]);
-    expect(sum(answers.map((a) => a.requests))).toBeGreaterThan(connections * 20);
+    const failures = answers.flatMap((a) => a.failures);
+    const [dead, others] = [failures.filter((f) => killed.has(f.port ?? 0)), failures.filter((f) => !killed.has(f.port ?? 0))];
+    expect(others).toEqual([]);
+    // of those that the killed process held, what was under way
+    expect(new Set(dead.map((f) => f.port)).size).toBe(dead.length);
+    expect(sum(answers.map((a) => a.requests))).toBeGreaterThan(clients.length * 10);
     expect(new Set(answers.flatMap((a) => [...a.pods])).size).toBeGreaterThanOrEqual(3 + rolls);
     expect(inside.stderr).toBe("");
     const codes = inside.stdout.trim().split("\n");
     expect(codes.filter((c) => c !== "200")).toEqual([]);
     expect(codes.length).toBeGreaterThan(100);
     expect(changes).toBeGreaterThan(10);
-    expect(spoken.closed).toBeUndefined();
-    expect(spoken.echoes).toBeGreaterThan(10);
+    expect(talk.closed()).toBeUndefined();
+    expect(talk.echoes()).toBeGreaterThan(10);
   });
+
+  async function roll(): Promise<void> {
+    expect(await cluster.kubectl("rollout", "restart", "deployment/web")).toMatchObject({ code: 0 });
+    expect((await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=120s")).stdout).toContain("successfully rolled out");
+  }
+
+  /** Kills the ingress process that has this machine's connections; the clients' ports of those it held. */
+  async function killServing(): Promise<ReadonlySet<number>> {
+    const victim = await eventually(
+      async () => {
+        const pids = await pidsOf(cluster, "process ingress");
+        return pids.find((pid) => clientPortsOf(pid, to.https).size >= load.kept);
+      },
+      { what: "an ingress process that holds the connections" },
+    );
+    process.kill(victim, "SIGSTOP");
+    const held = clientPortsOf(victim, to.https);
+    process.kill(victim, "SIGKILL");
+    return held;
+  }
+
+  /** As after a new version was installed: each daemon starts its ingress anew, and the one of before ends by itself. */
+  async function upgrade(): Promise<void> {
+    const before = await pidsOf(cluster, "process ingress");
+    const serving = before.filter((pid) => clientPortsOf(pid, to.https).size > 0);
+    for (const pid of await pidsOf(cluster, "process daemon")) process.kill(pid, "SIGUSR2");
+    await eventually(
+      async () => {
+        const now = await pidsOf(cluster, "process ingress");
+        // the one with the WebSocket stays; the other nodes' have nobody to wait for
+        return now.some((pid) => !before.includes(pid) && clientPortsOf(pid, to.https).size >= load.kept);
+      },
+      { what: "a new generation that holds the connections" },
+    );
+    for (const pid of serving) expect(isAlive(pid)).toBe(true);
+  }
 
   /** Another route and the other certificate every 100 ms; how many changes there were. */
   async function changeUntil(signal: AbortSignal): Promise<number> {
@@ -127,6 +172,8 @@ describe.skipIf(lack !== undefined)(`rolling under load${lack === undefined ? ""
         );
         const secret = { stringData: tls(n + 1) };
         await client.patch(resources.secrets, { namespace: "default", name: "roll" }, { type: "merge", body: secret });
+        const data = { n: String(n) };
+        await client.patch(resources.configMaps, { namespace: "default", name: "roll" }, { type: "merge", body: { data } });
         await new Promise((r) => setTimeout(r, 100));
       }
     } finally {
@@ -144,59 +191,6 @@ for i in 1 2 3 4; do
   done &
 done
 wait`;
-
-/** One connection kept alive, request after request. */
-async function askUntil(signal: AbortSignal, to: { readonly ip: string; readonly https: number }) {
-  const agent = new Agent({ keepAlive: true, maxSockets: 1, rejectUnauthorized: false, servername: "roll.test" });
-  const failures: string[] = [];
-  const pods = new Set<string>();
-  let requests = 0;
-  for (; !signal.aborted; requests++) {
-    await new Promise<void>((resolve) => {
-      const fail = (error: Error): void => {
-        failures.push(String(error));
-        resolve();
-      };
-      const options = { host: to.ip, port: to.https, path: "/", agent, headers: { host: "roll.test" }, timeout: 30_000 };
-      const request = get(options, (response) => {
-        let body = "";
-        response.on("data", (d: Buffer) => (body += d.toString()));
-        response.on("error", fail);
-        response.on("end", () => {
-          if (response.statusCode === 200) pods.add((JSON.parse(body) as { pod: string }).pod);
-          else failures.push(`status ${response.statusCode}`);
-          resolve();
-        });
-      });
-      request.on("timeout", () => request.destroy(new Error("no answer in 30 s")));
-      request.on("error", fail);
-    });
-    await new Promise((r) => setTimeout(r, 10));
-  }
-  agent.destroy();
-  return { requests, failures, pods };
-}
-
-/** A WebSocket that says something all the time. */
-function openTalk(to: { readonly ip: string; readonly https: number }) {
-  const socket = new WebSocket(`wss://${to.ip}:${to.https}/ws`, [], { headers: { host: "roll.test" }, rejectUnauthorized: false });
-  let echoes = 0;
-  let closed: string | undefined;
-  socket.on("message", () => echoes++);
-  socket.on("close", (code) => (closed = `closed with ${code}`));
-  socket.on("error", (error) => (closed = String(error)));
-  const saying = setInterval(() => {
-    if (socket.readyState === WebSocket.OPEN) socket.send("still there?");
-  }, 100);
-  return {
-    end: () => {
-      clearInterval(saying);
-      const result = { echoes, closed };
-      socket.terminate();
-      return result;
-    },
-  };
-}
 
 function sum(numbers: readonly number[]): number {
   return numbers.reduce((a, b) => a + b, 0);

@@ -38,6 +38,7 @@ interface DaemonOptions {
   readonly corefile?: string;
   readonly nodeLocalDns?: string;
   readonly ingressProcesses?: string;
+  readonly drainSeconds?: string;
   readonly ingressTransport?: string;
   readonly accessLog?: string;
   readonly cleanup?: boolean;
@@ -245,6 +246,7 @@ function daemonCommand(program: Command, name: string, summary: string, enabled:
       .option("--https-port <port>", "its port for https", "443")
       .option("--publish <ips>", "addresses written to the status of Ingresses")
       .option("--ingress-processes <n>", "how many processes serve it (default: one a core, 4 at most)")
+      .option("--drain-seconds <n>", "how long connections go on in ingress processes that an upgrade (SIGUSR2) replaces", "240")
       .option("--access-log <json|nginx>", "one line a request, in the log (default: none)")
       .option("--ingress-transport <auto|portable>", "portable: public interfaces of Node only, at more CPU a request", "auto");
   }
@@ -309,6 +311,7 @@ function daemonConfigOf(
     nodeCidrs: [],
     ingress: ingressIps.map((ip) => ({ ip, http: port("--http-port", o.httpPort, 80), https: port("--https-port", o.httpsPort, 443) })),
     ingressProcesses: o.ingressProcesses === undefined ? 0 : integer("--ingress-processes", o.ingressProcesses, 1, 64),
+    ...(o.drainSeconds === undefined ? {} : { ingressDrainSeconds: integer("--drain-seconds", o.drainSeconds, 0, 86_400) }),
     ...ingressTransport(o.ingressTransport ?? "auto"),
     ...accessLog(o.accessLog),
     ingressStatus: ips("--publish", o.publish),

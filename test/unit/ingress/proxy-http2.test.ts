@@ -127,9 +127,17 @@ test("drain says GOAWAY and lets open streams finish", async () => {
   });
   const busy = ask(session, { ":method": "POST" }, "late");
   while (up.seen.length === 0) await new Promise((resolve) => setImmediate(resolve));
-  const goaway = new Promise<void>((resolve) => session.on("goaway", () => resolve()));
-  const drained = ingress.drain(5_000);
+  const last: number[] = [];
+  const goaway = new Promise<void>((resolve) => {
+    session.on("goaway", (_code, stream) => {
+      last.push(stream);
+      resolve();
+    });
+  });
+  const drained = ingress.drain({ withinMs: 5_000 });
   await goaway;
+  // requests that cross the first GOAWAY are taken (RFC 9113 section 6.8)
+  expect(last).toEqual([2 ** 31 - 1]);
   answerLater();
   expect((await busy).headers[":status"]).toBe(200);
   await drained;

@@ -4,6 +4,7 @@ import {
   type IngressServer,
   type IngressServerConfig,
   type Route,
+  type RouteDelta,
   startIngressServer,
 } from "../../../ingress/index.ts";
 import { type Clock, systemClock } from "../../../src/base/clock.ts";
@@ -201,14 +202,19 @@ export async function startLab(
     },
   );
   await ingress.ready;
-  ingress.apply({
+  ingress.apply(makeTable(ports, o.routes));
+  return { ingress, http: ingress.addresses.http[0]?.port ?? 0, https: ingress.addresses.https[0]?.port ?? 0 };
+}
+
+/** A whole table: these routes, and the pool `p` of these endpoint ports. */
+export function makeTable(ports: readonly number[], routes: readonly Route[] = [makeRoute()]): RouteDelta {
+  return {
     revision: 1,
     full: true,
-    routes: { upserts: o.routes ?? [makeRoute()], deletes: [] },
+    routes: { upserts: routes, deletes: [] },
     pools: { upserts: [poolOf(ports)], deletes: [] },
     certificates: { upserts: [], deletes: [] },
-  });
-  return { ingress, http: ingress.addresses.http[0]?.port ?? 0, https: ingress.addresses.https[0]?.port ?? 0 };
+  };
 }
 
 export function poolOf(ports: readonly number[], id = "p") {

@@ -1,7 +1,8 @@
+import { connect as tlsConnect } from "node:tls";
 import { afterEach, describe, expect, test } from "vitest";
-import type { ConnectionFactory, IngressServer } from "../../../ingress/index.ts";
+import { type ConnectionFactory, type IngressServer, startIngressServer } from "../../../ingress/index.ts";
 import { netConnections } from "../../../ingress/upstream/net-connection.ts";
-import { type Answer, fastClock, get, makeForward, makeRoute, poolOf, RawClient, RawEndpoint, startLab } from "./proxy-lab.ts";
+import { type Answer, fastClock, get, makeForward, makeRoute, makeTable, poolOf, RawClient, RawEndpoint, startLab } from "./proxy-lab.ts";
 
 describe.for(["auto", "portable"] as const)("over the transport %s", (transport) => {
   const open: { close(): Promise<void> }[] = [];
@@ -333,7 +334,7 @@ describe.for(["auto", "portable"] as const)("over the transport %s", (transport)
     first.socket.destroy();
     let third = client(http).send(switching);
     while (!(await third.until((t) => t.includes("\r\n\r\n"))).includes("101")) third = client(http).send(switching);
-    await ingress.drain(40);
+    await ingress.drain({ withinMs: 40 });
     await third.untilEnd();
     const counted = 'requests{host="a.test",method="GET",status="101",namespace="shop",ingress="web",service="web"} 2\n';
     while (!ingress.metrics().includes(counted)) await new Promise((resolve) => setImmediate(resolve));
@@ -447,7 +448,7 @@ describe.for(["auto", "portable"] as const)("over the transport %s", (transport)
     const { ingress, http } = await lab([up.port], { config: { timeouts: { grace: 0 } } });
     const busy = client(http).send(get());
     while (up.seen.length === 0) await new Promise((resolve) => setImmediate(resolve));
-    const drained = ingress.drain(5_000);
+    const drained = ingress.drain({ withinMs: 5_000 });
     await new Promise((resolve) => setImmediate(resolve));
     const late = client(http);
     await late.untilEnd();
@@ -455,5 +456,49 @@ describe.for(["auto", "portable"] as const)("over the transport %s", (transport)
     answerLater();
     expect(await busy.untilEnd()).toMatch(/Connection: close\r\n\r\nok$/);
     await drained;
+  });
+
+  test("drain: a handshake under way comes to its end, and the request after it is answered", async () => {
+    const up = await endpoint(ok);
+    const { ingress, https } = await lab([up.port], { config: { https: [{ ip: "127.0.0.1", port: 0 }], timeouts: { grace: 0 } } });
+    const early = client(https);
+    // who comes later and is answered says that the first was accepted
+    const late = new RawClient(tlsConnect({ port: https, host: "127.0.0.1", rejectUnauthorized: false }));
+    await late.send(get("/", "Connection: close\r\n")).untilEnd();
+    late.socket.destroy();
+    const drained = ingress.drain({ withinMs: 60_000 });
+    const slow = new RawClient(tlsConnect({ socket: early.socket, rejectUnauthorized: false }));
+    expect(await slow.send(get()).untilEnd()).toMatch(/Connection: close\r\n\r\nok$/);
+    await drained;
+  });
+
+  test("told again to drain, the shorter time holds", async () => {
+    const up = await endpoint(() => undefined);
+    const { ingress, http } = await lab([up.port], { config: { timeouts: { grace: 0 } } });
+    const busy = client(http).send(get());
+    while (up.seen.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    const drained = ingress.drain({ withinMs: 3_600_000, idleMs: 3_600_000 });
+    await ingress.drain({ withinMs: 1 });
+    await drained;
+    await busy.untilEnd();
+  });
+
+  test("nothing is accepted before the listeners may open", async () => {
+    const up = await endpoint(ok);
+    const gate = Promise.withResolvers<void>();
+    const ingress = startIngressServer({ http: [{ ip: "127.0.0.1", port: 0 }], https: [], transport }, { listenAfter: gate.promise });
+    open.push(ingress);
+    ingress.apply(makeTable([up.port]));
+    let ready = false;
+    void ingress.ready.then(() => (ready = true));
+    for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+    expect([ready, ingress.addresses.http]).toEqual([false, []]);
+    gate.resolve();
+    await ingress.ready;
+    expect(
+      await client(ingress.addresses.http[0]?.port ?? 0)
+        .send(get())
+        .until((t) => t.endsWith("ok")),
+    ).toMatch(/^HTTP\/1\.1 200/);
   });
 });
