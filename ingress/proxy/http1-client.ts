@@ -18,8 +18,8 @@ type State = "head" | "body" | "waiting" | "lingering" | "tunnel" | "closed";
 /** RFC 9113 section 3.4. */
 const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/** Bodies up to this size leave in one write with their head. */
-const joinedBytes = 16 * 1024;
+/** Parts of bodies up to this size leave as text. */
+const joinedBytes = 8 * 1024;
 
 /** One client connection that speaks HTTP/1: requests one after the other, each an Exchange. */
 export class Http1Client implements ClientConnection, Downstream, ChunkSink {
@@ -335,11 +335,8 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     if (before === "") return connection.write(bytes);
     const after = this.#responseChunked ? 2 : 0;
     if (bytes.length <= joinedBytes) {
-      const all = Buffer.allocUnsafe(before.length + bytes.length + after);
-      all.write(before, 0, "latin1");
-      bytes.copy(all, before.length);
-      if (after > 0) all.write("\r\n", all.length - 2, "latin1");
-      return connection.write(all);
+      // as text it leaves with its head at the end of the turn
+      return connection.write(before + bytes.toString("latin1") + (after > 0 ? "\r\n" : ""));
     }
     connection.cork();
     connection.write(before);

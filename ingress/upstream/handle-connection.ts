@@ -2,9 +2,11 @@ import { connect as netConnect, type Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import { getSystemErrorName } from "node:util";
 import type { Connection, ConnectionEvents, ConnectionFactory } from "./connection.ts";
+import { HandleWriter, type WriterOwner } from "./handle-writer.ts";
 import { listenForSockets, netConnections, type OnFault, plainIp, silent } from "./net-connection.ts";
-import { isShared, ReadBuffer, sharedBuffer } from "./read-buffer.ts";
-import { handleOf, type StreamBindings, type StreamHandle, streamBindings, type WriteRequest } from "./stream-handles.ts";
+import { ReadBuffer, sharedBuffer } from "./read-buffer.ts";
+import { handleOf, type StreamBindings, type StreamHandle, streamBindings } from "./stream-handles.ts";
+import { TurnWrites } from "./turn-writes.ts";
 
 /**
  * The fast transport: sockets are accepted and connected by node:net and node:tls; then reads and writes go past their
@@ -13,10 +15,13 @@ import { handleOf, type StreamBindings, type StreamHandle, streamBindings, type 
 export function handleConnections(onFault: OnFault): ConnectionFactory | undefined {
   const bindings = streamBindings();
   if (bindings === undefined) return undefined;
+  const turn = new TurnWrites();
   const portable = netConnections(onFault);
   const adopt = (socket: Socket): Connection => {
     const handle = handleOf(socket);
-    return handle === undefined ? portable.adopt(socket) : new HandleConnection(socket, handle, { bindings, onFault, reads: "shared" });
+    return handle === undefined
+      ? portable.adopt(socket)
+      : new HandleConnection(socket, handle, { bindings, turn, onFault, reads: "shared" });
   };
   return {
     listen: (at, accept) => listenForSockets(at, (socket) => accept(adopt(socket))),
@@ -30,18 +35,17 @@ export function handleConnections(onFault: OnFault): ConnectionFactory | undefin
         return portable.connect(to, events, onReady);
       }
       socket.once("connect", onReady);
-      return new HandleConnection(socket, handle, { bindings, onFault, reads: "own", events });
+      return new HandleConnection(socket, handle, { bindings, turn, onFault, reads: "own", events });
     },
   };
 }
 
-/** Bytes the kernel has not taken yet, above which writers wait. */
-const highWaterMark = 128 * 1024;
 /** libuv's UV_EOF. */
 const endOfFile = -4095;
 
 interface HandleOptions {
   readonly bindings: StreamBindings;
+  readonly turn: TurnWrites;
   readonly onFault: OnFault;
   /** Idle clients are many: they read into one buffer. An upstream connection has its own. */
   readonly reads: "shared" | "own";
@@ -49,7 +53,7 @@ interface HandleOptions {
 }
 
 /** A connection whose bytes go through the handle of its socket; the socket keeps its life: end, errors, close. */
-class HandleConnection implements Connection {
+class HandleConnection implements Connection, WriterOwner {
   events: ConnectionEvents;
   readonly remoteIp: string;
   readonly remotePort: number;
@@ -58,19 +62,11 @@ class HandleConnection implements Connection {
   readonly #handle: StreamHandle;
   readonly #bindings: StreamBindings;
   readonly #onFault: OnFault;
+  readonly #writer: HandleWriter;
   readonly #mayShare: boolean;
   /** Absent while the shared one is read into. */
   #own: ReadBuffer | undefined;
-  /** Used again after each write that was done at once. */
-  #request: WriteRequest | undefined;
-  /** Waits for the write that is under way: a second one on a TLS handle would abort the process. */
-  #queue: (Buffer | string)[] = [];
-  #queued = 0;
-  #writing = false;
-  #corks = 0;
-  #waiting = false;
   #paused = false;
-  #ending = false;
   #ended = false;
   #gone = false;
   #error: Error | undefined;
@@ -79,6 +75,7 @@ class HandleConnection implements Connection {
     this.#socket = socket;
     this.#handle = handle;
     this.#bindings = o.bindings;
+    this.#writer = new HandleWriter(handle, this, o);
     this.#onFault = o.onFault;
     this.events = o.events ?? silent;
     this.remoteIp = plainIp(socket.remoteAddress ?? "");
@@ -176,112 +173,28 @@ class HandleConnection implements Connection {
     if (this.#gone) return;
     this.#gone = true;
     this.#handle.onread = ignore;
-    this.#queue = [];
+    this.#writer.close();
     this.#guard(() => this.events.onClose(this.#error));
   }
 
   write(data: Buffer | string): boolean {
-    if (this.#ending || this.#socket.destroyed) return true;
-    if (data.length === 0) return this.#queued < highWaterMark;
-    if (this.#corks > 0 || this.#writing) {
-      this.#keep(data);
-      if (this.#queued < highWaterMark) return true;
-      this.#waiting = true;
-      return false;
-    }
-    const request = this.#nextRequest();
-    this.#sent(
-      request,
-      typeof data === "string" ? this.#handle.writeLatin1String(request, data) : this.#handle.writeBuffer(request, this.#lasting(data)),
-      data,
-    );
-    if (this.#queued < highWaterMark) return true;
-    this.#waiting = true;
-    return false;
-  }
-
-  /** Queued bytes must live until they are sent. */
-  #keep(data: Buffer | string): void {
-    this.#queued += data.length;
-    if (typeof data === "string") this.#queue.push(data);
-    else {
-      this.#queue.push(this.#lasting(data));
-      ReadBuffer.pin(data);
-    }
-  }
-
-  /** The shared buffer is read into by others: what may stay in it for longer is copied. */
-  #lasting(data: Buffer): Buffer {
-    return isShared(data) ? Buffer.from(data) : data;
-  }
-
-  #nextRequest(): WriteRequest {
-    const request = this.#request ?? new this.#bindings.WriteWrap();
-    this.#request = undefined;
-    request.handle = this.#handle;
-    return request;
-  }
-
-  #sent(request: WriteRequest, code: number, data: Buffer | string | readonly (Buffer | string)[]): void {
-    if (code !== 0) {
-      this.#fail(code);
-      return;
-    }
-    if (this.#bindings.state[this.#bindings.lastWriteWasAsync] === 0) {
-      this.#request = request;
-      return;
-    }
-    this.#writing = true;
-    request.data = data;
-    let bytes = 0;
-    for (const one of typeof data === "string" || Buffer.isBuffer(data) ? [data] : data) {
-      bytes += one.length;
-      if (typeof one !== "string") ReadBuffer.pin(one);
-    }
-    this.#queued += bytes;
-    request.oncomplete = (status) => {
-      this.#writing = false;
-      this.#queued -= bytes;
-      if (this.#gone) return;
-      if (status < 0) {
-        this.#fail(status);
-        return;
-      }
-      this.#flush();
-      if (this.#waiting && !this.#writing && this.#queued === 0) {
-        this.#waiting = false;
-        this.#guard(() => this.events.onDrain());
-      }
-    };
-  }
-
-  #flush(): void {
-    if (this.#writing || this.#corks > 0 || this.#socket.destroyed) return;
-    if (this.#queue.length > 0) {
-      const all = this.#queue;
-      this.#queue = [];
-      for (const data of all) this.#queued -= data.length;
-      const request = this.#nextRequest();
-      const [only] = all;
-      if (all.length === 1 && only !== undefined) {
-        const code = typeof only === "string" ? this.#handle.writeLatin1String(request, only) : this.#handle.writeBuffer(request, only);
-        this.#sent(request, code, only);
-      } else {
-        const chunks: unknown[] = [];
-        for (const data of all) chunks.push(data, typeof data === "string" ? "latin1" : "buffer");
-        this.#sent(request, this.#handle.writev(request, chunks, false), all);
-      }
-    }
-    if (this.#ending && !this.#writing) this.#finish();
+    return this.#socket.destroyed || this.#writer.write(data);
   }
 
   cork(): void {
-    this.#corks++;
+    this.#writer.cork();
   }
 
   uncork(): void {
-    if (this.#corks > 0) this.#corks--;
-    this.#flush();
+    this.#writer.uncork();
+  }
+
+  onDrain(): void {
+    this.#guard(() => this.events.onDrain());
+  }
+
+  onWriteError(code: number): void {
+    this.#fail(code);
   }
 
   pause(): void {
@@ -301,14 +214,12 @@ class HandleConnection implements Connection {
   }
 
   end(): void {
-    if (this.#ending || this.#socket.destroyed) return;
-    this.#ending = true;
-    this.#flush();
+    if (!this.#socket.destroyed) this.#writer.end();
   }
 
-  /** All is written: the socket says so, and goes when the other side has said so too. */
-  #finish(): void {
-    if (this.#socket.writableEnded) return;
+  /** The socket says that it was the last, and goes when the other side has said so too. */
+  onAllWritten(): void {
+    if (this.#socket.writableEnded || this.#socket.destroyed) return;
     this.#socket.end(() => {
       if (this.#ended) this.#socket.destroy();
     });
@@ -326,6 +237,7 @@ class HandleConnection implements Connection {
 
   detach(unread: Buffer): Socket {
     const socket = this.#socket;
+    this.#writer.flush();
     this.#gone = true;
     this.events = silent;
     this.#handle.onread = () => this.#readForSocket();

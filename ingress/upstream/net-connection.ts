@@ -2,6 +2,7 @@ import { createServer, connect as netConnect, type Server, type Socket } from "n
 import { TLSSocket } from "node:tls";
 import type { Connection, ConnectionEvents, ConnectionFactory, ListenAt, Listening, UpstreamAddress } from "./connection.ts";
 import { ReadBuffer } from "./read-buffer.ts";
+import { type TurnWriter, TurnWrites } from "./turn-writes.ts";
 import { connectTls } from "./upstream-tls.ts";
 
 /** Told of what should not happen; the connection it happened on is closed, the others go on. */
@@ -9,10 +10,11 @@ export type OnFault = (error: unknown) => void;
 
 /** The portable transport: public interfaces of node:net and node:tls only. */
 export function netConnections(onFault: OnFault): ConnectionFactory {
+  const o: NetOptions = { onFault, turn: new TurnWrites() };
   return {
-    listen: (at, accept) => listenForSockets(at, (socket) => accept(connectionOf(socket, onFault))),
-    adopt: (socket) => connectionOf(socket, onFault),
-    connect: (to, events, onReady) => connect(to, { events, onReady, onFault }),
+    listen: (at, accept) => listenForSockets(at, (socket) => accept(connectionOf(socket, silent, o))),
+    adopt: (socket) => connectionOf(socket, silent, o),
+    connect: (to, events, onReady) => connect(to, { ...o, events, onReady }),
   };
 }
 
@@ -22,28 +24,37 @@ const highWaterMark = 128 * 1024;
 /** For who has nobody yet. */
 export const silent: ConnectionEvents = { onData: () => {}, onDrain: () => {}, onEnd: () => {}, onClose: () => {} };
 
+interface NetOptions {
+  readonly onFault: OnFault;
+  readonly turn: TurnWrites;
+}
+
 /** Takes over an open socket, plain or TLS. */
-export function connectionOf(socket: Socket, onFault: OnFault, events: ConnectionEvents = silent): Connection {
-  const connection = new NetConnection(socket, events, onFault);
+function connectionOf(socket: Socket, events: ConnectionEvents, o: NetOptions): Connection {
+  const connection = new NetConnection(socket, events, o);
   socket.on("data", (bytes: Buffer) => connection.deliver(bytes));
   return connection;
 }
 
-class NetConnection implements Connection {
+class NetConnection implements Connection, TurnWriter {
   events: ConnectionEvents;
   readonly #socket: Socket;
   readonly remoteIp: string;
   readonly remotePort: number;
   readonly localPort: number;
   readonly #onFault: OnFault;
+  readonly #turn: TurnWrites;
   #waiting = false;
   #paused = false;
   #corked: Buffer[] = [];
+  /** Leaves at the end of the turn. */
+  #text = "";
 
-  constructor(socket: Socket, events: ConnectionEvents, onFault: OnFault) {
+  constructor(socket: Socket, events: ConnectionEvents, o: NetOptions) {
     this.#socket = socket;
+    this.#turn = o.turn;
     this.events = events;
-    this.#onFault = onFault;
+    this.#onFault = o.onFault;
     this.remoteIp = plainIp(socket.remoteAddress ?? "");
     this.remotePort = socket.remotePort ?? 0;
     this.localPort = socket.localPort ?? 0;
@@ -87,6 +98,21 @@ class NetConnection implements Connection {
   write(data: Buffer | string): boolean {
     const socket = this.#socket;
     if (socket.destroyed || socket.writableEnded) return true;
+    if (typeof data === "string" && socket.writableLength === 0) {
+      if (this.#text === "" && socket.writableCorked === 0) this.#turn.add(this);
+      this.#text += data;
+      return true;
+    }
+    if (this.#text === "") return this.#write(data);
+    this.cork();
+    this.endTurn();
+    const room = this.#write(data);
+    this.uncork();
+    return room;
+  }
+
+  #write(data: Buffer | string): boolean {
+    const socket = this.#socket;
     if (typeof data === "string") socket.write(data, "latin1");
     else socket.write(data);
     const waiting = socket.writableLength;
@@ -101,11 +127,19 @@ class NetConnection implements Connection {
     return false;
   }
 
+  /** Sends the text of this turn. */
+  endTurn(): void {
+    const text = this.#text;
+    this.#text = "";
+    if (text !== "" && !this.#socket.destroyed) this.#socket.write(text, "latin1");
+  }
+
   cork(): void {
     this.#socket.cork();
   }
 
   uncork(): void {
+    this.endTurn();
     this.#socket.uncork();
     if (this.#corked.length === 0 || this.#socket.writableCorked > 0) return;
     if (this.#socket.writableLength > 0) for (const data of this.#corked) ReadBuffer.pin(data);
@@ -124,6 +158,7 @@ class NetConnection implements Connection {
   }
 
   end(): void {
+    this.endTurn();
     this.#socket.end();
   }
 
@@ -133,6 +168,7 @@ class NetConnection implements Connection {
 
   detach(unread: Buffer): Socket {
     const socket = this.#socket;
+    this.endTurn();
     for (const event of ["data", "drain", "end", "error", "close"]) socket.removeAllListeners(event);
     socket.pause();
     this.events = silent;
@@ -147,14 +183,11 @@ class NetConnection implements Connection {
   }
 }
 
-function connect(
-  to: UpstreamAddress,
-  o: { readonly events: ConnectionEvents; readonly onReady: () => void; readonly onFault: OnFault },
-): Connection {
+function connect(to: UpstreamAddress, o: NetOptions & { readonly events: ConnectionEvents; readonly onReady: () => void }): Connection {
   if (to.tls) {
     const socket = connectTls(to, []);
     socket.once("secureConnect", o.onReady);
-    return connectionOf(socket, o.onFault, o.events);
+    return connectionOf(socket, o.events, o);
   }
   let connection: NetConnection | undefined;
   const into = new ReadBuffer();
@@ -171,7 +204,7 @@ function connect(
       },
     },
   });
-  connection = new NetConnection(socket, o.events, o.onFault);
+  connection = new NetConnection(socket, o.events, o);
   socket.once("connect", o.onReady);
   return connection;
 }

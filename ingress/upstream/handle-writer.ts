@@ -1,0 +1,182 @@
+import { isShared, ReadBuffer } from "./read-buffer.ts";
+import type { StreamBindings, StreamHandle, WriteRequest } from "./stream-handles.ts";
+import type { TurnWriter, TurnWrites } from "./turn-writes.ts";
+
+/** Bytes the kernel has not taken yet, above which writers wait. */
+const highWaterMark = 128 * 1024;
+
+/** Told of what comes of writes. */
+export interface WriterOwner {
+  /** All is with the kernel, after a write gave false. */
+  onDrain(): void;
+  /** All is with the kernel, after `end`. */
+  onAllWritten(): void;
+  onWriteError(code: number): void;
+}
+
+/** What is written on the handle of one socket: text at the end of the turn, bytes at once, one write under way at a time. */
+export class HandleWriter implements TurnWriter {
+  readonly #handle: StreamHandle;
+  readonly #bindings: StreamBindings;
+  readonly #turn: TurnWrites;
+  readonly #owner: WriterOwner;
+  /** Used again after each write that was done at once. */
+  #request: WriteRequest | undefined;
+  /** Waits for the end of the turn, or for the write that is under way: a second one on a TLS handle would abort the process. */
+  #queue: (Buffer | string)[] = [];
+  #queued = 0;
+  #writing = false;
+  #corks = 0;
+  #waiting = false;
+  #ending = false;
+  #closed = false;
+
+  constructor(handle: StreamHandle, owner: WriterOwner, o: { readonly bindings: StreamBindings; readonly turn: TurnWrites }) {
+    this.#handle = handle;
+    this.#owner = owner;
+    this.#bindings = o.bindings;
+    this.#turn = o.turn;
+  }
+
+  get ending(): boolean {
+    return this.#ending;
+  }
+
+  /** Text is latin1. False: wait for onDrain. */
+  write(data: Buffer | string): boolean {
+    if (this.#ending || this.#closed) return true;
+    if (data.length === 0) return this.#queued < highWaterMark;
+    if (typeof data === "string") this.#writeText(data);
+    else if (this.#writing || this.#corks > 0 || this.#queue.length > 0) {
+      this.#keep(data);
+      this.#flush();
+    } else this.#start(data);
+    if (this.#queued < highWaterMark) return true;
+    this.#waiting = true;
+    return false;
+  }
+
+  #writeText(text: string): void {
+    const queue = this.#queue;
+    const last = queue.length - 1;
+    const before = queue[last];
+    this.#queued += text.length;
+    if (typeof before === "string") queue[last] = before + text;
+    else {
+      queue.push(text);
+      if (last < 0 && !this.#writing && this.#corks === 0) this.#turn.add(this);
+    }
+  }
+
+  /** Bytes that wait for another write must live until they are sent; what is only corked leaves before its reader returns. */
+  #keep(data: Buffer): void {
+    const lasting = this.#lasting(data);
+    this.#queue.push(lasting);
+    this.#queued += lasting.length;
+    if (this.#writing) ReadBuffer.pin(lasting);
+  }
+
+  /** The shared buffer is read into by others: what may stay in it for longer is copied. */
+  #lasting(data: Buffer): Buffer {
+    return isShared(data) ? Buffer.from(data) : data;
+  }
+
+  #start(data: Buffer | string): void {
+    const request = this.#nextRequest();
+    if (typeof data === "string") this.#sent(request, this.#handle.writeLatin1String(request, data), data);
+    else {
+      const lasting = this.#lasting(data);
+      this.#sent(request, this.#handle.writeBuffer(request, lasting), lasting);
+    }
+  }
+
+  #startMany(all: readonly (Buffer | string)[]): void {
+    const chunks: unknown[] = [];
+    for (const data of all) chunks.push(data, typeof data === "string" ? "latin1" : "buffer");
+    const request = this.#nextRequest();
+    this.#sent(request, this.#handle.writev(request, chunks, false), all);
+  }
+
+  #nextRequest(): WriteRequest {
+    const request = this.#request ?? new this.#bindings.WriteWrap();
+    this.#request = undefined;
+    request.handle = this.#handle;
+    return request;
+  }
+
+  #sent(request: WriteRequest, code: number, data: Buffer | string | readonly (Buffer | string)[]): void {
+    if (code !== 0) {
+      this.#owner.onWriteError(code);
+      return;
+    }
+    if (this.#bindings.state[this.#bindings.lastWriteWasAsync] === 0) {
+      this.#request = request;
+      return;
+    }
+    this.#writing = true;
+    request.data = data;
+    let bytes = 0;
+    for (const one of typeof data === "string" || Buffer.isBuffer(data) ? [data] : data) {
+      bytes += one.length;
+      if (typeof one !== "string") ReadBuffer.pin(one);
+    }
+    this.#queued += bytes;
+    request.oncomplete = (status) => {
+      this.#writing = false;
+      this.#queued -= bytes;
+      if (this.#closed) return;
+      if (status < 0) this.#owner.onWriteError(status);
+      else this.#flush();
+    };
+  }
+
+  #flush(): void {
+    if (this.#writing || this.#corks > 0 || this.#closed) return;
+    const all = this.#queue;
+    if (all.length > 0) {
+      this.#queue = [];
+      for (const data of all) this.#queued -= data.length;
+      const [only] = all;
+      if (all.length === 1 && only !== undefined) this.#start(only);
+      else this.#startMany(all);
+    }
+    if (this.#writing || this.#closed) return;
+    // not from within the write that found no room: its caller has yet to hear that
+    if (this.#waiting) this.#turn.add(this);
+    if (this.#ending) this.#owner.onAllWritten();
+  }
+
+  endTurn(): void {
+    if (this.#waiting && this.#queued === 0 && !this.#closed) {
+      this.#waiting = false;
+      this.#owner.onDrain();
+    } else this.#flush();
+  }
+
+  cork(): void {
+    this.#corks++;
+  }
+
+  uncork(): void {
+    if (this.#corks > 0) this.#corks--;
+    this.#flush();
+  }
+
+  /** Sends what waits for the end of the turn. */
+  flush(): void {
+    this.#flush();
+  }
+
+  /** What was written is sent, then onAllWritten. */
+  end(): void {
+    if (this.#ending || this.#closed) return;
+    this.#ending = true;
+    this.#flush();
+  }
+
+  /** Nothing more is sent, nothing more is told. */
+  close(): void {
+    this.#closed = true;
+    this.#queue = [];
+  }
+}
