@@ -10,11 +10,13 @@ import { loadKubeconfig } from "../src/client/kubeconfig.ts";
 import { resources } from "../src/client/resources.ts";
 import { createHttpTransport } from "../src/client/transport.ts";
 import { startTestCluster } from "../test/support/cluster-process.ts";
+import { KernelObserver } from "./kernel-observer.ts";
 
 const services = Number(process.argv[2] ?? 10_000);
 const endpoints = 5;
 const changes = 200;
 const parallel = 32;
+const nodeNamespace = "fw-bench-node-1";
 
 const dataDir = mkdtempSync(join(tmpdir(), "fairway-bench-"));
 const cluster = await startTestCluster({
@@ -56,7 +58,8 @@ try {
 
   say("changing one endpoint at a time");
   const latencies: number[] = [];
-  const kernel = await watchKernel();
+  const answers: number[] = [];
+  const kernel = await KernelObserver.start(nodeNamespace);
   for (let n = 1; n <= changes; n++) {
     const i = (n * 7919) % services;
     const changed = kernel.next();
@@ -66,11 +69,14 @@ try {
       { namespace: "default", name: `s-${i}-1` },
       { type: "merge", body: { endpoints: slice(i, n).endpoints } },
     );
+    answers.push(performance.now() - started);
     latencies.push((await changed) - started);
   }
-  kernel.close();
-  latencies.sort((a, b) => a - b);
-  const at = (q: number): number => Number((latencies[Math.floor((latencies.length - 1) * q)] ?? 0).toFixed(2));
+  await kernel.close();
+  const at = (times: readonly number[], q: number): number => {
+    const sorted = [...times].sort((a, b) => a - b);
+    return Number((sorted[Math.floor((sorted.length - 1) * q)] ?? 0).toFixed(2));
+  };
   process.stdout.write(
     `${JSON.stringify({
       services,
@@ -78,7 +84,9 @@ try {
       readySeconds: Number(cluster.readySeconds.toFixed(2)),
       createsPerSecond: { services: Math.round((services / createServices) * 1000), slices: Math.round((services / createSlices) * 1000) },
       kernelBehindLastCreateMs: Math.round(kernelBehind),
-      oneEndpointApiToKernelMs: { median: at(0.5), p99: at(0.99), max: at(1) },
+      oneEndpointApiToKernelMs: { median: at(latencies, 0.5), p99: at(latencies, 0.99), max: at(latencies, 1) },
+      // of that, until the write itself is answered: validation, the log on disk, the way there and back
+      oneEndpointApiAnswerMs: { median: at(answers, 0.5), p99: at(answers, 0.99) },
       residentMiB: residentMiB(),
     })}\n`,
   );
@@ -109,27 +117,11 @@ async function inParallel(n: number, work: (i: number) => Promise<unknown>): Pro
   );
 }
 
-/** nft's own monitor says when the kernel has a new generation of the table: an observer outside of fairway. */
-async function watchKernel(): Promise<{ next(): Promise<number>; close(): void }> {
-  const monitor = spawn("ip", ["netns", "exec", "fw-bench-node-1", "nft", "monitor"], { stdio: ["ignore", "pipe", "ignore"] });
-  let told: ((at: number) => void) | undefined;
-  monitor.stdout.on("data", () => told?.(performance.now()));
-  // It reads the whole table before it listens.
-  await new Promise((resolve) => setTimeout(resolve, 5000));
-  return {
-    next: () =>
-      new Promise((resolve) => {
-        told = resolve;
-      }),
-    close: () => monitor.kill(),
-  };
-}
-
 async function untilKernelHas(i: number, version: number): Promise<number> {
   const started = performance.now();
   const want = slice(i, version).endpoints[0]?.addresses?.[0] ?? "";
   for (;;) {
-    const list = spawn("ip", ["netns", "exec", "fw-bench-node-1", "nft", "list", "table", "ip", "fairway"], {
+    const list = spawn("ip", ["netns", "exec", nodeNamespace, "nft", "list", "table", "ip", "fairway"], {
       stdio: ["ignore", "pipe", "ignore"],
     });
     let found = false;

@@ -16,7 +16,7 @@ export async function startApiServerRole(config: ApiServerRoleConfig, log: Log):
   // Each role loads only its own room: that is most of its start.
   const { startApiServer } = await import("../apiserver/server.ts");
   const inherited = inheritedSockets().filter((s) => s.name === "api");
-  const memory = createMemoryRelease({ trickle: 100 });
+  const memory = createMemoryRelease();
   const server = await startApiServer(
     {
       dataDir: config.dataDir,

@@ -4,8 +4,12 @@ import { type Clock, systemClock } from "../base/clock.ts";
 
 /** Keys that have to change before a collection pays; a full list of a large cluster, not its daily changes. */
 const worthwhile = 2000;
+/** Within this time: what a day's changes add up to is let go by the young generation as they come. Milliseconds. */
+const burst = 30_000;
 /** So long must it be quiet. Milliseconds. */
 const quiet = 2000;
+/** So many keys in that time are quiet too: something always happens, leases, probes and rollouts for example. */
+const trickle = 100;
 
 export interface MemoryRelease {
   /** Tells that so many keys changed. */
@@ -16,17 +20,16 @@ export interface MemoryRelease {
 export interface MemoryReleaseDeps {
   readonly clock?: Clock;
   readonly collect?: () => void;
-  /** So many keys while it waits are quiet too: where something always happens, leases and probes for example. Default: none. */
-  readonly trickle?: number;
 }
 
 /**
  * Gives memory back to the machine after a burst (a first list, a relist): V8 keeps the pages that the burst needed and has no
  * reason to collect them while nothing happens. One full collection, 100 ms at 10,000 Services, when the burst is over.
  */
-export function createMemoryRelease({ clock = systemClock, collect = collectAll, trickle = 0 }: MemoryReleaseDeps = {}): MemoryRelease {
+export function createMemoryRelease({ clock = systemClock, collect = collectAll }: MemoryReleaseDeps = {}): MemoryRelease {
   const stop = new AbortController();
   let sum = 0;
+  let since = Number.NEGATIVE_INFINITY;
   let lately = 0;
   let waiting = false;
   const collectWhenQuiet = async (): Promise<void> => {
@@ -41,6 +44,10 @@ export function createMemoryRelease({ clock = systemClock, collect = collectAll,
   };
   return {
     changed: (keys) => {
+      if (clock.monotonic() - since > burst) {
+        since = clock.monotonic();
+        sum = 0;
+      }
       sum += keys;
       lately += keys;
       if (sum >= worthwhile && !waiting) collectWhenQuiet().catch(() => undefined); // the sleep ends that way
