@@ -11,7 +11,7 @@ import { FakeClock } from "../../support/fake-clock.ts";
 const folder = mkdtempSync(join(tmpdir(), "fairway-fallback-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-function fallbackOf(name: string, kept: readonly string[]) {
+function fallbackOf(name: string, kept: readonly string[], clock = new FakeClock()) {
   const path = join(folder, name);
   if (kept.length > 0) {
     const before = new SnapshotStore();
@@ -19,7 +19,6 @@ function fallbackOf(name: string, kept: readonly string[]) {
     writeCheckpoint(path, before, ["Service"]);
   }
   const store = new SnapshotStore();
-  const clock = new FakeClock();
   const said: string[] = [];
   const log: Log = Object.assign((level: string, message: string) => void said.push(`${level} ${message}`), { child: () => log });
   const fallback = startCheckpointFallback(path, store, ["Service"], { clock, log });
@@ -81,6 +80,27 @@ test("what is known is written every half minute and at the end, never before th
   store.apply("Service", "default/b", service("b"), "9");
   fallback.close();
   expect(keysIn(path)).toEqual(["default/a", "default/b"]);
+});
+
+/** Each look at it takes so long: so does what is done between two looks. */
+class SlowClock extends FakeClock {
+  #looks = 0;
+  override monotonic(): number {
+    return super.monotonic() + 100 * this.#looks++;
+  }
+}
+
+test("a write that takes a tenth of a second is followed by a rest of a hundred", async () => {
+  const { path, store, clock, fallback } = fallbackOf("large", [], new SlowClock());
+  store.replace("Service", [service("a")]);
+  await clock.advance(31_000);
+  expect(keysIn(path)).toEqual(["default/a"]);
+  store.apply("Service", "default/b", service("b"), "9");
+  await clock.advance(98_000);
+  expect(keysIn(path)).toEqual(["default/a"]);
+  await clock.advance(3000);
+  expect(keysIn(path)).toEqual(["default/a", "default/b"]);
+  fallback.close();
 });
 
 function keysIn(path: string): readonly string[] {
