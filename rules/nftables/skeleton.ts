@@ -12,6 +12,9 @@ export const scratchBase = 0xa5000000;
 export const localSlotBase = 0x8000;
 const hashSeed = 0x6661;
 
+/** What a Service has that asks for affinity and says no more. Its chains are there from the start, so that the first such Service costs no more than any. */
+const defaultAffinitySeconds = 10_800;
+
 /** What decides the fixed part of a table. Everything else is elements. */
 export interface SkeletonOptions {
   /** Addresses of node ports: a set of them, or every local address but loopback. */
@@ -44,7 +47,7 @@ export const defaultSkeletonOptions: SkeletonOptions = {
   dropInvalid: true,
   largestClass: 64,
   hashes: [],
-  affinityTimeouts: [],
+  affinityTimeouts: [defaultAffinitySeconds],
 };
 
 /** What of a packet is hashed to one of how many slots. */

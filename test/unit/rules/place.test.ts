@@ -40,9 +40,10 @@ test("the skeleton has a fixed number of chains and rules", () => {
     const chains = skeletonChains(4, { ...defaultSkeletonOptions, ...options });
     return { chains: chains.length, rules: chains.reduce((n, c) => n + c.rules.length, 0) };
   };
-  expect(count({})).toEqual({ chains: 96, rules: 397 });
-  expect(count({ affinityTimeouts: [10800] })).toEqual({ chains: 180, rules: 1045 });
-  expect(count({ largestClass: 32768 })).toEqual({ chains: 222, rules: 1081 });
+  expect(count({ affinityTimeouts: [] })).toEqual({ chains: 96, rules: 397 });
+  expect(count({})).toEqual({ chains: 180, rules: 1045 });
+  expect(count({ affinityTimeouts: [10800, 60] })).toEqual({ chains: 264, rules: 1693 });
+  expect(count({ affinityTimeouts: [], largestClass: 32768 })).toEqual({ chains: 222, rules: 1081 });
 });
 
 test("no two chains share a number, and every chain that is named exists", () => {

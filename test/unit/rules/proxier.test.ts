@@ -278,6 +278,23 @@ test("a restart over the same tables changes nothing; slots and ids are gone on 
   expect(slots?.map((s) => s?.ip)).toEqual([undefined, "10.244.0.2", "10.244.0.3"]);
 });
 
+test("the first Service with the usual affinity costs elements only; another time limit brings chains of its own", async () => {
+  const applier = new MemoryApplier();
+  const store = filled(2);
+  const { proxier } = start(applier, store);
+  await proxier.ready;
+  const skeletons = async (service: ReturnType<typeof makeService>, resourceVersion: string) => {
+    const count = applier.transactions.length;
+    put(store, "Service", service, resourceVersion);
+    await settle();
+    return applier.transactions.slice(count).flatMap((t) => t.flatMap(({ skeleton }) => skeleton?.kind ?? []));
+  };
+  const sticky = { sessionAffinity: "ClientIP", clusterIP: "10.96.0.1" } as const;
+  expect(await skeletons(makeService("s0", sticky), "31")).toEqual([]);
+  const brief = { ...sticky, clusterIP: "10.96.0.2", sessionAffinityConfig: { clientIP: { timeoutSeconds: 60 } } };
+  expect(await skeletons(makeService("s1", brief), "32")).toEqual(["extend"]);
+});
+
 test("history tells each transaction with its causes, what it did, how often it was tried, what was refused and what others had changed", async () => {
   const applier = new MemoryApplier();
   const store = filled(2);
