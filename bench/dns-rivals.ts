@@ -1,31 +1,29 @@
 /**
- * The name server beside CoreDNS's kubernetes plugin, unbound, knot and bind9 with the same 10,000 Services and 100,000 endpoints:
- * processor time for each answered query of dnsperf, in rounds that each server has its turn in. Rivals are looked for in PATH,
- * or where FAIRWAY_COREDNS, FAIRWAY_UNBOUND, FAIRWAY_KNOTD and FAIRWAY_NAMED say; those that are not there are left out, and
- * named. Prints one JSON line.
+ * The name server beside CoreDNS, unbound, knot and bind9 with the same 10,000 Services and 100,000 endpoints: processor time for each
+ * answered query of dnsperf, in rounds that each server has its turn in; the same for names outside, kept and asked for each time, where
+ * the server does that; delays while names change; memory. Rivals are looked for in PATH, or where FAIRWAY_COREDNS, FAIRWAY_UNBOUND,
+ * FAIRWAY_KNOTD and FAIRWAY_NAMED say; those that are not there are left out, and named. Prints one JSON line.
  */
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { createWriteStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { cpus, loadavg, tmpdir } from "node:os";
+import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { build } from "esbuild";
-import { DnsZone, queryOnce } from "../dns/index.ts";
+import { DnsZone } from "../dns/index.ts";
 import { typeOf } from "../dns/wire/record.ts";
 import { printType } from "../dns/wire/record-type.ts";
 import { printRecordData } from "../dns/wire/zone-file.ts";
-import { dnsRuntime } from "../src/daemon/dns-runtime.ts";
+import { startStatePublisher } from "../src/daemon/state-stream.ts";
+import { silentLog } from "../src/observe/log.ts";
 import { SnapshotStore } from "../src/snapshot/snapshot-store.ts";
+import { buildOwn, type Candidate, startOwn, startRivals } from "./dns/candidates.ts";
+import { type Load, latency, load, median } from "./dns/load.ts";
+import { startUpstream } from "./dns/upstream.ts";
 import { endpointsEach, makeService, makeSlice, namespaceOf, namespaces, services, some } from "./shapes/dns-world.ts";
 
 const rounds = 3;
-const seconds = 2;
 const folder = mkdtempSync(join(tmpdir(), "fairway-dns-bench-"));
-const serverCpu = "0";
-const clientCpu = String(Math.max(0, cpus().length - 1));
 
 const all = Array.from({ length: services }, (_, s) => s);
 const slices = all.map((s) => makeSlice(s, endpointsEach));
@@ -39,15 +37,12 @@ const batch = cursor.take();
 if (batch !== undefined) zone.apply(batch);
 
 /** What each server answers, by what it reads. */
-const namesFile = join(folder, "names.jsonl");
 const zoneFile = join(folder, "cluster.local.zone");
 const localData = join(folder, "local-data.conf");
 {
-  const names = createWriteStream(namesFile);
   const zoneLines = ["cluster.local. 5 IN SOA ns.dns.cluster.local. hostmaster.cluster.local. 1 7200 1800 86400 5"];
   const local: string[] = [];
   for (const { key, records } of zone.names()) {
-    names.write(`${JSON.stringify([key, records])}\n`);
     if (!key.endsWith("cluster.local.")) continue;
     for (const set of records.sets) {
       for (const data of set.data) {
@@ -57,15 +52,36 @@ const localData = join(folder, "local-data.conf");
       }
     }
   }
-  names.end();
-  await once(names, "finish");
   writeFileSync(zoneFile, `${zoneLines.join("\n")}\n`);
   writeFileSync(localData, `${local.join("\n")}\n`);
 }
-const queries = { hit: join(folder, "hits"), miss: join(folder, "misses"), search: join(folder, "searches") };
-writeFileSync(queries.hit, some.map((s) => `svc-${s}.${namespaceOf(s)}.svc.cluster.local A`).join("\n"));
-writeFileSync(queries.miss, some.map((s) => `not-${s}.${namespaceOf(s)}.svc.cluster.local A`).join("\n"));
-writeFileSync(queries.search, some.map((s) => `www.example-${s}.com.${namespaceOf(s)}.svc.cluster.local A`).join("\n"));
+const queriesOf = (name: string, names: readonly string[]): string => {
+  const file = join(folder, name);
+  writeFileSync(file, names.map((n) => `${n} A`).join("\n"));
+  return file;
+};
+const queries = {
+  hit: queriesOf(
+    "hits",
+    some.map((s) => `svc-${s}.${namespaceOf(s)}.svc.cluster.local`),
+  ),
+  miss: queriesOf(
+    "misses",
+    some.map((s) => `not-${s}.${namespaceOf(s)}.svc.cluster.local`),
+  ),
+  search: queriesOf(
+    "searches",
+    some.map((s) => `www.example-${s}.com.${namespaceOf(s)}.svc.cluster.local`),
+  ),
+  cached: queriesOf(
+    "cached",
+    all.slice(0, 2000).map((i) => `www-${i}.example.org`),
+  ),
+  forwarded: queriesOf(
+    "forwarded",
+    Array.from({ length: 200_000 }, (_, i) => `f-${i}.example.org`),
+  ),
+};
 
 /** A Kubernetes API with nothing but these lists, whose watches stay silent. */
 async function startLists(): Promise<Server> {
@@ -95,221 +111,107 @@ async function startLists(): Promise<Server> {
   return server;
 }
 
-interface Candidate {
-  readonly name: string;
-  readonly port: number;
-  readonly process: ChildProcess;
-}
-
-/** On the server's core, where the machine can say so. */
-function pinned(cpu: string, command: string, args: readonly string[]): readonly [string, readonly string[]] {
-  const taskset = find("taskset", "FAIRWAY_TASKSET");
-  return taskset === undefined ? [command, args] : [taskset, ["-c", cpu, command, ...args]];
-}
-
-function start(command: string, args: readonly string[]): ChildProcess {
-  const [program, all] = pinned(serverCpu, command, args);
-  return spawn(program, all, {
-    stdio: ["pipe", "pipe", "pipe"],
-    env: { ...process.env, GOMAXPROCS: "1", NODE_PATH: join(import.meta.dirname, "../node_modules") },
-  });
-}
-
-/** As it is shipped: in one file without types, which node would otherwise take off, and keep the tools for it in memory. */
-const program = join(folder, "dns-server.program.mjs");
-await build({
-  entryPoints: [join(import.meta.dirname, "guest/dns-server.program.ts")],
-  outfile: program,
-  bundle: true,
-  platform: "node",
-  format: "esm",
-  external: ["koffi"],
-  logLevel: "error",
-});
-
-async function startOwn(name: string, udpIo: string): Promise<Candidate> {
-  const child = start(process.execPath, ["--expose-gc", ...dnsRuntime, program, namesFile, udpIo]);
-  child.stderr?.pipe(process.stderr);
-  const [line] = (await once(createInterface({ input: child.stdout ?? process.stdin }), "line")) as [string];
-  return { name, port: Number(line), process: child };
-}
-
-function find(name: string, variable: string): string | undefined {
-  const given = process.env[variable];
-  if (given !== undefined) return given;
-  const found = spawnSync("sh", ["-c", `command -v ${name}`], { encoding: "utf8" });
-  return found.status === 0 ? found.stdout.trim() : undefined;
-}
-
-/** A port that was free a moment ago. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
-async function startRival(name: string, port: number, command: string, args: readonly string[]): Promise<Candidate> {
-  const child = start(command, args);
-  let said = "";
-  for (const stream of [child.stdout, child.stderr]) stream?.on("data", (text: Buffer) => (said = (said + text.toString()).slice(-2000)));
-  const s = some[1] ?? 1;
-  for (let i = 0; i < 240; i++) {
-    if (child.exitCode !== null) throw new Error(`${name} ended: ${said}`);
-    const answer = await queryOnce({ ip: "127.0.0.1", port }, `svc-${s}.${namespaceOf(s)}.svc.cluster.local`, { timeout: 500 }).catch(
-      () => undefined,
-    );
-    if (answer !== undefined && answer.answers.length > 0) return { name, port, process: child };
-    await new Promise((resolve) => setTimeout(resolve, 250));
+/** Changes one name of a table a hundred times a second, to another size each time, so that blocks move. */
+function startChanges(publish: (key: string, records: object) => void): () => void {
+  const changing: { readonly key: string; readonly records: { readonly sets: readonly object[] } }[] = [];
+  for (const name of zone.names()) {
+    if (changing.length === 100) break;
+    if (name.records.sets[0]?.data[0]?.kind === "A") changing.push(name);
   }
-  child.kill();
-  throw new Error(`${name} did not answer: ${said}`);
+  let n = 0;
+  const timer = setInterval(() => {
+    const { key, records } = changing[n++ % changing.length] ?? { key: "", records: { sets: [] } };
+    publish(key, n % 2 === 0 ? records : { ...records, sets: records.sets.slice(0, 1) });
+  }, 10);
+  return () => clearInterval(timer);
 }
 
-async function startRivals(lists: number): Promise<{ readonly there: readonly Candidate[]; readonly left: readonly string[] }> {
-  const there: Candidate[] = [];
-  const left: string[] = [];
-  const add = async (name: string, variable: string, configure: (port: number) => readonly string[]): Promise<void> => {
-    const command = find(name, variable);
-    if (command === undefined) {
-      left.push(name);
-      return;
-    }
-    const port = await freePort();
-    there.push(await startRival(name, port, command, configure(port)));
-  };
-  await add("coredns", "FAIRWAY_COREDNS", (port) => {
-    const file = join(folder, "Corefile");
-    const block = `kubernetes cluster.local {\nendpoint http://127.0.0.1:${lists}\npods insecure\n}`;
-    writeFileSync(file, `.:${port} {\nbind 127.0.0.1\n${block}\n}\n`);
-    return ["-conf", file];
-  });
-  await add("unbound", "FAIRWAY_UNBOUND", (port) => {
-    const file = join(folder, "unbound.conf");
-    const server = [
-      `interface: 127.0.0.1@${port}`,
-      "do-daemonize: no",
-      "num-threads: 1",
-      'username: ""',
-      'chroot: ""',
-      'pidfile: ""',
-      `directory: "${folder}"`,
-      "use-syslog: no",
-      'local-zone: "cluster.local." static',
-      `include: ${localData}`,
-    ];
-    writeFileSync(file, `server:\n${server.map((l) => `  ${l}`).join("\n")}\nremote-control:\n  control-enable: no\n`);
-    return ["-d", "-c", file];
-  });
-  await add("knotd", "FAIRWAY_KNOTD", (port) => {
-    const file = join(folder, "knot.conf");
-    const server = `server:\n  rundir: ${folder}\n  listen: 127.0.0.1@${port}\n  udp-workers: 1\n  tcp-workers: 1\n  background-workers: 1\n`;
-    const rest = `database:\n  storage: ${folder}\ntemplate:\n  - id: default\n    zonefile-load: whole\n    journal-content: none\n`;
-    writeFileSync(file, `${server}${rest}zone:\n  - domain: cluster.local\n    file: ${zoneFile}\n`);
-    return ["-c", file];
-  });
-  await add("named", "FAIRWAY_NAMED", (port) => {
-    const file = join(folder, "named.conf");
-    const options = `directory "${folder}"; listen-on port ${port} { 127.0.0.1; }; listen-on-v6 { none; }; recursion no; pid-file none; session-keyfile none; managed-keys-directory "${folder}"; minimal-responses yes;`;
-    writeFileSync(
-      file,
-      `options { ${options} };\ncontrols { };\nzone "cluster.local" { type primary; file "${zoneFile}"; check-names ignore; };\n`,
-    );
-    return ["-f", "-n", "1", "-c", file];
-  });
-  return { there, left };
-}
-
-/** Milliseconds of processor time that a process has had. */
-function cpuMs(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
-  return (Number(fields[11]) + Number(fields[12])) * 10;
-}
-
-interface Load {
-  readonly perSecond: number;
-  /** Of processor time, microseconds. */
-  readonly cpu: number;
-}
-
-/** dnsperf must not hold up this process, which serves lists meanwhile. */
-async function dnsperf(port: number, ...args: readonly string[]): Promise<string> {
-  const [program, rest] = pinned(clientCpu, "dnsperf", ["-s", "127.0.0.1", "-p", String(port), "-l", String(seconds), ...args]);
-  const child = spawn(program, rest, { stdio: ["ignore", "pipe", "ignore"] });
-  let out = "";
-  child.stdout.on("data", (text: Buffer) => (out += text.toString("latin1")));
-  await once(child, "close");
-  return out;
-}
-
-async function load(c: Candidate, file: string, ...more: readonly string[]): Promise<Load> {
-  const pid = c.process.pid ?? 0;
-  const before = cpuMs(pid);
-  const out = await dnsperf(c.port, "-c", "8", "-q", "200", "-d", file, ...more);
-  const completed = Number(/Queries completed:\s+(\d+)/.exec(out)?.[1] ?? 0);
-  const perSecond = Number(/Queries per second:\s+([\d.]+)/.exec(out)?.[1] ?? 0);
-  return { perSecond: Math.round(perSecond), cpu: Number((((cpuMs(pid) - before) * 1000) / completed).toFixed(2)) };
-}
-
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
 const round2 = (n: number): number => Number(n.toFixed(2));
 
-/** Microseconds at 10,000 queries a second. */
-async function latency(c: Candidate): Promise<{ readonly p50: number; readonly p99: number }> {
-  const out = await dnsperf(c.port, "-c", "4", "-Q", "10000", "-d", queries.hit, "-v");
-  const times = Array.from(out.matchAll(/^> \S+ \S+ \S+ ([\d.]+)$/gm), (m) => Number(m[1]) * 1e6).sort((a, b) => a - b);
-  return { p50: Math.round(times[times.length >> 1] ?? 0), p99: Math.round(times[Math.floor(times.length * 0.99)] ?? 0) };
-}
-
 const lists = await startLists();
+const upstream = await startUpstream();
+const socket = join(folder, "agent.sock");
+/** Each server of ours has a table of its own, so that changes cost only the one that is asked. */
+const full = function* (): Iterable<readonly [string, unknown]> {
+  for (const { key, records } of zone.names()) yield [key, records];
+};
+const tables = ["batched", "portable", "forwarding"].map((name) => ({ name, tag: () => zone.revision, full }));
+const publisher = startStatePublisher(socket, tables, silentLog);
+await publisher.ready;
+publisher.markSynced();
 const running: Candidate[] = [];
 try {
-  const batched = await startOwn("batched", "auto");
-  running.push(batched);
-  running.push(await startOwn("portable", "portable"));
-  const { there, left } = await startRivals((lists.address() as AddressInfo).port);
+  const program = await buildOwn(folder);
+  const own = async (table: string, io: string, cache: string, kinds: readonly (keyof Candidate["ports"])[]): Promise<Candidate> => {
+    const started = await startOwn(table, program, [socket, table, io, String(upstream.port), cache], kinds);
+    running.push(started);
+    return started;
+  };
+  const batched = await own("batched", "auto", "cached", ["names", "cached"]);
+  await own("portable", "portable", "cached", ["names"]);
+  await own("forwarding", "auto", "uncached", ["forwarded"]);
+  const known = `svc-${some[1] ?? 1}.${namespaceOf(some[1] ?? 1)}.svc.cluster.local`;
+  const { there, left } = await startRivals({
+    folder,
+    zoneFile,
+    localData,
+    lists: (lists.address() as AddressInfo).port,
+    upstream: upstream.port,
+    known,
+  });
   running.push(...there);
 
-  const seen = new Map<string, Load[]>(running.map((c) => [c.name, []]));
+  const seen: Record<keyof Candidate["ports"], Map<string, Load[]>> = { names: new Map(), cached: new Map(), forwarded: new Map() };
+  const files = { names: queries.hit, cached: queries.cached, forwarded: queries.forwarded };
   const kinds = { miss: [] as Load[], search: [] as Load[], cookie: [] as Load[], hit: [] as Load[] };
+  const port = batched.ports.names ?? 0;
   const loads: number[] = [];
   for (let i = 0; i < rounds; i++) {
-    for (const c of running) seen.get(c.name)?.push(await load(c, queries.hit));
-    kinds.hit.push(await load(batched, queries.hit));
-    kinds.miss.push(await load(batched, queries.miss));
-    kinds.search.push(await load(batched, queries.search));
-    kinds.cookie.push(await load(batched, queries.hit, "-E", "10:0102030405060708"));
+    for (const kind of ["names", "cached", "forwarded"] as const) {
+      for (const c of running) {
+        const at = c.ports[kind];
+        if (at === undefined) continue;
+        const measured = await load(c, at, files[kind]);
+        seen[kind].set(c.name, [...(seen[kind].get(c.name) ?? []), measured]);
+      }
+    }
+    kinds.hit.push(await load(batched, port, queries.hit));
+    kinds.miss.push(await load(batched, port, queries.miss));
+    kinds.search.push(await load(batched, port, queries.search));
+    kinds.cookie.push(await load(batched, port, queries.hit, "-E", "10:0102030405060708"));
     loads.push(loadavg()[0] ?? 0);
   }
   const quiet: number[] = [];
   const updated: number[] = [];
-  for (let i = 0; i < rounds; i++) {
-    batched.process.stdin?.write("updates 0\n");
-    quiet.push((await latency(batched)).p99);
-    batched.process.stdin?.write("updates 100\n");
-    updated.push((await latency(batched)).p99);
+  for (let i = 0; i < 2 * rounds; i++) {
+    quiet.push((await latency(port, queries.hit)).p99);
+    const end = startChanges((key, records) =>
+      publisher.publish("batched", { tag: zone.revision, upserts: [[key, records]], deletes: [] }),
+    );
+    updated.push((await latency(port, queries.hit)).p99);
+    end();
   }
-  batched.process.stdin?.write("updates 0\nmemory\n");
-  const [memory] = (await once(createInterface({ input: batched.process.stdout ?? process.stdin }), "line")) as [string];
+  const memory = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${batched.process.pid}/status`, "utf8"))?.[1] ?? 0);
 
-  const cpu = (name: string): number => median((seen.get(name) ?? []).map((l) => l.cpu));
-  const servers = Object.fromEntries(
-    running.map(({ name }) => [name, { cpuMicros: cpu(name), perSecond: median((seen.get(name) ?? []).map((l) => l.perSecond)) }]),
-  );
+  const figuresOf = (kind: keyof typeof seen): object =>
+    Object.fromEntries(
+      Array.from(seen[kind], ([name, all]) => [
+        name,
+        { cpuMicros: median(all.map((l) => l.cpu)), perSecond: median(all.map((l) => l.perSecond)) },
+      ]),
+    );
+  const cpu = (name: string): number => median((seen.names.get(name) ?? []).map((l) => l.cpu));
   const ratio = (of: string): object => Object.fromEntries(there.map(({ name }) => [name, round2(cpu(name) / cpu(of))]));
+  const against = (kind: keyof typeof kinds): number => round2(median(kinds[kind].map((l) => l.cpu)) / median(kinds.hit.map((l) => l.cpu)));
   const figures = {
     loadAverage: loads.map(round2),
-    servers,
+    names: figuresOf("names"),
+    cached: figuresOf("cached"),
+    forwarded: figuresOf("forwarded"),
     timesLess: { batched: ratio("batched"), portable: ratio("portable") },
-    against: {
-      searchPath: round2(median(kinds.search.map((l) => l.cpu)) / median(kinds.hit.map((l) => l.cpu))),
-      nxdomain: round2(median(kinds.miss.map((l) => l.cpu)) / median(kinds.hit.map((l) => l.cpu))),
-      cookies: round2(median(kinds.cookie.map((l) => l.cpu)) / median(kinds.hit.map((l) => l.cpu))),
-    },
+    against: { searchPath: against("search"), nxdomain: against("miss"), cookies: against("cookie") },
     p99Micros: { quiet, withHundredChangesASecond: updated },
-    residentMiB: Math.round(Number(memory) / 1024),
+    residentMiB: Math.round(memory / 1024),
     left,
   };
   process.stdout.write(`${JSON.stringify(figures)}\n`);
@@ -320,6 +222,7 @@ try {
       if (child.exitCode === null && child.kill()) await once(child, "exit");
     }),
   );
+  await Promise.all([publisher.close(), upstream.close()]);
   lists.closeAllConnections();
   lists.close();
   rmSync(folder, { recursive: true, force: true });
