@@ -27,6 +27,7 @@ const logs = "the access log is a line a request in the log of the daemon: --acc
 const snippet = "snippets of nginx configuration are refused for good";
 const readByValue = "annotations are read by value, never put into a text that is read again";
 const otel = "spans go out in batches of OTLP over HTTP";
+const jaeger = "Jaeger takes OTLP: name it by otlp-collector-host";
 const tls = "OpenSSL's own choice";
 
 /** Keys of the ConfigMap of ingress-nginx that no annotation has; the others are those of the annotations' table. */
@@ -155,6 +156,19 @@ export const configRows = {
   "otel-schedule-delay-millis": inert(otel),
   "otel-max-export-batch-size": inert(otel),
   "opentelemetry-config": inert(otel),
+  "jaeger-collector-host": refused(parseText, jaeger),
+  "jaeger-collector-port": refused(parseText, jaeger),
+  "jaeger-endpoint": refused(parseText, jaeger),
+  "jaeger-service-name": refused(parseText, jaeger),
+  "jaeger-propagation-format": refused(parseText, jaeger),
+  "jaeger-sampler-type": refused(parseText, jaeger),
+  "jaeger-sampler-param": refused(parseText, jaeger),
+  "jaeger-sampler-host": refused(parseText, jaeger),
+  "jaeger-sampler-port": refused(parseText, jaeger),
+  "jaeger-trace-context-header-name": refused(parseText, jaeger),
+  "jaeger-debug-header": refused(parseText, jaeger),
+  "jaeger-baggage-header": refused(parseText, jaeger),
+  "jaeger-trace-baggage-header-prefix": refused(parseText, jaeger),
 
   // the process
   "worker-shutdown-timeout": kept(parseSeconds, { initial: "240" }),

@@ -71,6 +71,16 @@ export function configMapFor(snapshot: Snapshot, ingress: Ingress, scope: Ingres
   };
 }
 
+/** The ConfigMaps that count for somebody: the common one, and those of our classes' parameters. */
+export function configKeys(snapshot: Snapshot, scope: IngressScope): readonly ObjectKey[] {
+  const own = [...snapshot.tables.IngressClass.values()].flatMap((c) => {
+    const { parameters } = c.spec ?? {};
+    const named = isOurClass(c, scope) && parameters?.kind === "ConfigMap" && parameters.namespace !== undefined;
+    return named ? [`${parameters.namespace}/${parameters.name}`] : [];
+  });
+  return [scope.configMap, ...own];
+}
+
 function classNameOf(ingress: Ingress): string | undefined {
   const name = ingress.metadata?.annotations?.[classAnnotation] ?? ingress.spec?.ingressClassName;
   return name === "" ? undefined : name;

@@ -8,14 +8,17 @@ import {
   serviceOfSlice,
 } from "../../src/snapshot/cluster-snapshot.ts";
 import { Derived, type ProblemDelta } from "../../src/snapshot/derivation.ts";
-import type { Problem } from "../../src/snapshot/problem.ts";
-import type { Certificate, Pool, PoolId, Route, RouteDelta } from "../route/route.ts";
+import { distinctProblems, type Problem } from "../../src/snapshot/problem.ts";
+import type { ProxySettings } from "../route/proxy-settings.ts";
+import type { Certificate, Pool, PoolId, Route, RouteDelta, StreamService } from "../route/route.ts";
 import { compileCertificate, sameCertificate } from "./certificate-plan.ts";
 import { compileHost, wwwCounterpart } from "./host-plan.ts";
-import { defaultScope, type IngressScope } from "./ingress-class.ts";
+import { configKeys, defaultScope, type IngressScope } from "./ingress-class.ts";
+import { configAt } from "./ingress-config.ts";
 import { compileIngress, type IngressPlan } from "./ingress-plan.ts";
 import { compilePool, samePool, serviceOfPool } from "./pool-plan.ts";
 import { ReverseIndex } from "./reverse-index.ts";
+import { compileStreams } from "./stream-plan.ts";
 
 export interface TranslatorOptions {
   /** Whose Ingresses are served, and where what counts for all of them stands; as ingress-nginx has it, where absent. */
@@ -33,6 +36,8 @@ export class IngressTranslator {
   readonly #hosts: Derived<string, readonly Route[]>;
   readonly #pools: Derived<PoolId, Pool>;
   readonly #certificates: Derived<string, Certificate>;
+  readonly #configs: Derived<ObjectKey, never>;
+  readonly #streams: Derived<string, readonly StreamService[]>;
   readonly #byService = new ReverseIndex();
   readonly #bySecret = new ReverseIndex();
   readonly #byConfigMap = new ReverseIndex();
@@ -42,6 +47,7 @@ export class IngressTranslator {
   readonly #poolsOfService = new ReverseIndex();
   readonly #scope: IngressScope;
   #snapshot: Snapshot = emptySnapshot;
+  #settings: ProxySettings = {};
   #revision = 0;
   #changes: ProblemDelta = { gained: [], lost: [] };
 
@@ -65,6 +71,15 @@ export class IngressTranslator {
       compute: (s, host) => compileCertificate(s, host, this.#plansOf(this.#byTlsHost.usersOf(host))),
       equal: sameCertificate,
     });
+    this.#configs = new Derived<ObjectKey, never>({
+      affected: () => [],
+      compute: (s, key) => ({ plan: undefined, problems: this.#isConfig(s, key) ? configAt(s, key).problems : [] }),
+    });
+    this.#streams = new Derived<string, readonly StreamService[]>({
+      affected: () => [],
+      compute: (s) => compileStreams(s, this.#scope),
+      equal: (a, b) => JSON.stringify(a) === JSON.stringify(b),
+    });
   }
 
   /** The Ingresses that are served here, by key. */
@@ -73,7 +88,9 @@ export class IngressTranslator {
   }
 
   get problems(): readonly Problem[] {
-    return [...this.#plans.problems(), ...this.#hosts.problems(), ...this.#pools.problems(), ...this.#certificates.problems()];
+    const derived = [this.#plans, this.#hosts, this.#pools, this.#certificates, this.#configs, this.#streams];
+    // several Ingresses may find the same of a ConfigMap or a class
+    return distinctProblems(derived.flatMap((d) => [...d.problems()]));
   }
 
   /** What the last apply did to the problems. */
@@ -93,6 +110,8 @@ export class IngressTranslator {
       routes: { upserts: [...this.#hosts.values.values()].flat(), deletes: [] },
       pools: { upserts: [...this.#pools.values.values()], deletes: [] },
       certificates: { upserts: [...this.#certificates.values.values()], deletes: [] },
+      streams: { upserts: this.#streams.values.get(allStreams) ?? [], deletes: [] },
+      settings: this.#settings,
     };
   }
 
@@ -107,14 +126,24 @@ export class IngressTranslator {
     for (const [key, { before, after }] of plans.changed) this.#index(key, before, after, { dirtyHosts, dirtyPools, dirtyNames });
     for (const id of this.#poolsTouched(batch)) dirtyPools.add(id);
 
+    const streams = this.#streams.recompute(this.#snapshot, this.#streamsTouched(batch) ? [allStreams] : []);
+    this.#indexStreams(streams.changed.get(allStreams), dirtyPools);
+    const configs = this.#configs.recompute(this.#snapshot, this.#configsTouched(batch));
+    const settings = configAt(this.#snapshot, this.#scope.configMap).settings;
+    const newSettings = JSON.stringify(settings) !== JSON.stringify(this.#settings);
+    this.#settings = settings;
+
     const hosts = this.#hosts.recompute(this.#snapshot, dirtyHosts);
     const pools = this.#pools.recompute(this.#snapshot, dirtyPools);
     const certificates = this.#certificates.recompute(this.#snapshot, dirtyNames);
-    const changes = [plans, hosts, pools, certificates].map((d) => d.problems);
+    const changes = [plans, hosts, pools, certificates, configs, streams].map((d) => d.problems);
     this.#changes = { gained: changes.flatMap((c) => c.gained), lost: changes.flatMap((c) => c.lost) };
 
     const routes = routeChanges(hosts.changed.values());
-    const any = routes.upserts.length + routes.deletes.length + pools.changed.size + certificates.changed.size > 0;
+    const ports = streamChanges(streams.changed.get(allStreams));
+    const any =
+      routes.upserts.length + routes.deletes.length + pools.changed.size + certificates.changed.size + streams.changed.size > 0 ||
+      newSettings;
     if (any) this.#revision++;
     return {
       revision: this.#revision,
@@ -122,7 +151,47 @@ export class IngressTranslator {
       routes,
       pools: { upserts: valuesOf(pools.changed), deletes: keysGone(pools.changed) },
       certificates: { upserts: valuesOf(certificates.changed), deletes: keysGone(certificates.changed) },
+      ...(streams.changed.size === 0 ? {} : { streams: ports }),
+      ...(newSettings ? { settings } : {}),
     };
+  }
+
+  /** Ports of their own count as a user of their pools. */
+  #indexStreams(
+    changed: { readonly before?: readonly StreamService[]; readonly after?: readonly StreamService[] } | undefined,
+    dirtyPools: Set<PoolId>,
+  ): void {
+    if (changed === undefined) return;
+    const poolsOf = (streams: readonly StreamService[] | undefined): readonly PoolId[] => [...new Set(streams?.map((s) => s.pool))];
+    this.#movePools(allStreams, poolsOf(changed.before), poolsOf(changed.after), dirtyPools);
+  }
+
+  #movePools(key: string, before: readonly PoolId[], after: readonly PoolId[], dirtyPools: Set<PoolId>): void {
+    for (const id of this.#byPool.move(key, before, after)) {
+      dirtyPools.add(id);
+      const service = serviceOfPool(id);
+      this.#poolsOfService.move(id, this.#byPool.has(id) ? [] : [service], this.#byPool.has(id) ? [service] : []);
+    }
+  }
+
+  #streamsTouched({ dirty, after }: Batch): boolean {
+    const { tcpServices, udpServices } = this.#scope;
+    const maps = dirty.get("ConfigMap");
+    if (maps?.has(tcpServices) === true || maps?.has(udpServices) === true) return true;
+    const services = dirty.get("Service");
+    if (services === undefined) return false;
+    const named = [tcpServices, udpServices].flatMap((key) => Object.values(after.tables.ConfigMap.get(key)?.data ?? {}));
+    return named.some((text) => services.has(text.trim().split(":", 1)[0] ?? ""));
+  }
+
+  #configsTouched({ dirty, before, after }: Batch): Iterable<ObjectKey> {
+    const maps = dirty.get("ConfigMap") ?? [];
+    if (!dirty.has("IngressClass")) return [...maps].filter((key) => this.#isConfig(after, key));
+    return new Set([...maps, ...configKeys(before, this.#scope), ...configKeys(after, this.#scope)]);
+  }
+
+  #isConfig(snapshot: Snapshot, key: ObjectKey): boolean {
+    return key === this.#scope.configMap || configKeys(snapshot, this.#scope).includes(key);
   }
 
   #index(
@@ -141,11 +210,7 @@ export class IngressTranslator {
       dirty.dirtyNames.add(name);
       for (const host of this.#hostsUnder(name)) dirty.dirtyHosts.add(host);
     }
-    for (const id of this.#byPool.move(key, before?.pools ?? [], after?.pools ?? [])) {
-      dirty.dirtyPools.add(id);
-      const service = serviceOfPool(id);
-      this.#poolsOfService.move(id, this.#byPool.has(id) ? [] : [service], this.#byPool.has(id) ? [service] : []);
-    }
+    this.#movePools(key, before?.pools ?? [], after?.pools ?? [], dirty.dirtyPools);
   }
 
   #affectedIngresses({ dirty, before, after }: Batch): Iterable<ObjectKey> {
@@ -199,6 +264,21 @@ export class IngressTranslator {
     const suffix = name.slice(1);
     return [...this.#byHost.things()].filter((h) => h === name || h.slice(h.indexOf(".")) === suffix);
   }
+}
+
+/** The one key of the table of ports. */
+const allStreams = "ports";
+
+function streamChanges(
+  changed: { readonly before?: readonly StreamService[]; readonly after?: readonly StreamService[] } | undefined,
+): NonNullable<RouteDelta["streams"]> {
+  const before = new Map(changed?.before?.map((s) => [s.id, JSON.stringify(s)]));
+  const after = changed?.after ?? [];
+  const ids = new Set(after.map((s) => s.id));
+  return {
+    upserts: after.filter((s) => before.get(s.id) !== JSON.stringify(s)),
+    deletes: [...before.keys()].filter((id) => !ids.has(id)),
+  };
 }
 
 function secretsOf(plan: IngressPlan | undefined): readonly ObjectKey[] {

@@ -7,10 +7,17 @@ import type { Pool, PoolEndpoint, PoolId } from "../route/route.ts";
 
 /** Ends the id of a pool whose one endpoint is the Service's own address. */
 const byAddress = "@service";
+/** Ends the id of a pool of datagrams. */
+const overUdp = "@udp";
 
 /** `namespace/name:port`, the port by name or number, as backends name it. */
 export function poolId(service: ObjectKey, port: string | number, o: { readonly serviceUpstream: boolean }): PoolId {
   return `${service}:${port}${o.serviceUpstream ? byAddress : ""}`;
+}
+
+/** The pool of a port that takes connections or datagrams as they are. */
+export function streamPoolId(service: ObjectKey, port: string, protocol: "tcp" | "udp"): PoolId {
+  return `${service}:${port}${protocol === "udp" ? overUdp : ""}`;
 }
 
 export function serviceOfPool(id: PoolId): ObjectKey {
@@ -24,9 +31,12 @@ export function serviceOfPool(id: PoolId): ObjectKey {
 export function compilePool(snapshot: Snapshot, id: PoolId, allowed: readonly Cidr[]): Compiled<Pool | undefined> {
   const key = serviceOfPool(id);
   const viaService = id.endsWith(byAddress);
-  const wanted = id.slice(key.length + 1, viaService ? -byAddress.length : undefined);
+  const udp = id.endsWith(overUdp);
+  const wanted = id.slice(key.length + 1, viaService ? -byAddress.length : udp ? -overUdp.length : undefined);
   const service = snapshot.tables.Service.get(key);
-  const port = service?.spec?.ports?.find((p) => p.name === wanted || String(p.port) === wanted);
+  const protocol = udp ? "UDP" : "TCP";
+  const ports = service?.spec?.ports?.filter((p) => (p.protocol ?? "TCP") === protocol) ?? [];
+  const port = ports.find((p) => p.name === wanted || String(p.port) === wanted);
   if (port === undefined) return { plan: undefined, problems: [] };
   const clusterIp = parseIp(service?.spec?.clusterIP ?? "");
   if (viaService && clusterIp !== undefined)
@@ -35,7 +45,7 @@ export function compilePool(snapshot: Snapshot, id: PoolId, allowed: readonly Ci
   const ready = new Map<string, PoolEndpoint>();
   const serving = new Map<string, PoolEndpoint>();
   for (const [sliceKey, slice] of slicesOf(snapshot, key)) {
-    const number = portOf(slice, port.name ?? "");
+    const number = portOf(slice, port.name ?? "", protocol);
     if (!isPort(number)) continue;
     for (const [i, endpoint] of (slice.endpoints ?? []).entries()) {
       const list = isReady(endpoint) ? ready : isServing(endpoint) ? serving : undefined;
@@ -67,8 +77,8 @@ export function samePool(a: Pool, b: Pool): boolean {
   );
 }
 
-function portOf(slice: EndpointSlice, name: string): number | undefined {
-  return slice.ports?.find((p) => (p.name ?? "") === name && (p.protocol ?? "TCP") === "TCP")?.port;
+function portOf(slice: EndpointSlice, name: string, protocol: string): number | undefined {
+  return slice.ports?.find((p) => (p.name ?? "") === name && (p.protocol ?? "TCP") === protocol)?.port;
 }
 
 function isReady(e: Endpoint): boolean {
