@@ -42,7 +42,10 @@ export function namesPlane(config: DaemonConfig, clusterDns: readonly Ip[], bloc
 
 /** Routes, pools and certificates for the ingress processes. */
 export function routesPlane(config: DaemonConfig): AgentPlane {
-  const translator = new IngressTranslator(config.plain ? { allowedEndpoints: [plainRange] } : {});
+  const translator = new IngressTranslator({
+    ...(config.plain ? { allowedEndpoints: [plainRange] } : {}),
+    ...(config.ingressScope === undefined ? {} : { scope: config.ingressScope }),
+  });
   return {
     source: { name: "ingress", full: () => ingressEntries(translator.full()).upserts },
     apply: (batch) => ingressEntries(translator.apply(batch)),

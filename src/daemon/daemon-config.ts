@@ -1,3 +1,4 @@
+import type { IngressScope } from "../../ingress/translate/ingress-class.ts";
 import type { HostPort } from "../../rules/config/proxy-configuration.ts";
 import type { RuleSettings } from "../../rules/config/settings.ts";
 import type { BackendChoice, IptablesFlavour } from "../../rules/model/backend.ts";
@@ -34,6 +35,8 @@ export interface DaemonConfig {
   readonly ingressTransport?: "portable";
   /** One line a request, among the log of the daemon; absent: none. */
   readonly ingressAccessLog?: "json" | "nginx";
+  /** Whose Ingresses are served, and where settings are; absent parts as ingress-nginx has them. */
+  readonly ingressScope?: Partial<IngressScope>;
   /** Addresses written to the status of Ingresses of our class. */
   readonly ingressStatus: readonly Ip[];
   /** Where metrics, health, problems and history are served; the nodes of `up` ask each other there. */

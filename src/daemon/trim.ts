@@ -1,11 +1,11 @@
-import type { Secret } from "../api/types/core-v1.generated.ts";
+import type { ConfigMap, Secret } from "../api/types/core-v1.generated.ts";
 import type { Endpoint, EndpointConditions, EndpointSlice } from "../api/types/discovery-v1.generated.ts";
 import type { ObjectMeta } from "../api/types/meta-v1.generated.ts";
 import type { Kind, SnapshotKinds } from "../snapshot/cluster-snapshot.ts";
 
 /**
  * What a dataplane keeps of an object: no nulls, which say the same as an absent field; no managed fields, no last-applied copy, no owner references; of Secrets only
- * those kinds that an Ingress can name. Ten thousand Services fit an agent's memory that way.
+ * those kinds that an Ingress can name, of ConfigMaps what may be settings. Ten thousand Services fit an agent's memory that way.
  */
 export function trimObject<K extends Kind>(kind: K, given: SnapshotKinds[K]): SnapshotKinds[K] {
   const object = withoutNulls(given);
@@ -13,11 +13,21 @@ export function trimObject<K extends Kind>(kind: K, given: SnapshotKinds[K]): Sn
   if (metadata === undefined) return object;
   const trimmed = { ...object, metadata: trimMetadata(metadata) };
   if (kind === "EndpointSlice") return trimSlice(trimmed as EndpointSlice) as SnapshotKinds[K];
+  if (kind === "ConfigMap") return trimConfigMap(trimmed as ConfigMap) as SnapshotKinds[K];
   if (kind !== "Secret") return trimmed;
   const secret = trimmed as Secret;
   if (secret.type === "kubernetes.io/tls" || secret.type === "Opaque" || secret.type === undefined) return trimmed;
   const { data: _, ...rest } = secret;
   return rest as SnapshotKinds[K];
+}
+
+/** Longer texts are files of programs, not settings, headers or keys. */
+const longestText = 64 * 1024;
+
+/** The one of each namespace that holds the cluster's certificate is nobody's settings; nor is what is not text. */
+function trimConfigMap({ data, binaryData: _, ...rest }: ConfigMap): ConfigMap {
+  if (data === undefined || data === null || rest.metadata?.name === "kube-root-ca.crt") return rest;
+  return { ...rest, data: Object.fromEntries(Object.entries(data).filter(([, text]) => text.length <= longestText)) };
 }
 
 const lastApplied = "kubectl.kubernetes.io/last-applied-configuration";

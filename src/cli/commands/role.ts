@@ -40,6 +40,11 @@ interface DaemonOptions {
   readonly ingressProcesses?: string;
   readonly drainSeconds?: string;
   readonly ingressTransport?: string;
+  readonly ingressClass?: string;
+  readonly controllerClass?: string;
+  readonly ingressConfigmap?: string;
+  readonly tcpServicesConfigmap?: string;
+  readonly udpServicesConfigmap?: string;
   readonly accessLog?: string;
   readonly cleanup?: boolean;
 }
@@ -248,6 +253,14 @@ function daemonCommand(program: Command, name: string, summary: string, enabled:
       .option("--ingress-processes <n>", "how many processes serve it (default: one a core, 4 at most)")
       .option("--drain-seconds <n>", "how long connections go on in ingress processes that an upgrade (SIGUSR2) replaces", "240")
       .option("--access-log <json|nginx>", "one line a request, in the log (default: none)")
+      .option("--ingress-class <name>", "the class that is served also without an IngressClass of that name", "fairway")
+      .option("--controller-class <name>", "what spec.controller of IngressClasses that are served says", "fairway/ingress")
+      .option(
+        "--ingress-configmap <namespace/name>",
+        "settings, with ingress-nginx's keys (default: ingress-nginx/ingress-nginx-controller)",
+      )
+      .option("--tcp-services-configmap <namespace/name>", "TCP ports for Services (default: ingress-nginx/tcp-services)")
+      .option("--udp-services-configmap <namespace/name>", "UDP ports for Services (default: ingress-nginx/udp-services)")
       .option("--ingress-transport <auto|portable>", "portable: public interfaces of Node only, at more CPU a request", "auto");
   }
   command.action(async (o: DaemonOptions & { readonly ingressAddress?: string }, own: Command) => {
@@ -314,6 +327,7 @@ function daemonConfigOf(
     ...(o.drainSeconds === undefined ? {} : { ingressDrainSeconds: integer("--drain-seconds", o.drainSeconds, 0, 86_400) }),
     ...ingressTransport(o.ingressTransport ?? "auto"),
     ...accessLog(o.accessLog),
+    ...ingressScope(o),
     ingressStatus: ips("--publish", o.publish),
     observe: { ip: address("--metrics-address", o.metricsAddress ?? "127.0.0.1"), port: port("--metrics-port", o.metricsPort, 10249) },
     backend,
@@ -366,6 +380,21 @@ async function checkedAccess(kubeconfig: string | undefined): Promise<ClusterAcc
   if (kubeconfig === undefined) return inClusterAccess();
   readOption("--kubeconfig", kubeconfig);
   return loadKubeconfig({ path: kubeconfig });
+}
+
+function ingressScope(o: DaemonOptions): Pick<DaemonConfig, "ingressScope"> {
+  const key = (option: string, text: string): string => {
+    if (!/^[a-z0-9.-]+\/[a-z0-9.-]+$/.test(text)) throw usageError(`${option}: ${text} is not NAMESPACE/NAME`);
+    return text;
+  };
+  const scope: NonNullable<DaemonConfig["ingressScope"]> = {
+    ...(o.ingressClass === undefined ? {} : { className: o.ingressClass }),
+    ...(o.controllerClass === undefined ? {} : { controller: o.controllerClass }),
+    ...(o.ingressConfigmap === undefined ? {} : { configMap: key("--ingress-configmap", o.ingressConfigmap) }),
+    ...(o.tcpServicesConfigmap === undefined ? {} : { tcpServices: key("--tcp-services-configmap", o.tcpServicesConfigmap) }),
+    ...(o.udpServicesConfigmap === undefined ? {} : { udpServices: key("--udp-services-configmap", o.udpServicesConfigmap) }),
+  };
+  return { ingressScope: scope };
 }
 
 function ingressTransport(choice: string): Pick<DaemonConfig, "ingressTransport"> {

@@ -46,3 +46,14 @@ test("only Secrets that an Ingress can name keep their data", () => {
     expect(trimmed.data !== undefined, type).toBe(kept);
   }
 });
+
+test("of ConfigMaps what may be settings is kept", () => {
+  const map = trimObject("ConfigMap", {
+    metadata: { name: "a", namespace: "x" },
+    data: { "keep-alive": "5", program: "x".repeat(70_000) },
+    binaryData: { b: "AA==" },
+  });
+  expect(map).toEqual({ metadata: { name: "a", namespace: "x" }, data: { "keep-alive": "5" } });
+  const ca = trimObject("ConfigMap", { metadata: { name: "kube-root-ca.crt", namespace: "x" }, data: { "ca.crt": "PEM" } });
+  expect(ca).toEqual({ metadata: { name: "kube-root-ca.crt", namespace: "x" } });
+});
