@@ -187,7 +187,11 @@ describe("objects of every kind", () => {
       fc.property(anyObject, ([resource, given]) => {
         expect(kindOfType(resource.type)).toBe(resource.kind);
         const { object: checked } = checkStructure(resource, given);
-        const decoded = decodeProtobuf(encodeProtobuf(checked) ?? new Uint8Array());
+        const encoded = encodeProtobuf(checked);
+        // A kind that elsewhere is a custom resource has no messages: it is JSON only.
+        expect(encoded === undefined).toBe(resource.group === "multicluster.x-k8s.io");
+        if (encoded === undefined) return;
+        const decoded = decodeProtobuf(encoded);
         // An empty list and none at all are the same in protobuf.
         expect(semanticEqual(checkStructure(resource, decoded).object, checked)).toBe(true);
       }),
