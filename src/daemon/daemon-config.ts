@@ -29,6 +29,8 @@ export interface DaemonConfig {
   readonly ingress: readonly { readonly ip: Ip; readonly http: number; readonly https: number }[];
   /** 0: one a core, 4 at most. */
   readonly ingressProcesses: number;
+  /** How long a DNS process waits for its records before it answers without; absent: 3 s, and a successor longer. Milliseconds. */
+  readonly dnsPatienceMs?: number;
   /** How long connections go on in an ingress process that an upgrade has replaced; absent: defaultDrainSeconds. */
   readonly ingressDrainSeconds?: number;
   /** Absent: the fast one where it works. */

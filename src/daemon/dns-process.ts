@@ -4,23 +4,25 @@ import { createServer, type Server as TcpServer } from "node:net";
 import { type BoundSockets, createUdpSocket, loadCorefile, type NameRecords, reverseZones, startDnsServer } from "../../dns/index.ts";
 import { parseCidr } from "../base/cidr.ts";
 import { systemClock } from "../base/clock.ts";
-import type { Running } from "../base/running.ts";
 import type { Log } from "../observe/log.ts";
 import { agentSocket } from "./agent-socket.ts";
 import { inheritedSockets, type NamedSocket } from "./child.ts";
 import { isServedAlike, startCorefileWatch, withUpstreams } from "./corefile.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
 import { createMemoryRelease } from "./release-memory.ts";
+import { type Retiring, tellParent } from "./role.ts";
 import { startStateSubscriber } from "./state-stream.ts";
 
 /** How long questions wait in the sockets for the records; without an agent by then, only what is outside is answered. */
 const patienceMs = 3000;
+/** For what it has taken, when another process has the sockets too. */
+const retireMs = 5000;
 
 /**
  * The process that answers DNS on a node: its sockets come from the supervisor, its records from the agent. It reads no
  * question before it has the records: those that come after its predecessor died wait, and are not told SERVFAIL.
  */
-export async function startDnsProcess(config: DaemonConfig, log: Log): Promise<Running> {
+export async function startDnsProcess(config: DaemonConfig, log: Log): Promise<Retiring> {
   const ranges = [...config.clusterCidrs, ...config.serviceCidrs, ...config.nodeCidrs, "127.0.0.0/8", "::1/128"];
   const reverse = [...config.clusterCidrs, ...config.serviceCidrs].flatMap((c) => parseCidr(c) ?? []);
   const corefile = config.corefile === undefined ? undefined : loadCorefile(config.corefile);
@@ -56,7 +58,11 @@ export async function startDnsProcess(config: DaemonConfig, log: Log): Promise<R
     metrics: () => started.metrics() + reloadMetrics(reloadFailures()),
   });
   const wait = new AbortController();
-  await Promise.race([known.promise, systemClock.sleep(patienceMs, wait.signal).catch(() => undefined), started.ready]);
+  await Promise.race([
+    known.promise,
+    systemClock.sleep(config.dnsPatienceMs ?? patienceMs, wait.signal).catch(() => undefined),
+    started.ready,
+  ]);
   wait.abort();
   sockets.resolve(await openSockets());
   await started.ready;
@@ -68,14 +74,15 @@ export async function startDnsProcess(config: DaemonConfig, log: Log): Promise<R
           corefile,
           async ({ blocks, before }) => {
             if (isServedAlike(before, blocks)) await started.configure(withUpstreams(blocks, config.upstreams));
-            // sockets and names hang on these; queries wait in the sockets until the supervisor has started another
-            else process.kill(process.pid, "SIGTERM");
+            // sockets and names hang on these: this process answers until the supervisor has started another
+            else tellParent({ type: "renew" });
           },
           { log },
         );
   reloadFailures = () => watch?.failures() ?? 0;
   return {
     ready: state.ready,
+    retire: () => started.drain(retireMs),
     close: async () => {
       memory.close();
       await watch?.close();
@@ -103,7 +110,7 @@ async function openSockets(): Promise<BoundSockets> {
 
 /** With its descriptor, so that datagrams can be read and written in batches. */
 async function openUdp(socket: NamedSocket): Promise<{ readonly socket: UdpSocket; readonly fd: number }> {
-  const opened = createUdpSocket(socket.ip);
+  const opened = createUdpSocket(socket.ip, "as it is");
   // A descriptor that is bound already is "listening" before bind() returns.
   const listening = once(opened, "listening");
   opened.bind({ fd: socket.fd });

@@ -8,7 +8,7 @@ import { inheritedSockets, type NamedSocket, type SupervisedChild, startChild } 
 import { readConfigured, watchConfigFile } from "./configured.ts";
 import { type DaemonConfig, defaultDrainSeconds } from "./daemon-config.ts";
 import { dnsRuntime } from "./dns-runtime.ts";
-import { type IngressGenerations, startIngressGenerations } from "./ingress-generations.ts";
+import { type Generations, startGenerations } from "./generations.ts";
 import { roleEnvironment } from "./role.ts";
 
 /** What the agent tells its supervisor when it has learned where cluster DNS answers. */
@@ -24,6 +24,13 @@ export interface DnsAddresses {
 const agentRuntime = ["--min-semi-space-size=16", "--max-semi-space-size=16"];
 
 const upgradeSignal = "SIGUSR2";
+
+/** Answers that wait for servers outside: those give up after two seconds each. Milliseconds. */
+const dnsDrainMs = 5000;
+/** As long as its predecessor answers, a process may wait for its records. Milliseconds. */
+const successorPatienceMs = 20_000;
+/** Questions wait in the socket while a process that died is started again. Bytes, as the kernel counts them. */
+const dnsQueueBytes = 8 << 20;
 
 /**
  * One node's daemon. It parses nothing foreign: it binds the sockets, hands them to its children and starts those again
@@ -42,7 +49,8 @@ export function startSupervisor(base: DaemonConfig, log: Log): Running {
   ready.promise.catch(() => undefined);
 
   const bind = (name: string, ip: Ip, port: number, type: "tcp" | "udp"): NamedSocket => {
-    const socket: NamedSocket = { ...bindSocket({ ip, port, type, freeBind: true }), name };
+    const queue = name === "dns" && type === "udp" ? { receiveBytes: dnsQueueBytes } : {};
+    const socket: NamedSocket = { ...bindSocket({ ip, port, type, freeBind: true, ...queue }), name };
     bound.push(socket);
     return socket;
   };
@@ -70,19 +78,26 @@ export function startSupervisor(base: DaemonConfig, log: Log): Running {
 
   let moving: Promise<void> = Promise.resolve();
   const dnsStarted = Promise.withResolvers<void>();
-  let dns: { readonly ips: readonly Ip[]; readonly sockets: readonly NamedSocket[]; readonly child: SupervisedChild } | undefined;
+  let dns: { readonly ips: readonly Ip[]; readonly sockets: readonly NamedSocket[]; readonly processes: Generations } | undefined;
   const startDns = (ips: readonly Ip[]): void => {
     const all = [...ips, ...(config.nodeLocalDns ?? [])];
     const sockets = all.flatMap((ip) => [bind("dns", ip, config.dnsPort, "udp"), bind("dns", ip, config.dnsPort, "tcp")]);
-    dns = { ips, sockets, child: kept(startRole("dns", { sockets, runtimeOptions: dnsRuntime })) };
-    dns.child.ready.then(dnsStarted.resolve, dnsStarted.reject);
+    const onMessage = (m: unknown): void => {
+      if (isMessage(m, "renew")) change(() => processes.renew());
+    };
+    const processes = startGenerations({ role: "dns", names: ["dns"], drainMs: dnsDrainMs, log }, (name, generation) => {
+      const told = generation === 1 ? config : { ...config, dnsPatienceMs: successorPatienceMs };
+      return startRole("dns", { name, sockets, runtimeOptions: dnsRuntime, onMessage, told });
+    });
+    dns = { ips, sockets, processes };
+    processes.ready.then(dnsStarted.resolve, dnsStarted.reject);
   };
   /** The agent has learned where DNS answers, for the first time or anew. */
   const moveDns = async (ips: readonly Ip[]): Promise<void> => {
     const old = dns;
     if (old?.ips.join() === ips.join()) return;
     dns = undefined;
-    await old?.child.close();
+    await old?.processes.close();
     for (const socket of old?.sockets ?? []) {
       bound.splice(bound.indexOf(socket), 1);
       closeSocket(socket);
@@ -127,15 +142,18 @@ export function startSupervisor(base: DaemonConfig, log: Log): Running {
     followConfig();
     if (has("ingress")) {
       const processes = config.ingressProcesses || Math.min(availableParallelism(), 4);
-      const generations = { processes, drainMs: 1000 * (config.ingressDrainSeconds ?? defaultDrainSeconds), log };
-      ingress = startIngressGenerations(generations, (name) => startRole("ingress", { name, sockets: ingressSockets }));
+      const names = Array.from({ length: processes }, (_, i) => `ingress-${i + 1}`);
+      const drainMs = 1000 * (config.ingressDrainSeconds ?? defaultDrainSeconds);
+      ingress = startGenerations({ role: "ingress", names, drainMs, log }, (name) =>
+        startRole("ingress", { name, sockets: ingressSockets }),
+      );
       waits.push(ingress.ready);
     }
     await Promise.all(waits);
   };
   let agent: SupervisedChild | undefined;
   let restartAgent = async (_told: DaemonConfig): Promise<void> => undefined;
-  let ingress: IngressGenerations | undefined;
+  let ingress: Generations | undefined;
   /** What the agent was started with last. */
   let agentConfig = config;
   let changing: Promise<void> = Promise.resolve();
@@ -161,11 +179,11 @@ export function startSupervisor(base: DaemonConfig, log: Log): Running {
   };
   /** SIGUSR2: the program on disk has been replaced. */
   const upgrade = (): void => {
-    log("info", "upgrade: the agent and the ingress start anew from the program as it is now");
+    log("info", "upgrade: the agent, DNS and the ingress start anew from the program as it is now");
     change(async () => {
       if (closed) return;
       await restartAgent(agentConfig);
-      await ingress?.renew();
+      await Promise.all([dns?.processes.renew(), ingress?.renew()]);
     });
   };
   process.on(upgradeSignal, upgrade);
@@ -179,7 +197,7 @@ export function startSupervisor(base: DaemonConfig, log: Log): Running {
       unwatch();
       ready.reject(new Error("stopped"));
       await moving;
-      await Promise.all([...children.map((c) => c.close()), ingress?.close()]);
+      await Promise.all([...children.map((c) => c.close()), dns?.processes.close(), ingress?.close()]);
       await changing;
       for (const socket of bound) closeSocket(socket);
       bound.length = 0;
@@ -188,7 +206,11 @@ export function startSupervisor(base: DaemonConfig, log: Log): Running {
 }
 
 function isDnsAddresses(message: unknown): message is DnsAddresses {
-  return typeof message === "object" && message !== null && "type" in message && message.type === "dns-addresses";
+  return isMessage(message, "dns-addresses");
+}
+
+function isMessage(message: unknown, type: string): boolean {
+  return typeof message === "object" && message !== null && "type" in message && message.type === type;
 }
 
 /** Children inherit it. Below what it is takes a right that a container may lack: then it stays. */

@@ -33,6 +33,8 @@ const SOCK_CLOEXEC = 0o2000000;
 const SOCK_NONBLOCK = 0o4000;
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
+const SO_RCVBUF = 8;
+const SO_RCVBUFFORCE = 33;
 const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
 const IP_FREEBIND_LEVEL = 0;
@@ -44,6 +46,8 @@ export function bindSocket(o: {
   readonly port: number;
   readonly type: "tcp" | "udp";
   readonly freeBind?: boolean;
+  /** What may wait in it; above the machine's limit only with the right to. Default: the kernel's. */
+  readonly receiveBytes?: number;
 }): BoundSocket {
   const c = libc();
   const what = `${o.type} ${printHostPort(o.ip, o.port)}`;
@@ -59,6 +63,10 @@ export function bindSocket(o: {
     if (o.type === "tcp") check(c.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, one, 4));
     if (six) check(c.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, one, 4));
     if (o.freeBind === true) check(c.setsockopt(fd, IP_FREEBIND_LEVEL, IP_FREEBIND, one, 4));
+    if (o.receiveBytes !== undefined) {
+      const bytes = new Uint8Array(Uint32Array.of(o.receiveBytes).buffer);
+      if (c.setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes, 4) < 0) check(c.setsockopt(fd, SOL_SOCKET, SO_RCVBUF, bytes, 4));
+    }
     const address = socketAddress(o.ip, o.port);
     check(c.bind(fd, address, address.length));
     if (o.type === "tcp") check(c.listen(fd, 1024));

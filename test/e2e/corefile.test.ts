@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { eventually, removeDataDir, startTestCluster, type TestCluster } from "../support/cluster-process.ts";
+import { eventually, pidsOf, removeDataDir, startTestCluster, type TestCluster } from "../support/cluster-process.ts";
 import { lacking } from "../support/requires.ts";
 
 const lack = lacking("ip", "nft", "crun", "dig");
@@ -122,6 +122,33 @@ describe.skipIf(lack !== undefined)(`a cluster that follows a Corefile${lack ===
     const ttl = async (): Promise<true | undefined> =>
       (await dig(nodeLocal, "kubernetes.corp")).join().includes(" 9 IN A") ? true : undefined;
     await eventually(ttl, { what: "the names' new TTL" });
+  });
+
+  test("no query is lost while the daemon is upgraded, and while a Corefile takes another process", async () => {
+    const stop = join(folder, "stop");
+    const names = ["kubernetes.default.svc.cluster.local", "kubernetes.corp", "git.example.org"];
+    const program = join(import.meta.dirname, "../support/dns-load.program.ts");
+    const asking = cluster.fairway("node-exec", "node-1", "--", process.execPath, program, nodeLocal, stop, ...names);
+    const replaced = async (before: readonly number[]): Promise<readonly number[]> =>
+      eventually(
+        async () => {
+          const now = await pidsOf(cluster, "process dns");
+          return now.length > 0 && now.every((pid) => !before.includes(pid)) ? now : undefined;
+        },
+        { what: "another DNS process, and the end of the one before" },
+      );
+    let before: readonly number[] = await pidsOf(cluster, "process dns");
+    for (const pid of await pidsOf(cluster, "process daemon")) process.kill(pid, "SIGUSR2");
+    before = await replaced(before);
+    write(corefile("10.2.2.2", 12));
+    await replaced(before);
+    expect((await dig(nodeLocal, "kubernetes.corp")).join()).toContain(" 12 IN A");
+    writeFileSync(stop, "");
+    const { stdout, stderr } = await asking;
+    expect(stderr).toBe("");
+    const { asked, failures } = JSON.parse(stdout) as { asked: number; failures: readonly string[] };
+    expect(failures).toEqual([]);
+    expect(asked).toBeGreaterThan(100);
   });
 
   test("dns top tells who asked", async () => {

@@ -6,29 +6,31 @@ import type { SupervisedChild } from "./child.ts";
 const farewellMs = 5_000;
 
 export interface GenerationsConfig {
-  /** Processes that accept from the same sockets at once. */
-  readonly processes: number;
-  /** How long connections of a generation that has been replaced may go on. Milliseconds. */
+  /** What they serve, for the log. */
+  readonly role: string;
+  /** Of processes that read from the same sockets at once. */
+  readonly names: readonly string[];
+  /** How long work of a generation that has been replaced may go on. Milliseconds. */
   readonly drainMs: number;
   readonly log: Log;
 }
 
-export interface IngressGenerations extends Running {
+export interface Generations extends Running {
   /**
-   * Starts as many processes anew, of the program as it is on disk now. Once all of them serve, those before accept no more
-   * and end with their last connection. Where a new one cannot start, those before stay. Renewals come one after the other.
+   * Starts as many processes anew, of the program as it is on disk now. Once all of them serve, those before take no more
+   * and end with the last of what they have. Where a new one cannot start, those before stay. Renewals come one after the other.
    */
   renew(): Promise<void>;
 }
 
 /**
- * The processes that serve routes, in generations: all inherit the same listening sockets, so a connection is accepted by
- * the old or the new, and waits in the socket for neither.
+ * The processes that serve something, in generations: all inherit the same sockets, so a connection or a datagram is taken by
+ * the old or the new, and waits in the socket for neither. `start` hears which generation it is for, the first being 1.
  */
-export function startIngressGenerations(
-  { processes, drainMs, log }: GenerationsConfig,
-  start: (name: string) => SupervisedChild,
-): IngressGenerations {
+export function startGenerations(
+  { role, names, drainMs, log }: GenerationsConfig,
+  start: (name: string, generation: number) => SupervisedChild,
+): Generations {
   let count = 0;
   let closed = false;
   let current: readonly SupervisedChild[] = [];
@@ -38,7 +40,7 @@ export function startIngressGenerations(
   const startGeneration = (): readonly SupervisedChild[] => {
     count++;
     const suffix = count === 1 ? "" : `.${count}`;
-    return Array.from({ length: processes }, (_, i) => start(`ingress-${i + 1}${suffix}`));
+    return names.map((name) => start(`${name}${suffix}`, count));
   };
   const retire = async (child: SupervisedChild): Promise<void> => {
     retiring.add(child);
@@ -58,7 +60,7 @@ export function startIngressGenerations(
     const before = current;
     current = next;
     for (const child of before) void retire(child);
-    log("info", `ingress: generation ${count} serves; connections of the one before have ${drainMs / 1000} s`);
+    log("info", `${role}: generation ${count} serves; the one before has ${drainMs / 1000} s for what it is at`);
   };
 
   current = startGeneration();

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { SupervisedChild } from "../../../src/daemon/child.ts";
-import { startIngressGenerations } from "../../../src/daemon/ingress-generations.ts";
+import { startGenerations } from "../../../src/daemon/generations.ts";
 import { silentLog } from "../../../src/observe/log.ts";
 
 class FakeChild implements SupervisedChild {
@@ -45,7 +45,7 @@ class FakeChild implements SupervisedChild {
 
 function lab() {
   const children: FakeChild[] = [];
-  const generations = startIngressGenerations({ processes: 2, drainMs: 1_000, log: silentLog }, (name) => {
+  const generations = startGenerations({ role: "ingress", names: ["ingress-1", "ingress-2"], drainMs: 1_000, log: silentLog }, (name) => {
     const child = new FakeChild(name);
     children.push(child);
     return child;
