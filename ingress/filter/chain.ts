@@ -14,6 +14,7 @@ import type { FilterContext, FilteredRequest, FilterOutcome, Reply } from "./out
 import { applyAppRoot, applyRedirect, applySslRedirect } from "./redirects.ts";
 import type { MakeResponseStep } from "./response-step.ts";
 import { applyRewrite } from "./rewrite.ts";
+import { applySharedRate } from "./shared-rate.ts";
 
 /** The order in which filters stand, whatever the order they were asked for in. */
 export const filterOrder: readonly FilterKind[] = [
@@ -26,6 +27,7 @@ export const filterOrder: readonly FilterKind[] = [
   "clientCertificate",
   "addressList", // before the limits: who may not come in uses up nobody's share
   "connectionLimit",
+  "sharedRate",
   "rateLimit", // before auth: guessing passwords is what it slows down
   "auth",
   "digestAuth",
@@ -139,6 +141,8 @@ function applyFilter(
       return applyConnectionLimit(filter, request, context);
     case "rateLimit":
       return applyRequestRate(filter, request, context);
+    case "sharedRate":
+      return applySharedRate(filter, request, context);
     case "cors":
       return applyCors(filter, request);
     case "auth":

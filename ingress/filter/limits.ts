@@ -1,6 +1,6 @@
 import type { FilterOf } from "../route/filter.ts";
 import { isInside } from "./address-list.ts";
-import type { FilterContext, FilteredRequest, FilterOutcome, Limits } from "./outcome.ts";
+import type { FilterContext, FilteredRequest, FilterOutcome, Limits, SharedLimits } from "./outcome.ts";
 
 export function applyRequestRate(f: FilterOf<"rateLimit">, r: FilteredRequest, c: FilterContext): FilterOutcome | undefined {
   if (f.exempt !== undefined && isInside(f.exempt, r.clientIp)) return undefined;
@@ -67,3 +67,5 @@ export class ProcessLimits implements Limits {
 
 /** For questions: nothing is counted, nothing refused. */
 export const noLimits: Limits = { takeToken: () => true, enter: () => () => {} };
+
+export const noSharedLimits: SharedLimits = { take: () => true };

@@ -71,6 +71,7 @@ export interface FilterContext {
 /** What outlives a request: one for all requests of a process. */
 export interface FilterWorld {
   readonly limits: Limits;
+  readonly shared: SharedLimits;
   readonly passwords: Passwords;
   readonly nonces: Nonces;
   readonly keySets: KeySets;
@@ -85,6 +86,19 @@ export interface Limits {
   takeToken(bucket: string, client: string, rate: { readonly perMinute: number; readonly burst: number }, now: number): boolean;
   /** Counts a request in flight; undefined when the limit is reached, else what ends it. */
   enter(bucket: string, client: string, limit: number): (() => void) | undefined;
+}
+
+export interface SharedRateUse {
+  readonly bucket: string;
+  readonly client: string;
+  readonly limit: number;
+  readonly windowMs: number;
+}
+
+/** Counts that other processes share. */
+export interface SharedLimits {
+  /** Counts a request; false, and not counted, when it is one too many. */
+  take(use: SharedRateUse): boolean;
 }
 
 export interface Passwords {

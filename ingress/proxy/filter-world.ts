@@ -1,8 +1,8 @@
 import type { Clock } from "../../src/base/clock.ts";
 import { PasswordChecks } from "../filter/basic-auth.ts";
 import { SealedNonces } from "../filter/digest-nonces.ts";
-import { noLimits, ProcessLimits } from "../filter/limits.ts";
-import type { FilterWorld } from "../filter/outcome.ts";
+import { noLimits, noSharedLimits, ProcessLimits } from "../filter/limits.ts";
+import type { FilterWorld, SharedLimits } from "../filter/outcome.ts";
 import { Authorities } from "./authorities.ts";
 import { PublishedKeys } from "./key-sets.ts";
 import type { Subrequests } from "./subrequest.ts";
@@ -12,15 +12,17 @@ export interface FilterWorldDeps {
   readonly random: () => number;
   readonly log: (message: string) => void;
   readonly subrequests: Subrequests;
+  readonly shared: SharedLimits;
 }
 
 /** Bytes of a JWK Set. */
 const keyBytes = 256 * 1024;
 
 /** What the filters of one process share. */
-export function processWorld({ clock, random, log, subrequests }: FilterWorldDeps): FilterWorld {
+export function processWorld({ clock, random, log, subrequests, shared }: FilterWorldDeps): FilterWorld {
   return {
     limits: new ProcessLimits(),
+    shared,
     passwords: new PasswordChecks(),
     nonces: new SealedNonces(random),
     authority: new Authorities({ clock, subrequests, log }),
@@ -48,6 +50,7 @@ export function processWorld({ clock, random, log, subrequests }: FilterWorldDep
 export function questionWorld(clock: Clock): FilterWorld {
   return {
     limits: noLimits,
+    shared: noSharedLimits,
     passwords: new PasswordChecks(),
     nonces: new SealedNonces(() => 0),
     keySets: { of: async () => undefined },

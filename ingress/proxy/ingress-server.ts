@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
 import type { Running } from "../../src/base/running.ts";
+import { SharedCounts } from "../filter/shared-counts.ts";
 import type { Pool, RouteDelta } from "../route/route.ts";
 import { emptyRouteTable } from "../route/route-table.ts";
 import type { Connection, ConnectionFactory, ListenAt, Listening } from "../upstream/connection.ts";
@@ -14,6 +15,7 @@ import { defaultHeadLimits } from "../upstream/wire/request-parser.ts";
 import type { ClientAnswer } from "./client-certificate.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import type { AccessEntry, ProxyContext, ProxyTimeouts } from "./context.ts";
+import { CountGossip } from "./count-gossip.ts";
 import { selfSignedCertificate } from "./default-certificate.ts";
 import { processWorld } from "./filter-world.ts";
 import { Http1Client } from "./http1-client.ts";
@@ -113,6 +115,7 @@ class IngressProcess implements IngressServer {
   #idleEndAt = Number.POSITIVE_INFINITY;
   readonly #uses = new EndpointUses();
   readonly #subrequests: Subrequests;
+  readonly #gossip: CountGossip;
 
   constructor(config: IngressServerConfig, deps: IngressServerDeps) {
     this.#config = config;
@@ -126,6 +129,12 @@ class IngressProcess implements IngressServer {
         return pool === undefined ? undefined : this.#context.picker.pick(pool, options)?.endpoint;
       },
     });
+    const shared: SharedCounts = new SharedCounts({
+      time: () => deps.clock.now(),
+      peers: () => this.#gossip.peers,
+      onUrgent: () => this.#gossip.tellSoon(),
+    });
+    this.#gossip = new CountGossip(shared, deps);
     this.#context = {
       table: emptyRouteTable,
       draining: false,
@@ -134,7 +143,7 @@ class IngressProcess implements IngressServer {
       http2: new Http2Upstreams(),
       picker: new EndpointPicker(),
       subrequests: this.#subrequests,
-      world: processWorld({ ...deps, subrequests: this.#subrequests }),
+      world: processWorld({ ...deps, subrequests: this.#subrequests, shared }),
       clock: deps.clock,
       random: deps.random,
       requestIds: new RequestIds(deps.random),
@@ -158,6 +167,7 @@ class IngressProcess implements IngressServer {
   }
 
   apply(delta: RouteDelta): void {
+    if (delta.gossip !== undefined) this.#gossip.configure(delta.gossip);
     const before = this.#context.table.pools;
     this.#context.table = this.#context.table.with(delta);
     const after = this.#context.table.pools;
@@ -228,6 +238,7 @@ class IngressProcess implements IngressServer {
     this.#context.pool.close();
     this.#context.http2.close();
     this.#subrequests.close();
+    this.#gossip.close();
   }
 
   async #start(): Promise<void> {

@@ -7,6 +7,7 @@ export type Filter =
   | AppRoot
   | Redirect
   | RequestRate
+  | SharedRate
   | ConnectionLimit
   | AddressList
   | AgentBlock
@@ -52,6 +53,19 @@ export interface RequestRate {
   readonly burst: number;
   readonly status: number;
   /** Ranges that are not counted. */
+  readonly exempt?: readonly string[];
+}
+
+/** Requests in a window that slides, counted by all ingress processes of the cluster together; what is above the limit gets `status`. */
+export interface SharedRate {
+  readonly kind: "sharedRate";
+  /** Routes with the same bucket name share their count. */
+  readonly bucket: string;
+  readonly limit: number;
+  readonly windowSeconds: number;
+  /** What is counted: requests for which it gives the same. */
+  readonly key: readonly TextPart[];
+  readonly status: number;
   readonly exempt?: readonly string[];
 }
 

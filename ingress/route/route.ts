@@ -288,6 +288,16 @@ export interface StreamService {
   readonly object: ObjectRef;
 }
 
+/** How ingress processes find each other, to count together. */
+export interface GossipSettings {
+  /** Address of this process's node. */
+  readonly self: string;
+  /** Of all nodes, this one's too. */
+  readonly nodes: readonly string[];
+  /** Known to the processes of the cluster alone. */
+  readonly secret: string;
+}
+
 /** Plain data, as it travels from the agent to the ingress processes. */
 export interface RouteDelta {
   readonly revision: number;
@@ -300,4 +310,6 @@ export interface RouteDelta {
   readonly streams?: { readonly upserts: readonly StreamService[]; readonly deletes: readonly string[] };
   /** All of them; absent: they stay. */
   readonly settings?: ProxySettings;
+  /** Absent: it stays. */
+  readonly gossip?: GossipSettings;
 }
