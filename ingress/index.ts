@@ -10,7 +10,7 @@ export {
 export { type AnsweredBackend, answerRoute, type RouteAnswer, type RouteQuestion, routeOffline } from "./proxy/route-answer.ts";
 export type { KeyPair } from "./proxy/tls-contexts.ts";
 export type { ProxySettings } from "./route/proxy-settings.ts";
-export type { Certificate, Pool, Route, RouteDelta, StreamService } from "./route/route.ts";
+export type { Certificate, GossipSettings, Pool, Route, RouteDelta, StreamService } from "./route/route.ts";
 export { emptyRouteTable, type RouteTable } from "./route/route-table.ts";
 export { ingressClassName, ingressController } from "./translate/ingress-class.ts";
 export { desiredStatus } from "./translate/ingress-status.ts";

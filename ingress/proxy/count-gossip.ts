@@ -13,6 +13,8 @@ const tellMs = 100;
 /** How often processes show that they are there, and how long one counts that has not. Milliseconds. */
 const helloMs = 2_000;
 const aliveMs = 7_000;
+/** Doors knocked at in one turn: a large cluster is not searched all at once. */
+const doorsAtOnce = 50;
 /** Bytes of text in a datagram, well below what a path takes whole. */
 const mostText = 1_100;
 
@@ -24,9 +26,12 @@ type Message =
   /** `answer`: the other is asked to say the same. */
   | { readonly from: string; readonly hello: true; readonly answer: boolean };
 
-interface Peer {
+interface Door {
   readonly ip: string;
   readonly port: number;
+}
+
+interface Peer extends Door {
   heardAt: number;
 }
 
@@ -67,7 +72,6 @@ export class CountGossip {
     if (moved) this.close();
     if (settings === undefined) return;
     if (moved) this.#open(settings.self, firstPort);
-    else this.#sayHello();
   }
 
   close(): void {
@@ -112,30 +116,40 @@ export class CountGossip {
 
   async #live(signal: AbortSignal): Promise<void> {
     let helloAt = Number.NEGATIVE_INFINITY;
+    let doors: Iterator<Door> | undefined;
     while (!signal.aborted) {
       const now = this.#clock.monotonic();
-      if (now - helloAt >= helloMs) {
+      if (doors === undefined && now - helloAt >= helloMs) {
         helloAt = now;
         for (const [key, peer] of this.#peers) if (now - peer.heardAt > aliveMs) this.#peers.delete(key);
-        this.#sayHello();
+        this.#sayHello(this.#peers.values());
+        doors = this.#doors();
         this.#counts.sweep();
+      }
+      if (doors !== undefined) {
+        const some = [...take(doors, doorsAtOnce)];
+        this.#sayHello(some);
+        if (some.length < doorsAtOnce) doors = undefined;
       }
       if (this.#peers.size > 0) this.#tell(this.#counts.changes());
       await this.#clock.sleep(tellMs, signal).catch(() => undefined);
     }
   }
 
-  /** To every door behind which a process may be. */
-  #sayHello(): void {
-    const { nodes = [] } = this.#settings ?? {};
-    const datagram = this.#seal?.seal(JSON.stringify({ from: this.#id, hello: true, answer: true } satisfies Message));
-    if (datagram === undefined) return;
+  /** Behind which a process may be that is not known yet. */
+  *#doors(): Generator<Door> {
+    const { nodes = [], self } = this.#settings ?? {};
     for (const ip of nodes)
       for (let port = firstPort; port < firstPort + portCount; port++)
-        if (ip !== this.#settings?.self || port !== this.#port) this.#send(datagram, { ip, port });
+        if ((ip !== self || port !== this.#port) && !this.#peers.has(doorKey({ ip, port }))) yield { ip, port };
   }
 
-  #tell(entries: readonly CountEntry[], to: Iterable<Pick<Peer, "ip" | "port">> = this.#peers.values()): void {
+  #sayHello(to: Iterable<Door>): void {
+    const datagram = this.#seal?.seal(JSON.stringify({ from: this.#id, hello: true, answer: true } satisfies Message));
+    if (datagram !== undefined) for (const door of to) this.#send(datagram, door);
+  }
+
+  #tell(entries: readonly CountEntry[], to: Iterable<Door> = this.#peers.values()): void {
     const doors = [...to];
     let counts: (readonly [string, number, number, number, number])[] = [];
     let length = 0;
@@ -154,18 +168,18 @@ export class CountGossip {
     send();
   }
 
-  #send(datagram: Buffer, to: Pick<Peer, "ip" | "port">): void {
+  #send(datagram: Buffer, to: Door): void {
     // nobody there is the usual case; one that is there hears the next
     this.#socket?.send(datagram, to.port, to.ip, () => undefined);
   }
 
-  #hear(datagram: Buffer, from: Pick<Peer, "ip" | "port">): void {
+  #hear(datagram: Buffer, from: Door): void {
     const text = this.#seal?.open(datagram);
     if (text === undefined) return;
     // sealed by one of us: its shape is as we make it
     const message = JSON.parse(text) as Message;
     if (message.from === this.#id) return;
-    const key = `${from.ip} ${from.port}`;
+    const key = doorKey(from);
     const known = this.#peers.get(key);
     if (known === undefined) this.#peers.set(key, { ...from, heardAt: this.#clock.monotonic() });
     else known.heardAt = this.#clock.monotonic();
@@ -177,5 +191,17 @@ export class CountGossip {
     if (message.answer && this.#seal !== undefined)
       this.#send(this.#seal.seal(JSON.stringify({ from: this.#id, hello: true, answer: false } satisfies Message)), from);
     if (known === undefined) this.#tell(this.#counts.all(), [from]);
+  }
+}
+
+function doorKey({ ip, port }: Door): string {
+  return `${ip} ${port}`;
+}
+
+function* take<T>(from: Iterator<T>, most: number): Generator<T> {
+  for (let i = 0; i < most; i++) {
+    const next = from.next();
+    if (next.done === true) return;
+    yield next.value;
   }
 }

@@ -167,7 +167,7 @@ class IngressProcess implements IngressServer {
   }
 
   apply(delta: RouteDelta): void {
-    if (delta.gossip !== undefined) this.#gossip.configure(delta.gossip);
+    if (delta.gossip !== undefined) this.#gossip.configure(delta.gossip === "none" ? undefined : delta.gossip);
     const before = this.#context.table.pools;
     this.#context.table = this.#context.table.with(delta);
     const after = this.#context.table.pools;
@@ -184,7 +184,7 @@ class IngressProcess implements IngressServer {
   }
 
   metrics(): string {
-    return this.#context.metrics.print(this.revision);
+    return this.#context.metrics.print({ revision: this.revision, limitPeers: this.#gossip.peers });
   }
 
   drain({ withinMs, idleMs }: DrainTimes): Promise<void> {

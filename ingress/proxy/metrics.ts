@@ -110,7 +110,7 @@ export class ProxyMetrics {
   }
 
   /** The text format of Prometheus. */
-  print(revision: number): string {
+  print({ revision, limitPeers }: { readonly revision: number; readonly limitPeers: number }): string {
     const lines = [
       "# TYPE nginx_ingress_controller_requests counter",
       ...this.#lines((s) => [`nginx_ingress_controller_requests{${s.labels}} ${s.count}`]),
@@ -126,6 +126,8 @@ export class ProxyMetrics {
       `fairway_ingress_retries_total ${this.retries}`,
       "# TYPE fairway_ingress_upstream_failures_total counter",
       `fairway_ingress_upstream_failures_total ${this.upstreamFailures}`,
+      "# TYPE fairway_ingress_limit_peers gauge",
+      `fairway_ingress_limit_peers ${limitPeers}`,
       "# TYPE fairway_ingress_route_table_revision gauge",
       `fairway_ingress_route_table_revision ${revision}`,
     ];

@@ -310,6 +310,6 @@ export interface RouteDelta {
   readonly streams?: { readonly upserts: readonly StreamService[]; readonly deletes: readonly string[] };
   /** All of them; absent: they stay. */
   readonly settings?: ProxySettings;
-  /** Absent: it stays. */
-  readonly gossip?: GossipSettings;
+  /** Absent: it stays. `none`: this process counts for itself. */
+  readonly gossip?: GossipSettings | "none";
 }

@@ -12,6 +12,7 @@ import {
 import { type Canary, parseCanary } from "./canary-annotations.ts";
 import { type ForwardingOptions, parseForwarding } from "./forwarding-annotations.ts";
 import { type JwtOptions, parseJwt } from "./jwt-annotations.ts";
+import { parseRate, type RateOptions } from "./limit-annotations.ts";
 import { parseRedirect, type RedirectOptions } from "./redirect-annotations.ts";
 import { type AffinityOptions, parseAffinity } from "./session-annotations.ts";
 
@@ -26,13 +27,7 @@ export interface IngressOptions extends RedirectOptions, AnswerOptions {
   readonly sslPassthrough: boolean;
   readonly xForwardedPrefix?: string;
   readonly serverAliases: readonly string[];
-  readonly rate: {
-    readonly perSecond?: number;
-    readonly perMinute?: number;
-    readonly connections?: number;
-    readonly burstMultiplier: number;
-    readonly exempt: readonly string[];
-  };
+  readonly rate: RateOptions;
   readonly allow: readonly string[];
   readonly deny: readonly string[];
   readonly auth?: UserAuth;
@@ -75,13 +70,7 @@ export function parseAnnotations(
     ...present("xForwardedPrefix", a.get("x-forwarded-prefix")),
     ...parseRedirect(a),
     serverAliases: a.get("server-alias") ?? [],
-    rate: {
-      ...present("perSecond", positive(a.get("limit-rps"))),
-      ...present("perMinute", positive(a.get("limit-rpm"))),
-      ...present("connections", positive(a.get("limit-connections"))),
-      burstMultiplier: positive(a.get("limit-burst-multiplier")) ?? 5,
-      exempt: [...(a.get("limit-allowlist") ?? []), ...(a.get("limit-whitelist") ?? [])],
-    },
+    rate: parseRate(a),
     allow: a.get("allowlist-source-range") ?? a.get("whitelist-source-range") ?? [],
     deny: a.get("denylist-source-range") ?? [],
     ...present("auth", parseUserAuth(a)),
@@ -104,8 +93,4 @@ export function parseAnnotations(
   };
   a.complainOfRefused();
   return a.refusal === undefined ? options : { ...options, refusal: a.refusal };
-}
-
-function positive(n: number | undefined): number | undefined {
-  return n === undefined || n <= 0 ? undefined : n;
 }

@@ -87,6 +87,12 @@ export const configRows = {
   "http-redirect-code": kept(oneOf("301", "302", "307", "308"), { initial: "308" }),
   "limit-req-status-code": kept(parseCount, { initial: "503", note: "400 to 599" }),
   "limit-conn-status-code": kept(parseCount, { initial: "503", note: "400 to 599" }),
+  "global-rate-limit-status-code": kept(parseCount, { initial: "429", note: "400 to 599" }),
+  "global-rate-limit-memcached-host": inert("counts are shared between ingress processes; nothing else is asked"),
+  "global-rate-limit-memcached-port": inert("counts are shared between ingress processes; nothing else is asked"),
+  "global-rate-limit-memcached-connect-timeout": inert("counts are shared between ingress processes; nothing else is asked"),
+  "global-rate-limit-memcached-max-idle-timeout": inert("counts are shared between ingress processes; nothing else is asked"),
+  "global-rate-limit-memcached-pool-size": inert("counts are shared between ingress processes; nothing else is asked"),
   "limit-conn-zone-variable": inert("clients are told apart by their address"),
 
   // TLS with clients

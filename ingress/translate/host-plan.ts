@@ -18,6 +18,7 @@ import { annotationField } from "./annotation-table.ts";
 import { present } from "./annotation-values.ts";
 import type { Canary } from "./canary-annotations.ts";
 import type { IngressPlan, PathClaim } from "./ingress-plan.ts";
+import { rateFilters } from "./limit-annotations.ts";
 
 /** All that is claimed of one host. */
 export interface HostClaims {
@@ -167,30 +168,7 @@ function filtersOf(h: HostClaims, { plan, claim }: Claimed, regex: boolean): rea
     filters.push({ kind: "sslRedirect", status: config.httpsRedirectStatus });
   if (o.appRoot !== undefined && claim.path === "/") filters.push({ kind: "appRoot", path: o.appRoot });
   if (o.redirect !== undefined) filters.push({ kind: "redirect", ...o.redirect, ...(o.relativeRedirects ? { relative: true } : {}) });
-  const { rate } = o;
-  const exempt = rate.exempt.length === 0 ? {} : { exempt: rate.exempt };
-  if (rate.perSecond !== undefined) {
-    filters.push({
-      kind: "rateLimit",
-      bucket: `${owner} rps`,
-      perMinute: rate.perSecond * 60,
-      burst: rate.perSecond * rate.burstMultiplier,
-      status: config.rateStatus,
-      ...exempt,
-    });
-  }
-  if (rate.perMinute !== undefined) {
-    filters.push({
-      kind: "rateLimit",
-      bucket: `${owner} rpm`,
-      perMinute: rate.perMinute,
-      burst: rate.perMinute * rate.burstMultiplier,
-      status: config.rateStatus,
-      ...exempt,
-    });
-  }
-  if (rate.connections !== undefined)
-    filters.push({ kind: "connectionLimit", bucket: owner, limit: rate.connections, status: config.connectionStatus, ...exempt });
+  filters.push(...rateFilters(o.rate, owner, config));
   if (o.cors !== undefined) filters.push({ kind: "cors", ...o.cors });
   if (config.blockedRanges.length > 0) filters.push({ kind: "addressList", allow: [], deny: config.blockedRanges });
   if (config.blockedAgents.length > 0 || config.blockedReferers.length > 0)

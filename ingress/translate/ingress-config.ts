@@ -18,6 +18,7 @@ export interface RouteConfig {
   readonly httpsRedirectStatus: number;
   readonly rateStatus: number;
   readonly connectionStatus: number;
+  readonly sharedRateStatus: number;
   readonly retryNonIdempotent: boolean;
   readonly globalAuth?: ExternalAuthOptions;
   /** Beginnings of paths that the judge of all is not asked about. */
@@ -133,8 +134,9 @@ function routeConfig(r: ConfigReader): RouteConfig {
     defaults: r.shared(),
     ...present("hsts", hstsOf(r)),
     httpsRedirectStatus: Number(r.get("http-redirect-code") ?? "308"),
-    rateStatus: errorStatus(r.get("limit-req-status-code")),
-    connectionStatus: errorStatus(r.get("limit-conn-status-code")),
+    rateStatus: errorStatus(r.get("limit-req-status-code"), 503),
+    connectionStatus: errorStatus(r.get("limit-conn-status-code"), 503),
+    sharedRateStatus: errorStatus(r.get("global-rate-limit-status-code"), 429),
     retryNonIdempotent: r.get("retry-non-idempotent") ?? false,
     ...present("globalAuth", globalAuthOf(r)),
     openPaths: r.get("no-auth-locations") ?? acme,
@@ -150,8 +152,8 @@ function routeConfig(r: ConfigReader): RouteConfig {
   };
 }
 
-function errorStatus(n: number | undefined): number {
-  return n !== undefined && n >= 400 && n <= 599 ? n : 503;
+function errorStatus(n: number | undefined, otherwise: number): number {
+  return n !== undefined && n >= 400 && n <= 599 ? n : otherwise;
 }
 
 function hstsOf(r: ConfigReader): string | undefined {

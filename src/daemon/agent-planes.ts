@@ -1,11 +1,12 @@
 import { type DnsBlocks, DnsZone, type NameRecords, reverseZones } from "../../dns/index.ts";
-import { IngressTranslator } from "../../ingress/index.ts";
+import { IngressTranslator, type RouteDelta } from "../../ingress/index.ts";
 import { parseCidr } from "../base/cidr.ts";
 import { systemClock } from "../base/clock.ts";
 import type { Ip } from "../base/ip.ts";
 import type { Batch, ObjectKey } from "../snapshot/cluster-snapshot.ts";
 import type { Problem } from "../snapshot/problem.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
+import { gossipSettings, touchesGossip } from "./ingress-gossip.ts";
 import { ingressEntries } from "./ingress-table.ts";
 import { plainRange } from "./plain-range.ts";
 import type { KeyedDelta, StatePublisher, StateSource } from "./state-stream.ts";
@@ -46,9 +47,15 @@ export function routesPlane(config: DaemonConfig): AgentPlane {
     ...(config.plain ? { allowedEndpoints: [plainRange] } : {}),
     ...(config.ingressScope === undefined ? {} : { scope: config.ingressScope }),
   });
+  let gossip: NonNullable<RouteDelta["gossip"]> = "none";
   return {
-    source: { name: "ingress", full: () => ingressEntries(translator.full()).upserts },
-    apply: (batch) => ingressEntries(translator.apply(batch)),
+    source: { name: "ingress", full: () => ingressEntries({ ...translator.full(), gossip }).upserts },
+    apply: (batch) => {
+      const before = gossip;
+      gossip = touchesGossip(batch) ? gossipSettings(batch.after, config.nodeName) : before;
+      const same = JSON.stringify(gossip) === JSON.stringify(before);
+      return ingressEntries({ ...translator.apply(batch), ...(same ? {} : { gossip }) });
+    },
     problems: () => translator.problems,
     served: () => translator.served,
   };

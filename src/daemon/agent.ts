@@ -37,7 +37,7 @@ type Part = DaemonConfig["enable"][number];
 const kindsOf: Readonly<Record<Part, readonly Kind[]>> = {
   proxy: ["Service", "EndpointSlice", "Node", "ServiceCIDR"],
   dns: zoneKinds(),
-  ingress: ["Service", "EndpointSlice", "Ingress", "IngressClass", "Secret", "ConfigMap"],
+  ingress: ["Service", "EndpointSlice", "Ingress", "IngressClass", "Secret", "ConfigMap", "Node"],
 };
 
 /**

@@ -1,8 +1,10 @@
+import { randomBytes } from "node:crypto";
 import type { Service } from "../api/types/core-v1.generated.ts";
 import type { Client } from "../client/client.ts";
 import { isAlreadyExists, isNotFound } from "../client/errors.ts";
 import { resources } from "../client/resources.ts";
 import type { ClusterConfig } from "./cluster-config.ts";
+import { gossipSecretAt, gossipSecretKey } from "./ingress-gossip.ts";
 
 export const ingressClassName = "fairway";
 export const ingressController = "fairway/ingress";
@@ -10,7 +12,7 @@ export const ingressController = "fairway/ingress";
 const clusterDnsAt = { namespace: "kube-system", name: "kube-dns" };
 
 /**
- * Objects that every cluster of ours has: the cluster DNS Service and the default IngressClass. Those there already stay as they are, but
+ * Objects that every cluster of ours has: the cluster DNS Service, the default IngressClass and what ingress processes know each other by. Those there already stay as they are, but
  * for our own cluster DNS on another service range: its address cannot be changed, so it is made anew.
  */
 export async function applyBootstrap(client: Client, config: Pick<ClusterConfig, "clusterDns">): Promise<void> {
@@ -18,7 +20,12 @@ export async function applyBootstrap(client: Client, config: Pick<ClusterConfig,
     metadata: { name: ingressClassName, annotations: { "ingressclass.kubernetes.io/is-default-class": "true" } },
     spec: { controller: ingressController },
   });
-  for (const result of await Promise.allSettled([ensureClusterDns(client, config.clusterDns), ingressClass])) {
+  const gossipSecret = client.create(resources.secrets, {
+    metadata: gossipSecretAt,
+    type: "Opaque",
+    data: { [gossipSecretKey]: randomBytes(32).toString("base64") },
+  });
+  for (const result of await Promise.allSettled([ensureClusterDns(client, config.clusterDns), ingressClass, gossipSecret])) {
     if (result.status === "rejected" && !isAlreadyExists(result.reason)) throw result.reason;
   }
 }

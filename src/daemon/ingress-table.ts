@@ -12,6 +12,7 @@ export function ingressEntries(delta: RouteDelta): { readonly upserts: Entries; 
       ...delta.certificates.upserts.map((c) => [`c:${c.host}`, c] as const),
       ...delta.routes.upserts.map((r) => [`r:${r.id}`, r] as const),
       ...(delta.streams?.upserts ?? []).map((s) => [`t:${s.id}`, s] as const),
+      ...(delta.gossip === undefined ? [] : [["g:", delta.gossip] as const]),
       ...(delta.settings === undefined ? [] : [["s:", delta.settings] as const]),
     ],
     deletes: [
@@ -28,6 +29,7 @@ export function ingressDelta(delta: KeyedDelta): RouteDelta {
   const values = <T>(prefix: string): T[] => delta.upserts.filter(([key]) => key.startsWith(prefix)).map(([, value]) => value as T);
   const keys = (prefix: string): string[] => delta.deletes.filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
   const [settings] = values<ProxySettings>("s:");
+  const [gossip] = values<NonNullable<RouteDelta["gossip"]>>("g:");
   return {
     revision: delta.revision,
     full: false,
@@ -36,5 +38,6 @@ export function ingressDelta(delta: KeyedDelta): RouteDelta {
     certificates: { upserts: values<Certificate>("c:"), deletes: keys("c:") },
     streams: { upserts: values<StreamService>("t:"), deletes: keys("t:") },
     ...(settings === undefined ? {} : { settings }),
+    ...(gossip === undefined ? {} : { gossip }),
   };
 }

@@ -1,0 +1,26 @@
+import type { GossipSettings } from "../../ingress/index.ts";
+import { parseIp } from "../base/ip.ts";
+import type { Batch, Snapshot } from "../snapshot/cluster-snapshot.ts";
+
+/** Holds what the ingress processes of a cluster know each other by. */
+export const gossipSecretAt = { namespace: "kube-system", name: "fairway-ingress" };
+export const gossipSecretKey = "gossip";
+
+const secretKey = `${gossipSecretAt.namespace}/${gossipSecretAt.name}`;
+
+export function touchesGossip({ dirty }: Batch): boolean {
+  return dirty.has("Node") || dirty.get("Secret")?.has(secretKey) === true;
+}
+
+/** With whom the ingress processes of a node count together; `none` without the Secret, or before the Node has an address. */
+export function gossipSettings(snapshot: Snapshot, nodeName: string): GossipSettings | "none" {
+  const secret = snapshot.tables.Secret.get(secretKey)?.data?.[gossipSecretKey];
+  const addresses = new Map<string, string>();
+  for (const node of snapshot.tables.Node.values()) {
+    const own = (node.status?.addresses ?? []).flatMap((a) => (a.type === "InternalIP" ? (parseIp(a.address) ?? []) : []));
+    if (own[0] !== undefined) addresses.set(node.metadata?.name ?? "", own[0]);
+  }
+  const self = addresses.get(nodeName);
+  if (secret === undefined || secret === "" || self === undefined) return "none";
+  return { self, nodes: [...addresses.values()].toSorted(), secret };
+}
