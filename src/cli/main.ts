@@ -16,6 +16,7 @@ const entries: readonly CommandEntry[] = [
   { group: questions, names: ["trace"], load: () => import("./commands/trace.ts") },
   { group: questions, names: ["resolve"], load: () => import("./commands/resolve.ts") },
   { group: questions, names: ["route"], load: () => import("./commands/route.ts") },
+  { group: questions, names: ["migrate"], load: () => import("./commands/migrate.ts") },
   { group: questions, names: ["plan"], load: () => import("./commands/plan.ts") },
   { group: questions, names: ["history"], load: () => import("./commands/history.ts") },
   {

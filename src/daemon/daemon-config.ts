@@ -1,4 +1,4 @@
-import type { IngressScope } from "../../ingress/translate/ingress-class.ts";
+import type { IngressScope } from "../../ingress/index.ts";
 import type { HostPort } from "../../rules/config/proxy-configuration.ts";
 import type { RuleSettings } from "../../rules/config/settings.ts";
 import type { BackendChoice, IptablesFlavour } from "../../rules/model/backend.ts";

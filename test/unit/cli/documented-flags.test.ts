@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 import type { DaemonSet } from "../../../src/api/types/apps-v1.generated.ts";
 import { register as registerCheck } from "../../../src/cli/commands/check.ts";
 import { register as registerHistory } from "../../../src/cli/commands/history.ts";
+import { register as registerMigrate } from "../../../src/cli/commands/migrate.ts";
 import { register as registerPlan } from "../../../src/cli/commands/plan.ts";
 import { register as registerRender } from "../../../src/cli/commands/render.ts";
 import { register as registerResolve } from "../../../src/cli/commands/resolve.ts";
@@ -23,6 +24,7 @@ addGlobalOptions(program);
 for (const register of [
   registerCheck,
   registerHistory,
+  registerMigrate,
   registerPlan,
   registerRender,
   registerResolve,
@@ -32,7 +34,12 @@ for (const register of [
   registerUp,
 ])
   register(program);
-const commandFlags = new Map(program.commands.map((c) => [c.name(), [...c.options, ...program.options].flatMap((o) => [o.long, o.short])]));
+const commandFlags = new Map(
+  program.commands.map((c) => [
+    c.name(),
+    [...c.options, ...c.commands.flatMap((s) => s.options), ...program.options].flatMap((o) => [o.long, o.short]),
+  ]),
+);
 
 /** Command lines with the flags they use: each must be a flag of that command. */
 function unknownFlags(lines: readonly string[]): readonly string[] {

@@ -1,0 +1,124 @@
+import type { Ingress } from "../../src/api/types/networking-v1.generated.ts";
+import { objectKey, type Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
+import { type Problem, printObjectRef } from "../../src/snapshot/problem.ts";
+import { batchFromEmpty } from "../../src/snapshot/snapshot-store.ts";
+import type { AnnotationRow, RowState } from "./annotation-row.ts";
+import { annotationPrefix, annotationRow, guardsPaths, ownPrefix } from "./annotation-table.ts";
+import { configRow } from "./config-table.ts";
+import { defaultScope, type IngressScope, isOurs } from "./ingress-class.ts";
+import { IngressTranslator } from "./ingress-translator.ts";
+import { type Quirk, quirksOf } from "./quirks.ts";
+
+/** How ingress-nginx itself chooses its Ingresses. */
+export const nginxScope: IngressScope = { ...defaultScope, className: "nginx", controller: "k8s.io/ingress-nginx" };
+
+/** `same`: served as before. `differs`: with a difference that is named. `partly`: something is not served. `shut`: paths answer 503. */
+export type Verdict = "same" | "differs" | "partly" | "shut";
+
+export interface SettingReport {
+  readonly name: string;
+  readonly value: string;
+  readonly state: RowState | "unknown" | "invalid";
+  /** What becomes of it here; "" where that is what it means there. */
+  readonly note: string;
+}
+
+export interface IngressReport {
+  /** `namespace/name`. */
+  readonly ingress: string;
+  readonly verdict: Verdict;
+  readonly annotations: readonly SettingReport[];
+  /** What is particular to ingress-nginx in how it is used here, and kept. */
+  readonly quirks: readonly Quirk[];
+  /** What cannot be served as it stands, whoever serves it. */
+  readonly problems: readonly Omit<Problem, "object">[];
+}
+
+export interface MigrationReport {
+  readonly ingresses: readonly IngressReport[];
+  /** Of ConfigMaps and classes. */
+  readonly settings: readonly (SettingReport & { readonly object: string })[];
+  readonly problems: readonly Problem[];
+  readonly summary: Readonly<Record<Verdict, number>>;
+}
+
+/** What becomes of the Ingresses that ingress-nginx serves, one by one, from objects alone. */
+export function reportMigration(snapshot: Snapshot, scope: IngressScope = nginxScope): MigrationReport {
+  const translator = new IngressTranslator({ scope });
+  translator.apply(batchFromEmpty(snapshot));
+  const routes = translator.full().routes.upserts;
+  const { problems } = translator;
+  const served = [...snapshot.tables.Ingress.values()].filter((i) => isOurs(snapshot, i, scope));
+  const ingresses = served
+    .toSorted((a, b) => (objectKey(a) < objectKey(b) ? -1 : 1))
+    .map((ingress): IngressReport => {
+      const key = objectKey(ingress);
+      const own = problems.filter((p) => p.object.kind === "Ingress" && `${p.object.namespace ?? ""}/${p.object.name}` === key);
+      const annotations = annotationReports(ingress);
+      const shut = routes.some((r) => r.action.kind === "respond" && printObjectRef(r.object) === `Ingress ${key}`);
+      const quirks = quirksOf(ingress, { all: served, routes });
+      const others = own.filter(
+        (p) =>
+          !p.field.startsWith("metadata.annotations") ||
+          !annotations.some((a) => p.field.includes(`/${a.name}]`) && a.state !== "kept" && a.state !== "differs"),
+      );
+      return {
+        ingress: key,
+        verdict: verdictOf(annotations, others, shut),
+        annotations,
+        quirks,
+        problems: others.map(({ object: _, ...p }) => p),
+      };
+    });
+  const summary = { same: 0, differs: 0, partly: 0, shut: 0 };
+  for (const { verdict } of ingresses) summary[verdict]++;
+  return {
+    ingresses,
+    settings: configReports(snapshot, scope),
+    problems: problems.filter((p) => p.object.kind !== "Ingress" && !p.field.startsWith("data[")),
+    summary,
+  };
+}
+
+function annotationReports(ingress: Ingress): readonly SettingReport[] {
+  return Object.entries(ingress.metadata?.annotations ?? {})
+    .filter(([name]) => name.startsWith(annotationPrefix) || name.startsWith(ownPrefix))
+    .map(([whole, value]) => {
+      const name = whole.startsWith(ownPrefix) ? whole : whole.slice(annotationPrefix.length);
+      const report = settingReport(name, value, annotationRow(name));
+      return guardsPaths(name, value.trim())
+        ? { ...report, note: `${report.note}; it guards these paths, which answer 503 while it is there` }
+        : report;
+    });
+}
+
+function configReports(snapshot: Snapshot, scope: IngressScope): MigrationReport["settings"] {
+  const { namespace, name, data } = configMapOf(snapshot, scope);
+  return Object.entries(data).map(([key, value]) => ({
+    object: `ConfigMap ${namespace}/${name}`,
+    ...settingReport(key, value, configRow(key)),
+  }));
+}
+
+function configMapOf(snapshot: Snapshot, scope: IngressScope): { namespace: string; name: string; data: Readonly<Record<string, string>> } {
+  const [namespace = "", name = ""] = scope.configMap.split("/");
+  return { namespace, name, data: snapshot.tables.ConfigMap.get(scope.configMap)?.data ?? {} };
+}
+
+function settingReport(name: string, text: string, row: AnnotationRow | undefined): SettingReport {
+  const value = text.length > longestValue ? `${text.slice(0, longestValue)}…` : text;
+  if (row === undefined) return { name, value, state: "unknown", note: "ingress-nginx does not know it either" };
+  const parsed = text.trim() === "" ? undefined : row.parse(text.trim());
+  if (row.state === "refused") return { name, value, state: parsed === false ? "inert" : "refused", note: row.note };
+  if (typeof parsed === "object" && parsed !== null && "expected" in parsed)
+    return { name, value, state: "invalid", note: `it is not ${String(parsed.expected)}` };
+  return { name, value, state: row.state, note: row.note };
+}
+
+const longestValue = 120;
+
+function verdictOf(annotations: readonly SettingReport[], problems: readonly Problem[], shut: boolean): Verdict {
+  if (shut) return "shut";
+  if (problems.length > 0 || annotations.some((a) => a.state === "refused" || a.state === "invalid")) return "partly";
+  return annotations.some((a) => a.state === "differs") ? "differs" : "same";
+}
