@@ -1,7 +1,7 @@
 import type { Ip, IpFamily } from "../../src/base/ip.ts";
 import { distinctProblems, type Problem } from "../../src/snapshot/problem.ts";
 import type { AppliedTable, RuleApplier } from "../apply/applier.ts";
-import { type ApplyError, isApplyError } from "../apply/errors.ts";
+import { ApplyError, isApplyError } from "../apply/errors.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
 import { adoptAllocations, adoptSkeleton } from "../nftables/adopt.ts";
 import { compileFrontends, compileSurroundings, emptyRuleset, type Ruleset } from "../nftables/ruleset.ts";
@@ -24,6 +24,9 @@ import type { Surroundings } from "../plan/surroundings.ts";
 import { rulesetTracer } from "../trace/trace.ts";
 import { applyByHalves, refusalOf } from "./bisect.ts";
 import type { Applied, Audited, RuleTarget } from "./target.ts";
+
+/** So often tables are read anew before a transaction that does not fit them is taken for one that never will. */
+const rereadings = 2;
 
 export interface NftablesTargetConfig {
   readonly families: readonly IpFamily[];
@@ -51,6 +54,8 @@ export class NftablesTarget implements RuleTarget {
   /** What the kernel refused, with the frontend as it was then: left out until it changes. */
   readonly #refused = new Map<FrontendKey, { readonly frontend: Frontend; readonly problem: Problem }>();
 
+  /** Transactions in a row that found the tables to be otherwise than read. */
+  #divergences = 0;
   #surroundings: Surroundings | undefined;
   /** What `foreignCommits` was when the tables were last looked at. */
   #comparedAt: number | undefined;
@@ -104,13 +109,14 @@ export class NftablesTarget implements RuleTarget {
       return { changes: 0 };
     }
     try {
-      await this.#applier.apply(transaction, signal);
+      await this.#try(transaction, signal);
     } catch (error) {
       if (!isApplyError(error)) throw error;
       if (error.code === "DIVERGED") await this.#reread(signal);
       if (error.code !== "REFUSED") throw error;
       await this.#withoutRefused(transaction, signal);
     }
+    this.#divergences = 0;
     this.#settled();
     await this.#markSkeletons(transaction, signal);
     return { changes: transactionSize(transaction) };
@@ -156,6 +162,19 @@ export class NftablesTarget implements RuleTarget {
 
   close(): Promise<void> {
     return this.#applier.close();
+  }
+
+  /**
+   * The kernel says "exists" both of what somebody else put there and of what clashes with the rest of one transaction. Who goes
+   * on hearing it although the tables were read anew asks for what cannot be: that is a refusal.
+   */
+  async #try(transaction: readonly TableTransaction[], signal: AbortSignal): Promise<void> {
+    try {
+      await this.#applier.apply(transaction, signal);
+    } catch (error) {
+      if (!isApplyError(error) || error.code !== "DIVERGED" || this.#divergences++ < rereadings) throw error;
+      throw new ApplyError("REFUSED", error.message, { owner: error.owner, cause: error });
+    }
   }
 
   #difference(table: TableState): TableTransaction {
@@ -207,7 +226,7 @@ export class NftablesTarget implements RuleTarget {
       {
         apply: (some) => {
           const groups = (family: IpFamily): readonly ChangeGroup[] => some.filter((u) => u.table.family === family).map((u) => u.group);
-          return this.#applier.apply(
+          return this.#try(
             transaction.map(({ family, table }) => ({ family, table, groups: groups(family) })),
             signal,
           );
@@ -216,6 +235,7 @@ export class NftablesTarget implements RuleTarget {
       },
     );
     if (refused.size === 0) return;
+    const rest: TableTransaction[] = [];
     for (const table of this.#tables) {
       const changed = new Map<FrontendKey, { before: Frontend }>();
       for (const [key, cause] of refused) {
@@ -224,19 +244,23 @@ export class NftablesTarget implements RuleTarget {
         changed.set(key, { before: placed.frontend });
         this.#refused.set(key, { frontend: placed.frontend, problem: refusalOf(placed.frontend, cause) });
       }
-      // what was there before a refused change still is: say so, so that leaving the frontend out removes it
       const previous = table.applied;
       const now = table.desired;
+      table.desired = compileFrontends(changed, now).plan;
+      if (previous === undefined) {
+        // what an earlier process had there, or this one before it lost track, is known to the kernel only
+        rest.push(differenceFrom(await this.#applier.read(table.family, this.#config.tableName, signal), table.desired));
+        continue;
+      }
+      // what was there before a refused change still is: say so, so that leaving the frontend out removes it
       let standing = now.frontends;
       for (const key of changed.keys()) {
-        const old = previous?.frontends.get(key);
+        const old = previous.frontends.get(key);
         standing = old === undefined ? standing.delete(key) : standing.set(key, old);
       }
       table.applied = { ...now, frontends: standing };
-      table.found = undefined;
-      table.desired = compileFrontends(changed, now).plan;
+      rest.push(diffRulesets(table.applied, table.desired));
     }
-    const rest = this.#tables.map((t) => diffRulesets(t.applied ?? t.desired, t.desired));
     if (!isEmptyTransaction(rest)) await this.#applier.apply(rest, signal);
   }
 }

@@ -1,6 +1,7 @@
 import { createIptablesApplier } from "../../rules/apply/iptables-applier.ts";
 import { createNetlinkApplier } from "../../rules/apply/netlink-applier.ts";
 import type { Backend, Proxier } from "../../rules/index.ts";
+import type { Frontend } from "../../rules/plan/frontend.ts";
 import type { ProxierConfig } from "../../rules/sync/config.ts";
 import { IptablesTarget } from "../../rules/sync/iptables-target.ts";
 import { openLeftServers } from "../../rules/sync/ipvs-world.ts";
@@ -38,9 +39,11 @@ export async function startRules(
     readonly routeLocalnet?: () => void;
     /** Take away what others left. */
     readonly takeOver?: boolean;
+    /** What the plan wants of a frontend is asked of the kernel in this form. */
+    readonly spoil?: (frontend: Frontend) => Frontend;
   } = {},
 ): Promise<StartedRules> {
-  const { canaryIntervalMs, eyes, routeLocalnet, takeOver = false, ...options } = more;
+  const { canaryIntervalMs, eyes, routeLocalnet, takeOver = false, spoil, ...options } = more;
   const config: ProxierConfig = { store, nodeName: "a", backend: backend === "nftables" ? "nftables" : "iptables", ...options };
   const run = iptablesIn(namespace);
   const make = backend === "iptables-legacy" ? "legacy" : "nft";
@@ -64,6 +67,18 @@ export async function startRules(
             routeLocalnet: routeLocalnet ?? (() => undefined),
           },
         );
+  if (spoil !== undefined) {
+    const change = target.change.bind(target);
+    target.change = (delta, surroundings) => {
+      const changed = new Map(
+        [...delta.frontends.changed].map(([key, { before, after }]) => [
+          key,
+          { ...(before === undefined ? {} : { before: spoil(before) }), ...(after === undefined ? {} : { after: spoil(after) }) },
+        ]),
+      );
+      change({ ...delta, frontends: { ...delta.frontends, changed } }, surroundings);
+    };
+  }
   const applied: number[] = [];
   const log: string[] = [];
   const proxier = runProxier(

@@ -1,0 +1,107 @@
+import { execFileSync } from "node:child_process";
+import fc from "fast-check";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { Proxier } from "../../rules/index.ts";
+import type { Frontend } from "../../rules/plan/frontend.ts";
+import { parseCidr } from "../../src/base/cidr.ts";
+import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
+import { damagedObjects, good, goodSlice } from "../support/damaged-objects.ts";
+import { lacking } from "../support/requires.ts";
+import { fillStore, makeNode, makeService, makeSlice, put } from "../support/rules-objects.ts";
+import { counter, type KernelBackend, startRules } from "../support/rules-start.ts";
+
+const namespace = `fw-refusals-${process.pid}`;
+const lack = lacking("ip", "nft", "iptables");
+const ip = (...args: readonly string[]): string => execFileSync("ip", [...args], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+let made = false;
+const running: Proxier[] = [];
+
+beforeAll(() => {
+  if (lack !== undefined) return;
+  ip("netns", "add", namespace);
+  made = true;
+  ip("-n", namespace, "link", "set", "lo", "up");
+});
+afterAll(() => {
+  if (made) ip("netns", "delete", namespace);
+});
+beforeEach((t) => t.skip(lack !== undefined, lack));
+afterEach(async () => {
+  for (const proxier of running.splice(0)) await proxier.close();
+});
+
+const overlapping = ["10.0.0.0/8", "10.1.0.0/16"].flatMap((text) => parseCidr(text) ?? []);
+/** Ranges of which one holds the other cannot be elements of one set; a range of 40 bits is none for a loader. */
+function refusable(backend: KernelBackend, frontend: Frontend): Frontend {
+  return { ...frontend, sources: backend === "nftables" ? overlapping : [{ ip: "10.0.0.0", bits: 40, family: 4 }] };
+}
+const rulesOf: Readonly<Record<KernelBackend, () => string>> = {
+  nftables: () => ip("netns", "exec", namespace, "nft", "list", "ruleset"),
+  "iptables-legacy": () => ip("netns", "exec", namespace, "iptables-legacy-save"),
+  "iptables-nft": () => ip("netns", "exec", namespace, "iptables-nft-save"),
+};
+const node = makeNode("a", ["192.0.2.1"], ["10.244.0.0/24"]);
+/** Reached at an address of a load balancer only as far as the kernel takes it. */
+const balanced = (name: string, n: number) =>
+  makeService(
+    name,
+    { type: "LoadBalancer", allocateLoadBalancerNodePorts: false, clusterIP: `10.96.0.${n}` },
+    { status: { loadBalancer: { ingress: [{ ip: `198.51.100.${n}` }] } } },
+  );
+
+describe.each(["nftables", "iptables-nft", "iptables-legacy"] as const)("%s", (backend) => {
+  test("what the kernel refuses is left out and named, at the start and later; all others are in force; mended, it comes", async () => {
+    const store = new SnapshotStore();
+    const names = [2, 3, 4, 5, 6, 7, 8].map((n) => [`s${n}`, n] as const);
+    const spoiled = new Set(["s4"]);
+    fillStore(store, [node, ...names.flatMap(([name, n]) => [balanced(name, n), makeSlice(name, [`10.244.0.${n}`])])]);
+    const isSpoiled = ({ owner, scope }: Frontend): boolean => spoiled.has(owner.name) && scope === "loadBalancerIP";
+    const { proxier, log } = await startRules(namespace, store, backend, {
+      spoil: (frontend) => (isSpoiled(frontend) ? refusable(backend, frontend) : frontend),
+    });
+    running.push(proxier);
+    const refused = (): readonly string[] => proxier.problems().map((p) => `${p.reason} ${p.object.name}`);
+    const listed = (n: number): boolean => new RegExp(`198\\.51\\.100\\.${n}(?!\\d)`).test(rulesOf[backend]());
+
+    expect(refused()).toEqual(["RuleRefused s4"]);
+    expect(proxier.problems()[0]?.message).toMatch(/^the kernel refused the rules of 198\.51\.100\.4:80\/tcp: .+/);
+    expect([2, 3, 5, 6, 7, 8].map(listed)).toEqual([true, true, true, true, true, true]);
+    expect(listed(4)).toBe(false);
+    expect(counter(proxier, "fairway_rules_refused")).toBe(1);
+    expect(proxier.history({ limit: 1 })).toMatchObject([{ outcome: "refused", refused: [{ object: "Service test/s4" }] }]);
+
+    // one of a burst, and the one from before is still out
+    spoiled.add("s6");
+    for (const n of [6, 7]) put(store, "EndpointSlice", makeSlice(`s${n}`, [`10.244.0.${n}`, "10.244.0.77"]), "2");
+    await expect.poll(() => [...refused()].sort()).toEqual(["RuleRefused s4", "RuleRefused s6"]);
+    expect([2, 3, 5, 7, 8].map(listed)).toEqual([true, true, true, true, true]);
+    expect(listed(6)).toBe(false);
+
+    spoiled.clear();
+    for (const n of [4, 6]) put(store, "EndpointSlice", makeSlice(`s${n}`, [`10.244.0.${n}`, "10.244.0.78"]), "3");
+    await expect.poll(() => names.map(([, n]) => listed(n))).toEqual(names.map(() => true));
+    expect(refused()).toEqual([]);
+    // "exists" is what the kernel says of foreign changes too: it is tried again before it is a refusal
+    expect(log.filter((line) => !/EEXIST|File exists/.test(line))).toEqual([]);
+  });
+
+  test("no malformed object holds up the others, and the kernel takes all that is made of them", async () => {
+    const store = new SnapshotStore();
+    fillStore(store, [node, good, goodSlice]);
+    const { proxier, log } = await startRules(namespace, store, backend, { nodeName: "n", serviceHealth: false });
+    running.push(proxier);
+    for (const [i, { service, slice, node: damaged, serviceCidr }] of fc.sample(damagedObjects, { seed: 4, numRuns: 25 }).entries()) {
+      put(store, "Service", service, `${i}`);
+      put(store, "EndpointSlice", slice, `${i}`);
+      put(store, "Node", damaged, `${i}`);
+      put(store, "ServiceCIDR", serviceCidr, `${i}`);
+      // this endpoint is named in nothing but the rules that all of these changes made
+      const endpoint = `10.244.8.${i + 1}`;
+      put(store, "EndpointSlice", makeSlice("good", [endpoint]), `${i}`);
+      await expect.poll(() => proxier.endpointInUse(endpoint), { message: `${i}: ${log.join()}` }).toBe(true);
+      expect(proxier.problems().filter((p) => p.reason === "RuleRefused")).toEqual([]);
+    }
+    expect(rulesOf[backend]()).toContain("10.244.8.25");
+    expect(log).toEqual([]);
+  });
+});
