@@ -3,7 +3,7 @@ import { type ServedZone, servedZones } from "../config/served-zones.ts";
 import { defaultTtl, type ZonesConfig } from "../config/zone-config.ts";
 import { flagBits, headerBytes } from "../wire/message.ts";
 import { type DomainName, encodeName, readName, writeName } from "../wire/name.ts";
-import { classIn, rcodes, typeNumbers } from "../wire/record-type.ts";
+import { classIn, opcodeNotify, rcodes, typeNumbers } from "../wire/record-type.ts";
 import type { RecordDelta } from "../zone/record-delta.ts";
 import { type DnsTransport, EdnsAnswers } from "./edns-answers.ts";
 import { type ArenaZone, NameArena } from "./name-arena.ts";
@@ -154,7 +154,10 @@ export class Answerer {
     this.#edns.clear();
     this.#type = 0;
     this.#limit = how.transport === "udp" ? leastUdpBytes : out.length;
-    if ((flags & 0x7800) !== 0) return this.#refuse(query, out, rcodes.NOTIMP);
+    const opcode = (flags & 0x7800) >> 11;
+    // a NOTIFY is for who keeps copies of zones
+    if (opcode === opcodeNotify) return undefined;
+    if (opcode !== 0) return this.#refuse(query, out, rcodes.NOTIMP);
     if (u16(query, 4) !== 1) return this.#refuse(query, out, rcodes.FORMERR);
 
     const nameEnd = questionNameEnd(query, n);

@@ -33,6 +33,8 @@ import { watchFile } from "./watched-file.ts";
 import { tellWhoami } from "./whoami.ts";
 import type { ZoneData } from "./zone-data.ts";
 import { answerZones } from "./zone-names.ts";
+import type { TakeNotice } from "./zone-notify.ts";
+import { answerTransfers } from "./zone-transfer.ts";
 
 /** What the plugins of one block become. */
 export interface InstalledBlock {
@@ -45,8 +47,8 @@ export interface InstalledBlock {
   readonly hasHost: (zone: DomainName) => boolean;
   /** Grows when `hasHost` may say something else. */
   readonly revision: () => number;
-  /** Zones that are served from records here. */
-  readonly data: (zone: DomainName) => ZoneData | undefined;
+  /** For zones of other servers. */
+  readonly notified: TakeNotice;
   /** Writes errors, where they are asked for. */
   readonly report: (message: string) => void;
   /** Finds out whether an upstream asks this server. */
@@ -60,6 +62,8 @@ export function installPlugins(block: DnsBlock, parts: BlockParts): InstalledBlo
   const recursion: (() => boolean)[] = [];
   const hosts: (() => HostsTable)[] = [];
   const data: ((zone: DomainName) => ZoneData | undefined)[] = [];
+  const dataOf = (of: DomainName): ZoneData | undefined => data.map((find) => find(of)).find((found) => found !== undefined);
+  const notices: TakeNotice[] = [];
   let report: (message: string) => void = () => {};
   let loop: LoopWatch | undefined;
   let revision = 0;
@@ -82,8 +86,10 @@ export function installPlugins(block: DnsBlock, parts: BlockParts): InstalledBlo
       case "health":
       case "prometheus":
       case "debug":
-      case "transfer":
       case "view":
+        break;
+      case "transfer":
+        if (isFirst(p)) wraps.push(answerTransfers(all("transfer"), dataOf));
         break;
       case "errors":
         report = consolidateErrors(p, clock, (level, message) => parts.log(level, message));
@@ -233,7 +239,8 @@ export function installPlugins(block: DnsBlock, parts: BlockParts): InstalledBlo
         break;
       }
       case "secondary": {
-        const installed = installSecondary(p, parts);
+        const installed = installSecondary(p, parts, all("transfer"));
+        notices.push(installed.notified);
         wraps.push(installed.wrap);
         running.push(installed.running);
         data.push(installed.data);
@@ -263,7 +270,7 @@ export function installPlugins(block: DnsBlock, parts: BlockParts): InstalledBlo
     recursion: () => recursion.some((is) => is()),
     revision: () => revision,
     hasHost: (of) => hosts.some((table) => hasName(table(), of)),
-    data: (of) => data.map((find) => find(of)).find((found) => found !== undefined),
+    notified: (of, from) => notices.map((take) => take(of, from)).find((taken) => taken !== undefined),
     report,
     ...(loop === undefined ? {} : { loop }),
   };

@@ -17,6 +17,7 @@ import { startSecondary } from "./secondary.ts";
 import { watchFile } from "./watched-file.ts";
 import { answerFromZones } from "./zone-answers.ts";
 import { ZoneData } from "./zone-data.ts";
+import type { TakeNotice } from "./zone-notify.ts";
 import { parseZoneText } from "./zone-text.ts";
 
 /** A plugin that gets its answers from elsewhere. */
@@ -27,6 +28,10 @@ export interface InstalledSource {
 
 export interface InstalledZones extends InstalledSource {
   readonly data: (zone: DomainName) => ZoneData | undefined;
+}
+
+export interface InstalledSecondary extends InstalledZones {
+  readonly notified: TakeNotice;
 }
 
 /** Zones of a master file. A file that cannot be read leaves what was read before; at the start, SERVFAIL. */
@@ -57,16 +62,21 @@ function notifyAddresses(transfers: readonly TransferConfig[], zone: DomainName)
 }
 
 /** Zones of another server, fetched whole and kept current. */
-export function installSecondary(p: SecondaryConfig, parts: BlockParts): InstalledZones {
-  const secondaries = new Map(p.zones.map((zone) => [zone, startSecondary({ zone, from: p.from }, parts)] as const));
+export function installSecondary(p: SecondaryConfig, parts: BlockParts, transfers: readonly TransferConfig[]): InstalledSecondary {
+  const secondaries = new Map(
+    p.zones.map((zone) => {
+      const changed = (): void => parts.zoneChanged(zone, notifyAddresses(transfers, zone));
+      return [zone, startSecondary({ zone, from: p.from, changed }, parts)] as const;
+    }),
+  );
   const data = (zone: DomainName): ZoneData | undefined => secondaries.get(zone)?.data();
   const fallthrough = p.fallthrough === undefined ? {} : { fallthrough: p.fallthrough };
   return {
     wrap: answerFromZones({ plugin: "secondary", zones: p.zones, data, ...fallthrough }),
     data,
+    notified: (zone, from) => secondaries.get(zone)?.notified(from),
     running: {
-      // a primary that is away must not keep the server from starting
-      ready: Promise.resolve(),
+      ready: Promise.all(Array.from(secondaries.values(), (s) => s.ready)).then(() => undefined),
       close: async () => void (await Promise.all(Array.from(secondaries.values(), (s) => s.close()))),
     },
   };

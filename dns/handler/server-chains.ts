@@ -16,7 +16,7 @@ import { composeChain, createContext, type DnsContext, type DnsHandler, emptyAns
 import { type InstalledBlock, installPlugins } from "./installed-plugins.ts";
 import { isInView } from "./view.ts";
 import { refuseRest } from "./zone-names.ts";
-import { answerTransfers } from "./zone-transfer.ts";
+import { answerNotices } from "./zone-notify.ts";
 
 /** The server blocks behind one port and scheme. */
 export interface ListenerChains {
@@ -128,7 +128,6 @@ function composeBlock(
   parts: BlockParts,
 ): { readonly outer: DnsHandler; readonly inner: DnsHandler } {
   const has = (name: PluginConfig["plugin"]): boolean => block.plugins.some((p) => p.plugin === name);
-  const transfers = block.plugins.filter((p) => p.plugin === "transfer");
   const inner = composeChain(installed.wraps, refuseRest);
   const outer = composeChain(
     [
@@ -138,8 +137,8 @@ function composeBlock(
         parts.log(isUpstreamError(error) ? "debug" : "error", "query failed", { name, error });
         installed.report(`${name}: ${error instanceof Error ? error.message : String(error)}`);
       }),
-      refuseUnusual({ transfers: transfers.length > 0, otherClasses: has("chaos") || has("template") }),
-      ...(transfers.length === 0 ? [] : [answerTransfers(transfers, installed.data)]),
+      answerNotices(installed.notified),
+      refuseUnusual({ transfers: has("transfer"), otherClasses: has("chaos") || has("template") }),
     ],
     inner,
   );

@@ -26,7 +26,7 @@ export function answerFromZones(served: ServedData): Wrap {
       c.took.add(served.plugin);
       return emptyAnswer(q.message, rcodes.SERVFAIL);
     }
-    const found = data.find(name, q.question.type);
+    const found = data.find(name, q.question.type, q.message.edns?.dnssecOk === true);
     if (found.kind === "no-name" && found.answers.length === 0 && isLeft(name, served.fallthrough)) return next(q, c);
     c.took.add(served.plugin);
     const answer: Message = {

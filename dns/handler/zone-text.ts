@@ -1,6 +1,7 @@
 import { parseDuration } from "../corefile/words.ts";
 import { isParseError, ParseError } from "../wire/errors.ts";
 import { canonicalName, type DomainName, isInZone } from "../wire/name.ts";
+import { opaqueNameFields } from "../wire/opaque-text.ts";
 import type { ResourceRecord } from "../wire/record.ts";
 import { parseClass, parseType } from "../wire/record-type.ts";
 import { parseRecord } from "../wire/zone-file.ts";
@@ -63,8 +64,9 @@ export function parseZoneText(text: string, origin: DomainName, file: string): r
           own = seconds(word) ?? fail(`${word} is neither a TTL nor a class nor a type`);
         }
         const type = (rest.shift() ?? "").toUpperCase();
+        const names = nameFields[type] ?? opaqueNameFields(parseType(type) ?? 0);
         const data = rest.map((word, i) => {
-          if (nameFields[type]?.includes(i) === true) return absolute(word, base);
+          if (names.includes(i)) return absolute(word, base);
           return type === "SOA" && i > 1 ? String(seconds(word) ?? word) : word;
         });
         if (!isInZone(owner, canonicalName(origin))) fail(`${owner} is not in ${origin}`);

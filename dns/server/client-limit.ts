@@ -7,20 +7,22 @@ import type { QueryEngine } from "./engine.ts";
  */
 export function limitClients(engine: QueryEngine, most: number): QueryEngine {
   const waiting = new Map<Ip, number>();
+  const limited = async <T>(client: Ip, ask: () => Promise<T>, none: T): Promise<T> => {
+    const own = waiting.get(client) ?? 0;
+    if (own >= most) return none;
+    waiting.set(client, own + 1);
+    try {
+      return await ask();
+    } finally {
+      const left = (waiting.get(client) ?? 1) - 1;
+      if (left === 0) waiting.delete(client);
+      else waiting.set(client, left);
+    }
+  };
   return {
     now: (query, n, client, out, transport) => engine.now(query, n, client, out, transport),
     transfer: (query, client) => engine.transfer(query, client),
-    later: async (query, client, transport) => {
-      const own = waiting.get(client) ?? 0;
-      if (own >= most) return undefined;
-      waiting.set(client, own + 1);
-      try {
-        return await engine.later(query, client, transport);
-      } finally {
-        const left = (waiting.get(client) ?? 1) - 1;
-        if (left === 0) waiting.delete(client);
-        else waiting.set(client, left);
-      }
-    },
+    later: (query, client, transport) => limited(client, () => engine.later(query, client, transport), undefined),
+    series: (query, client, transport) => limited(client, () => engine.series(query, client, transport), []),
   };
 }

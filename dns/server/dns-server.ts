@@ -26,7 +26,7 @@ import { ChainGeneration } from "./chain-generation.ts";
 import { DnsMetrics } from "./dns-metrics.ts";
 import { createEngine, type QueryEngine } from "./engine.ts";
 import { type BoundSockets, type Listeners, type ListenersConfig, rangePolicy, startListeners } from "./listeners.ts";
-import { type NotifierDeps, type NotifyTarget, startNotifier } from "./notifier.ts";
+import { type Notifier, type NotifierDeps, type NotifyTarget, startNotifier } from "./notifier.ts";
 import { QueryAccounts } from "./query-accounts.ts";
 import { defaultTcpLimits } from "./tcp-listener.ts";
 import { ZoneTransfers } from "./zone-transfers.ts";
@@ -106,6 +106,8 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
   const metrics = new DnsMetrics();
   const accounts = new QueryAccounts(clusterZones(blocks.zones.kubernetes).map(encodeName));
   const caches = new Set<MessageCache>();
+  /** Of zones of files and other servers. */
+  const zoneNotifiers = new Map<string, Notifier>();
   const closing = new AbortController();
   const background = new Set<Promise<unknown>>();
   const running: Running[] = [];
@@ -148,8 +150,14 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
     },
     ownAddresses: () => addressesOf("dns"),
     zoneChanged: (zone, to) => {
-      const own = startNotifier([{ zone, to }], notifierDeps);
-      running.push(own);
+      if (to.length === 0 || closing.signal.aborted) return;
+      const key = JSON.stringify([zone, to]);
+      let own = zoneNotifiers.get(key);
+      if (own === undefined) {
+        own = startNotifier([{ zone, to }], notifierDeps);
+        zoneNotifiers.set(key, own);
+        running.push(own);
+      }
       own.changed();
     },
   };

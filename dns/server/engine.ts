@@ -7,6 +7,7 @@ import type { Directness } from "../handler/directness.ts";
 import { createContext, type DnsHandler, emptyAnswer } from "../handler/handler.ts";
 import { isParseError } from "../wire/errors.ts";
 import { decodeMessage, encodeMessage, headerBytes, type Message } from "../wire/message.ts";
+import { encodeSeries } from "../wire/message-series.ts";
 import { rcodes, typeNumbers } from "../wire/record-type.ts";
 import type { DnsMetrics } from "./dns-metrics.ts";
 import type { QueryAccounts } from "./query-accounts.ts";
@@ -21,6 +22,8 @@ export interface QueryEngine {
   now(query: Uint8Array, n: number, client: Ip, out: Uint8Array, transport: DnsTransport): number | undefined;
   /** Resolves to undefined when there is nothing to send; never rejects. */
   later(query: Uint8Array, client: Ip, transport: DnsTransport): Promise<Uint8Array | undefined>;
+  /** The same for a stream, where an answer may be several messages: a zone of a file or of another server. Never rejects. */
+  series(query: Uint8Array, client: Ip, transport: DnsTransport): Promise<Iterable<Uint8Array>>;
   /** The messages of a zone transfer, to be asked right after `now` gave undefined; undefined for all that is none. */
   transfer(query: Uint8Array, client: Ip): Iterable<Uint8Array> | undefined;
 }
@@ -42,6 +45,11 @@ export interface EngineParts {
   readonly clock: Clock;
   /** Aborts when the server closes. */
   readonly signal: AbortSignal;
+}
+
+interface Reply {
+  readonly query: Message;
+  readonly answer: Message;
 }
 
 /** Of an option that makes lengths tell little. */
@@ -72,37 +80,52 @@ export function createEngine(parts: EngineParts): QueryEngine {
       return messages;
     },
     later: async (bytes, client, transport) => {
-      const started = clock.monotonic();
-      const query = readQuery(bytes);
-      const question = query?.questions[0];
-      if (query === undefined || question === undefined) return refuseBytes(bytes, rcodes.FORMERR);
-      if (question.type === typeNumbers.IXFR && transport === "udp") {
-        for (const message of transfers.answer(bytes, client, "datagram") ?? []) return message;
-      }
-      const context = createContext({ signal });
-      let answer: Message;
-      try {
-        const wrong = wrongOptions(query, client, transport);
-        answer =
-          wrong === undefined
-            ? await chain({ message: query, question, client, transport, server: parts.server() }, context)
-            : emptyAnswer(query, wrong);
-      } catch {
-        // only wraps outside of the one that answers failures can throw; their fault is the same to a client
-        answer = emptyAnswer(query, rcodes.SERVFAIL);
-        metrics.countSingle("panics");
-      }
-      metrics.count(
-        { transport, client, type: question.type },
-        answer.rcode,
-        Array.from(context.took).at(-1) ?? "",
-        clock.monotonic() - started,
-      );
-      accounts.count(client, bytes, bytes.length, answer.rcode);
-      if (context.reply.dropped) return undefined;
-      return encodeAnswer(query, answer, client, transport);
+      const reply = await respond(bytes, client, transport);
+      if (reply === undefined || reply instanceof Uint8Array) return reply;
+      return encodeAnswer(reply.query, reply.answer, client, transport);
+    },
+    series: async (bytes, client, transport) => {
+      const reply = await respond(bytes, client, transport);
+      if (reply === undefined) return [];
+      if (reply instanceof Uint8Array) return [reply];
+      const { query, answer } = reply;
+      const isTransfer = query.questions.some((q) => q.type === typeNumbers.AXFR || q.type === typeNumbers.IXFR);
+      return isTransfer && answer.answers.length > 1 ? encodeSeries(answer) : [encodeAnswer(query, answer, client, transport)];
     },
   };
+
+  /** What the chain says, or bytes for what is no question to it; undefined when nothing is sent. */
+  async function respond(bytes: Uint8Array, client: Ip, transport: DnsTransport): Promise<Reply | Uint8Array | undefined> {
+    const started = clock.monotonic();
+    const query = readQuery(bytes);
+    const question = query?.questions[0];
+    if (query === undefined || question === undefined) return refuseBytes(bytes, rcodes.FORMERR);
+    if (question.type === typeNumbers.IXFR && transport === "udp") {
+      for (const message of transfers.answer(bytes, client, "datagram") ?? []) return message;
+    }
+    const context = createContext({ signal });
+    let answer: Message;
+    try {
+      const wrong = wrongOptions(query, client, transport);
+      answer =
+        wrong === undefined
+          ? await chain({ message: query, question, client, transport, server: parts.server() }, context)
+          : emptyAnswer(query, wrong);
+    } catch {
+      // only wraps outside of the one that answers failures can throw; their fault is the same to a client
+      answer = emptyAnswer(query, rcodes.SERVFAIL);
+      metrics.countSingle("panics");
+    }
+    metrics.count(
+      { transport, client, type: question.type },
+      answer.rcode,
+      Array.from(context.took).at(-1) ?? "",
+      clock.monotonic() - started,
+    );
+    accounts.count(client, bytes, bytes.length, answer.rcode);
+    if (context.reply.dropped) return undefined;
+    return { query, answer };
+  }
 
   /** What is wrong with the OPT record of a query; the hot path says the same of those it answers. */
   function wrongOptions({ edns: asked }: Message, client: Ip, transport: DnsTransport): number | undefined {

@@ -4,14 +4,13 @@ import type { Running } from "../../src/base/running.ts";
 import type { DnsAddress } from "../config/dns-config.ts";
 import { exchangeUdp } from "../forward/exchange-udp.ts";
 import type { DomainName } from "../wire/name.ts";
-import { classIn, typeNumbers } from "../wire/record-type.ts";
+import { classIn, opcodeNotify, typeNumbers } from "../wire/record-type.ts";
 
 /** Changes of so many milliseconds are told at once. */
 const gatherMs = 1000;
 const tries = 5;
 /** The first wait for a reply; each further one is twice as long (RFC 1996 section 3.6 asks for less and less). */
 const firstWaitMs = 2000;
-const opcodeNotify = 4;
 
 /** A zone and those who want to hear of its changes. */
 export interface NotifyTarget {

@@ -37,22 +37,24 @@ export function serveStream(socket: Socket, { client, engine, limits, transport 
   };
   /** As fast as the client reads, a message at a time, so that others have their turn. */
   const sendAll = async (messages: Iterable<Uint8Array>): Promise<void> => {
+    let isFirst = true;
     for (const message of messages) {
+      if (!isFirst) await turn();
+      isFirst = false;
       if (socket.destroyed) return;
       send(message);
-      // a client that does not read is ended by the idle limit
-      if (socket.writableLength > maxUnsentBytes) await drained(socket);
-      else await new Promise((resolve) => setImmediate(resolve));
     }
   };
+  const turn = (): Promise<void> =>
+    // a client that does not read is ended by the idle limit
+    socket.writableLength > maxUnsentBytes ? drained(socket) : new Promise((resolve) => setImmediate(resolve));
   const answerLater = async (query: Uint8Array): Promise<void> => {
-    const messages = engine.transfer(query, client);
-    if (messages !== undefined) {
-      await sendAll(messages);
-      return;
+    try {
+      await sendAll(engine.transfer(query, client) ?? (await engine.series(query, client, transport)));
+    } catch {
+      // half a zone is none: its client must see the end
+      socket.destroy();
     }
-    const answer = await engine.later(query, client, transport);
-    if (answer !== undefined) send(answer);
   };
   const isFull = (): boolean => waiting >= limits.pipelined || socket.writableLength > maxUnsentBytes;
   const endWhenDone = (): void => {

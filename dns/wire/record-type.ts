@@ -76,6 +76,9 @@ export function parseClass(text: string): number | undefined {
   return number === undefined || number > 0xffff ? undefined : number;
 }
 
+/** Of a message that says that a zone has changed (RFC 1996). */
+export const opcodeNotify = 4;
+
 /** Response codes by number (RFC 1035, 2136, 6891). */
 export const rcodes = {
   NOERROR: 0,

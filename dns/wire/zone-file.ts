@@ -2,6 +2,7 @@ import { parseIp } from "../../src/base/ip.ts";
 import { unreachable } from "../../src/base/unreachable.ts";
 import { ParseError } from "./errors.ts";
 import { encodeName } from "./name.ts";
+import { parseOpaque, printOpaque } from "./opaque-text.ts";
 import { type RecordData, type ResourceRecord, type SvcParam, typeOf } from "./record.ts";
 import { decodeRecordData } from "./record-data.ts";
 import { classIn, parseClass, parseType, printClass, printType } from "./record-type.ts";
@@ -61,7 +62,7 @@ export function printRecordData(data: RecordData): string {
     case "HTTPS":
       return [data.priority, data.target, ...data.params.map((p) => `key${p.key}=0x${p.hex}`)].join(" ");
     case "other":
-      return `\\# ${data.hex.length / 2}${data.hex === "" ? "" : ` ${data.hex}`}`;
+      return printOpaque(data.type, data.hex) ?? `\\# ${data.hex.length / 2}${data.hex === "" ? "" : ` ${data.hex}`}`;
     default:
       return unreachable(data);
   }
@@ -129,8 +130,10 @@ function parseRecordData(type: number, fields: readonly string[], line: string):
     case "SVCB":
     case "HTTPS":
       return { kind, priority: number(0), target: name(1), params: fields.slice(2).map((f) => parseParam(f, line)) };
-    default:
-      return bad();
+    default: {
+      const hex = parseOpaque(type, fields);
+      return hex === undefined ? bad() : { kind: "other", type, hex };
+    }
   }
 }
 

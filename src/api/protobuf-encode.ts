@@ -1,6 +1,6 @@
 import { isRecord, type JsonObject, own } from "./json-value.ts";
 import { isVarint, magic, WireWriter } from "./protobuf-wire.ts";
-import { declaredFields, type Field, isStruct, typeOfKind } from "./type-table.ts";
+import { declaredFields, type Field, isStruct, protobufTypeOf } from "./type-table.ts";
 
 const listMeta = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
 
@@ -8,8 +8,8 @@ const listMeta = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
 export function encodeProtobuf(object: JsonObject): Uint8Array | undefined {
   const { apiVersion, kind } = object;
   if (typeof apiVersion !== "string" || typeof kind !== "string") return undefined;
-  const type = typeOfKind(apiVersion, kind);
-  const itemType = type === undefined && kind.endsWith("List") ? typeOfKind(apiVersion, kind.slice(0, -"List".length)) : undefined;
+  const type = protobufTypeOf(apiVersion, kind);
+  const itemType = type === undefined && kind.endsWith("List") ? protobufTypeOf(apiVersion, kind.slice(0, -"List".length)) : undefined;
   if (type === undefined && itemType === undefined) return undefined;
   const typeMeta = new WireWriter();
   typeMeta.bytes(1, Buffer.from(apiVersion));

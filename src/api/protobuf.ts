@@ -1,7 +1,7 @@
 import { isRecord, type JsonObject, setKey } from "./json-value.ts";
 import { isVarint, magic, WireError, WireReader } from "./protobuf-wire.ts";
 import { badRequest } from "./status-error.ts";
-import { declaredFields, type Field, isStruct, typeOfKind } from "./type-table.ts";
+import { declaredFields, type Field, isStruct, protobufTypeOf } from "./type-table.ts";
 
 export { encodeProtobuf } from "./protobuf-encode.ts";
 
@@ -23,9 +23,9 @@ export function decodeProtobuf(body: Uint8Array): JsonObject {
   if (!isProtobuf(body)) throw badRequest("provided data does not appear to be a protobuf message, expected prefix k8s\\x00");
   try {
     const { apiVersion, kind, raw } = decodeUnknown(body.subarray(magic.length));
-    const type = typeOfKind(apiVersion, kind);
+    const type = protobufTypeOf(apiVersion, kind);
     if (type !== undefined) return { apiVersion, kind, ...message(type, raw, 0) };
-    const itemType = kind.endsWith("List") ? typeOfKind(apiVersion, kind.slice(0, -"List".length)) : undefined;
+    const itemType = kind.endsWith("List") ? protobufTypeOf(apiVersion, kind.slice(0, -"List".length)) : undefined;
     if (itemType !== undefined) return { apiVersion, kind, ...list(itemType, raw) };
     throw badRequest(`no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)}`);
   } catch (error) {

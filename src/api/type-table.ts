@@ -82,12 +82,20 @@ const typeByKind = new Map<string, string>();
 for (const type of typeNames) {
   const kind = kindOfType(type);
   const group = groupOfType(type);
-  if (kind !== undefined) typeByKind.set(group === undefined ? `*/${kind}` : `${group === "" ? "v1" : `${group}/v1`}/${kind}`, type);
+  const version = type.split(".").at(-2) ?? "";
+  if (kind !== undefined)
+    typeByKind.set(group === undefined ? `*/${kind}` : `${group === "" ? version : `${group}/${version}`}/${kind}`, type);
 }
 
 /** The type behind what an object says of itself. Kinds of the meta group are known under every apiVersion. */
 export function typeOfKind(apiVersion: string, kind: string): string | undefined {
   return typeByKind.get(`${apiVersion}/${kind}`) ?? typeByKind.get(`*/${kind}`);
+}
+
+/** The same where it has a protobuf form: those of custom resources have none. */
+export function protobufTypeOf(apiVersion: string, kind: string): string | undefined {
+  const type = typeOfKind(apiVersion, kind);
+  return type !== undefined && declaredFields(type).some((f) => f.number > 0) ? type : undefined;
 }
 
 /** The fields as declared: an inlined struct is one field with an empty name, as protobuf sees it. */

@@ -64,7 +64,7 @@ function makeStruct(type: string, depth: number): fc.Arbitrary<JsonObject> {
   const inlined: fc.Arbitrary<JsonObject>[] = [];
   for (const field of depth > 6 ? [] : declaredFields(type)) {
     if (field.inline) inlined.push(structOf(field.type, depth + 1));
-    else if (field.number > 0) shape[field.name] = fieldValue(field, depth);
+    else if (field.number > 0 || type.startsWith("io.x-k8s.")) shape[field.name] = fieldValue(field, depth);
   }
   const own = fc.record(shape, { requiredKeys: [] });
   return fc.tuple(sparse(own), ...inlined).map((parts) => Object.assign({}, ...parts) as JsonObject);

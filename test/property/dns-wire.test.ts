@@ -55,7 +55,19 @@ const data: fc.Arbitrary<RecordData> = fc.oneof(
     target: name,
     params: fc.array(fc.record({ key: u16, hex: hex(10) }), { maxLength: 3 }),
   }),
-  fc.record({ kind: fc.constant("other"), type: fc.constantFrom(43, 46, 48, 65280), hex: hex(40) }),
+  fc.record({ kind: fc.constant("other"), type: fc.constantFrom(17, 43, 44, 46, 47, 48, 50, 51, 52, 65280), hex: hex(40) }),
+  // signatures and proofs that are well made
+  fc.tuple(u16, u8, u32, name, hex(64)).map(([type, labels, time, signer, signature]): RecordData => {
+    const head = Buffer.alloc(18);
+    head.writeUInt16BE(type);
+    head.writeUInt8(labels, 3);
+    head.writeUInt32BE(time, 8);
+    return { kind: "other", type: 46, hex: Buffer.concat([head, encodeName(signer), Buffer.from(signature, "hex")]).toString("hex") };
+  }),
+  fc.tuple(name, fc.uint8Array({ minLength: 1, maxLength: 32 })).map(([next, bits]): RecordData => {
+    const ended = [...bits.subarray(0, -1), (bits.at(-1) ?? 0) | 1];
+    return { kind: "other", type: 47, hex: Buffer.concat([encodeName(next), Uint8Array.of(1, ended.length, ...ended)]).toString("hex") };
+  }),
 );
 const record: fc.Arbitrary<ResourceRecord> = fc.record({
   name,

@@ -97,6 +97,7 @@ test("a client has no more questions waiting than its limit, others have theirs"
     now: () => undefined,
     transfer: () => undefined,
     later: () => new Promise((resolve) => open.push(resolve)),
+    series: () => Promise.resolve([]),
   };
   const engine = limitClients(inner, 2);
   const ask = (client: string): Promise<Uint8Array | undefined> => engine.later(new Uint8Array(12), client, "udp");

@@ -1,0 +1,177 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { readCorefile } from "../../../dns/corefile/server-blocks.ts";
+import { exchangeUdp } from "../../../dns/forward/exchange-udp.ts";
+import { queryOnce } from "../../../dns/forward/query-once.ts";
+import { plainConnection } from "../../../dns/forward/tcp-connection.ts";
+import { questionMessage } from "../../../dns/handler/handler.ts";
+import { startSecondary } from "../../../dns/handler/secondary.ts";
+import { type DnsServer, startDnsServer } from "../../../dns/server/dns-server.ts";
+import type { Message } from "../../../dns/wire/message.ts";
+import { opcodeNotify, printRcode, typeNumbers } from "../../../dns/wire/record-type.ts";
+import { parseRecord, printRecord } from "../../../dns/wire/zone-file.ts";
+import { silentLog } from "../../../src/observe/log.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
+
+const origin = "big.test.";
+/** A zone whose records have no room in one message: `hosts` names of about 40 bytes each, with an address that `serial` is in. */
+const zoneText = (serial: number, hosts: number): string =>
+  [
+    "$ORIGIN big.test.",
+    `@ 60 IN SOA ns hostmaster ${serial} 3600 600 86400 60`,
+    "@ 60 IN NS ns",
+    "ns 60 IN A 10.9.0.1",
+    ...Array.from({ length: hosts }, (_, i) => `host-number-${i}-of-a-large-zone 60 IN A 10.${serial}.${i >> 8}.${i & 255}`),
+    "",
+  ].join("\n");
+
+let dir = "";
+const running: DnsServer[] = [];
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), "fairway-secondary-"));
+});
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((server) => server.close()));
+  rmSync(dir, { recursive: true });
+});
+
+const write = (serial: number, hosts: number): void => writeFileSync(join(dir, "db.big"), zoneText(serial, hosts));
+async function start(corefile: string): Promise<number> {
+  const server = startDnsServer({
+    listen: [{ ip: "127.0.0.1", port: 0 }],
+    blocks: readCorefile(corefile, "Corefile", { folder: dir }),
+    upstreams: [],
+  });
+  running.push(server);
+  await server.ready;
+  return server.addresses()[0]?.port ?? 0;
+}
+const primary = (to: string): Promise<number> => start(`big.test {\n file db.big {\n reload 200ms\n }\n transfer {\n to ${to}\n }\n}`);
+const addressOf = async (port: number, name: string): Promise<string> => {
+  const answer = await queryOnce({ ip: "127.0.0.1", port }, name, { timeout: 20_000 });
+  return answer.answers.map((r) => (r.data.kind === "A" ? r.data.ip : r.data.kind)).join() || printRcode(answer.rcode);
+};
+const whole = async (port: number, type: number, serial?: number): Promise<Message> => {
+  const { edns: _, ...query } = questionMessage({ name: origin, type, class: 1 }, { id: 5 });
+  const authority = serial === undefined ? [] : [parseRecord(`${origin} 0 IN SOA a. b. ${serial} 0 0 0 0`)];
+  const tcp = plainConnection({ ip: "127.0.0.1", port });
+  return tcp.exchange({ ...query, authority }, AbortSignal.timeout(20_000)).finally(() => tcp.close());
+};
+
+test("a zone of more than one message is given whole, taken over, and given on; a change is told and follows", async () => {
+  write(1, 3000);
+  // whoever hears of a change asks for it: the second server's port is known only when it is open
+  const second = startDnsServer({
+    listen: [{ ip: "127.0.0.1", port: 0 }],
+    blocks: readCorefile("other.test {\n whoami\n}", "Corefile", { folder: dir }),
+    upstreams: [],
+  });
+  running.push(second);
+  await second.ready;
+  const port = second.addresses()[0]?.port ?? 0;
+  const first = await primary(`127.0.0.1:${port} *`);
+  const from = `secondary {\n transfer from 127.0.0.1:${first}\n }\n transfer {\n to *\n }`;
+  await second.configure(readCorefile(`big.test {\n ${from}\n}`, "Corefile", { folder: dir }));
+
+  await expect.poll(() => addressOf(port, "host-number-2999-of-a-large-zone.big.test.")).toBe("10.1.11.183");
+  const third = await start(`big.test {\n secondary {\n transfer from 127.0.0.1:${port}\n }\n}`);
+  await expect.poll(() => addressOf(third, "host-number-2999-of-a-large-zone.big.test.")).toBe("10.1.11.183");
+  expect((await whole(port, typeNumbers.AXFR)).answers.length).toBeGreaterThan(50);
+
+  // its refresh is in an hour: what comes sooner comes by NOTIFY
+  write(2, 10);
+  await expect.poll(() => addressOf(port, "host-number-9-of-a-large-zone.big.test.")).toBe("10.2.0.9");
+  expect(await addressOf(port, "host-number-2999-of-a-large-zone.big.test.")).toBe("NXDOMAIN");
+});
+
+test("IXFR of the current serial, and over UDP, is the SOA alone; of another the whole zone", async () => {
+  write(7, 5);
+  const port = await primary("*");
+  const kinds = (m: Message): readonly string[] => m.answers.map((r) => r.data.kind);
+  expect(kinds(await whole(port, typeNumbers.IXFR, 7))).toEqual(["SOA"]);
+  expect(kinds(await whole(port, typeNumbers.IXFR, 6))).toEqual(["SOA", "NS", "A", "A", "A", "A", "A", "A", "SOA"]);
+  expect(kinds(await queryOnce({ ip: "127.0.0.1", port }, origin, { type: "IXFR", transport: "udp" }))).toEqual(["SOA"]);
+  expect((await queryOnce({ ip: "127.0.0.1", port }, origin, { type: "AXFR", transport: "udp" })).rcode).toBe(5);
+});
+
+test("acl decides who may have a zone before transfer does", async () => {
+  write(1, 5);
+  const port = await start("big.test {\n acl {\n block type AXFR\n }\n file db.big\n transfer {\n to *\n }\n}");
+  const answer = await whole(port, typeNumbers.AXFR);
+  expect([printRcode(answer.rcode), answer.answers.length]).toEqual(["REFUSED", 0]);
+  expect(await addressOf(port, "ns.big.test.")).toBe("10.9.0.1");
+});
+
+describe("NOTIFY", () => {
+  const notice = (name: string, type: number): Message => ({
+    ...questionMessage({ name, type, class: 1 }, { id: 9 }),
+    opcode: opcodeNotify,
+    recursionDesired: false,
+  });
+  test.each([
+    ["of a primary", "127.0.0.1", origin, typeNumbers.SOA, "NOERROR"],
+    ["of somebody else", "127.0.0.9", origin, typeNumbers.SOA, "REFUSED"],
+    ["of another zone", "127.0.0.1", "sub.big.test.", typeNumbers.SOA, "NOTIMP"],
+    ["of something else than a SOA", "127.0.0.1", origin, typeNumbers.A, "NOTIMP"],
+  ])("%s", async (_, from, name, type, want) => {
+    const port = await start(`big.test {\n secondary {\n transfer from ${from}:1\n }\n}`);
+    const answer = await exchangeUdp({ ip: "127.0.0.1", port }, notice(name, type), AbortSignal.timeout(20_000));
+    expect([answer.isResponse, answer.opcode, printRcode(answer.rcode)]).toEqual([true, opcodeNotify, want]);
+  });
+});
+
+test("a zone is kept as long as its SOA says while its primary is away, and tried again meanwhile", async () => {
+  write(1, 1);
+  const server = await primary("*");
+  const clock = new FakeClock();
+  const lines: string[] = [];
+  const log = Object.assign((_: string, line: string) => void lines.push(line), { child: () => silentLog });
+  const secondary = startSecondary(
+    { zone: origin, from: [{ ip: "127.0.0.1", port: server }], changed: () => void lines.push("changed") },
+    { clock, random: () => 0, log },
+  );
+  const tries = (): number => lines.filter((line) => line.startsWith("secondary: no transfer")).length;
+  await secondary.ready;
+  expect(secondary.data()?.serial).toBe(1);
+  expect(lines).toContain("changed");
+  await running.splice(0)[0]?.close();
+  // one refresh, then a retry every ten minutes
+  await clock.advance(1000);
+  await clock.advance(3_599_000);
+  await expect.poll(tries).toBe(1);
+  await clock.advance(1000);
+  await clock.advance(599_000);
+  await expect.poll(tries).toBe(2);
+  expect(secondary.data()?.serial).toBe(1);
+  await clock.advance(86_400_000);
+  expect(secondary.data()).toBeUndefined();
+  await secondary.close();
+});
+
+// a rival that is asked only where somebody gives it
+const program = process.env["FAIRWAY_COREDNS"];
+if (program !== undefined) {
+  test("CoreDNS has our zone, and we have the one it got", async () => {
+    write(3, 3000);
+    const first = await primary("*");
+    const port = first + 1;
+    const corefile = `big.test:${port} {\n bind 127.0.0.1\n secondary {\n transfer from 127.0.0.1:${first}\n }\n transfer {\n to *\n }\n}`;
+    writeFileSync(join(dir, "Corefile"), corefile);
+    const peer = spawn(program, ["-conf", "Corefile"], { cwd: dir, stdio: "ignore" });
+    try {
+      const name = "host-number-2999-of-a-large-zone.big.test.";
+      await expect.poll(() => addressOf(port, name).catch(String)).toBe("10.3.11.183");
+      const third = await start(`big.test {\n secondary {\n transfer from 127.0.0.1:${port}\n }\n}`);
+      await expect.poll(() => addressOf(third, name)).toBe("10.3.11.183");
+      const soa = await queryOnce({ ip: "127.0.0.1", port: third }, origin, { type: "SOA" });
+      expect(soa.answers.map(printRecord)).toEqual(["big.test. 60 IN SOA ns.big.test. hostmaster.big.test. 3 3600 600 86400 60"]);
+    } finally {
+      const ended = once(peer, "exit");
+      if (peer.exitCode === null && peer.kill("SIGKILL")) await ended;
+    }
+  });
+}

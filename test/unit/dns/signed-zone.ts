@@ -1,0 +1,57 @@
+/**
+ * A zone signed with NSEC (ECDSA P-256; the signatures are of November 2026), as a signer wrote it: two cuts, one of them to a signed zone,
+ * a wildcard, an alias and names that only have names below them.
+ */
+export const signedZone = `
+signed.test. 3600 IN SOA ns.signed.test. hostmaster.signed.test. 1795446946 7200 1800 604800 300
+signed.test. 3600 IN RRSIG SOA 13 2 3600 20261227085252 20261123003943 18168 signed.test. jHlXF/uyZoyArjYLtDvNIs4XN8eZq/+aGUqXQqS8i3OB52kcos45yi8QgTw7yW84ezBJsWB0BVQ4cFjYQFNWpQ==
+signed.test. 3600 IN NS ns.signed.test.
+signed.test. 3600 IN RRSIG NS 13 2 3600 20261227085252 20261123003943 18168 signed.test. OG32chPDmmo0MsvKA3aLNIyZuUAI99pPQt67nbAB/5zMI1dLrXIf2/8H9dqmn4hb3YNTAFENjuFav+61zqR17g==
+signed.test. 300 IN NSEC alias.signed.test. NS SOA MX RRSIG NSEC DNSKEY CDS CDNSKEY
+signed.test. 300 IN RRSIG NSEC 13 2 300 20261227085252 20261123003943 18168 signed.test. zSRfJpyI+dMlJNsLqLgUoMi0brCf/S1ux2aNrUOVnEzPwtkr42qgJWICoMAwInFcuY0dmCtl8tbALzztDaYmzg==
+signed.test. 3600 IN RRSIG MX 13 2 3600 20261227085252 20261123003943 18168 signed.test. l9Rtmtc1jvj9ldGe7FwOUNYmd+JpJVRx1JRGgp0hw1ty/ALhKIkXRsS9FBnZdY+JjRkVDamupU67h0+acUkJFQ==
+signed.test. 3600 IN RRSIG DNSKEY 13 2 3600 20261227085252 20261123003943 18168 signed.test. 8kEma6Gnt9p89CiGv7XBc7xAnrPJuqVEgupWk+vmutIkcHHXUvq8wM/CRuJK3FG5Ia8tIc2odGEd8teXqG/JVg==
+signed.test. 3600 IN RRSIG CDS 13 2 3600 20261227085252 20261123003943 18168 signed.test. wd29aIaS5yrH/kuC7CtdNFNftOgD9YdkHdKY1xrjU4JNmcf6knpDcvPcSTjsCmabamC9Tprs0LhyhcnhRnBkRw==
+signed.test. 3600 IN RRSIG CDNSKEY 13 2 3600 20261227085252 20261123003943 18168 signed.test. Kaigmd7wJ+/gASAW+NhSheZU3zGSeKoLvvYyCkKAxui7yULYGiXNs7AGoJye9T/Q7u5+wGivRT2jIuSM6No2/w==
+signed.test. 3600 IN MX 10 mail.signed.test.
+signed.test. 3600 IN DNSKEY 257 3 13 XdnDAZLSr6FARGfrVnr/nb2BU+q89Tn0GYNrgACqm1w+q1MxpuUnSwqpnN0dBsMvGHsizfirMW51Ep0WOR0fgA==
+signed.test. 3600 IN CDS 18168 13 1 2E1B74BEF0DEC53B824D4594FB42C2B4580A3F3C
+signed.test. 3600 IN CDS 18168 13 2 C15410F38EC1283A781D793703CE36A21C88F9C8554C354133EC48083F4DBA4A
+signed.test. 3600 IN CDNSKEY 257 3 13 XdnDAZLSr6FARGfrVnr/nb2BU+q89Tn0GYNrgACqm1w+q1MxpuUnSwqpnN0dBsMvGHsizfirMW51Ep0WOR0fgA==
+alias.signed.test. 3600 IN RRSIG CNAME 13 3 3600 20261227085252 20261123003943 18168 signed.test. QBrrHfX1FOP9zho0kjSbNA5s/tPTkcytSLrRfe/knjjIaDTnMWPwkWU9xS6EThP34+NKtanm4LVC6PqGw3aCkQ==
+alias.signed.test. 300 IN RRSIG NSEC 13 3 300 20261227085252 20261123003943 18168 signed.test. jLU/vOQMiJOW5iYqCTRtpOKQHh6tPUe3BGLubQ5oJkW6CEx3zG496W8Ne58LaLQFrEB/Q9bmlHTN95oSUg9nsQ==
+alias.signed.test. 3600 IN CNAME www.signed.test.
+alias.signed.test. 300 IN NSEC a.b.deep.signed.test. CNAME RRSIG NSEC
+a.b.deep.signed.test. 3600 IN A 10.9.0.4
+a.b.deep.signed.test. 300 IN NSEC mail.signed.test. A RRSIG NSEC
+a.b.deep.signed.test. 3600 IN RRSIG A 13 5 3600 20261227085252 20261123003943 18168 signed.test. VhL4k8bnmGeNzBzJh+Xa+NREsvq7GHjWumCBR3PgkKY8gsrxtIEEl2vYzRn4KrUeqeB0B/JA409TbK+NeTKEoQ==
+a.b.deep.signed.test. 300 IN RRSIG NSEC 13 5 300 20261227085252 20261123003943 18168 signed.test. iVrN+8Sgfn07KTcd5hXoUCo+78ET7/SmjPzj6GLccgDZS2c8BFGEsoX+nEYHqYPdAF7dCE8U+c3zjyZ7K1yW9g==
+mail.signed.test. 3600 IN A 10.9.0.3
+mail.signed.test. 300 IN NSEC ns.signed.test. A RRSIG NSEC
+mail.signed.test. 3600 IN RRSIG A 13 3 3600 20261227085252 20261123003943 18168 signed.test. Vp2nyD7MfF26+f68wfRN8E7/5PdhyGLKTNRHI6MI2BKZga5ZXemSXr9x8Sx48M/0AAZ5mpsA1WK3mTQ+Q3UXBA==
+mail.signed.test. 300 IN RRSIG NSEC 13 3 300 20261227085252 20261123003943 18168 signed.test. Dq+VwYc3zrdhiWEbx0YpG8g86H39XpXXugIebruTUKHS1RBsaVb90FgaozeqmbfNxOtMAtYTjil72UtGG7bCpA==
+ns.signed.test. 3600 IN A 10.9.0.1
+ns.signed.test. 300 IN NSEC open.signed.test. A RRSIG NSEC
+ns.signed.test. 300 IN RRSIG NSEC 13 3 300 20261227085252 20261123003943 18168 signed.test. yh/lU56JQlQw2q76+x3Ej/RBiO8/x4GG3SSuRH64EGY5EY5CHG9u64aJ8vmOivG9US9Urnn2heHNgc1yODxU9A==
+ns.signed.test. 3600 IN RRSIG A 13 3 3600 20261227085252 20261123003943 18168 signed.test. ijBgelpKIwv/ZM6LFPiyO67ZyvpzLsebVII2lO6zfmwkNN1IwcRzNRrehzh/az/keUUEYR/nQd7z333m15iwiQ==
+open.signed.test. 3600 IN NS ns.open.signed.test.
+open.signed.test. 300 IN NSEC safe.signed.test. NS RRSIG NSEC
+open.signed.test. 300 IN RRSIG NSEC 13 3 300 20261227085252 20261123003943 18168 signed.test. R2+jdZMk0QeLGyRvRzM+bejzN7hG4xk/HWe01BEDqqlFncLnQJBGuQizTiNHnioFjRDgL2HBJd+V2XR8kALFzg==
+ns.open.signed.test. 3600 IN A 10.9.0.6
+safe.signed.test. 3600 IN NS ns.safe.signed.test.
+safe.signed.test. 3600 IN DS 31589 8 2 CDE0D742D6998AA554A92D890F8184C698CFAC8A26FA59875A990C03E576343C
+safe.signed.test. 300 IN NSEC *.wild.signed.test. NS DS RRSIG NSEC
+safe.signed.test. 3600 IN RRSIG DS 13 3 3600 20261227085252 20261123003943 18168 signed.test. 1uKMWRHFXmOZe+fGeYWPXXT9Zwxcxt9Logq0IcCZbdhbw6JKqXE9O+vEABzT873b6AwvLEN2T5EoUCq2Tilmdg==
+safe.signed.test. 300 IN RRSIG NSEC 13 3 300 20261227085252 20261123003943 18168 signed.test. fXUgejvibO3oBMqkLzx22IdQ53OEjscgzW+lIDIvulCErj9kVGu4cEvLjUx7G3VCgEoTGXQp6l7CCKxzNkj9JQ==
+ns.safe.signed.test. 3600 IN A 10.9.0.5
+*.wild.signed.test. 3600 IN TXT "any"
+*.wild.signed.test. 300 IN NSEC www.signed.test. TXT RRSIG NSEC
+*.wild.signed.test. 3600 IN RRSIG TXT 13 3 3600 20261227085252 20261123003943 18168 signed.test. xzxUr9GCBB1t/7TjM6SJVVx73rza3B6mHnZX3h79EhKBRFSm6hfz3I+SoY1z9uy4CDREVF3ZRAtAMJPqQj8FWw==
+*.wild.signed.test. 300 IN RRSIG NSEC 13 3 300 20261227085252 20261123003943 18168 signed.test. 9qPgH0MvcaUHOjKDzB9HYWxdhYhCV4MdakT6S2spEP0PpRGrFqZ1HQN+EusBWDhFC/v+mXcxXdAEyuSrS+SNNA==
+www.signed.test. 3600 IN A 10.9.0.2
+www.signed.test. 3600 IN AAAA fd00::2
+www.signed.test. 300 IN NSEC signed.test. A AAAA RRSIG NSEC
+www.signed.test. 3600 IN RRSIG A 13 3 3600 20261227085252 20261123003943 18168 signed.test. nNR+EkD933qubC4djMs3kiLsFg0i8O2V7irfLt07h/NRKBIb6Ns/CHvITZyoSkx1Qs9ngEnh6N96sEMVfnEMtw==
+www.signed.test. 3600 IN RRSIG AAAA 13 3 3600 20261227085252 20261123003943 18168 signed.test. O4IBGFH1UrfTnG+Zq/QkP3LTxzSb4cbr6jRAcP24mnoNZUTQ5TW49Crxz7GpCxVgz07ZOPLanReZNMt0jgJEtw==
+www.signed.test. 300 IN RRSIG NSEC 13 3 300 20261227085252 20261123003943 18168 signed.test. KlhLs2lfozXTmP694txmNL4lCbfYfusZLvCTvqwKTYIHx8Ze5q7RlEyYcCqpPNAZW86qVdglbGWVabGpB6jgiQ==
+`;
