@@ -14,19 +14,22 @@ export class InFlight {
     return {
       now: (query, n, client, out, transport) => engine.now(query, n, client, out, transport),
       transfer: (query, client) => engine.transfer(query, client),
-      later: async (query, client, transport) => {
-        this.#count++;
-        try {
-          return await engine.later(query, client, transport);
-        } finally {
-          this.#count--;
-          if (this.#count === 0) {
-            for (const tell of this.#idle) tell();
-            this.#idle.clear();
-          }
-        }
-      },
+      later: (query, client, transport) => this.#counted(engine.later(query, client, transport)),
+      series: (query, client, transport) => this.#counted(engine.series(query, client, transport)),
     };
+  }
+
+  async #counted<T>(answer: Promise<T>): Promise<T> {
+    this.#count++;
+    try {
+      return await answer;
+    } finally {
+      this.#count--;
+      if (this.#count === 0) {
+        for (const tell of this.#idle) tell();
+        this.#idle.clear();
+      }
+    }
   }
 
   /** Resolves when none waits and all answers have been handed to their sockets, or after so many milliseconds. */
