@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { readFirstBytes } from "./first-bytes.ts";
 
 /** What a ClientHello says before anything is decided. */
 export interface ClientHello {
@@ -66,22 +67,10 @@ function serverNameOf(list: Buffer): string | undefined {
 
 /** Looks at the ClientHello of a connection and leaves its bytes where they were; undefined: there is none. */
 export function peekClientHello(socket: Socket, withinMs: number, done: (hello: ClientHello | undefined) => void): void {
-  let seen = Buffer.alloc(0);
-  const tooLate = (): void => void socket.destroy();
-  const look = (): void => {
-    for (;;) {
-      const chunk: unknown = socket.read();
-      if (!Buffer.isBuffer(chunk)) break;
-      seen = Buffer.concat([seen, chunk]);
-    }
-    const hello = parseClientHello(seen);
-    if (hello === "more") return;
-    socket.off("readable", look);
-    socket.off("timeout", tooLate);
-    socket.setTimeout(0);
-    if (seen.length > 0) socket.unshift(seen);
-    done(hello === "none" ? undefined : hello);
+  let hello: ReturnType<typeof parseClientHello> = "more";
+  const judge = (seen: Buffer): 0 | "more" => {
+    hello = parseClientHello(seen);
+    return hello === "more" ? "more" : 0;
   };
-  socket.setTimeout(withinMs, tooLate);
-  socket.on("readable", look);
+  readFirstBytes(socket, withinMs, judge, () => done(typeof hello === "string" ? undefined : hello));
 }

@@ -66,9 +66,10 @@ export interface ProxyContext {
   readonly random: () => number;
   readonly requestIds: RequestIds;
   /** Ranges whose X-Forwarded-* headers are believed. */
-  readonly trustedProxies: readonly string[];
-  readonly wire: ProxyLimits;
-  readonly timeouts: ProxyTimeouts;
+  trustedProxies: readonly string[];
+  /** These three follow the settings of the table. */
+  wire: ProxyLimits;
+  timeouts: ProxyTimeouts;
   readonly metrics: ProxyMetrics;
   readonly accessLog: ((entry: AccessEntry) => void) | undefined;
 }

@@ -56,7 +56,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     options: {
       readonly tls: boolean;
       /** What the client showed in the handshake, where it was asked to. */
-      readonly client?: ClientAnswer;
+      readonly client?: ClientAnswer | undefined;
       readonly onClosed: (c: Http1Client) => void;
       /** The client began with the preface of HTTP/2 (prior knowledge); absent: it may not. */
       readonly onHttp2?: (socket: Socket) => void;

@@ -1,6 +1,8 @@
 import { constants, performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
+import type { Peer } from "../upstream/connection.ts";
+import { plainIp } from "../upstream/net-connection.ts";
 import type { ClientAnswer } from "./client-certificate.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import type { ProxyContext } from "./context.ts";
@@ -29,7 +31,9 @@ export class Http2Client implements ClientConnection {
     socket: Socket,
     o: {
       /** What the client showed in the handshake, where it was asked to. */
-      readonly client?: ClientAnswer;
+      readonly client?: ClientAnswer | undefined;
+      /** For whom a proxy before us says it speaks. */
+      readonly peer?: Peer | undefined;
       readonly onFault: (error: unknown) => void;
       readonly onClosed: (c: Http2Client) => void;
     },
@@ -38,7 +42,7 @@ export class Http2Client implements ClientConnection {
     this.#socket = socket;
     this.#idleSince = context.clock.monotonic();
     const facts: Http2Facts = {
-      remoteIp: socket.remoteAddress?.replace(/^::ffff:(?=.*\.)/, "") ?? "",
+      remoteIp: o.peer?.ip ?? plainIp(socket.remoteAddress ?? ""),
       localPort: socket.localPort ?? 0,
       tls: socket instanceof TLSSocket,
       ...o.client,

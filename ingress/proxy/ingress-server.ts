@@ -2,13 +2,13 @@ import type { Socket } from "node:net";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
 import type { Running } from "../../src/base/running.ts";
 import { SharedCounts } from "../filter/shared-counts.ts";
-import type { Pool, RouteDelta } from "../route/route.ts";
+import type { RouteDelta } from "../route/route.ts";
 import { emptyRouteTable } from "../route/route-table.ts";
-import type { Connection, ConnectionFactory, ListenAt, Listening } from "../upstream/connection.ts";
+import type { Connection, ConnectionFactory, ListenAt, Listening, Peer } from "../upstream/connection.ts";
 import { EndpointPicker } from "../upstream/endpoint-picker.ts";
 import { EndpointUses } from "../upstream/endpoint-uses.ts";
 import { Http2Upstreams } from "../upstream/http2-upstreams.ts";
-import { listenForSockets, netConnections } from "../upstream/net-connection.ts";
+import { netConnections, plainIp } from "../upstream/net-connection.ts";
 import { chooseTransport, type TransportChoice } from "../upstream/transport.ts";
 import { UpstreamPool } from "../upstream/upstream-pool.ts";
 import { defaultHeadLimits } from "../upstream/wire/request-parser.ts";
@@ -17,19 +17,26 @@ import type { ClientConnection } from "./client-connection.ts";
 import type { AccessEntry, ProxyContext, ProxyTimeouts } from "./context.ts";
 import { CountGossip } from "./count-gossip.ts";
 import { selfSignedCertificate } from "./default-certificate.ts";
+import { type Changeable, effectiveSettings } from "./effective-settings.ts";
 import { processWorld } from "./filter-world.ts";
 import { Http1Client } from "./http1-client.ts";
 import { Http2Client } from "./http2-client.ts";
+import { Listeners, type StreamAt } from "./listeners.ts";
 import { ProxyMetrics } from "./metrics.ts";
 import { Passthrough } from "./passthrough.ts";
+import { printProxyHeader } from "./proxy-protocol.ts";
 import { RequestIds } from "./request-id.ts";
 import { Subrequests } from "./subrequest.ts";
 import type { KeyPair } from "./tls-contexts.ts";
-import { TlsListener, type TlsSettings } from "./tls-listener.ts";
+import type { TlsSettings } from "./tls-listener.ts";
+import { type DatagramsAt, UdpListener } from "./udp-listener.ts";
 
 export interface IngressServerConfig {
   readonly http: readonly ListenAt[];
   readonly https: readonly ListenAt[];
+  /** Where connections and datagrams for ports of Services (StreamService) come in. */
+  readonly tcp?: readonly StreamAt[];
+  readonly udp?: readonly { readonly port: number; readonly at: DatagramsAt }[];
   /** Shown to clients whose name has no certificate; a self-signed one when absent. */
   readonly defaultCertificate?: KeyPair;
   /** Ranges (`address/bits`) whose X-Forwarded-* headers are believed; none by default. */
@@ -70,7 +77,7 @@ export interface IngressServer extends Running {
   drain(times: DrainTimes): Promise<void>;
   /** 48 random bytes; see TlsSettings. */
   setTicketKeys(keys: Buffer): void;
-  readonly addresses: { readonly http: readonly Address[]; readonly https: readonly Address[] };
+  readonly addresses: Readonly<Record<"http" | "https" | "tcp" | "udp", readonly Address[]>>;
   /** The text format of Prometheus. */
   metrics(): string;
   readonly revision: number;
@@ -107,9 +114,9 @@ class IngressProcess implements IngressServer {
   #connections: ConnectionFactory;
   readonly #life = new AbortController();
   #ticketKeys: Buffer | undefined;
-  #http: readonly Listening[] = [];
-  #https: readonly Listening[] = [];
-  #tls: TlsListener | undefined;
+  #listeners: Listeners | undefined;
+  #udp: readonly UdpListener[] = [];
+  readonly #started: Changeable;
   #draining: Promise<void> | undefined;
   #endAt = Number.POSITIVE_INFINITY;
   #idleEndAt = Number.POSITIVE_INFINITY;
@@ -135,7 +142,13 @@ class IngressProcess implements IngressServer {
       onUrgent: () => this.#gossip.tellSoon(),
     });
     this.#gossip = new CountGossip(shared, deps);
+    this.#started = {
+      trustedProxies: config.trustedProxies ?? [],
+      wire: { ...defaultHeadLimits, heldBytes: 64 * 1024, requestsPerConnection: 100_000 },
+      timeouts: { ...defaultTimeouts, ...config.timeouts },
+    };
     this.#context = {
+      ...this.#started,
       table: emptyRouteTable,
       draining: false,
       httpsPortBeside: () => config.httpsPort ?? 443,
@@ -147,9 +160,6 @@ class IngressProcess implements IngressServer {
       clock: deps.clock,
       random: deps.random,
       requestIds: new RequestIds(deps.random),
-      trustedProxies: config.trustedProxies ?? [],
-      wire: { ...defaultHeadLimits, heldBytes: 64 * 1024, requestsPerConnection: 100_000 },
-      timeouts: { ...defaultTimeouts, ...config.timeouts },
       metrics: new ProxyMetrics(),
       accessLog: config.accessLog,
     };
@@ -159,7 +169,9 @@ class IngressProcess implements IngressServer {
   }
 
   get addresses(): IngressServer["addresses"] {
-    return { http: this.#http.map((l) => l.address()), https: this.#https.map((l) => l.address()) };
+    const { http = [], https = [], tcp = [] } = this.#listeners ?? {};
+    const at = (all: readonly Listening[]): readonly Address[] => all.map((l) => l.address());
+    return { http: at(http), https: at(https), tcp: at(tcp), udp: this.#udp.map((u) => u.address) };
   }
 
   get revision(): number {
@@ -170,6 +182,7 @@ class IngressProcess implements IngressServer {
     if (delta.gossip !== undefined) this.#gossip.configure(delta.gossip === "none" ? undefined : delta.gossip);
     const before = this.#context.table.pools;
     this.#context.table = this.#context.table.with(delta);
+    if (delta.settings !== undefined) Object.assign(this.#context, effectiveSettings(this.#started, delta.settings));
     const after = this.#context.table.pools;
     const touched = new Set([...(delta.full ? before.keys() : []), ...delta.pools.deletes, ...delta.pools.upserts.map((p) => p.id)]);
     const gone = [...touched].flatMap((id) => this.#uses.replace(before.get(id), after.get(id))).filter((key) => !this.#uses.has(key));
@@ -181,36 +194,40 @@ class IngressProcess implements IngressServer {
     this.#sweepPool();
     const left = new Set(gone);
     for (const client of this.#clients) client.endpointsGone(left);
+    for (const udp of this.#udp) udp.endpointsGone(left);
   }
 
   metrics(): string {
     return this.#context.metrics.print({ revision: this.revision, limitPeers: this.#gossip.peers });
   }
 
-  drain({ withinMs, idleMs }: DrainTimes): Promise<void> {
+  drain(times: DrainTimes): Promise<void> {
     const now = this.#deps.clock.monotonic();
+    const { drainSeconds } = this.#context.table.settings;
+    const withinMs = drainSeconds === undefined ? times.withinMs : Math.min(times.withinMs, drainSeconds * 1000);
     this.#endAt = Math.min(this.#endAt, now + withinMs);
-    this.#idleEndAt = Math.min(this.#idleEndAt, this.#endAt, now + (idleMs ?? this.#context.timeouts.grace));
+    this.#idleEndAt = Math.min(this.#idleEndAt, this.#endAt, now + (times.idleMs ?? this.#context.timeouts.grace));
     this.#draining ??= this.#drain();
     return this.#draining;
   }
 
   setTicketKeys(keys: Buffer): void {
     this.#ticketKeys = keys;
-    this.#tls?.setTicketKeys(keys);
+    this.#listeners?.setTicketKeys(keys);
   }
 
   async #drain(): Promise<void> {
     this.#context.draining = true;
     await this.ready.catch(() => {});
-    for (const l of [...this.#http, ...this.#https]) await l.close();
+    await this.#listeners?.stop();
     for (const client of this.#clients) client.drain();
+    void this.#endUdp();
     const { clock } = this.#deps;
     const until = async (end: () => number, done: () => boolean): Promise<void> => {
       while (!this.#life.signal.aborted && !done() && clock.monotonic() < end())
         await clock.sleep(drainStepMs, this.#life.signal).catch(() => {});
     };
-    const shakingHands = (): boolean => (this.#tls?.waiting ?? 0) > 0;
+    const shakingHands = (): boolean => (this.#listeners?.waiting ?? 0) > 0;
     await until(
       () => this.#idleEndAt,
       () => this.#clients.size === 0 && !shakingHands(),
@@ -228,12 +245,18 @@ class IngressProcess implements IngressServer {
     await this.close();
   }
 
+  /** Another process reads from the same sockets by now; answers to what came here may still be on their way. */
+  async #endUdp(): Promise<void> {
+    await this.#deps.clock.sleep(this.#context.timeouts.grace, this.#life.signal).catch(() => {});
+    await Promise.all(this.#udp.map((u) => u.close()));
+  }
+
   async close(): Promise<void> {
     this.#context.draining = true;
     this.#life.abort();
     await this.ready.catch(() => {});
-    for (const l of [...this.#http, ...this.#https]) await l.close();
-    this.#tls?.close();
+    await this.#listeners?.close();
+    await Promise.all(this.#udp.map((u) => u.close()));
     for (const client of this.#clients) client.abortConnection();
     this.#context.pool.close();
     this.#context.http2.close();
@@ -242,60 +265,69 @@ class IngressProcess implements IngressServer {
   }
 
   async #start(): Promise<void> {
-    const { http, https, transport } = this.#config;
+    const { transport } = this.#config;
     if (this.#deps.connections === undefined) {
       this.#connections = (await chooseTransport(transport ?? "auto", this.#pair, this.#onFault)).connections;
       this.#context.pool = new UpstreamPool(this.#connections);
     }
     await Promise.race([this.#deps.listenAfter, untilAborted(this.#life.signal)]);
     if (this.#life.signal.aborted) return;
-    if (https.length > 0) this.#tls = this.#makeTls();
-    this.#http = http.map((at) => this.#connections.listen(at, (c) => this.#accept(c, { tls: false })));
-    this.#https = https.map((at) => listenForSockets(at, (socket) => this.#tls?.accept(socket)));
-    await Promise.all([...this.#http, ...this.#https].map((l) => l.ready));
+    this.#listeners = this.#listen();
+    this.#udp = (this.#config.udp ?? []).map(({ port, at }) => {
+      const { clock, random } = this.#deps;
+      return new UdpListener({ port, at, table: () => this.#context.table, picker: this.#context.picker, clock, random });
+    });
+    await Promise.all([this.#listeners.ready, ...this.#udp.map((u) => u.ready)]);
     this.#context.httpsPortBeside = this.#portPairs();
     void this.#sweepForLife();
   }
 
   /** The n-th http listener and the n-th https listener belong together. */
   #portPairs(): (httpPort: number) => number {
-    const https = this.#https.map((l) => l.address().port);
-    const pairs = new Map(this.#http.map((l, i) => [l.address().port, https[i] ?? https[0] ?? 443]));
+    const https = this.addresses.https.map((a) => a.port);
+    const pairs = new Map(this.addresses.http.map((a, i) => [a.port, https[i] ?? https[0] ?? 443]));
     return (port) => this.#config.httpsPort ?? pairs.get(port) ?? https[0] ?? 443;
   }
 
-  #makeTls(): TlsListener {
-    const ticketKeys = this.#ticketKeys ?? this.#config.tls?.ticketKeys;
-    return new TlsListener({
+  #listen(): Listeners {
+    const { http, https, tcp = [], tls } = this.#config;
+    const ticketKeys = this.#ticketKeys ?? tls?.ticketKeys;
+    const connections = this.#connections;
+    return new Listeners({
+      http,
+      https,
+      tcp,
       table: () => this.#context.table,
       pair: this.#pair,
-      handshakeMs: () => this.#context.timeouts.head,
-      settings: { ...this.#config.tls, ...(ticketKeys === undefined ? {} : { ticketKeys }) },
+      greetingMs: () => this.#context.timeouts.head,
+      settings: { ...tls, ...(ticketKeys === undefined ? {} : { ticketKeys }) },
       log: this.#deps.log,
-      onSecure: (socket, client) => {
-        if (socket.alpnProtocol === "h2") this.#acceptHttp2(socket, client);
-        else this.#accept(this.#connections.adopt(socket), { tls: true, ...(client === undefined ? {} : { client }) });
+      onPlain: (socket, peer) => this.#accept(connections.adopt(socket, peer), { tls: false, peer }),
+      onSecure: (socket, peer, client) => {
+        if (socket.alpnProtocol === "h2") this.#acceptHttp2(socket, { client, peer });
+        else this.#accept(connections.adopt(socket, peer), { tls: true, client, peer });
       },
-      onPassthrough: (socket, pool) => this.#passThrough(socket, pool),
+      onTunnel: (socket, pool, peer, service) => {
+        const client = connections.adopt(socket, peer);
+        const preamble = service?.sendProxyProtocol === true ? { preamble: proxyHeaderFor(socket, client) } : {};
+        this.#add(
+          new Passthrough(this.#context, client, { pool, connections, ...preamble, onClosed: (c) => void this.#clients.delete(c) }),
+        );
+      },
     });
   }
 
-  #passThrough(socket: Socket, pool: Pool): void {
-    const connections = this.#connections;
-    const client = connections.adopt(socket);
-    this.#clients.add(new Passthrough(this.#context, client, { pool, connections, onClosed: (c) => void this.#clients.delete(c) }));
-  }
-
-  #accept(connection: Connection, o: { readonly tls: boolean; readonly client?: ClientAnswer }): void {
+  #accept(connection: Connection, o: { readonly tls: boolean } & ConnectionOrigin): void {
     const onClosed = (c: Http1Client): void => void this.#clients.delete(c);
-    const onHttp2 = (socket: Socket): void => this.#acceptHttp2(socket);
+    const onHttp2 = (socket: Socket): void => this.#acceptHttp2(socket, o);
+    const { tls, client } = o;
     // over TLS the handshake has settled which protocol is spoken
-    this.#add(new Http1Client(this.#context, connection, o.tls ? { ...o, onClosed } : { ...o, onClosed, onHttp2 }));
+    this.#add(new Http1Client(this.#context, connection, tls ? { tls, client, onClosed } : { tls, client, onClosed, onHttp2 }));
   }
 
-  #acceptHttp2(socket: Socket, client?: ClientAnswer): void {
+  #acceptHttp2(socket: Socket, o: ConnectionOrigin): void {
     const onClosed = (c: Http2Client): void => void this.#clients.delete(c);
-    this.#add(new Http2Client(this.#context, socket, { onFault: this.#onFault, onClosed, ...(client === undefined ? {} : { client }) }));
+    this.#add(new Http2Client(this.#context, socket, { ...o, onFault: this.#onFault, onClosed }));
   }
 
   #add(client: ClientConnection): void {
@@ -321,6 +353,7 @@ class IngressProcess implements IngressServer {
           client.abortConnection();
         }
       }
+      for (const udp of this.#udp) udp.sweep(now);
       this.#sweepPool();
     }
   }
@@ -334,6 +367,18 @@ class IngressProcess implements IngressServer {
     this.#context.pool.sweep(now, isWanted);
     this.#context.http2.sweep(now, isWanted);
   }
+}
+
+/** Who began a connection, beyond what its socket says. */
+interface ConnectionOrigin {
+  readonly client?: ClientAnswer | undefined;
+  /** For whom a proxy before us says it speaks. */
+  readonly peer?: Peer | undefined;
+}
+
+function proxyHeaderFor(socket: Socket, client: Connection): string {
+  const source = { ip: client.remoteIp, port: client.remotePort };
+  return printProxyHeader({ source, destination: { ip: plainIp(socket.localAddress ?? ""), port: client.localPort } });
 }
 
 function untilAborted(signal: AbortSignal): Promise<void> {

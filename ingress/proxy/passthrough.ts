@@ -10,13 +10,22 @@ const idleMs = 600_000;
 const connectMs = 5_000;
 const maxTries = 3;
 
-/** A TLS connection that goes to an endpoint unopened. */
+export interface PassthroughOptions {
+  readonly pool: Pool;
+  readonly connections: ConnectionFactory;
+  /** What the endpoint hears before the client's own words. */
+  readonly preamble?: string;
+  readonly onClosed: (c: Passthrough) => void;
+}
+
+/** A connection that goes to an endpoint unopened: TLS by its server name, or whatever comes to a port of a Service. */
 export class Passthrough implements ClientConnection {
   readonly #context: ProxyContext;
   readonly #client: Connection;
   readonly #pool: Pool;
   readonly #connections: ConnectionFactory;
   readonly #onClosed: (c: Passthrough) => void;
+  readonly #preamble: string | undefined;
   readonly #early: Buffer[] = [];
   #tried: ReadonlySet<string> = new Set();
   #picked: Picked | undefined;
@@ -25,15 +34,12 @@ export class Passthrough implements ClientConnection {
   #deadline = 0;
   #closed = false;
 
-  constructor(
-    context: ProxyContext,
-    client: Connection,
-    o: { readonly pool: Pool; readonly connections: ConnectionFactory; readonly onClosed: (c: Passthrough) => void },
-  ) {
+  constructor(context: ProxyContext, client: Connection, o: PassthroughOptions) {
     this.#context = context;
     this.#client = client;
     this.#pool = o.pool;
     this.#connections = o.connections;
+    this.#preamble = o.preamble;
     this.#onClosed = o.onClosed;
     context.metrics.connections++;
     context.metrics.accepted++;
@@ -104,6 +110,7 @@ export class Passthrough implements ClientConnection {
       upstream.abort();
       return;
     }
+    if (this.#preamble !== undefined) upstream.write(this.#preamble);
     this.#tunnel = new Tunnel(this.#client, upstream, { idleMs, clock: this.#context.clock, onClosed: () => this.#end() });
     this.#tunnel.start({ fromClient: Buffer.concat(this.#early.splice(0)), fromUpstream: undefined, clientEnded: false });
   }

@@ -18,6 +18,10 @@ export class TlsContexts {
     this.#fallback = fallback;
   }
 
+  knows(table: RouteTable, serverName: string): boolean {
+    return certificateFor(table, normalizeHost(serverName)) !== undefined;
+  }
+
   /**
    * The context for a server name: its own certificate, else the wildcard's, else the default one; and the authorities that
    * its clients must be of. Throws when a certificate and its key are no pair.

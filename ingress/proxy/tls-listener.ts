@@ -1,8 +1,10 @@
+import { constants } from "node:crypto";
 import type { Socket } from "node:net";
 import { createServer, type TLSSocket, type Server as TlsServer } from "node:tls";
 import { normalizeHost } from "../route/request-head.ts";
 import type { HostTls, Pool } from "../route/route.ts";
 import type { RouteTable } from "../route/route-table.ts";
+import type { Peer } from "../upstream/connection.ts";
 import { type ClientAnswer, clientAnswerOf } from "./client-certificate.ts";
 import { peekClientHello } from "./client-hello.ts";
 import { type KeyPair, TlsContexts } from "./tls-contexts.ts";
@@ -15,8 +17,8 @@ export interface TlsListenerOptions {
   readonly handshakeMs: () => number;
   readonly settings: TlsSettings;
   readonly log: (message: string) => void;
-  readonly onSecure: (socket: TLSSocket, client: ClientAnswer | undefined) => void;
-  readonly onPassthrough: (socket: Socket, pool: Pool) => void;
+  readonly onSecure: (socket: TLSSocket, peer: Peer | undefined, answer: ClientAnswer | undefined) => void;
+  readonly onPassthrough: (socket: Socket, pool: Pool, peer: Peer | undefined) => void;
 }
 
 /** Of all hosts, where a route says nothing else. */
@@ -29,6 +31,9 @@ export interface TlsSettings {
   /** 48 random bytes that encrypt session tickets; whoever has them too resumes our sessions. */
   readonly ticketKeys?: Buffer;
 }
+
+/** Demands of hosts and settings that are in force at once; made again where there are more. */
+const maxServers = 256;
 
 /** Sessions of one ingress are of one context, whichever of its processes made them. */
 const sessionContext = "fairway-ingress";
@@ -58,11 +63,12 @@ export class TlsListener {
     return this.#handshakes.size;
   }
 
-  accept(socket: Socket): void {
+  /** `peer`: for whom a proxy before us says it speaks. */
+  accept(socket: Socket, peer: Peer | undefined): void {
     // a TLS connection has no half that lives on: who ends it in the middle of a handshake has gone
     socket.allowHalfOpen = false;
     const key = endsOf(socket);
-    const handshake: Handshake = { socket, tls: undefined };
+    const handshake: Handshake = { socket, peer, tls: undefined };
     this.#handshakes.set(key, handshake);
     socket.once("close", () => {
       if (this.#handshakes.get(key) === handshake) this.#handshakes.delete(key);
@@ -80,7 +86,7 @@ export class TlsListener {
       if (pool !== undefined) {
         this.#handshakes.delete(key);
         socket.allowHalfOpen = true;
-        this.#o.onPassthrough(socket, pool);
+        this.#o.onPassthrough(socket, pool, peer);
         return;
       }
       handshake.tls = name === undefined ? undefined : this.#o.table().hostTls(name);
@@ -99,17 +105,23 @@ export class TlsListener {
   }
 
   #serverFor(tls: HostTls | undefined): TlsServer {
-    const key = `${tls?.clientCertificates === undefined ? "" : "asks"} ${tls?.ciphers ?? ""} ${tls?.preferServerCiphers ?? ""}`;
+    const { settings } = this.#o.table();
+    const asks = tls?.clientCertificates !== undefined;
+    const key = JSON.stringify([asks, tls?.ciphers, tls?.preferServerCiphers, settings.tls, settings.http2]);
     let server = this.#servers.get(key);
     if (server === undefined) {
       server = this.#makeServer(tls);
+      // settings that are no longer in force need no server
+      if (this.#servers.size >= maxServers) this.#servers.clear();
       this.#servers.set(key, server);
     }
     return server;
   }
 
   #makeServer(tls: HostTls | undefined): TlsServer {
-    const { pair, settings } = this.#o;
+    const { pair } = this.#o;
+    const { http2, tls: told } = this.#o.table().settings;
+    const settings = { ...this.#o.settings, ...told };
     const ciphers = tls?.ciphers ?? settings.ciphers;
     const server = createServer({
       cert: pair.certificate,
@@ -120,14 +132,16 @@ export class TlsListener {
       ...(tls?.preferServerCiphers === undefined ? {} : { honorCipherOrder: tls.preferServerCiphers }),
       ...(this.#ticketKeys === undefined ? {} : { ticketKeys: this.#ticketKeys }),
       sessionIdContext: sessionContext,
-      ALPNProtocols: ["h2", "http/1.1"],
+      ...(told?.sessionTickets === false ? { secureOptions: constants.SSL_OP_NO_TICKET } : {}),
+      ALPNProtocols: http2 === false ? ["http/1.1"] : ["h2", "http/1.1"],
       handshakeTimeout: this.#o.handshakeMs(),
       // what the client showed is judged by the routes of its host
       requestCert: tls?.clientCertificates !== undefined,
       rejectUnauthorized: false,
       SNICallback: (name, done) => {
         try {
-          done(null, this.#contexts.contextFor(this.#o.table(), name));
+          if (told?.rejectUnknownNames === true && !this.#contexts.knows(this.#o.table(), name)) done(new Error("nobody's name"));
+          else done(null, this.#contexts.contextFor(this.#o.table(), name));
         } catch (e) {
           this.#o.log(`certificate for ${name} cannot be used: ${e instanceof Error ? e.message : String(e)}`);
           done(null, this.#contexts.contextFor(this.#o.table(), undefined));
@@ -136,9 +150,15 @@ export class TlsListener {
     });
     server.on("secureConnection", (socket) => {
       const key = endsOf(socket);
-      const terms = this.#handshakes.get(key)?.tls?.clientCertificates;
+      const handshake = this.#handshakes.get(key);
+      const terms = handshake?.tls?.clientCertificates;
       this.#handshakes.delete(key);
-      this.#o.onSecure(socket, terms === undefined ? undefined : clientAnswerOf(socket, terms));
+      // without a name the default certificate was shown already
+      if (told?.rejectUnknownNames === true && typeof socket.servername !== "string") {
+        socket.destroy();
+        return;
+      }
+      this.#o.onSecure(socket, handshake?.peer, terms === undefined ? undefined : clientAnswerOf(socket, terms));
     });
     server.on("tlsClientError", (_error, socket) => socket.destroy());
     return server;
@@ -147,6 +167,7 @@ export class TlsListener {
 
 interface Handshake {
   readonly socket: Socket;
+  readonly peer: Peer | undefined;
   /** What the table asked for its server name when it was greeted. */
   tls: HostTls | undefined;
 }

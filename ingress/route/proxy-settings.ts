@@ -11,6 +11,8 @@ export interface ProxySettings {
   readonly wholeForwardedFor?: boolean;
   /** Clients (load balancers) begin each connection with the PROXY protocol. */
   readonly proxyProtocol?: boolean;
+  /** Ranges of those whose word on the client's address is believed; absent: everybody's. The others' is read and forgotten. */
+  readonly proxyProtocolFrom?: readonly string[];
   /** A request's own X-Request-ID counts; else each gets a new one. */
   readonly keepRequestId?: boolean;
   readonly http2?: boolean;

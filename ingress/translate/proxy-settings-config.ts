@@ -18,6 +18,7 @@ export function settingsOf(r: ConfigReader, defaults: AnnotationDefaults): Proxy
     ...present("forwardedForHeader", header === "x-forwarded-for" ? undefined : header),
     ...present("wholeForwardedFor", wholeForwardedFor),
     ...present("proxyProtocol", r.get("use-proxy-protocol")),
+    ...present("proxyProtocolFrom", trusted?.includes("0.0.0.0/0") === true ? undefined : trusted),
     ...present("http2", r.get("use-http2")),
     ...present("keepAliveSeconds", r.get("keep-alive")),
     ...present("keepAliveRequests", r.get("keep-alive-requests")),

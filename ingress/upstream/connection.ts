@@ -39,6 +39,12 @@ export interface Connection {
   detach?(unread: Buffer): Socket;
 }
 
+/** Who speaks through a proxy that has said so. */
+export interface Peer {
+  readonly ip: string;
+  readonly port: number;
+}
+
 export interface UpstreamAddress {
   readonly ip: string;
   readonly port: number;
@@ -53,8 +59,8 @@ export interface UpstreamAddress {
 
 export interface ConnectionFactory {
   listen(at: ListenAt, accept: (c: Connection) => void): Listening;
-  /** Takes over an open socket, plain or TLS. */
-  adopt(socket: Socket): Connection;
+  /** Takes over an open socket, plain or TLS; `peer` is who is at its other end where that is not the socket's own. */
+  adopt(socket: Socket, peer?: Peer): Connection;
   /** `onReady` or the connection's onClose comes, once; never before connect returns. */
   connect(to: UpstreamAddress, events: ConnectionEvents, onReady: () => void): Connection;
 }

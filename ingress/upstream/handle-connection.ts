@@ -1,7 +1,7 @@
 import { connect as netConnect, type Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import { getSystemErrorName } from "node:util";
-import type { Connection, ConnectionEvents, ConnectionFactory } from "./connection.ts";
+import type { Connection, ConnectionEvents, ConnectionFactory, Peer } from "./connection.ts";
 import { HandleWriter, type WriterOwner } from "./handle-writer.ts";
 import { listenForSockets, netConnections, type OnFault, plainIp, silent } from "./net-connection.ts";
 import { ReadBuffer, sharedBuffer } from "./read-buffer.ts";
@@ -17,11 +17,10 @@ export function handleConnections(onFault: OnFault): ConnectionFactory | undefin
   if (bindings === undefined) return undefined;
   const turn = new TurnWrites();
   const portable = netConnections(onFault);
-  const adopt = (socket: Socket): Connection => {
+  const adopt = (socket: Socket, peer?: Peer): Connection => {
     const handle = handleOf(socket);
-    return handle === undefined
-      ? portable.adopt(socket)
-      : new HandleConnection(socket, handle, { bindings, turn, onFault, reads: "shared" });
+    if (handle === undefined) return portable.adopt(socket, peer);
+    return new HandleConnection(socket, handle, { bindings, turn, onFault, reads: "shared", ...(peer === undefined ? {} : { peer }) });
   };
   return {
     listen: (at, accept) => listenForSockets(at, (socket) => accept(adopt(socket))),
@@ -50,6 +49,7 @@ interface HandleOptions {
   /** Idle clients are many: they read into one buffer. An upstream connection has its own. */
   readonly reads: "shared" | "own";
   readonly events?: ConnectionEvents;
+  readonly peer?: Peer;
 }
 
 /** A connection whose bytes go through the handle of its socket; the socket keeps its life: end, errors, close. */
@@ -78,8 +78,8 @@ class HandleConnection implements Connection, WriterOwner {
     this.#writer = new HandleWriter(handle, this, o);
     this.#onFault = o.onFault;
     this.events = o.events ?? silent;
-    this.remoteIp = plainIp(socket.remoteAddress ?? "");
-    this.remotePort = socket.remotePort ?? 0;
+    this.remoteIp = o.peer?.ip ?? plainIp(socket.remoteAddress ?? "");
+    this.remotePort = o.peer?.port ?? socket.remotePort ?? 0;
     this.localPort = socket.localPort ?? 0;
     this.#own = o.reads === "own" ? new ReadBuffer() : undefined;
     this.#mayShare = o.reads === "shared";

@@ -1,6 +1,6 @@
 import { createServer, connect as netConnect, type Server, type Socket } from "node:net";
 import { TLSSocket } from "node:tls";
-import type { Connection, ConnectionEvents, ConnectionFactory, ListenAt, Listening, UpstreamAddress } from "./connection.ts";
+import type { Connection, ConnectionEvents, ConnectionFactory, ListenAt, Listening, Peer, UpstreamAddress } from "./connection.ts";
 import { ReadBuffer } from "./read-buffer.ts";
 import { type TurnWriter, TurnWrites } from "./turn-writes.ts";
 import { connectTls } from "./upstream-tls.ts";
@@ -13,7 +13,7 @@ export function netConnections(onFault: OnFault): ConnectionFactory {
   const o: NetOptions = { onFault, turn: new TurnWrites() };
   return {
     listen: (at, accept) => listenForSockets(at, (socket) => accept(connectionOf(socket, silent, o))),
-    adopt: (socket) => connectionOf(socket, silent, o),
+    adopt: (socket, peer) => connectionOf(socket, silent, peer === undefined ? o : { ...o, peer }),
     connect: (to, events, onReady) => connect(to, { ...o, events, onReady }),
   };
 }
@@ -27,6 +27,7 @@ export const silent: ConnectionEvents = { onData: () => {}, onDrain: () => {}, o
 interface NetOptions {
   readonly onFault: OnFault;
   readonly turn: TurnWrites;
+  readonly peer?: Peer;
 }
 
 /** Takes over an open socket, plain or TLS. */
@@ -55,8 +56,8 @@ class NetConnection implements Connection, TurnWriter {
     this.#turn = o.turn;
     this.events = events;
     this.#onFault = o.onFault;
-    this.remoteIp = plainIp(socket.remoteAddress ?? "");
-    this.remotePort = socket.remotePort ?? 0;
+    this.remoteIp = o.peer?.ip ?? plainIp(socket.remoteAddress ?? "");
+    this.remotePort = o.peer?.port ?? socket.remotePort ?? 0;
     this.localPort = socket.localPort ?? 0;
     let error: Error | undefined;
     socket.setNoDelay(true);

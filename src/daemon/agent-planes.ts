@@ -7,6 +7,7 @@ import type { Batch, ObjectKey } from "../snapshot/cluster-snapshot.ts";
 import type { Problem } from "../snapshot/problem.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
 import { gossipSettings, touchesGossip } from "./ingress-gossip.ts";
+import type { ServicePort } from "./ingress-ports.ts";
 import { ingressEntries } from "./ingress-table.ts";
 import { plainRange } from "./plain-range.ts";
 import type { KeyedDelta, StatePublisher, StateSource } from "./state-stream.ts";
@@ -41,8 +42,9 @@ export function namesPlane(config: DaemonConfig, clusterDns: readonly Ip[], bloc
   };
 }
 
-/** Routes, pools and certificates for the ingress processes. */
-export function routesPlane(config: DaemonConfig): AgentPlane {
+/** Routes, pools and certificates for the ingress processes. `onPorts` hears which ports of Services these are to listen at. */
+export function routesPlane(config: DaemonConfig, onPorts: (ports: readonly ServicePort[]) => void): AgentPlane {
+  const ports = new Map<string, ServicePort>();
   const translator = new IngressTranslator({
     ...(config.plain ? { allowedEndpoints: [plainRange] } : {}),
     ...(config.ingressScope === undefined ? {} : { scope: config.ingressScope }),
@@ -54,7 +56,12 @@ export function routesPlane(config: DaemonConfig): AgentPlane {
       const before = gossip;
       gossip = touchesGossip(batch) ? gossipSettings(batch.after, config.nodeName) : before;
       const same = JSON.stringify(gossip) === JSON.stringify(before);
-      return ingressEntries({ ...translator.apply(batch), ...(same ? {} : { gossip }) });
+      const delta = translator.apply(batch);
+      const { upserts = [], deletes = [] } = delta.streams ?? {};
+      for (const id of deletes) ports.delete(id);
+      for (const { id, protocol, port } of upserts) ports.set(id, { protocol, port });
+      if (upserts.length + deletes.length > 0) onPorts([...ports.values()]);
+      return ingressEntries({ ...delta, ...(same ? {} : { gossip }) });
     },
     problems: () => translator.problems,
     served: () => translator.served,

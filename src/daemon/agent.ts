@@ -24,11 +24,13 @@ import { configz } from "./configz.ts";
 import { type CorefileChange, startCorefileWatch } from "./corefile.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
 import { answerHistory } from "./history-answer.ts";
+import type { IngressPortsMessage } from "./ingress-ports.ts";
 import { type NodeEvents, startNodeEvents } from "./node-events.ts";
 import { type PlaneFeed, startPlaneFeed } from "./plane-feed.ts";
 import { type ProxyHealth, startProxyHealth } from "./proxy-health.ts";
 import { createMemoryRelease } from "./release-memory.ts";
 import { startReporter } from "./reporter.ts";
+import { tellParent } from "./role.ts";
 import { type StatePublisher, startStatePublisher } from "./state-stream.ts";
 import { startSteadyServer } from "./steady-server.ts";
 
@@ -68,7 +70,7 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
 
   const planes = [
     ...(has("dns") ? [namesPlane(config, clusterDns, corefile?.blocks)] : []),
-    ...(has("ingress") ? [routesPlane(config)] : []),
+    ...(has("ingress") ? [routesPlane(config, (ports) => tellParent({ type: "ingress-ports", ports } satisfies IngressPortsMessage))] : []),
   ];
   if (config.corefile !== undefined && corefile !== undefined) {
     // Names hang on the zones; the supervisor starts an agent that reads them again.

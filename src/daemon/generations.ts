@@ -25,11 +25,12 @@ export interface Generations extends Running {
 
 /**
  * The processes that serve something, in generations: all inherit the same sockets, so a connection or a datagram is taken by
- * the old or the new, and waits in the socket for neither. `start` hears which generation it is for, the first being 1.
+ * the old or the new, and waits in the socket for neither. `start` hears which generation it is for, the first
+ * being 1, and which of `names`.
  */
 export function startGenerations(
   { role, names, drainMs, log }: GenerationsConfig,
-  start: (name: string, generation: number) => SupervisedChild,
+  start: (name: string, generation: number, index: number) => SupervisedChild,
 ): Generations {
   let count = 0;
   let closed = false;
@@ -40,7 +41,7 @@ export function startGenerations(
   const startGeneration = (): readonly SupervisedChild[] => {
     count++;
     const suffix = count === 1 ? "" : `.${count}`;
-    return names.map((name) => start(`${name}${suffix}`, count));
+    return names.map((name, i) => start(`${name}${suffix}`, count, i));
   };
   const retire = async (child: SupervisedChild): Promise<void> => {
     retiring.add(child);

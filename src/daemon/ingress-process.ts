@@ -1,12 +1,15 @@
 import { AccessLog, startIngressServer } from "../../ingress/index.ts";
 import { systemClock } from "../base/clock.ts";
+import { ipFamily } from "../base/ip.ts";
 import type { Log } from "../observe/log.ts";
 import { agentSocket } from "./agent-socket.ts";
 import { inheritedSockets } from "./child.ts";
 import { type DaemonConfig, defaultDrainSeconds } from "./daemon-config.ts";
+import { servicePortSocket } from "./ingress-ports.ts";
 import { ingressDelta } from "./ingress-table.ts";
-import type { Retiring } from "./role.ts";
+import { type Retiring, tellParent } from "./role.ts";
 import { startStateSubscriber } from "./state-stream.ts";
+import { isTicketKeys, type TicketKeysMessage } from "./ticket-keys.ts";
 
 /** At the stop of the whole daemon, requests under way have so long; its supervisor waits a little longer. Milliseconds. */
 const stopDrainMs = 3_500;
@@ -17,6 +20,7 @@ const stopDrainMs = 3_500;
  */
 export async function startIngressProcess(config: DaemonConfig, log: Log): Promise<Retiring> {
   const sockets = inheritedSockets();
+  const servicePorts = sockets.filter((s) => s.name === servicePortSocket);
   const accessLog = config.ingressAccessLog === undefined ? undefined : new AccessLog(config.ingressAccessLog, toStandardOutput);
   const routed = Promise.withResolvers<void>();
   const server = startIngressServer(
@@ -24,10 +28,17 @@ export async function startIngressProcess(config: DaemonConfig, log: Log): Promi
       ...(accessLog === undefined ? {} : { accessLog: (entry) => accessLog.add(entry) }),
       http: sockets.filter((s) => s.name === "http").map(({ fd }) => ({ fd })),
       https: sockets.filter((s) => s.name === "https").map(({ fd }) => ({ fd })),
+      tcp: servicePorts.filter((s) => s.type === "tcp").map(({ fd, port }) => ({ port, at: { fd } })),
+      udp: servicePorts.filter((s) => s.type === "udp").map(({ fd, port, ip }) => ({ port, at: { fd, family: ipFamily(ip) } })),
       ...(config.ingressTransport === undefined ? {} : { transport: config.ingressTransport }),
     },
     { clock: systemClock, log: (message) => log("warn", message), random: Math.random, listenAfter: routed.promise },
   );
+  const onMessage = (m: unknown): void => {
+    if (isTicketKeys(m) && m.keys !== undefined) server.setTicketKeys(Buffer.from(m.keys, "base64"));
+  };
+  process.on("message", onMessage);
+  tellParent({ type: "ticket-keys" } satisfies TicketKeysMessage);
   const state = startStateSubscriber(agentSocket(config), "ingress", {
     log,
     apply: (delta) => server.apply(ingressDelta(delta)),
@@ -39,6 +50,7 @@ export async function startIngressProcess(config: DaemonConfig, log: Log): Promi
     ready: server.ready,
     retire: () => server.drain({ withinMs: drainMs, idleMs: drainMs }),
     close: async () => {
+      process.off("message", onMessage);
       await server.drain({ withinMs: stopDrainMs });
       await state.close();
       accessLog?.flush();

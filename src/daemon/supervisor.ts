@@ -1,3 +1,4 @@
+import type { ChildProcess } from "node:child_process";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import type { Ip } from "../base/ip.ts";
@@ -9,7 +10,9 @@ import { readConfigured, watchConfigFile } from "./configured.ts";
 import { type DaemonConfig, defaultDrainSeconds } from "./daemon-config.ts";
 import { dnsRuntime } from "./dns-runtime.ts";
 import { type Generations, startGenerations } from "./generations.ts";
+import { IngressPorts, isIngressPorts } from "./ingress-ports.ts";
 import { roleEnvironment } from "./role.ts";
+import { isTicketKeys, TicketKeys } from "./ticket-keys.ts";
 
 /** What the agent tells its supervisor when it has learned where cluster DNS answers. */
 export interface DnsAddresses {
@@ -44,6 +47,7 @@ export function startSupervisor(base: DaemonConfig, log: Log): Running {
   chmodSync(config.runDir, 0o700);
   const bound: NamedSocket[] = [];
   const children: SupervisedChild[] = [];
+  const closing: (() => void)[] = [];
   const ready = Promise.withResolvers<void>();
   let closed = false;
   ready.promise.catch(() => undefined);
@@ -60,7 +64,7 @@ export function startSupervisor(base: DaemonConfig, log: Log): Running {
       readonly name?: string;
       readonly sockets?: readonly NamedSocket[];
       readonly runtimeOptions?: readonly string[];
-      readonly onMessage?: (m: unknown) => void;
+      readonly onMessage?: (m: unknown, from: ChildProcess) => void;
       readonly told?: DaemonConfig;
     },
   ): SupervisedChild => {
@@ -120,7 +124,17 @@ export function startSupervisor(base: DaemonConfig, log: Log): Running {
       if (!asked) startDns(config.clusterDns);
       waits.push(dnsStarted.promise);
     }
+    const ips = config.ingress.length > 0 ? config.ingress.map((i) => i.ip) : inherited.filter((s) => s.name === "http").map((s) => s.ip);
+    const servicePorts = new IngressPorts(ips, log);
+    closing.push(() => servicePorts.close());
     const onMessage = (m: unknown): void => {
+      if (isIngressPorts(m))
+        change(async () => {
+          // what a process listens at is settled when it starts
+          const { changed, left } = servicePorts.change(closed ? [] : m.ports);
+          if (changed && !closed) await ingress?.renew();
+          servicePorts.release(left);
+        });
       if (!asked || !isDnsAddresses(m)) return;
       moving = moving
         .then(() => moveDns(m.ips))
@@ -142,10 +156,15 @@ export function startSupervisor(base: DaemonConfig, log: Log): Running {
     followConfig();
     if (has("ingress")) {
       const processes = config.ingressProcesses || Math.min(availableParallelism(), 4);
+      const ticketKeys = new TicketKeys();
+      closing.push(() => ticketKeys.close());
+      const onIngressMessage = (m: unknown, from: ChildProcess): void => {
+        if (isTicketKeys(m)) ticketKeys.answer(from);
+      };
       const names = Array.from({ length: processes }, (_, i) => `ingress-${i + 1}`);
       const drainMs = 1000 * (config.ingressDrainSeconds ?? defaultDrainSeconds);
-      ingress = startGenerations({ role: "ingress", names, drainMs, log }, (name) =>
-        startRole("ingress", { name, sockets: ingressSockets }),
+      ingress = startGenerations({ role: "ingress", names, drainMs, log }, (name, _generation, i) =>
+        startRole("ingress", { name, sockets: [...ingressSockets, ...servicePorts.socketsFor(i)], onMessage: onIngressMessage }),
       );
       waits.push(ingress.ready);
     }
@@ -201,6 +220,7 @@ export function startSupervisor(base: DaemonConfig, log: Log): Running {
       await changing;
       for (const socket of bound) closeSocket(socket);
       bound.length = 0;
+      for (const close of closing.splice(0)) close();
     },
   };
 }

@@ -7,7 +7,9 @@ import {
   type RouteDelta,
   startIngressServer,
 } from "../../../ingress/index.ts";
+import type { ProxiedEnds } from "../../../ingress/proxy/proxy-protocol.ts";
 import { type Clock, systemClock } from "../../../src/base/clock.ts";
+import { ipBytes } from "../../../src/base/ip.ts";
 
 /** One request as an endpoint saw it, and the means to answer it byte by byte. */
 export interface SeenRequest {
@@ -219,6 +221,15 @@ export function makeTable(ports: readonly number[], routes: readonly Route[] = [
 
 export function poolOf(ports: readonly number[], id = "p") {
   return { id, service: "shop/web", port: 80, endpoints: ports.map((port) => ({ ip: "127.0.0.1", port })) };
+}
+
+/** A header of the PROXY protocol, version 2, as load balancers send it. */
+export function printProxyHeader2({ source, destination }: ProxiedEnds): Buffer {
+  const [a, b] = [ipBytes(source.ip), ipBytes(destination.ip)];
+  const ports = [source.port, destination.port].flatMap((p) => [p >> 8, p & 255]);
+  const body = Buffer.from([...a, ...b, ...ports]);
+  const head = Buffer.from([0x21, a.length === 4 ? 0x11 : 0x21, body.length >> 8, body.length & 255]);
+  return Buffer.concat([Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1"), head, body]);
 }
 
 export const get = (path = "/", more = ""): string => `GET ${path} HTTP/1.1\r\nHost: a.test\r\n${more}\r\n`;

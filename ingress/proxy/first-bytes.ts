@@ -1,0 +1,30 @@
+import type { Socket } from "node:net";
+
+/** How many of the bytes are read and done with; `more`: too few to tell; `refused`: the connection is closed. */
+export type FirstBytesJudge = (seen: Buffer) => number | "more" | "refused";
+
+/** Looks at the first bytes of a connection and leaves those that are not done with where they were, for who reads next. */
+export function readFirstBytes(socket: Socket, withinMs: number, judge: FirstBytesJudge, done: () => void): void {
+  let seen = Buffer.alloc(0);
+  const refuse = (): void => void socket.destroy();
+  const look = (): void => {
+    for (;;) {
+      const chunk: unknown = socket.read();
+      if (!Buffer.isBuffer(chunk)) break;
+      seen = Buffer.concat([seen, chunk]);
+    }
+    const used = judge(seen);
+    if (used === "more") return;
+    socket.off("readable", look);
+    socket.off("timeout", refuse);
+    socket.setTimeout(0);
+    if (used === "refused") {
+      refuse();
+      return;
+    }
+    if (seen.length > used) socket.unshift(seen.subarray(used));
+    done();
+  };
+  socket.setTimeout(withinMs, refuse);
+  socket.on("readable", look);
+}

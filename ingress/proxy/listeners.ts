@@ -1,0 +1,149 @@
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import { isInside } from "../filter/address-list.ts";
+import type { Pool, StreamService } from "../route/route.ts";
+import type { RouteTable } from "../route/route-table.ts";
+import type { ListenAt, Listening, Peer } from "../upstream/connection.ts";
+import { listenForSockets, plainIp } from "../upstream/net-connection.ts";
+import type { ClientAnswer } from "./client-certificate.ts";
+import { readFirstBytes } from "./first-bytes.ts";
+import { type ProxyHeader, parseProxyHeader } from "./proxy-protocol.ts";
+import { TlsListener, type TlsListenerOptions } from "./tls-listener.ts";
+
+/** Where connections to a port of a Service (StreamService) are accepted. */
+export interface StreamAt {
+  /** As StreamService has it; the sockets may be bound to another. */
+  readonly port: number;
+  readonly at: ListenAt;
+}
+
+export interface ListenersOptions extends Pick<TlsListenerOptions, "pair" | "log" | "settings"> {
+  readonly table: () => RouteTable;
+  readonly http: readonly ListenAt[];
+  readonly https: readonly ListenAt[];
+  readonly tcp: readonly StreamAt[];
+  /** How long a client may take to say who it is. Milliseconds. */
+  readonly greetingMs: () => number;
+  readonly onPlain: (socket: Socket, peer: Peer | undefined) => void;
+  readonly onSecure: (socket: TLSSocket, peer: Peer | undefined, answer: ClientAnswer | undefined) => void;
+  /** The socket goes to the pool unopened; for a port of a Service, as that says. */
+  readonly onTunnel: (socket: Socket, pool: Pool, peer: Peer | undefined, service?: StreamService) => void;
+}
+
+/** The listening sockets of one ingress, and what becomes of a connection until it is known what it speaks, and for whom. */
+export class Listeners {
+  readonly #o: ListenersOptions;
+  readonly #tls: TlsListener | undefined;
+  readonly #http: readonly Listening[];
+  readonly #https: readonly Listening[];
+  readonly #tcp: readonly Listening[];
+  /** Wait for the PROXY protocol. */
+  readonly #greeting = new Set<Socket>();
+
+  constructor(o: ListenersOptions) {
+    this.#o = o;
+    this.#tls =
+      o.https.length === 0
+        ? undefined
+        : new TlsListener({
+            table: o.table,
+            pair: o.pair,
+            handshakeMs: o.greetingMs,
+            settings: o.settings,
+            log: o.log,
+            onSecure: o.onSecure,
+            onPassthrough: (socket, pool, peer) => o.onTunnel(socket, pool, peer),
+          });
+    this.#http = o.http.map((at) => listenForSockets(at, (socket) => this.#greet(socket, this.#proxied, o.onPlain)));
+    this.#https = o.https.map((at) =>
+      listenForSockets(at, (socket) => this.#greet(socket, this.#proxied, (s, peer) => this.#tls?.accept(s, peer))),
+    );
+    this.#tcp = o.tcp.map(({ port, at }) => listenForSockets(at, (socket) => this.#acceptFor(port, socket)));
+  }
+
+  get ready(): Promise<unknown> {
+    return Promise.all(this.#all.map((l) => l.ready));
+  }
+
+  get http(): readonly Listening[] {
+    return this.#http;
+  }
+
+  get https(): readonly Listening[] {
+    return this.#https;
+  }
+
+  get tcp(): readonly Listening[] {
+    return this.#tcp;
+  }
+
+  /** Connections that are accepted and not yet handed on. */
+  get waiting(): number {
+    return this.#greeting.size + (this.#tls?.waiting ?? 0);
+  }
+
+  setTicketKeys(keys: Buffer): void {
+    this.#tls?.setTicketKeys(keys);
+  }
+
+  /** Accepts no more; what waits goes on. */
+  async stop(): Promise<void> {
+    await Promise.all(this.#all.map((l) => l.close()));
+  }
+
+  async close(): Promise<void> {
+    await this.stop();
+    for (const socket of this.#greeting) socket.destroy();
+    this.#tls?.close();
+  }
+
+  get #all(): readonly Listening[] {
+    return [...this.#http, ...this.#https, ...this.#tcp];
+  }
+
+  get #proxied(): boolean {
+    return this.#o.table().settings.proxyProtocol === true;
+  }
+
+  #acceptFor(port: number, socket: Socket): void {
+    const table = this.#o.table();
+    const service = table.streams.get(`tcp ${port}`);
+    const pool = service === undefined ? undefined : table.pools.get(service.pool);
+    if (service === undefined || pool === undefined) {
+      socket.destroy();
+      return;
+    }
+    this.#greet(socket, service.acceptProxyProtocol, (s, peer) => this.#o.onTunnel(s, pool, peer, service));
+  }
+
+  /** Hands the socket on; first, where a proxy must have said for whom it speaks, that is read. */
+  #greet(socket: Socket, proxied: boolean, go: (socket: Socket, peer: Peer | undefined) => void): void {
+    if (!proxied) {
+      go(socket, undefined);
+      return;
+    }
+    this.#greeting.add(socket);
+    const ignore = (): void => undefined;
+    const gone = (): void => void this.#greeting.delete(socket);
+    socket.on("error", ignore);
+    socket.on("close", gone);
+    let header: ProxyHeader | "more" | "none" = "more";
+    const judge = (seen: Buffer): number | "more" | "refused" => {
+      header = parseProxyHeader(seen);
+      return header === "none" ? "refused" : header === "more" ? "more" : header.bytes;
+    };
+    readFirstBytes(socket, this.#o.greetingMs(), judge, () => {
+      this.#greeting.delete(socket);
+      socket.off("error", ignore);
+      socket.off("close", gone);
+      const ends = typeof header === "string" ? undefined : header.ends;
+      const believed = this.#believes(plainIp(socket.remoteAddress ?? ""));
+      go(socket, ends === undefined || !believed ? undefined : ends.source);
+    });
+  }
+
+  #believes(proxy: string): boolean {
+    const { proxyProtocolFrom } = this.#o.table().settings;
+    return proxyProtocolFrom === undefined || isInside(proxyProtocolFrom, proxy);
+  }
+}

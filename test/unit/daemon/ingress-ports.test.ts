@@ -1,0 +1,53 @@
+import { expect, test } from "vitest";
+import { IngressPorts } from "../../../src/daemon/ingress-ports.ts";
+import { BindError, type BoundSocket } from "../../../src/kernel/socket.ts";
+import type { Log } from "../../../src/observe/log.ts";
+
+function lab(taken: readonly number[] = []) {
+  const said: string[] = [];
+  const closed: number[] = [];
+  let fd = 10;
+  const log: Log = Object.assign((_level: string, message: string) => void said.push(message), { child: () => log });
+  const ports = new IngressPorts(["192.0.2.1", "2001:db8::1"], log, {
+    bind: ({ ip, port, type }) => {
+      if (taken.includes(port)) throw new BindError("EADDRINUSE", `${type} port ${port}`);
+      return { fd: fd++, ip, port, type };
+    },
+    close: (socket: BoundSocket) => void closed.push(socket.fd),
+  });
+  const shown = (process: number): readonly string[] => ports.socketsFor(process).map((s) => `${s.fd} ${s.type} ${s.ip} ${s.port}`);
+  return { ports, said, closed, shown };
+}
+
+const tcp = { protocol: "tcp", port: 9000 } as const;
+const udp = { protocol: "udp", port: 53 } as const;
+
+test("each port on each address; datagrams for the first process alone", () => {
+  const { ports, shown } = lab();
+  expect(ports.change([tcp, udp])).toEqual({ changed: true, left: [] });
+  expect(shown(0)).toEqual(["10 tcp 192.0.2.1 9000", "11 udp 192.0.2.1 53", "12 tcp 2001:db8::1 9000", "13 udp 2001:db8::1 53"]);
+  expect(shown(1)).toEqual(["10 tcp 192.0.2.1 9000", "12 tcp 2001:db8::1 9000"]);
+  expect(ports.change([udp, tcp])).toEqual({ changed: false, left: [] });
+});
+
+test("a port that is no longer wanted stays bound until it is released", () => {
+  const { ports, closed, shown } = lab();
+  ports.change([tcp, udp]);
+  const { changed, left } = ports.change([udp]);
+  expect([changed, closed]).toEqual([true, []]);
+  ports.release(left);
+  expect(closed).toEqual([10, 12]);
+  expect(shown(1)).toEqual([]);
+  ports.close();
+  expect(closed).toEqual([10, 12, 11, 13]);
+});
+
+test("a port that another program has is told of and left out, and tried again at the next change", () => {
+  const { ports, said, shown } = lab([9000]);
+  expect(ports.change([tcp, udp])).toMatchObject({ changed: true });
+  expect(shown(0)).toEqual(["10 udp 192.0.2.1 53", "11 udp 2001:db8::1 53"]);
+  expect(said).toHaveLength(2);
+  expect(said[0]).toMatch(/^ingress: a port of a Service: cannot bind tcp port 9000: EADDRINUSE/);
+  ports.change([tcp, udp]);
+  expect(said).toHaveLength(4);
+});

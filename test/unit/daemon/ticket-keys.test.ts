@@ -1,0 +1,26 @@
+import { expect, test } from "vitest";
+import { TicketKeys } from "../../../src/daemon/ticket-keys.ts";
+
+test("all processes have the same keys, also those that start later, and all get new ones; who has gone is told nothing", () => {
+  let drawn = 0;
+  const keys = new TicketKeys((size) => Buffer.alloc(size, ++drawn));
+  const heard: string[] = [];
+  const asker = (name: string) => ({
+    connected: true,
+    send: (m: object) =>
+      heard.push(
+        `${name} ${Buffer.from("keys" in m ? String(m.keys) : "", "base64")
+          .toString("hex")
+          .slice(0, 4)}`,
+      ),
+  });
+  const [one, two, three] = [asker("one"), asker("two"), asker("three")];
+  keys.answer(one);
+  keys.answer(two);
+  keys.rotate();
+  one.connected = false;
+  keys.answer(three);
+  keys.rotate();
+  keys.close();
+  expect(heard).toEqual(["one 0101", "two 0101", "one 0202", "two 0202", "three 0202", "two 0303", "three 0303"]);
+});

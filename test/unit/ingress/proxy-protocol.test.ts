@@ -1,0 +1,80 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { parseProxyHeader, printProxyHeader } from "../../../ingress/proxy/proxy-protocol.ts";
+import { printProxyHeader2 } from "./proxy-lab.ts";
+
+const four = { source: { ip: "192.0.2.7", port: 4711 }, destination: { ip: "198.51.100.1", port: 443 } };
+const six = { source: { ip: "2001:db8::7", port: 1 }, destination: { ip: "2001:db8::1", port: 65_535 } };
+const v2 = printProxyHeader2(four);
+const changed = (at: number, byte: number): Buffer => Buffer.from(v2).fill(byte, at, at + 1);
+const latin1 = (text: string): Buffer => Buffer.from(text, "latin1");
+
+test.for<[name: string, bytes: Buffer, want: ReturnType<typeof parseProxyHeader>]>([
+  ["version 1, IPv4", latin1("PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\nGET"), { bytes: 44, ends: four }],
+  ["version 1, IPv6", latin1("PROXY TCP6 2001:db8::7 2001:db8::1 1 65535\r\n"), { bytes: 44, ends: six }],
+  ["version 1, unknown", latin1("PROXY UNKNOWN\r\n"), { bytes: 15, ends: undefined }],
+  ["version 1, unknown with what is to be ignored", latin1("PROXY UNKNOWN a b c\r\n"), { bytes: 21, ends: undefined }],
+  ["version 2, IPv4", v2, { bytes: 28, ends: four }],
+  ["version 2, IPv6", printProxyHeader2(six), { bytes: 52, ends: six }],
+  [
+    "version 2 with more than addresses",
+    Buffer.concat([changed(15, 15).subarray(0, 28), Buffer.from([4, 0, 0])]),
+    { bytes: 31, ends: four },
+  ],
+  ["version 2, LOCAL: a health check of the proxy itself", changed(12, 0x20), { bytes: 28, ends: undefined }],
+  ["version 2, a UNIX socket", changed(13, 0x31), { bytes: 28, ends: undefined }],
+  ["version 2, datagrams", changed(13, 0x12), { bytes: 28, ends: undefined }],
+  ["nothing yet", latin1(""), "more"],
+  ["half a line", latin1("PROXY TCP4 192.0"), "more"],
+  ["half a signature", v2.subarray(0, 5), "more"],
+  ["half a version 2", v2.subarray(0, 27), "more"],
+  ["HTTP", latin1("GET / HTTP/1.1\r\n"), "none"],
+  ["TLS", Buffer.from([22, 3, 1, 0, 5]), "none"],
+  ["in lower case", latin1("proxy TCP4 192.0.2.7 198.51.100.1 4711 443\r\n"), "none"],
+  ["a family that the addresses are not of", latin1("PROXY TCP6 192.0.2.7 198.51.100.1 4711 443\r\n"), "none"],
+  ["an address that is none", latin1("PROXY TCP4 192.0.2.777 198.51.100.1 4711 443\r\n"), "none"],
+  ["a port that is none", latin1("PROXY TCP4 192.0.2.7 198.51.100.1 70000 443\r\n"), "none"],
+  ["two spaces", latin1("PROXY TCP4  192.0.2.7 198.51.100.1 4711 443\r\n"), "none"],
+  ["a bare line feed", latin1("PROXY UNKNOWN\nGET"), "more"],
+  ["a line without an end", latin1(`PROXY UNKNOWN ${"x".repeat(93)}`), "none"],
+  ["version 3", changed(12, 0x31), "none"],
+  ["an unknown command", changed(12, 0x22), "none"],
+  ["more than anyone sends", changed(14, 0x20), "none"],
+  ["fewer addresses than the family has", Buffer.concat([v2.subarray(0, 15), Buffer.from([4, 1, 1, 1, 1])]), "none"],
+])("%s", ([, bytes, want]) => {
+  expect(parseProxyHeader(bytes)).toEqual(want);
+});
+
+describe("what is printed is read", () => {
+  const end4 = fc.record({ ip: fc.ipV4(), port: fc.nat(65_535) });
+  const ends = fc.record({ source: end4, destination: end4 });
+  test("in both versions, wherever it is cut", () => {
+    fc.assert(
+      fc.property(ends, fc.nat(60), (e, at) => {
+        for (const bytes of [latin1(printProxyHeader(e)), printProxyHeader2(e)]) {
+          expect(parseProxyHeader(Buffer.concat([bytes, latin1("rest")]))).toEqual({ bytes: bytes.length, ends: e });
+          if (at < bytes.length) expect(parseProxyHeader(bytes.subarray(0, at))).toBe("more");
+        }
+      }),
+    );
+  });
+
+  test("ends of two families have no line", () => {
+    expect(printProxyHeader({ source: four.source, destination: six.destination })).toBe("PROXY UNKNOWN\r\n");
+  });
+});
+
+test("any bytes: an answer, and never more bytes than there are", () => {
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.uint8Array({ maxLength: 80 }),
+        fc.uint8Array({ maxLength: 80 }).map((b) => Buffer.concat([v2.subarray(0, 12), b])),
+      ),
+      (b) => {
+        const header = parseProxyHeader(Buffer.from(b));
+        if (typeof header !== "string") expect(header.bytes).toBeLessThanOrEqual(b.length);
+      },
+    ),
+  );
+});
