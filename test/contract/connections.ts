@@ -183,6 +183,35 @@ export function connectionContract(name: string, make: (onFault: (error: unknown
     expect(client.digest.digest("hex")).toBe(hashOf(data));
   });
 
+  test(`${name}: text and bytes keep their order, corked or not, within a turn and over turns`, async () => {
+    const { connection, socket } = await accepted();
+    const client = received(socket);
+    let want = "";
+    for (let i = 0; i < 300; i++) {
+      const part = `<${i}${"-".repeat((i * 7) % 23)}>`;
+      if (i % 11 === 3) connection.cork();
+      connection.write(i % 3 === 0 ? Buffer.from(part) : part);
+      if (i % 11 === 8) connection.uncork();
+      want += part;
+      if (i % 50 === 49) await client.until((h) => h.text.length >= want.length - 2_000);
+    }
+    connection.end();
+    await client.until((h) => h.ended);
+    expect(client.text).toBe(want);
+  });
+
+  test(`${name}: who was told to wait while corked hears when there is room`, async () => {
+    const { connection, heard, socket } = await accepted();
+    const client = received(socket);
+    connection.cork();
+    let room = true;
+    for (let i = 0; i < 5; i++) room = connection.write(Buffer.alloc(60_000));
+    expect(room).toBe(false);
+    connection.uncork();
+    await heard.until((h) => h.drains > 0);
+    await client.until((h) => h.bytes === 300_000);
+  });
+
   test(`${name}: what one connection read and a slow one has yet to send is not read over`, async () => {
     const size = 6 * 1024 * 1024;
     const { port } = await endpoint((s) => {
