@@ -11,6 +11,8 @@ export interface HostRoutes {
   readonly exact: ReadonlyMap<string, readonly Placed[]>;
   /** Keyed by the path without its closing slash; the root is "". */
   readonly prefix: ReadonlyMap<string, readonly Placed[]>;
+  /** Characters of the longest key of `prefix`; -1 when there is none. */
+  readonly longestPrefix: number;
   /** What no hash finds (strings, regular expressions, fallbacks), best first. */
   readonly scanned: readonly Placed[];
 }
@@ -31,21 +33,22 @@ export function hostRoutes(routes: Iterable<Route>): HostRoutes {
     else if (route.path.kind === "prefix") add(prefix, withoutSlash(route.path.path), { route, at });
     else scanned.push({ route, at });
   }
-  return { byId: new Map(ordered.map((r) => [r.id, r])), ordered, exact, prefix, scanned };
+  let longestPrefix = -1;
+  for (const key of prefix.keys()) longestPrefix = Math.max(longestPrefix, key.length);
+  return { byId: new Map(ordered.map((r) => [r.id, r])), ordered, exact, prefix, longestPrefix, scanned };
 }
 
 /** The best route of the host: exact paths, then prefixes from the longest, then what must be tried one by one. */
 export function findRoute(routes: HostRoutes, head: RequestHead): Route | undefined {
-  const exact = routes.exact.get(head.path);
+  const { path } = head;
+  const exact = routes.exact.size === 0 ? undefined : routes.exact.get(path);
   if (exact !== undefined) for (const { route } of exact) if (restMatches(route, head)) return route;
   let best: Placed | undefined;
-  if (routes.prefix.size > 0) {
-    let at = head.path.length;
-    while (best === undefined && at >= 0) {
-      const found = routes.prefix.get(head.path.slice(0, at));
-      if (found !== undefined) best = found.find(({ route }) => restMatches(route, head));
-      at = at === 0 ? -1 : head.path.lastIndexOf("/", at - 1);
-    }
+  let at = routes.longestPrefix < 0 ? -1 : path.length;
+  while (best === undefined && at >= 0) {
+    // what is longer than every prefix is none of them: it is not even cut out
+    if (at <= routes.longestPrefix) best = routes.prefix.get(path.slice(0, at))?.find(({ route }) => restMatches(route, head));
+    at = at === 0 ? -1 : path.lastIndexOf("/", at - 1);
   }
   for (const { route, at } of routes.scanned) {
     if (best !== undefined && best.at < at) break;

@@ -5,7 +5,7 @@ export interface TurnWriter {
 }
 
 /** Connections that wait for the end of a turn; more than so many are not made to wait. */
-const most = 32;
+const most = 64;
 
 /**
  * Small writes of one turn of the event loop leave together at its end. Measured: whom the first of them wakes then finds the
