@@ -97,7 +97,7 @@ export function startProxier(config: ProxierConfig, deps: ProxierDeps): Proxier 
   const leftovers = config.allowLoopback === true ? undefined : leftoversHere(config, deps);
   const proxier = runProxier(config, deps, {
     target,
-    metrics: new ProxierMetrics(),
+    metrics: new ProxierMetrics(config.families),
     flows: () => openFlows(deps),
     connections: openConnections,
     leftovers,

@@ -55,6 +55,9 @@ export interface HealthCheck extends Seniority {
   readonly localEndpoints: number;
 }
 
+/** A policy, and the family in which no endpoint on this node serves it. */
+export type LocalGap = `${"internal" | "external"}${IpFamily}`;
+
 /** What one Service wants: claims, which may lose against another Service's. */
 export interface ServicePlan {
   readonly seniority: Seniority;
@@ -62,7 +65,7 @@ export interface ServicePlan {
   /** Present for a load balancer with external traffic policy Local. */
   readonly healthCheck?: HealthCheck;
   /** Policies that have endpoints in the cluster but none on this node; for the metric. */
-  readonly withoutLocal: readonly ("internal" | "external")[];
+  readonly withoutLocal: readonly LocalGap[];
 }
 
 const proxyNameLabel = "service.kubernetes.io/service-proxy-name";
@@ -89,9 +92,9 @@ export function planService(snapshot: Snapshot, key: string, node: NodeView, opt
     slices.push(slice);
   });
   const frontends: Frontend[] = [];
-  const withoutLocal: ("internal" | "external")[] = [];
-  const lacksLocal = (traffic: "internal" | "external"): void => {
-    if (!withoutLocal.includes(traffic)) withoutLocal.push(traffic);
+  const withoutLocal: LocalGap[] = [];
+  const lacksLocal = (gap: LocalGap): void => {
+    if (!withoutLocal.includes(gap)) withoutLocal.push(gap);
   };
   let localReady: Set<Ip> | undefined;
   const external = externalTraffic(service, node, options.plain, refuse);
@@ -119,13 +122,13 @@ export function planService(snapshot: Snapshot, key: string, node: NodeView, opt
       const of: Claimant = { family, port, protocol, owner, affinitySeconds };
 
       const internal: TrafficPolicy = spec.internalTrafficPolicy === "Local" ? "Local" : "Cluster";
-      if (internal === "Local" && policies.any && !policies.anyLocal) lacksLocal("internal");
+      if (internal === "Local" && policies.any && !policies.anyLocal) lacksLocal(`internal${family}`);
       if (!options.localDnsIps.includes(clusterIp)) {
         const masquerade: Masquerade = options.masqueradeAll ? "always" : "off-cluster";
         frontends.push(atAddress(of, clusterIp, { scope: "clusterIP", action: internalAction(of, policies, internal), masquerade }));
       }
 
-      if (external.policy === "Local" && policies.any && !policies.anyLocal) lacksLocal("external");
+      if (external.policy === "Local" && policies.any && !policies.anyLocal) lacksLocal(`external${family}`);
       const nodePort = spec.type === "NodePort" || spec.type === "LoadBalancer" ? (port.nodePort ?? 0) : 0;
       if (nodePort === 0 && external.ips.length === 0 && external.loadBalancerIps.length === 0) continue;
       const action = externalAction(of, policies, external.policy);

@@ -1,14 +1,15 @@
+import type { IpFamily } from "../../src/base/ip.ts";
 import type { ObjectKey } from "../../src/snapshot/cluster-snapshot.ts";
 import type { Frontend } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
-import type { HealthCheck, ServicePlan } from "../plan/service-plan.ts";
+import type { HealthCheck, LocalGap, ServicePlan } from "../plan/service-plan.ts";
 
 /** What is asked of the plan in force as a whole, counted change by change: nothing here costs by the cluster's size. */
 export class AppliedIndex {
   readonly #pending: PlanDelta[] = [];
   readonly #uses = new Map<string, number>();
   readonly #checks = new Map<ObjectKey, HealthCheck>();
-  readonly #withoutLocal = { internal: 0, external: 0 };
+  readonly #withoutLocal: Record<LocalGap, number> = { internal4: 0, internal6: 0, external4: 0, external6: 0 };
   #frontends = 0;
 
   /** A change of the plan; in force once `settle` is called. */
@@ -19,6 +20,19 @@ export class AppliedIndex {
   /** What was added and is not in force yet. */
   get pending(): readonly PlanDelta[] {
     return this.#pending;
+  }
+
+  /** Those of the addresses that what is not in force yet changes. */
+  pendingFamilies(): readonly IpFamily[] {
+    const found = new Set<IpFamily>();
+    for (const { frontends } of this.#pending) {
+      for (const { before, after } of frontends.changed.values()) {
+        const family = (after ?? before)?.family;
+        if (family !== undefined) found.add(family);
+        if (found.size === 2) return [...found];
+      }
+    }
+    return [...found];
   }
 
   /** All that was added is in force. */
@@ -42,7 +56,7 @@ export class AppliedIndex {
   }
 
   /** Services with a policy Local that have endpoints, but none on this node. */
-  get withoutLocal(): { readonly internal: number; readonly external: number } {
+  get withoutLocal(): Readonly<Record<LocalGap, number>> {
     return this.#withoutLocal;
   }
 

@@ -13,7 +13,7 @@ const restAfterFailure = 250;
 
 export interface FlowEndingDeps {
   readonly clock: Clock;
-  readonly metrics: Pick<ProxierMetrics, "flowsDeleted">;
+  readonly metrics: Pick<ProxierMetrics, "flowsLookedFor">;
   readonly frontend: (key: FrontendKey) => Frontend | undefined;
   readonly isNodePortIp: (ip: Ip) => boolean;
 }
@@ -44,9 +44,12 @@ export class FlowEnding {
     const { clock, metrics, frontend, isNodePortIp } = this.#deps;
     const started = clock.monotonic();
     if (!this.#udp.due || started < this.#restUntil - restAhead) return;
-    const ended = this.#udp.end(frontend, isNodePortIp);
-    metrics.flowsDeleted(ended);
-    this.#ended += ended;
+    let looked = started;
+    this.#ended += this.#udp.end(frontend, isNodePortIp, (family, ended) => {
+      const now = clock.monotonic();
+      metrics.flowsLookedFor(family, { ended, tookMs: now - looked });
+      looked = now;
+    });
     const now = clock.monotonic();
     const more = this.#udp.due ? restAfterFailure + restAhead : 0;
     this.#restUntil = Math.max(now, this.#restUntil) + restsPerLook * (now - started) + more;

@@ -1,46 +1,20 @@
+import type { IpFamily } from "../../src/base/ip.ts";
 import type { Batch } from "../../src/snapshot/cluster-snapshot.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
 import type { Backend } from "../model/backend.ts";
 import type { AppliedIndex } from "./applied-index.ts";
+import { Histogram, printFamily, type Sample } from "./prometheus-text.ts";
 import type { RuleCount } from "./target.ts";
-
-const buckets = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60];
-
-class Histogram {
-  readonly #counts = new Array<number>(buckets.length).fill(0);
-  #sum = 0;
-  #count = 0;
-
-  observe(seconds: number): void {
-    this.#sum += seconds;
-    this.#count++;
-    for (const [i, le] of buckets.entries()) if (seconds <= le) this.#counts[i] = (this.#counts[i] ?? 0) + 1;
-  }
-
-  print(name: string, help: string): readonly string[] {
-    return [
-      `# HELP ${name} ${help}`,
-      `# TYPE ${name} histogram`,
-      ...buckets.map((le, i) => `${name}_bucket{le="${le}"} ${this.#counts[i] ?? 0}`),
-      `${name}_bucket{le="+Inf"} ${this.#count}`,
-      `${name}_sum ${this.#sum}`,
-      `${name}_count ${this.#count}`,
-    ];
-  }
-}
 
 /** What kube-proxy calls a transaction that failed, by backend. */
 const failuresOf = { nftables: "nftables_sync", iptables: "iptables_restore", ipvs: "iptables_restore" } as const;
-
-function ruleCounts(name: string, help: string, rules: readonly RuleCount[], value: (r: RuleCount) => number): readonly string[] {
-  if (rules.length === 0) return [];
-  const samples = rules.map((r) => `${name}{table="${r.table}",ip_family="IPv${r.family}"} ${value(r)}`);
-  return [`# HELP ${name} ${help}`, `# TYPE ${name} gauge`, ...samples];
-}
+const triggerTime = "endpoints.kubernetes.io/last-change-trigger-time";
 
 export interface AppliedSync {
   /** Of everything, as a start is; else of what changed. */
   readonly full: boolean;
+  /** Those of the addresses that changed. */
+  readonly families: readonly IpFamily[];
   readonly durationMs: number;
   readonly changes: number;
   readonly index: AppliedIndex;
@@ -49,30 +23,42 @@ export interface AppliedSync {
   readonly now: number;
 }
 
+/** What kube-proxy counts for each family by itself. */
+class FamilyMetrics {
+  readonly syncs = new Histogram();
+  readonly fullSyncs = new Histogram();
+  readonly partialSyncs = new Histogram();
+  readonly programming = new Histogram();
+  readonly flowLooks = new Histogram();
+  pendingTriggers: number[] = [];
+  staleFlows = 0;
+  lastSync = 0;
+  lastQueued = 0;
+  failures = 0;
+  partialFailures = 0;
+}
+
 /** Counters of one proxier under kube-proxy's names, where the meaning is the same, and a few of our own. */
 export class ProxierMetrics {
-  readonly #syncs = new Histogram();
-  readonly #fullSyncs = new Histogram();
-  readonly #partialSyncs = new Histogram();
-  readonly #programming = new Histogram();
-  #pendingTriggers: number[] = [];
+  readonly #families: ReadonlyMap<IpFamily, FamilyMetrics>;
   #serviceChanges = 0;
   #endpointChanges = 0;
   #pendingServices = 0;
   #pendingEndpoints = 0;
-  #failures = 0;
   #audits = 0;
   #repairs = 0;
   #elements = 0;
-  #lastSync = 0;
-  #lastQueued = 0;
-  #staleFlows = 0;
-  #noLocal = { internal: 0, external: 0 };
+  #noLocal: AppliedIndex["withoutLocal"] | undefined;
   #problems = 0;
   #frontends = 0;
 
+  /** `families`: those that have rules. */
+  constructor(families: readonly IpFamily[] = [4, 6]) {
+    this.#families = new Map(families.map((family) => [family, new FamilyMetrics()]));
+  }
+
   changesSeen(batch: Batch, now: number): void {
-    this.#lastQueued = now / 1000;
+    for (const of of this.#families.values()) of.lastQueued = now / 1000;
     const services = batch.dirty.get("Service")?.size ?? 0;
     const slices = batch.dirty.get("EndpointSlice") ?? new Set<string>();
     this.#serviceChanges += services;
@@ -80,31 +66,38 @@ export class ProxierMetrics {
     this.#pendingServices += services;
     this.#pendingEndpoints += slices.size;
     for (const key of slices) {
-      const trigger =
-        batch.after.tables.EndpointSlice.get(key)?.metadata?.annotations?.["endpoints.kubernetes.io/last-change-trigger-time"];
+      const slice = batch.after.tables.EndpointSlice.get(key);
+      const trigger = slice?.metadata?.annotations?.[triggerTime];
       const time = trigger === undefined ? Number.NaN : Date.parse(trigger);
-      const before =
-        batch.before.tables.EndpointSlice.get(key)?.metadata?.annotations?.["endpoints.kubernetes.io/last-change-trigger-time"];
-      if (!Number.isNaN(time) && trigger !== before) this.#pendingTriggers.push(time);
+      const before = batch.before.tables.EndpointSlice.get(key)?.metadata?.annotations?.[triggerTime];
+      const family = slice?.addressType === "IPv6" ? 6 : 4;
+      if (!Number.isNaN(time) && trigger !== before) this.#families.get(family)?.pendingTriggers.push(time);
     }
   }
 
   applied(sync: AppliedSync): void {
-    this.#syncs.observe(sync.durationMs / 1000);
-    (sync.full ? this.#fullSyncs : this.#partialSyncs).observe(sync.durationMs / 1000);
+    for (const [family, of] of this.#families) {
+      for (const time of of.pendingTriggers) of.programming.observe(Math.max(0, (sync.now - time) / 1000));
+      of.pendingTriggers = [];
+      of.lastSync = sync.now / 1000;
+      if (!sync.full && !sync.families.includes(family)) continue;
+      of.syncs.observe(sync.durationMs / 1000);
+      (sync.full ? of.fullSyncs : of.partialSyncs).observe(sync.durationMs / 1000);
+    }
     this.#elements += sync.changes;
-    this.#lastSync = sync.now / 1000;
     this.#pendingServices = 0;
     this.#pendingEndpoints = 0;
-    for (const time of this.#pendingTriggers) this.#programming.observe(Math.max(0, (sync.now - time) / 1000));
-    this.#pendingTriggers = [];
     this.#problems = sync.problems;
     this.#frontends = sync.index.frontends;
     this.#noLocal = { ...sync.index.withoutLocal };
   }
 
-  failed(): void {
-    this.#failures++;
+  /** Nothing of a transaction, of everything or of what changed, is in force, whichever family it failed at. */
+  failed(which: "full" | "partial"): void {
+    for (const of of this.#families.values()) {
+      of.failures++;
+      if (which === "partial") of.partialFailures++;
+    }
   }
 
   audited(repaired: boolean): void {
@@ -112,25 +105,58 @@ export class ProxierMetrics {
     if (repaired) this.#repairs++;
   }
 
-  flowsDeleted(count: number): void {
-    this.#staleFlows += count;
+  /** Stale flows were looked for. */
+  flowsLookedFor(family: IpFamily, look: { readonly ended: number; readonly tookMs: number }): void {
+    const of = this.#families.get(family);
+    if (of === undefined) return;
+    of.staleFlows += look.ended;
+    of.flowLooks.observe(look.tookMs / 1000);
   }
 
   /** `backend`: whose names failures go by; undefined before one is in use. */
   print(backend: Backend | undefined, rules: readonly RuleCount[], problems: readonly Problem[] = []): string {
-    const one = (name: string, type: "counter" | "gauge", help: string, value: number): readonly string[] => [
-      `# HELP ${name} ${help}`,
-      `# TYPE ${name} ${type}`,
-      `${name} ${value}`,
-    ];
+    const one = (name: string, type: "counter" | "gauge", help: string, value: number): readonly string[] =>
+      printFamily(name, type, help, [{ value }]);
+    const each = (name: string, type: "counter" | "gauge", help: string, value: (of: FamilyMetrics) => number): readonly string[] =>
+      printFamily(
+        name,
+        type,
+        help,
+        this.#each((of, labels) => [{ labels, value: value(of) }]),
+      );
+    const histogram = (name: string, help: string, value: (of: FamilyMetrics) => Histogram): readonly string[] =>
+      printFamily(
+        name,
+        "histogram",
+        help,
+        this.#each((of, labels) => value(of).samples(labels)),
+      );
+    const ruleCounts = (name: string, help: string, value: (r: RuleCount) => number): readonly string[] =>
+      printFamily(
+        name,
+        "gauge",
+        help,
+        rules.map((r) => ({ labels: { table: r.table, ...labelsOf(r.family) }, value: value(r) })),
+      );
+    const failures = (name: string, help: string, value: (of: FamilyMetrics) => number): readonly string[] =>
+      each(`kubeproxy_sync_proxy_rules_${name}_failures_total`, "counter", help, value);
     const lines = [
-      ...this.#syncs.print("kubeproxy_sync_proxy_rules_duration_seconds", "Time one transaction of Service rules took"),
-      ...this.#fullSyncs.print("kubeproxy_sync_full_proxy_rules_duration_seconds", "Time a transaction of all Service rules took"),
-      ...this.#partialSyncs.print(
+      ...histogram("kubeproxy_sync_proxy_rules_duration_seconds", "Time one transaction of Service rules took", (of) => of.syncs),
+      ...histogram(
+        "kubeproxy_sync_full_proxy_rules_duration_seconds",
+        "Time a transaction of all Service rules took",
+        (of) => of.fullSyncs,
+      ),
+      ...histogram(
         "kubeproxy_sync_partial_proxy_rules_duration_seconds",
         "Time a transaction of changed Service rules took",
+        (of) => of.partialSyncs,
       ),
-      ...this.#programming.print("kubeproxy_network_programming_duration_seconds", "Time from a change of endpoints to rules in force"),
+      ...histogram(
+        "kubeproxy_network_programming_duration_seconds",
+        "Time from a change of endpoints to rules in force",
+        (of) => of.programming,
+      ),
       ...one("kubeproxy_sync_proxy_rules_service_changes_total", "counter", "Changes of Services seen", this.#serviceChanges),
       ...one("kubeproxy_sync_proxy_rules_service_changes_pending", "gauge", "Changes of Services not in force yet", this.#pendingServices),
       ...one("kubeproxy_sync_proxy_rules_endpoint_changes_total", "counter", "Changes of EndpointSlices seen", this.#endpointChanges),
@@ -140,18 +166,29 @@ export class ProxierMetrics {
         "Changes of EndpointSlices not in force yet",
         this.#pendingEndpoints,
       ),
-      ...one("kubeproxy_sync_proxy_rules_last_timestamp_seconds", "gauge", "When rules were last applied", this.#lastSync),
-      ...one("kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds", "gauge", "When a change was last seen", this.#lastQueued),
+      ...each("kubeproxy_sync_proxy_rules_last_timestamp_seconds", "gauge", "When rules were last applied", (of) => of.lastSync),
+      ...each("kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds", "gauge", "When a change was last seen", (of) => of.lastQueued),
       ...(backend === undefined || backend === "userspace"
         ? []
-        : one(`kubeproxy_sync_proxy_rules_${failuresOf[backend]}_failures_total`, "counter", "Transactions that failed", this.#failures)),
-      ...ruleCounts("kubeproxy_sync_proxy_rules_iptables_total", "Rules in force", rules, (r) => r.rules),
-      ...ruleCounts("kubeproxy_sync_proxy_rules_iptables_last", "Rules that the last transaction wrote", rules, (r) => r.written),
-      "# HELP kubeproxy_sync_proxy_rules_no_local_endpoints_total Services with policy Local and endpoints on other nodes only",
-      "# TYPE kubeproxy_sync_proxy_rules_no_local_endpoints_total gauge",
-      `kubeproxy_sync_proxy_rules_no_local_endpoints_total{traffic_policy="internal"} ${this.#noLocal.internal}`,
-      `kubeproxy_sync_proxy_rules_no_local_endpoints_total{traffic_policy="external"} ${this.#noLocal.external}`,
-      ...one("kubeproxy_conntrack_reconciler_deleted_entries_total", "counter", "Stale UDP flows deleted", this.#staleFlows),
+        : failures(failuresOf[backend], "Transactions that failed", (of) => of.failures)),
+      ...(backend === "iptables"
+        ? failures("iptables_partial_restore", "Transactions of changed rules that failed", (of) => of.partialFailures)
+        : []),
+      ...ruleCounts("kubeproxy_sync_proxy_rules_iptables_total", "Rules in force", (r) => r.rules),
+      ...ruleCounts("kubeproxy_sync_proxy_rules_iptables_last", "Rules that the last transaction wrote", (r) => r.written),
+      ...printFamily(
+        "kubeproxy_sync_proxy_rules_no_local_endpoints_total",
+        "gauge",
+        "Services with policy Local and endpoints on other nodes only",
+        [...this.#families.keys()].flatMap((family) =>
+          (["internal", "external"] as const).map((traffic) => ({
+            labels: { ...labelsOf(family), traffic_policy: traffic },
+            value: this.#noLocal?.[`${traffic}${family}`] ?? 0,
+          })),
+        ),
+      ),
+      ...histogram("kubeproxy_conntrack_reconciler_sync_duration_seconds", "Time a look for stale UDP flows took", (of) => of.flowLooks),
+      ...each("kubeproxy_conntrack_reconciler_deleted_entries_total", "counter", "Stale UDP flows deleted", (of) => of.staleFlows),
       ...one("fairway_rules_elements_total", "counter", "Elements added or deleted", this.#elements),
       ...one("fairway_rules_frontends", "gauge", "Addresses and ports in force", this.#frontends),
       ...one("fairway_rules_refused", "gauge", "Frontends the kernel refused", this.#problems),
@@ -163,4 +200,12 @@ export class ProxierMetrics {
     ];
     return `${lines.join("\n")}\n`;
   }
+
+  #each(samples: (of: FamilyMetrics, labels: Readonly<Record<string, string>>) => readonly Sample[]): readonly Sample[] {
+    return [...this.#families].flatMap(([family, of]) => samples(of, labelsOf(family)));
+  }
+}
+
+function labelsOf(family: IpFamily): { readonly ip_family: string } {
+  return { ip_family: `IPv${family}` };
 }

@@ -161,12 +161,13 @@ export class RuleSync {
       const outcome = refused.length > 0 ? "refused" : this.#tries > 1 ? "retried" : "applied";
       this.history.add({ ...this.#transaction(started), outcome, durationMs, elements: changes, staleFlows, refused });
     }
+    const families = this.index.pendingFamilies();
     const causes = this.#settle();
     const { nodePortIps } = this.#surroundings;
     this.#serviceHealth?.update(this.index.healthChecks, nodePortIps);
     this.#occupied?.look(nodePortIps);
     const { index } = this;
-    metrics.applied({ full: !this.#inForce, durationMs, changes, index, problems: target.problems().length, now: clock.now() });
+    metrics.applied({ full: !this.#inForce, families, durationMs, changes, index, problems: target.problems().length, now: clock.now() });
     this.#report();
     if (changes > 0) this.#deps.onApplied?.({ causes, durationMs, elements: changes });
     this.#inForce = true;
@@ -174,7 +175,7 @@ export class RuleSync {
 
   /** The last try, of a change or a repair, failed. */
   failed(error: ApplyError): void {
-    this.#world.metrics.failed();
+    this.#world.metrics.failed(this.#inForce ? "partial" : "full");
     if (!this.#dirty) return;
     this.#lastError = error.message;
     const failed = { durationMs: 0, elements: 0, staleFlows: 0, refused: [] };

@@ -54,21 +54,30 @@ export class StaleUdp {
     }
   }
 
-  /** How many flows were ended. A table that cannot be read is tried again by the next call. */
-  end(frontend: (key: FrontendKey) => Frontend | undefined, isNodePortIp: (ip: Ip) => boolean): number {
+  /**
+   * How many flows were ended; `onLook` is told of each family by itself, once it was looked through. A table that cannot be read
+   * is tried again by the next call.
+   */
+  end(
+    frontend: (key: FrontendKey) => Frontend | undefined,
+    isNodePortIp: (ip: Ip) => boolean,
+    onLook: (family: IpFamily, ended: number) => void = () => undefined,
+  ): number {
     const flows = this.#flows;
     if (flows === undefined) return 0;
-    let ended = 0;
+    let total = 0;
     for (const [family, suspects] of this.#suspects) {
       try {
-        ended += flows.delete(staleFlows(flows.udpFlows(family, partOf(suspects)), frontend, isNodePortIp));
+        const ended = flows.delete(staleFlows(flows.udpFlows(family, partOf(suspects)), frontend, isNodePortIp));
+        onLook(family, ended);
+        total += ended;
       } catch (error) {
         if (!(error instanceof NetlinkFault)) throw error;
         continue;
       }
       this.#suspects.delete(family);
     }
-    return ended;
+    return total;
   }
 
   close(): void {

@@ -89,7 +89,8 @@ async function start(more: Partial<ProxierConfig> = {}): Promise<Started> {
   return { proxier, applied, log };
 }
 
-const counter = (proxier: Proxier, name: string): number => Number(new RegExp(`^${name} (.*)$`, "m").exec(proxier.metrics())?.[1]);
+const counter = (proxier: Proxier, name: string): number =>
+  Number(new RegExp(`^${name}(?:{ip_family="IPv4"})? (.*)$`, "m").exec(proxier.metrics())?.[1]);
 
 test("a restarted agent adopts what is there: nothing is rewritten, no connection ends, affinity is kept", async () => {
   const first = await start();

@@ -105,6 +105,8 @@ export function leftoversIn(namespace: string): LeftoverDoors {
   };
 }
 
+/** The sum over what its labels tell apart. */
 export function counter(proxier: Proxier, name: string): number {
-  return Number(new RegExp(`^${name} (.*)$`, "m").exec(proxier.metrics())?.[1]);
+  const samples = [...proxier.metrics().matchAll(new RegExp(`^${name}(?:{[^}]*})? (.*)$`, "gm"))];
+  return samples.length === 0 ? Number.NaN : samples.reduce((sum, sample) => sum + Number(sample[1]), 0);
 }

@@ -8,7 +8,7 @@ const value = (text: string, name: string): number =>
   Number(
     text
       .split("\n")
-      .find((line) => line.startsWith(`${name} `))
+      .find((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{ip_family="IPv4"} `))
       ?.split(" ")[1],
   );
 
@@ -31,7 +31,7 @@ test("changes are pending until they are applied; the time from the trigger anno
   if (first !== undefined) metrics.changesSeen(first, 7000);
   expect(value(metrics.print("nftables", []), "kubeproxy_sync_proxy_rules_endpoint_changes_pending")).toBe(1);
   const now = Date.parse("2026-01-01T00:00:02Z");
-  const sync = { durationMs: 3, changes: 4, index: new AppliedIndex(), problems: 0, now };
+  const sync = { families: [4] as const, durationMs: 3, changes: 4, index: new AppliedIndex(), problems: 0, now };
   metrics.applied({ ...sync, full: true });
   expect(value(metrics.print("nftables", []), "kubeproxy_sync_proxy_rules_endpoint_changes_pending")).toBe(0);
   expect(value(metrics.print("nftables", []), "kubeproxy_sync_proxy_rules_endpoint_changes_total")).toBe(1);
@@ -51,20 +51,47 @@ test.each([
   [undefined, []],
   ["userspace", []],
   ["nftables", ["kubeproxy_sync_proxy_rules_nftables_sync_failures_total"]],
-  ["iptables", ["kubeproxy_sync_proxy_rules_iptables_restore_failures_total"]],
+  [
+    "iptables",
+    ["kubeproxy_sync_proxy_rules_iptables_restore_failures_total", "kubeproxy_sync_proxy_rules_iptables_partial_restore_failures_total"],
+  ],
   ["ipvs", ["kubeproxy_sync_proxy_rules_iptables_restore_failures_total"]],
 ] as const)("failures of %s go by kube-proxy's name", (backend, names) => {
   const metrics = new ProxierMetrics();
-  metrics.failed();
+  metrics.failed("full");
   const failures = metrics
     .print(backend, [])
     .split("\n")
-    .filter((line) => /^\S+_failures_total /.test(line));
-  expect(failures).toEqual(names.map((name) => `${name} 1`));
+    .filter((line) => /^\S+_failures_total\{/.test(line));
+  expect(failures).toEqual(names.flatMap((name) => [4, 6].map((f) => `${name}{ip_family="IPv${f}"} ${name.includes("partial") ? 0 : 1}`)));
 });
 
 test("rules of iptables are counted by table and family", () => {
   const text = new ProxierMetrics().print("iptables", [{ table: "nat", family: 6, rules: 31, written: 2 }]);
   expect(text).toContain('kubeproxy_sync_proxy_rules_iptables_total{table="nat",ip_family="IPv6"} 31\n');
   expect(text).toContain('kubeproxy_sync_proxy_rules_iptables_last{table="nat",ip_family="IPv6"} 2\n');
+});
+
+test("what is of one family is counted for it alone; a node of one family has the other's in nothing", () => {
+  const metrics = new ProxierMetrics();
+  const sync = { durationMs: 3, changes: 4, index: new AppliedIndex(), problems: 0, now: 5000 };
+  metrics.applied({ ...sync, families: [4, 6], full: true });
+  metrics.applied({ ...sync, families: [6], full: false });
+  metrics.flowsLookedFor(6, { ended: 2, tookMs: 4 });
+  metrics.failed("partial");
+  const text = metrics.print("iptables", []);
+  for (const line of [
+    'kubeproxy_sync_proxy_rules_duration_seconds_count{ip_family="IPv4"} 1',
+    'kubeproxy_sync_proxy_rules_duration_seconds_count{ip_family="IPv6"} 2',
+    'kubeproxy_sync_partial_proxy_rules_duration_seconds_bucket{ip_family="IPv6",le="0.005"} 1',
+    'kubeproxy_conntrack_reconciler_sync_duration_seconds_count{ip_family="IPv4"} 0',
+    'kubeproxy_conntrack_reconciler_sync_duration_seconds_sum{ip_family="IPv6"} 0.004',
+    'kubeproxy_conntrack_reconciler_deleted_entries_total{ip_family="IPv6"} 2',
+    'kubeproxy_sync_proxy_rules_iptables_partial_restore_failures_total{ip_family="IPv4"} 1',
+    'kubeproxy_sync_proxy_rules_no_local_endpoints_total{ip_family="IPv6",traffic_policy="external"} 0',
+  ])
+    expect(text.split("\n")).toContain(line);
+  const single = new ProxierMetrics([4]);
+  single.flowsLookedFor(6, { ended: 1, tookMs: 1 });
+  expect(single.print("nftables", [])).not.toContain("IPv6");
 });

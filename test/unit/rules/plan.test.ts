@@ -366,8 +366,8 @@ test("policies that have endpoints on other nodes only are counted", () => {
   const slice = makeSlice("web", [{ ip: "10.244.1.1", node: "m" }]);
   const of = (spec: Parameters<typeof makeService>[1]) => planOf([web(spec), slice]).services.get("test/web")?.withoutLocal;
   expect(of({})).toEqual([]);
-  expect(of({ internalTrafficPolicy: "Local" })).toEqual(["internal"]);
-  expect(of({ externalTrafficPolicy: "Local", type: "NodePort" })).toEqual(["external"]);
+  expect(of({ internalTrafficPolicy: "Local" })).toEqual(["internal4"]);
+  expect(of({ externalTrafficPolicy: "Local", type: "NodePort" })).toEqual(["external4"]);
 });
 
 test("a change of our own Node's zone recomputes all Services, another Node's none", () => {

@@ -163,7 +163,7 @@ test("a transaction that fails is tried again, later each time; what came meanwh
   await settle();
   expect(applier.tables.get(4)?.get(`endpoints 10.96.0.1 tcp 80 ${0xa5000000}`)?.value).toEqual(["10.244.0.201", 8080]);
   expect(applier.tables.get(4)?.get(`endpoints 10.96.0.2 tcp 80 ${0xa5000000}`)?.value).toEqual(["10.244.0.202", 8080]);
-  expect(proxier.metrics()).toContain("nftables_sync_failures_total 2");
+  expect(proxier.metrics()).toContain('nftables_sync_failures_total{ip_family="IPv4"} 2');
 });
 
 test.each([1, 7, 40])("one refused Service of %i does not hold up the others, and is a problem until it changes", async (count) => {
