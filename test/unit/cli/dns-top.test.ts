@@ -1,7 +1,7 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { register } from "../../../src/cli/commands/role.ts";
+import { register } from "../../../src/cli/commands/daemon.ts";
 import { runCli } from "../../../src/cli/program.ts";
 
 const metrics = (queries: number): string =>

@@ -3,13 +3,16 @@ import { join } from "node:path";
 import { Command } from "commander";
 import { expect, test } from "vitest";
 import type { DaemonSet } from "../../../src/api/types/apps-v1.generated.ts";
+import { register as registerApiServer } from "../../../src/cli/commands/apiserver.ts";
 import { register as registerCheck } from "../../../src/cli/commands/check.ts";
+import { register as registerControlPlane } from "../../../src/cli/commands/control-plane.ts";
+import { register as registerDaemon } from "../../../src/cli/commands/daemon.ts";
 import { register as registerHistory } from "../../../src/cli/commands/history.ts";
 import { register as registerMigrate } from "../../../src/cli/commands/migrate.ts";
+import { register as registerNode } from "../../../src/cli/commands/node.ts";
 import { register as registerPlan } from "../../../src/cli/commands/plan.ts";
 import { register as registerRender } from "../../../src/cli/commands/render.ts";
 import { register as registerResolve } from "../../../src/cli/commands/resolve.ts";
-import { register as registerRoles } from "../../../src/cli/commands/role.ts";
 import { register as registerRoute } from "../../../src/cli/commands/route.ts";
 import { register as registerTrace } from "../../../src/cli/commands/trace.ts";
 import { register as registerUp } from "../../../src/cli/commands/up.ts";
@@ -22,13 +25,16 @@ const read = (file: string): string => readFileSync(join(root, file), "utf8");
 const program = new Command("fairway").version("0");
 addGlobalOptions(program);
 for (const register of [
+  registerApiServer,
   registerCheck,
+  registerControlPlane,
+  registerDaemon,
   registerHistory,
   registerMigrate,
+  registerNode,
   registerPlan,
   registerRender,
   registerResolve,
-  registerRoles,
   registerRoute,
   registerTrace,
   registerUp,
