@@ -16,6 +16,7 @@ const services = Number(process.argv[2] ?? 10_000);
 const endpoints = 5;
 const changes = 200;
 const parallel = 32;
+const settleMs = 8000;
 const nodeNamespace = "fw-bench-node-1";
 
 const dataDir = mkdtempSync(join(tmpdir(), "fairway-bench-"));
@@ -73,6 +74,8 @@ try {
     latencies.push((await changed) - started);
   }
   await kernel.close();
+  // what a burst needed is given back when it is over
+  await new Promise((resolve) => setTimeout(resolve, settleMs));
   const at = (times: readonly number[], q: number): number => {
     const sorted = [...times].sort((a, b) => a - b);
     return Number((sorted[Math.floor((sorted.length - 1) * q)] ?? 0).toFixed(2));
