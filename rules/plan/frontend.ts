@@ -83,7 +83,8 @@ export interface Frontend {
 }
 
 export function poolId(owner: ServicePortName, policy: TrafficPolicy, family: IpFamily): string {
-  return `${printServicePort(owner)}/${owner.protocol}/${policy}/${family}`;
+  // joined, not added up: a text that is added up keeps all its parts for as long as it lives (half a KiB for each pool)
+  return [printServicePort(owner), owner.protocol, policy, family].join("/");
 }
 
 /** Whether two frontends make the same rules. */

@@ -21,10 +21,11 @@ export interface DnsAddresses {
 }
 
 /**
- * An agent's start makes hundreds of thousands of objects that stay. A young generation that is large from the start copies
- * each once instead of twice (measured at 10,000 Services: a tenth of the processor time until the rules are in, no higher peak).
+ * An agent's start makes hundreds of thousands of objects that stay: a young generation that grows in large steps copies most of them
+ * once instead of twice or more, and one that begins small gives its memory back when the start is over (measured at 10,000 Services
+ * beside one that begins at 16 MiB: 16 MiB less after 400 changes, no more processor time until the rules are in).
  */
-const agentRuntime = ["--min-semi-space-size=16", "--max-semi-space-size=16"];
+const agentRuntime = ["--min-semi-space-size=1", "--semi-space-growth-factor=4", "--max-semi-space-size=16"];
 
 const upgradeSignal = "SIGUSR2";
 

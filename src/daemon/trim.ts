@@ -1,4 +1,4 @@
-import type { ConfigMap, Secret } from "../api/types/core-v1.generated.ts";
+import type { ConfigMap, Secret, Service } from "../api/types/core-v1.generated.ts";
 import type { Endpoint, EndpointConditions, EndpointSlice } from "../api/types/discovery-v1.generated.ts";
 import type { ObjectMeta } from "../api/types/meta-v1.generated.ts";
 import type { Kind, SnapshotKinds } from "../snapshot/cluster-snapshot.ts";
@@ -13,6 +13,7 @@ export function trimObject<K extends Kind>(kind: K, given: SnapshotKinds[K]): Sn
   if (metadata === undefined) return object;
   const trimmed = { ...object, metadata: trimMetadata(metadata) };
   if (kind === "EndpointSlice") return trimSlice(trimmed as EndpointSlice) as SnapshotKinds[K];
+  if (kind === "Service") return trimService(trimmed as Service) as SnapshotKinds[K];
   if (kind === "ConfigMap") return trimConfigMap(trimmed as ConfigMap) as SnapshotKinds[K];
   if (kind !== "Secret") return trimmed;
   const secret = trimmed as Secret;
@@ -40,18 +41,44 @@ function trimMetadata(m: ObjectMeta): ObjectMeta {
   return { ...rest, annotations: others };
 }
 
-/** Of the object an endpoint is of, only the name says anything about where packets go: weights are by it. */
-function trimSlice(slice: EndpointSlice): EndpointSlice {
-  if (slice.endpoints === undefined) return slice;
-  return { ...slice, endpoints: slice.endpoints.map(trimEndpoint) };
+function trimService({ apiVersion: _, kind: __, status, ...service }: Service): Service {
+  const { spec } = service;
+  const kept = status?.loadBalancer?.ingress === undefined ? service : { ...service, status };
+  if (spec === undefined) return kept;
+  const { ipFamilyPolicy: ___, ...rest } = spec;
+  // the first is the same text
+  const [, ...others] = spec.clusterIPs ?? [];
+  if (spec.clusterIP === undefined || spec.clusterIPs?.[0] !== spec.clusterIP) return { ...kept, spec: rest };
+  return { ...kept, spec: { ...rest, clusterIPs: [spec.clusterIP, ...others] } };
 }
 
-function trimEndpoint({ targetRef, deprecatedTopology: _, conditions, ...rest }: Endpoint): Endpoint {
+/** Of the object an endpoint is of, only the name says anything about where packets go: weights are by it. */
+function trimSlice({ apiVersion: _, kind: __, metadata, ...slice }: EndpointSlice): EndpointSlice {
+  const { creationTimestamp: ___, generation: ____, generateName: _____, ...kept } = metadata ?? {};
+  return { ...slice, metadata: kept, ...(slice.endpoints === undefined ? {} : { endpoints: slice.endpoints.map(trimEndpoint) }) };
+}
+
+function trimEndpoint({ targetRef, deprecatedTopology: _, conditions, nodeName, zone, ...rest }: Endpoint): Endpoint {
   return {
     ...rest,
     ...(conditions === undefined ? {} : { conditions: shareConditions(conditions) }),
+    ...(nodeName === undefined ? {} : { nodeName: share(nodeName) }),
+    ...(zone === undefined ? {} : { zone: share(zone) }),
     ...(targetRef?.name === undefined ? {} : { targetRef: { name: targetRef.name } }),
   };
+}
+
+/** More than any cluster has nodes and zones; then it begins anew. */
+const mostTexts = 20_000;
+const texts = new Map<string, string>();
+
+/** The one that was kept of equal texts: each event brings its own copy of the name of a node. */
+function share(text: string): string {
+  const known = texts.get(text);
+  if (known !== undefined) return known;
+  if (texts.size >= mostTexts) texts.clear();
+  texts.set(text, text);
+  return text;
 }
 
 const shared = new Map<string, EndpointConditions>();

@@ -3,9 +3,14 @@ import { trimObject } from "../../../src/daemon/trim.ts";
 
 test("what no dataplane reads is not kept", () => {
   const slice = trimObject("EndpointSlice", {
+    apiVersion: "discovery.k8s.io/v1",
+    kind: "EndpointSlice",
     metadata: {
       name: "a-1",
       namespace: "x",
+      creationTimestamp: "2030-01-01T00:00:00Z",
+      generateName: "a-",
+      generation: 3,
       labels: { "kubernetes.io/service-name": "a" },
       annotations: { "kubectl.kubernetes.io/last-applied-configuration": "{}", kept: "yes" },
       ownerReferences: [{ apiVersion: "v1", kind: "Service", name: "a", uid: "1" }],
@@ -19,6 +24,20 @@ test("what no dataplane reads is not kept", () => {
     addressType: "IPv4",
     endpoints: [{ addresses: ["10.0.0.1"], nodeName: "n", conditions: { ready: true }, targetRef: { name: "p" } }],
   });
+});
+
+test.each([
+  { name: "none yet", status: { loadBalancer: {} }, kept: {} },
+  {
+    name: "an address of a load balancer",
+    status: { loadBalancer: { ingress: [{ ip: "192.0.2.1" }] } },
+    kept: { status: { loadBalancer: { ingress: [{ ip: "192.0.2.1" }] } } },
+  },
+])("of a Service's status, $name", ({ status, kept }) => {
+  const metadata = { name: "a", namespace: "x", creationTimestamp: "2030-01-01T00:00:00Z", uid: "u" };
+  const spec = { type: "LoadBalancer", clusterIP: "10.0.0.1", clusterIPs: ["10.0.0.1", "fd00::1"], ports: [{ port: 80 }] };
+  const given = { apiVersion: "v1", kind: "Service", metadata, spec: { ...spec, ipFamilyPolicy: "PreferDualStack" }, status };
+  expect(trimObject("Service", given)).toEqual({ metadata, spec, ...kept });
 });
 
 test("null says what an absent field says", () => {
