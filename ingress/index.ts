@@ -12,6 +12,14 @@ export type { KeyPair } from "./proxy/tls-contexts.ts";
 export type { ProxySettings } from "./route/proxy-settings.ts";
 export type { Certificate, GossipSettings, Pool, Route, RouteDelta, StreamService } from "./route/route.ts";
 export { emptyRouteTable, type RouteTable } from "./route/route-table.ts";
+export {
+  type BackendFigures,
+  type CanaryStatus,
+  canaryStatusAnnotation,
+  nextCanaryStatus,
+  printCanaryStatus,
+} from "./translate/canary-progress.ts";
+export { type GrowingCanary, growingCanary } from "./translate/growing-canary.ts";
 export { type IngressScope, ingressClassName, ingressController } from "./translate/ingress-class.ts";
 export { desiredStatus } from "./translate/ingress-status.ts";
 export { IngressTranslator, type TranslatorOptions } from "./translate/ingress-translator.ts";

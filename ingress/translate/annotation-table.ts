@@ -25,6 +25,7 @@ import {
   parseToken,
   parseUrl,
 } from "./annotation-values.ts";
+import { parseCanaryStatus, parsePercent, parseSteps } from "./canary-progress.ts";
 import { parseHashKey, parseRetryOn } from "./forwarding-values.ts";
 import { parseClaimHeaders, parseKeySource, parseWords } from "./jwt-values.ts";
 import { parseRequestText } from "./request-text.ts";
@@ -226,6 +227,22 @@ export const annotationRows = {
   "canary-by-cookie": kept(parseToken),
   "canary-weight": kept(parseCount, { initial: "0" }),
   "canary-weight-total": kept(parseCount, { initial: "100", note: "at least 100" }),
+
+  // fairway's own: canaries
+  "fairway.dev/canary-match": kept(oneOf("any", "all"), {
+    initial: "any",
+    note: "all: the weight counts only for requests that a header or cookie chooses",
+  }),
+  "fairway.dev/canary-steps": kept(parseSteps, {
+    note: "per cent, one after the other: the share grows by itself, instead of canary-weight",
+  }),
+  "fairway.dev/canary-interval": kept(parseSeconds, { initial: "60", note: "the least time of a step, in seconds" }),
+  "fairway.dev/canary-success-rate": kept(parsePercent, { initial: "99", note: "per cent that must not be 5xx, or it is rolled back" }),
+  "fairway.dev/canary-latency": kept(parseSeconds, { note: "what 95 of 100 requests may take: `300ms`, `2s`" }),
+  "fairway.dev/canary-requests": kept(parseCount, { initial: "20", note: "a step is judged by so many at least" }),
+  "fairway.dev/canary-pause": kept(parseBoolean, { initial: "false", note: "stays at its share" }),
+  "fairway.dev/canary-rollback": kept(parseBoolean, { initial: "false", note: "its share is 0 at once" }),
+  "fairway.dev/canary-status": kept(parseCanaryStatus, { note: "written by fairway: where it is; without it the steps begin anew" }),
 
   // fairway's own: tokens
   "fairway.dev/jwt-keys": kept(parseKeySource, { guards: true, note: "secret/NAME, configmap/NAME or a URL with a JWK Set" }),

@@ -237,28 +237,43 @@ function withCanaries(pool: PoolId, canaries: readonly Claimed[], standIn: PoolI
   for (const { plan, claim } of canaries) {
     const canary = plan.options.canary;
     if (canary === undefined || claim.pool === undefined) continue;
-    headers.push(...headerOverrides(canary, pool, claim.pool));
-    if (canary.cookie !== undefined) cookies.push(...alwaysNever("cookie", canary.cookie, pool, claim.pool));
-    const share = Math.min(rest, (canary.weight / canary.weightTotal) * 100);
-    rest -= share;
-    backends.push({ pool: claim.pool, weight: share, standIn: pool });
+    const share = (canary.weight / canary.weightTotal) * 100;
+    const taken = canary.matchAll ? sharedBetween(pool, claim.pool, share) : [{ pool: claim.pool, weight: 1, standIn: pool }];
+    headers.push(...headerOverrides(canary, pool, taken));
+    if (canary.cookie !== undefined) cookies.push(...alwaysNever("cookie", canary.cookie, pool, taken));
+    if (canary.matchAll) continue;
+    const weight = Math.min(rest, share);
+    rest -= weight;
+    backends.push({ pool: claim.pool, weight, standIn: pool });
   }
   const main = { pool, weight: rest, ...(standIn === undefined ? {} : { standIn }) };
   return { backends: [main, ...backends.filter((b) => b.weight > 0)], overrides: [...headers, ...cookies] };
 }
 
-function headerOverrides(c: Canary, main: PoolId, canary: PoolId): readonly BackendOverride[] {
-  const { header: name, headerValue, headerPattern } = c;
-  if (name === undefined) return [];
-  const backends = [{ pool: canary, weight: 1, standIn: main }];
-  if (headerValue !== undefined) return [{ on: "header", match: { name, value: { kind: "exact", text: headerValue } }, backends }];
-  if (headerPattern !== undefined) return [{ on: "header", match: { name, value: { kind: "regex", pattern: headerPattern } }, backends }];
-  return alwaysNever("header", name, main, canary);
+/** Header and weight together: of what the header chooses, the canary gets its share. */
+function sharedBetween(main: PoolId, canary: PoolId, share: number): readonly WeightedBackend[] {
+  return [
+    { pool: main, weight: 100 - share },
+    { pool: canary, weight: share, standIn: main },
+  ].filter((b) => b.weight > 0);
 }
 
-function alwaysNever(on: "header" | "cookie", name: string, main: PoolId, canary: PoolId): readonly BackendOverride[] {
+function headerOverrides(c: Canary, main: PoolId, backends: readonly WeightedBackend[]): readonly BackendOverride[] {
+  const { header: name, headerValue, headerPattern } = c;
+  if (name === undefined) return [];
+  if (headerValue !== undefined) return [{ on: "header", match: { name, value: { kind: "exact", text: headerValue } }, backends }];
+  if (headerPattern !== undefined) return [{ on: "header", match: { name, value: { kind: "regex", pattern: headerPattern } }, backends }];
+  return alwaysNever("header", name, main, backends);
+}
+
+function alwaysNever(
+  on: "header" | "cookie",
+  name: string,
+  main: PoolId,
+  backends: readonly WeightedBackend[],
+): readonly BackendOverride[] {
   return [
-    { on, match: { name, value: { kind: "exact", text: "always" } }, backends: [{ pool: canary, weight: 1, standIn: main }] },
+    { on, match: { name, value: { kind: "exact", text: "always" } }, backends },
     { on, match: { name, value: { kind: "exact", text: "never" } }, backends: [{ pool: main, weight: 1 }] },
   ];
 }

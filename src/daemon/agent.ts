@@ -18,6 +18,7 @@ import { SnapshotStore } from "../snapshot/snapshot-store.ts";
 import { type AgentPlane, batchSize, feedPlanes, namesPlane, routesPlane } from "./agent-planes.ts";
 import { agentSocket } from "./agent-socket.ts";
 import { startSnapshotFeed } from "./api-access.ts";
+import { figuresOf, printFigures } from "./backend-figures.ts";
 import { startCheckpointFallback } from "./checkpoint-fallback.ts";
 import { claimAddresses, clusterDnsOf } from "./cluster-dns.ts";
 import { configz } from "./configz.ts";
@@ -26,6 +27,7 @@ import type { DaemonConfig } from "./daemon-config.ts";
 import { answerHistory } from "./history-answer.ts";
 import type { IngressPortsMessage } from "./ingress-ports.ts";
 import { type NodeEvents, startNodeEvents } from "./node-events.ts";
+import { figuresPath, nodeFigures } from "./node-figures.ts";
 import { type PlaneFeed, startPlaneFeed } from "./plane-feed.ts";
 import { type ProxyHealth, startProxyHealth } from "./proxy-health.ts";
 import { createMemoryRelease } from "./release-memory.ts";
@@ -96,7 +98,9 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
     const own = new Set(ownProblems().map(problemKey));
     return problems().filter((p) => !own.has(problemKey(p)));
   };
-  const reporter = startReporter({ transport, store, config, problems: sharedProblems, servedIngresses }, log);
+  const figures = (service: string, signal: AbortSignal) =>
+    nodeFigures({ store, nodeName: config.nodeName, port: config.observe.port, own: () => publisher.childMetrics() }, service, signal);
+  const reporter = startReporter({ transport, store, config, problems: sharedProblems, servedIngresses, figures }, log);
   closing.push(() => reporter.close());
 
   const proxyHealth =
@@ -228,6 +232,12 @@ function observation(o: Observed): Omit<ObserveServerOptions, "bind" | "port"> {
         body: JSON.stringify({ node: config.nodeName, ...proxier?.connections() } satisfies NodeConnections),
       }),
       "/history": (url) => answerHistory(config.nodeName, proxier, url),
+      // Asked by the agent that takes care of canaries for all.
+      [figuresPath]: async (url) => ({
+        status: 200,
+        contentType: "application/json",
+        body: printFigures(figuresOf(await publisher.childMetrics(), url.searchParams.get("service") ?? "")),
+      }),
       // Asked by a node that is about to end a pod: does anything here still send it new connections?
       "/endpoint-in-use": (url) => {
         const ip = url.searchParams.get("ip") ?? "";

@@ -1,9 +1,10 @@
 import { hostname } from "node:os";
 import { desiredStatus } from "../../ingress/index.ts";
+import { systemClock } from "../base/clock.ts";
 import type { Running } from "../base/running.ts";
-import { createClient } from "../client/client.ts";
+import { type Client, createClient } from "../client/client.ts";
 import { isConflict, isNotFound } from "../client/errors.ts";
-import { createEventRecorder } from "../client/events.ts";
+import { createEventRecorder, type EventRecorder } from "../client/events.ts";
 import { startLeaderElection } from "../client/leader-election.ts";
 import { resources } from "../client/resources.ts";
 import type { Transport } from "../client/transport.ts";
@@ -11,6 +12,7 @@ import type { Log } from "../observe/log.ts";
 import { type ObjectKey, objectKey } from "../snapshot/cluster-snapshot.ts";
 import type { Problem } from "../snapshot/problem.ts";
 import type { SnapshotStore } from "../snapshot/snapshot-store.ts";
+import { type CanaryWorld, startCanaryController } from "./canary-controller.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
 import { recordProblems } from "./problem-events.ts";
 
@@ -22,6 +24,8 @@ export interface ReporterConfig {
   readonly problems: () => readonly Problem[];
   /** Keys of the Ingresses that this cluster's ingress processes serve. */
   readonly servedIngresses: () => Iterable<ObjectKey>;
+  /** What the ingress processes of all nodes counted of a Service. */
+  readonly figures: CanaryWorld["figures"];
 }
 
 /** Changes within this time are written as one. Milliseconds. */
@@ -82,6 +86,7 @@ function report(c: ReporterConfig, log: Log): Running {
   // Problems of the kernel's side come without a change of an object.
   const again = setInterval(wake, 5000);
   wake();
+  const canaries = c.config.enable.includes("ingress") ? startCanaries(c, { client, record: events.record }, log) : undefined;
   return {
     ready: Promise.resolve(),
     close: async () => {
@@ -89,8 +94,36 @@ function report(c: ReporterConfig, log: Log): Running {
       clearInterval(again);
       clearTimeout(timer);
       cursor.close();
+      await canaries?.close();
       await writing;
       await events.close();
     },
   };
+}
+
+/** Canaries whose share grows by itself: one process takes care of them for all. */
+function startCanaries(c: ReporterConfig, api: { readonly client: Client; readonly record: EventRecorder["record"] }, log: Log): Running {
+  return startCanaryController(
+    {
+      ingresses: () =>
+        c.store.synced(["Ingress", "IngressClass"])
+          ? Array.from(c.servedIngresses()).flatMap((key) => c.store.current.tables.Ingress.get(key) ?? [])
+          : [],
+      figures: c.figures,
+      annotate: async (ingress, name, value) => {
+        const { namespace = "", name: ingressName = "", resourceVersion } = ingress.metadata ?? {};
+        const metadata = { ...(resourceVersion === undefined ? {} : { resourceVersion }), annotations: { [name]: value } };
+        try {
+          await api.client.patch(resources.ingresses, { namespace, name: ingressName }, { type: "merge", body: { metadata } });
+          return true;
+        } catch (error) {
+          if (isConflict(error) || isNotFound(error)) return false;
+          throw error;
+        }
+      },
+      record: api.record,
+      clock: systemClock,
+    },
+    log,
+  );
 }

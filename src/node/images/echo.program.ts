@@ -10,6 +10,8 @@ const { env } = process;
 const port = Number(env["PORT"] ?? 8080);
 const drainMs = 5000;
 const freshMs = 1000;
+/** What it answers where the path says nothing about that: a version that fails has 500. */
+const usual = /^[1-5][0-9]{2}$/.test(env["STATUS"] ?? "") ? Number(env["STATUS"]) : 200;
 const maxDelayMs = 3_600_000;
 const me = {
   pod: env["POD_NAME"] ?? env["HOSTNAME"] ?? "",
@@ -32,8 +34,8 @@ const answer: RequestListener = (request, response) => {
   request.resume();
   if (path === "/healthz") respond(response, 200, "ok\n", "text/plain");
   else if (status !== null) describe(request, response, Number(status[1]));
-  else if (delay !== null) setTimeout(() => describe(request, response, 200), Math.min(Number(delay[1]), maxDelayMs));
-  else describe(request, response, 200);
+  else if (delay !== null) setTimeout(() => describe(request, response, usual), Math.min(Number(delay[1]), maxDelayMs));
+  else describe(request, response, usual);
 };
 
 function describe(request: IncomingMessage, response: ServerResponse, status: number): void {
