@@ -16,7 +16,6 @@ export {
 export { type LoadedCorefile, loadCorefile } from "./server/corefile-file.ts";
 export { type DnsServer, type DnsServerConfig, type DnsServerDeps, startDnsServer } from "./server/dns-server.ts";
 export type { BoundSockets } from "./server/listeners.ts";
-export { createUdpSocket } from "./server/udp-socket.ts";
 export { DnsZone, type DnsZoneConfig } from "./zone/dns-zone.ts";
 export { printNameRecords } from "./zone/print-records.ts";
 export type { NameRecords, RecordDelta, RecordSet } from "./zone/record-delta.ts";

@@ -1,5 +1,5 @@
-import { createUdpSocket } from "../../dns/index.ts";
 import type { Running } from "../../src/base/running.ts";
+import { createUdpSocket } from "../../src/kernel/udp-socket.ts";
 
 /** Answers every name with one address, by bytes alone: it must be quicker than who asks it. `f…` may not be kept, all else for an hour. */
 export async function startUpstream(): Promise<Running & { readonly port: number }> {

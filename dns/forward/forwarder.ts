@@ -75,6 +75,7 @@ export class Forwarder implements Running {
         new Upstream(address, {
           tryTimeout: config.tryTimeout ?? 2000,
           letters: config.randomCase === true ? "same" : "any",
+          random: deps.random,
           ...(config.expire === undefined ? {} : { expire: config.expire }),
           ...(config.tls === undefined ? {} : { tls: config.tls }),
         }),
@@ -89,7 +90,7 @@ export class Forwarder implements Running {
     }
     this.#active++;
     try {
-      return await this.#askInTurn(query, AbortSignal.any([signal, this.#closing.signal]));
+      return await this.#askInTurn(query, signal);
     } finally {
       this.#active--;
     }
@@ -105,7 +106,7 @@ export class Forwarder implements Running {
     const { clock, observe } = this.#deps;
     const deadline = clock.monotonic() + (this.#config.timeout ?? 5000);
     let lastAnswer: Message | undefined;
-    let failure: unknown = new UpstreamError("unreachable", this.#upstreams.map((u) => u.name).join(", ") || "none is configured");
+    let failure: unknown;
     // none while all are down: to wait for servers known to be down would cost clients seconds for each name they try
     for (const upstream of this.#order()) {
       if (clock.monotonic() >= deadline) break;
@@ -117,14 +118,14 @@ export class Forwarder implements Running {
         lastAnswer = undisguise(answer, query, sent);
         if (this.#config.failover?.includes(answer.rcode) !== true) return lastAnswer;
       } catch (error) {
-        if (signal.aborted) throw error;
+        if (signal.aborted || this.#closing.signal.aborted) throw error;
         failure = error;
         observe.failed(upstream.name);
         if (this.#isDown(upstream)) this.#check(upstream);
       }
     }
     if (lastAnswer !== undefined) return lastAnswer;
-    throw failure;
+    throw failure ?? new UpstreamError("unreachable", this.#upstreams.map((u) => u.name).join(", ") || "none is configured");
   }
 
   /** Another id, and letters in another case: what a forger must guess. */

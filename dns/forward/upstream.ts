@@ -4,9 +4,9 @@ import { type Ip, printHostPort } from "../../src/base/ip.ts";
 import type { Message } from "../wire/message.ts";
 import { rcodes } from "../wire/record-type.ts";
 import { isUpstreamError, UpstreamError } from "./errors.ts";
-import { exchangeUdp } from "./exchange-udp.ts";
 import { HttpsConnection } from "./https-connection.ts";
 import { TcpConnection } from "./tcp-connection.ts";
+import { UdpLines } from "./udp-lines.ts";
 
 export interface UpstreamAddress {
   readonly ip: Ip;
@@ -26,8 +26,10 @@ export interface UpstreamOptions {
   readonly expire?: number;
   /** Certificates for encrypted upstreams, PEM. */
   readonly tls?: SecureContextOptions;
-  /** `same`: answers over UDP must have the question's letters in the case they were sent in. */
+  /** `same`: answers over UDP must have the question's letters in the case they were sent in; else the question is asked over TCP. */
   readonly letters?: "same" | "any";
+  /** In [0, 1), not to be guessed. */
+  readonly random: () => number;
 }
 
 /** Asks and waits for the answer. */
@@ -41,6 +43,7 @@ export class Upstream {
   readonly address: UpstreamAddress;
   readonly name: string;
   readonly #stream: Exchange;
+  readonly #lines: UdpLines;
   readonly #tryTimeout: number;
   readonly #letters: "same" | "any";
   #failures = 0;
@@ -49,6 +52,7 @@ export class Upstream {
     this.address = address;
     this.name = printHostPort(address.ip, address.port);
     this.#stream = openStream(address, this.name, options);
+    this.#lines = new UdpLines(address, options.random);
     this.#tryTimeout = options.tryTimeout;
     this.#letters = options.letters ?? "any";
   }
@@ -60,13 +64,12 @@ export class Upstream {
 
   /** One try: UDP first, then TCP when the answer does not fit; without EDNS when the server does not know it (RFC 6891 section 7). */
   async ask(query: Message, transport: "udp" | "tcp", signal: AbortSignal): Promise<Message> {
-    const deadline = AbortSignal.timeout(this.#tryTimeout);
-    const either = AbortSignal.any([signal, deadline]);
+    const until = performance.now() + this.#tryTimeout;
     try {
-      let answer = await this.#exchange(query, transport, either);
+      let answer = await this.#exchange(query, transport, until, signal);
       if (answer.rcode === rcodes.FORMERR && answer.edns === undefined && query.edns !== undefined) {
         const { edns: _, ...plain } = query;
-        answer = await this.#exchange(plain, transport, either);
+        answer = await this.#exchange(plain, transport, until, signal);
       }
       this.#failures = 0;
       return answer;
@@ -74,20 +77,23 @@ export class Upstream {
       if (signal.aborted) throw error;
       this.#failures++;
       if (isUpstreamError(error)) throw error;
-      throw new UpstreamError(deadline.aborted ? "timeout" : "unreachable", this.name, error);
+      throw new UpstreamError(performance.now() >= until - 2 ? "timeout" : "unreachable", this.name, error);
     }
   }
 
   close(): void {
+    this.#lines.close();
     this.#stream.close();
   }
 
-  async #exchange(query: Message, transport: "udp" | "tcp", signal: AbortSignal): Promise<Message> {
+  /** `until` on the clock of `performance.now()`. */
+  async #exchange(query: Message, transport: "udp" | "tcp", until: number, signal: AbortSignal): Promise<Message> {
     if (transport === "udp" && (this.address.scheme ?? "dns") === "dns") {
-      const answer = await exchangeUdp(this.address, query, signal, this.#letters);
-      if (!answer.truncated) return answer;
+      const answer = await this.#lines.ask(query, { within: until - performance.now(), signal, letters: this.#letters });
+      if (answer !== "letters" && !answer.truncated) return answer;
     }
-    return this.#stream.exchange(query, signal);
+    const left = Math.max(1, Math.ceil(until - performance.now()));
+    return this.#stream.exchange(query, AbortSignal.any([signal, AbortSignal.timeout(left)]));
   }
 }
 

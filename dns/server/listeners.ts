@@ -5,6 +5,7 @@ import { type Cidr, cidrContains } from "../../src/base/cidr.ts";
 import { type Ip, parseIp } from "../../src/base/ip.ts";
 import type { Running } from "../../src/base/running.ts";
 import { bindSocket } from "../../src/kernel/socket.ts";
+import { createUdpSocket } from "../../src/kernel/udp-socket.ts";
 import type { DnsAddress, DnsConfig } from "../config/dns-config.ts";
 import type { ListenerScheme } from "../corefile/server-blocks.ts";
 import type { Accepting } from "./accept.ts";
@@ -17,7 +18,6 @@ import { ResponseRate, slipAnswer } from "./response-rate.ts";
 import { startTcpListener, type TcpLimits } from "./tcp-listener.ts";
 import { startTlsListener } from "./tls-listener.ts";
 import { type BoundUdp, startUdpListener, type UdpListener, type UdpListenerOptions } from "./udp-listener.ts";
-import { createUdpSocket } from "./udp-socket.ts";
 
 /** Sockets that a supervisor bound, in place of addresses; they are closed with the server. */
 export interface BoundSockets {

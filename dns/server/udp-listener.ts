@@ -1,11 +1,11 @@
 import type { RemoteInfo, Socket } from "node:dgram";
 import type { Ip } from "../../src/base/ip.ts";
 import type { Running } from "../../src/base/running.ts";
+import { createUdpSocket } from "../../src/kernel/udp-socket.ts";
 import type { DnsAddress } from "../config/dns-config.ts";
 import { parseProxyHeader } from "../wire/proxy-header.ts";
 import { batchSize, type DatagramBatch } from "./datagram-batch.ts";
 import type { QueryEngine } from "./engine.ts";
-import { createUdpSocket } from "./udp-socket.ts";
 
 /** After so many full batches the event loop gets its turn. */
 const maxRounds = 4;

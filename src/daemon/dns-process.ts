@@ -1,9 +1,10 @@
 import type { Socket as UdpSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer, type Server as TcpServer } from "node:net";
-import { type BoundSockets, createUdpSocket, loadCorefile, type NameRecords, reverseZones, startDnsServer } from "../../dns/index.ts";
+import { type BoundSockets, loadCorefile, type NameRecords, reverseZones, startDnsServer } from "../../dns/index.ts";
 import { parseCidr } from "../base/cidr.ts";
 import { systemClock } from "../base/clock.ts";
+import { createUdpSocket } from "../kernel/udp-socket.ts";
 import type { Log } from "../observe/log.ts";
 import { agentSocket } from "./agent-socket.ts";
 import { inheritedSockets, type NamedSocket } from "./child.ts";

@@ -187,11 +187,16 @@ test("after a code of failover another server is asked, and the last answer coun
   expect((await ask(alone)).rcode).toBe(2);
 });
 
-test("with random case the letters are mixed, must come back so, and clients have their own again", async () => {
-  const answered = await fakeUpstream((q) => {
+test.each([
+  ["comes back so", (name: string) => name],
+  ["is asked over TCP where it does not", (name: string) => name.toLowerCase()],
+])("with random case a question %s, and clients have their own letters again", async (_, back) => {
+  const answered = await fakeUpstream((q, transport) => {
     const name = q.questions[0]?.name ?? "";
-    const forged = { ...emptyAnswer(q, 3), questions: [{ name: name.toLowerCase(), type: 1, class: 1 }] };
-    return [forged, { ...emptyAnswer(q, 0), answers: [parseRecord(`${name} 60 IN A 10.0.0.1`)] }];
+    const said = transport === "tcp" ? name : back(name);
+    const wrong = said === name ? {} : { rcode: 3, answers: [] };
+    const questions = [{ name: said, type: 1, class: 1 }];
+    return [{ ...emptyAnswer(q, 0), questions, answers: [parseRecord(`${said} 60 IN A 10.0.0.1`)], ...wrong }];
   });
   let turn = 0;
   const forwarder = new Forwarder(

@@ -1,5 +1,5 @@
 import { createSocket, type Socket } from "node:dgram";
-import { type Ip, ipFamily } from "../../src/base/ip.ts";
+import { type Ip, ipFamily } from "../base/ip.ts";
 
 /** Bursts of a whole node's look-ups wait here while the process is busy. */
 const receiveBufferBytes = 4 << 20;

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { expect, it } from "vitest";
-import { createUdpSocket } from "../../../dns/server/udp-socket.ts";
+import { createUdpSocket } from "../../../src/kernel/udp-socket.ts";
 
 it.each(["127.0.0.1", "::1"])("sends to an address of %s before the call returns", async (ip) => {
   const [from, to] = [createUdpSocket(ip), createUdpSocket(ip)];
