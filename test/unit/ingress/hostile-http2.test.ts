@@ -1,6 +1,7 @@
 import { type ClientHttp2Session, connect } from "node:http2";
 import { connect as netConnect, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
+import { frame, http2Preface, literal, requestFields } from "./http2-frames.ts";
 import { type Answer, get, RawClient, RawEndpoint, startLab } from "./proxy-lab.ts";
 
 const open: (() => void | Promise<void>)[] = [];
@@ -114,26 +115,9 @@ test("extended CONNECT: a WebSocket over a stream, both ways, each side ends by 
   await until("bye");
 });
 
-// frames by hand: RFC 9113 section 4.1
-const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
-function frame(type: number, flags: number, stream: number, payload: Buffer = Buffer.alloc(0)): Buffer {
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(payload.length, 0, 3);
-  head[3] = type;
-  head[4] = flags;
-  head.writeUInt32BE(stream, 5);
-  return Buffer.concat([head, payload]);
-}
+const preface = http2Preface;
 const settings = frame(4, 0, 0);
-/** GET / of a.test over http, of literals without indexing. */
-const literal = (name: string, value: string): Buffer =>
-  Buffer.concat([Buffer.from([0, name.length]), Buffer.from(name), Buffer.from([value.length]), Buffer.from(value)]);
-const fields = Buffer.concat([
-  literal(":method", "GET"),
-  literal(":scheme", "http"),
-  literal(":path", "/"),
-  literal(":authority", "a.test"),
-]);
+const fields = requestFields();
 
 function hostile(port: number): Socket {
   const socket = netConnect(port, "127.0.0.1");
