@@ -19,8 +19,8 @@ export interface EventNote {
 }
 
 export interface EventRecorder {
-  /** Never throws and never waits; what cannot be written is dropped and counted. */
-  record(note: EventNote): void;
+  /** Never throws and never waits; what cannot be written is dropped and counted. False: too many wait, so it was not taken. */
+  record(note: EventNote): boolean;
   readonly dropped: number;
   /** Waits for what is on its way. */
   close(): Promise<void>;
@@ -153,7 +153,7 @@ export function createEventRecorder(transport: Transport, o: EventRecorderOption
     record(note) {
       if (closed || waiting >= maxWaiting) {
         dropped++;
-        return;
+        return false;
       }
       waiting++;
       tail = tail
@@ -165,6 +165,7 @@ export function createEventRecorder(transport: Transport, o: EventRecorderOption
         .finally(() => {
           waiting--;
         });
+      return true;
     },
     async close() {
       closed = true;

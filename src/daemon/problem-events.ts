@@ -23,21 +23,24 @@ export interface ProblemEvents {
   readonly reported: Set<string>;
 }
 
-/** Records each problem as an Event on its object when it begins. Another process that finds the same writes the same Event. */
+/**
+ * Records each problem as an Event on its object when it begins. Another process that finds the same writes the same Event.
+ * Of more problems at once than the recorder takes, the rest is recorded the next time.
+ */
 export function recordProblems(problems: readonly Problem[], { store, record, reported }: ProblemEvents): void {
   const now = new Set<string>();
   for (const p of problems) {
     const key = `${printObjectRef(p.object)}\n${p.reason}\n${p.field}\n${p.message}`;
     now.add(key);
     if (reported.has(key)) continue;
-    reported.add(key);
-    record({
+    const taken = record({
       regarding: referenceTo(p.object, store),
       type: "Warning",
       reason: p.reason,
       message: p.field === "" ? p.message : `${p.field}: ${p.message}`,
       shared: true,
     });
+    if (taken) reported.add(key);
   }
   for (const key of reported) if (!now.has(key)) reported.delete(key);
 }

@@ -14,6 +14,7 @@ import type { Problem } from "../snapshot/problem.ts";
 import type { SnapshotStore } from "../snapshot/snapshot-store.ts";
 import { type CanaryWorld, startCanaryController } from "./canary-controller.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
+import { recordSyncs } from "./ingress-events.ts";
 import { recordProblems } from "./problem-events.ts";
 
 export interface ReporterConfig {
@@ -53,6 +54,7 @@ function report(c: ReporterConfig, log: Log): Running {
     onFailure: (e) => log("debug", "an event could not be written", { error: String(e) }),
   });
   const reported = new Set<string>();
+  const synced = new Map<ObjectKey, number>();
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
   let writing: Promise<void> = Promise.resolve();
@@ -63,6 +65,7 @@ function report(c: ReporterConfig, log: Log): Running {
     recordProblems(c.problems(), { store: c.store, record: events.record, reported });
     if (c.config.enable.includes("ingress") && c.store.synced(["Ingress", "IngressClass"])) {
       const ingresses = Array.from(c.servedIngresses()).flatMap((key) => c.store.current.tables.Ingress.get(key) ?? []);
+      recordSyncs(ingresses, { record: events.record, synced, problems: c.problems() });
       for (const ingress of ingresses) {
         const status = desiredStatus(ingress, c.config.ingressStatus);
         if (status === undefined || closed) continue;

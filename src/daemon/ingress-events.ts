@@ -1,0 +1,52 @@
+import type { Ingress } from "../api/types/networking-v1.generated.ts";
+import type { EventRecorder } from "../client/events.ts";
+import { type ObjectKey, objectKey } from "../snapshot/cluster-snapshot.ts";
+import type { Problem } from "../snapshot/problem.ts";
+
+export interface SyncEvents {
+  readonly record: EventRecorder["record"];
+  /** The generation of each Ingress that was told of; kept from call to call. */
+  readonly synced: Map<ObjectKey, number>;
+  readonly problems: readonly Problem[];
+}
+
+/**
+ * An Event on each Ingress that is served for the first time, or in another form: how many paths it has, and how much is wrong
+ * with it. One that has addresses already was told of by an earlier process.
+ */
+export function recordSyncs(ingresses: readonly Ingress[], { record, synced, problems }: SyncEvents): void {
+  const wrong = new Map<ObjectKey, number>();
+  for (const { object } of problems) {
+    if (object.kind !== "Ingress") continue;
+    const key = `${object.namespace ?? ""}/${object.name}`;
+    wrong.set(key, (wrong.get(key) ?? 0) + 1);
+  }
+  const there = new Set<ObjectKey>();
+  for (const ingress of ingresses) {
+    const key = objectKey(ingress);
+    const generation = ingress.metadata?.generation ?? 0;
+    there.add(key);
+    const known = synced.get(key) ?? ((ingress.status?.loadBalancer?.ingress ?? []).length > 0 ? generation : undefined);
+    if (known === generation || record(syncEvent(ingress, wrong.get(key) ?? 0))) synced.set(key, generation);
+  }
+  for (const key of synced.keys()) if (!there.has(key)) synced.delete(key);
+}
+
+function syncEvent({ metadata, spec }: Ingress, problems: number): Parameters<EventRecorder["record"]>[0] {
+  const { namespace, name, uid } = metadata ?? {};
+  const paths = (spec?.rules ?? []).reduce((n, r) => n + (r.http?.paths ?? []).length, 0);
+  const rest = problems === 0 ? "" : `; ${problems === 1 ? "one problem" : `${problems} problems`}, each told by a Warning`;
+  return {
+    regarding: {
+      apiVersion: "networking.k8s.io/v1",
+      kind: "Ingress",
+      ...(namespace === undefined ? {} : { namespace }),
+      ...(name === undefined ? {} : { name }),
+      ...(uid === undefined ? {} : { uid }),
+    },
+    type: "Normal",
+    reason: "Sync",
+    message: `served with ${paths === 1 ? "one path" : `${paths} paths`}${spec?.defaultBackend === undefined ? "" : " and a default backend"}${rest}`,
+    shared: true,
+  };
+}
