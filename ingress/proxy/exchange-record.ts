@@ -3,6 +3,7 @@ import type { Route } from "../route/route.ts";
 import { endpointKey } from "../upstream/endpoint-picker.ts";
 import type { ProxyContext } from "./context.ts";
 import type { IncomingRequest } from "./downstream.ts";
+import type { RequestFacts } from "./metrics.ts";
 import type { UpstreamTries } from "./upstream-tries.ts";
 
 /** What is known of a request that has ended. */
@@ -15,6 +16,8 @@ export interface EndedExchange {
   readonly status: number;
   readonly requestBytes: number;
   readonly responseBytes: number;
+  /** When it ended; monotonic. */
+  readonly endedAt: number;
   readonly milliseconds: number;
 }
 
@@ -22,7 +25,18 @@ export interface EndedExchange {
 export function recordExchange(context: ProxyContext, e: EndedExchange): void {
   const { request, route, status, responseBytes } = e;
   const service = e.tries?.pool?.service ?? "";
-  context.metrics.request({ route, service, method: request.method, status, seconds: e.milliseconds / 1000, responseBytes });
+  const times = endpointTimes(e);
+  context.metrics.request({
+    route,
+    service,
+    canary: canaryOf(e),
+    method: request.method,
+    status,
+    milliseconds: e.milliseconds,
+    endpoint: times,
+    requestBytes: e.requestBytes,
+    responseBytes,
+  });
   if (context.accessLog === undefined) return;
   const endpoint = e.tries?.endpoint;
   context.accessLog({
@@ -43,4 +57,17 @@ export function recordExchange(context: ProxyContext, e: EndedExchange): void {
     userAgent: headerValue(request.fields, "user-agent") ?? "",
     requestId: e.requestId,
   });
+}
+
+function endpointTimes({ tries, endedAt }: EndedExchange): RequestFacts["endpoint"] {
+  if (tries === undefined || tries.answeredAt === 0) return undefined;
+  const { startedAt, channelAt, answeredAt } = tries;
+  return { connectMs: channelAt - startedAt, headMs: answeredAt - startedAt, wholeMs: endedAt - startedAt };
+}
+
+/** The pool that was asked, where the route names another first. */
+function canaryOf({ route, tries }: EndedExchange): string {
+  const pool = tries?.pool;
+  if (pool === undefined || route?.action.kind !== "forward" || route.action.backends[0]?.pool === pool.id) return "";
+  return `${pool.service.replace("/", "-")}-${pool.port}`;
 }

@@ -168,9 +168,9 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     else if (this.#bodyLimit > 0 && this.#body.bytes > this.#bodyLimit) this.#fail(413);
     else if (forward !== undefined) {
       this.#response.rate = forward.responseRate;
-      // one that carries the body waits for its end, and is sent there (see bodyEnd)
-      if (forward.mirror !== undefined && (this.#body.done || !forward.mirror.withBody)) this.#mirror(forward);
       this.#try(forward);
+      // after the request itself; one that carries the body waits for its end, and is sent there (see bodyEnd)
+      if (forward.mirror !== undefined && (this.#body.done || !forward.mirror.withBody)) this.#mirror(forward);
     }
   }
 
@@ -219,6 +219,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
       client: this.#client,
       requestId: this.#requestId,
       set: chain.requestHeaders,
+      ...(forward.connectionHeader === undefined ? {} : { connection: forward.connectionHeader }),
     });
     this.#resumeRequest();
     this.#expectProgress(now);
@@ -432,6 +433,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     const releases = this.#plan?.chain?.releases;
     if (releases !== undefined) for (const release of releases) release();
     this.#steps?.close();
+    const endedAt = now ?? this.#context.clock.monotonic();
     recordExchange(this.#context, {
       request: this.#request,
       requestId: this.#requestId,
@@ -441,7 +443,8 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
       status: this.#response.status,
       requestBytes: this.#body.bytes,
       responseBytes: this.#response.bytes,
-      milliseconds: (now ?? this.#context.clock.monotonic()) - this.#startedAt,
+      endedAt,
+      milliseconds: endedAt - this.#startedAt,
     });
   }
 }

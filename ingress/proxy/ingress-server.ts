@@ -123,6 +123,7 @@ class IngressProcess implements IngressServer {
   readonly #uses = new EndpointUses();
   readonly #subrequests: Subrequests;
   readonly #gossip: CountGossip;
+  #changedAt = 0;
 
   constructor(config: IngressServerConfig, deps: IngressServerDeps) {
     this.#config = config;
@@ -180,6 +181,7 @@ class IngressProcess implements IngressServer {
 
   apply(delta: RouteDelta): void {
     if (delta.gossip !== undefined) this.#gossip.configure(delta.gossip === "none" ? undefined : delta.gossip);
+    this.#changedAt = this.#deps.clock.now();
     const before = this.#context.table.pools;
     this.#context.table = this.#context.table.with(delta);
     if (delta.settings !== undefined) Object.assign(this.#context, effectiveSettings(this.#started, delta.settings));
@@ -198,7 +200,12 @@ class IngressProcess implements IngressServer {
   }
 
   metrics(): string {
-    return this.#context.metrics.print({ revision: this.revision, limitPeers: this.#gossip.peers });
+    return this.#context.metrics.print({
+      table: this.#context.table,
+      limitPeers: this.#gossip.peers,
+      busy: [...this.#clients].filter((c) => c.busy).length,
+      changedAt: this.#changedAt,
+    });
   }
 
   drain(times: DrainTimes): Promise<void> {

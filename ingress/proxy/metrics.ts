@@ -1,45 +1,50 @@
-import type { Route } from "../route/route.ts";
+import { X509Certificate } from "node:crypto";
+import type { Certificate, Route } from "../route/route.ts";
+import type { RouteTable } from "../route/route-table.ts";
+import { histograms, printLabels, Series } from "./metric-series.ts";
 
-/** One finished request, for counting. */
+/** One finished request, for counting. Times in milliseconds; those of the endpoint are of the last that was asked. */
 export interface RequestFacts {
   readonly route: Route | undefined;
   /** `namespace/name`, or "" when none was chosen. */
   readonly service: string;
+  /** The canary's, where it was chosen, as ingress-nginx names it: `namespace-name-port`; else "". */
+  readonly canary: string;
   readonly method: string;
   readonly status: number;
-  readonly seconds: number;
+  readonly milliseconds: number;
+  /** Absent while nobody answered. */
+  readonly endpoint: { readonly connectMs: number; readonly headMs: number; readonly wholeMs: number } | undefined;
+  /** Of bodies. */
+  readonly requestBytes: number;
   readonly responseBytes: number;
 }
 
-const buckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
-
-interface Series {
-  readonly labels: string;
-  count: number;
-  seconds: number;
-  bytes: number;
-  readonly below: number[];
+/** What there is to print beside what was counted. */
+export interface MetricsContext {
+  readonly table: RouteTable;
+  readonly limitPeers: number;
+  /** Connections with a request under way. */
+  readonly busy: number;
+  /** When the table was last changed; milliseconds since 1970. */
+  readonly changedAt: number;
 }
 
 interface Recent {
   readonly method: string;
   readonly status: number;
   readonly service: string;
+  readonly canary: string;
   readonly series: Series;
-}
-
-interface Labels {
-  readonly host: string;
-  readonly ingress: string;
-  readonly namespace: string;
-  readonly service: string;
 }
 
 const maxRecent = 8;
 
 const knownMethods: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]);
 
-/** Series kept; requests of more kinds than that are counted under `other`. */
+/** Series with all labels; past it, requests are counted by Ingress, Service and class of status alone. */
+const maxDetailed = 2_000;
+/** All series; past it, requests are counted under `other`. */
 const maxSeries = 10_000;
 
 /** Counters of one ingress process, with ingress-nginx's names where the meaning is the same. */
@@ -48,112 +53,156 @@ export class ProxyMetrics {
   accepted = 0;
   retries = 0;
   upstreamFailures = 0;
+  readonly mirrors = { underWay: 0, sent: 0, failed: 0, skipped: 0 };
+  readonly spans = { sent: 0, dropped: 0 };
+  #requests = 0;
   readonly #series = new Map<string, Series>();
   /** The series of each route that were counted last, so that not every request spells out its labels. */
   readonly #recent = new WeakMap<Route, Recent[]>();
 
   request(f: RequestFacts): void {
+    this.#requests++;
     // clients choose the method: what is unheard of is one kind
     const method = knownMethods.has(f.method) ? f.method : "OTHER";
     const series = this.#recentSeries(f, method) ?? this.#lookUp(f, method);
-    series.count++;
-    series.seconds += f.seconds;
-    series.bytes += f.responseBytes;
-    let at = 0;
-    while (at < buckets.length && f.seconds > (buckets[at] ?? 0)) at++;
-    if (at < buckets.length) series.below[at] = (series.below[at] ?? 0) + 1;
+    series.count();
+    series.observe("request_duration_seconds", f.milliseconds / 1000);
+    series.observe("request_size", f.requestBytes);
+    series.observe("response_size", f.responseBytes);
+    series.observe("bytes_sent", f.responseBytes);
+    if (f.endpoint === undefined) return;
+    series.observe("connect_duration_seconds", f.endpoint.connectMs / 1000);
+    series.observe("header_duration_seconds", f.endpoint.headMs / 1000);
+    series.observe("response_duration_seconds", f.endpoint.wholeMs / 1000);
   }
 
   #recentSeries(f: RequestFacts, method: string): Series | undefined {
     const list = f.route === undefined ? undefined : this.#recent.get(f.route);
     if (list === undefined) return undefined;
-    for (const r of list) if (r.status === f.status && r.method === method && r.service === f.service) return r.series;
+    for (const r of list)
+      if (r.status === f.status && r.method === method && r.service === f.service && r.canary === f.canary) return r.series;
     return undefined;
   }
 
   #lookUp(f: RequestFacts, method: string): Series {
     const { route } = f;
-    const labels = {
-      host: route === undefined || route.host.kind === "any" ? "" : route.host.kind === "exact" ? route.host.name : `*${route.host.suffix}`,
-      ingress: route?.object.name ?? "",
-      namespace: route?.object.namespace ?? "",
-      service: f.service.split("/")[1] ?? "",
-    };
-    const series = this.#seriesOf(labels, method, f.status);
+    const series = this.#seriesOf(f, method);
     if (route !== undefined) {
       const list = this.#recent.get(route) ?? [];
       if (list.length >= maxRecent) list.shift();
-      list.push({ method, status: f.status, service: f.service, series });
+      list.push({ method, status: f.status, service: f.service, canary: f.canary, series });
       this.#recent.set(route, list);
     }
     return series;
   }
 
-  #seriesOf(f: Labels, method: string, status: number): Series {
-    let key = `${method}\n${status}\n${f.namespace}\n${f.ingress}\n${f.service}\n${f.host}`;
-    let series = this.#series.get(key);
-    if (series === undefined) {
-      const full = this.#series.size >= maxSeries;
-      if (full) key = "other";
-      series = this.#series.get(key) ?? {
-        labels: full
-          ? 'host="",method="",status="",namespace="",ingress="other",service=""'
-          : `host="${escaped(f.host)}",method="${method}",status="${status}",namespace="${f.namespace}",ingress="${f.ingress}",service="${f.service}"`,
-        count: 0,
-        seconds: 0,
-        bytes: 0,
-        below: buckets.map(() => 0),
-      };
+  #seriesOf(f: RequestFacts, method: string): Series {
+    const { route, canary } = f;
+    const host =
+      route === undefined || route.host.kind === "any" ? "" : route.host.kind === "exact" ? route.host.name : `*${route.host.suffix}`;
+    const namespace = route?.object.namespace ?? "";
+    const ingress = route?.object.name ?? "";
+    const service = f.service.split("/")[1] ?? "";
+    const path = route === undefined ? "" : route.rule.slice(Math.max(0, route.rule.indexOf("/")));
+    const detailed = { host, method, status: String(f.status), namespace, ingress, service, path, canary };
+    const coarse = { ...detailed, host: "", method: "", path: "", status: `${Math.floor(f.status / 100)}xx` };
+    const other = { ...coarse, status: "", namespace: "", ingress: "other", service: "", canary: "" };
+    for (const [labels, most] of [
+      [detailed, maxDetailed],
+      [coarse, maxSeries],
+      [other, Number.POSITIVE_INFINITY],
+    ] as const) {
+      const key = printLabels(labels);
+      const known = this.#series.get(key);
+      if (known !== undefined) return known;
+      if (this.#series.size >= most) continue;
+      const series = new Series(key);
       this.#series.set(key, series);
+      return series;
     }
-    return series;
+    throw new Error("the last kind of series has no limit");
   }
 
   /** The text format of Prometheus. */
-  print({ revision, limitPeers }: { readonly revision: number; readonly limitPeers: number }): string {
+  print(c: MetricsContext): string {
+    const controller = "nginx_ingress_controller_";
+    const all = [...this.#series.values()];
+    const { mirrors, spans } = this;
     const lines = [
-      "# TYPE nginx_ingress_controller_requests counter",
-      ...this.#lines((s) => [`nginx_ingress_controller_requests{${s.labels}} ${s.count}`]),
-      "# TYPE nginx_ingress_controller_request_duration_seconds histogram",
-      ...this.#lines((s) => this.#histogram(s)),
-      "# TYPE nginx_ingress_controller_bytes_sent counter",
-      ...this.#lines((s) => [`nginx_ingress_controller_bytes_sent{${s.labels}} ${s.bytes}`]),
-      "# TYPE nginx_ingress_controller_nginx_process_connections gauge",
-      `nginx_ingress_controller_nginx_process_connections{state="active"} ${this.connections}`,
-      "# TYPE nginx_ingress_controller_nginx_process_connections_total counter",
-      `nginx_ingress_controller_nginx_process_connections_total{state="accepted"} ${this.accepted}`,
-      "# TYPE fairway_ingress_retries_total counter",
-      `fairway_ingress_retries_total ${this.retries}`,
-      "# TYPE fairway_ingress_upstream_failures_total counter",
-      `fairway_ingress_upstream_failures_total ${this.upstreamFailures}`,
-      "# TYPE fairway_ingress_limit_peers gauge",
-      `fairway_ingress_limit_peers ${limitPeers}`,
-      "# TYPE fairway_ingress_route_table_revision gauge",
-      `fairway_ingress_route_table_revision ${revision}`,
+      ...family(
+        `${controller}requests`,
+        "counter",
+        "Requests that have ended",
+        all.map((s) => [s.labels, s.requests] as const),
+      ),
+      ...histograms.flatMap(({ name }) => [`# TYPE ${controller}${name} histogram`, ...all.flatMap((s) => s.print(name))]),
+      ...family(`${controller}nginx_process_connections`, "gauge", "Connections of clients", [
+        ['state="active"', this.connections],
+        ['state="writing"', c.busy],
+        ['state="waiting"', Math.max(0, this.connections - c.busy)],
+      ]),
+      ...family(`${controller}nginx_process_connections_total`, "counter", "Connections of clients so far", [
+        ['state="accepted"', this.accepted],
+        ['state="handled"', this.accepted],
+      ]),
+      ...family(`${controller}nginx_process_requests_total`, "counter", "Requests that have ended", [["", this.#requests]]),
+      ...family(`${controller}ssl_expire_time_seconds`, "gauge", "When certificates expire, in seconds since 1970", expiries(c.table)),
+      ...family(`${controller}config_last_reload_successful`, "gauge", "1: routes are never reloaded, only changed", [["", 1]]),
+      ...family(`${controller}config_last_reload_successful_timestamp_seconds`, "gauge", "When routes last changed", [
+        ["", c.changedAt / 1000],
+      ]),
+      ...family("fairway_ingress_mirror_requests_total", "counter", "Copies of requests", [
+        ['result="sent"', mirrors.sent],
+        ['result="failed"', mirrors.failed],
+        ['result="skipped"', mirrors.skipped],
+      ]),
+      ...family("fairway_ingress_spans_total", "counter", "Spans of traces", [
+        ['result="sent"', spans.sent],
+        ['result="dropped"', spans.dropped],
+      ]),
+      ...family("fairway_ingress_retries_total", "counter", "Further tries of requests", [["", this.retries]]),
+      ...family("fairway_ingress_upstream_failures_total", "counter", "Tries that failed", [["", this.upstreamFailures]]),
+      ...family("fairway_ingress_limit_peers", "gauge", "Processes with which limits are shared", [["", c.limitPeers]]),
+      ...family("fairway_ingress_route_table_revision", "gauge", "Changes of routes so far", [["", c.table.revision]]),
     ];
     return `${lines.join("\n")}\n`;
   }
-
-  #lines(of: (s: Series) => readonly string[]): readonly string[] {
-    return [...this.#series.values()].flatMap(of);
-  }
-
-  #histogram(s: Series): readonly string[] {
-    let sum = 0;
-    const name = "nginx_ingress_controller_request_duration_seconds";
-    const steps = buckets.map((b, i) => {
-      sum += s.below[i] ?? 0;
-      return `${name}_bucket{${s.labels},le="${b}"} ${sum}`;
-    });
-    return [
-      ...steps,
-      `${name}_bucket{${s.labels},le="+Inf"} ${s.count}`,
-      `${name}_sum{${s.labels}} ${s.seconds}`,
-      `${name}_count{${s.labels}} ${s.count}`,
-    ];
-  }
 }
 
-function escaped(text: string): string {
-  return text.replace(/[\\"\n]/g, (c) => (c === "\n" ? "\\n" : `\\${c}`));
+function family(
+  name: string,
+  type: string,
+  help: string,
+  samples: readonly (readonly [labels: string, value: number])[],
+): readonly string[] {
+  return [
+    `# HELP ${name} ${help}`,
+    `# TYPE ${name} ${type}`,
+    ...samples.map(([labels, value]) => `${name}${labels === "" ? "" : `{${labels}}`} ${value}`),
+  ];
+}
+
+const expiry = new WeakMap<Certificate, number>();
+
+function expiries(table: RouteTable): readonly (readonly [labels: string, value: number])[] {
+  const samples: (readonly [string, number])[] = [];
+  for (const certificate of table.certificates.values()) {
+    let seconds = expiry.get(certificate);
+    if (seconds === undefined) {
+      seconds = expirySeconds(certificate.certificate);
+      expiry.set(certificate, seconds);
+    }
+    const { namespace = "", name } = certificate.object;
+    if (seconds > 0) samples.push([printLabels({ host: certificate.host, namespace, secret_name: name }), seconds]);
+  }
+  return samples;
+}
+
+/** 0 for what is no certificate: that is told elsewhere. */
+function expirySeconds(pem: string): number {
+  try {
+    return Math.floor(new X509Certificate(pem).validToDate.getTime() / 1000);
+  } catch {
+    return 0;
+  }
 }

@@ -6,8 +6,6 @@ import type { PoolEndpoint, PoolId } from "../route/route.ts";
 export interface SubrequestsDeps {
   /** An endpoint of a pool, another one each time; `undefined` when it has none. */
   readonly endpointOf: (pool: PoolId) => PoolEndpoint | undefined;
-  /** Milliseconds for a whole answer; default 5000. */
-  readonly timeout?: number;
 }
 
 export interface Subrequest {
@@ -21,6 +19,8 @@ export interface Subrequest {
   readonly body?: Buffer;
   /** Bytes of the answer's body that are wanted; a longer one is a failure. 0: it is thrown away. */
   readonly bodyBytes: number;
+  /** For the whole answer; default 5000. */
+  readonly timeoutMs?: number;
 }
 
 export interface SubrequestAnswer {
@@ -71,7 +71,7 @@ export class Subrequests {
         method: o.method,
         path: `${url.pathname}${url.search}`,
         headers,
-        signal: AbortSignal.timeout(this.#deps.timeout ?? 5_000),
+        signal: AbortSignal.timeout(o.timeoutMs ?? 5_000),
         ...(secure ? { servername: url.hostname } : {}),
       });
       request.on("error", reject);

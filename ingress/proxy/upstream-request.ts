@@ -10,6 +10,8 @@ export interface UpstreamHeadOptions {
   /** What the endpoint is told of the client. */
   readonly client: ClientIdentity;
   readonly requestId: string;
+  /** Sent as Connection over HTTP/1. */
+  readonly connection?: string;
   /** Further headers of ours, which replace the client's of the same name. */
   readonly set: readonly HeaderField[];
 }
@@ -38,6 +40,7 @@ function printHttp1(r: IncomingRequest, o: UpstreamHeadOptions): string {
   for (const h of o.set) if (h.value !== "") text += `${h.name}: ${h.value}\r\n`;
   if (r.framing.kind === "length") text += `Content-Length: ${r.framing.bytes}\r\n`;
   else if (r.framing.kind === "chunked") text += "Transfer-Encoding: chunked\r\n";
+  if (r.upgrade === undefined && o.connection !== undefined) text += `Connection: ${o.connection}\r\n`;
   if (r.upgrade !== undefined) text += `Connection: Upgrade\r\nUpgrade: ${r.upgrade}\r\n`;
   return `${text}\r\n`;
 }

@@ -29,6 +29,10 @@ export class UpstreamTries {
   count = 0;
   /** When the last of them began. */
   startedAt = 0;
+  /** When its channel was there. */
+  channelAt = 0;
+  /** When its endpoint began to answer; 0 before. */
+  answeredAt = 0;
   pool: Pool | undefined;
   /** The endpoint that was asked last. */
   endpoint: PoolEndpoint | undefined;
@@ -92,6 +96,7 @@ export class UpstreamTries {
 
   /** The endpoint of this try answered. */
   answered(now: number): void {
+    this.answeredAt = now;
     if (this.#picked !== undefined) this.#context.picker.answered(this.#picked, this.startedAt, now);
   }
 
@@ -188,6 +193,7 @@ export class UpstreamTries {
   }
 
   #connected(channel: UpstreamChannel, now: number): void {
+    this.channelAt = now;
     this.#channel = channel;
     this.#owner.onChannel(channel, now);
   }

@@ -75,10 +75,11 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
 
 /**
  * One Prometheus text from several: samples of a family that more than one of them has are put together under the first
- * HELP and TYPE, because scrapers refuse a family that comes twice.
+ * HELP and TYPE, because scrapers refuse a family that comes twice; and so are samples with the same labels: of counters,
+ * histograms and gauges that count connections the sum, of other gauges the largest.
  */
 export function mergeMetricsText(texts: readonly string[]): string {
-  const families = new Map<string, { readonly head: Map<string, string>; readonly samples: string[] }>();
+  const families = new Map<string, { readonly head: Map<string, string>; readonly samples: Map<string, string> }>();
   for (const text of texts) {
     let current: string | undefined;
     for (const line of text.split("\n")) {
@@ -90,14 +91,30 @@ export function mergeMetricsText(texts: readonly string[]): string {
       const family: string = head === null && current !== undefined && belongsTo(name, current) ? current : name;
       let entry = families.get(family);
       if (entry === undefined) {
-        entry = { head: new Map(), samples: [] };
+        entry = { head: new Map(), samples: new Map() };
         families.set(family, entry);
       }
-      if (head === null) entry.samples.push(line);
+      if (head === null) addSample(entry.samples, line, isSummed(family, entry.head.get("TYPE")));
       else if (!entry.head.has(head[1] ?? "")) entry.head.set(head[1] ?? "", line);
     }
   }
-  return Array.from(families.values(), ({ head, samples }) => [...head.values(), ...samples].map((l) => `${l}\n`).join("")).join("");
+  return Array.from(families.values(), ({ head, samples }) =>
+    [...head.values(), ...Array.from(samples, ([series, value]) => `${series} ${value}`)].map((l) => `${l}\n`).join(""),
+  ).join("");
+}
+
+/** `name{labels} value`, without a time. */
+function addSample(samples: Map<string, string>, line: string, summed: boolean): void {
+  const at = line.lastIndexOf(" ");
+  const series = line.slice(0, at);
+  const value = line.slice(at + 1);
+  const before = samples.get(series);
+  if (before === undefined) samples.set(series, value);
+  else samples.set(series, String(summed ? Number(before) + Number(value) : Math.max(Number(before), Number(value))));
+}
+
+function isSummed(family: string, type: string | undefined): boolean {
+  return type === undefined || !type.endsWith(" gauge") || family.endsWith("_connections");
 }
 
 function belongsTo(sample: string, family: string): boolean {

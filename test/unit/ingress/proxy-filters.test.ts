@@ -272,7 +272,7 @@ test("metrics count requests by route, with ingress-nginx's names", async () => 
   await status(http, get());
   await status(http, get());
   expect(ingress.metrics()).toContain(
-    'nginx_ingress_controller_requests{host="a.test",method="GET",status="200",namespace="shop",ingress="web",service="web"} 2\n',
+    'nginx_ingress_controller_requests{host="a.test",method="GET",status="200",namespace="shop",ingress="web",service="web",path="/",canary=""} 2\n',
   );
 });
 

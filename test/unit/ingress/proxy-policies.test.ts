@@ -105,6 +105,18 @@ function mirrorRoute(withBody: boolean): Route {
   return makeRoute({ action: makeForward({ mirror: { pool: "m", withBody, target: "/copy", host: "m.test" } }) });
 }
 
+test("a mirror outside the cluster is asked for what its URL says, filled from the request", async () => {
+  const up = await endpoint(ok);
+  const copy = await endpoint(ok);
+  const url = [{ kind: "text", text: `http://127.0.0.1:${copy.port}/m` } as const, { kind: "uri" } as const];
+  const { ingress, http } = await lab([up.port], {}, { routes: [makeRoute({ action: makeForward({ mirror: { url, withBody: true } }) })] });
+  expect(await ask(http, get("/x?y=1", "X-A: b\r\n"))).toMatch(/^HTTP\/1\.1 200 /);
+  while (!ingress.metrics().includes('mirror_requests_total{result="sent"} 1\n')) await new Promise((resolve) => setImmediate(resolve));
+  expect(copy.seen[0]?.head).toMatch(/^GET \/m\/x\?y=1 HTTP\/1\.1\r\n/);
+  expect(copy.seen[0]?.head).toMatch(new RegExp(`^host: 127.0.0.1:${copy.port}$`, "im"));
+  expect(copy.seen[0]?.head).toMatch(/^x-a: b$/im);
+});
+
 test.for([true, false])("a mirror gets a copy (with the body: %s), and cannot be noticed", async (withBody) => {
   const up = await endpoint(say(200));
   const copy = await endpoint(() => undefined);
@@ -119,7 +131,7 @@ test.for([true, false])("a mirror gets a copy (with the body: %s), and cannot be
   });
   expect(await ask(http, post)).toMatch(/^HTTP\/1\.1 200 /);
   while (copy.seen.length === 0) await new Promise((resolve) => setImmediate(resolve));
-  expect(copy.seen[0]?.head).toMatch(/^POST \/copy HTTP\/1\.1\r\nHost: m\.test\r\n/);
+  expect(copy.seen[0]?.head).toMatch(/^POST \/copy HTTP\/1\.1\r\nhost: m\.test\r\n/i);
   expect(copy.seen[0]?.body).toBe(withBody ? "hi" : "");
   expect(up.seen[0]?.body).toBe("hi");
   await copy.close();

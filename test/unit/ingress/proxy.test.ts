@@ -336,7 +336,7 @@ describe.for(["auto", "portable"] as const)("over the transport %s", (transport)
     while (!(await third.until((t) => t.includes("\r\n\r\n"))).includes("101")) third = client(http).send(switching);
     await ingress.drain({ withinMs: 40 });
     await third.untilEnd();
-    const counted = 'requests{host="a.test",method="GET",status="101",namespace="shop",ingress="web",service="web"} 2\n';
+    const counted = 'requests{host="a.test",method="GET",status="101",namespace="shop",ingress="web",service="web",path="/",canary=""} 2\n';
     while (!ingress.metrics().includes(counted)) await new Promise((resolve) => setImmediate(resolve));
   });
 

@@ -40,3 +40,11 @@ test("a family that two sources have is printed once, samples together", () => {
     '# HELP h H.\n# TYPE h histogram\nh_bucket{le="1"} 1\nh_sum 1\nh_count 1\nh_bucket{le="1",n="b"} 2\n# TYPE x gauge\nx 1\n',
   );
 });
+
+test("samples that several processes have are one: sums of counts, the largest of other gauges", () => {
+  const process = (n: number): string =>
+    `# TYPE r counter\nr{a="b"} ${n}\n# TYPE c_connections gauge\nc_connections ${n}\n# TYPE t_seconds gauge\nt_seconds ${n}\n`;
+  expect(mergeMetricsText([process(1), process(2)])).toBe(
+    '# TYPE r counter\nr{a="b"} 3\n# TYPE c_connections gauge\nc_connections 3\n# TYPE t_seconds gauge\nt_seconds 2\n',
+  );
+});
