@@ -106,8 +106,8 @@ function mirrorRoute(withBody: boolean): Route {
 }
 
 test("a mirror outside the cluster is asked for what its URL says, filled from the request", async () => {
-  const up = await endpoint(ok);
-  const copy = await endpoint(ok);
+  const up = await endpoint(say(200));
+  const copy = await endpoint(say(200));
   const url = [{ kind: "text", text: `http://127.0.0.1:${copy.port}/m` } as const, { kind: "uri" } as const];
   const { ingress, http } = await lab([up.port], {}, { routes: [makeRoute({ action: makeForward({ mirror: { url, withBody: true } }) })] });
   expect(await ask(http, get("/x?y=1", "X-A: b\r\n"))).toMatch(/^HTTP\/1\.1 200 /);
