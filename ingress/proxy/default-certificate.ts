@@ -1,4 +1,5 @@
 import { generateKeyPairSync, randomBytes, sign } from "node:crypto";
+import { der, objectId, sequence } from "./der.ts";
 import type { KeyPair } from "./tls-contexts.ts";
 
 const dayMs = 86_400_000;
@@ -47,25 +48,10 @@ const oid = {
   ecdsaWithSha256: objectId(0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02),
 };
 
-function objectId(...bytes: readonly number[]): Buffer {
-  return der(0x06, Buffer.from(bytes));
-}
-
 function relativeName(type: Buffer, value: string): Buffer {
   return der(0x31, sequence(type, der(0x0c, Buffer.from(value))));
 }
 
 function utcTime(ms: number): Buffer {
   return der(0x17, Buffer.from(`${new Date(ms).toISOString().slice(2, 19).replace(/[-:T]/g, "")}Z`));
-}
-
-function sequence(...parts: readonly Buffer[]): Buffer {
-  return der(0x30, ...parts);
-}
-
-function der(tag: number, ...parts: readonly Buffer[]): Buffer {
-  const content = Buffer.concat(parts);
-  const n = content.length;
-  const length = n < 0x80 ? [n] : n < 0x100 ? [0x81, n] : [0x82, n >> 8, n & 255];
-  return Buffer.concat([Buffer.from([tag, ...length]), content]);
 }

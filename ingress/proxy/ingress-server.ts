@@ -23,6 +23,7 @@ import { Http1Client } from "./http1-client.ts";
 import { Http2Client } from "./http2-client.ts";
 import { Listeners, type StreamAt } from "./listeners.ts";
 import { ProxyMetrics } from "./metrics.ts";
+import { OcspStapler } from "./ocsp-stapler.ts";
 import { Passthrough } from "./passthrough.ts";
 import { printProxyHeader } from "./proxy-protocol.ts";
 import { RequestIds } from "./request-id.ts";
@@ -309,6 +310,7 @@ class IngressProcess implements IngressServer {
       greetingMs: () => this.#context.timeouts.head,
       settings: { ...tls, ...(ticketKeys === undefined ? {} : { ticketKeys }) },
       log: this.#deps.log,
+      stapler: new OcspStapler({ clock: this.#deps.clock, subrequests: this.#subrequests, log: this.#deps.log }),
       onPlain: (socket, peer) => this.#accept(connections.adopt(socket, peer), { tls: false, peer }),
       onSecure: (socket, peer, client) => {
         if (socket.alpnProtocol === "h2") this.#acceptHttp2(socket, { client, peer });

@@ -17,7 +17,7 @@ export interface StreamAt {
   readonly at: ListenAt;
 }
 
-export interface ListenersOptions extends Pick<TlsListenerOptions, "pair" | "log" | "settings"> {
+export interface ListenersOptions extends Pick<TlsListenerOptions, "pair" | "log" | "settings" | "stapler"> {
   readonly table: () => RouteTable;
   readonly http: readonly ListenAt[];
   readonly https: readonly ListenAt[];
@@ -50,6 +50,7 @@ export class Listeners {
             pair: o.pair,
             handshakeMs: o.greetingMs,
             settings: o.settings,
+            stapler: o.stapler,
             log: o.log,
             onSecure: o.onSecure,
             onPassthrough: (socket, pool, peer) => o.onTunnel(socket, pool, peer),

@@ -11,11 +11,13 @@ export interface KeyPair {
 /** Contexts by certificate, made when first asked for and forgotten with the certificate. */
 export class TlsContexts {
   readonly #fallback: KeyPair;
+  readonly #onNew: (pair: KeyPair) => void;
   readonly #made = new WeakMap<KeyPair, Map<string | undefined, SecureContext>>();
 
-  /** `fallback` is shown where a name has no certificate. */
-  constructor(fallback: KeyPair) {
+  /** `fallback` is shown where a name has no certificate; `onNew` hears of each pair that is used for the first time. */
+  constructor(fallback: KeyPair, onNew: (pair: KeyPair) => void) {
     this.#fallback = fallback;
+    this.#onNew = onNew;
   }
 
   knows(table: RouteTable, serverName: string): boolean {
@@ -36,6 +38,7 @@ export class TlsContexts {
     if (made === undefined) {
       made = new Map();
       this.#made.set(pair, made);
+      this.#onNew(pair);
     }
     let context = made.get(key);
     if (context === undefined) {

@@ -7,6 +7,7 @@ import type { RouteTable } from "../route/route-table.ts";
 import type { Peer } from "../upstream/connection.ts";
 import { type ClientAnswer, clientAnswerOf } from "./client-certificate.ts";
 import { peekClientHello } from "./client-hello.ts";
+import type { OcspStapler } from "./ocsp-stapler.ts";
 import { type KeyPair, TlsContexts } from "./tls-contexts.ts";
 
 export interface TlsListenerOptions {
@@ -16,6 +17,7 @@ export interface TlsListenerOptions {
   /** How long a client may take to greet and to shake hands. Milliseconds. */
   readonly handshakeMs: () => number;
   readonly settings: TlsSettings;
+  readonly stapler: OcspStapler;
   readonly log: (message: string) => void;
   readonly onSecure: (socket: TLSSocket, peer: Peer | undefined, answer: ClientAnswer | undefined) => void;
   readonly onPassthrough: (socket: Socket, pool: Pool, peer: Peer | undefined) => void;
@@ -52,7 +54,7 @@ export class TlsListener {
 
   constructor(o: TlsListenerOptions) {
     this.#o = o;
-    this.#contexts = new TlsContexts(o.pair);
+    this.#contexts = new TlsContexts(o.pair, (pair) => o.stapler.learn(pair.certificate));
     this.#ticketKeys = o.settings.ticketKeys;
     // a pair that cannot be used must fail the start, not the first client
     this.#contexts.contextFor(o.table(), undefined);
@@ -148,6 +150,8 @@ export class TlsListener {
         }
       },
     });
+    if (told?.ocsp === true)
+      server.on("OCSPRequest", (certificate, _issuer, done) => done(null, this.#o.stapler.staple(certificate) ?? null));
     server.on("secureConnection", (socket) => {
       const key = endsOf(socket);
       const handshake = this.#handshakes.get(key);

@@ -32,6 +32,8 @@ export interface ProxySettings {
     readonly maxVersion?: "TLSv1.2" | "TLSv1.3";
     readonly ciphers?: string;
     readonly sessionTickets?: boolean;
+    /** Where a certificate names a responder, what that says of it is stapled (RFC 6066 section 8). */
+    readonly ocsp?: boolean;
     /** Names without a certificate of their own get none. */
     readonly rejectUnknownNames?: boolean;
   };

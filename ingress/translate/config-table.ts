@@ -101,12 +101,12 @@ export const configRows = {
   "ssl-reject-handshake": kept(parseBoolean, { initial: "false" }),
   "ssl-session-cache": inert(tls),
   "ssl-session-cache-size": inert(tls),
-  "ssl-session-ticket-key": refused(parseText, "keys of tickets are made by each process"),
+  "ssl-session-ticket-key": refused(parseText, "each node makes keys of its own for its processes, new ones twice a day"),
   "ssl-session-timeout": inert(tls),
   "ssl-buffer-size": inert(tls),
   "ssl-ecdh-curve": inert(tls),
   "ssl-dh-param": inert(tls),
-  "enable-ocsp": inert("where a certificate names a responder, its word is stapled"),
+  "enable-ocsp": kept(parseBoolean, { initial: "false" }),
 
   // endpoints
   "retry-non-idempotent": kept(parseBoolean, { initial: "false" }),

@@ -41,6 +41,7 @@ function tlsOf(r: ConfigReader, defaults: AnnotationDefaults): ProxySettings["tl
     ...r.get("ssl-protocols"),
     ...present("ciphers", defaults.get("ssl-ciphers")),
     ...present("sessionTickets", r.get("ssl-session-tickets")),
+    ...present("ocsp", r.get("enable-ocsp")),
     ...present("rejectUnknownNames", r.get("ssl-reject-handshake")),
   };
   return Object.keys(tls).length === 0 ? undefined : tls;
