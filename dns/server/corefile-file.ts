@@ -13,9 +13,9 @@ export interface LoadedCorefile {
 
 /**
  * Reads a Corefile. Relative paths in it begin at its folder, imports at that of the file they stand in. Throws a CorefileError that
- * tells file and line, or what `readFileSync` throws for the file itself.
+ * tells file (as it is `called`) and line, or what `readFileSync` throws for the file itself.
  */
-export function loadCorefile(file: string, env: Environment = process.env): LoadedCorefile {
+export function loadCorefile(file: string, env: Environment = process.env, called: string = file): LoadedCorefile {
   const path = resolve(file);
   const hash = createHash("sha256");
   const read = (at: string): string => {
@@ -24,7 +24,7 @@ export function loadCorefile(file: string, env: Environment = process.env): Load
     return text;
   };
   const text = read(path);
-  const blocks = readCorefile(text, file, {
+  const blocks = readCorefile(text, called, {
     folder: dirname(path),
     env,
     readImport: (pattern, from) => {

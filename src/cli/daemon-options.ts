@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { backendChoices, iptablesFlavours, isBackendChoice } from "../../rules/model/backend.ts";
 import { printCidr } from "../base/cidr.ts";
 import { parseIp } from "../base/ip.ts";
-import { address, cidrList, integer } from "../daemon/cluster-config.ts";
+import { address, cidrList, configMapName, corefileSource, integer } from "../daemon/cluster-config.ts";
 import { type DaemonConfig, type Part, type ProxyConfigSource, parts } from "../daemon/daemon-config.ts";
 import { usageError } from "./errors.ts";
 import { globalOptions } from "./global-options.ts";
@@ -33,6 +33,7 @@ export interface DaemonOptions {
   readonly runDir?: string;
   readonly resolvConf?: string;
   readonly corefile?: string;
+  readonly corefileConfigmap?: string;
   readonly nodeLocalDns?: string;
   readonly ingressProcesses?: string;
   readonly drainSeconds?: string;
@@ -86,7 +87,7 @@ export function daemonConfigOf(name: string, enabled: readonly Part[], o: Daemon
     ...(o.config === undefined ? {} : { proxyConfig: { file: resolve(o.config), told: toldByLine(o, command) } }),
     plain: false,
     upstreams: { resolvConf: o.resolvConf ?? "/etc/resolv.conf" },
-    ...(o.corefile === undefined ? {} : { corefile: resolve(o.corefile) }),
+    ...corefileSource(o),
     nodeLocalDns: ips("--node-local-dns", o.nodeLocalDns),
     logLevel,
     logFormat,
@@ -121,8 +122,8 @@ function partOf(text: string): Part {
 
 function ingressScope(o: DaemonOptions): Pick<DaemonConfig, "ingressScope"> {
   const key = (option: string, text: string): string => {
-    if (!/^[a-z0-9.-]+\/[a-z0-9.-]+$/.test(text)) throw usageError(`${option}: ${text} is not NAMESPACE/NAME`);
-    return text;
+    const { namespace, name } = configMapName(option, text);
+    return `${namespace}/${name}`;
   };
   const scope: NonNullable<DaemonConfig["ingressScope"]> = {
     ...(o.ingressClass === undefined ? {} : { className: o.ingressClass }),

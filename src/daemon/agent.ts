@@ -22,7 +22,8 @@ import { figuresOf, printFigures } from "./backend-figures.ts";
 import { startCheckpointFallback } from "./checkpoint-fallback.ts";
 import { claimAddresses, clusterDnsOf } from "./cluster-dns.ts";
 import { configz } from "./configz.ts";
-import { type CorefileChange, startCorefileWatch } from "./corefile.ts";
+import { type CorefileChange, lookEvery, startCorefileWatch } from "./corefile.ts";
+import { type CorefileConfigMap, corefileOf, startCorefileConfigMap } from "./corefile-configmap.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
 import { answerHistory } from "./history-answer.ts";
 import type { IngressPortsMessage } from "./ingress-ports.ts";
@@ -50,12 +51,19 @@ const kindsOf: Readonly<Record<Part, readonly Kind[]>> = {
  */
 export async function startAgent(config: DaemonConfig, log: Log): Promise<Running> {
   const has = (part: Part): boolean => config.enable.includes(part);
-  const corefile = has("dns") && config.corefile !== undefined ? loadCorefile(config.corefile) : undefined;
-  const kinds = [...new Set([...config.enable.flatMap((part) => kindsOf[part]), ...(has("dns") ? zoneKinds(corefile?.blocks.zones) : [])])];
   const transport = createHttpTransport(config.kubeconfig === undefined ? inClusterAccess() : loadKubeconfig({ path: config.kubeconfig }));
   const store = new SnapshotStore();
   const stop = new AbortController();
   const closing: (() => Promise<void> | void)[] = [() => transport.close(), () => stop.abort(new Error("stopped"))];
+  const file = has("dns") ? corefileOf(config) : undefined;
+  const configMap =
+    file === undefined || config.corefileConfigMap === undefined
+      ? undefined
+      : startCorefileConfigMap({ transport, at: config.corefileConfigMap, file }, { clock: systemClock, log });
+  if (configMap !== undefined) closing.push(() => configMap.close());
+  await configMap?.ready;
+  const corefile = file === undefined ? undefined : loadCorefile(file);
+  const kinds = [...new Set([...config.enable.flatMap((part) => kindsOf[part]), ...(has("dns") ? zoneKinds(corefile?.blocks.zones) : [])])];
 
   // The lists are asked for first: they are what everything else waits for, and the rest is made while they come.
   startRememberedFeed();
@@ -74,12 +82,12 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
     ...(has("dns") ? [namesPlane(config, clusterDns, corefile?.blocks)] : []),
     ...(has("ingress") ? [routesPlane(config, (ports) => tellParent({ type: "ingress-ports", ports } satisfies IngressPortsMessage))] : []),
   ];
-  if (config.corefile !== undefined && corefile !== undefined) {
+  if (file !== undefined && corefile !== undefined) {
     // Names hang on the zones; the supervisor starts an agent that reads them again.
     const restart = async ({ blocks, before }: CorefileChange): Promise<void> => {
       if (JSON.stringify(blocks.zones) !== JSON.stringify(before.zones)) process.kill(process.pid, "SIGTERM");
     };
-    const watch = startCorefileWatch(config.corefile, corefile, restart, { log });
+    const watch = startCorefileWatch(file, corefile, restart, { log, ...lookEvery(config) });
     closing.push(() => watch.close());
   }
   // The children may connect before the first list: they get what there is, and later what is new.
@@ -92,7 +100,11 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
   await publisher.ready;
   const planeFeed = startPlanes(planes, publisher, proxier?.ready ?? Promise.resolve());
 
-  const problems = (): readonly Problem[] => [...planes.flatMap((p) => [...p.problems()]), ...(proxier?.problems() ?? [])];
+  const problems = (): readonly Problem[] => [
+    ...planes.flatMap((p) => [...p.problems()]),
+    ...(proxier?.problems() ?? []),
+    ...(configMap?.problems() ?? []),
+  ];
   const servedIngresses = () => planes.flatMap((p) => [...p.served()]);
   const sharedProblems = (): readonly Problem[] => {
     const own = new Set(ownProblems().map(problemKey));
@@ -121,6 +133,7 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
     proxier,
     proxyHealth,
     problems,
+    configMap,
   });
   const servers = [config.observe, ...(config.metrics === undefined ? [] : [config.metrics])].map(({ ip, port }) =>
     startSteadyServer({ ...observed, what: "metrics", bind: ip, port, hardFail: config.hardFail }, log),
@@ -203,12 +216,14 @@ interface Observed {
   readonly proxier: Proxier | undefined;
   readonly proxyHealth: ProxyHealth | undefined;
   readonly problems: () => readonly Problem[];
+  readonly configMap: CorefileConfigMap | undefined;
 }
 
 /** Health, metrics, problems, and the question that a node asks before it ends a pod. */
 function observation(o: Observed): Omit<ObserveServerOptions, "bind" | "port"> {
-  const { config, synced, clusterDns, publisher, planeFeed, proxier, proxyHealth, problems } = o;
+  const { config, synced, clusterDns, publisher, planeFeed, proxier, proxyHealth, problems, configMap } = o;
   const metrics = createMetrics({ processMetrics: true });
+  if (configMap !== undefined) metrics.collect(() => configMap.metrics());
   const health = createHealth();
   if (proxier !== undefined) {
     metrics.collect(() => proxier.metrics());

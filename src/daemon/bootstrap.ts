@@ -9,13 +9,18 @@ import { gossipSecretAt, gossipSecretKey } from "./ingress-gossip.ts";
 export const ingressClassName = "fairway";
 export const ingressController = "fairway/ingress";
 
+export interface BootstrapConfig extends Pick<ClusterConfig, "clusterDns"> {
+  /** What DNS follows, where that is a ConfigMap. */
+  readonly corefile?: { readonly at: { readonly namespace: string; readonly name: string }; readonly text: string };
+}
+
 const clusterDnsAt = { namespace: "kube-system", name: "kube-dns" };
 
 /**
  * Objects that every cluster of ours has: the cluster DNS Service, the default IngressClass and what ingress processes know each other by. Those there already stay as they are, but
  * for our own cluster DNS on another service range: its address cannot be changed, so it is made anew.
  */
-export async function applyBootstrap(client: Client, config: Pick<ClusterConfig, "clusterDns">): Promise<void> {
+export async function applyBootstrap(client: Client, config: BootstrapConfig): Promise<void> {
   const ingressClass = client.create(resources.ingressClasses, {
     metadata: { name: ingressClassName, annotations: { "ingressclass.kubernetes.io/is-default-class": "true" } },
     spec: { controller: ingressController },
@@ -25,7 +30,11 @@ export async function applyBootstrap(client: Client, config: Pick<ClusterConfig,
     type: "Opaque",
     data: { [gossipSecretKey]: randomBytes(32).toString("base64") },
   });
-  for (const result of await Promise.allSettled([ensureClusterDns(client, config.clusterDns), ingressClass, gossipSecret])) {
+  const { at, text } = config.corefile ?? {};
+  const corefile =
+    at === undefined || text === undefined ? undefined : client.create(resources.configMaps, { metadata: at, data: { Corefile: text } });
+  const ensured = [ensureClusterDns(client, config.clusterDns), ingressClass, gossipSecret, corefile];
+  for (const result of await Promise.allSettled(ensured)) {
     if (result.status === "rejected" && !isAlreadyExists(result.reason)) throw result.reason;
   }
 }

@@ -3,7 +3,7 @@ import { type BackendChoice, backendChoices, isBackendChoice } from "../../rules
 import { type Cidr, cidrAt, cidrSize, cidrsOverlap, parseCidr, printCidr } from "../base/cidr.ts";
 import { fnv1a } from "../base/hash.ts";
 import { type Ip, type IpFamily, parseIp } from "../base/ip.ts";
-import type { ProxyConfigSource } from "./daemon-config.ts";
+import type { DaemonConfig, ProxyConfigSource } from "./daemon-config.ts";
 
 /** What `fairway up` was asked for, as text. */
 export interface UpOptions {
@@ -16,6 +16,7 @@ export interface UpOptions {
   readonly backend?: string;
   readonly config?: string;
   readonly corefile?: string;
+  readonly corefileConfigmap?: string;
   readonly nodeLocalDns?: string;
   readonly images?: string;
   readonly apply?: readonly string[];
@@ -50,6 +51,7 @@ export interface ClusterConfig {
   readonly proxyConfig?: ProxyConfigSource;
   /** What every node's DNS follows. */
   readonly corefile?: string;
+  readonly corefileConfigMap?: DaemonConfig["corefileConfigMap"];
   /** Where every node answers DNS for itself, besides the cluster's addresses. */
   readonly nodeLocalDns: readonly Ip[];
   readonly images?: string;
@@ -130,11 +132,27 @@ export function resolveClusterConfig(
     ...(o.config === undefined
       ? {}
       : { proxyConfig: { file: resolve(o.config), told: plain || o.backend !== undefined ? [...toldByUp, "backend"] : toldByUp } }),
-    ...(o.corefile === undefined ? {} : { corefile: resolve(o.corefile) }),
+    ...corefileSource(o),
     nodeLocalDns: o.nodeLocalDns === undefined ? [] : o.nodeLocalDns.split(",").map((ip) => address("--node-local-dns", ip)),
     ...(o.images === undefined ? {} : { images: o.images }),
     apply: o.apply ?? [],
   };
+}
+
+/** What DNS follows: a file, or a ConfigMap. */
+export function corefileSource(o: {
+  readonly corefile?: string;
+  readonly corefileConfigmap?: string;
+}): Pick<DaemonConfig, "corefile" | "corefileConfigMap"> {
+  if (o.corefileConfigmap === undefined) return o.corefile === undefined ? {} : { corefile: resolve(o.corefile) };
+  if (o.corefile !== undefined) throw new UsageError("--corefile, --corefile-configmap: give one of them");
+  return { corefileConfigMap: configMapName("--corefile-configmap", o.corefileConfigmap) };
+}
+
+export function configMapName(option: string, text: string): { readonly namespace: string; readonly name: string } {
+  const [, namespace, name] = /^([a-z0-9.-]+)\/([a-z0-9.-]+)$/.exec(text) ?? [];
+  if (namespace === undefined || name === undefined) throw new UsageError(`${option}: ${text} is not NAMESPACE/NAME`);
+  return { namespace, name };
 }
 
 /** Default ranges of nodes are told apart by a number below this. */

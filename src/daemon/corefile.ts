@@ -11,6 +11,13 @@ export interface CorefileWatchDeps {
   /** In [0, 1); default the system's. */
   readonly random?: () => number;
   readonly load?: (file: string) => LoadedCorefile;
+  /** Milliseconds between looks, whatever `reload` says. */
+  readonly every?: number;
+}
+
+/** A ConfigMap is followed whether or not its Corefile says `reload`: its files are written when it has changed. */
+export function lookEvery(config: Pick<DaemonConfig, "corefileConfigMap">): { readonly every?: number } {
+  return config.corefileConfigMap === undefined ? {} : { every: 500 };
 }
 
 /** What becomes of a changed Corefile. Rejecting leaves what there was. */
@@ -34,7 +41,7 @@ export function startCorefileWatch(
   apply: (change: CorefileChange) => Promise<void>,
   deps: CorefileWatchDeps,
 ): CorefileWatch {
-  const { log, clock = systemClock, random = Math.random, load = loadCorefile } = deps;
+  const { log, clock = systemClock, random = Math.random, load = loadCorefile, every } = deps;
   const closing = new AbortController();
   let current = first;
   let refused: string | undefined;
@@ -62,8 +69,9 @@ export function startCorefileWatch(
   const loop = async (): Promise<void> => {
     while (!closing.signal.aborted) {
       const reload = reloadOf(current.blocks);
-      if (reload === undefined) return;
-      await clock.sleep(reload.interval + random() * reload.jitter, closing.signal).catch(() => undefined);
+      const wait = every ?? (reload === undefined ? undefined : reload.interval + random() * reload.jitter);
+      if (wait === undefined) return;
+      await clock.sleep(wait, closing.signal).catch(() => undefined);
       if (!closing.signal.aborted) await look();
     }
   };
@@ -76,6 +84,16 @@ export function startCorefileWatch(
       await running;
     },
   };
+}
+
+/** Changes of a Corefile that could not be used, by CoreDNS's name. */
+export function reloadMetrics(failures: number, labels = ""): string {
+  return [
+    "# HELP coredns_reload_failed_total Changes of the Corefile that could not be used.",
+    "# TYPE coredns_reload_failed_total counter",
+    `coredns_reload_failed_total${labels} ${failures}`,
+    "",
+  ].join("\n");
 }
 
 function reloadOf({ blocks }: DnsBlocks): { readonly interval: number; readonly jitter: number } | undefined {

@@ -63,6 +63,8 @@ export interface DaemonConfig {
   readonly plain: boolean;
   /** A Corefile, in place of zones, upstreams and ranges. */
   readonly corefile?: string;
+  /** Where it is in the API, in place of a file; followed. */
+  readonly corefileConfigMap?: { readonly namespace: string; readonly name: string };
   /** Addresses, link-local by custom, at which this node alone answers DNS beside the cluster's; on lo, and not tracked. */
   readonly nodeLocalDns?: readonly Ip[];
   /** Who is asked for names outside the cluster. */

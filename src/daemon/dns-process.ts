@@ -8,7 +8,8 @@ import { createUdpSocket } from "../kernel/udp-socket.ts";
 import type { Log } from "../observe/log.ts";
 import { agentSocket } from "./agent-socket.ts";
 import { inheritedSockets, type NamedSocket } from "./child.ts";
-import { isServedAlike, startCorefileWatch, withUpstreams } from "./corefile.ts";
+import { isServedAlike, lookEvery, reloadMetrics, startCorefileWatch, withUpstreams } from "./corefile.ts";
+import { corefileOf } from "./corefile-configmap.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
 import { createMemoryRelease } from "./release-memory.ts";
 import { type Retiring, tellParent } from "./role.ts";
@@ -26,7 +27,8 @@ const retireMs = 5000;
 export async function startDnsProcess(config: DaemonConfig, log: Log): Promise<Retiring> {
   const ranges = [...config.clusterCidrs, ...config.serviceCidrs, ...config.nodeCidrs, "127.0.0.0/8", "::1/128"];
   const reverse = [...config.clusterCidrs, ...config.serviceCidrs].flatMap((c) => parseCidr(c) ?? []);
-  const corefile = config.corefile === undefined ? undefined : loadCorefile(config.corefile);
+  const file = corefileOf(config);
+  const corefile = file === undefined ? undefined : loadCorefile(file);
   const sockets = Promise.withResolvers<BoundSockets>();
   const started = startDnsServer(
     {
@@ -68,17 +70,17 @@ export async function startDnsProcess(config: DaemonConfig, log: Log): Promise<R
   sockets.resolve(await openSockets());
   await started.ready;
   const watch =
-    config.corefile === undefined || corefile === undefined
+    file === undefined || corefile === undefined
       ? undefined
       : startCorefileWatch(
-          config.corefile,
+          file,
           corefile,
           async ({ blocks, before }) => {
             if (isServedAlike(before, blocks)) await started.configure(withUpstreams(blocks, config.upstreams));
             // sockets and names hang on these: this process answers until the supervisor has started another
             else tellParent({ type: "renew" });
           },
-          { log },
+          { log, ...lookEvery(config) },
         );
   reloadFailures = () => watch?.failures() ?? 0;
   return {
@@ -91,15 +93,6 @@ export async function startDnsProcess(config: DaemonConfig, log: Log): Promise<R
       await started.close();
     },
   };
-}
-
-function reloadMetrics(failures: number): string {
-  return [
-    "# HELP coredns_reload_failed_total Changes of the Corefile that could not be used.",
-    "# TYPE coredns_reload_failed_total counter",
-    `coredns_reload_failed_total ${failures}`,
-    "",
-  ].join("\n");
 }
 
 async function openSockets(): Promise<BoundSockets> {

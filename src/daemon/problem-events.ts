@@ -8,6 +8,7 @@ const apiVersions: Partial<Record<string, string>> = {
   Service: "v1",
   Node: "v1",
   Secret: "v1",
+  ConfigMap: "v1",
   Namespace: "v1",
   EndpointSlice: "discovery.k8s.io/v1",
   Ingress: "networking.k8s.io/v1",

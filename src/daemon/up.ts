@@ -9,10 +9,11 @@ import { resources } from "../client/resources.ts";
 import { createHttpTransport } from "../client/transport.ts";
 import { closeSocket } from "../kernel/socket.ts";
 import type { Log } from "../observe/log.ts";
-import { applyBootstrap } from "./bootstrap.ts";
+import { applyBootstrap, type BootstrapConfig } from "./bootstrap.ts";
 import { type NamedSocket, type SupervisedChild, startChild } from "./child.ts";
 import type { ClusterConfig } from "./cluster-config.ts";
 import { type ClusterIdentity, makeIdentity } from "./cluster-identity.ts";
+import { defaultCorefile } from "./corefile-configmap.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
 import { startDnsRelay } from "./dns-relay.ts";
 import { type Ground, type GroundNode, makeFullGround, makePlainGround } from "./ground.ts";
@@ -132,7 +133,7 @@ class ClusterStart {
 
     progress.begin("control plane");
     const controlPlane = await this.#startControlPlane(identity);
-    await applyBootstrap(client, config);
+    await applyBootstrap(client, { clusterDns: config.clusterDns, ...bootstrapCorefile(config) });
     await removeOtherNodes(client, config.nodes);
 
     progress.begin("nodes");
@@ -298,6 +299,7 @@ class ClusterStart {
       plain,
       upstreams,
       ...(config.corefile === undefined ? {} : { corefile: config.corefile }),
+      ...(config.corefileConfigMap === undefined ? {} : { corefileConfigMap: config.corefileConfigMap }),
       ...(plain ? {} : { nodeLocalDns: config.nodeLocalDns }),
       logLevel: this.#deps.logLevel,
       logFormat: this.#deps.logFormat,
@@ -351,4 +353,10 @@ async function removeOtherNodes(client: Client, names: readonly string[]): Promi
     const name = node.metadata?.name ?? "";
     if (!names.includes(name)) await client.delete(resources.nodes, { name });
   }
+}
+
+/** Who follows a ConfigMap finds one to begin with. */
+function bootstrapCorefile({ corefileConfigMap: at, ...config }: ClusterConfig): Pick<BootstrapConfig, "corefile"> {
+  if (at === undefined) return {};
+  return { corefile: { at, text: defaultCorefile(config.clusterDomain, [...config.serviceCidrs, ...config.clusterCidrs]) } };
 }

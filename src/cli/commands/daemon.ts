@@ -48,6 +48,7 @@ function daemonCommand(program: Command, name: string, summary: string, enabled:
       .option("--service-cidr <cidrs>", "the Services' range", "10.96.0.0/16")
       .option("--resolv-conf <file>", "whose name servers other names are forwarded to", "/etc/resolv.conf")
       .option("--corefile <file>", "a Corefile to follow, as CoreDNS takes it; its zones and upstreams go before the options here")
+      .option("--corefile-configmap <namespace/name>", "where a Corefile to follow is in the API, such as kube-system/coredns")
       .option("--node-local-dns <ips>", "where this node answers DNS for itself too, such as 169.254.20.10");
     if (name === "dns")
       command

@@ -21,6 +21,10 @@ export function addUpOptions(command: Command): Command {
     .option("--api-port <port>", "its port, 0 = any free one (default 6443)")
     .option("--backend <backend>", "who carries Service traffic: auto, nftables, iptables, ipvs, userspace (default auto)")
     .option("--corefile <file>", "a Corefile that every node's DNS follows, as CoreDNS takes it")
+    .option(
+      "--corefile-configmap <namespace/name>",
+      "where that Corefile is in the API, such as kube-system/coredns; made if it is not there",
+    )
     .option("--node-local-dns <ips>", "where every node answers DNS for itself too, such as 169.254.20.10")
     .option("--config <file>", "a KubeProxyConfiguration that every node's daemon follows, as kube-proxy takes it")
     .option("--images <file>", "what container images stand for, YAML")
