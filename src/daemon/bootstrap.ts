@@ -32,7 +32,9 @@ export async function applyBootstrap(client: Client, config: BootstrapConfig): P
   });
   const { at, text } = config.corefile ?? {};
   const corefile =
-    at === undefined || text === undefined ? undefined : client.create(resources.configMaps, { metadata: at, data: { Corefile: text } });
+    at === undefined || text === undefined
+      ? Promise.resolve()
+      : client.create(resources.configMaps, { metadata: at, data: { Corefile: text } });
   const ensured = [ensureClusterDns(client, config.clusterDns), ingressClass, gossipSecret, corefile];
   for (const result of await Promise.allSettled(ensured)) {
     if (result.status === "rejected" && !isAlreadyExists(result.reason)) throw result.reason;
