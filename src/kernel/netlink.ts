@@ -1,3 +1,4 @@
+import { constants } from "node:os";
 import { getSystemErrorName } from "node:util";
 import { type LibC, libc } from "./libc.ts";
 
@@ -24,6 +25,8 @@ export const NLM_F_EXCL = 0x200;
 export const NLM_F_CREATE = 0x400;
 const NLM_F_DUMP_INTR = 0x10;
 const NLM_F_ACK_TLVS = 0x200;
+/** Of one dump, each interrupted by a change. */
+const dumpTries = 30;
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
 const NLMSGERR_ATTR_MSG = 1;
@@ -156,7 +159,7 @@ export class NetlinkSocket {
     return errors;
   }
 
-  /** All messages of a dump. Starts again when the table changed meanwhile. Throws a NetlinkFault with the kernel's code. */
+  /** All messages of a dump. Starts again when the table changed meanwhile. Throws a NetlinkFault with the kernel's code, or EINTR when it changes all the time. */
   dump(bytes: Uint8Array): readonly NetlinkMessage[] {
     for (let attempt = 0; ; attempt++) {
       this.drain();
@@ -166,7 +169,10 @@ export class NetlinkSocket {
       let done = false;
       while (!done) {
         const messages = this.receive();
-        if (messages === undefined) break;
+        if (messages === undefined) {
+          interrupted = true;
+          break;
+        }
         for (const message of messages) {
           if ((message.flags & NLM_F_DUMP_INTR) !== 0) interrupted = true;
           if (message.type === NLMSG_DONE) done = true;
@@ -177,7 +183,8 @@ export class NetlinkSocket {
           } else found.push(message);
         }
       }
-      if (!interrupted || attempt >= 8) return found;
+      if (!interrupted) return found;
+      if (attempt >= dumpTries) throw new NetlinkFault("dump", constants.errno.EINTR);
     }
   }
 

@@ -139,6 +139,17 @@ export interface RawElement {
   readonly isEnd: boolean;
 }
 
+/**
+ * Whether a dump tells each element once. The kernel continues a dump by skipping as many elements as it has told. A hash table
+ * that grows meanwhile, as one does in the background right after many came, has them in another order then: some are told
+ * again, and as many others never, though the generation stays the same.
+ */
+export function areDistinct(raw: readonly Pick<RawElement, "key" | "end" | "isEnd">[]): boolean {
+  const seen = new Set<string>();
+  for (const { key, end, isEnd } of raw) seen.add(`${key.join(" ")}${end === undefined ? "" : `-${end.join(" ")}`}${isEnd ? "." : ""}`);
+  return seen.size === raw.length;
+}
+
 /** Raw elements of one set as fairway writes them: ranges in one piece. */
 export function joinElements(set: SetDefinition, raw: readonly RawElement[]): readonly Element[] {
   const made = (key: readonly Field[], value: readonly Field[] | undefined): Element =>

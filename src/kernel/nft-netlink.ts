@@ -1,3 +1,4 @@
+import { constants } from "node:os";
 import type { Element, SetDefinition } from "../../rules/nftables/statement.ts";
 import { fnv1a } from "../base/hash.ts";
 import type { IpFamily } from "../base/ip.ts";
@@ -15,7 +16,7 @@ import {
   readAttributes,
   readString,
 } from "./netlink.ts";
-import { joinElements, type RawElement, readElements, writeElement } from "./nft-elements.ts";
+import { areDistinct, joinElements, type RawElement, readElements, writeElement } from "./nft-elements.ts";
 
 // linux/netfilter/nfnetlink.h, nf_tables.h
 const NFNL_SUBSYS_NFTABLES = 10;
@@ -91,6 +92,9 @@ export interface WrittenBatch {
   readonly elements: number;
   readonly messages: ReadonlyMap<number, WrittenMessage>;
 }
+
+/** A dump takes a few hundredths of a second for ten thousand elements, and a table that grows about as long. */
+const dumpTries = 30;
 
 /** nf_tables of one network namespace: that of the thread which opens it. */
 export class NftNetlink {
@@ -174,15 +178,23 @@ export class NftNetlink {
     return wanted.some((m) => attribute(m, NFTA_TABLE_NAME) === table);
   }
 
-  /** The elements of a set. Throws NetlinkFault ENOENT when there is no such set. */
+  /** The elements of a set. Throws NetlinkFault: ENOENT when there is no such set, EAGAIN while its table does not come to rest. */
   elements(family: IpFamily, table: string, set: SetDefinition): readonly Element[] {
+    for (let tries = 0; tries < dumpTries; tries++) {
+      const raw = this.#rawElements(family, table, set);
+      if (areDistinct(raw)) return joinElements(set, raw);
+    }
+    throw new NetlinkFault("dump of a set", constants.errno.EAGAIN);
+  }
+
+  #rawElements(family: IpFamily, table: string, set: SetDefinition): readonly RawElement[] {
     const raw: RawElement[] = [];
     for (const message of this.#dump(family, NFT_MSG_GETSETELEM, table, set.name)) {
       for (const [type, value] of readAttributes(message.body, 4)) {
         if (type === NFTA_SET_ELEM_LIST_ELEMENTS) raw.push(...readElements(family, set, value));
       }
     }
-    return joinElements(set, raw);
+    return raw;
   }
 
   /** A number that changes when a chain or rule of the table does. */

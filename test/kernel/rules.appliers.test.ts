@@ -194,3 +194,28 @@ test("netlink: foreign changes of our table are noticed, our own are not", async
     nft("flush", "ruleset");
   }
 });
+
+// the kernel's table grows in the background meanwhile: a dump then tells elements twice and leaves as many out
+test("netlink: right after many elements came, all of them are read, each once", () => {
+  const set = skeletonSets(4).find((s) => s.name === "service-ips");
+  if (set === undefined) throw new Error("no such set");
+  const made = "{ typeof ip daddr . meta l4proto . th dport : meta mark; }";
+  const elements = Array.from(
+    { length: 40_000 },
+    (_, i): Element => ({ set: set.name, key: [`10.9.${i >> 8}.${i & 255}`, "tcp", 80], value: [i] }),
+  );
+  const netlink = inNetns(namespace, () => new NftNetlink());
+  try {
+    for (const name of ["large-1", "large-2", "large-3"]) {
+      nft("add", "table", "ip", name);
+      nft("add", "map", "ip", name, set.name, made);
+      netlink.commit(netlink.write([{ family: 4, table: name, set, verb: "add", elements }]));
+      const found = netlink.elements(4, name, set);
+      expect(found).toHaveLength(elements.length);
+      expect(new Set(found.map((e) => e.key[0])).size).toBe(elements.length);
+      nft("delete", "table", "ip", name);
+    }
+  } finally {
+    netlink.close();
+  }
+});
