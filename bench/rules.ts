@@ -13,10 +13,11 @@ import { printSize } from "./rules/report.ts";
 
 const usage = `usage: npm run bench -- rules [--services LIST] [--backends LIST] [--kube-proxy PATH] [-o json]
   --services LIST       sizes, SERVICESxENDPOINTS (default 1000x5,10000x5,50000x5,1000x100)
-  --backends LIST       ${modes.join(", ")} (default: all; ipvs is rules-ipvs, in a guest kernel)
+  --backends LIST       ${modes.join(", ")} (default: all but ipvs, which most kernels here lack: rules-ipvs runs it in a guest)
   --kube-proxy PATH     its binary, measured in the same run
   --kube-proxy-most N   Services up to which it is measured (default 10000)
-  --changes N           one endpoint each, one after the other (default 40)
+  --changes N           one endpoint each, one after the other (default 100)
+  --warm-up N           changes before those that count (default 100)
   --burst N             endpoints changed at once (default 100)
   --connections N       new connections a round (default 4000)
   --give-up SECONDS     how long one load or change may take (default 120)
@@ -33,6 +34,7 @@ function options() {
         "kube-proxy": text,
         "kube-proxy-most": text,
         changes: text,
+        "warm-up": text,
         burst: text,
         connections: text,
         "give-up": text,
@@ -54,7 +56,7 @@ function options() {
       const [services, endpoints] = size.split("x");
       return { services: number(services, 1), endpoints: number(endpoints, 5) };
     });
-    const asked = values.backends?.split(",") ?? modes;
+    const asked = values.backends?.split(",") ?? modes.filter((mode) => mode !== "ipvs");
     const unknown = asked.filter((mode) => !modes.some((m) => m === mode));
     if (unknown.length > 0) throw new Error(`no backend ${unknown.join(", ")}`);
     return {
@@ -62,7 +64,8 @@ function options() {
       modes: modes.filter((mode): mode is Mode => asked.includes(mode)),
       kubeProxy: values["kube-proxy"],
       kubeProxyMost: number(values["kube-proxy-most"], 10_000),
-      changes: number(values.changes, 40),
+      changes: number(values.changes, 100),
+      warmUp: number(values["warm-up"], 100),
       burst: number(values.burst, 100),
       connections: number(values.connections, 4000),
       giveUpMs: number(values["give-up"], 120) * 1000,

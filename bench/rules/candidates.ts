@@ -4,8 +4,17 @@ import { join } from "node:path";
 import { fairwayBinary } from "../../test/support/cluster-process.ts";
 import { podRange } from "./namespaces.ts";
 
-export const modes = ["nftables", "iptables-legacy", "iptables-nft"] as const;
+/** `ipvs` only where the kernel has it. */
+export const modes = ["nftables", "iptables-legacy", "iptables-nft", "ipvs"] as const;
 export type Mode = (typeof modes)[number];
+
+/** Which make of iptables is used; undefined: none. */
+const makes: Readonly<Record<Mode, "legacy" | "nft" | undefined>> = {
+  nftables: undefined,
+  "iptables-legacy": "legacy",
+  "iptables-nft": "nft",
+  ipvs: "legacy",
+};
 
 /** A program that makes rules of what an API server has. */
 export interface Candidate {
@@ -42,7 +51,7 @@ export function candidatesOf(mode: Mode, o: CandidateOptions): readonly Candidat
         fairwayBinary,
         [
           ...["proxy", "--kubeconfig", o.kubeconfig, "--node-name", "n", "--config", config, "--run-dir", join(o.dir, "run")],
-          ...(mode === "nftables" ? [] : ["--iptables", mode.slice("iptables-".length)]),
+          ...(makes[mode] === undefined ? [] : ["--iptables", makes[mode]]),
         ],
         process.env["PATH"] ?? "",
       ),
@@ -65,6 +74,7 @@ clusterCIDR: ${podRange}
 detectLocalMode: ClusterCIDR
 nftables: { minSyncPeriod: 10ms }
 iptables: { minSyncPeriod: 10ms }
+ipvs: { minSyncPeriod: 10ms }
 conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s }
 `;
 }
@@ -72,12 +82,12 @@ conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeo
 /** kube-proxy runs whatever is called iptables. */
 function pathFor(mode: Mode, dir: string): string {
   const path = process.env["PATH"] ?? "";
-  if (mode === "nftables") return path;
+  const make = makes[mode];
+  if (make === undefined) return path;
   const links = join(dir, `bin-${mode}`);
   mkdirSync(links);
   for (const program of ["iptables", "iptables-save", "iptables-restore"]) {
-    for (const name of [program, program.replace("ip", "ip6")])
-      symlinkSync(`/usr/sbin/xtables-${mode.slice("iptables-".length)}-multi`, join(links, name));
+    for (const name of [program, program.replace("ip", "ip6")]) symlinkSync(`/usr/sbin/xtables-${make}-multi`, join(links, name));
   }
   return `${links}:${path}`;
 }

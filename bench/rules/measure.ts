@@ -6,6 +6,8 @@ import { flushRules } from "./namespaces.ts";
 import { listeners, monotonicMs, type Prober } from "./prober.ts";
 
 export interface MeasureOptions {
+  /** Changes that are not counted, first: what a program does the first time is part of its start. */
+  readonly warmUp: number;
   /** Changes, unless they take longer than a while. */
   readonly changes: number;
   readonly burst: number;
@@ -30,6 +32,8 @@ export interface Figures {
 }
 
 const changesEndMs = 30_000;
+/** After a full load: what was needed for it alone is given back by then. */
+const settleMs = 5000;
 const rounds = 7;
 
 /** Everything about one candidate, with an API server that is full already. Leaves no rules. */
@@ -51,6 +55,7 @@ export async function measure(candidate: Candidate, cluster: BenchCluster, probe
     }
     const full = { wall: monotonicMs() - started, cpu: cpuMs(pid) };
     await cpuWhenQuiet(pid);
+    await new Promise((resolve) => setTimeout(resolve, settleMs));
     o.say(`${name} ${mode}: one endpoint at a time`);
     const change = await changes(pid, cluster, prober, o);
     o.say(`${name} ${mode}: ${o.burst} at once`);
@@ -89,9 +94,14 @@ async function connections(
 
 async function changes(pid: number, cluster: BenchCluster, prober: Prober, o: MeasureOptions): Promise<Figures["change"]> {
   const waits: number[] = [];
-  const before = cpuMs(pid);
-  const end = monotonicMs() + changesEndMs;
-  for (let n = 0; n < o.changes && monotonicMs() < end; n++) {
+  let before = cpuMs(pid);
+  let end = monotonicMs() + changesEndMs;
+  for (let n = 0; n < o.warmUp + o.changes && monotonicMs() < end; n++) {
+    if (n === o.warmUp) {
+      before = await cpuWhenQuiet(pid);
+      end = monotonicMs() + changesEndMs;
+      waits.length = 0;
+    }
     const i = (n * 7) % probed;
     const to = Math.floor(n / probed) % 2 === 0 ? 1 : 0;
     const seen = prober.until(probedIp(i), to, o.giveUpMs);

@@ -58,6 +58,10 @@ export function flushRules(): void {
   for (const program of ["iptables-legacy-restore", "ip6tables-legacy-restore"])
     for (const table of ["raw", "mangle", "nat", "filter"])
       spawnSync(program, [], { input: `*${table}\nCOMMIT\n`, stdio: ["pipe", "ignore", "ignore"] });
+  // where there is no ipvs these say so to nobody
+  spawnSync("ipvsadm", ["-C"], { stdio: "ignore" });
+  spawnSync("ip", ["link", "delete", "kube-ipvs0"], { stdio: "ignore" });
+  spawnSync("ipset", ["destroy"], { stdio: "ignore" });
   spawnSync("conntrack", ["-F"], { stdio: "ignore" });
 }
 
