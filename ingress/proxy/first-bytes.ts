@@ -3,7 +3,10 @@ import type { Socket } from "node:net";
 /** How many of the bytes are read and done with; `more`: too few to tell; `refused`: the connection is closed. */
 export type FirstBytesJudge = (seen: Buffer) => number | "more" | "refused";
 
-/** Looks at the first bytes of a connection and leaves those that are not done with where they were, for who reads next. */
+/**
+ * Looks at the first bytes of a connection and leaves those that are not done with where they were, for who reads next. They
+ * have so long all together, not each.
+ */
 export function readFirstBytes(socket: Socket, withinMs: number, judge: FirstBytesJudge, done: () => void): void {
   let seen = Buffer.alloc(0);
   const refuse = (): void => void socket.destroy();
@@ -16,8 +19,7 @@ export function readFirstBytes(socket: Socket, withinMs: number, judge: FirstByt
     const used = judge(seen);
     if (used === "more") return;
     socket.off("readable", look);
-    socket.off("timeout", refuse);
-    socket.setTimeout(0);
+    clearTimeout(timer);
     if (used === "refused") {
       refuse();
       return;
@@ -25,6 +27,7 @@ export function readFirstBytes(socket: Socket, withinMs: number, judge: FirstByt
     if (seen.length > used) socket.unshift(seen.subarray(used));
     done();
   };
-  socket.setTimeout(withinMs, refuse);
+  const timer = setTimeout(refuse, withinMs).unref();
+  socket.once("close", () => clearTimeout(timer));
   socket.on("readable", look);
 }

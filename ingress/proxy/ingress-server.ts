@@ -38,6 +38,8 @@ export interface IngressServerConfig {
   /** Where connections and datagrams for ports of Services (StreamService) come in. */
   readonly tcp?: readonly StreamAt[];
   readonly udp?: readonly { readonly port: number; readonly at: DatagramsAt }[];
+  /** Connections of clients that this process has at once; 16384 by default, as ingress-nginx. */
+  readonly maxConnections?: number;
   /** Shown to clients whose name has no certificate; a self-signed one when absent. */
   readonly defaultCertificate?: KeyPair;
   /** Ranges (`address/bits`) whose X-Forwarded-* headers are believed; none by default. */
@@ -90,6 +92,9 @@ export interface Address {
 }
 
 const defaultTimeouts: ProxyTimeouts = { head: 60_000, idle: 75_000, body: 60_000, linger: 5_000, grace: 1_000 };
+const defaultMaxConnections = 16_384;
+/** Of the oldest connections, so many are looked at for one that is idle. */
+const mostLooked = 256;
 const sweepMs = 500;
 const drainStepMs = 20;
 
@@ -307,6 +312,7 @@ class IngressProcess implements IngressServer {
       tcp,
       table: () => this.#context.table,
       pair: this.#pair,
+      hasRoom: () => this.#hasRoom(),
       greetingMs: () => this.#context.timeouts.head,
       settings: { ...tls, ...(ticketKeys === undefined ? {} : { ticketKeys }) },
       log: this.#deps.log,
@@ -337,6 +343,21 @@ class IngressProcess implements IngressServer {
   #acceptHttp2(socket: Socket, o: ConnectionOrigin): void {
     const onClosed = (c: Http2Client): void => void this.#clients.delete(c);
     this.#add(new Http2Client(this.#context, socket, { ...o, onFault: this.#onFault, onClosed }));
+  }
+
+  /** As nginx: at the limit the connections that have rested longest make room; where all are busy, the new one is closed. */
+  #hasRoom(): boolean {
+    const limit = this.#config.maxConnections ?? defaultMaxConnections;
+    if (this.#clients.size + (this.#listeners?.waiting ?? 0) < limit) return true;
+    let looked = 0;
+    for (const client of this.#clients) {
+      if (!client.busy) {
+        client.abortConnection();
+        return true;
+      }
+      if (++looked === mostLooked) break;
+    }
+    return false;
   }
 
   #add(client: ClientConnection): void {

@@ -22,6 +22,8 @@ export interface ListenersOptions extends Pick<TlsListenerOptions, "pair" | "log
   readonly http: readonly ListenAt[];
   readonly https: readonly ListenAt[];
   readonly tcp: readonly StreamAt[];
+  /** There is room for another connection. */
+  readonly hasRoom: () => boolean;
   /** How long a client may take to say who it is. Milliseconds. */
   readonly greetingMs: () => number;
   readonly onPlain: (socket: Socket, peer: Peer | undefined) => void;
@@ -119,6 +121,10 @@ export class Listeners {
 
   /** Hands the socket on; first, where a proxy must have said for whom it speaks, that is read. */
   #greet(socket: Socket, proxied: boolean, go: (socket: Socket, peer: Peer | undefined) => void): void {
+    if (!this.#o.hasRoom()) {
+      socket.destroy();
+      return;
+    }
     if (!proxied) {
       go(socket, undefined);
       return;
