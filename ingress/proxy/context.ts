@@ -7,6 +7,7 @@ import type { UpstreamPool } from "../upstream/upstream-pool.ts";
 import type { HeadLimits } from "../upstream/wire/request-parser.ts";
 import type { ProxyMetrics } from "./metrics.ts";
 import type { RequestIds } from "./request-id.ts";
+import type { SpanExporter } from "./span-exporter.ts";
 import type { Subrequests } from "./subrequest.ts";
 
 export interface ProxyLimits extends HeadLimits {
@@ -60,6 +61,7 @@ export interface ProxyContext {
   readonly http2: Http2Upstreams;
   readonly picker: EndpointPicker;
   readonly subrequests: Subrequests;
+  readonly spans: SpanExporter;
   /** What the filters of all requests share. */
   readonly world: FilterWorld;
   readonly clock: Clock;

@@ -4,6 +4,8 @@ import { endpointKey } from "../upstream/endpoint-picker.ts";
 import type { ProxyContext } from "./context.ts";
 import type { IncomingRequest } from "./downstream.ts";
 import type { RequestFacts } from "./metrics.ts";
+import { spanOf } from "./otlp-span.ts";
+import type { Trace } from "./trace-context.ts";
 import type { UpstreamTries } from "./upstream-tries.ts";
 
 /** What is known of a request that has ended. */
@@ -18,6 +20,9 @@ export interface EndedExchange {
   readonly responseBytes: number;
   /** When it ended; monotonic. */
   readonly endedAt: number;
+  readonly trace: Trace | undefined;
+  /** A header of the request, by its name in lower case. */
+  header(name: string): string | undefined;
   readonly milliseconds: number;
 }
 
@@ -37,6 +42,7 @@ export function recordExchange(context: ProxyContext, e: EndedExchange): void {
     requestBytes: e.requestBytes,
     responseBytes,
   });
+  if (e.trace?.sampled === true) context.spans.add(spanOf(e.trace, e, context.clock.now()));
   if (context.accessLog === undefined) return;
   const endpoint = e.tries?.endpoint;
   context.accessLog({

@@ -1,6 +1,7 @@
 import { changedAnswer } from "../filter/answer-changes.ts";
 import type { Reply } from "../filter/outcome.ts";
 import { joinSteps, type ResponseOutlet, type ResponseSource, type ResponseSteps } from "../filter/response-step.ts";
+import { headerValue } from "../route/request-head.ts";
 import type { Forwarding } from "../route/route.ts";
 import type { Connection } from "../upstream/connection.ts";
 import type { ResponseSink, UpstreamChannel, UpstreamFailure } from "../upstream/upstream-channel.ts";
@@ -21,6 +22,7 @@ import { responseSteps } from "./response-steps.ts";
 import { afterFailure, afterStatus, type RetryVerdict, type SpentTry } from "./retry-decision.ts";
 import { reasonOf } from "./status-page.ts";
 import { textSource } from "./text-source.ts";
+import { type Trace, traceHeaders, traceOf } from "./trace-context.ts";
 import { upstreamHead } from "./upstream-request.ts";
 import { type TriesOwner, UpstreamTries } from "./upstream-tries.ts";
 
@@ -45,6 +47,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
   #outlet: ResponseOutlet;
   #phase: Phase = "planning";
   #plan: RequestPlan | undefined;
+  #trace: Trace | undefined;
   /** The plan was not made at once: time has passed since the start. */
   #waited = false;
   #deadline = Number.POSITIVE_INFINITY;
@@ -157,6 +160,10 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
       for (const release of chain?.releases ?? []) release();
       return;
     }
+    this.#trace = traceOf(this.#context.table.settings.tracing, plan.route, {
+      fields: this.#request.fields,
+      newId: () => this.#context.requestIds.next(),
+    });
     const makers = responseSteps(this.#context, plan, { request: this.#request, requestId: this.#requestId, clientIp: this.#client.ip });
     if (makers.length > 0) {
       const steps = joinSteps(makers, this.#response, this);
@@ -218,7 +225,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
       host: forward.host ?? request.authority,
       client: this.#client,
       requestId: this.#requestId,
-      set: chain.requestHeaders,
+      set: this.#trace === undefined ? chain.requestHeaders : [...chain.requestHeaders, ...traceHeaders(this.#trace)],
       ...(forward.connectionHeader === undefined ? {} : { connection: forward.connectionHeader }),
     });
     this.#resumeRequest();
@@ -444,6 +451,8 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
       requestBytes: this.#body.bytes,
       responseBytes: this.#response.bytes,
       endedAt,
+      trace: this.#trace,
+      header: (name) => headerValue(this.#request.fields, name),
       milliseconds: endedAt - this.#startedAt,
     });
   }

@@ -27,6 +27,7 @@ import { OcspStapler } from "./ocsp-stapler.ts";
 import { Passthrough } from "./passthrough.ts";
 import { printProxyHeader } from "./proxy-protocol.ts";
 import { RequestIds } from "./request-id.ts";
+import { SpanExporter } from "./span-exporter.ts";
 import { Subrequests } from "./subrequest.ts";
 import type { KeyPair } from "./tls-contexts.ts";
 import type { TlsSettings } from "./tls-listener.ts";
@@ -129,6 +130,7 @@ class IngressProcess implements IngressServer {
   readonly #uses = new EndpointUses();
   readonly #subrequests: Subrequests;
   readonly #gossip: CountGossip;
+  readonly #spans: SpanExporter;
   #changedAt = 0;
 
   constructor(config: IngressServerConfig, deps: IngressServerDeps) {
@@ -149,6 +151,14 @@ class IngressProcess implements IngressServer {
       onUrgent: () => this.#gossip.tellSoon(),
     });
     this.#gossip = new CountGossip(shared, deps);
+    const metrics = new ProxyMetrics();
+    this.#spans = new SpanExporter({
+      clock: deps.clock,
+      subrequests: this.#subrequests,
+      log: deps.log,
+      counts: metrics.spans,
+      settings: () => this.#context.table.settings.tracing,
+    });
     this.#started = {
       trustedProxies: config.trustedProxies ?? [],
       wire: { ...defaultHeadLimits, heldBytes: 64 * 1024, requestsPerConnection: 100_000 },
@@ -167,7 +177,8 @@ class IngressProcess implements IngressServer {
       clock: deps.clock,
       random: deps.random,
       requestIds: new RequestIds(deps.random),
-      metrics: new ProxyMetrics(),
+      metrics,
+      spans: this.#spans,
       accessLog: config.accessLog,
     };
     this.ready = this.#start();
@@ -273,6 +284,7 @@ class IngressProcess implements IngressServer {
     for (const client of this.#clients) client.abortConnection();
     this.#context.pool.close();
     this.#context.http2.close();
+    await this.#spans.close();
     this.#subrequests.close();
     this.#gossip.close();
   }

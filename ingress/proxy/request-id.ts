@@ -19,6 +19,10 @@ export class RequestIds {
   of(fields: readonly string[]): string {
     const given = headerValue(fields, "x-request-id");
     if (given !== undefined && /^[!-~]{1,128}$/.test(given)) return given;
+    return this.next();
+  }
+
+  next(): string {
     if (this.#at >= this.#text.length) this.#refill();
     this.#at += 2 * idBytes;
     return this.#text.slice(this.#at - 2 * idBytes, this.#at);

@@ -1,3 +1,5 @@
+import type { PoolId } from "./route.ts";
+
 /**
  * What a cluster says about all requests of its ingress processes, over what their command line says; absent is as the process
  * was started. Seconds and bytes.
@@ -60,4 +62,8 @@ export interface TracingSettings {
   /** A share in [0, 1] of the requests whose client did not decide. */
   readonly ratio?: number;
   readonly trustIncoming?: boolean;
+  /** The Service of this cluster that stands for the endpoint's host. */
+  readonly pool?: PoolId;
+  /** Spans that may wait, how long the first of a batch does, and how many go at once. */
+  readonly batch?: { readonly queueSize?: number; readonly delayMs?: number; readonly batchSize?: number };
 }

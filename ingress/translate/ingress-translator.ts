@@ -131,6 +131,7 @@ export class IngressTranslator {
     const configs = this.#configs.recompute(this.#snapshot, this.#configsTouched(batch));
     const settings = configAt(this.#snapshot, this.#scope.configMap).settings;
     const newSettings = JSON.stringify(settings) !== JSON.stringify(this.#settings);
+    this.#movePools("collector", collectorOf(this.#settings), collectorOf(settings), dirtyPools);
     this.#settings = settings;
 
     const hosts = this.#hosts.recompute(this.#snapshot, dirtyHosts);
@@ -279,6 +280,11 @@ function streamChanges(
     upserts: after.filter((s) => before.get(s.id) !== JSON.stringify(s)),
     deletes: [...before.keys()].filter((id) => !ids.has(id)),
   };
+}
+
+/** The pool of the Service that spans go to. */
+function collectorOf({ tracing }: ProxySettings): readonly PoolId[] {
+  return tracing?.pool === undefined ? [] : [tracing.pool];
 }
 
 function secretsOf(plan: IngressPlan | undefined): readonly ObjectKey[] {

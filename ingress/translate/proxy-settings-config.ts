@@ -2,7 +2,9 @@ import type { CompressionSettings, ProxySettings, TracingSettings } from "../rou
 import type { AnnotationDefaults } from "./annotation-reader.ts";
 import { parserOf } from "./annotation-table.ts";
 import { isBad, present } from "./annotation-values.ts";
+import { serviceOfUrl } from "./auth-annotations.ts";
 import type { ConfigReader } from "./ingress-config.ts";
+import { poolId } from "./pool-plan.ts";
 
 const everybody = ["0.0.0.0/0", "::/0"];
 
@@ -94,11 +96,20 @@ function tracingOf(r: ConfigReader, defaults: AnnotationDefaults): TracingSettin
   const share = r.get("otel-sampler-ratio") ?? 0.01;
   const byParent = r.get("otel-sampler-parent-based") ?? true;
   if (on === undefined && host === undefined) return undefined;
+  const endpoint = host === undefined ? undefined : `http://${host.includes(":") && !host.startsWith("[") ? `[${host}]` : host}:${port}`;
+  const service = endpoint === undefined ? undefined : serviceOfUrl([{ kind: "text", text: endpoint }]);
+  const batch = {
+    ...present("queueSize", r.get("otel-max-queuesize")),
+    ...present("delayMs", r.get("otel-schedule-delay-millis")),
+    ...present("batchSize", r.get("otel-max-export-batch-size")),
+  };
   return {
     enabled: on ?? false,
-    ...(host === undefined ? {} : { endpoint: `http://${host.includes(":") && !host.startsWith("[") ? `[${host}]` : host}:${port}` }),
+    ...present("endpoint", endpoint),
     ...present("serviceName", serviceName),
     ...(sampler === undefined ? {} : { ratio: sampler === "AlwaysOn" ? 1 : sampler === "AlwaysOff" ? 0 : share }),
+    ...(service === undefined ? {} : { pool: poolId(service.service, service.port, { serviceUpstream: false }) }),
+    ...(Object.keys(batch).length === 0 ? {} : { batch }),
     trustIncoming: flag(defaults, "opentelemetry-trust-incoming-span") ?? byParent,
   };
 }
