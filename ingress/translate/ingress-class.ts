@@ -81,7 +81,8 @@ export function configKeys(snapshot: Snapshot, scope: IngressScope): readonly Ob
   return [scope.configMap, ...own];
 }
 
-function classNameOf(ingress: Ingress): string | undefined {
+/** The old annotation's, else spec.ingressClassName; undefined where it names none. */
+export function classNameOf(ingress: Ingress): string | undefined {
   const name = ingress.metadata?.annotations?.[classAnnotation] ?? ingress.spec?.ingressClassName;
   return name === "" ? undefined : name;
 }

@@ -5,7 +5,7 @@ import { batchFromEmpty } from "../../src/snapshot/snapshot-store.ts";
 import type { AnnotationRow, RowState } from "./annotation-row.ts";
 import { annotationPrefix, annotationRow, guardsPaths, ownPrefix } from "./annotation-table.ts";
 import { configRow } from "./config-table.ts";
-import { defaultScope, type IngressScope, isOurs } from "./ingress-class.ts";
+import { classNameOf, defaultScope, type IngressScope, isOurs } from "./ingress-class.ts";
 import { IngressTranslator } from "./ingress-translator.ts";
 import { type Quirk, quirksOf } from "./quirks.ts";
 
@@ -40,6 +40,8 @@ export interface MigrationReport {
   readonly settings: readonly (SettingReport & { readonly object: string })[];
   readonly problems: readonly Problem[];
   readonly summary: Readonly<Record<Verdict, number>>;
+  /** How many Ingresses of each other class there are, which ingress-nginx does not serve; "" is no class. */
+  readonly otherClasses: Readonly<Record<string, number>>;
 }
 
 /** What becomes of the Ingresses that ingress-nginx serves, one by one, from objects alone. */
@@ -77,7 +79,16 @@ export function reportMigration(snapshot: Snapshot, scope: IngressScope = nginxS
     settings: configReports(snapshot, scope),
     problems: problems.filter((p) => p.object.kind !== "Ingress" && !p.field.startsWith("data[")),
     summary,
+    otherClasses: countBy(
+      [...snapshot.tables.Ingress.values()].filter((i) => !isOurs(snapshot, i, scope)).map((i) => classNameOf(i) ?? ""),
+    ),
   };
+}
+
+function countBy(names: readonly string[]): Readonly<Record<string, number>> {
+  const counts = new Map<string, number>();
+  for (const name of names.toSorted()) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return Object.fromEntries(counts);
 }
 
 function annotationReports(ingress: Ingress): readonly SettingReport[] {

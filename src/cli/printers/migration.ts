@@ -16,7 +16,7 @@ export function printMigration(format: OutputFormat | undefined, report: Migrati
 /** What is the same everywhere is said with -o wide only. */
 function migrationText(report: MigrationReport, o: { readonly wide: boolean }): string {
   const { same, differs, partly, shut } = report.summary;
-  const head = `${report.ingresses.length} Ingresses: ${same} the same, ${differs} with differences, ${partly} served in part, ${shut} shut\n`;
+  const head = `${report.ingresses.length} Ingresses: ${same} the same, ${differs} with differences, ${partly} served in part, ${shut} shut\n${otherClasses(report)}`;
   const table =
     report.ingresses.length === 0
       ? ""
@@ -46,6 +46,11 @@ function migrationText(report: MigrationReport, o: { readonly wide: boolean }): 
     ),
   ];
   return `${head}${table}${parts.join("")}`;
+}
+
+function otherClasses({ otherClasses: counts }: MigrationReport): string {
+  const list = Object.entries(counts).map(([name, n]) => `${n} of ${name === "" ? "no class" : `class ${oneLine(name)}`}`);
+  return list.length === 0 ? "" : `Not looked at: ${list.join(", ")}; --ingress-class names another\n`;
 }
 
 function section(title: string, lines: readonly string[]): string {
