@@ -17,6 +17,8 @@ export interface AcceptOptions {
   readonly isProxy?: ((peer: Ip) => boolean) | undefined;
   /** A server that was bound before; else one is bound to the address. */
   readonly bound?: Server | undefined;
+  /** Another process may have the address too: one that takes this one's place. */
+  readonly isShared?: boolean | undefined;
 }
 
 export interface Accepting extends Running {
@@ -32,7 +34,7 @@ export interface Accepting extends Running {
  */
 export function acceptConnections(at: DnsAddress, options: AcceptOptions, serve: (socket: Socket, client: Ip) => void): Accepting {
   // a client may close its side after its last query, and still wait for answers
-  const { limits, isProxy, bound } = options;
+  const { limits, isProxy, bound, isShared = false } = options;
   const server = bound ?? createServer({ allowHalfOpen: true });
   const perPeer = new Map<Ip, number>();
   const sockets = new Set<Socket>();
@@ -60,7 +62,7 @@ export function acceptConnections(at: DnsAddress, options: AcceptOptions, serve:
     bound === undefined
       ? new Promise<void>((resolve, reject) => {
           server.once("error", reject);
-          server.listen({ host: at.ip, port: at.port, ipv6Only: ipFamily(at.ip) === 6, backlog: 511 }, () => {
+          server.listen({ host: at.ip, port: at.port, ipv6Only: ipFamily(at.ip) === 6, backlog: 511, reusePort: isShared }, () => {
             server.off("error", reject);
             server.on("error", () => {});
             resolve();

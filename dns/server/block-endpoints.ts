@@ -25,8 +25,11 @@ interface Endpoint {
 
 type Body = { readonly status: number; readonly text: string };
 
-/** HTTP endpoints of a Corefile's plugins: `/health`, `/ready` and `/metrics`, each at its own address. */
-export function openBlockEndpoints(sources: EndpointSources): BlockEndpoints {
+/**
+ * HTTP endpoints of a Corefile's plugins: `/health`, `/ready` and `/metrics`, each at its own address. `isShared`: a process that takes
+ * this one's place may open the same ones meanwhile.
+ */
+export function openBlockEndpoints(sources: EndpointSources, isShared = false): BlockEndpoints {
   let open = new Map<string, Endpoint>();
   let wasReady = false;
 
@@ -67,7 +70,7 @@ export function openBlockEndpoints(sources: EndpointSources): BlockEndpoints {
       const added = new Map<string, Endpoint>();
       try {
         for (const [id, { address, path, body }] of wanted) {
-          if (!open.has(id)) added.set(id, { address, path, server: await listen(address, path, body) });
+          if (!open.has(id)) added.set(id, { address, path, server: await listen({ address, path, isShared }, body) });
         }
       } catch (error) {
         await close(added.values());
@@ -78,11 +81,18 @@ export function openBlockEndpoints(sources: EndpointSources): BlockEndpoints {
       open = new Map([...kept, ...added]);
       await close(gone.map(([, endpoint]) => endpoint));
     },
-    close: () => close(open.values()),
+    close: () => {
+      const all = Array.from(open.values());
+      open = new Map();
+      return close(all);
+    },
   };
 }
 
-async function listen(address: HttpAddress, path: string, body: () => Body): Promise<Server> {
+async function listen(
+  { address, path, isShared }: { readonly address: HttpAddress; readonly path: string; readonly isShared: boolean },
+  body: () => Body,
+): Promise<Server> {
   const server = createServer((request, response) => {
     const isThere = request.url?.split("?")[0] === path;
     const { status, text } = isThere ? body() : { status: 404, text: "not found" };
@@ -90,7 +100,7 @@ async function listen(address: HttpAddress, path: string, body: () => Body): Pro
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    server.listen({ port: address.port, ...(address.host === "" ? {} : { host: address.host }) }, resolve);
+    server.listen({ port: address.port, reusePort: isShared, ...(address.host === "" ? {} : { host: address.host }) }, resolve);
   });
   return server;
 }

@@ -174,7 +174,10 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
       cacheEvictions: Array.from(caches, (c) => c.evictions).reduce((sum, n) => sum + n, 0),
       names: answerer.size,
     });
-  const endpoints = openBlockEndpoints({ isReady: () => isSynced && !isLeaving && generation !== undefined, metrics: print });
+  const endpoints = openBlockEndpoints(
+    { isReady: () => isSynced && !isLeaving && generation !== undefined, metrics: print },
+    deps.sockets !== undefined,
+  );
   running.push(endpoints);
   const notifier = startNotifier(notifyTargets(transferRules, blocks), notifierDeps);
   running.push(notifier);
@@ -276,6 +279,8 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
       await ready;
       isLeaving = true;
       isDrained = true;
+      // a successor says from now on whether this node is healthy and ready: it is, all the time
+      await endpoints.close();
       await listeners?.drain(withinMs);
     },
     configure: async (next) => {

@@ -112,11 +112,13 @@ export function startListeners(config: ListenersConfig, deps: ListenersDeps): Li
         datagrams.push(own);
       }
     }
+    // whose sockets are handed over lets its successor open the others while it still answers
+    const isShared = deps.sockets !== undefined;
     for (const at of [...(deps.sockets === undefined ? config.listen : []), ...(config.extra ?? [])]) {
       // TCP first: its port is the scarcer one when any free port will do
-      const tcp = started("dns", (engine) => startTcpListener(at, engine, { limits, isProxy }));
+      const tcp = started("dns", (engine) => startTcpListener(at, engine, { limits, isProxy, isShared }));
       await tcp.ready;
-      const socket = batch === undefined ? undefined : await bindUdp({ ip: at.ip, port: tcp.address().port });
+      const socket = await bindUdp({ ip: at.ip, port: tcp.address().port }, { isShared, isBatched: batch !== undefined });
       const own: UdpListener = started("dns", (engine) =>
         startUdpListener({ ip: at.ip, port: tcp.address().port }, engine, { ...udp, ...(socket === undefined ? {} : { bound: socket }) }),
       );
@@ -127,7 +129,7 @@ export function startListeners(config: ListenersConfig, deps: ListenersDeps): Li
     }
     for (const { listen: addresses, certificate } of config.tls ?? []) {
       for (const at of addresses) {
-        const tls = started("tls", (engine) => startTlsListener(at, engine, { limits, isProxy, certificate }));
+        const tls = started("tls", (engine) => startTlsListener(at, engine, { limits, isProxy, isShared, certificate }));
         await tls.ready;
         accepting.push(tls);
         bound.tls.push(tls.address());
@@ -135,7 +137,7 @@ export function startListeners(config: ListenersConfig, deps: ListenersDeps): Li
     }
     for (const { listen: addresses, certificate, path = "/dns-query" } of config.https ?? []) {
       for (const at of addresses) {
-        const https = started("https", (engine) => startHttpsListener(at, engine, { limits, isProxy, certificate, path }));
+        const https = started("https", (engine) => startHttpsListener(at, engine, { limits, isProxy, isShared, certificate, path }));
         await https.ready;
         accepting.push(https);
         bound.https.push(https.address());
@@ -162,14 +164,19 @@ export function startListeners(config: ListenersConfig, deps: ListenersDeps): Li
   };
 }
 
-/** Bound by hand where batches work, so that the file descriptor is known. */
-async function bindUdp(at: DnsAddress): Promise<BoundUdp> {
-  const { fd } = bindSocket({ ...at, type: "udp" });
-  const socket = createUdpSocket(at.ip);
+/** Bound by hand where batches work, so that the file descriptor is known; undefined where the listener binds its own. */
+async function bindUdp(
+  at: DnsAddress,
+  { isShared, isBatched }: { readonly isShared: boolean; readonly isBatched: boolean },
+): Promise<BoundUdp | undefined> {
+  if (!isBatched && !isShared) return undefined;
+  const fd = isBatched ? bindSocket({ ...at, type: "udp", sharePort: isShared }).fd : undefined;
+  const socket = createUdpSocket(at.ip, "large", isShared && fd === undefined);
   const opened = once(socket, "listening");
-  socket.bind({ fd });
+  if (fd === undefined) socket.bind(at.port, at.ip);
+  else socket.bind({ fd });
   await opened;
-  return { socket, fd };
+  return fd === undefined ? { socket } : { socket, fd };
 }
 
 /** Whether an address is in one of the ranges. Remembers what it said: there are few clients, and each is asked about with each query. */

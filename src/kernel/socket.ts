@@ -33,6 +33,7 @@ const SOCK_CLOEXEC = 0o2000000;
 const SOCK_NONBLOCK = 0o4000;
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
+const SO_REUSEPORT = 15;
 const SO_RCVBUF = 8;
 const SO_RCVBUFFORCE = 33;
 const IPPROTO_IPV6 = 41;
@@ -46,6 +47,8 @@ export function bindSocket(o: {
   readonly port: number;
   readonly type: "tcp" | "udp";
   readonly freeBind?: boolean;
+  /** Others of this user that say so too may have the same port: each takes a part of what comes. */
+  readonly sharePort?: boolean;
   /** What may wait in it; above the machine's limit only with the right to. Default: the kernel's. */
   readonly receiveBytes?: number;
 }): BoundSocket {
@@ -61,6 +64,7 @@ export function bindSocket(o: {
   try {
     const one = new Uint8Array([1, 0, 0, 0]);
     if (o.type === "tcp") check(c.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, one, 4));
+    if (o.sharePort === true) check(c.setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, one, 4));
     if (six) check(c.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, one, 4));
     if (o.freeBind === true) check(c.setsockopt(fd, IP_FREEBIND_LEVEL, IP_FREEBIND, one, 4));
     if (o.receiveBytes !== undefined) {

@@ -31,7 +31,7 @@ describe.skipIf(lack !== undefined)(`DNS that follows a ConfigMap${lack === unde
     expect([code, stderr]).toEqual([0, ""]);
   };
   const hosts = (ip: string, ttl: number): string =>
-    `.:53 {\n errors\n hosts {\n  ${ip} git.example.org\n  fallthrough\n }\n kubernetes cluster.local {\n  ttl ${ttl}\n }\n}\n`;
+    `.:53 {\n errors\n health {\n  lameduck 1s\n }\n ready\n prometheus :9153\n hosts {\n  ${ip} git.example.org\n  fallthrough\n }\n kubernetes cluster.local {\n  ttl ${ttl}\n }\n}\n`;
   const answers = (ip: string): Promise<unknown> =>
     eventually(async () => ((await dig("git.example.org")) === ip ? true : undefined), { what: `git.example.org at ${ip}` });
 
@@ -40,7 +40,8 @@ describe.skipIf(lack !== undefined)(`DNS that follows a ConfigMap${lack === unde
     // other zones: the agent and the names start anew
     await edit(hosts("10.1.1.1", 30));
     await answers("10.1.1.1");
-    await edit(hosts("10.2.2.2", 30));
+    // and again, while the process before has the ports of health and ready
+    await edit(hosts("10.2.2.2", 31));
     await answers("10.2.2.2");
     expect(await dig("kubernetes.default.svc.cluster.local")).toBe("10.204.0.1");
   });

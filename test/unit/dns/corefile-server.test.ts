@@ -1,3 +1,5 @@
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -31,6 +33,9 @@ async function serve(text: string): Promise<DnsServer> {
   server.setSynced();
   return server;
 }
+
+/** An address that no other process listens at. */
+const ownAddress = `127.88.${(process.pid >> 8) & 255}.${process.pid & 255 || 1}`;
 
 const lan = (ip: string): string => `.:53 {
   hosts {
@@ -88,6 +93,41 @@ test("ready and prometheus are served where the Corefile says, and ready waits f
   server.setSynced();
   expect(await get("/ready")).toBe("200 OK");
   expect(await get("/metrics")).toMatch(/^200 # HELP coredns_dns_requests_total/);
+});
+
+test("a server that takes another's place opens the same endpoints and addresses while that one answers; one of both is always ready", async () => {
+  const at = ownAddress;
+  const text = `.:53 {\n whoami\n health ${at}:8080\n ready ${at}:8181\n}\na.lan:5300 {\n bind ${at}\n hosts {\n  10.8.0.1 a.lan\n }\n}`;
+  const start = async (): Promise<DnsServer> => {
+    const udp = createSocket("udp4").bind(0, "127.0.0.1");
+    await once(udp, "listening");
+    const server = startDnsServer({ listen: [], blocks: blocksOf(text) }, { sockets: { udp: [udp], tcp: [] } });
+    closing.push(() => server.close());
+    await server.ready;
+    return server;
+  };
+  const get = async (port: number, path: string): Promise<number> =>
+    (await fetch(`http://${at}:${port}${path}`, { headers: { connection: "close" } })).status;
+  const first = await start();
+  first.setSynced();
+  expect([await get(8080, "/health"), await get(8181, "/ready")]).toEqual([200, 200]);
+  const second = await start();
+  second.setSynced();
+  const said = new Set<unknown>();
+  let asking = true;
+  const asked = (async () => {
+    while (asking) {
+      said.add(await get(8080, "/health"));
+      said.add(await get(8181, "/ready"));
+      said.add((await queryOnce({ ip: at, port: 5300 }, "a.lan", { timeout: 10_000, transport: "tcp" })).rcode);
+    }
+  })();
+  await first.drain(5000);
+  await first.close();
+  said.add(await get(8181, "/ready"));
+  asking = false;
+  await asked;
+  expect(said).toEqual(new Set([200, 0]));
 });
 
 test("a block that is bound elsewhere answers there only", async () => {
