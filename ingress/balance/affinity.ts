@@ -8,6 +8,16 @@ export interface AffinityAttributes {
   readonly domain?: string;
   readonly secure?: boolean;
   readonly sameSite?: string;
+  readonly expiresSeconds?: number;
+  readonly conditionalSameSiteNone?: boolean;
+}
+
+/** Whom the cookie is for, and when. */
+export interface CookieOccasion {
+  readonly secure: boolean;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+  readonly userAgent: string;
 }
 
 /** The value that stands for an endpoint in an affinity cookie: stable across processes and restarts, tells no address. */
@@ -17,11 +27,24 @@ export function affinityValue(pool: string, endpoint: { readonly ip: string; rea
 }
 
 /** A Set-Cookie value. */
-export function affinityCookie(affinity: AffinityAttributes, value: string, secure: boolean): string {
+export function affinityCookie(affinity: AffinityAttributes, value: string, { secure, now, userAgent }: CookieOccasion): string {
   let cookie = `${affinity.cookie}=${value}; Path=${affinity.path}`;
   if (affinity.domain !== undefined) cookie += `; Domain=${affinity.domain}`;
   if (affinity.maxAgeSeconds !== undefined) cookie += `; Max-Age=${affinity.maxAgeSeconds}`;
-  if (affinity.sameSite !== undefined) cookie += `; SameSite=${affinity.sameSite}`;
+  if (affinity.expiresSeconds !== undefined) cookie += `; Expires=${new Date(now + affinity.expiresSeconds * 1000).toUTCString()}`;
+  const withSameSite = affinity.conditionalSameSiteNone !== true || affinity.sameSite !== "None" || knowsSameSiteNone(userAgent);
+  if (affinity.sameSite !== undefined && withSameSite) cookie += `; SameSite=${affinity.sameSite}`;
   if (affinity.secure ?? secure) cookie += "; Secure";
   return `${cookie}; HttpOnly`;
+}
+
+/** False for clients that take None for Strict, or drop the cookie: iOS 12, Safari of macOS 10.14, Chrome 51 to 66, older UC. */
+export function knowsSameSiteNone(userAgent: string): boolean {
+  if (/\((iP.+; CPU .*OS 12[_\d]*.*)\) AppleWebKit\//.test(userAgent)) return false;
+  if (/\(Macintosh;.*Mac OS X 10_14[_\d]*.*\) AppleWebKit\/.*Version\/.* Safari\//.test(userAgent) && !/Chrom(e|ium)/.test(userAgent))
+    return false;
+  const uc = /UCBrowser\/(\d+)\.(\d+)\.(\d+)/.exec(userAgent);
+  if (uc !== null) return Number(uc[1]) * 1e6 + Number(uc[2]) * 1e3 + Number(uc[3]) >= 12_013_002;
+  const chrome = Number(/Chrom(?:e|ium)\/(\d+)\./.exec(userAgent)?.[1] ?? 0);
+  return chrome < 51 || chrome > 66;
 }

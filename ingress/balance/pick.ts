@@ -52,8 +52,16 @@ export function pickLeastRequests(choice: Choice, loads: readonly EndpointLoad[]
  */
 export function pickByHash(
   choice: Choice,
-  o: { readonly table: HashTable; readonly hash: number; readonly loads: readonly EndpointLoad[]; readonly bound?: number | undefined },
+  o: {
+    readonly table: HashTable;
+    readonly hash: number;
+    readonly loads: readonly EndpointLoad[];
+    readonly bound?: number | undefined;
+    /** The hash chooses so many endpoints, and `random`, in [0, 1), one of them. */
+    readonly subset?: { readonly size: number; readonly random: number } | undefined;
+  },
 ): number {
+  if (o.subset !== undefined) return pickOfSubset(choice, o.table.choices(o.hash), o.subset);
   let total = 1;
   if (o.bound !== undefined) for (const load of o.loads) total += load.inFlight;
   const most = o.bound === undefined ? Number.POSITIVE_INFINITY : Math.ceil((o.bound * total) / Math.max(1, choice.count));
@@ -64,4 +72,16 @@ export function pickByHash(
     if ((o.loads[at]?.inFlight ?? 0) < most) return at;
   }
   return first;
+}
+
+/** One of the first `size` that is usable; where none of them is, the first after them. */
+function pickOfSubset(choice: Choice, choices: Iterable<number>, subset: { readonly size: number; readonly random: number }): number {
+  const usable: number[] = [];
+  let seen = 0;
+  for (const at of choices) {
+    if (seen >= subset.size && usable.length > 0) break;
+    seen++;
+    if (choice.usable(at)) usable.push(at);
+  }
+  return usable[Math.floor(subset.random * usable.length)] ?? -1;
 }

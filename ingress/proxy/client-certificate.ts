@@ -1,7 +1,7 @@
-import type { DetailedPeerCertificate, TLSSocket } from "node:tls";
-import { isDeepStrictEqual } from "node:util";
+import type { TLSSocket } from "node:tls";
 import type { ShownCertificate } from "../filter/outcome.ts";
 import type { ClientCertificates } from "../route/route.ts";
+import { intermediatesOf } from "../upstream/certificate-chain.ts";
 
 /** Node's names of what OpenSSL finds wrong, in OpenSSL's words. */
 const words: Readonly<Record<string, string>> = {
@@ -38,7 +38,7 @@ export interface ClientAnswer {
 export function clientAnswerOf(socket: TLSSocket, askedBy: ClientCertificates): ClientAnswer {
   const certificate = socket.getPeerX509Certificate();
   if (certificate === undefined) return { askedBy };
-  const error = errorOf(socket) ?? (intermediates(socket) > askedBy.depth ? "CERT_CHAIN_TOO_LONG" : undefined);
+  const error = errorOf(socket) ?? (intermediatesOf(socket.getPeerCertificate(true)) > askedBy.depth ? "CERT_CHAIN_TOO_LONG" : undefined);
   const clientCertificate = {
     fault: error === undefined ? undefined : (words[error] ?? error),
     unknownAuthority: error !== undefined && unknownAuthority.has(error),
@@ -54,21 +54,6 @@ function errorOf(socket: TLSSocket): string | undefined {
   const error: unknown = socket.authorizationError;
   return typeof error === "string" ? error : error instanceof Error && "code" in error ? String(error.code) : "UNSPECIFIED";
 }
-
-/** Certificates between the client's own and the one that is trusted, as OpenSSL counts depth. */
-function intermediates(socket: TLSSocket): number {
-  let certificate: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
-  let above = 0;
-  while (certificate.issuerCertificate !== undefined && certificate.issuerCertificate !== certificate && above < maxChain) {
-    above++;
-    certificate = certificate.issuerCertificate;
-  }
-  // the authority itself is there or not: it is its own issuer
-  const endsInAuthority = isDeepStrictEqual(certificate.subject, certificate.issuer);
-  return above - (above > 0 && endsInAuthority ? 1 : 0);
-}
-
-const maxChain = 32;
 
 /** Node writes a name as lines, first part first; RFC 2253 as one line, last part first, in ASCII. */
 export function rfc2253(lines: string): string {

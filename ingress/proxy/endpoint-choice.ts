@@ -1,6 +1,6 @@
-import { affinityCookie, affinityValue } from "../balance/affinity.ts";
+import { affinityCookie, affinityValue, type CookieOccasion } from "../balance/affinity.ts";
 import { backendsFor, pickBackend } from "../route/backend-choice.ts";
-import { cookieValue, normalizeHost } from "../route/request-head.ts";
+import { cookieValue, headerValue, normalizeHost } from "../route/request-head.ts";
 import type { Forwarding, HashBalance, Pool } from "../route/route.ts";
 import type { UpstreamAddress } from "../upstream/connection.ts";
 import type { HashChoice, Picked } from "../upstream/endpoint-picker.ts";
@@ -34,15 +34,15 @@ export function chooseEndpoint(context: ProxyContext, forward: Forwarding, state
   const { affinity } = forward;
   const candidates = backendsFor(forward, request.fields, table.pools);
   const cookie = affinity === undefined ? undefined : cookieValue(request.fields, affinity.cookie);
+  const weighed = state.pool?.id ?? pickBackend(candidates, random())?.pool;
   if (cookie !== undefined && (state.pool === undefined || affinity?.changeOnFailure === false)) {
-    for (const backend of candidates) {
+    for (const backend of affinity?.ignoredByWeights === true ? candidates.filter((b) => b.pool === weighed) : candidates) {
       const pool = table.pools.get(backend.pool);
       const picked = pool === undefined ? undefined : picker.pickByCookie(pool, cookie, tried);
       if (pool !== undefined && picked !== undefined) return { pool, picked, setCookie: undefined };
     }
   }
-  const chosen = state.pool?.id ?? pickBackend(candidates, random())?.pool;
-  const pool = chosen === undefined ? undefined : table.pools.get(chosen);
+  const pool = weighed === undefined ? undefined : table.pools.get(weighed);
   if (pool === undefined) return undefined;
   const picked = picker.pick(pool, {
     balance: forward.balance,
@@ -53,13 +53,22 @@ export function chooseEndpoint(context: ProxyContext, forward: Forwarding, state
     ...(forward.maxRequestsPerEndpoint === undefined ? {} : { maxRequests: forward.maxRequestsPerEndpoint }),
   });
   const binds = affinity !== undefined && picked !== undefined;
-  const setCookie = binds ? affinityCookie(affinity, affinityValue(pool.id, picked.endpoint), state.client.secure) : undefined;
+  const setCookie = binds ? affinityCookie(affinity, affinityValue(pool.id, picked.endpoint), occasionOf(context, state)) : undefined;
   return { pool, picked, setCookie };
+}
+
+function occasionOf(context: ProxyContext, { client, request }: ChoiceState): CookieOccasion {
+  return { secure: client.secure, now: context.clock.now(), userAgent: headerValue(request.fields, "user-agent") ?? "" };
 }
 
 function hashChoice(hash: HashBalance, state: ChoiceState): HashChoice {
   const value = requestHash(hash, state.request, state.client);
-  return { value, algorithm: hash.algorithm, ...(hash.bound === undefined ? {} : { bound: hash.bound }) };
+  return {
+    value,
+    algorithm: hash.algorithm,
+    ...(hash.bound === undefined ? {} : { bound: hash.bound }),
+    ...(hash.subsetSize === undefined ? {} : { subsetSize: hash.subsetSize }),
+  };
 }
 
 /** Where a connection to the endpoint leads, on the route's terms. */

@@ -43,7 +43,7 @@ export function recordExchange(context: ProxyContext, e: EndedExchange): void {
     responseBytes,
   });
   if (e.trace?.sampled === true) context.spans.add(spanOf(e.trace, e, context.clock.now()));
-  if (context.accessLog === undefined) return;
+  if (context.accessLog === undefined || route?.accessLog === false || context.table.settings.accessLog === false) return;
   const endpoint = e.tries?.endpoint;
   context.accessLog({
     time: context.clock.now(),

@@ -30,6 +30,7 @@ export interface HashChoice {
   readonly value: number;
   readonly algorithm: "ring" | "maglev";
   readonly bound?: number;
+  readonly subsetSize?: number;
 }
 
 /** Balancers of one process: what it knows of its endpoints. */
@@ -141,8 +142,18 @@ function pickIn(members: Members, choice: Choice, o: PickOptions, turn: number):
     case "hash":
       return o.hash === undefined
         ? pickRoundRobin(choice, turn)
-        : pickByHash(choice, { table: tableOf(members, o.hash.algorithm), hash: o.hash.value, loads, bound: o.hash.bound });
+        : pickByHash(choice, {
+            table: tableOf(members, o.hash.algorithm),
+            hash: o.hash.value,
+            loads,
+            bound: o.hash.bound,
+            subset: subsetOf(o),
+          });
   }
+}
+
+function subsetOf({ hash, random }: PickOptions): { readonly size: number; readonly random: number } | undefined {
+  return hash?.subsetSize === undefined ? undefined : { size: hash.subsetSize, random };
 }
 
 /** Made when first asked for: most pools never are. */

@@ -1,6 +1,14 @@
 import { createHash } from "node:crypto";
-import { checkServerIdentity, createSecureContext, type SecureContext, type TLSSocket, connect as tlsConnect } from "node:tls";
+import {
+  checkServerIdentity,
+  createSecureContext,
+  type DetailedPeerCertificate,
+  type SecureContext,
+  type TLSSocket,
+  connect as tlsConnect,
+} from "node:tls";
 import type { UpstreamTls } from "../route/route.ts";
+import { intermediatesOf } from "./certificate-chain.ts";
 import type { UpstreamAddress } from "./connection.ts";
 
 /** Contexts by what the route says, made once. */
@@ -24,7 +32,8 @@ export function connectTls(to: UpstreamAddress, protocols: readonly string[]): T
     ...(protocols.length === 0 ? {} : { ALPNProtocols: [...protocols] }),
     ...(to.serverName === undefined ? {} : { servername: to.serverName }),
     // the name is checked whether it was sent or not
-    ...(expected === undefined ? {} : { checkServerIdentity: (_host: string, certificate) => checkServerIdentity(expected, certificate) }),
+    checkServerIdentity: (host: string, certificate) =>
+      checkServerIdentity(expected ?? host, certificate) ?? depthError(options, certificate as DetailedPeerCertificate),
     ...(session === undefined ? {} : { session }),
   });
   socket.on("session", (s: Buffer) => {
@@ -32,6 +41,12 @@ export function connectTls(to: UpstreamAddress, protocols: readonly string[]): T
     sessions.set(key, s);
   });
   return socket;
+}
+
+/** node:tls has no limit of its own. */
+function depthError({ verifyDepth }: UpstreamTls, certificate: DetailedPeerCertificate): Error | undefined {
+  if (verifyDepth === undefined || intermediatesOf(certificate) <= verifyDepth) return undefined;
+  return new Error(`more than ${verifyDepth} certificates stand between the endpoint's and an authority`);
 }
 
 function contextOf(options: UpstreamTls): SecureContext {

@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "vitest";
 import type { AccessEntry } from "../../../ingress/index.ts";
 import { AccessLog, printAccess } from "../../../ingress/proxy/access-log.ts";
-import { get, RawClient, RawEndpoint, startLab } from "./proxy-lab.ts";
+import { get, makeRoute, RawClient, RawEndpoint, startLab } from "./proxy-lab.ts";
 
 const open: (() => void | Promise<void>)[] = [];
 afterEach(async () => {
@@ -98,4 +98,27 @@ test("each request is told once, with its endpoint", async () => {
     },
     { status: 404, host: "b.test", upstream: "", service: "" },
   ]);
+});
+
+test("routes that are not told of are not, nor is anything where the settings say so", async () => {
+  const up = await RawEndpoint.start((r) => r.socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+  const entries: string[] = [];
+  const silent = makeRoute({ id: "s", path: { kind: "exact", path: "/silent" }, accessLog: false });
+  const { ingress, http } = await startLab([up.port], {
+    routes: [makeRoute(), silent],
+    config: { accessLog: (e) => entries.push(e.target) },
+  });
+  const c = RawClient.connect(http);
+  open.push(
+    () => up.close(),
+    () => ingress.close(),
+    () => void c.socket.destroy(),
+  );
+  const ask = (path: string, nth: number): Promise<string> => c.send(get(path)).until((t) => t.split("\r\n\r\nok").length > nth);
+  await ask("/silent", 1);
+  await ask("/told", 2);
+  const nothing = { upserts: [], deletes: [] };
+  ingress.apply({ revision: 2, full: false, routes: nothing, pools: nothing, certificates: nothing, settings: { accessLog: false } });
+  await ask("/untold", 3);
+  expect(entries).toEqual(["/told"]);
 });

@@ -55,6 +55,8 @@ test("an endpoint that failed is left alone while there are others", () => {
   expect(pick(3001, ["127.0.0.1 1", "127.0.0.1 2"])).toBeUndefined();
 });
 
+const occasion = { secure: true, now: Date.UTC(2026, 0, 1), userAgent: "" };
+
 test("the affinity value stands for one endpoint of one pool, and finds it again", () => {
   const picker = new EndpointPicker();
   const pool = poolOf([1, 2, 3]);
@@ -62,8 +64,35 @@ test("the affinity value stands for one endpoint of one pool, and finds it again
   expect(new Set(values).size).toBe(3);
   expect(values.map((v) => picker.pickByCookie(pool, v, new Set())?.endpoint.port)).toEqual([1, 2, 3]);
   expect(picker.pickByCookie(pool, affinityValue("other", pool.endpoints[0]!), new Set())).toBeUndefined();
-  expect(affinityCookie({ cookie: "A", path: "/x", maxAgeSeconds: 60, sameSite: "Lax" }, "v", true)).toBe(
+  expect(affinityCookie({ cookie: "A", path: "/x", maxAgeSeconds: 60, sameSite: "Lax" }, "v", occasion)).toBe(
     "A=v; Path=/x; Max-Age=60; SameSite=Lax; Secure; HttpOnly",
+  );
+});
+
+test.for<[name: string, userAgent: string, none: boolean]>([
+  ["nobody", "", true],
+  ["Chrome 80", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/80.0.3987.0 Safari/537.36", true],
+  ["Chrome 60", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/60.0.3112.0 Safari/537.36", false],
+  [
+    "iOS 12",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 12_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/12.1 Mobile/15E148 Safari/604.1",
+    false,
+  ],
+  [
+    "Safari of 10.14",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_14_6) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/12.1 Safari/605.1.15",
+    false,
+  ],
+  [
+    "Chrome on 10.14",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_14_6) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/90.0.0.0 Safari/537.36",
+    true,
+  ],
+  ["old UC", "Mozilla/5.0 (Linux; U; Android 9) AppleWebKit/537.36 Version/4.0 Chrome/57.0.2987.108 UCBrowser/12.9.0.1 Mobile", false],
+])("SameSite=None for %s, where that is asked of the client", ([, userAgent, none]) => {
+  const affinity = { cookie: "A", path: "/", sameSite: "None", expiresSeconds: 60, conditionalSameSiteNone: true };
+  expect(affinityCookie(affinity, "v", { ...occasion, userAgent })).toBe(
+    `A=v; Path=/; Expires=Thu, 01 Jan 2026 00:01:00 GMT${none ? "; SameSite=None" : ""}; Secure; HttpOnly`,
   );
 });
 

@@ -99,3 +99,15 @@ test("retries: ten a second, and a fifth of the requests", () => {
   expect(taken(600)).toBe(20);
   expect(taken(1_000)).toBe(10);
 });
+
+test("a subset: a key keeps to so many endpoints, and uses each of them; others take over where none is left", () => {
+  const table = hashRing(keysOf(10));
+  const loads = keysOf(10).map(() => newEndpointLoad());
+  const pick = (key: string, random: number, out: readonly number[] = []): number =>
+    pickByHash(all(10, out), { table, hash: hashOf(key), loads, subset: { size: 3, random } });
+  const own = [0, 0.34, 0.67, 0.99].map((random) => pick("client-1", random));
+  expect(new Set(own).size).toBe(3);
+  expect(own).toContain(firstOf(table, "client-1"));
+  expect(own).not.toContain(pick("client-1", 0, own));
+  expect(pick("client-1", 0.5, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])).toBe(-1);
+});
