@@ -97,6 +97,7 @@ describe.skipIf(lack !== undefined)(`rolling under load${lack === undefined ? ""
     await talk.open;
     await roll();
     await upgrade();
+    await openPort();
     for (let i = 1; i < rolls; i++) await roll();
     // what is cut is cut at the end of the drain, or when the last pods leave: both after the rollout is called done
     await new Promise((r) => setTimeout(r, 1000));
@@ -120,6 +121,17 @@ describe.skipIf(lack !== undefined)(`rolling under load${lack === undefined ? ""
     expect(talk.closed()).toBeUndefined();
     expect(talk.echoes()).toBeGreaterThan(10);
   });
+
+  /** A port of a Service comes up on the nodes, which takes new ingress processes: another hand-over. */
+  async function openPort(): Promise<void> {
+    const configMap = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "tcp-services" }, data: { 9000: "default/talk:80" } };
+    expect(await cluster.kubectl("create", "namespace", "ingress-nginx")).toMatchObject({ code: 0 });
+    const applied = await cluster.kubectlInput(JSON.stringify(configMap), "apply", "-n", "ingress-nginx", "-f", "-");
+    expect(applied).toMatchObject({ code: 0 });
+    const node = await cluster.kubectl("get", "nodes", "-o", "jsonpath={.items[0].status.addresses[0].address}");
+    const answer = (): Promise<string | undefined> => fetch(`http://${node.stdout}:9000/`).then((r) => r.text());
+    expect(await eventually(answer, { what: "a port that leads to a Service" })).toContain('"pod":"talk-');
+  }
 
   async function roll(): Promise<void> {
     expect(await cluster.kubectl("rollout", "restart", "deployment/web")).toMatchObject({ code: 0 });
