@@ -62,6 +62,7 @@ export class Answerer {
   #flags = 0;
   #limit = 0;
   #type = 0;
+  #isPlain = false;
 
   constructor(config: AnswererConfig = {}) {
     const served = servedZones(config);
@@ -83,6 +84,11 @@ export class Answerer {
   /** The type that the last query asked for, for metrics; 0 when it had none that could be read. */
   get lastType(): number {
     return this.#type;
+  }
+
+  /** Of the last query: where its question ends and what an answer may take besides its OPT record, when it was in order and its name was looked up. */
+  get lastPlain(): { readonly questionEnd: number; readonly limit: number } | undefined {
+    return this.#isPlain ? { questionEnd: this.#questionEnd, limit: this.#limit - this.#edns.bytes } : undefined;
   }
 
   /** Names in the zones, those without records included. */
@@ -153,6 +159,7 @@ export class Answerer {
     this.#questionEnd = headerBytes;
     this.#edns.clear();
     this.#type = 0;
+    this.#isPlain = false;
     this.#limit = how.transport === "udp" ? leastUdpBytes : out.length;
     const opcode = (flags & 0x7800) >> 11;
     // a NOTIFY is for who keeps copies of zones
@@ -178,6 +185,7 @@ export class Answerer {
     const type = this.#type;
     if (u16(query, nameEnd + 2) !== classIn) return undefined;
     if (type === typeNumbers.AXFR || type === typeNumbers.IXFR || type === typeNumbers.OPT) return undefined;
+    this.#isPlain = true;
     return this.#lookUp(query, nameEnd, type, client, out, how.alias);
   }
 

@@ -57,6 +57,11 @@ export class EdnsAnswers {
     return this.#present;
   }
 
+  /** It wants DNSSEC records. */
+  get dnssecOk(): boolean {
+    return this.#present && this.#dnssecOk !== 0;
+  }
+
   /** Its client was told a cookie before, and so has the address it says. */
   get hasGoodCookie(): boolean {
     return this.#hasGoodCookie;

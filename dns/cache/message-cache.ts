@@ -1,6 +1,7 @@
 import type { Message } from "../wire/message.ts";
 import type { ResourceRecord } from "../wire/record.ts";
 import { rcodes } from "../wire/record-type.ts";
+import { type WireForm, wireFormOf } from "./wire-form.ts";
 
 /** Of answers, or of denials and failures. */
 export interface CacheShare {
@@ -34,6 +35,7 @@ export const defaultCacheLimits: CacheLimits = {
 export type CacheKind = "success" | "denial" | "failure";
 
 interface Entry {
+  readonly key: string;
   readonly message: Message;
   readonly kind: CacheKind;
   /** Monotonic milliseconds. */
@@ -45,7 +47,22 @@ interface Entry {
   lastHit: number;
   /** After a failure the upstream is left alone until then, and this answer stands in. Monotonic milliseconds. */
   retryAt: number;
+  /** When it was last put behind all others. Monotonic milliseconds. */
+  moved: number;
+  /** Its bytes, and the key they are found by. */
+  wire?: { readonly key: string; readonly form: WireForm };
 }
+
+/** An answer as bytes, fresh. */
+export interface WireHit {
+  readonly form: WireForm;
+  readonly kind: CacheKind;
+  /** Seconds to be taken from its TTLs. */
+  readonly age: number;
+}
+
+/** An entry that is asked for all the time is put behind the others no more often than this. Milliseconds. */
+const moveEvery = 1000;
 
 export interface CacheHit {
   /** With what is left of each TTL. */
@@ -63,6 +80,7 @@ export interface CacheHit {
 export class MessageCache {
   readonly #successes = new Map<string, Entry>();
   readonly #denials = new Map<string, Entry>();
+  readonly #byWire = new Map<string, Entry>();
   readonly #limits: CacheLimits;
   #evicted = 0;
 
@@ -89,23 +107,66 @@ export class MessageCache {
     const over = age - entry.life;
     if (over >= 0) {
       const gone = entry.kind === "failure" || over >= this.#limits.staleSeconds * 1000;
-      if (gone) of.delete(key);
+      if (gone) this.#drop(entry);
       if (gone || (allow === "fresh" && now >= entry.retryAt)) return undefined;
     }
-    // a Map keeps the order of insertion: put in again is last to go
-    of.delete(key);
-    of.set(key, entry);
-    const { prefetch, keepTtl } = this.#limits;
-    entry.hits = prefetch !== undefined && now - entry.lastHit > prefetch.gap ? 1 : entry.hits + 1;
-    entry.lastHit = now;
+    this.#touch(entry, of, now);
+    const { keepTtl } = this.#limits;
     const seconds = over >= 0 ? Number.POSITIVE_INFINITY : keepTtl === true ? 0 : Math.floor(age / 1000);
     return {
       message: withAge(entry.message, seconds),
       kind: entry.kind,
       stale: over >= 0,
       over: Math.max(0, over),
-      nearEnd: prefetch !== undefined && over < 0 && entry.hits >= prefetch.amount && -over < (entry.life * prefetch.percent) / 100,
+      nearEnd: over < 0 && this.#isNearEnd(entry, -over),
     };
+  }
+
+  /** Finds what is kept by a wire key as well from now on; what has no such form is not. */
+  remember(key: string, wireKey: () => string): void {
+    const entry = this.#successes.get(key) ?? this.#denials.get(key);
+    if (entry === undefined || entry.wire !== undefined || entry.kind === "failure") return;
+    const form = wireFormOf(entry.message);
+    if (form === undefined) return;
+    const wire = wireKey();
+    entry.wire = { key: wire, form };
+    this.#byWire.set(wire, entry);
+  }
+
+  /** A fresh answer by its wire key, as a hit of `get` would be. One that is worth asking for again is left to that. */
+  wire(key: string, now: number): WireHit | undefined {
+    const entry = this.#byWire.get(key);
+    if (entry?.wire === undefined) return undefined;
+    const age = now - entry.stored;
+    if (age >= entry.life || this.#isNearEnd(entry, entry.life - age, 1)) return undefined;
+    if (now - entry.moved > moveEvery) this.#touch(entry, this.#mapOf(entry.kind), now);
+    else this.#count(entry, now);
+    return { form: entry.wire.form, kind: entry.kind, age: this.#limits.keepTtl === true ? 0 : Math.floor(age / 1000) };
+  }
+
+  #touch(entry: Entry, of: Map<string, Entry>, now: number): void {
+    // a Map keeps the order of insertion: put in again is last to go
+    of.delete(entry.key);
+    of.set(entry.key, entry);
+    entry.moved = now;
+    this.#count(entry, now);
+  }
+
+  #count(entry: Entry, now: number): void {
+    const { prefetch } = this.#limits;
+    entry.hits = prefetch !== undefined && now - entry.lastHit > prefetch.gap ? 1 : entry.hits + 1;
+    entry.lastHit = now;
+  }
+
+  /** `more`: hits that are not counted yet. */
+  #isNearEnd(entry: Entry, left: number, more = 0): boolean {
+    const { prefetch } = this.#limits;
+    return prefetch !== undefined && entry.hits + more >= prefetch.amount && left < (entry.life * prefetch.percent) / 100;
+  }
+
+  #drop(entry: Entry): void {
+    this.#mapOf(entry.kind).delete(entry.key);
+    if (entry.wire !== undefined && this.#byWire.get(entry.wire.key) === entry) this.#byWire.delete(entry.wire.key);
   }
 
   /** Keeps an answer as long as RFC 2308 and the caps allow; says whether it was kept. A failure never takes the place of an answer. */
@@ -118,15 +179,15 @@ export class MessageCache {
       known.retryAt = now + seconds * 1000;
       return false;
     }
-    this.#successes.delete(key);
-    this.#denials.delete(key);
+    if (known !== undefined) this.#drop(known);
     const share = kind === "success" ? this.#limits.success : this.#limits.denial;
     if (share.entries === 0) return false;
     const to = this.#mapOf(kind);
-    to.set(key, { message: withTtl(message, seconds, share), kind, stored: now, life: seconds * 1000, hits: 0, lastHit: now, retryAt: 0 });
+    const life = seconds * 1000;
+    to.set(key, { key, message: withTtl(message, seconds, share), kind, stored: now, life, hits: 0, lastHit: now, moved: now, retryAt: 0 });
     if (to.size > share.entries) {
-      const oldest = to.keys().next();
-      if (oldest.done !== true) to.delete(oldest.value);
+      const oldest = to.values().next();
+      if (oldest.done !== true) this.#drop(oldest.value);
       this.#evicted++;
     }
     return true;

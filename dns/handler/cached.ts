@@ -1,7 +1,8 @@
 import type { Clock } from "../../src/base/clock.ts";
 import type { CacheHit, MessageCache } from "../cache/message-cache.ts";
+import { flagBitsOf, wireKey } from "../cache/wire-key.ts";
 import type { Message } from "../wire/message.ts";
-import { canonicalName, type DomainName } from "../wire/name.ts";
+import { canonicalName, type DomainName, encodeName } from "../wire/name.ts";
 import { classIn, rcodes, typeNumbers } from "../wire/record-type.ts";
 import { type DnsContext, type DnsHandler, emptyAnswer, type Query, type Wrap } from "./handler.ts";
 import { closestZone } from "./zone-match.ts";
@@ -72,6 +73,7 @@ export function answerCached(cache: MessageCache, options: CachedOptions): Wrap 
       if (hit.stale) observe.stale(hit.over / 1000);
       else observe.hit(hit.kind === "success" ? "success" : "denial");
       c.took.add("cache");
+      if (!hit.stale) cache.remember(keyOf(q), () => wireKeyOf(q));
       return forQuery(hit.message, q);
     };
     return async (q, c) => {
@@ -145,12 +147,18 @@ async function askNext(next: DnsHandler, q: Query, c: DnsContext): Promise<Messa
   return next(q, c);
 }
 
-/** Answers differ by DO, AD and CD as well (RFC 4035 section 4.7, RFC 6840 section 5.7). */
 function keyOf(q: Query): string {
   const { type, class: rrClass, name } = q.question;
-  const { checkingDisabled, authenticData, edns } = q.message;
-  const flags = (edns?.dnssecOk === true ? 1 : 0) | (checkingDisabled ? 2 : 0) | (authenticData ? 4 : 0);
-  return `${type} ${rrClass} ${flags} ${canonicalName(name)}`;
+  return `${type} ${rrClass} ${flagsOf(q)} ${canonicalName(name)}`;
+}
+
+function wireKeyOf(q: Query): string {
+  const name = encodeName(canonicalName(q.question.name));
+  return wireKey(name, 0, name.length, q.question.type, flagsOf(q));
+}
+
+function flagsOf({ message: { checkingDisabled, authenticData, edns } }: Query): number {
+  return flagBitsOf({ checkingDisabled, authenticData, dnssecOk: edns?.dnssecOk === true });
 }
 
 /** Id, question (in the case it was asked in) and flags of the client that gets it. */

@@ -53,6 +53,7 @@ export interface InstalledBlock {
   readonly report: (message: string) => void;
   /** Finds out whether an upstream asks this server. */
   readonly loop?: LoopWatch;
+  readonly cache?: MessageCache;
 }
 
 /** Makes the plugins of a block, in their order. */
@@ -66,6 +67,7 @@ export function installPlugins(block: DnsBlock, parts: BlockParts): InstalledBlo
   const notices: TakeNotice[] = [];
   let report: (message: string) => void = () => {};
   let loop: LoopWatch | undefined;
+  let kept: MessageCache | undefined;
   let revision = 0;
   const all = <P extends PluginConfig["plugin"]>(name: P): readonly Extract<PluginConfig, { plugin: P }>[] =>
     block.plugins.filter((p): p is Extract<PluginConfig, { plugin: P }> => p.plugin === name);
@@ -153,6 +155,7 @@ export function installPlugins(block: DnsBlock, parts: BlockParts): InstalledBlo
           keepTtl: p.keepTtl,
           ...(p.prefetch === undefined ? {} : { prefetch: p.prefetch }),
         });
+        kept = cache;
         parts.caches.add(cache);
         running.push({ ready: Promise.resolve(), close: async () => void parts.caches.delete(cache) });
         wraps.push(
@@ -273,6 +276,7 @@ export function installPlugins(block: DnsBlock, parts: BlockParts): InstalledBlo
     notified: (of, from) => notices.map((take) => take(of, from)).find((taken) => taken !== undefined),
     report,
     ...(loop === undefined ? {} : { loop }),
+    ...(kept === undefined ? {} : { cache: kept }),
   };
 }
 

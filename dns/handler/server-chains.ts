@@ -10,6 +10,7 @@ import { canonicalName, type DomainName, isInZone } from "../wire/name.ts";
 import { classIn, rcodes, typeNumbers } from "../wire/record-type.ts";
 import { offerRecursion, refuseUnusual } from "./access.ts";
 import type { BlockParts } from "./block-parts.ts";
+import { answerCachedNow, type CachedNow, isCacheDirect } from "./cached-now.ts";
 import { type Directness, directnessOf, leastDirect } from "./directness.ts";
 import { answerErrors } from "./failure.ts";
 import { composeChain, createContext, type DnsContext, type DnsHandler, emptyAnswer, type Query, questionMessage } from "./handler.ts";
@@ -24,6 +25,8 @@ export interface ListenerChains {
   readonly handler: DnsHandler;
   /** How much the answerer may say without asking `handler`. */
   readonly directness: () => Directness;
+  /** Answers at once what a cache has, where a query's block would say just that. */
+  readonly cachedNow: CachedNow;
 }
 
 /** Where a listener listens. */
@@ -92,9 +95,28 @@ export function startServerChains(blocks: readonly DnsBlock[], parts: BlockParts
 
   const listenerOf = (at: ListenerPlace): ListenerChains => {
     const own = chains.filter((c) => isServedAt(c.key, c.block, at));
+    // a name is in the cache of its own block only
+    const cached = own.flatMap(({ block, installed: i }) => {
+      if (i.cache === undefined || !isCacheDirect(block.plugins)) return [];
+      return answerCachedNow(i.cache, {
+        clock: parts.clock,
+        random: parts.random,
+        observe: parts.cache,
+        isServed: parts.isAllowed,
+        offersRecursion: (client) => i.recursion() && parts.isAllowed(client),
+        isBalanced: block.plugins.some((p) => p.plugin === "loadbalance"),
+      });
+    });
     let known: { readonly revision: number; readonly directness: Directness } | undefined;
     return {
       handler: dispatch(own),
+      cachedNow: (query, out) => {
+        for (const answer of cached) {
+          const length = answer(query, out);
+          if (length !== undefined) return length;
+        }
+        return undefined;
+      },
       directness: () => {
         const revision = installed.reduce((sum, i) => sum + i.revision(), 0);
         if (known?.revision !== revision) known = { revision, directness: directness(own, parts) };

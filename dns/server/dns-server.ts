@@ -202,6 +202,7 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
         const now = current();
         return now === undefined ? refuseRest(q, c) : now.of.run(() => now.chains.handler(q, c));
       },
+      cachedNow: (query, out) => current()?.chains.cachedNow(query, out),
       directness: () => current()?.chains.directness() ?? "none",
       server: address,
       transfers,

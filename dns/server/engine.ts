@@ -3,6 +3,7 @@ import type { Ip } from "../../src/base/ip.ts";
 import type { Answerer } from "../answer/answerer.ts";
 import type { DnsTransport, EdnsAnswers } from "../answer/edns-answers.ts";
 import type { DnsAddress } from "../config/dns-config.ts";
+import type { CachedNow } from "../handler/cached-now.ts";
 import type { Directness } from "../handler/directness.ts";
 import { createContext, type DnsHandler, emptyAnswer } from "../handler/handler.ts";
 import { isParseError } from "../wire/errors.ts";
@@ -31,6 +32,8 @@ export interface QueryEngine {
 export interface EngineParts {
   readonly answerer: Answerer;
   readonly chain: DnsHandler;
+  /** Answers what a cache has, without asking `chain`. */
+  readonly cachedNow: CachedNow;
   /** How much the answerer may say without asking `chain`. */
   readonly directness: () => Directness;
   /** Where the queries come in. */
@@ -52,6 +55,13 @@ interface Reply {
   readonly answer: Message;
 }
 
+/** Who asked, and when (milliseconds of the clock). */
+interface Asked {
+  readonly client: Ip;
+  readonly transport: DnsTransport;
+  readonly started: number;
+}
+
 /** Of an option that makes lengths tell little. */
 const maxPadding = 512;
 const leastUdpAnswer = 512;
@@ -63,7 +73,8 @@ export function createEngine(parts: EngineParts): QueryEngine {
     now: (query, n, client, out, transport) => {
       const started = clock.monotonic();
       const length = answerer.answer(query, n, client, out, transport);
-      if (length !== undefined && length > 0) {
+      if (length === undefined) return cachedAnswer(query, n, { client, transport, started }, out);
+      if (length > 0) {
         const rcode = (out[3] ?? 0) & 15;
         const direct = directness();
         if (direct !== "all" && !isFinal(rcode, direct)) return undefined;
@@ -127,6 +138,20 @@ export function createEngine(parts: EngineParts): QueryEngine {
     return { query, answer };
   }
 
+  function cachedAnswer(query: Uint8Array, n: number, { client, transport, started }: Asked, out: Uint8Array): number | undefined {
+    const plain = answerer.lastPlain;
+    if (plain === undefined) return undefined;
+    const { questionEnd, limit } = plain;
+    const type = answerer.lastType;
+    const end = parts.cachedNow({ bytes: query, questionEnd, type, dnssecOk: edns.dnssecOk, limit, client }, out);
+    if (end === undefined) return undefined;
+    const rcode = (out[3] ?? 0) & 15;
+    if (edns.present) countOne(out, 10);
+    accounts.count(client, query, n, rcode);
+    metrics.count({ transport, client, type }, rcode, "cache", clock.monotonic() - started);
+    return edns.write(out, end, 0);
+  }
+
   /** What is wrong with the OPT record of a query; the hot path says the same of those it answers. */
   function wrongOptions({ edns: asked }: Message, client: Ip, transport: DnsTransport): number | undefined {
     if (asked === undefined) return undefined;
@@ -147,10 +172,16 @@ export function createEngine(parts: EngineParts): QueryEngine {
     if (!edns.present) return body;
     const out = new Uint8Array(transport === "udp" ? limit : Math.min(body.length + edns.bytes + maxPadding, 0xffff));
     out.set(body);
-    out[11] = (out[11] ?? 0) + 1;
-    if (out[11] === 0) out[10] = (out[10] ?? 0) + 1;
+    countOne(out, 10);
     return out.subarray(0, edns.write(out, body.length, rcode >> 4));
   }
+}
+
+/** A record more in the 16 bits at `at`. */
+function countOne(out: Uint8Array, at: number): void {
+  const count = (((out[at] ?? 0) << 8) | (out[at + 1] ?? 0)) + 1;
+  out[at] = count >>> 8;
+  out[at + 1] = count;
 }
 
 /** What is wrong with a query is the answerer's to say, whatever the chain has to say of names. */
