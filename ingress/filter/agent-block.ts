@@ -9,6 +9,6 @@ export function applyAgentBlock(f: FilterOf<"agentBlock">, r: FilteredRequest): 
 }
 
 /** An absent header is the empty text, as at nginx. */
-function isOneOf(tests: readonly TextTest[], value = ""): boolean {
+export function isOneOf(tests: readonly TextTest[], value = ""): boolean {
   return tests.some((t) => (t.kind === "exact" ? t.text === value : cachedRegExp(t.pattern, t.ignoreCase ? "i" : "").test(value)));
 }

@@ -1,40 +1,21 @@
 import type { AccessEntry } from "./context.ts";
+import { defaultLogFormat, printLine } from "./log-line.ts";
 
-/** `json`: one object a line; `nginx`: the line ingress-nginx writes by default (log-format-upstream). */
+/** `json`: one object a line; `nginx`: as log-format-upstream has it, or as ingress-nginx writes by default. */
 export type AccessLogFormat = "json" | "nginx";
 
 export function printAccess(e: AccessEntry, format: AccessLogFormat): string {
-  return format === "json" ? printJson(e) : printNginx(e);
+  return format === "json" ? printJson(e) : printLine(e.format ?? defaultLogFormat, e);
 }
 
 function printJson(e: AccessEntry): string {
-  const { time, milliseconds, ...rest } = e;
-  return JSON.stringify({ time: new Date(time).toISOString(), ...rest, milliseconds: rounded(milliseconds) });
-}
-
-function printNginx(e: AccessEntry): string {
-  const seconds = (e.milliseconds / 1000).toFixed(3);
-  const upstream = e.upstream === "" ? "-" : e.upstream.replace(" ", ":");
-  return (
-    `${e.clientIp} - - [${localTime(e.time)}] "${safe(`${e.method} ${e.target} ${e.protocol}`)}" ${e.status} ${e.responseBytes} ` +
-    `"${safe(e.referer) || "-"}" "${safe(e.userAgent) || "-"}" ${e.requestBytes} ${seconds} [${e.service || "-"}] [] ` +
-    `${upstream} ${e.upstream === "" ? "-" : e.responseBytes} ${e.upstream === "" ? "-" : seconds} ${e.upstream === "" ? "-" : e.status} ${e.requestId}`
-  );
-}
-
-/** As nginx escapes what clients send: quotes, backslashes and what is no printable ASCII, as \xXX. */
-function safe(text: string): string {
-  return text.replace(/[^\x20-\x7e]|["\\]/g, (c) => `\\x${(c.charCodeAt(0) & 255).toString(16).toUpperCase().padStart(2, "0")}`);
-}
-
-const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-
-/** nginx's $time_local, in UTC as containers have it. */
-function localTime(time: number): string {
-  const d = new Date(time);
-  const two = (n: number): string => String(n).padStart(2, "0");
-  const clock = `${two(d.getUTCHours())}:${two(d.getUTCMinutes())}:${two(d.getUTCSeconds())}`;
-  return `${two(d.getUTCDate())}/${months[d.getUTCMonth()] ?? ""}/${d.getUTCFullYear()}:${clock} +0000`;
+  const { time, milliseconds, format: _, source: __, upstreamTimes, ...rest } = e;
+  return JSON.stringify({
+    time: new Date(time).toISOString(),
+    ...rest,
+    milliseconds: rounded(milliseconds),
+    ...(upstreamTimes === undefined ? {} : { upstreamMilliseconds: rounded(upstreamTimes.wholeMs) }),
+  });
 }
 
 function rounded(ms: number): number {

@@ -1,5 +1,7 @@
 import type { Clock } from "../../src/base/clock.ts";
 import type { FilterWorld } from "../filter/outcome.ts";
+import type { LogFormat } from "../route/log-format.ts";
+import type { TextSource } from "../route/request-text.ts";
 import type { RouteTable } from "../route/route-table.ts";
 import type { EndpointPicker } from "../upstream/endpoint-picker.ts";
 import type { Http2Upstreams } from "../upstream/http2-upstreams.ts";
@@ -48,6 +50,23 @@ export interface AccessEntry {
   readonly referer: string;
   readonly userAgent: string;
   readonly requestId: string;
+  /** Who the client has shown to be; "" when it was not asked. */
+  readonly user: string;
+  readonly namespace: string;
+  readonly ingress: string;
+  /** Of the Service; 0 when none was chosen. */
+  readonly servicePort: number;
+  /** The canary's name, where it was chosen: `namespace-name-port`. */
+  readonly canary: string;
+  /** "" where the request is not traced. */
+  readonly traceId: string;
+  readonly spanId: string;
+  /** Of the endpoint that answered. */
+  readonly upstreamTimes: { readonly connectMs: number; readonly headMs: number; readonly wholeMs: number } | undefined;
+  /** What texts of the format are filled from. */
+  readonly source: TextSource;
+  /** For lines in nginx's format, where the cluster has one of its own. */
+  readonly format: LogFormat | undefined;
 }
 
 /** What the connections of one ingress server share. `table` is swapped as a whole. */

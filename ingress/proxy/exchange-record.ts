@@ -1,10 +1,14 @@
+import { isOneOf } from "../filter/agent-block.ts";
+import type { ProxySettings } from "../route/proxy-settings.ts";
 import { headerValue } from "../route/request-head.ts";
 import type { Route } from "../route/route.ts";
 import { endpointKey } from "../upstream/endpoint-picker.ts";
 import type { ProxyContext } from "./context.ts";
 import type { IncomingRequest } from "./downstream.ts";
+import type { ClientIdentity } from "./forwarded.ts";
 import type { RequestFacts } from "./metrics.ts";
 import { spanOf } from "./otlp-span.ts";
+import { textSource } from "./text-source.ts";
 import type { Trace } from "./trace-context.ts";
 import type { UpstreamTries } from "./upstream-tries.ts";
 
@@ -12,7 +16,9 @@ import type { UpstreamTries } from "./upstream-tries.ts";
 export interface EndedExchange {
   readonly request: IncomingRequest;
   readonly requestId: string;
-  readonly clientIp: string;
+  readonly client: ClientIdentity;
+  /** Who the client has shown to be. */
+  readonly user: string;
   readonly route: Route | undefined;
   readonly tries: UpstreamTries | undefined;
   readonly status: number;
@@ -43,11 +49,11 @@ export function recordExchange(context: ProxyContext, e: EndedExchange): void {
     responseBytes,
   });
   if (e.trace?.sampled === true) context.spans.add(spanOf(e.trace, e, context.clock.now()));
-  if (context.accessLog === undefined || route?.accessLog === false || context.table.settings.accessLog === false) return;
+  if (context.accessLog === undefined || !isLogged(context.table.settings, e)) return;
   const endpoint = e.tries?.endpoint;
   context.accessLog({
     time: context.clock.now(),
-    clientIp: e.clientIp,
+    clientIp: e.client.ip,
     method: request.method,
     host: request.authority,
     target: request.target,
@@ -62,7 +68,23 @@ export function recordExchange(context: ProxyContext, e: EndedExchange): void {
     referer: headerValue(request.fields, "referer") ?? "",
     userAgent: headerValue(request.fields, "user-agent") ?? "",
     requestId: e.requestId,
+    user: e.user,
+    namespace: route?.object.namespace ?? "",
+    ingress: route?.object.name ?? "",
+    servicePort: e.tries?.pool?.port ?? 0,
+    canary: canaryOf(e),
+    traceId: e.trace?.traceId ?? "",
+    spanId: e.trace?.spanId ?? "",
+    upstreamTimes: times,
+    source: textSource(request, e.client),
+    format: context.table.settings.logFormat,
   });
+}
+
+/** Neither the cluster nor the route, nor a list of URLs, wants it left out. */
+function isLogged({ accessLog, unlogged }: ProxySettings, { route, request }: EndedExchange): boolean {
+  if (accessLog === false || route?.accessLog === false) return false;
+  return unlogged === undefined || !isOneOf(unlogged, request.target);
 }
 
 function endpointTimes({ tries, endedAt }: EndedExchange): RequestFacts["endpoint"] {

@@ -444,7 +444,8 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     recordExchange(this.#context, {
       request: this.#request,
       requestId: this.#requestId,
-      clientIp: this.#client.ip,
+      client: this.#client,
+      user: this.#plan?.chain?.user ?? "",
       route: this.#plan?.route,
       tries: this.#tries,
       status: this.#response.status,

@@ -50,7 +50,7 @@ export function spanOf(trace: Trace, e: EndedExchange, time: number): OtlpSpan {
       "url.query": question < 0 ? undefined : request.target.slice(question + 1),
       "server.address": normalizeHost(request.authority),
       "server.port": request.localPort,
-      "client.address": e.clientIp,
+      "client.address": e.client.ip,
       "network.protocol.version": request.http2 ? "2" : "1.1",
       "user_agent.original": userAgent,
       "error.type": e.status >= 500 ? String(e.status) : undefined,

@@ -1,3 +1,5 @@
+import type { TextTest } from "./filter.ts";
+import type { LogFormat } from "./log-format.ts";
 import type { PoolId } from "./route.ts";
 
 /**
@@ -40,6 +42,10 @@ export interface ProxySettings {
     readonly rejectUnknownNames?: boolean;
   };
   readonly accessLog?: boolean;
+  /** Of lines in nginx's format. */
+  readonly logFormat?: LogFormat;
+  /** Path and query of requests that are not in the access log. */
+  readonly unlogged?: readonly TextTest[];
   /** Which answers are compressed, and how well; absent: none. */
   readonly compression?: CompressionSettings;
   readonly tracing?: TracingSettings;

@@ -3,11 +3,11 @@ import { queryValue } from "./value-match.ts";
 
 /**
  * One part of a text that is filled from a request. `path` is the normalised one the client asked for, `uri` path and query
- * as sent, `escapedUri` the same for use in a query. Absent headers, cookies and parameters are empty.
+ * as sent, `escapedUri` the same for use in a query, `queryString` what is behind the `?`. Absent headers, cookies and parameters are empty.
  */
 export type TextPart =
   | { readonly kind: "text"; readonly text: string }
-  | { readonly kind: "clientIp" | "scheme" | "authority" | "host" | "path" | "uri" | "escapedUri" | "method" }
+  | { readonly kind: "clientIp" | "scheme" | "authority" | "host" | "path" | "uri" | "escapedUri" | "queryString" | "method" }
   | { readonly kind: "header" | "cookie" | "query"; readonly name: string };
 
 /** What texts are filled from. `authority` is Host as the client wrote it, `headers` flat, names in lower case. */
@@ -42,6 +42,8 @@ function textOf(part: TextPart, s: TextSource): string {
       return normalizePath(s.target.split("?", 1)[0] ?? "") ?? "";
     case "uri":
       return s.target;
+    case "queryString":
+      return s.target.slice(s.target.includes("?") ? s.target.indexOf("?") + 1 : s.target.length);
     case "escapedUri":
       return encodeURIComponent(s.target);
     case "method":

@@ -20,6 +20,7 @@ import {
   parseToken,
   parseUrl,
 } from "./annotation-values.ts";
+import { parseLogFormat } from "./log-format.ts";
 import { parseRequestText } from "./request-text.ts";
 
 const workers = "processes, sockets and buffers are this proxy's own business";
@@ -144,11 +145,11 @@ export const configRows = {
   "enable-access-log-for-default-backend": inert(logs),
   "error-log-path": inert(logs),
   "error-log-level": inert("--log-level"),
-  "log-format-upstream": inert(logs),
+  "log-format-upstream": differs(parseLogFormat, "for --access-log nginx; sizes are of bodies"),
   "log-format-stream": inert(logs),
-  "log-format-escape-none": inert(logs),
-  "log-format-escape-json": inert(logs),
-  "skip-access-log-urls": refused(parseText, "enable-access-log turns it off for an Ingress"),
+  "log-format-escape-none": kept(parseBoolean, { initial: "false" }),
+  "log-format-escape-json": kept(parseBoolean, { initial: "false" }),
+  "skip-access-log-urls": kept(parseHeaderTests, { note: "~ begins a regular expression" }),
   "enable-syslog": refused(parseBoolean, "the daemon's log is its standard error; send that on"),
   "syslog-host": inert("see enable-syslog"),
   "syslog-port": inert("see enable-syslog"),

@@ -15,6 +15,9 @@ export function settingsOf(r: ConfigReader, defaults: AnnotationDefaults): Proxy
   const wholeForwardedFor = r.get("compute-full-forwarded-for");
   const header = r.get("forwarded-for-header")?.toLowerCase();
   const withoutLog = r.get("disable-access-log") === true || r.get("disable-http-access-log") === true;
+  const format = r.get("log-format-upstream");
+  const inJson = r.get("log-format-escape-json") === true;
+  const how = r.get("log-format-escape-none") === true ? "none" : inJson ? "json" : "default";
   return {
     ...(believed ? { trustedProxies: trusted === undefined || trusted.includes("0.0.0.0/0") ? everybody : trusted } : {}),
     ...present("forwardedForHeader", header === "x-forwarded-for" ? undefined : header),
@@ -33,6 +36,8 @@ export function settingsOf(r: ConfigReader, defaults: AnnotationDefaults): Proxy
     ...present("upstreamIdleSeconds", r.get("upstream-keepalive-timeout")),
     ...present("tls", tlsOf(r, defaults)),
     ...(withoutLog ? { accessLog: false } : {}),
+    ...present("logFormat", format === undefined ? undefined : { ...format, escape: how }),
+    ...present("unlogged", r.get("skip-access-log-urls")),
     ...present("compression", compressionOf(r)),
     ...present("tracing", tracingOf(r, defaults)),
   };

@@ -26,17 +26,23 @@ export function parseTemplate(text: string): Parsed<readonly TextPart[]> {
 }
 
 function parseParts(text: string, stays: (name: string) => boolean): Parsed<readonly TextPart[]> {
-  const parts: TextPart[] = [];
+  return parseWith(text, (name, piece): TextPart | undefined => (stays(name) ? { kind: "text", text: piece } : requestPart(name)));
+}
+
+/** Text whose variables are what `partOf` gives for their names, in lower case; one that gives nothing is not known. */
+export function parseWith<T>(text: string, partOf: (name: string, piece: string) => T | undefined): Parsed<readonly (T | TextPart)[]> {
+  const parts: (T | TextPart)[] = [];
   for (const piece of text.match(/\$\{?[a-z0-9_]+\}?|[^$]+|\$/gi) ?? []) {
     const name = /^\$\{?([a-z0-9_]+)\}?$/i.exec(piece)?.[1]?.toLowerCase();
-    const part = name === undefined || stays(name) ? ({ kind: "text", text: piece } as const) : partOf(name);
+    const part = name === undefined ? ({ kind: "text", text: piece } as const) : partOf(name, piece);
     if (part === undefined) return { expected: `text with variables that are known here ($${name ?? ""} is not)` };
     parts.push(part);
   }
   return parts;
 }
 
-function partOf(name: string): TextPart | undefined {
+/** What a variable of nginx says of a request. */
+export function requestPart(name: string): TextPart | undefined {
   const known = variables[name];
   if (known !== undefined) return known;
   if (name.startsWith("http_")) return { kind: "header", name: name.slice(5).replaceAll("_", "-") };

@@ -1,6 +1,8 @@
 import { afterEach, expect, test } from "vitest";
-import type { AccessEntry } from "../../../ingress/index.ts";
+import type { AccessEntry, ProxySettings } from "../../../ingress/index.ts";
 import { AccessLog, printAccess } from "../../../ingress/proxy/access-log.ts";
+import type { LogFormat } from "../../../ingress/route/log-format.ts";
+import { parseLogFormat } from "../../../ingress/translate/log-format.ts";
 import { get, makeRoute, RawClient, RawEndpoint, startLab } from "./proxy-lab.ts";
 
 const open: (() => void | Promise<void>)[] = [];
@@ -25,27 +27,91 @@ const entry: AccessEntry = {
   referer: "",
   userAgent: 'curl"\n\xff',
   requestId: "abc",
+  user: "",
+  namespace: "shop",
+  ingress: "web",
+  servicePort: 80,
+  canary: "",
+  traceId: "",
+  spanId: "",
+  upstreamTimes: { connectMs: 1, headMs: 5, wholeMs: 11 },
+  source: {
+    method: "GET",
+    authority: "a.test",
+    target: '/x"y',
+    headers: ["user-agent", 'curl"\n\xff', "x-a", "b"],
+    clientIp: "192.0.2.1",
+    secure: true,
+  },
+  format: undefined,
 };
 
 test.for<[name: string, change: Partial<AccessEntry>, want: string]>([
   [
     "a request",
     {},
-    '192.0.2.1 - - [02/Jan/2026:03:04:05 +0000] "GET /x\\x22y HTTP/1.1" 200 17 "-" "curl\\x22\\x0A\\xFF" 3 0.012 [shop/web] [] 10.0.0.1:80 17 0.012 200 abc',
+    '192.0.2.1 - - [02/Jan/2026:03:04:05 +0000] "GET /x\\x22y HTTP/1.1" 200 17 "-" "curl\\x22\\x0A\\xFF" 3 0.012 [shop-web-80] [] 10.0.0.1:80 17 0.011 200 abc',
   ],
   [
     "one that reached nobody",
-    { upstream: "", service: "", status: 404, userAgent: "" },
+    { upstream: "", service: "", status: 404, upstreamTimes: undefined, source: { ...entry.source, headers: [] } },
     '192.0.2.1 - - [02/Jan/2026:03:04:05 +0000] "GET /x\\x22y HTTP/1.1" 404 17 "-" "-" 3 0.012 [-] [] - - - - abc',
   ],
 ])("nginx's line: %s", ([, change, want]) => {
   expect(printAccess({ ...entry, ...change }, "nginx")).toBe(want);
 });
 
+test.for<[format: string, how: LogFormat["escape"], want: string | undefined]>([
+  ["$remote_addr|$remote_user|$status|$request_method", "default", "192.0.2.1|-|200|GET"],
+  ['{"ua": "$http_user_agent", "t": $request_time, "ref": "$http_referer"}', "json", '{"ua": "curl\\"\\nÿ", "t": 0.012, "ref": ""}'],
+  ["$http_user_agent", "none", 'curl" ÿ'],
+  [`$${"{namespace}"}_$ingress_name:$service_name:$service_port:$location_path`, "default", "shop_web:web:80:/"],
+  ["$upstream_connect_time $upstream_header_time $upstream_response_time", "default", "0.001 0.005 0.011"],
+  ["$msec $time_iso8601 $scheme $server_protocol", "default", "1767323045.000 2026-01-02T03:04:05+00:00 https HTTP/1.1"],
+  ["$host $http_host $uri $args $arg_a $http_x_a", "default", "a.test a.test /x\\x22y - - b"],
+  ["no $$ variable", "default", "no $$ variable"],
+  ["$connection_requests", "default", undefined],
+])("log-format-upstream %s", ([format, how, want]) => {
+  const parsed = parseLogFormat(format);
+  expect("parts" in parsed ? printAccess({ ...entry, format: { ...parsed, escape: how } }, "nginx") : undefined).toBe(want);
+});
+
+test("what is left out: a route's requests, a list of URLs, all of them", async () => {
+  const up = await RawEndpoint.start((r) => r.socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+  const entries: AccessEntry[] = [];
+  const quiet = makeRoute({ id: "q", path: { kind: "prefix", path: "/quiet" }, accessLog: false });
+  const { ingress, http } = await startLab([up.port], { routes: [makeRoute(), quiet], config: { accessLog: (e) => entries.push(e) } });
+  const c = RawClient.connect(http);
+  open.push(
+    () => up.close(),
+    () => ingress.close(),
+    () => void c.socket.destroy(),
+  );
+  const none = { upserts: [], deletes: [] };
+  const set = (settings: ProxySettings): void =>
+    ingress.apply({ revision: 2, full: false, routes: none, pools: none, certificates: none, settings });
+  let asked = 0;
+  const ask = async (path: string): Promise<void> => {
+    asked++;
+    await c.send(get(path)).until((t) => t.split("HTTP/1.1 200").length - 1 === asked && t.endsWith("ok"));
+  };
+  set({
+    unlogged: [
+      { kind: "exact", text: "/healthz" },
+      { kind: "regex", pattern: "^/z", ignoreCase: false },
+    ],
+  });
+  for (const path of ["/a", "/quiet/x", "/healthz", "/healthz?x", "/zz"]) await ask(path);
+  set({ accessLog: false });
+  await ask("/b");
+  expect(entries.map((e) => e.target)).toEqual(["/a", "/healthz?x"]);
+});
+
 test("JSON: one object, one line, whatever clients send", () => {
   const line = printAccess(entry, "json");
   expect(line).not.toContain("\n");
-  expect(JSON.parse(line)).toEqual({ ...entry, time: "2026-01-02T03:04:05.000Z", milliseconds: 12.346 });
+  const { source: _, format: __, upstreamTimes: ___, ...rest } = entry;
+  expect(JSON.parse(line)).toEqual({ ...rest, time: "2026-01-02T03:04:05.000Z", milliseconds: 12.346, upstreamMilliseconds: 11 });
 });
 
 test("lines are written together, in order, and not over a reader that is behind", async () => {
