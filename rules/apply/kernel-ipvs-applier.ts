@@ -102,9 +102,13 @@ export class KernelIpvsApplier implements IpvsApplier {
       try {
         await additions.addEntries(transaction);
         await additions.addServers(transaction.groups);
-        if (transaction.addressesFirst === true) await additions.addAddresses(transaction.groups);
-        await additions.changeRules(transaction.rules ?? []);
-        if (transaction.addressesFirst !== true) await additions.addAddresses(transaction.groups);
+        const { guards, rules = [], groups } = transaction;
+        if (guards !== undefined) {
+          await additions.changeRules(guards);
+          await additions.addAddresses(groups);
+        }
+        await additions.changeRules(rules);
+        if (guards === undefined) await additions.addAddresses(groups);
       } catch (error) {
         await additions.undo();
         throw error;

@@ -1,8 +1,8 @@
 import { isPoolChain } from "../iptables/names.ts";
 import type { Found } from "../iptables/read.ts";
 import { adopt, diffHooks } from "../iptables/read.ts";
-import { nameOfChain } from "../iptables/rule.ts";
-import { diffChains, type Transaction as RuleTransaction } from "../iptables/transaction.ts";
+import { type Chain, nameOfChain } from "../iptables/rule.ts";
+import { diffChains, type Transaction as RuleTransaction, type TableChange } from "../iptables/transaction.ts";
 import type { VirtualServer, Wanted } from "./place.ts";
 import { definitionsOf, type Held, type IpvsProgram, itemsOf } from "./program.ts";
 import type { ChangeGroup, IpvsState, IpvsTransaction } from "./transaction.ts";
@@ -54,10 +54,11 @@ export function diffFromFound({ state, rules }: FoundState, wanted: IpvsProgram)
     groups.of("leftover").deletes.push(item);
   }
   const changed = ruleDifference(rules, wanted);
+  const [guards, rest] = translates(rules) ? guardsFirst(changed) : [undefined, changed];
   return {
     createSets: [...definitions.values()].filter((set) => !state.sets.has(set.name)),
-    ...(changed.length === 0 ? {} : { rules: changed }),
-    ...(translates(rules) ? { addressesFirst: true } : {}),
+    ...(rest.length === 0 ? {} : { rules: rest }),
+    ...(guards === undefined ? {} : { guards }),
     groups: groups.list(),
     destroySets,
   };
@@ -66,6 +67,18 @@ export function diffFromFound({ state, rules }: FoundState, wanted: IpvsProgram)
 /** Whether the iptables backend's rules are still there. */
 function translates(found: FoundState["rules"]): boolean {
   return [...found.values()].some(({ chains }) => [...chains.keys()].some((id) => isPoolChain(nameOfChain(id))));
+}
+
+/** New chains of mangle, first with what they drop only, then whole. */
+function guardsFirst(changed: RuleTransaction): readonly [guards: RuleTransaction, rest: RuleTransaction] {
+  const guards: TableChange[] = [];
+  const rest = changed.map((change): TableChange => {
+    if (change.table !== "mangle" || change.chains.some(({ before }) => before !== undefined)) return change;
+    const drops = (chain: Chain | undefined): Chain | undefined => chain?.filter(({ target }) => ["drop", "return"].includes(target.kind));
+    guards.push({ ...change, chains: change.chains.map(({ name, after }) => ({ name, before: undefined, after: drops(after) })) });
+    return { ...change, hook: [], unhook: [], chains: change.chains.map(({ name, after }) => ({ name, before: drops(after), after })) };
+  });
+  return [guards, rest];
 }
 
 function ruleDifference(found: FoundState["rules"], wanted: IpvsProgram): RuleTransaction {

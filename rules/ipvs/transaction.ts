@@ -25,14 +25,17 @@ export interface IpvsTransaction {
   readonly createSets: readonly SetDefinition[];
   /** Rules beside the virtual servers: what marks, allows, refuses and masquerades their packets. They may name the sets. */
   readonly rules?: RuleTransaction;
-  /** The rules that change still translate what comes to the addresses, so these come before the rules: nothing is served in between. */
-  readonly addressesFirst?: true;
+  /**
+   * Where rules that change still translate what comes to the addresses, these come before `rules`, or nothing would be served in
+   * between. Before both come the rules that keep senders out: virtual servers at an address that is there serve everybody.
+   */
+  readonly guards?: RuleTransaction;
   readonly groups: readonly ChangeGroup[];
   readonly destroySets: readonly SetDefinition[];
 }
 
 export function transactionSize(tx: IpvsTransaction): number {
-  const others = tx.createSets.length + tx.destroySets.length + ruleTransactionSize(tx.rules ?? []);
+  const others = tx.createSets.length + tx.destroySets.length + ruleTransactionSize(tx.guards ?? []) + ruleTransactionSize(tx.rules ?? []);
   return tx.groups.reduce((n, g) => n + g.deletes.length + g.changes.length + g.adds.length, others);
 }
 

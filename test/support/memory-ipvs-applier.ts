@@ -36,6 +36,7 @@ export class MemoryIpvsApplier implements IpvsApplier {
     const [items, sets] = [this.items, this.sets];
     this.#apply(transaction);
     try {
+      await this.#rules?.apply(transaction.guards ?? [], signal);
       await this.#rules?.apply(transaction.rules ?? [], signal);
     } catch (error) {
       [this.items, this.sets] = [items, sets];

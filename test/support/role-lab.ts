@@ -22,7 +22,7 @@ export interface RoleLab {
   /** `fairway ARGS` to its end. */
   fairway(...args: readonly string[]): Promise<CommandResult>;
   start(...args: readonly string[]): RoleProcess;
-  /** An HTTP server that answers this text to everything. */
+  /** An HTTP server that answers this text to everything, and keeps connections for as long as the client does. */
   serveText(port: number, text: string): void;
   /** Writes a file into the folder; answers its path. */
   file(name: string, text: string): string;
@@ -65,7 +65,12 @@ export async function openRoleLab(name: string, ip: string): Promise<RoleLab> {
     fairway: (...args) => command(...inside([fairwayBinary, ...args])),
     start: (...args) => begin([fairwayBinary, ...args]),
     serveText(port, text) {
-      begin([process.execPath, "-e", `require("http").createServer((_, r) => r.end(${JSON.stringify(text)})).listen(${port}, "${ip}")`]);
+      const answer = `(_, r) => r.end(${JSON.stringify(text)})`;
+      begin([
+        process.execPath,
+        "-e",
+        `Object.assign(require("http").createServer(${answer}), { keepAliveTimeout: 0 }).listen(${port}, "${ip}")`,
+      ]);
     },
     file(file, text) {
       writeFileSync(join(folder, file), text, { mode: 0o700 });
