@@ -8,10 +8,28 @@ export interface EndpointLoad {
   avoidUntil: number;
   /** Failures since it last answered. */
   failures: number;
+  /** As health checks have it. */
+  unhealthy: boolean;
+  /** When it joined others; undefined when it was among the first. */
+  joinedAt: number | undefined;
 }
 
 export function newEndpointLoad(): EndpointLoad {
-  return { inFlight: 0, ewma: 0, updatedAt: 0, avoidUntil: 0, failures: 0 };
+  return { inFlight: 0, ewma: 0, updatedAt: 0, avoidUntil: 0, failures: 0, unhealthy: false, joinedAt: undefined };
+}
+
+/** What part of its share a newcomer gets, from a tenth to the whole in a straight line. */
+export function slowStartShare(load: EndpointLoad, now: number, slowStartMs: number): number {
+  return load.joinedAt === undefined || slowStartMs <= 0 ? 1 : Math.min(1, Math.max(0.1, (now - load.joinedAt) / slowStartMs));
+}
+
+/** One that joins others is taken for as fast as they are on average: for the fastest it would get all requests at once. */
+export function joinOthers(load: EndpointLoad, others: readonly EndpointLoad[], now: number): void {
+  load.joinedAt = now;
+  load.updatedAt = now;
+  let sum = 0;
+  for (const other of others) sum += other.ewma;
+  load.ewma = others.length === 0 ? 0 : sum / others.length;
 }
 
 const decayMs = 10_000;

@@ -7,12 +7,15 @@ export interface Choice {
   usable(index: number): boolean;
 }
 
-/** The next after `turn`, in order; `turn` counts up for ever and is kept by the caller. */
+/**
+ * Those that are allowed, in turn: what is out leaves its turns to all others alike, not to its neighbour. `turn` counts up for
+ * ever and is kept by the caller.
+ */
 export function pickRoundRobin(choice: Choice, turn: number): number {
-  for (let i = 0; i < choice.count; i++) {
-    const at = (turn + i) % choice.count;
-    if (choice.usable(at)) return at;
-  }
+  let allowed = 0;
+  for (let i = 0; i < choice.count; i++) if (choice.usable(i)) allowed++;
+  let left = allowed === 0 ? -1 : turn % allowed;
+  for (let i = 0; i < choice.count && left >= 0; i++) if (choice.usable(i) && left-- === 0) return i;
   return -1;
 }
 

@@ -73,6 +73,8 @@ export interface AccessEntry {
 export interface ProxyContext {
   table: RouteTable;
   draining: boolean;
+  /** Requests whose bodies are being read before an endpoint is asked. */
+  buffering: number;
   /** Where https is served beside an http port, for redirects. */
   httpsPortBeside: (httpPort: number) => number;
   /** Set once the transport is chosen, before the first connection. */

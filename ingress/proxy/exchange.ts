@@ -26,6 +26,11 @@ import { type Trace, traceHeaders, traceOf } from "./trace-context.ts";
 import { upstreamHead } from "./upstream-request.ts";
 import { type TriesOwner, UpstreamTries } from "./upstream-tries.ts";
 
+/** Of one request's body, where it is asked to be read before an endpoint is: what is longer goes on as it comes. */
+const bufferedBytes = 1024 * 1024;
+/** Bodies read so at once; past it, they go on as they come. */
+const mostBuffering = 128;
+
 /** `responding`: the endpoint's head, or an answer of this proxy, is on its way to the client. */
 type Phase = "planning" | "connecting" | "waiting" | "responding" | "done";
 
@@ -54,6 +59,8 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
   /** The end of all tries and of the response. */
   #overallDeadline = Number.POSITIVE_INFINITY;
   #requestPaused = false;
+  /** The body is read before an endpoint is asked. */
+  #buffers = false;
   #lastStatus = 502;
   #trailers = "";
   /** When the bytes in hand were read; the clock is asked once for all of them. */
@@ -105,7 +112,10 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     const { channel } = this.#tries;
     this.#body.keep(bytes, channel !== undefined);
     if (channel !== undefined) this.#sendBody(channel, bytes);
-    else if (this.#body.full) this.#pauseRequest();
+    else if (this.#body.full) {
+      this.#pauseRequest();
+      this.#tryBuffered();
+    }
   }
 
   /** Lines of the request's trailers, before bodyEnd. */
@@ -122,6 +132,13 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     const { channel } = this.#tries;
     if (this.#plan?.forward?.mirror?.withBody === true) this.#mirror(this.#plan.forward);
     if (channel !== undefined) this.#sendBodyEnd(channel);
+    else this.#tryBuffered();
+  }
+
+  /** What was waited for is there. */
+  #tryBuffered(): void {
+    const forward = this.#plan?.forward;
+    if (forward !== undefined && this.#buffers && this.#phase === "planning") this.#try(forward);
   }
 
   /** The client has room again. */
@@ -175,10 +192,23 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     else if (this.#bodyLimit > 0 && this.#body.bytes > this.#bodyLimit) this.#fail(413);
     else if (forward !== undefined) {
       this.#response.rate = forward.responseRate;
-      this.#try(forward);
+      const { requestSeconds } = forward.timeouts;
+      if (requestSeconds !== undefined) this.#overallDeadline = Math.min(this.#overallDeadline, this.#startedAt + requestSeconds * 1000);
+      if (forward.bufferRequest === true && !this.#body.done && this.#context.buffering < mostBuffering) this.#awaitBody();
+      else this.#try(forward);
       // after the request itself; one that carries the body waits for its end, and is sent there (see bodyEnd)
       if (forward.mirror !== undefined && (this.#body.done || !forward.mirror.withBody)) this.#mirror(forward);
     }
+  }
+
+  /** Asks no endpoint before the body is there, or is more than is kept of one. */
+  #awaitBody(): void {
+    this.#body.mostKept = bufferedBytes;
+    this.#context.buffering++;
+    this.#buffers = true;
+    this.#waited = true;
+    this.#resumeRequest();
+    this.#down.continue();
   }
 
   get #bodyLimit(): number {
@@ -220,7 +250,10 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     if (forward === undefined || chain === undefined) return;
     this.#phase = "waiting";
     const request = this.#request;
-    const head = upstreamHead(request, {
+    const { bytes, trailers } = this.#body;
+    // what has been read wholly has a length, which more endpoints understand than chunks
+    const whole = this.#buffers && this.#body.done && request.framing.kind === "chunked" && trailers === "";
+    const head = upstreamHead(whole ? { ...request, framing: { kind: "length", bytes } } : request, {
       target: chain.request.target,
       host: forward.host ?? request.authority,
       client: this.#client,
@@ -257,6 +290,8 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     if (timeouts === undefined) return;
     const seconds = this.#body.done ? timeouts.readSeconds : Math.max(timeouts.sendSeconds, timeouts.readSeconds);
     this.#deadline = now + seconds * 1000;
+    if (timeouts.trySeconds !== undefined && this.#phase === "waiting")
+      this.#deadline = Math.min(this.#deadline, this.#tries.startedAt + timeouts.trySeconds * 1000);
   }
 
   #pauseRequest(): void {
@@ -437,6 +472,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     this.#deadline = Number.POSITIVE_INFINITY;
     this.#response.close();
     this.#tries.drop();
+    if (this.#buffers) this.#context.buffering--;
     const releases = this.#plan?.chain?.releases;
     if (releases !== undefined) for (const release of releases) release();
     this.#steps?.close();

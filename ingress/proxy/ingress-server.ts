@@ -168,6 +168,7 @@ class IngressProcess implements IngressServer {
       ...this.#started,
       table: emptyRouteTable,
       draining: false,
+      buffering: 0,
       httpsPortBeside: () => config.httpsPort ?? 443,
       pool: new UpstreamPool(this.#connections),
       http2: new Http2Upstreams(),

@@ -13,6 +13,8 @@ export class RequestBody {
   bytes = 0;
   /** Lines, each with its CRLF; those that may go on. */
   trailers = "";
+  /** Bytes; more than so many are not kept. */
+  mostKept = maxReplayBytes;
   readonly #framing: BodyFraming;
   #kept: Buffer[] | undefined = noBuffers;
   #keptBytes = 0;
@@ -33,7 +35,7 @@ export class RequestBody {
   /** Keeps a copy; once `sent` elsewhere, what grows too long is kept no more. */
   keep(bytes: Buffer, sent: boolean): void {
     if (this.#kept === undefined) return;
-    if (sent && this.#keptBytes + bytes.length > maxReplayBytes) {
+    if (sent && this.#keptBytes + bytes.length > this.mostKept) {
       this.#kept = undefined;
       return;
     }
@@ -51,7 +53,7 @@ export class RequestBody {
 
   /** No more than this is kept before an endpoint is there to take it. */
   get full(): boolean {
-    return this.#keptBytes >= maxReplayBytes;
+    return this.#keptBytes >= this.mostKept;
   }
 
   /** All that has come; undefined when it is no longer there. */

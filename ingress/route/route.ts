@@ -66,6 +66,10 @@ export interface UpstreamTimeouts {
   readonly connectSeconds: number;
   readonly sendSeconds: number;
   readonly readSeconds: number;
+  /** From the start of a try until its answer begins; then another endpoint may be tried. Absent: no limit. */
+  readonly trySeconds?: number;
+  /** For the whole request: all tries, and the response to its end. Absent: no limit. */
+  readonly requestSeconds?: number;
 }
 
 /** `ewma` is the power of two choices by peak EWMA. */
@@ -253,6 +257,21 @@ export interface ClientCertificates {
 export interface PoolEndpoint {
   readonly ip: string;
   readonly port: number;
+  /** Zones whose clients it is for, as hints of its slice say; absent: all. */
+  readonly zones?: readonly string[];
+}
+
+/** Endpoints are asked from time to time whether they are well, by GET; 2xx and 3xx is well. */
+export interface HealthCheck {
+  readonly path: string;
+  /** Sent as Host; by default the endpoint's address. */
+  readonly host?: string;
+  readonly intervalSeconds: number;
+  readonly timeoutSeconds: number;
+  /** So many failures one after the other, and it gets no requests while others are well. */
+  readonly failures: number;
+  /** So many good answers one after the other, and it gets requests again. */
+  readonly successes: number;
 }
 
 export interface Pool {
@@ -262,6 +281,9 @@ export interface Pool {
   /** The Service's port number. */
   readonly port: number;
   readonly endpoints: readonly PoolEndpoint[];
+  readonly health?: HealthCheck;
+  /** An endpoint that joins others gets its share of requests little by little, for so long. */
+  readonly slowStartSeconds?: number;
 }
 
 /** PEM texts. `host` is a name or `*.suffix`. */

@@ -1,5 +1,5 @@
 import { affinityValue } from "../balance/affinity.ts";
-import { type EndpointLoad, eject, newEndpointLoad, observe } from "../balance/endpoint-load.ts";
+import { type EndpointLoad, eject, joinOthers, newEndpointLoad, observe, slowStartShare } from "../balance/endpoint-load.ts";
 import { type HashTable, hashRing, maglevTable } from "../balance/hash-ring.ts";
 import { type Choice, pickByHash, pickLeastRequests, pickPeakEwma, pickRoundRobin } from "../balance/pick.ts";
 import { RetryBudget } from "../balance/retry-budget.ts";
@@ -37,30 +37,41 @@ export interface HashChoice {
 export class EndpointPicker {
   readonly #loads = new Map<string, EndpointLoad>();
   readonly #turns = new Map<string, Turns>();
+  readonly #zone: string;
   /** Pools are values: what belongs to the endpoints of one is looked up once. */
   readonly #members = new WeakMap<Pool, Members>();
 
-  /** `undefined` when the pool is empty, all were tried, or all are full. */
+  /** `zone` of this process, as topology.kubernetes.io/zone of its node says; "" when there is none. */
+  constructor(zone = "") {
+    this.#zone = zone;
+  }
+
+  /**
+   * `undefined` when the pool is empty, all were tried, or all are full. First those that are well and meant for this zone,
+   * then those that are well, then any.
+   */
   pick(pool: Pool, o: PickOptions): Picked | undefined {
-    const members = this.#membersOf(pool);
+    const members = this.#membersOf(pool, o.now);
     const { loads, keys, picks, turns } = members;
     const count = pool.endpoints.length;
     const limit = o.maxRequests ?? 0;
     if (turns.next < 0) turns.next = Math.floor(o.random * count);
-    const turn = turns.next++;
+    let turn = turns.next++;
     if (o.tried.size === 0) turns.retries.deposit();
-    if (o.balance === "round_robin" && o.tried.size === 0 && limit === 0) {
+    if (o.balance === "round_robin" && o.tried.size === 0 && limit === 0 && members.plain) {
       // the usual case, without the closures of the general one
-      for (let i = 0; i < count; i++) {
-        const pick = picks[(turn + i) % count];
-        if (pick !== undefined && pick.load.avoidUntil <= o.now) return pick;
-      }
-      return picks[turn % count];
+      const pick = picks[turn % count];
+      if (pick === undefined || (pick.load.avoidUntil <= o.now && !pick.load.unhealthy)) return pick;
+      // whose turn it was is out: chance decides who has it, or some would have more of such turns than others
+      turn = Math.floor(o.random * 0x1_0000);
     }
     const open = (i: number): boolean =>
       (o.tried.size === 0 || !o.tried.has(keys[i] ?? "")) && (limit === 0 || (loads[i]?.inFlight ?? 0) < limit);
-    const healthy = (i: number): boolean => open(i) && (loads[i]?.avoidUntil ?? 0) <= o.now;
-    for (const usable of [healthy, open]) {
+    const healthy = (i: number): boolean => open(i) && (loads[i]?.avoidUntil ?? 0) <= o.now && loads[i]?.unhealthy !== true;
+    const { near, slowStartMs } = members;
+    const local = near === undefined ? healthy : (i: number): boolean => near[i] === true && healthy(i);
+    const warm = (i: number): boolean => local(i) && drawnWithin(loads[i], { now: o.now, slowStartMs, random: o.random, at: i });
+    for (const usable of slowStartMs > 0 ? [warm, local, healthy, open] : near === undefined ? [healthy, open] : [local, healthy, open]) {
       const at = pickIn(members, { count, usable }, o, turn);
       if (at >= 0) return picks[at];
     }
@@ -94,20 +105,48 @@ export class EndpointPicker {
     for (const id of pools) this.#turns.delete(id);
   }
 
-  #membersOf(pool: Pool): Members {
+  #membersOf(pool: Pool, now: number): Members {
     let members = this.#members.get(pool);
     if (members === undefined) {
-      const loads = pool.endpoints.map((e) => this.#load(e));
+      const loads = this.#loadsOf(pool, now);
+      const near = this.#near(pool);
+      const slowStartMs = (pool.slowStartSeconds ?? 0) * 1000;
       members = {
         tables: {},
         keys: pool.endpoints.map(endpointKey),
         loads,
         picks: pool.endpoints.map((endpoint, i) => pickedOf(endpoint, loads[i] ?? this.#load(endpoint))),
         turns: this.#turnsOf(pool.id),
+        near,
+        slowStartMs,
+        plain: near === undefined && slowStartMs === 0,
       };
       this.#members.set(pool, members);
     }
     return members;
+  }
+
+  /** What is known of the endpoints; those that are new to a pool that has been asked before join the others. */
+  #loadsOf(pool: Pool, now: number): readonly EndpointLoad[] {
+    const known = pool.endpoints.flatMap((e) => this.#loads.get(endpointKey(e)) ?? []);
+    return pool.endpoints.map((e) => {
+      const isNew = known.length > 0 && !this.#loads.has(endpointKey(e));
+      const load = this.#load(e);
+      if (isNew) joinOthers(load, known, now);
+      return load;
+    });
+  }
+
+  /** Which endpoints are meant for this zone; undefined where that makes no difference. */
+  #near(pool: Pool): readonly boolean[] | undefined {
+    if (this.#zone === "" || !pool.endpoints.every((e) => e.zones !== undefined && e.zones.length > 0)) return undefined;
+    const near = pool.endpoints.map((e) => e.zones?.includes(this.#zone) === true);
+    return near.every(Boolean) || !near.some(Boolean) ? undefined : near;
+  }
+
+  /** What health checks found. */
+  judge(endpoint: PoolEndpoint, unhealthy: boolean): void {
+    this.#load(endpoint).unhealthy = unhealthy;
   }
 
   #turnsOf(pool: string): Turns {
@@ -128,6 +167,16 @@ export class EndpointPicker {
     }
     return load;
   }
+}
+
+/** Whether a newcomer takes part in this draw; each endpoint has a number of its own in it. */
+function drawnWithin(
+  load: EndpointLoad | undefined,
+  o: { readonly now: number; readonly slowStartMs: number; readonly random: number; readonly at: number },
+): boolean {
+  if (load?.joinedAt === undefined) return true;
+  const draw = (o.random * 7919 + o.at * 0.618_033_988_75) % 1;
+  return draw < slowStartShare(load, o.now, o.slowStartMs);
 }
 
 function pickIn(members: Members, choice: Choice, o: PickOptions, turn: number): number {
@@ -168,6 +217,10 @@ interface Members {
   readonly loads: readonly EndpointLoad[];
   readonly picks: readonly Picked[];
   readonly turns: Turns;
+  readonly near: readonly boolean[] | undefined;
+  readonly slowStartMs: number;
+  /** Neither zones nor a slow start make a difference. */
+  readonly plain: boolean;
 }
 
 /** What lasts while the endpoints of a pool change: whose turn is next (-1 before the first), what may be repeated. */

@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
 import { affinityCookie, affinityValue } from "../../../ingress/balance/affinity.ts";
-import { cost, newEndpointLoad, observe } from "../../../ingress/balance/endpoint-load.ts";
+import { cost, joinOthers, newEndpointLoad, observe, slowStartShare } from "../../../ingress/balance/endpoint-load.ts";
 import { pickPeakEwma, pickRoundRobin } from "../../../ingress/balance/pick.ts";
 import { ProcessLimits } from "../../../ingress/filter/limits.ts";
+import type { Pool } from "../../../ingress/route/route.ts";
 import { EndpointPicker, endpointKey } from "../../../ingress/upstream/endpoint-picker.ts";
 import { EndpointUses } from "../../../ingress/upstream/endpoint-uses.ts";
 import { poolOf } from "./proxy-lab.ts";
@@ -11,7 +12,8 @@ const all = (count: number, out: readonly number[] = []) => ({ count, usable: (i
 
 test("round robin takes turns and steps over what is out", () => {
   expect([0, 1, 2, 3].map((turn) => pickRoundRobin(all(3), turn))).toEqual([0, 1, 2, 0]);
-  expect([0, 1, 2, 3].map((turn) => pickRoundRobin(all(3, [1]), turn))).toEqual([0, 2, 2, 0]);
+  expect([0, 1, 2, 3].map((turn) => pickRoundRobin(all(3, [1]), turn))).toEqual([0, 2, 0, 2]);
+  expect([0, 1, 2, 3].map((turn) => pickRoundRobin(all(4, [2, 3]), turn))).toEqual([0, 1, 0, 1]);
   expect(pickRoundRobin(all(2, [0, 1]), 5)).toBe(-1);
   expect(pickRoundRobin(all(0), 0)).toBe(-1);
 });
@@ -112,4 +114,85 @@ test("a bucket drains at its rate; clients do not share theirs", () => {
   expect(take(0, "other")).toBe(true);
   expect([take(1000), take(1000)]).toEqual([true, false]);
   expect([take(3500), take(3500), take(3500)]).toEqual([true, true, false]);
+});
+
+const none = new Set<string>();
+/** Requests of `count` each endpoint got, by port. */
+function shares(
+  picker: EndpointPicker,
+  pool: Pool,
+  o: { count: number; now: number; balance?: "round_robin" | "ewma" },
+): Record<number, number> {
+  const got: Record<number, number> = {};
+  for (let i = 0; i < o.count; i++) {
+    const random = (i * 0.618_033_988_75) % 1;
+    const port = picker.pick(pool, { balance: o.balance ?? "round_robin", tried: none, now: o.now, random })?.endpoint.port ?? 0;
+    got[port] = (got[port] ?? 0) + 1;
+  }
+  return got;
+}
+
+test("a newcomer gets a tenth of its share, then more and more, and the first ones theirs at once", () => {
+  const picker = new EndpointPicker();
+  const before = { ...poolOf([1, 2, 3]), slowStartSeconds: 100 };
+  expect(shares(picker, before, { count: 300, now: 0 })).toEqual({ 1: 100, 2: 100, 3: 100 });
+  const after = { ...poolOf([1, 2, 3, 4]), slowStartSeconds: 100 };
+  const at = (now: number): number => shares(picker, after, { count: 400, now })[4] ?? 0;
+  const [first, middle, late, last] = [at(1_000), at(51_000), at(91_000), at(200_000)];
+  expect([first > 0, first < 25, middle > 30, middle < 75, late > middle, last]).toEqual([true, true, true, true, true, 100]);
+});
+
+test("the share of a newcomer goes from a tenth to the whole in a straight line", () => {
+  const load = newEndpointLoad();
+  expect(slowStartShare(load, 0, 1000)).toBe(1);
+  joinOthers(load, [], 500);
+  expect([500, 1000, 1500, 9000].map((now) => slowStartShare(load, now, 1000))).toEqual([0.1, 0.5, 1, 1]);
+});
+
+test("one that joins others is taken for as fast as they are, not for the fastest", () => {
+  const picker = new EndpointPicker();
+  const before = poolOf([1, 2]);
+  for (let i = 0; i < 20; i++) {
+    const picked = picker.pick(before, { balance: "ewma", tried: none, now: 1000, random: i / 20 })!;
+    picker.answered(picked, 900, 1000);
+  }
+  const got = shares(picker, poolOf([1, 2, 3]), { count: 300, now: 1000, balance: "ewma" });
+  expect(got[3]).toBeGreaterThan(50);
+  expect(got[3]).toBeLessThan(150);
+});
+
+test("endpoints that are meant for this zone come first, and others when none of those is well", () => {
+  const picker = new EndpointPicker("a");
+  const pool: Pool = {
+    ...poolOf([]),
+    endpoints: [1, 2, 3, 4].map((port) => ({ ip: "127.0.0.1", port, zones: [port < 3 ? "a" : "b"] })),
+  };
+  expect(shares(picker, pool, { count: 100, now: 0 })).toEqual({ 1: 50, 2: 50 });
+  picker.judge(pool.endpoints[0]!, true);
+  expect(shares(picker, pool, { count: 100, now: 0 })).toEqual({ 2: 100 });
+  picker.judge(pool.endpoints[1]!, true);
+  expect(shares(picker, pool, { count: 100, now: 0 })).toEqual({ 3: 50, 4: 50 });
+  expect(shares(new EndpointPicker("c"), pool, { count: 100, now: 0 })).toEqual({ 1: 25, 2: 25, 3: 25, 4: 25 });
+  const unhinted = { ...pool, endpoints: [...pool.endpoints, { ip: "127.0.0.1", port: 5 }] };
+  expect(Object.keys(shares(new EndpointPicker("a"), unhinted, { count: 100, now: 0 }))).toHaveLength(5);
+});
+
+test("turns of what is out go to all others alike", () => {
+  const picker = new EndpointPicker();
+  const pool = poolOf([1, 2, 3, 4]);
+  for (const at of [1, 3]) picker.judge(pool.endpoints[at]!, true);
+  const got = shares(picker, pool, { count: 400, now: 0 });
+  expect(Object.keys(got)).toEqual(["1", "3"]);
+  expect(Math.abs((got[1] ?? 0) - (got[3] ?? 0))).toBeLessThan(60);
+});
+
+test("what health checks found unwell gets nothing while others are well", () => {
+  const picker = new EndpointPicker();
+  const pool = poolOf([1, 2]);
+  picker.judge(pool.endpoints[0]!, true);
+  expect(shares(picker, pool, { count: 10, now: 0 })).toEqual({ 2: 10 });
+  picker.judge(pool.endpoints[1]!, true);
+  expect(Object.keys(shares(picker, pool, { count: 10, now: 0 }))).toEqual(["1", "2"]);
+  picker.judge(pool.endpoints[0]!, false);
+  expect(shares(picker, pool, { count: 10, now: 0 })).toEqual({ 1: 10 });
 });

@@ -101,6 +101,82 @@ test("a limit of bytes a second spreads a response over its time", async () => {
   expect(clock.monotonic() - before).toBeGreaterThan(2_000);
 });
 
+const slowly = { connectSeconds: 5, sendSeconds: 60, readSeconds: 60 };
+
+test("a try has its own time: the next endpoint answers instead", async () => {
+  const slow = await endpoint(() => undefined);
+  const good = await endpoint(say(200));
+  const clock = fastClock(20);
+  const { http } = await lab([slow.port, good.port], { timeouts: { ...slowly, trySeconds: 2 } }, { clock });
+  expect(await ask(http, get())).toMatch(/^HTTP\/1\.1 200 /);
+  expect([slow.seen.length, good.seen.length]).toEqual([1, 1]);
+});
+
+test("a request has its time for everything: all tries, and the response to its end", async () => {
+  const slow = [await endpoint(() => undefined), await endpoint(() => undefined)];
+  const clock = fastClock(20);
+  const timeouts = { ...slowly, trySeconds: 3, requestSeconds: 4 };
+  const ports = slow.map((s) => s.port);
+  const { http } = await lab(ports, { timeouts, tries: 9 }, { clock });
+  const before = clock.monotonic();
+  expect(await ask(http, get())).toMatch(/^HTTP\/1\.1 504 /);
+  expect(clock.monotonic() - before).toBeGreaterThanOrEqual(4_000);
+  const dripping = await endpoint((r) => {
+    r.socket.write("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
+    const drip = setInterval(() => r.socket.write("x"), 20);
+    r.socket.on("close", () => clearInterval(drip));
+  });
+  const second = await lab([dripping.port], { timeouts: { ...slowly, requestSeconds: 4 } }, { clock: fastClock(20) });
+  const c = RawClient.connect(second.http);
+  open.push(() => void c.socket.destroy());
+  await c.send(get()).untilEnd();
+  expect(c.text.length).toBeLessThan(1000);
+});
+
+test.for([
+  ["of a known length", "Content-Length: 6\r\n\r\n", "abc", "def", /Content-Length: 6$/],
+  [
+    "in chunks, which have a length then",
+    "Transfer-Encoding: chunked\r\n\r\n",
+    "3\r\nabc\r\n",
+    "3\r\ndef\r\n0\r\n\r\n",
+    /Content-Length: 6$/,
+  ],
+  [
+    "with trailers, which need chunks",
+    "Transfer-Encoding: chunked\r\n\r\n",
+    "3\r\nabc\r\n",
+    "3\r\ndef\r\n0\r\nx: y\r\n\r\n",
+    /Transfer-Encoding: chunked$/,
+  ],
+] as const)("a body %s is read wholly before an endpoint is asked", async ([, head, first, rest, framing]) => {
+  const up = await endpoint(say(200));
+  const { http } = await lab([up.port], { bufferRequest: true });
+  const c = RawClient.connect(http);
+  open.push(() => void c.socket.destroy());
+  // 100 Continue comes from here: no endpoint is there to say it
+  c.send(`POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\n${head}`);
+  await c.until((t) => t.startsWith("HTTP/1.1 100"));
+  c.send(first);
+  expect(await ask(http, get())).toMatch(/^HTTP\/1\.1 200 /);
+  expect(up.accepted).toBe(1);
+  c.send(rest);
+  expect(await c.until((t) => t.endsWith("200"))).toMatch(/HTTP\/1\.1 200 /);
+  expect(up.seen[1]?.head).toMatch(framing);
+  // chunks of a body with trailers stay as they came
+  expect(up.seen[1]?.body.replaceAll(/(^|\r\n)\d\r\n|\r\n/g, "")).toBe("abcdef");
+});
+
+test("a body longer than what is kept of one goes on as it comes", async () => {
+  const up = await endpoint(say(200));
+  const { http } = await lab([up.port], { bufferRequest: true });
+  const size = 3_000_000;
+  expect(await ask(http, `POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: ${size}\r\n\r\n${"x".repeat(size)}`)).toMatch(
+    /^HTTP\/1\.1 200 /,
+  );
+  expect(up.seen[0]?.body).toHaveLength(size);
+});
+
 function mirrorRoute(withBody: boolean): Route {
   return makeRoute({ action: makeForward({ mirror: { pool: "m", withBody, target: "/copy", host: "m.test" } }) });
 }
