@@ -4,6 +4,8 @@ import type { SupervisedChild } from "./child.ts";
 
 /** Beyond its drain time, a process may take so long to end. Milliseconds. */
 const farewellMs = 5_000;
+/** Generations that drain at once; at one more, the oldest ends. */
+const mostRetiring = 4;
 
 export interface GenerationsConfig {
   /** What they serve, for the log. */
@@ -35,8 +37,8 @@ export function startGenerations(
   let count = 0;
   let closed = false;
   let current: readonly SupervisedChild[] = [];
+  /** Those told first stand first. */
   const retiring = new Set<SupervisedChild>();
-  let renewing: Promise<void> = Promise.resolve();
 
   const startGeneration = (): readonly SupervisedChild[] => {
     count++;
@@ -61,12 +63,18 @@ export function startGenerations(
     const before = current;
     current = next;
     for (const child of before) void retire(child);
+    // who is renewed more often than it can drain must not fill the machine with what was before
+    const tooMany = [...retiring].slice(0, Math.max(0, retiring.size - mostRetiring * names.length));
+    for (const child of tooMany) void child.close();
     log("info", `${role}: generation ${count} serves; the one before has ${drainMs / 1000} s for what it is at`);
   };
 
   current = startGeneration();
+  const ready = Promise.all(current.map((c) => c.ready)).then(() => undefined);
+  // who retires before it served would be taken for a failed start
+  let renewing: Promise<void> = ready.catch(() => undefined);
   return {
-    ready: Promise.all(current.map((c) => c.ready)).then(() => undefined),
+    ready,
     renew: () => {
       const result = renewing.then(renewOnce);
       renewing = result.catch(() => undefined);

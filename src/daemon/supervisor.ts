@@ -10,7 +10,7 @@ import { readConfigured, watchConfigFile } from "./configured.ts";
 import { type DaemonConfig, defaultDrainSeconds } from "./daemon-config.ts";
 import { dnsRuntime } from "./dns-runtime.ts";
 import { type Generations, startGenerations } from "./generations.ts";
-import { IngressPorts, isIngressPorts } from "./ingress-ports.ts";
+import { IngressPorts, isIngressPorts, type ServicePort } from "./ingress-ports.ts";
 import { roleEnvironment } from "./role.ts";
 import { isTicketKeys, TicketKeys } from "./ticket-keys.ts";
 
@@ -128,14 +128,17 @@ export function startSupervisor(base: DaemonConfig, log: Log): Running {
     const ips = config.ingress.length > 0 ? config.ingress.map((i) => i.ip) : inherited.filter((s) => s.name === "http").map((s) => s.ip);
     const servicePorts = new IngressPorts(ips, log);
     closing.push(() => servicePorts.close());
+    let wantedPorts: readonly ServicePort[] = [];
     const onMessage = (m: unknown): void => {
-      if (isIngressPorts(m))
+      if (isIngressPorts(m)) {
+        wantedPorts = m.ports;
         change(async () => {
-          // what a process listens at is settled when it starts
-          const { changed, left } = servicePorts.change(closed ? [] : m.ports);
+          // what a process listens at is settled when it starts; what came while others were started is one change
+          const { changed, left } = servicePorts.change(closed ? [] : wantedPorts);
           if (changed && !closed) await ingress?.renew();
           servicePorts.release(left);
         });
+      }
       if (!asked || !isDnsAddresses(m)) return;
       moving = moving
         .then(() => moveDns(m.ips))

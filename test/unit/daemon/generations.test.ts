@@ -115,3 +115,29 @@ test("renewals asked for at once come one after the other", async () => {
   expect(named("ingress-1.2").told).toEqual([retire]);
   await generations.close();
 });
+
+test("a renewal waits until those before have served: who is stopped before that has not failed", async () => {
+  const { generations, children, named } = lab();
+  const renewed = generations.renew();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(children).toHaveLength(2);
+  for (const c of children) c.serve();
+  await generations.ready;
+  await new Promise((resolve) => setImmediate(resolve));
+  for (const c of children) c.serve();
+  await renewed;
+  expect(named("ingress-1").told).toEqual([retire]);
+});
+
+test("of generations that drain, the oldest ends when there are too many", async () => {
+  const { generations, children, named } = lab();
+  for (const c of children) c.serve();
+  for (let i = 0; i < 5; i++) {
+    const renewed = generations.renew();
+    await new Promise((resolve) => setImmediate(resolve));
+    for (const c of children) c.serve();
+    await renewed;
+  }
+  expect(["ingress-1", "ingress-2", "ingress-1.2"].map((n) => named(n).told)).toEqual([[retire, "close"], [retire, "close"], [retire]]);
+  await generations.close();
+});
