@@ -131,6 +131,8 @@ export const configRows = {
   "gzip-disable": inert("who accepts gzip gets it"),
   "enable-brotli": kept(parseBoolean, { initial: "false" }),
   "brotli-level": kept(parseCount, { initial: "4" }),
+  "enable-zstd": kept(parseBoolean, { initial: "false", note: "ours; ingress-nginx has no zstd" }),
+  "zstd-level": kept(parseCount, { initial: "3", note: "ours; 1 to 19" }),
   "brotli-min-length": differs(parseCount, "gzip-min-length counts for both", { initial: "20" }),
   "brotli-types": differs(parseList, "gzip-types count for both"),
 

@@ -83,12 +83,15 @@ function compressionOf(r: ConfigReader): CompressionSettings | undefined {
   const smallest = r.get("gzip-min-length");
   const brotliSmallest = r.get("brotli-min-length");
   const types = r.get("gzip-types") ?? r.get("brotli-types") ?? compressedTypes;
-  if (!gzip && !brotli) return undefined;
+  const zstd = r.get("enable-zstd") === true;
+  const zstdLevel = r.get("zstd-level") ?? 3;
+  if (!gzip && !brotli && !zstd) return undefined;
   return {
     ...(gzip ? { gzip: { level: Math.min(Math.max(level, 1), 9) } } : {}),
     ...(brotli ? { brotli: { level: Math.min(quality, 11) } } : {}),
+    ...(zstd ? { zstd: { level: Math.min(Math.max(zstdLevel, 1), 19) } } : {}),
     types,
-    minBytes: smallest ?? (gzip ? 256 : (brotliSmallest ?? 20)),
+    minBytes: smallest ?? (gzip || !brotli ? 256 : (brotliSmallest ?? 20)),
   };
 }
 
