@@ -6,14 +6,7 @@ import type { FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import { traceUserspace } from "../trace/userspace-trace.ts";
-import {
-  compileUserspace,
-  emptyUserspaceProgram,
-  type Listener,
-  limitOf,
-  listenersOf,
-  type UserspaceProgram,
-} from "../userspace/program.ts";
+import { compileUserspace, diffListeners, emptyUserspaceProgram, limitOf, type UserspaceProgram } from "../userspace/program.ts";
 import type { Applied, Audited, RuleTarget } from "./target.ts";
 
 /** Services served by sockets of this process: no privileges, nothing in the kernel, nothing left behind. */
@@ -45,21 +38,11 @@ export class UserspaceTarget implements RuleTarget {
 
   async apply(): Promise<Applied> {
     const desired = this.#desired;
-    const moved = JSON.stringify(this.#applied.surroundings) !== JSON.stringify(desired.surroundings);
-    const keys = moved ? new Set([...this.#applied.frontends.keys(), ...desired.frontends.keys()]) : this.#pending;
-    const close = new Set<string>();
-    const open = new Map<string, Listener>();
-    for (const key of keys) {
-      const before = this.#applied.frontends.get(key);
-      const after = desired.frontends.get(key);
-      if (before !== undefined) for (const l of listenersOf(before, this.#applied.surroundings)) close.add(l.id);
-      if (after !== undefined) for (const l of listenersOf(after, desired.surroundings)) open.set(l.id, l);
-    }
-    for (const id of open.keys()) close.delete(id);
-    await this.#applier.apply({ close, open: [...open.values()], surroundings: desired.surroundings });
+    const { close, open } = diffListeners(this.#applied, desired, this.#pending);
+    await this.#applier.apply({ close, open, surroundings: desired.surroundings });
     this.#applied = desired;
     this.#pending.clear();
-    return { changes: close.size + open.size };
+    return { changes: close.size + open.length };
   }
 
   /** Sockets of this process cannot be changed by others. */

@@ -4,7 +4,7 @@ import { compareIp, type Ip, ipFamily } from "../../src/base/ip.ts";
 import type { Delta } from "../../src/snapshot/derivation.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
 import { type Protocol, printServicePort } from "../model/service-port.ts";
-import type { BalancePolicy, Frontend, FrontendKey, Member, Pool } from "../plan/frontend.ts";
+import { type BalancePolicy, type Frontend, type FrontendKey, frontendKey, type Member, nodePortKey, type Pool } from "../plan/frontend.ts";
 
 /** What this machine's addresses mean for listeners. */
 export interface UserspaceSurroundings {
@@ -47,12 +47,44 @@ export function compileUserspace(changed: Delta<FrontendKey, Frontend>["changed"
   return { ...before, frontends };
 }
 
-/** The sockets of one frontend: none for SCTP, and none where connections are refused (nobody listening refuses them). */
-export function listenersOf(frontend: Frontend, surroundings: UserspaceSurroundings): readonly Listener[] {
+/**
+ * The sockets of one frontend: none for SCTP, and none where connections are refused (nobody listening refuses them). A node port
+ * has none where a Service names that very address and port.
+ */
+export function listenersOf(frontend: Frontend, { frontends, surroundings }: UserspaceProgram): readonly Listener[] {
   const { protocol, action, port } = frontend;
   if (protocol === "sctp" || action.kind !== "balance") return [];
-  const ips = frontend.ip !== undefined ? [frontend.ip] : surroundings.nodePortIps.filter((ip) => ipFamily(ip) === frontend.family);
+  const ips =
+    frontend.ip !== undefined
+      ? [frontend.ip]
+      : surroundings.nodePortIps.filter((ip) => ipFamily(ip) === frontend.family && !frontends.has(frontendKey(ip, port, protocol)));
   return ips.map((ip) => ({ id: `${ip} ${port} ${protocol}`, ip, port, protocol, frontend }));
+}
+
+/** `changed`: all frontends that may differ. A socket that stays is among `open`: it serves as its frontend says now. */
+export function diffListeners(
+  before: UserspaceProgram,
+  after: UserspaceProgram,
+  changed: Iterable<FrontendKey>,
+): { readonly close: ReadonlySet<string>; readonly open: readonly Listener[] } {
+  const keys = new Set<FrontendKey>();
+  const moved = JSON.stringify(before.surroundings) !== JSON.stringify(after.surroundings);
+  for (const key of moved ? [...before.frontends.keys(), ...after.frontends.keys()] : changed) {
+    keys.add(key);
+    const { ip, family, port, protocol } = after.frontends.get(key) ?? before.frontends.get(key) ?? {};
+    // the node port of this number gives the address up, or gets it back
+    if (ip !== undefined && family !== undefined && port !== undefined && protocol !== undefined)
+      keys.add(nodePortKey(family, port, protocol));
+  }
+  const close = new Set<string>();
+  const open = new Map<string, Listener>();
+  for (const key of keys) {
+    const [was, is] = [before.frontends.get(key), after.frontends.get(key)];
+    if (was !== undefined) for (const { id } of listenersOf(was, before)) close.add(id);
+    if (is !== undefined) for (const listener of listenersOf(is, after)) open.set(listener.id, listener);
+  }
+  for (const id of open.keys()) close.delete(id);
+  return { close, open: [...open.values()] };
 }
 
 /** What a frontend asks for that sockets cannot do: what is not served is refused, as nobody listens. */
@@ -84,7 +116,7 @@ export function poolFor(frontend: Frontend, source: Ip, surroundings: UserspaceS
 /** The listeners as one JSON document, sorted by address, port and protocol. */
 export function printUserspace(program: UserspaceProgram): string {
   const rows = [...program.frontends.values()].flatMap((frontend) => {
-    const listeners = listenersOf(frontend, program.surroundings);
+    const listeners = listenersOf(frontend, program);
     const { action, sources, owner, affinity, balance } = described(frontend);
     const at = listeners.length > 0 ? listeners : frontend.ip === undefined ? [] : [{ ip: frontend.ip }];
     return at.map(({ ip }) => ({

@@ -4,7 +4,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { UserspaceApplier } from "../../../rules/apply/userspace-applier.ts";
 import { compileOffline, startProxier } from "../../../rules/index.ts";
 import type { Frontend, Member } from "../../../rules/plan/frontend.ts";
-import { listenersOf } from "../../../rules/userspace/program.ts";
+import { emptyUserspaceProgram, listenersOf } from "../../../rules/userspace/program.ts";
 import { parseCidr } from "../../../src/base/cidr.ts";
 import { systemClock } from "../../../src/base/clock.ts";
 import { SnapshotStore } from "../../../src/snapshot/snapshot-store.ts";
@@ -225,7 +225,7 @@ describe("the sockets of one Service", () => {
     closing.push(() => applier.close());
     return {
       applier,
-      put: (f: Frontend) => applier.apply({ close: [], open: listenersOf(f, surroundings), surroundings }),
+      put: (f: Frontend) => applier.apply({ close: [], open: listenersOf(f, { ...emptyUserspaceProgram, surroundings }), surroundings }),
       pass: (ms: number) => void (now += ms),
     };
   }
