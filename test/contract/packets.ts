@@ -68,7 +68,7 @@ interface ServiceCase {
   readonly spec?: Omit<Spec, "type"> & { readonly type?: string };
   readonly endpoints: readonly (Pod | (Omit<SliceEndpoint, "ip" | "node"> & { readonly pod: Pod }))[];
   /** Source ranges, by who is in them. */
-  readonly allow?: readonly ("client" | "a" | "none")[];
+  readonly allow?: readonly ("client" | "a" | "none" | "everybody")[];
   readonly proxyMode?: boolean;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly labels?: Readonly<Record<string, string>>;
@@ -166,6 +166,8 @@ const services = {
   hashed: { endpoints: ["a1", "b1"], annotations: { "fairway.dev/balance": "source-hash" } },
   hashedLocal: { spec: local, endpoints: ["a1", "a2", "b1"], annotations: { "fairway.dev/balance": "source-hash" } },
   leastConnections: { endpoints: ["a1", "b1"], annotations: { "fairway.dev/balance": "least-connections" } },
+  rangesEverybody: { endpoints: ["a1", "b1"], allow: ["client", "everybody"] },
+  published: { spec: { publishNotReadyAddresses: true }, endpoints: [{ pod: "a1", ready: false }] },
 } satisfies Readonly<Record<string, ServiceCase>>;
 export type ServiceName = keyof typeof services;
 const names = Object.keys(services) as readonly ServiceName[];
@@ -214,7 +216,11 @@ export function packetObjects(): readonly PacketObject[] {
     const nodePort = of.withoutNodePorts === true ? {} : { nodePort: 30000 + number(name) };
     const families: readonly IpFamily[] = [4, 6];
     const ranges = (of.allow ?? []).flatMap((who) =>
-      families.map((f) => (who === "none" ? (f === 4 ? "203.0.113.0/24" : "fd99::/64") : `${labAddresses[who][f]}/${f === 4 ? 32 : 128}`)),
+      families.map((f) => {
+        if (who === "everybody") return f === 4 ? "0.0.0.0/0" : "::/0";
+        if (who === "none") return f === 4 ? "203.0.113.0/24" : "fd99::/64";
+        return `${labAddresses[who][f]}/${f === 4 ? 32 : 128}`;
+      }),
     );
     objects.push(
       makeService(
@@ -338,6 +344,7 @@ const rows: readonly Row[] = [
   ["source ranges, policy Local: inside", "client", { loadBalancerIP: "rangesLocal" }, to("a1").kept],
   ["source ranges, policy Local: outside", "client2", { loadBalancerIP: "rangesLocal" }, drop],
   ["source ranges, policy Local: the node is inside", "a", { loadBalancerIP: "rangesLocal" }, to("a1", "b1").masqueraded],
+  ["source ranges that hold everybody", "client2", { loadBalancerIP: "rangesEverybody" }, to("a1", "b1").masqueraded],
   ["source ranges, no endpoints: inside", "client", { loadBalancerIP: "rangesEmpty" }, reject],
   ["source ranges, no endpoints: outside", "client2", { loadBalancerIP: "rangesEmpty" }, drop],
 
@@ -346,6 +353,7 @@ const rows: readonly Row[] = [
   ["policy Local: the cluster pool has a ready one", "a2", { clusterIP: "drainingLocal" }, to("b1").kept],
   ["a terminating endpoint beside a ready one", "a2", { clusterIP: "someDraining" }, to("a1").kept],
   ["no ready endpoint", "a2", { clusterIP: "notReady" }, reject],
+  ["no ready endpoint, and its Service publishes such: slices say who is ready", "a2", { clusterIP: "published" }, reject],
   ["zone hints", "a2", { clusterIP: "zones" }, to("a1").kept],
   ["zone hints concern node ports too", "client", { nodePort: "zones", at: "a" }, to("a1").masqueraded],
   ["zone hints on some endpoints only", "a2", { clusterIP: "zonesPartly" }, to("a1", "b1").kept],
