@@ -1,4 +1,5 @@
 import type { ProxySettings } from "../route/proxy-settings.ts";
+import { defaultPoolLimits, type PoolLimits } from "../upstream/upstream-pool.ts";
 import type { ProxyContext } from "./context.ts";
 
 /** What a cluster's settings can change of a running process. */
@@ -22,6 +23,14 @@ export function effectiveSettings(started: Changeable, s: ProxySettings): Change
       requestsPerConnection: s.keepAliveSeconds === 0 ? 1 : Math.max(1, s.keepAliveRequests ?? wire.requestsPerConnection),
     },
     trustedProxies: s.trustedProxies ?? started.trustedProxies,
+  };
+}
+
+/** How many idle connections to endpoints are kept, and how long. */
+export function poolLimits({ upstreamIdleConnections, upstreamIdleSeconds }: ProxySettings): PoolLimits {
+  return {
+    idle: upstreamIdleConnections ?? defaultPoolLimits.idle,
+    idleMs: ms(upstreamIdleSeconds) ?? defaultPoolLimits.idleMs,
   };
 }
 

@@ -73,7 +73,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     this.#startedAt = context.clock.monotonic();
     this.#body = new RequestBody(request.framing);
     if (isGrpc(request.fields)) this.#overallDeadline = this.#startedAt + (grpcTimeoutMs(request.fields) ?? Number.POSITIVE_INFINITY);
-    this.#client = clientIdentity(request, request.fields, context.trustedProxies);
+    this.#client = clientIdentity(request, request.fields, context);
     this.#requestId = context.requestIds.of(request.fields);
     this.#tries = new UpstreamTries(context, request, this.#client, this);
     this.#response = new ClientResponse(context, down, { source: this, onEnd: (now) => this.#finish(now) });
@@ -259,6 +259,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
       client: this.#client,
       requestId: this.#requestId,
       set: this.#trace === undefined ? chain.requestHeaders : [...chain.requestHeaders, ...traceHeaders(this.#trace)],
+      ...(this.#context.table.settings.underscoresInHeaders === true ? { underscores: true } : {}),
       ...(forward.connectionHeader === undefined ? {} : { connection: forward.connectionHeader }),
     });
     this.#resumeRequest();

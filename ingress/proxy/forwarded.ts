@@ -1,6 +1,7 @@
 import { parseIp } from "../../src/base/ip.ts";
 import { isInside } from "../filter/address-list.ts";
 import type { HeaderField } from "../route/filter.ts";
+import type { ProxySettings } from "../route/proxy-settings.ts";
 import { headerValue } from "../route/request-head.ts";
 
 /** Who the client is, after what trusted proxies in front of us say. */
@@ -20,11 +21,20 @@ export interface ConnectionFacts {
   readonly authority: string;
 }
 
+/** Whose word counts, and which. */
+export interface ForwardedTrust {
+  readonly trustedProxies: readonly string[];
+  readonly table: { readonly settings: Pick<ProxySettings, "forwardedForHeader" | "wholeForwardedFor"> };
+}
+
 /** X-Forwarded-* count only from trusted proxies; of X-Forwarded-For the last address that is none of theirs is the client. */
-export function clientIdentity(c: ConnectionFacts, headers: readonly string[], trustedProxies: readonly string[]): ClientIdentity {
+export function clientIdentity(c: ConnectionFacts, headers: readonly string[], trust: ForwardedTrust): ClientIdentity {
+  const { trustedProxies } = trust;
   const own = { ip: c.remoteIp, secure: c.tls, host: c.authority, port: c.localPort, forwardedFor: c.remoteIp };
   if (trustedProxies.length === 0 || !isInside(trustedProxies, c.remoteIp)) return own;
-  const chain = (headerValue(headers, "x-forwarded-for") ?? "").split(",").map((t) => t.trim());
+  const { forwardedForHeader, wholeForwardedFor } = trust.table.settings;
+  const told = headerValue(headers, forwardedForHeader ?? "x-forwarded-for") ?? "";
+  const chain = told.split(",").map((t) => t.trim());
   let ip = c.remoteIp;
   for (const hop of chain.reverse()) {
     const address = parseIp(hop);
@@ -39,7 +49,7 @@ export function clientIdentity(c: ConnectionFacts, headers: readonly string[], t
     secure: proto === undefined ? own.secure : proto === "https",
     host: headerValue(headers, "x-forwarded-host")?.split(",")[0]?.trim() || own.host,
     port: Number.isInteger(port) && port > 0 && port < 65536 ? port : own.port,
-    forwardedFor: ip,
+    forwardedFor: wholeForwardedFor === true && told !== "" ? `${told}, ${c.remoteIp}` : ip,
   };
 }
 

@@ -17,7 +17,7 @@ import type { ClientConnection } from "./client-connection.ts";
 import type { AccessEntry, ProxyContext, ProxyTimeouts } from "./context.ts";
 import { CountGossip } from "./count-gossip.ts";
 import { selfSignedCertificate } from "./default-certificate.ts";
-import { type Changeable, effectiveSettings } from "./effective-settings.ts";
+import { type Changeable, effectiveSettings, poolLimits } from "./effective-settings.ts";
 import { processWorld } from "./filter-world.ts";
 import { Http1Client } from "./http1-client.ts";
 import { Http2Client } from "./http2-client.ts";
@@ -202,7 +202,10 @@ class IngressProcess implements IngressServer {
     this.#changedAt = this.#deps.clock.now();
     const before = this.#context.table.pools;
     this.#context.table = this.#context.table.with(delta);
-    if (delta.settings !== undefined) Object.assign(this.#context, effectiveSettings(this.#started, delta.settings));
+    if (delta.settings !== undefined) {
+      Object.assign(this.#context, effectiveSettings(this.#started, delta.settings));
+      this.#context.pool.limit(poolLimits(delta.settings));
+    }
     const after = this.#context.table.pools;
     const touched = new Set([...(delta.full ? before.keys() : []), ...delta.pools.deletes, ...delta.pools.upserts.map((p) => p.id)]);
     const gone = [...touched].flatMap((id) => this.#uses.replace(before.get(id), after.get(id))).filter((key) => !this.#uses.has(key));
@@ -294,7 +297,7 @@ class IngressProcess implements IngressServer {
     const { transport } = this.#config;
     if (this.#deps.connections === undefined) {
       this.#connections = (await chooseTransport(transport ?? "auto", this.#pair, this.#onFault)).connections;
-      this.#context.pool = new UpstreamPool(this.#connections);
+      this.#context.pool = new UpstreamPool(this.#connections, poolLimits(this.#context.table.settings));
     }
     await Promise.race([this.#deps.listenAfter, untilAborted(this.#life.signal)]);
     if (this.#life.signal.aborted) return;

@@ -67,7 +67,7 @@ export async function answerRoute(table: RouteTable, question: RouteQuestion): P
   const { listener, authority, target } = parseUrl(question.url);
   const secure = listener === "https";
   const request = incoming(question, { authority, target, secure });
-  const client = clientIdentity(request, request.fields, []);
+  const client = clientIdentity(request, request.fields, { trustedProxies: [], table });
   const [rawPath, query] = split(request.target);
   const head = {
     method: request.method,

@@ -12,6 +12,8 @@ export interface UpstreamHeadOptions {
   readonly requestId: string;
   /** Sent as Connection over HTTP/1. */
   readonly connection?: string;
+  /** Headers with `_` in their names go on too. */
+  readonly underscores?: boolean;
   /** Further headers of ours, which replace the client's of the same name. */
   readonly set: readonly HeaderField[];
 }
@@ -33,7 +35,7 @@ function printHttp1(r: IncomingRequest, o: UpstreamHeadOptions): string {
   const own = o.set.length > 0 ? namesOf(o.set) : replacedHeaders;
   for (let i = 0; i < names.length; i++) {
     const name = fields[2 * i] ?? "";
-    if (!passes(name, r.connectionTokens, own)) continue;
+    if (!passes(name, r.connectionTokens, own) || (isAmbiguous(name) && !mayPassFor(name, own, o))) continue;
     text += `${names[i]}: ${fields[2 * i + 1]}\r\n`;
   }
   text += printForwarding(o.client, o.requestId);
@@ -50,7 +52,7 @@ function http2Fields(r: IncomingRequest, o: UpstreamHeadOptions): readonly strin
   const own = namesOf(o.set);
   for (let i = 0; i < r.fields.length; i += 2) {
     const name = r.fields[i] ?? "";
-    if (passes(name, r.connectionTokens, own)) out.push(name, r.fields[i + 1] ?? "");
+    if (passes(name, r.connectionTokens, own) && (!isAmbiguous(name) || mayPassFor(name, own, o))) out.push(name, r.fields[i + 1] ?? "");
     // the one transfer coding that HTTP/2 lets a client speak of; gRPC asks for it
     else if (name === "te" && r.fields[i + 1]?.toLowerCase() === "trailers") out.push("te", "trailers");
   }
@@ -59,13 +61,19 @@ function http2Fields(r: IncomingRequest, o: UpstreamHeadOptions): readonly strin
   return out;
 }
 
+/** A name with `_` goes on where that is asked for, but not as one that this proxy sets. */
+function mayPassFor(name: string, own: ReadonlySet<string>, o: UpstreamHeadOptions): boolean {
+  const other = name.replaceAll("_", "-");
+  return o.underscores === true && !replacedHeaders.has(other) && !own.has(other);
+}
+
 function namesOf(set: readonly HeaderField[]): ReadonlySet<string> {
   return new Set(set.map((h) => h.name.toLowerCase()));
 }
 
 function passes(name: string, named: readonly string[], own: ReadonlySet<string>): boolean {
   if (name === "host" || name === "expect" || name === "content-length" || !goesOn(name, named)) return false;
-  return !replacedHeaders.has(name) && !own.has(name) && !isAmbiguous(name);
+  return !replacedHeaders.has(name) && !own.has(name);
 }
 
 /** RFC 9110 section 9.2.2: may be sent again when it is not known whether the first was acted upon. */

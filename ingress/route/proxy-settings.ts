@@ -17,8 +17,6 @@ export interface ProxySettings {
   readonly proxyProtocol?: boolean;
   /** Ranges of those whose word on the client's address is believed; absent: everybody's. The others' is read and forgotten. */
   readonly proxyProtocolFrom?: readonly string[];
-  /** A request's own X-Request-ID counts; else each gets a new one. */
-  readonly keepRequestId?: boolean;
   readonly http2?: boolean;
   readonly keepAliveSeconds?: number;
   readonly keepAliveRequests?: number;
@@ -30,7 +28,6 @@ export interface ProxySettings {
   readonly underscoresInHeaders?: boolean;
   readonly upstreamIdleConnections?: number;
   readonly upstreamIdleSeconds?: number;
-  readonly upstreamRequests?: number;
   readonly tls?: {
     readonly minVersion?: "TLSv1.2" | "TLSv1.3";
     readonly maxVersion?: "TLSv1.2" | "TLSv1.3";

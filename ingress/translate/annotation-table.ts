@@ -156,9 +156,12 @@ export const annotationRows = {
   "proxy-buffer-size": inert(streamed, { config: true }),
   "proxy-busy-buffers-size": inert(streamed, { config: true }),
   "proxy-max-temp-file-size": inert(streamed, { config: true }),
-  "proxy-request-buffering": inert(streamed, { config: true }),
+  "proxy-request-buffering": differs(parseOnOff, "off by default; on: an endpoint is asked once the body is there, or 64 KiB of it", {
+    initial: "off",
+    config: true,
+  }),
   "proxy-http-version": inert("endpoints are spoken to in HTTP/1.1, which those of 1.0 understand", { config: true }),
-  "connection-proxy-header": inert("connections to endpoints are kept, and an Upgrade goes on as one"),
+  "connection-proxy-header": kept(parseText, { note: "an Upgrade goes on as one" }),
   "load-balance": differs(oneOf("round_robin", "ewma", "least_requests"), "least_requests is fairway's own", {
     initial: "round_robin",
     config: true,

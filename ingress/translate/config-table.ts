@@ -54,7 +54,7 @@ export const configRows = {
   "use-forwarded-headers": kept(parseBoolean, { initial: "false" }),
   "proxy-real-ip-cidr": kept(parseRanges, { initial: "0.0.0.0/0" }),
   "forwarded-for-header": kept(parseToken, { initial: "X-Forwarded-For" }),
-  "compute-full-forwarded-for": kept(parseBoolean, { initial: "false" }),
+  "compute-full-forwarded-for": differs(parseBoolean, "what proxies that are not trusted say is not handed on", { initial: "false" }),
   "enable-real-ip": differs(parseBoolean, "as use-forwarded-headers", { initial: "false" }),
   "use-proxy-protocol": kept(parseBoolean, { initial: "false" }),
   "proxy-protocol-header-timeout": inert("as long as for a request's head"),

@@ -5,7 +5,7 @@ import type { RetryConditions } from "./forwarding-values.ts";
 
 /** What annotations say of the way to the endpoints. */
 export type ForwardingOptions = Pick<Forwarding, "protocol" | "tries" | "balance"> &
-  Partial<Pick<Forwarding, "tls" | "hash" | "retry" | "responseRate">> & {
+  Partial<Pick<Forwarding, "tls" | "hash" | "retry" | "responseRate" | "connectionHeader" | "bufferRequest">> & {
     /** A Secret with what this proxy shows of itself to endpoints, and the authorities of theirs. */
     readonly tlsSecret?: string;
   };
@@ -30,6 +30,8 @@ export function parseForwarding(a: AnnotationReader): ForwardingOptions {
     ...(key === undefined ? {} : { hash: { ...key, ...(subset && subsetSize > 0 ? { subsetSize } : {}) } }),
     ...(retry === undefined ? {} : { retry }),
     ...(rate > 0 ? { responseRate: { bytesPerSecond: rate, afterBytes: after } } : {}),
+    ...(a.get("proxy-request-buffering") === true ? { bufferRequest: true } : {}),
+    ...present("connectionHeader", a.get("connection-proxy-header")),
     ...tls,
   };
 }

@@ -18,13 +18,18 @@ export interface PendingConnect {
 /** Idle connections by endpoint, the freshest first, and the making of new ones. */
 export class UpstreamPool {
   readonly #factory: ConnectionFactory;
-  readonly #limits: PoolLimits;
+  #limits: PoolLimits;
   readonly #idle = new Map<string, UpstreamConnection[]>();
   #idleCount = 0;
   #closed = false;
 
   constructor(factory: ConnectionFactory, limits: PoolLimits = defaultPoolLimits) {
     this.#factory = factory;
+    this.#limits = limits;
+  }
+
+  /** Counts from the next connection that comes to rest on. */
+  limit(limits: PoolLimits): void {
     this.#limits = limits;
   }
 

@@ -10,6 +10,8 @@ function parse(annotations: Readonly<Record<string, string>>) {
 
 test.for<[name: string, annotations: Readonly<Record<string, string>>, want: object]>([
   ["nothing", {}, { protocol: "http", tries: 3, balance: "round_robin" }],
+  ["buffered requests", { "proxy-request-buffering": "on" }, { bufferRequest: true }],
+  ["a Connection of one's own", { "connection-proxy-header": "close" }, { connectionHeader: "close" }],
   ["gRPC", { "backend-protocol": "GRPC" }, { protocol: "grpc" }],
   ["gRPC over TLS", { "backend-protocol": "grpcs" }, { protocol: "grpcs" }],
   ["least requests", { "load-balance": "least_requests" }, { balance: "least_requests" }],
