@@ -35,7 +35,8 @@ export function createTextApplier(run: RunNft = runNft): RuleApplier {
   };
   return {
     async probe(signal) {
-      const result = await nft(["list", "tables"], "", signal);
+      // a table that is tried and not made asks for all that rules will; to list tables, nft would read each element of each (a second)
+      const result = await nft(["-c", "-f", "-"], "add table ip fairway-probe\n", signal);
       if (result.code !== 0) throw failure(result);
     },
     read: (family, table, signal) => list([], family, table, signal),
