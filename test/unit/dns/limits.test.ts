@@ -1,5 +1,6 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { connect } from "node:net";
 import { describe, expect, test } from "vitest";
 import { questionMessage } from "../../../dns/handler/handler.ts";
 import { limitClients } from "../../../dns/server/client-limit.ts";
@@ -89,6 +90,56 @@ describe("answers over UDP are limited", () => {
     expect(server.metrics()).toContain('fairway_dns_rate_limited_total{what="slipped"} 1');
     await server.close();
   });
+});
+
+test("of a connection's questions no more wait at once than its limit, and the rest are read when those are answered", async () => {
+  const asked: Buffer[] = [];
+  const upstream = createSocket("udp4");
+  const answer = (): void => {
+    for (const { bytes, port } of waiting.splice(0)) {
+      bytes[2] = 0x81;
+      bytes[3] = 0x83;
+      upstream.send(bytes, port, "127.0.0.1");
+    }
+  };
+  const waiting: { readonly bytes: Buffer; readonly port: number }[] = [];
+  upstream.on("message", (bytes, from) => {
+    asked.push(bytes);
+    waiting.push({ bytes, port: from.port });
+  });
+  upstream.bind(0, "127.0.0.1");
+  await once(upstream, "listening");
+  const server = startDnsServer({
+    listen: [{ ip: "127.0.0.1", port: 0 }],
+    upstreams: [{ ip: "127.0.0.1", port: upstream.address().port }],
+    tcp: { pipelined: 3 },
+    cache: false,
+  });
+  await server.ready;
+  const socket = connect(server.addresses()[0]?.port ?? 0, "127.0.0.1");
+  let answered = 0;
+  socket.on("data", (chunk: Buffer) => {
+    for (let at = 0; at < chunk.length; at += 2 + chunk.readUInt16BE(at)) answered++;
+  });
+  const queries = Array.from({ length: 8 }, (_, id) => {
+    const m = encodeMessage(questionMessage({ name: `n${id}.example.org.`, type: 1, class: 1 }, { id }));
+    return Buffer.concat([Buffer.from([m.length >> 8, m.length & 255]), m]);
+  });
+  socket.write(Buffer.concat(queries));
+  const until = async (done: () => boolean): Promise<void> => {
+    while (!done()) await new Promise((resolve) => setImmediate(resolve));
+  };
+  for (const most of [3, 6, 8]) {
+    await until(() => asked.length === most);
+    // whatever it could read besides would be asked in these turns
+    for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+    expect(asked.length).toBe(most);
+    answer();
+    await until(() => answered === most);
+  }
+  socket.destroy();
+  await server.close();
+  upstream.close();
 });
 
 test("a client has no more questions waiting than its limit, others have theirs", async () => {

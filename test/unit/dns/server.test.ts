@@ -105,24 +105,27 @@ test("a connection that says nothing is closed", async () => {
   });
 });
 
-test("a client has no more connections than its limit", async () => {
-  const limited = startDnsServer({ listen: [{ ip: "127.0.0.1", port: 0 }], upstreams: [], tcp: { connectionsPerClient: 2 } });
-  await limited.ready;
-  const to = limited.addresses()[0]?.port ?? 0;
-  const closed: number[] = [];
-  const sockets = [];
-  for (let i = 0; i < 3; i++) {
-    const socket = connect(to, "127.0.0.1");
-    socket.on("error", () => {});
-    socket.on("close", () => closed.push(i));
-    sockets.push(socket);
-    await new Promise<void>((resolve) => socket.once("connect", () => resolve()));
-  }
-  const third = sockets[2];
-  if (third !== undefined && !third.destroyed) await new Promise<void>((resolve) => third.once("close", () => resolve()));
-  expect(closed).toEqual([2]);
-  await limited.close();
-});
+test.each([{ connectionsPerClient: 2 }, { connections: 2 }])(
+  "a client, and all together, have no more connections than their limit: %o",
+  async (tcp) => {
+    const limited = startDnsServer({ listen: [{ ip: "127.0.0.1", port: 0 }], upstreams: [], tcp });
+    await limited.ready;
+    const to = limited.addresses()[0]?.port ?? 0;
+    const closed: number[] = [];
+    const sockets = [];
+    for (let i = 0; i < 3; i++) {
+      const socket = connect(to, "127.0.0.1");
+      socket.on("error", () => {});
+      socket.on("close", () => closed.push(i));
+      sockets.push(socket);
+      await new Promise<void>((resolve) => socket.once("connect", () => resolve()));
+    }
+    const third = sockets[2];
+    if (third !== undefined && !third.destroyed) await new Promise<void>((resolve) => third.once("close", () => resolve()));
+    expect(closed).toEqual([2]);
+    await limited.close();
+  },
+);
 
 test("bytes that are no query get no answer, and harm nothing", async () => {
   const socket = createSocket("udp4");
