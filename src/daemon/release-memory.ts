@@ -1,6 +1,7 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { type Clock, systemClock } from "../base/clock.ts";
+import { libc } from "../kernel/libc.ts";
 
 /** Keys that have to change before a collection pays; a full list of a large cluster, not its daily changes. */
 const worthwhile = 2000;
@@ -64,4 +65,14 @@ function collectAll(): void {
     gc = runInNewContext("gc") as (o: object) => void;
   }
   gc({ type: "major", execution: "sync", flavor: "last-resort" });
+  trimHeap();
+}
+
+/** What the collection freed outside of V8's own heap, glibc keeps in lists of its own. */
+function trimHeap(): void {
+  try {
+    libc().malloc_trim(0);
+  } catch {
+    // without FFI, or with another libc, it stays there
+  }
 }

@@ -12,6 +12,8 @@ export interface LibC {
   send(fd: number, data: Uint8Array, length: number, flags: number): number;
   recv(fd: number, data: Uint8Array, length: number, flags: number): number;
   close(fd: number): number;
+  /** Gives the heap's free pages back to the system, but for so many bytes at its end. */
+  malloc_trim(pad: number): number;
   errno(): number;
 }
 
@@ -33,6 +35,7 @@ export function libc(): LibC {
     send: lib.func("int64_t send(int, const uint8_t *, size_t, int)"),
     recv: lib.func("int64_t recv(int, _Out_ uint8_t *, size_t, int)"),
     close: lib.func("int close(int)"),
+    malloc_trim: lib.func("int malloc_trim(size_t)"),
     errno: () => koffi.errno(),
   };
   return loaded;
