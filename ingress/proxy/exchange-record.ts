@@ -27,8 +27,6 @@ export interface EndedExchange {
   /** When it ended; monotonic. */
   readonly endedAt: number;
   readonly trace: Trace | undefined;
-  /** A header of the request, by its name in lower case. */
-  header(name: string): string | undefined;
   readonly milliseconds: number;
 }
 

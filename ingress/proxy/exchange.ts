@@ -1,7 +1,6 @@
 import { changedAnswer } from "../filter/answer-changes.ts";
 import type { Reply } from "../filter/outcome.ts";
 import { joinSteps, type ResponseOutlet, type ResponseSource, type ResponseSteps } from "../filter/response-step.ts";
-import { headerValue } from "../route/request-head.ts";
 import type { Forwarding } from "../route/route.ts";
 import type { Connection } from "../upstream/connection.ts";
 import type { ResponseSink, UpstreamChannel, UpstreamFailure } from "../upstream/upstream-channel.ts";
@@ -177,10 +176,9 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
       for (const release of chain?.releases ?? []) release();
       return;
     }
-    this.#trace = traceOf(this.#context.table.settings.tracing, plan.route, {
-      fields: this.#request.fields,
-      newId: () => this.#context.requestIds.next(),
-    });
+    const { tracing } = this.#context.table.settings;
+    if (tracing !== undefined || plan.route?.tracing !== undefined)
+      this.#trace = traceOf(tracing, plan.route, { fields: this.#request.fields, newId: () => this.#context.requestIds.next() });
     const makers = responseSteps(this.#context, plan, { request: this.#request, requestId: this.#requestId, clientIp: this.#client.ip });
     if (makers.length > 0) {
       const steps = joinSteps(makers, this.#response, this);
@@ -490,7 +488,6 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
       responseBytes: this.#response.bytes,
       endedAt,
       trace: this.#trace,
-      header: (name) => headerValue(this.#request.fields, name),
       milliseconds: endedAt - this.#startedAt,
     });
   }

@@ -1,5 +1,5 @@
 import type { LogFormat, LoggedName, LogPart } from "../route/log-format.ts";
-import { fillText, type TextPart } from "../route/request-text.ts";
+import { partText, type TextPart } from "../route/request-text.ts";
 import type { AccessEntry } from "./context.ts";
 
 const text = (t: string): TextPart => ({ kind: "text", text: t });
@@ -51,7 +51,7 @@ export function printLine(format: LogFormat, e: AccessEntry): string {
     if (part.kind === "text") line += part.text;
     // ingress-nginx sets this one to nothing, which is not the same to nginx as one that is not there
     else if (part.kind === "logged" && part.name === "proxy_alternative_upstream_name") line += e.canary;
-    else line += escaped(part.kind === "logged" ? loggedText(part.name, e) : fillText([part], e.source), format.escape);
+    else line += escaped(part.kind === "logged" ? loggedText(part.name, e) : partText(part, e.source), format.escape);
   }
   return line;
 }

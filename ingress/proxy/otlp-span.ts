@@ -1,4 +1,4 @@
-import { normalizeHost } from "../route/request-head.ts";
+import { headerValue, normalizeHost } from "../route/request-head.ts";
 import type { EndedExchange } from "./exchange-record.ts";
 import type { Trace } from "./trace-context.ts";
 
@@ -28,7 +28,6 @@ export function spanOf(trace: Trace, e: EndedExchange, time: number): OtlpSpan {
   const question = request.target.indexOf("?");
   const path = question < 0 ? request.target : request.target.slice(0, question);
   const rule = route === undefined ? undefined : route.rule.slice(Math.max(0, route.rule.indexOf("/")));
-  const userAgent = e.header("user-agent");
   return {
     traceId: trace.traceId,
     spanId: trace.spanId,
@@ -52,7 +51,7 @@ export function spanOf(trace: Trace, e: EndedExchange, time: number): OtlpSpan {
       "server.port": request.localPort,
       "client.address": e.client.ip,
       "network.protocol.version": request.http2 ? "2" : "1.1",
-      "user_agent.original": userAgent,
+      "user_agent.original": headerValue(request.fields, "user-agent"),
       "error.type": e.status >= 500 ? String(e.status) : undefined,
       "k8s.namespace.name": route?.object.namespace,
       "k8s.ingress.name": route?.object.name,

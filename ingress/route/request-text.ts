@@ -22,11 +22,12 @@ export interface TextSource {
 
 export function fillText(parts: readonly TextPart[], source: TextSource): string {
   let text = "";
-  for (const part of parts) text += textOf(part, source);
+  for (const part of parts) text += partText(part, source);
   return text;
 }
 
-function textOf(part: TextPart, s: TextSource): string {
+/** What one part gives. */
+export function partText(part: TextPart, s: TextSource): string {
   switch (part.kind) {
     case "text":
       return part.text;
