@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import type { Cidr } from "../../src/base/cidr.ts";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
-import { ipFamily } from "../../src/base/ip.ts";
+import { ipFamily, printHostPort } from "../../src/base/ip.ts";
 import type { Running } from "../../src/base/running.ts";
 import { type Log, silentLog } from "../../src/observe/log.ts";
 import { Answerer } from "../answer/answerer.ts";
@@ -28,6 +28,7 @@ import { createEngine, type QueryEngine } from "./engine.ts";
 import { type BoundSockets, type Listeners, type ListenersConfig, rangePolicy, startListeners } from "./listeners.ts";
 import { type Notifier, type NotifierDeps, type NotifyTarget, startNotifier } from "./notifier.ts";
 import { QueryAccounts } from "./query-accounts.ts";
+import type { QueryCounts } from "./query-counts.ts";
 import { defaultTcpLimits } from "./tcp-listener.ts";
 import { ZoneTransfers } from "./zone-transfers.ts";
 
@@ -162,6 +163,8 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
     },
   };
 
+  /** What is in use. */
+  let inUse: DnsBlocks = blocks;
   let isSynced = false;
   let isLeaving = false;
   let isDrained = false;
@@ -173,6 +176,9 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
       cacheEntries: sumOf(Array.from(caches, (c) => c.sizes)),
       cacheEvictions: Array.from(caches, (c) => c.evictions).reduce((sum, n) => sum + n, 0),
       names: answerer.size,
+      plugins: inUse.blocks.flatMap((b) =>
+        [...new Set(b.plugins.map((p) => p.plugin))].map((name) => ({ zone: b.keys[0]?.zone ?? ".", name })),
+      ),
     });
   const endpoints = openBlockEndpoints(
     { isReady: () => isSynced && !isLeaving && generation !== undefined, metrics: print },
@@ -182,15 +188,18 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
   const notifier = startNotifier(notifyTargets(transferRules, blocks), notifierDeps);
   running.push(notifier);
 
+  const isMainAt = (at: DnsAddress): boolean => !addedAt.some((a) => a.ip === at.ip && a.port === at.port);
   /** Answers for what comes in at one address, by the server blocks that are in use when it comes. */
   const engineAt = (asked: ListenerScheme, address: () => DnsAddress): QueryEngine => {
     // where no block speaks of TLS or HTTPS, they serve what plain DNS does
     const scheme = blocks.blocks.some((b) => b.keys.some((k) => k.scheme === asked)) ? asked : "dns";
+    // the address is known when the first query comes
+    let counts: QueryCounts | undefined;
     let own: { readonly of: ChainGeneration; readonly chains: ListenerChains } | undefined;
     const current = (): typeof own => {
       if (generation !== undefined && own?.of !== generation) {
         const at = address();
-        const isMain = !addedAt.some((a) => a.ip === at.ip && a.port === at.port);
+        const isMain = isMainAt(at);
         own = { of: generation, chains: generation.chains.listener({ scheme, ...at, isMain }) };
       }
       return own;
@@ -209,6 +218,7 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
       edns,
       udpBytes,
       metrics,
+      counts: () => (counts ??= metrics.listener(serverLabel(asked, address(), isMainAt(address())))),
       accounts,
       clock,
       signal: closing.signal,
@@ -252,6 +262,7 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
     const before = generation;
     lameduck = Math.max(0, ...next.blocks.flatMap((b) => b.plugins).map((p) => (p.plugin === "health" ? p.lameduck : 0)));
     generation = new ChainGeneration(chains);
+    inUse = next;
     parts.background(chains.probeLoops());
     if (before !== undefined) parts.background(before.retire());
   };
@@ -305,6 +316,11 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
     endpoints: () => endpoints.addresses(),
     metrics: () => print() + accounts.print(),
   };
+}
+
+/** As CoreDNS calls a server: by its port alone where it is not bound to one address. */
+function serverLabel(scheme: ListenerScheme, { ip, port }: DnsAddress, isMain: boolean): string {
+  return isMain ? `${scheme}://:${port}` : `${scheme}://${printHostPort(ip, port)}`;
 }
 
 function addressOf(socket: BoundSockets["udp"][number]): DnsAddress {

@@ -12,6 +12,7 @@ import { encodeSeries } from "../wire/message-series.ts";
 import { rcodes, typeNumbers } from "../wire/record-type.ts";
 import type { DnsMetrics } from "./dns-metrics.ts";
 import type { QueryAccounts } from "./query-accounts.ts";
+import type { QueryCounts } from "./query-counts.ts";
 import type { ZoneTransfers } from "./zone-transfers.ts";
 
 /** What a listener needs: answers. */
@@ -44,6 +45,8 @@ export interface EngineParts {
   /** The largest UDP answer sent. */
   readonly udpBytes: number;
   readonly metrics: DnsMetrics;
+  /** Of this listener; asked for when there is a query. */
+  readonly counts: () => QueryCounts;
   readonly accounts: QueryAccounts;
   readonly clock: Clock;
   /** Aborts when the server closes. */
@@ -68,7 +71,7 @@ const leastUdpAnswer = 512;
 
 /** Answers from memory where it can, else from the chain, and counts both. */
 export function createEngine(parts: EngineParts): QueryEngine {
-  const { answerer, chain, directness, transfers, edns, metrics, accounts, clock, signal } = parts;
+  const { answerer, chain, directness, transfers, edns, metrics, counts, accounts, clock, signal } = parts;
   return {
     now: (query, n, client, out, transport) => {
       const started = clock.monotonic();
@@ -79,7 +82,8 @@ export function createEngine(parts: EngineParts): QueryEngine {
         const direct = directness();
         if (direct !== "all" && !isFinal(rcode, direct)) return undefined;
         accounts.count(client, query, n, rcode);
-        metrics.count({ transport, client, type: answerer.lastType }, rcode, "kubernetes", clock.monotonic() - started);
+        counts().count({ transport, client, type: answerer.lastType, bytes: n }, rcode, "kubernetes", clock.monotonic() - started);
+        counts().sent(transport, length);
       }
       return length;
     },
@@ -87,13 +91,15 @@ export function createEngine(parts: EngineParts): QueryEngine {
       const { lastType: type } = answerer;
       if (type !== typeNumbers.AXFR && type !== typeNumbers.IXFR) return undefined;
       const messages = transfers.answer(bytes, client, "stream");
-      if (messages !== undefined) metrics.count({ transport: "tcp", client, type }, rcodes.NOERROR, "transfer", 0);
+      if (messages !== undefined) counts().count({ transport: "tcp", client, type, bytes: bytes.length }, rcodes.NOERROR, "transfer", 0);
       return messages;
     },
     later: async (bytes, client, transport) => {
       const reply = await respond(bytes, client, transport);
       if (reply === undefined || reply instanceof Uint8Array) return reply;
-      return encodeAnswer(reply.query, reply.answer, client, transport);
+      const bytesSent = encodeAnswer(reply.query, reply.answer, client, transport);
+      counts().sent(transport, bytesSent.length);
+      return bytesSent;
     },
     series: async (bytes, client, transport) => {
       const reply = await respond(bytes, client, transport);
@@ -101,13 +107,18 @@ export function createEngine(parts: EngineParts): QueryEngine {
       if (reply instanceof Uint8Array) return [reply];
       const { query, answer } = reply;
       const isTransfer = query.questions.some((q) => q.type === typeNumbers.AXFR || q.type === typeNumbers.IXFR);
-      return isTransfer && answer.answers.length > 1 ? encodeSeries(answer) : [encodeAnswer(query, answer, client, transport)];
+      if (isTransfer && answer.answers.length > 1) return encodeSeries(answer);
+      const only = encodeAnswer(query, answer, client, transport);
+      counts().sent(transport, only.length);
+      return [only];
     },
   };
 
   /** What the chain says, or bytes for what is no question to it; undefined when nothing is sent. */
   async function respond(bytes: Uint8Array, client: Ip, transport: DnsTransport): Promise<Reply | Uint8Array | undefined> {
     const started = clock.monotonic();
+    // while its socket is open: the answer may come when it no longer is
+    const own = counts();
     const query = readQuery(bytes);
     const question = query?.questions[0];
     if (query === undefined || question === undefined) return refuseBytes(bytes, rcodes.FORMERR);
@@ -127,8 +138,8 @@ export function createEngine(parts: EngineParts): QueryEngine {
       answer = emptyAnswer(query, rcodes.SERVFAIL);
       metrics.countSingle("panics");
     }
-    metrics.count(
-      { transport, client, type: question.type },
+    own.count(
+      { transport, client, type: question.type, bytes: bytes.length },
       answer.rcode,
       Array.from(context.took).at(-1) ?? "",
       clock.monotonic() - started,

@@ -58,6 +58,7 @@ export interface Listeners extends Running {
 }
 
 const anywhere: DnsAddress = { ip: "0.0.0.0", port: 0 };
+const anyPortTries = 20;
 const defaultQueriesPerClient = 1000;
 /** A connection that is about to be ended may still bring the query it was made for. Milliseconds. */
 const silentMs = 250;
@@ -100,6 +101,22 @@ export function startListeners(config: ListenersConfig, deps: ListenersDeps): Li
     return own;
   };
 
+  /** One port for both; where any will do, one that others have over UDP is left for another. */
+  const bindPair = async (at: DnsAddress, isShared: boolean): Promise<{ readonly tcp: Accepting; readonly socket: BoundUdp }> => {
+    for (let left = at.port === 0 ? anyPortTries : 1; ; left--) {
+      // TCP first: its port is the scarcer one
+      const tcp = started("dns", (engine) => startTcpListener(at, engine, { limits, isProxy, isShared }));
+      await tcp.ready;
+      try {
+        return { tcp, socket: await bindUdp({ ip: at.ip, port: tcp.address().port }, { isShared, isBatched: batch !== undefined }) };
+      } catch (error) {
+        if (left <= 1) throw error;
+        running.splice(running.indexOf(tcp), 1);
+        await tcp.close();
+      }
+    }
+  };
+
   const listen = async (): Promise<void> => {
     if (deps.sockets !== undefined) {
       for (const server of deps.sockets.tcp)
@@ -115,13 +132,8 @@ export function startListeners(config: ListenersConfig, deps: ListenersDeps): Li
     // whose sockets are handed over lets its successor open the others while it still answers
     const isShared = deps.sockets !== undefined;
     for (const at of [...(deps.sockets === undefined ? config.listen : []), ...(config.extra ?? [])]) {
-      // TCP first: its port is the scarcer one when any free port will do
-      const tcp = started("dns", (engine) => startTcpListener(at, engine, { limits, isProxy, isShared }));
-      await tcp.ready;
-      const socket = await bindUdp({ ip: at.ip, port: tcp.address().port }, { isShared, isBatched: batch !== undefined });
-      const own: UdpListener = started("dns", (engine) =>
-        startUdpListener({ ip: at.ip, port: tcp.address().port }, engine, { ...udp, ...(socket === undefined ? {} : { bound: socket }) }),
-      );
+      const { tcp, socket } = await bindPair(at, isShared);
+      const own: UdpListener = started("dns", (engine) => startUdpListener(at, engine, { ...udp, bound: socket }));
       await own.ready;
       accepting.push(tcp);
       datagrams.push(own);
@@ -164,18 +176,20 @@ export function startListeners(config: ListenersConfig, deps: ListenersDeps): Li
   };
 }
 
-/** Bound by hand where batches work, so that the file descriptor is known; undefined where the listener binds its own. */
-async function bindUdp(
-  at: DnsAddress,
-  { isShared, isBatched }: { readonly isShared: boolean; readonly isBatched: boolean },
-): Promise<BoundUdp | undefined> {
-  if (!isBatched && !isShared) return undefined;
+/** Bound by hand where batches work, so that the file descriptor is known. */
+async function bindUdp(at: DnsAddress, how: { readonly isShared: boolean; readonly isBatched: boolean }): Promise<BoundUdp> {
+  const { isShared, isBatched } = how;
   const fd = isBatched ? bindSocket({ ...at, type: "udp", sharePort: isShared }).fd : undefined;
   const socket = createUdpSocket(at.ip, "large", isShared && fd === undefined);
   const opened = once(socket, "listening");
-  if (fd === undefined) socket.bind(at.port, at.ip);
-  else socket.bind({ fd });
-  await opened;
+  try {
+    if (fd === undefined) socket.bind(at.port, at.ip);
+    else socket.bind({ fd });
+    await opened;
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
   return fd === undefined ? { socket } : { socket, fd };
 }
 

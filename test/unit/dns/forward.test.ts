@@ -1,5 +1,5 @@
-import { createSocket, type RemoteInfo } from "node:dgram";
-import { createServer } from "node:net";
+import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
+import { type AddressInfo, createServer, type Server } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { isUpstreamError, upstreamErrorCodes } from "../../../dns/forward/errors.ts";
 import { type ForwardConfig, Forwarder } from "../../../dns/forward/forwarder.ts";
@@ -42,20 +42,32 @@ async function fakeUpstream(reply: (q: Message, transport: "udp" | "tcp") => rea
     });
     closing.push(() => void socket.destroy());
   });
-  await new Promise<void>((resolve) => tcp.listen(0, "127.0.0.1", resolve));
-  const address = tcp.address();
-  const port = typeof address === "object" && address !== null ? address.port : 0;
-  const udp = createSocket("udp4");
+  const { port, udp } = await bindBoth(tcp);
   udp.on("message", (bytes: Buffer, from: RemoteInfo) => {
     ports.add(from.port);
     for (const m of answers(bytes, "udp")) udp.send(m, from.port, from.address);
   });
-  await new Promise<void>((resolve) => udp.bind(port, "127.0.0.1", resolve));
   closing.push(
     () => new Promise<void>((resolve) => udp.close(resolve)),
     () => new Promise<void>((resolve) => tcp.close(() => resolve())),
   );
   return { ip: "127.0.0.1", port, seen, ports };
+}
+
+/** The same port over both; one that somebody has over UDP is left for another. */
+async function bindBoth(tcp: Server): Promise<{ readonly port: number; readonly udp: Socket }> {
+  for (;;) {
+    await new Promise<void>((resolve) => tcp.listen(0, "127.0.0.1", resolve));
+    const { port } = tcp.address() as AddressInfo;
+    const udp = createSocket("udp4");
+    const isBound = await new Promise<boolean>((resolve) => {
+      udp.once("error", () => resolve(false));
+      udp.bind(port, "127.0.0.1", () => resolve(true));
+    });
+    if (isBound) return { port, udp };
+    udp.close();
+    await new Promise<void>((resolve) => tcp.close(() => resolve()));
+  }
 }
 
 function startForwarder(upstreams: readonly Fake[], config: Partial<ForwardConfig> = {}): { forwarder: Forwarder; events: string[] } {
