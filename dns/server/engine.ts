@@ -159,8 +159,10 @@ export function createEngine(parts: EngineParts): QueryEngine {
     const rcode = (out[3] ?? 0) & 15;
     if (edns.present) countOne(out, 10);
     accounts.count(client, query, n, rcode);
-    metrics.count({ transport, client, type }, rcode, "cache", clock.monotonic() - started);
-    return edns.write(out, end, 0);
+    const length = edns.write(out, end, 0);
+    counts().count({ transport, client, type, bytes: n }, rcode, "cache", clock.monotonic() - started);
+    counts().sent(transport, length);
+    return length;
   }
 
   /** What is wrong with the OPT record of a query; the hot path says the same of those it answers. */

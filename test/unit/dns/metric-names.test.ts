@@ -67,7 +67,7 @@ test("metrics are called as in CoreDNS, with its labels, each series once", asyn
       `coredns_dns_requests_total{server="dns://:${main?.port}",zone=".",view="",proto="tcp",family="1",type="A"} 4`,
     );
     expect(samples).toContain(
-      `coredns_dns_requests_total{server="dns://127.0.0.2:${added?.port}",zone=".",view="",proto="udp",family="1",type="A"} 1`,
+      `coredns_dns_requests_total{server="dns://:${added?.port}",zone=".",view="",proto="udp",family="1",type="A"} 1`,
     );
   } finally {
     await server.close();
