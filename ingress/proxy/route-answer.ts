@@ -66,8 +66,11 @@ export async function routeOffline(
 export async function answerRoute(table: RouteTable, question: RouteQuestion): Promise<RouteAnswer> {
   const { listener, authority, target } = parseUrl(question.url);
   const secure = listener === "https";
-  const request = incoming(question, { authority, target, secure });
-  const client = clientIdentity(request, request.fields, { trustedProxies: [], table });
+  const asked = incoming(question, { authority, target, secure });
+  // over TLS the client was asked for a certificate where the host wants one; it has none to show here
+  const askedBy = secure ? table.hostTls(normalizeHost(asked.authority))?.clientCertificates : undefined;
+  const request = askedBy === undefined ? asked : { ...asked, askedBy };
+  const client = clientIdentity(request, request.fields, { trustedProxies: table.settings.trustedProxies ?? [], table });
   const [rawPath, query] = split(request.target);
   const head = {
     method: request.method,
@@ -84,7 +87,8 @@ export async function answerRoute(table: RouteTable, question: RouteQuestion): P
   });
   const { route, reply, chain } = plan;
   const set = Object.fromEntries(
-    [...forwardingHeaders(client, "").filter((h) => h.value !== ""), ...(chain?.requestHeaders ?? [])].map((h) => [h.name, h.value]),
+    // a header that is set to nothing is taken away
+    [...forwardingHeaders(client, ""), ...(chain?.requestHeaders ?? [])].filter((h) => h.value !== "").map((h) => [h.name, h.value]),
   );
   const action = route?.action;
   const forward = action?.kind === "forward" ? action : undefined;
@@ -95,6 +99,7 @@ export async function answerRoute(table: RouteTable, question: RouteQuestion): P
   if (reply !== undefined && reply.by !== "route") why.push(`answered by ${reply.by}: ${reply.status}`);
   if (action?.kind === "respond") why.push(action.why);
   if (nobody) why.push("no endpoint is ready");
+  if (forward !== undefined && reply === undefined) why.push(...besides(forward));
   const status = reply?.status ?? (nobody ? 503 : undefined);
   return {
     outcome: outcomeOf(action?.kind, status, location),
@@ -124,6 +129,18 @@ function isTold(filter: Filter, secure: boolean): boolean {
     default:
       return true;
   }
+}
+
+/** What else is done with a request that goes to an endpoint, and with its answer. */
+function besides({ mirror, errorPages, answer, affinity }: Forwarding): readonly string[] {
+  const told: string[] = [];
+  if (affinity !== undefined) told.push(`the cookie ${affinity.cookie} binds the client to its endpoint`);
+  if (mirror !== undefined)
+    told.push(`a copy goes to ${mirror.pool ?? "the host of mirror-target"}${mirror.withBody ? "" : ", without its body"}`);
+  if (errorPages !== undefined)
+    told.push(`answers with ${errorPages.statuses.join(", ")} are replaced by ${errorPages.pool ?? "this proxy's own pages"}`);
+  if (answer !== undefined) told.push(`in answers is changed: ${Object.keys(answer).join(", ")}`);
+  return told;
 }
 
 function outcomeOf(kind: string | undefined, status: number | undefined, location: string | undefined): RouteAnswer["outcome"] {

@@ -10,6 +10,9 @@ export interface SyncEvents {
   readonly problems: readonly Problem[];
 }
 
+/** No object has this generation. */
+const untold = -1;
+
 /**
  * An Event on each Ingress that is served for the first time, or in another form: how many paths it has, and how much is wrong
  * with it. One that has addresses already was told of by an earlier process.
@@ -27,7 +30,9 @@ export function recordSyncs(ingresses: readonly Ingress[], { record, synced, pro
     const generation = ingress.metadata?.generation ?? 0;
     there.add(key);
     const known = synced.get(key) ?? ((ingress.status?.loadBalancer?.ingress ?? []).length > 0 ? generation : undefined);
-    if (known === generation || record(syncEvent(ingress, wrong.get(key) ?? 0))) synced.set(key, generation);
+    const told = known === generation || record(syncEvent(ingress, wrong.get(key) ?? 0));
+    // what was not taken is still to be told of, whatever addresses it has by then
+    synced.set(key, told ? generation : untold);
   }
   for (const key of synced.keys()) if (!there.has(key)) synced.delete(key);
 }
