@@ -31,6 +31,8 @@ describe.skipIf(lack !== undefined)(`a canary that grows by itself${lack === und
     const { ingress } = (await cluster.status()) as { ingress: { addresses: readonly { http: number }[] } };
     port = ingress.addresses[0]?.http ?? 0;
     await cluster.kubectl("-n", "canary", "wait", "--for=condition=Available", "deployment", "--all", "--timeout=60s");
+    // the Pods are ready before the ingress has heard of it
+    await eventually(async () => (await ask()) === 200, { what: "an answer" });
     asking = visit();
   });
   afterAll(async () => {
