@@ -16,6 +16,8 @@ export interface SpanExporterDeps {
 /** As OpenTelemetry's batch processor has them where nobody says. */
 const defaults = { queueSize: 2048, delayMs: 5000, batchSize: 512 };
 const sendMs = 10_000;
+/** A process that ends does not wait longer for its collector. Milliseconds. */
+const farewellMs = 1_000;
 /** A batch that cannot be brought is tried so often, each time twice as long after. */
 const tries = 3;
 const firstPauseMs = 1_000;
@@ -52,7 +54,7 @@ export class SpanExporter {
   async close(): Promise<void> {
     this.#life.abort();
     this.#wake?.abort();
-    if (this.#queue.length > 0) await this.#send(this.#queue.splice(0));
+    if (this.#queue.length > 0) await this.#send(this.#queue.splice(0), farewellMs);
   }
 
   /** Goes on for as long as there is something to bring. */
@@ -79,7 +81,7 @@ export class SpanExporter {
     this.#drop(batch, "it was not there, three times");
   }
 
-  async #send(batch: readonly OtlpSpan[]): Promise<"done" | "again"> {
+  async #send(batch: readonly OtlpSpan[], timeoutMs = sendMs): Promise<"done" | "again"> {
     const settings = this.#deps.settings();
     const { endpoint } = settings ?? {};
     if (settings === undefined || endpoint === undefined) {
@@ -94,7 +96,7 @@ export class SpanExporter {
         headers: [{ name: "content-type", value: "application/json" }],
         body: Buffer.from(printExport(batch, settings.serviceName ?? "fairway")),
         bodyBytes: 0,
-        timeoutMs: sendMs,
+        timeoutMs,
       });
       if (again.has(status)) return "again";
       if (status >= 200 && status < 300) this.#deps.counts.sent += batch.length;

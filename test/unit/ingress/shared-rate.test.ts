@@ -137,7 +137,7 @@ async function servers(n: number, secretOf: (i: number) => string) {
   open.push(up);
   const addresses = Array.from(
     { length: n },
-    (_, i) => `127.${100 + (process.pid >> 12)}.${(process.pid >> 4) & 255}.${(process.pid & 15) * 16 + i}`,
+    (_, i) => `127.${100 + ((process.pid >> 12) & 127)}.${(process.pid >> 4) & 255}.${(process.pid & 15) * 16 + i}`,
   );
   const ports: number[] = [];
   const ingresses: IngressServer[] = [];
