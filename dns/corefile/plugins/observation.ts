@@ -108,7 +108,8 @@ export function readPrometheus(d: Directive): PrometheusConfig {
   const words = wordsOf(d);
   const address = readHttpAddress(words, { host: "127.0.0.1", port: 9153 });
   words.end();
-  readOptions(d, {});
+  // numbers of a Go program's runtime: there is none
+  readOptions(d, { runtime_metrics: () => {} });
   return { plugin: "prometheus", address };
 }
 

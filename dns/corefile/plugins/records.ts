@@ -84,6 +84,8 @@ export function readFile(d: Directive, block: BlockContext): FileConfig {
   let fallthrough: Fallthrough | undefined;
   readOptions(d, {
     reload: (w) => void (reload = w.duration("a time")),
+    // any other text is taken, whatever its serial number says
+    reload_by_mtime: () => {},
     fallthrough: (w) => void (fallthrough = readFallthrough(w)),
     upstream: (w) => void w.rest(),
   });

@@ -226,6 +226,7 @@ describe("plugins as values", () => {
       },
     ],
     ["hosts extra.hosts a.org", { file: "/etc/coredns/extra.hosts", zones: ["a.org."] }],
+    ["file db.example {\n reload_by_mtime\n reload 5s\n}", { zones: ["example.org."], reload: 5000 }],
     ["file db.example", { file: "/etc/coredns/db.example", zones: ["example.org."], reload: 60_000 }],
     ["root /zones\nfile db.example", { folder: "/zones" }],
     [
@@ -267,6 +268,7 @@ describe("plugins as values", () => {
     ],
     ["acl {\n allow type A AAAA net 10.0.0.0/8 192.168.0.1\n drop\n}", { zones: ["example.org."] }],
     ["health {\n lameduck 5s\n}", { address: { host: "", port: 8080 }, lameduck: 5000 }],
+    ["prometheus localhost:9253 {\n runtime_metrics\n}", { address: { host: "127.0.0.1", port: 9253 } }],
     ["prometheus :9153", { address: { host: "", port: 9153 } }],
     ["loadbalance weighted w.txt {\n prefer 10.0.0.0/8\n}", { policy: { kind: "weighted", file: "/etc/coredns/w.txt", reload: 30_000 } }],
     [

@@ -130,6 +130,17 @@ const table: readonly (readonly [name: string, sent: Sent, want: Want])[] = [
     { flags: flagBits.cd, opt: { flags: 0x8000 } },
     { rcode: "NOERROR", flags: flagBits.cd, opt: { flags: 0x8000 }, answers: 1 },
   ],
+  [
+    "do and a cookie",
+    { opt: { flags: 0x8000, options: [cookie] } },
+    { rcode: "NOERROR", opt: { flags: 0x8000, options: [newCookie] }, answers: 1 },
+  ],
+  ["edns version 1 with do", { opt: { version: 1, flags: 0x8000 } }, { rcode: "BADVERS", opt: {}, answers: 0 }],
+  [
+    "dnskey with do, 512 bytes",
+    { type: "DNSKEY", opt: { size: 512, flags: 0x8000 } },
+    { rcode: "NOERROR", opt: { flags: 0x8000 }, answers: 0 },
+  ],
   ["nsid", { opt: { options: [[3, ""]] } }, { rcode: "NOERROR", opt: { options: [nsid] }, answers: 1 }],
   ["client subnet", { opt: { options: [[8, "00010000"]] } }, { rcode: "NOERROR", opt: { options: [] }, answers: 1 }],
   ["expire", { opt: { options: [[9, ""]] } }, { rcode: "NOERROR", opt: { options: [] }, answers: 1 }],

@@ -56,8 +56,8 @@ test("metrics are called as in CoreDNS, with its labels, each series once", asyn
     const found = new Map<string, string>();
     for (const one of series) {
       const name = /^[a-z0-9_]+/.exec(one)?.[0] ?? "";
-      const labels = Array.from(one.matchAll(/([a-z_]+)="/g), ([, label]) => label)
-        .sort()
+      const labels = Array.from(one.matchAll(/([a-z_]+)="/g), ([, label = ""]) => label)
+        .sort((a, b) => (a < b ? -1 : 1))
         .join(" ");
       if (name.startsWith("coredns_")) found.set(name.replace(/_bucket$/, ""), labels);
     }
