@@ -8,7 +8,7 @@ import { loadKubeconfig } from "../../src/client/kubeconfig.ts";
 import { resources } from "../../src/client/resources.ts";
 import { createHttpTransport } from "../../src/client/transport.ts";
 import { eventually, isAlive, pidsOf, removeDataDir, startTestCluster, type TestCluster } from "../support/cluster-process.ts";
-import { askUntil, clientPortsOf, type IngressAt, openTalk } from "../support/ingress-load.ts";
+import { askUntil, clientPortsOf, type IngressAt, openStreamTalk, openTalk } from "../support/ingress-load.ts";
 import { lacking } from "../support/requires.ts";
 
 const lack = lacking("ip", "nft", "crun", "kubectl", "curl");
@@ -93,8 +93,8 @@ describe.skipIf(lack !== undefined)(`rolling under load${lack === undefined ? ""
     const fresh = cluster.kubectl("exec", "shell", "--", "sh", "-c", freshConnections);
     const changing = changeUntil(stop.signal);
     const killed = await killServing();
-    const talk = openTalk(to, "/ws");
-    await talk.open;
+    const talks = [openTalk(to, "/ws"), openStreamTalk(to, "/ws")];
+    await Promise.all(talks.map((t) => t.open));
     await roll();
     await upgrade();
     await openPort();
@@ -104,7 +104,8 @@ describe.skipIf(lack !== undefined)(`rolling under load${lack === undefined ? ""
     stop.abort();
     await cluster.kubectl("exec", "shell", "--", "touch", "/tmp/stop");
     const [answers, changes, inside] = [await answered, await changing, await fresh];
-    talk.end();
+    const spoken = talks.map((t) => ({ closed: t.closed(), echoes: t.echoes() }));
+    for (const talk of talks) talk.end();
 
     const failures = answers.flatMap((a) => a.failures);
     const [dead, others] = [failures.filter((f) => killed.has(f.port ?? 0)), failures.filter((f) => !killed.has(f.port ?? 0))];
@@ -118,8 +119,10 @@ describe.skipIf(lack !== undefined)(`rolling under load${lack === undefined ? ""
     expect(codes.filter((c) => c !== "200")).toEqual([]);
     expect(codes.length).toBeGreaterThan(100);
     expect(changes).toBeGreaterThan(10);
-    expect(talk.closed()).toBeUndefined();
-    expect(talk.echoes()).toBeGreaterThan(10);
+    for (const { closed, echoes } of spoken) {
+      expect(closed).toBeUndefined();
+      expect(echoes).toBeGreaterThan(10);
+    }
   });
 
   /** A port of a Service comes up on the nodes, which takes new ingress processes: another hand-over. */

@@ -154,6 +154,49 @@ export function openTalk(to: IngressAt, path: string): Talk {
   };
 }
 
+/** The same as one stream of HTTP/2 (RFC 8441), whose session is told to go while it is open. */
+export function openStreamTalk(to: IngressAt, path: string): Talk {
+  const session = http2Connect(`https://${to.ip}:${to.https}`, { rejectUnauthorized: false, servername: to.host });
+  let echoes = 0;
+  let closed: string | undefined;
+  let saying: NodeJS.Timeout | undefined;
+  const open = new Promise<void>((resolve, reject) => {
+    session.once("error", reject);
+    session.once("remoteSettings", () => {
+      const headers = {
+        ":method": "CONNECT",
+        ":protocol": "websocket",
+        ":path": path,
+        ":authority": to.host,
+        "sec-websocket-version": "13",
+      };
+      const stream = session.request(headers, { endStream: false });
+      stream.once("response", (answer) => {
+        if (answer[":status"] === 200) resolve();
+        else reject(new Error(`status ${answer[":status"]}`));
+      });
+      stream.on("data", () => echoes++);
+      stream.on("error", (error) => (closed ??= String(error)));
+      stream.on("close", () => (closed ??= "the stream was closed"));
+      saying = setInterval(() => stream.write(websocketText("still there?")), 100);
+    });
+  });
+  return {
+    open,
+    closed: () => closed,
+    echoes: () => echoes,
+    end: () => {
+      clearInterval(saying);
+      session.destroy();
+    },
+  };
+}
+
+/** A text frame of a client (RFC 6455 section 5.2), under a mask of zeros. */
+function websocketText(text: string): Buffer {
+  return Buffer.concat([Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0]), Buffer.from(text)]);
+}
+
 /** The clients' ports of the connections to `port` that a process holds; it should be stopped, so that it takes no more. */
 export function clientPortsOf(pid: number, port: number): ReadonlySet<number> {
   const inodes = new Set(readdirSync(`/proc/${pid}/fd`).map((fd) => linkOf(`/proc/${pid}/fd/${fd}`)));
