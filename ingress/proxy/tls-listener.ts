@@ -8,7 +8,7 @@ import type { Peer } from "../upstream/connection.ts";
 import { type ClientAnswer, clientAnswerOf } from "./client-certificate.ts";
 import { peekClientHello } from "./client-hello.ts";
 import type { OcspStapler } from "./ocsp-stapler.ts";
-import { type KeyPair, TlsContexts } from "./tls-contexts.ts";
+import { type KeyPair, sessionContextOf, TlsContexts } from "./tls-contexts.ts";
 
 export interface TlsListenerOptions {
   readonly table: () => RouteTable;
@@ -36,9 +36,6 @@ export interface TlsSettings {
 
 /** Demands of hosts and settings that are in force at once; made again where there are more. */
 const maxServers = 256;
-
-/** Sessions of one ingress are of one context, whichever of its processes made them. */
-const sessionContext = "fairway-ingress";
 
 /**
  * Turns accepted sockets into TLS connections by what the route table asks for their server name: its certificate, a
@@ -108,8 +105,13 @@ export class TlsListener {
 
   #serverFor(tls: HostTls | undefined): TlsServer {
     const { settings } = this.#o.table();
-    const asks = tls?.clientCertificates !== undefined;
-    const key = JSON.stringify([asks, tls?.ciphers, tls?.preferServerCiphers, settings.tls, settings.http2]);
+    const key = JSON.stringify([
+      sessionContextOf(tls?.clientCertificates),
+      tls?.ciphers,
+      tls?.preferServerCiphers,
+      settings.tls,
+      settings.http2,
+    ]);
     let server = this.#servers.get(key);
     if (server === undefined) {
       server = this.#makeServer(tls);
@@ -133,7 +135,7 @@ export class TlsListener {
       ...(ciphers === undefined ? {} : { ciphers }),
       ...(tls?.preferServerCiphers === undefined ? {} : { honorCipherOrder: tls.preferServerCiphers }),
       ...(this.#ticketKeys === undefined ? {} : { ticketKeys: this.#ticketKeys }),
-      sessionIdContext: sessionContext,
+      sessionIdContext: sessionContextOf(tls?.clientCertificates),
       ...(told?.sessionTickets === false ? { secureOptions: constants.SSL_OP_NO_TICKET } : {}),
       ALPNProtocols: http2 === false ? ["http/1.1"] : ["h2", "http/1.1"],
       handshakeTimeout: this.#o.handshakeMs(),
@@ -157,8 +159,8 @@ export class TlsListener {
       const handshake = this.#handshakes.get(key);
       const terms = handshake?.tls?.clientCertificates;
       this.#handshakes.delete(key);
-      // without a name the default certificate was shown already
-      if (told?.rejectUnknownNames === true && typeof socket.servername !== "string") {
+      // without a name the default certificate was shown already; of a resumed session 1.2 tells no name
+      if (told?.rejectUnknownNames === true && typeof socket.servername !== "string" && !socket.isSessionReused()) {
         socket.destroy();
         return;
       }

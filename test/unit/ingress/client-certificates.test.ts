@@ -1,5 +1,5 @@
 import { connect as http2Connect } from "node:http2";
-import { connect as tlsConnect } from "node:tls";
+import { type SecureVersion, connect as tlsConnect } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { IngressServer, Route } from "../../../ingress/index.ts";
 import { rfc2253 } from "../../../ingress/proxy/client-certificate.ts";
@@ -137,6 +137,49 @@ describe("a connection is good for hosts of one demand", () => {
       });
     expect(await Promise.all(["on.test", "other.test", "a.test", "shop.test"].map(statusOf))).toEqual([200, 421, 200, 200]);
     session.destroy();
+  });
+});
+
+describe("a session is resumed for the terms it was made under, no others", () => {
+  async function session(servername: string, client: Shown, version: SecureVersion): Promise<Buffer> {
+    const socket = tlsConnect({
+      port: https,
+      host: "127.0.0.1",
+      servername,
+      rejectUnauthorized: false,
+      maxVersion: version,
+      ...shown[client],
+    });
+    const ticket = new Promise<Buffer>((resolve) => void socket.on("session", resolve));
+    const c = new RawClient(socket).send(`GET / HTTP/1.1\r\nHost: ${servername}\r\n\r\n`);
+    await c.until((t) => t.includes("\r\n\r\n"));
+    const got = await ticket;
+    socket.destroy();
+    return got;
+  }
+
+  test.for<[version: SecureVersion, made: string, by: Shown, asked: string, status: number, reused: boolean]>(
+    (["TLSv1.2", "TLSv1.3"] as const).flatMap((version) => [
+      [version, "on.test", "good", "on.test", 200, true],
+      [version, "other.test", "stranger", "on.test", 400, false],
+      [version, "noca.test", "stranger", "on.test", 400, false],
+      [version, "a.test", "none", "on.test", 400, false],
+      [version, "a.test", "none", "a.test", 200, true],
+    ]),
+  )("%s: made for %s by %s, shown for %s: %i, resumed %s", async ([version, made, by, asked, status, reused]) => {
+    const given = await session(made, by, version);
+    const socket = tlsConnect({
+      port: https,
+      host: "127.0.0.1",
+      servername: asked,
+      rejectUnauthorized: false,
+      maxVersion: version,
+      session: given,
+    });
+    const c = new RawClient(socket).send(`GET / HTTP/1.1\r\nHost: ${asked}\r\nConnection: close\r\n\r\n`);
+    expect(await c.untilEnd()).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+    expect(socket.isSessionReused()).toBe(reused);
+    socket.destroy();
   });
 });
 

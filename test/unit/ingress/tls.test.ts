@@ -119,6 +119,14 @@ describe("sessions", () => {
     },
   );
 
+  test("a session is resumed also where names that are nobody's are refused", async () => {
+    const { https } = await lab({ settings: { tls: { rejectUnknownNames: true, maxVersion: "TLSv1.2" } } });
+    const session = await sessionOf(https, {});
+    const socket = await opened(https, { session });
+    expect(socket.isSessionReused()).toBe(true);
+    expect(await new RawClient(socket).send(get()).until((t) => t.endsWith("ok"))).toMatch(/^HTTP\/1\.1 200/);
+  });
+
   test("without tickets, none is resumed", async () => {
     const { https } = await lab({ settings: { tls: { sessionTickets: false, maxVersion: "TLSv1.2" } } });
     const session = await sessionOf(https, {});
