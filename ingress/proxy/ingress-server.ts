@@ -19,6 +19,7 @@ import { CountGossip } from "./count-gossip.ts";
 import { selfSignedCertificate } from "./default-certificate.ts";
 import { type Changeable, effectiveSettings, poolLimits } from "./effective-settings.ts";
 import { processWorld } from "./filter-world.ts";
+import { HealthChecks } from "./health-checks.ts";
 import { Http1Client } from "./http1-client.ts";
 import { Http2Client } from "./http2-client.ts";
 import { Listeners, type StreamAt } from "./listeners.ts";
@@ -130,6 +131,7 @@ class IngressProcess implements IngressServer {
   readonly #uses = new EndpointUses();
   readonly #subrequests: Subrequests;
   readonly #gossip: CountGossip;
+  readonly #health: HealthChecks;
   readonly #spans: SpanExporter;
   #changedAt = 0;
 
@@ -182,6 +184,7 @@ class IngressProcess implements IngressServer {
       spans: this.#spans,
       accessLog: config.accessLog,
     };
+    this.#health = new HealthChecks(this.#context);
     this.ready = this.#start();
     // a failed start is the caller's to see, through `ready`
     this.ready.catch(() => {});
@@ -198,6 +201,7 @@ class IngressProcess implements IngressServer {
   }
 
   apply(delta: RouteDelta): void {
+    if (delta.zone !== undefined) this.#context.picker.moveTo(delta.zone);
     if (delta.gossip !== undefined) this.#gossip.configure(delta.gossip === "none" ? undefined : delta.gossip);
     this.#changedAt = this.#deps.clock.now();
     const before = this.#context.table.pools;
@@ -291,6 +295,7 @@ class IngressProcess implements IngressServer {
     await this.#spans.close();
     this.#subrequests.close();
     this.#gossip.close();
+    this.#health.close();
   }
 
   async #start(): Promise<void> {
@@ -400,6 +405,7 @@ class IngressProcess implements IngressServer {
         }
       }
       for (const udp of this.#udp) udp.sweep(now);
+      this.#health.sweep(now);
       this.#sweepPool();
     }
   }

@@ -334,4 +334,6 @@ export interface RouteDelta {
   readonly settings?: ProxySettings;
   /** Absent: it stays. `none`: this process counts for itself. */
   readonly gossip?: GossipSettings | "none";
+  /** The zone of the node that routes go to; "" when it has none. Absent: it stays. */
+  readonly zone?: string;
 }

@@ -4,6 +4,7 @@ import { compareIp, type Ip, isPort, parseIp } from "../../src/base/ip.ts";
 import type { ObjectKey, Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
 import type { Compiled, Problem } from "../../src/snapshot/problem.ts";
 import type { Pool, PoolEndpoint, PoolId } from "../route/route.ts";
+import { poolWishes } from "./pool-wishes.ts";
 
 /** Ends the id of a pool whose one endpoint is the Service's own address. */
 const byAddress = "@service";
@@ -52,12 +53,19 @@ export function compilePool(snapshot: Snapshot, id: PoolId, allowed: readonly Ci
       const ip = parseIp(endpoint.addresses?.[0] ?? "");
       if (list === undefined || ip === undefined) continue;
       if (isForbidden(ip, allowed)) problems.push(forbidden(sliceKey, i, ip));
-      else list.set(`${ip} ${number}`, { ip, port: number });
+      else list.set(`${ip} ${number}`, { ip, port: number, ...zonesOf(endpoint) });
     }
   }
   const chosen = [...(ready.size > 0 ? ready : serving).values()];
   chosen.sort((a, b) => compareIp(a.ip, b.ip) || a.port - b.port);
-  return { plan: { id, service: key, port: port.port, endpoints: chosen }, problems };
+  const wishes = poolWishes(key, service?.metadata?.annotations ?? {});
+  return { plan: { id, service: key, port: port.port, endpoints: chosen, ...wishes.plan }, problems: [...problems, ...wishes.problems] };
+}
+
+/** The zones its slice's hints mean it for. */
+function zonesOf(endpoint: Endpoint): { readonly zones?: readonly string[] } {
+  const zones = endpoint.hints?.forZones?.map((z) => z.name) ?? [];
+  return zones.length === 0 ? {} : { zones };
 }
 
 /** Of a dual-stack Service those of its first family: each pod once, and over the family the Service prefers. */
@@ -73,8 +81,14 @@ export function samePool(a: Pool, b: Pool): boolean {
   return (
     a.port === b.port &&
     a.endpoints.length === b.endpoints.length &&
-    a.endpoints.every((e, i) => e.ip === b.endpoints[i]?.ip && e.port === b.endpoints[i]?.port)
+    a.endpoints.every((e, i) => sameEndpoint(e, b.endpoints[i])) &&
+    a.slowStartSeconds === b.slowStartSeconds &&
+    JSON.stringify(a.health) === JSON.stringify(b.health)
   );
+}
+
+function sameEndpoint(a: PoolEndpoint, b: PoolEndpoint | undefined): boolean {
+  return a.ip === b?.ip && a.port === b.port && a.zones?.join() === b.zones?.join();
 }
 
 function portOf(slice: EndpointSlice, name: string, protocol: string): number | undefined {

@@ -37,13 +37,14 @@ export interface HashChoice {
 export class EndpointPicker {
   readonly #loads = new Map<string, EndpointLoad>();
   readonly #turns = new Map<string, Turns>();
-  readonly #zone: string;
   /** Pools are values: what belongs to the endpoints of one is looked up once. */
-  readonly #members = new WeakMap<Pool, Members>();
+  #members = new WeakMap<Pool, Members>();
+  #zone = "";
 
-  /** `zone` of this process, as topology.kubernetes.io/zone of its node says; "" when there is none. */
-  constructor(zone = "") {
+  /** Of this process, as topology.kubernetes.io/zone of its node says; "" when there is none. */
+  moveTo(zone: string): void {
     this.#zone = zone;
+    this.#members = new WeakMap();
   }
 
   /**

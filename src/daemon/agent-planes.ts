@@ -12,6 +12,8 @@ import { ingressEntries } from "./ingress-table.ts";
 import { plainRange } from "./plain-range.ts";
 import type { KeyedDelta, StatePublisher, StateSource } from "./state-stream.ts";
 
+const zoneLabel = "topology.kubernetes.io/zone";
+
 /** Makes one table of the snapshot for the children that serve it. */
 export interface AgentPlane {
   readonly source: StateSource;
@@ -50,18 +52,21 @@ export function routesPlane(config: DaemonConfig, onPorts: (ports: readonly Serv
     ...(config.ingressScope === undefined ? {} : { scope: config.ingressScope }),
   });
   let gossip: NonNullable<RouteDelta["gossip"]> = "none";
+  let zone = "";
   return {
-    source: { name: "ingress", full: () => ingressEntries({ ...translator.full(), gossip }).upserts },
+    source: { name: "ingress", full: () => ingressEntries({ ...translator.full(), gossip, zone }).upserts },
     apply: (batch) => {
       const before = gossip;
       gossip = touchesGossip(batch) ? gossipSettings(batch.after, config.nodeName) : before;
       const same = JSON.stringify(gossip) === JSON.stringify(before);
+      const zoneBefore = zone;
+      if (batch.dirty.has("Node")) zone = batch.after.tables.Node.get(config.nodeName)?.metadata?.labels?.[zoneLabel] ?? "";
       const delta = translator.apply(batch);
       const { upserts = [], deletes = [] } = delta.streams ?? {};
       for (const id of deletes) ports.delete(id);
       for (const { id, protocol, port } of upserts) ports.set(id, { protocol, port });
       if (upserts.length + deletes.length > 0) onPorts([...ports.values()]);
-      return ingressEntries({ ...delta, ...(same ? {} : { gossip }) });
+      return ingressEntries({ ...delta, ...(same ? {} : { gossip }), ...(zone === zoneBefore ? {} : { zone }) });
     },
     problems: () => translator.problems,
     served: () => translator.served,

@@ -13,6 +13,7 @@ export function ingressEntries(delta: RouteDelta): { readonly upserts: Entries; 
       ...delta.routes.upserts.map((r) => [`r:${r.id}`, r] as const),
       ...(delta.streams?.upserts ?? []).map((s) => [`t:${s.id}`, s] as const),
       ...(delta.gossip === undefined ? [] : [["g:", delta.gossip] as const]),
+      ...(delta.zone === undefined ? [] : [["z:", delta.zone] as const]),
       ...(delta.settings === undefined ? [] : [["s:", delta.settings] as const]),
     ],
     deletes: [
@@ -29,6 +30,7 @@ export function ingressDelta(delta: KeyedDelta): RouteDelta {
   const values = <T>(prefix: string): T[] => delta.upserts.filter(([key]) => key.startsWith(prefix)).map(([, value]) => value as T);
   const keys = (prefix: string): string[] => delta.deletes.filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
   const [settings] = values<ProxySettings>("s:");
+  const [zone] = values<string>("z:");
   const [gossip] = values<NonNullable<RouteDelta["gossip"]>>("g:");
   return {
     revision: delta.revision,
@@ -39,5 +41,6 @@ export function ingressDelta(delta: KeyedDelta): RouteDelta {
     streams: { upserts: values<StreamService>("t:"), deletes: keys("t:") },
     ...(settings === undefined ? {} : { settings }),
     ...(gossip === undefined ? {} : { gossip }),
+    ...(zone === undefined ? {} : { zone }),
   };
 }

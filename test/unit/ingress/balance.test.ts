@@ -161,8 +161,14 @@ test("one that joins others is taken for as fast as they are, not for the fastes
   expect(got[3]).toBeLessThan(150);
 });
 
+function inZone(zone: string): EndpointPicker {
+  const picker = new EndpointPicker();
+  picker.moveTo(zone);
+  return picker;
+}
+
 test("endpoints that are meant for this zone come first, and others when none of those is well", () => {
-  const picker = new EndpointPicker("a");
+  const picker = inZone("a");
   const pool: Pool = {
     ...poolOf([]),
     endpoints: [1, 2, 3, 4].map((port) => ({ ip: "127.0.0.1", port, zones: [port < 3 ? "a" : "b"] })),
@@ -172,9 +178,9 @@ test("endpoints that are meant for this zone come first, and others when none of
   expect(shares(picker, pool, { count: 100, now: 0 })).toEqual({ 2: 100 });
   picker.judge(pool.endpoints[1]!, true);
   expect(shares(picker, pool, { count: 100, now: 0 })).toEqual({ 3: 50, 4: 50 });
-  expect(shares(new EndpointPicker("c"), pool, { count: 100, now: 0 })).toEqual({ 1: 25, 2: 25, 3: 25, 4: 25 });
+  expect(shares(inZone("c"), pool, { count: 100, now: 0 })).toEqual({ 1: 25, 2: 25, 3: 25, 4: 25 });
   const unhinted = { ...pool, endpoints: [...pool.endpoints, { ip: "127.0.0.1", port: 5 }] };
-  expect(Object.keys(shares(new EndpointPicker("a"), unhinted, { count: 100, now: 0 }))).toHaveLength(5);
+  expect(Object.keys(shares(inZone("a"), unhinted, { count: 100, now: 0 }))).toHaveLength(5);
 });
 
 test("turns of what is out go to all others alike", () => {

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { emptyRouteTable, IngressTranslator, routeOffline } from "../../../ingress/index.ts";
+import { samePool } from "../../../ingress/translate/pool-plan.ts";
 import { batchFromEmpty } from "../../../src/snapshot/snapshot-store.ts";
 import { loopback, makeIngress, makeRules, makeService, makeSnapshot } from "./cluster.ts";
 
@@ -389,4 +390,24 @@ test("ssl-passthrough: the host's TLS goes to the backend of its root, for as lo
     certificates: nothing,
   });
   expect([after.hasPassthrough, after.passthrough("h.test")]).toEqual([false, undefined]);
+});
+
+test("the zones of hints, and what a Service wishes for its endpoints, come with the pool; a change of either is one", () => {
+  const service = (wish: string, hint: string): string =>
+    makeService("a", ["10.0.0.1:80"])
+      .replace("{name: a, namespace: shop}", `{name: a, namespace: shop, annotations: {${wish}}}`)
+      .replace("conditions: {ready: true}", `conditions: {ready: true}, hints: {forZones: [{name: ${hint}}]}`) +
+    one(makeRules("h.test", ["/", "Prefix", "a"]));
+  const pool = (wish: string, hint: string) => {
+    const translator = new IngressTranslator();
+    translator.apply(batchFromEmpty(makeSnapshot(service(wish, hint))));
+    return translator.full().pools.upserts[0];
+  };
+  const wished = pool('fairway.dev/slow-start: "30", fairway.dev/health-check-path: /ok', "east");
+  expect(wished?.endpoints).toEqual([{ ip: "10.0.0.1", port: 80, zones: ["east"] }]);
+  expect([wished?.slowStartSeconds, wished?.health?.path]).toEqual([30, "/ok"]);
+  const plain = pool("", "east");
+  expect(plain).not.toHaveProperty("health");
+  for (const other of [pool("", "west"), wished]) expect(samePool(plain!, other!)).toBe(false);
+  expect(samePool(wished!, { ...wished! })).toBe(true);
 });

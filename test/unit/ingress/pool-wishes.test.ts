@@ -1,0 +1,46 @@
+import { expect, test } from "vitest";
+import { poolWishes } from "../../../ingress/translate/pool-wishes.ts";
+
+const path = "fairway.dev/health-check-path";
+const usual = { path: "/ok", intervalSeconds: 10, timeoutSeconds: 5, failures: 3, successes: 1 };
+
+test.for<[name: string, annotations: Record<string, string>, plan: object, fields: readonly string[]]>([
+  ["nothing", { "other/annotation": "1" }, {}, []],
+  ["a path", { [path]: "/ok" }, { health: usual }, []],
+  [
+    "everything",
+    {
+      [path]: "/ok?deep=1",
+      "fairway.dev/health-check-host": "a.test:80",
+      "fairway.dev/health-check-interval": "2",
+      "fairway.dev/health-check-timeout": "1",
+      "fairway.dev/health-check-failures": "4",
+      "fairway.dev/health-check-successes": "5",
+      "fairway.dev/slow-start": "30",
+    },
+    {
+      health: { path: "/ok?deep=1", host: "a.test:80", intervalSeconds: 2, timeoutSeconds: 1, failures: 4, successes: 5 },
+      slowStartSeconds: 30,
+    },
+    [],
+  ],
+  ["a path that is none", { [path]: "ok" }, {}, [path]],
+  ["a path that ends the line", { [path]: "/ok HTTP/1.1\r\nx: y" }, {}, [path]],
+  [
+    "a host that ends the line",
+    { [path]: "/ok", "fairway.dev/health-check-host": "a\r\nb" },
+    { health: usual },
+    ["fairway.dev/health-check-host"],
+  ],
+  [
+    "a number that is none",
+    { [path]: "/ok", "fairway.dev/health-check-interval": "2s" },
+    { health: usual },
+    ["fairway.dev/health-check-interval"],
+  ],
+  ["no time", { [path]: "/ok", "fairway.dev/health-check-timeout": "0" }, { health: usual }, ["fairway.dev/health-check-timeout"]],
+])("a Service wishes %s", ([, annotations, plan, fields]) => {
+  const wishes = poolWishes("shop/web", annotations);
+  expect(wishes.plan).toEqual(plan);
+  expect(wishes.problems.map((p) => p.field)).toEqual(fields.map((f) => `metadata.annotations[${f}]`));
+});
