@@ -1,3 +1,4 @@
+import type { Cors } from "../route/filter.ts";
 import type { TextPart } from "../route/request-text.ts";
 import type { AnswerChanges, HostTls, Route } from "../route/route.ts";
 import type { AnnotationReader } from "./annotation-reader.ts";
@@ -6,14 +7,7 @@ import { type ChangeSide, changeOf } from "./text-change-values.ts";
 
 /** What is asked of answers, and of what is told of them. */
 export interface AnswerOptions {
-  readonly cors?: {
-    readonly origins: readonly string[];
-    readonly methods: string;
-    readonly headers: string;
-    readonly exposeHeaders: string;
-    readonly credentials: boolean;
-    readonly maxAgeSeconds: number;
-  };
+  readonly cors?: Omit<Cors, "kind">;
   readonly changes?: AnswerChanges;
   /** A ConfigMap with headers of the answer. */
   readonly customHeaders?: string;

@@ -14,6 +14,7 @@ import type { EventNote } from "../client/events.ts";
 import type { Log } from "../observe/log.ts";
 import { objectKey } from "../snapshot/cluster-snapshot.ts";
 import { addFigures, figuresSince, noFigures } from "./backend-figures.ts";
+import { ingressReference } from "./ingress-events.ts";
 
 export interface CanaryWorld {
   /** The Ingresses that are served here, as they are now. */
@@ -72,16 +73,9 @@ export function startCanaryController(world: CanaryWorld, log: Log): Running {
 
   const write = async (ingress: Ingress, before: CanaryStatus | undefined, next: CanaryStatus): Promise<void> => {
     if (!(await world.annotate(ingress, canaryStatusAnnotation, printCanaryStatus(next)))) return;
-    const { namespace, name, uid } = ingress.metadata ?? {};
     log("info", `canary ${objectKey(ingress)}: ${next.message}`, { phase: next.phase, weight: next.weight });
     world.record({
-      regarding: {
-        apiVersion: "networking.k8s.io/v1",
-        kind: "Ingress",
-        ...(namespace === undefined ? {} : { namespace }),
-        ...(name === undefined ? {} : { name }),
-        ...(uid === undefined ? {} : { uid }),
-      },
+      regarding: ingressReference(ingress.metadata),
       type: next.phase === "RolledBack" ? "Warning" : "Normal",
       reason: `Canary${next.phase}`,
       message:

@@ -1,3 +1,5 @@
+import type { ObjectReference } from "../api/types/core-v1.generated.ts";
+import type { ObjectMeta } from "../api/types/meta-v1.generated.ts";
 import type { Ingress } from "../api/types/networking-v1.generated.ts";
 import type { EventRecorder } from "../client/events.ts";
 import { type ObjectKey, objectKey } from "../snapshot/cluster-snapshot.ts";
@@ -38,20 +40,24 @@ export function recordSyncs(ingresses: readonly Ingress[], { record, synced, pro
 }
 
 function syncEvent({ metadata, spec }: Ingress, problems: number): Parameters<EventRecorder["record"]>[0] {
-  const { namespace, name, uid } = metadata ?? {};
   const paths = (spec?.rules ?? []).reduce((n, r) => n + (r.http?.paths ?? []).length, 0);
   const rest = problems === 0 ? "" : `; ${problems === 1 ? "one problem" : `${problems} problems`}, each told by a Warning`;
   return {
-    regarding: {
-      apiVersion: "networking.k8s.io/v1",
-      kind: "Ingress",
-      ...(namespace === undefined ? {} : { namespace }),
-      ...(name === undefined ? {} : { name }),
-      ...(uid === undefined ? {} : { uid }),
-    },
+    regarding: ingressReference(metadata),
     type: "Normal",
     reason: "Sync",
     message: `served with ${paths === 1 ? "one path" : `${paths} paths`}${spec?.defaultBackend === undefined ? "" : " and a default backend"}${rest}`,
     shared: true,
+  };
+}
+
+/** With its uid: `kubectl describe` asks by that. */
+export function ingressReference({ namespace, name, uid }: ObjectMeta = {}): ObjectReference {
+  return {
+    apiVersion: "networking.k8s.io/v1",
+    kind: "Ingress",
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(name === undefined ? {} : { name }),
+    ...(uid === undefined ? {} : { uid }),
   };
 }
