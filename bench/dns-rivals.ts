@@ -126,6 +126,10 @@ function startChanges(publish: (key: string, records: object) => void): () => vo
   return () => clearInterval(timer);
 }
 
+/** MiB. */
+const residentOf = ({ process: { pid } }: Candidate): number =>
+  Math.round(Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024);
+
 const round2 = (n: number): number => Number(n.toFixed(2));
 
 const lists = await startLists();
@@ -160,6 +164,8 @@ try {
     known,
   });
   running.push(...there);
+  // a few seconds after it had its names
+  const settled = residentOf(batched);
 
   const seen: Record<keyof Candidate["ports"], Map<string, Load[]>> = { names: new Map(), cached: new Map(), forwarded: new Map() };
   const files = { names: queries.hit, cached: queries.cached, forwarded: queries.forwarded };
@@ -191,7 +197,6 @@ try {
     updated.push((await latency(port, queries.hit)).p99);
     end();
   }
-  const memory = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${batched.process.pid}/status`, "utf8"))?.[1] ?? 0);
 
   const figuresOf = (kind: keyof typeof seen): object =>
     Object.fromEntries(
@@ -211,7 +216,7 @@ try {
     timesLess: { batched: ratio("batched"), portable: ratio("portable") },
     against: { searchPath: against("search"), nxdomain: against("miss"), cookies: against("cookie") },
     p99Micros: { quiet, withHundredChangesASecond: updated },
-    residentMiB: Math.round(memory / 1024),
+    residentMiB: { settled, afterwards: residentOf(batched) },
     left,
   };
   process.stdout.write(`${JSON.stringify(figures)}\n`);
