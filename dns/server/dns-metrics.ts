@@ -92,9 +92,9 @@ export class DnsMetrics {
     for (const { labels, counts } of listeners) counts.responses((l, n) => lines.push(`coredns_dns_responses_total{${labels},${l}} ${n}`));
     family("coredns_dns_request_duration_seconds", "histogram", "Histogram of the time each request took.");
     for (const { labels, counts } of listeners) lines.push(...counts.times.lines("coredns_dns_request_duration_seconds", labels));
-    for (const of of ["request", "response"] as const) {
-      family(`coredns_dns_${of}_size_bytes`, "histogram", `Bytes of each ${of}.`);
-      for (const { labels, counts } of listeners) lines.push(...counts.sizeLines(of, labels));
+    for (const side of ["request", "response"] as const) {
+      family(`coredns_dns_${side}_size_bytes`, "histogram", `Bytes of each ${side}.`);
+      for (const { labels, counts } of listeners) lines.push(...counts.sizeLines(side, labels));
     }
     family("coredns_plugin_enabled", "gauge", "Plugins of the Corefile, by the first zone of their block.");
     for (const { zone, name } of now.plugins) lines.push(`coredns_plugin_enabled{${own},zone="${zone}",view="",name="${name}"} 1`);

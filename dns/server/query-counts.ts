@@ -61,9 +61,9 @@ export class QueryCounts {
     }
   }
 
-  *sizeLines(of: "request" | "response", labels: string): Iterable<string> {
-    const sizes = of === "request" ? this.#requestSizes : this.#responseSizes;
+  *sizeLines(side: "request" | "response", labels: string): Iterable<string> {
+    const sizes = side === "request" ? this.#requestSizes : this.#responseSizes;
     for (const proto of protocols)
-      if (!sizes[proto].isEmpty) yield* sizes[proto].lines(`coredns_dns_${of}_size_bytes`, `${labels},proto="${proto}"`);
+      if (!sizes[proto].isEmpty) yield* sizes[proto].lines(`coredns_dns_${side}_size_bytes`, `${labels},proto="${proto}"`);
   }
 }
