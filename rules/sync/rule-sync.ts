@@ -188,6 +188,7 @@ export class RuleSync {
     const started = clock.monotonic();
     const { repaired, changes = 0 } = await this.#world.target.audit(signal);
     this.#occupied?.look(this.#surroundings.nodePortIps, "again");
+    this.#serviceHealth?.retry();
     this.#report();
     this.#world.metrics.audited(repaired);
     if (!repaired) return;

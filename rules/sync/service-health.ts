@@ -27,8 +27,11 @@ export function healthAnswer(check: HealthCheck, proxyHealthy: boolean): HealthA
 
 interface Listening {
   readonly server: Server;
+  readonly ip: Ip;
   readonly port: number;
+  /** Why the port could not be had; of a new try, until it is known: why it could not before. */
   error: string | undefined;
+  trying: boolean;
 }
 
 /** HTTP servers on the `healthCheckNodePort`s of load balancers with external traffic policy Local. */
@@ -58,8 +61,7 @@ export class ServiceHealth {
       for (const ip of places) {
         const id = `${ip} ${port}`;
         keep.add(id);
-        if (this.#listening.get(id)?.error === undefined && this.#listening.has(id)) continue;
-        this.#listening.set(id, this.#listen(ip, port));
+        if (!this.#listening.has(id)) this.#listening.set(id, this.#listen(ip, port));
       }
     }
     for (const [id, { server }] of this.#listening) {
@@ -67,6 +69,14 @@ export class ServiceHealth {
       server.close();
       server.closeAllConnections();
       this.#listening.delete(id);
+    }
+    this.retry();
+  }
+
+  /** Tries ports anew that could not be had. */
+  retry(): void {
+    for (const [id, { ip, port, error, trying }] of this.#listening) {
+      if (error !== undefined && !trying) this.#listening.set(id, this.#listen(ip, port, error));
     }
   }
 
@@ -89,7 +99,7 @@ export class ServiceHealth {
     this.update([], []);
   }
 
-  #listen(ip: Ip, port: number): Listening {
+  #listen(ip: Ip, port: number, before?: string): Listening {
     const server = createServer((_, response) => {
       const check = this.#checks.get(port);
       if (check === undefined) {
@@ -104,8 +114,14 @@ export class ServiceHealth {
       });
       response.end(JSON.stringify(body));
     });
-    const listening: Listening = { server, port, error: undefined };
+    const listening: Listening = { server, ip, port, error: before, trying: true };
+    server.on("listening", () => {
+      listening.trying = false;
+      listening.error = undefined;
+      if (before !== undefined) this.#onProblems();
+    });
     server.on("error", (error: NodeJS.ErrnoException) => {
+      listening.trying = false;
       listening.error = error.code === "EADDRINUSE" ? `${holderOf(ip, port)} has it` : (error.code ?? error.message);
       this.#onProblems();
     });
