@@ -22,7 +22,7 @@ async function endpoint(name: string): Promise<{ up: RawEndpoint; state: { healt
 const health = { path: "/healthz", host: "h.test", intervalSeconds: 2, timeoutSeconds: 4, failures: 2, successes: 2 };
 
 async function lab(ports: readonly number[]) {
-  const { ingress, http } = await startLab(ports, { clock: fastClock(50) });
+  const { ingress, http } = await startLab(ports, { clock: fastClock(50), random: Math.random });
   open.push(() => ingress.close());
   const pools = (pool: Pool, revision: number): void =>
     ingress.apply({ ...makeTable(ports), revision, full: false, pools: { upserts: [pool], deletes: [] } });
