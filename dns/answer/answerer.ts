@@ -1,12 +1,14 @@
 import type { Ip } from "../../src/base/ip.ts";
-import { type ServedZone, servedZones } from "../config/served-zones.ts";
+import { servedZones } from "../config/served-zones.ts";
 import { defaultTtl, type ZonesConfig } from "../config/zone-config.ts";
+import { putU16, putU32, u16, u32 } from "../wire/big-endian.ts";
 import { flagBits, headerBytes } from "../wire/message.ts";
-import { type DomainName, encodeName, readName, writeName } from "../wire/name.ts";
+import { type DomainName, readName, writeName } from "../wire/name.ts";
 import { classIn, opcodeNotify, rcodes, typeNumbers } from "../wire/record-type.ts";
 import type { RecordDelta } from "../zone/record-delta.ts";
+import { type AnswerZone, answerZone, setSerial, wholeSoa } from "./answer-zone.ts";
 import { type DnsTransport, EdnsAnswers } from "./edns-answers.ts";
-import { type ArenaZone, NameArena } from "./name-arena.ts";
+import { NameArena } from "./name-arena.ts";
 import { blockFlags, blockHeadBytes, flagsOf, nameBytesOf, setHeadBytes, zoneIndexOf } from "./name-block.ts";
 import { hashSeed, hashStep, lowerByte } from "./name-hash.ts";
 import { podAddress } from "./pod-address.ts";
@@ -26,18 +28,6 @@ export interface AnswererConfig extends ZonesConfig {
 
 /** What to do with an alias (ExternalName): leave it to the chain, which looks the target up, or answer the CNAME alone. */
 type AliasPolicy = "defer" | "cname";
-
-/** A zone as the answerer needs it. */
-interface AnswerZone extends ArenaZone {
-  /** Unknown names are the chain's: in zones of others, and in zones that fall through. */
-  readonly isLeft: boolean;
-  /** It is somebody else's: it has no apex and no answer without records. */
-  readonly isPassing: boolean;
-  /** Its SOA; names in it are filled in for each answer. */
-  readonly soa: Uint8Array;
-  /** Where in `soa` a pointer to the zone's name belongs. */
-  readonly soaPointers: readonly number[];
-}
 
 const optBytes = 11;
 const leastUdpBytes = 512;
@@ -112,7 +102,7 @@ export class Answerer {
     arena.compactWhenDue();
     this.#arena = arena;
     this.#revision = delta.revision;
-    for (const { soa } of this.#zones) putU32(soa, soa.length - soaNumberBytes, delta.revision >>> 0);
+    for (const zone of this.#zones) setSerial(zone, delta.revision);
   }
 
   /** All names will come anew, in any number of changes; then `unstated` has those that none of them named. */
@@ -404,38 +394,6 @@ function questionNameEnd(query: Uint8Array, n: number): number {
   return at + 4 > n || at - headerBytes > 255 ? -1 : at;
 }
 
-/** Serial, refresh, retry, expire, minimum. */
-const soaNumberBytes = 20;
-
-function answerZone(zone: ServedZone, isPassing: boolean): AnswerZone {
-  const primary = encodeName(zone.nameServer).subarray(0, -1);
-  const mailbox = Buffer.from("\x0ahostmaster", "latin1");
-  const soa = new Uint8Array(12 + primary.length + 2 + mailbox.length + 2 + soaNumberBytes);
-  const view = new DataView(soa.buffer);
-  view.setUint16(2, typeNumbers.SOA);
-  view.setUint16(4, classIn);
-  view.setUint32(6, zone.ttl);
-  view.setUint16(10, soa.length - 12);
-  soa.set(primary, 12);
-  soa.set(mailbox, 12 + primary.length + 2);
-  // the last bounds how long a negative answer is kept (RFC 2308)
-  for (const [i, value] of [0, 7200, 1800, 86400, zone.ttl].entries()) view.setUint32(soa.length - soaNumberBytes + 4 * i, value);
-  return {
-    name: encodeName(zone.name),
-    ttl: zone.ttl,
-    isPassing,
-    isLeft: zone.unknown === "left",
-    soa,
-    // owner, primary server and mailbox end in the zone's name
-    soaPointers: [0, 12 + primary.length, soa.length - soaNumberBytes - 2],
-  };
-}
-
-/** The data of a zone's SOA with its names spelt out. */
-function wholeSoa({ name, soa, soaPointers: [, primary = 0, mailbox = 0] }: AnswerZone): Uint8Array {
-  return Buffer.concat([soa.subarray(12, primary), name, soa.subarray(primary + 2, mailbox), name, soa.subarray(mailbox + 2)]);
-}
-
 function isSameName(lower: Uint8Array, name: Uint8Array): boolean {
   return lower.length === name.length && lower.every((b, i) => b === lowerByte[name[i] ?? 0]);
 }
@@ -447,22 +405,4 @@ function copy(from: Uint8Array, start: number, length: number, to: Uint8Array, a
     return;
   }
   for (let i = 0; i < length; i++) to[at + i] = from[start + i] ?? 0;
-}
-
-function u16(bytes: Uint8Array, at: number): number {
-  return ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
-}
-
-function u32(bytes: Uint8Array, at: number): number {
-  return ((u16(bytes, at) << 16) | u16(bytes, at + 2)) >>> 0;
-}
-
-function putU16(out: Uint8Array, at: number, value: number): void {
-  out[at] = value >>> 8;
-  out[at + 1] = value;
-}
-
-function putU32(out: Uint8Array, at: number, value: number): void {
-  putU16(out, at, value >>> 16);
-  putU16(out, at + 2, value);
 }

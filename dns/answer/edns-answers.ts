@@ -1,4 +1,5 @@
 import { type Ip, ipBytes, parseIp } from "../../src/base/ip.ts";
+import { putU16, u16 } from "../wire/big-endian.ts";
 import { type Edns, type EdnsOption, ednsOptions } from "../wire/edns.ts";
 import { typeNumbers } from "../wire/record-type.ts";
 import { clientCookieBytes, isCookieLength, type ServerCookies, serverCookieBytes } from "../wire/server-cookie.ts";
@@ -193,13 +194,4 @@ export class EdnsAnswers {
     this.#addresses.set(client, bytes);
     return bytes;
   }
-}
-
-function u16(bytes: Uint8Array, at: number): number {
-  return ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
-}
-
-function putU16(out: Uint8Array, at: number, value: number): void {
-  out[at] = value >>> 8;
-  out[at + 1] = value;
 }

@@ -1,4 +1,5 @@
 import { ipBytes } from "../../src/base/ip.ts";
+import { putU16, putU32 } from "../wire/big-endian.ts";
 import { writeName } from "../wire/name.ts";
 import { type RecordData, type ResourceRecord, typeOf } from "../wire/record.ts";
 import { writeRecordData } from "../wire/record-data.ts";
@@ -217,14 +218,4 @@ function writeIpv4(out: Uint8Array, start: number, ip: string): number {
   }
   out[at] = octet;
   return at + 1;
-}
-
-function putU16(out: Uint8Array, at: number, value: number): void {
-  out[at] = value >>> 8;
-  out[at + 1] = value;
-}
-
-function putU32(out: Uint8Array, at: number, value: number): void {
-  putU16(out, at, value >>> 16);
-  putU16(out, at + 2, value & 0xffff);
 }

@@ -1,3 +1,4 @@
+import { putU16, u16, u32 } from "../wire/big-endian.ts";
 import { flagBits, headerBytes } from "../wire/message.ts";
 import { classIn, typeNumbers } from "../wire/record-type.ts";
 import { blockHeadBytes, nameBytesOf, setHeadBytes } from "./name-block.ts";
@@ -133,17 +134,4 @@ class TransferMessage {
     }
     return this.#out;
   }
-}
-
-function u16(bytes: Uint8Array, at: number): number {
-  return ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
-}
-
-function u32(bytes: Uint8Array, at: number): number {
-  return ((u16(bytes, at) << 16) | u16(bytes, at + 2)) >>> 0;
-}
-
-function putU16(out: Uint8Array, at: number, value: number): void {
-  out[at] = value >>> 8;
-  out[at + 1] = value;
 }

@@ -1,3 +1,4 @@
+import { u16 } from "../wire/big-endian.ts";
 import { encodeMessage, headerBytes, type Message } from "../wire/message.ts";
 import { typeNumbers } from "../wire/record-type.ts";
 
@@ -68,8 +69,4 @@ function nameEnd(bytes: Uint8Array, start: number): number {
     at += 1 + length;
     if (length === 0) return at;
   }
-}
-
-function u16(bytes: Uint8Array, at: number): number {
-  return ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
 }

@@ -1,3 +1,4 @@
+import { putU16, u16 } from "./big-endian.ts";
 import { decodeEdnsOptions, type Edns } from "./edns.ts";
 import { ParseError } from "./errors.ts";
 import { type DomainName, readName } from "./name.ts";
@@ -205,13 +206,4 @@ function writeOpt(out: Uint8Array, start: number, edns: Edns, extendedRcode: num
     out.set(Buffer.from(o.hex, "hex"), at + 4);
     at += 4 + o.hex.length / 2;
   }
-}
-
-function u16(bytes: Uint8Array, at: number): number {
-  return ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
-}
-
-function putU16(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value >>> 8;
-  bytes[at + 1] = value;
 }

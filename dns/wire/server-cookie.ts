@@ -1,3 +1,4 @@
+import { putU32, u32 } from "./big-endian.ts";
 import { type SipKey, sipHash24, sipKey } from "./sip-hash.ts";
 
 /** Bytes of a cookie's two parts (RFC 7873 section 4, RFC 9018 section 4). */
@@ -77,15 +78,4 @@ export class ServerCookies {
 /** RFC 7873 section 5.2.2: 8 bytes of the client, or with 8 to 32 of the server. */
 export function isCookieLength(length: number): boolean {
   return length === clientCookieBytes || (length >= 16 && length <= 40);
-}
-
-function u32(bytes: Uint8Array, at: number): number {
-  return (((bytes[at] ?? 0) << 24) | ((bytes[at + 1] ?? 0) << 16) | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0)) >>> 0;
-}
-
-function putU32(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value >>> 24;
-  bytes[at + 1] = value >>> 16;
-  bytes[at + 2] = value >>> 8;
-  bytes[at + 3] = value;
 }
