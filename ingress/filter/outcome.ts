@@ -18,7 +18,7 @@ export interface FilteredRequest {
   /** The client speaks TLS to us, or to the trusted proxy in front of us. */
   readonly secure: boolean;
   /** Absent: the client showed none, or was not asked. */
-  readonly clientCertificate?: ShownCertificate;
+  readonly clientCertificate?: ShownCertificate | undefined;
   /** The declared length of the body; 0 when there is none or it is not told. */
   readonly bodyBytes: number;
 }

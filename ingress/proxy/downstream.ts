@@ -38,7 +38,7 @@ export interface IncomingRequest {
   readonly tls: boolean;
   readonly http2: boolean;
   /** By whose terms its connection was asked for a certificate; absent: it was not. */
-  readonly askedBy?: ClientCertificates;
+  readonly askedBy?: ClientCertificates | undefined;
   /** As the handshake of its connection found it; absent: none was shown, or asked for. */
-  readonly clientCertificate?: ShownCertificate;
+  readonly clientCertificate?: ShownCertificate | undefined;
 }

@@ -49,8 +49,8 @@ export function chooseEndpoint(context: ProxyContext, forward: Forwarding, state
     tried,
     now: state.now,
     random: random(),
-    ...(forward.hash === undefined ? {} : { hash: hashChoice(forward.hash, state) }),
-    ...(forward.maxRequestsPerEndpoint === undefined ? {} : { maxRequests: forward.maxRequestsPerEndpoint }),
+    hash: forward.hash === undefined ? undefined : hashChoice(forward.hash, state),
+    maxRequests: forward.maxRequestsPerEndpoint,
   });
   const binds = affinity !== undefined && picked !== undefined;
   const setCookie = binds ? affinityCookie(affinity, affinityValue(pool.id, picked.endpoint), occasionOf(context, state)) : undefined;

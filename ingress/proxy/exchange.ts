@@ -257,8 +257,8 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
       client: this.#client,
       requestId: this.#requestId,
       set: this.#trace === undefined ? chain.requestHeaders : [...chain.requestHeaders, ...traceHeaders(this.#trace)],
-      ...(this.#context.table.settings.underscoresInHeaders === true ? { underscores: true } : {}),
-      ...(forward.connectionHeader === undefined ? {} : { connection: forward.connectionHeader }),
+      underscores: this.#context.table.settings.underscoresInHeaders,
+      connection: forward.connectionHeader,
     });
     this.#resumeRequest();
     this.#expectProgress(now);

@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import type { ResponseHead } from "../filter/response-step.ts";
 import type { Connection } from "../upstream/connection.ts";
 import { ChunkDecoder, type ChunkSink } from "../upstream/wire/chunk-decoder.ts";
+import { headEnd } from "../upstream/wire/head-end.ts";
 import { type Http1Request, parseRequestHead } from "../upstream/wire/request-parser.ts";
 import type { Http1Response } from "../upstream/wire/response-parser.ts";
 import type { ClientAnswer } from "./client-certificate.ts";
@@ -163,7 +164,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     if (all[0] === 0x0d && all[1] === 0x0a) all = all.subarray(2);
     const { wire, timeouts, clock } = this.#context;
     if (this.#served === 0 && all[0] === 0x50 && this.#isPreface(all)) return undefined;
-    const end = all.indexOf("\r\n\r\n", Math.max(0, (held?.length ?? 0) - 3));
+    const end = headEnd(all, held === undefined ? 0 : Math.max(0, held.length - 5));
     if (end < 0 || end > wire.headBytes) {
       if (all.length > wire.lineBytes && all.lastIndexOf("\r\n", wire.lineBytes) < 0) this.#refuse(414);
       else if (all.length > wire.headBytes) this.#refuse(431);
@@ -230,7 +231,8 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
       remoteIp,
       localPort,
       tls: this.#tls,
-      ...this.#client,
+      askedBy: this.#client?.askedBy,
+      clientCertificate: this.#client?.clientCertificate,
       http2: false,
     };
     const exchange = new Exchange(context, incoming, this);

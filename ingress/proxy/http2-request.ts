@@ -19,8 +19,8 @@ export interface Http2Facts {
   readonly remoteIp: string;
   readonly localPort: number;
   readonly tls: boolean;
-  readonly askedBy?: ClientCertificates;
-  readonly clientCertificate?: ShownCertificate;
+  readonly askedBy?: ClientCertificates | undefined;
+  readonly clientCertificate?: ShownCertificate | undefined;
 }
 
 /** One stream of an HTTP/2 client, as an Exchange sees its client. */

@@ -40,7 +40,7 @@ export function planRequest(
     headers: request.fields,
     clientIp: client.ip,
     secure: client.secure,
-    ...(request.clientCertificate === undefined ? {} : { clientCertificate: request.clientCertificate }),
+    clientCertificate: request.clientCertificate,
     bodyBytes: request.framing.kind === "length" ? request.framing.bytes : 0,
   };
   const chain = applyFilters(route.filters, filtered, context);

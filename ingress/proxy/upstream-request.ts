@@ -11,9 +11,9 @@ export interface UpstreamHeadOptions {
   readonly client: ClientIdentity;
   readonly requestId: string;
   /** Sent as Connection over HTTP/1. */
-  readonly connection?: string;
+  readonly connection?: string | undefined;
   /** Headers with `_` in their names go on too. */
-  readonly underscores?: boolean;
+  readonly underscores?: boolean | undefined;
   /** Further headers of ours, which replace the client's of the same name. */
   readonly set: readonly HeaderField[];
 }

@@ -17,9 +17,9 @@ export interface Picked {
 export interface PickOptions {
   readonly balance: Balance;
   /** Of the request, where `balance` goes by it. */
-  readonly hash?: HashChoice;
+  readonly hash?: HashChoice | undefined;
   /** Requests in flight above which an endpoint gets no more; 0: no limit. */
-  readonly maxRequests?: number;
+  readonly maxRequests?: number | undefined;
   /** Endpoints this request has tried in vain, as `ip port`. */
   readonly tried: ReadonlySet<string>;
   readonly now: number;

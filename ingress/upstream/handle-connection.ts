@@ -5,7 +5,7 @@ import type { Connection, ConnectionEvents, ConnectionFactory, Peer } from "./co
 import { HandleWriter, type WriterOwner } from "./handle-writer.ts";
 import { listenForSockets, netConnections, type OnFault, plainIp, silent } from "./net-connection.ts";
 import { ReadBuffer, sharedBuffer } from "./read-buffer.ts";
-import { handleOf, type StreamBindings, type StreamHandle, streamBindings } from "./stream-handles.ts";
+import { handleOf, holds, type StreamBindings, type StreamHandle, streamBindings } from "./stream-handles.ts";
 import { TurnWrites } from "./turn-writes.ts";
 
 /**
@@ -94,7 +94,10 @@ class HandleConnection implements Connection, WriterOwner {
     if (socket.connecting) return;
     // what the stream had read before the handle was taken
     const early: unknown = socket.read();
-    if (Buffer.isBuffer(early)) process.nextTick(() => this.#deliver(early));
+    if (Buffer.isBuffer(early))
+      process.nextTick(() => {
+        if (holds(socket, handle)) this.#deliver(early);
+      });
     if (!handle.reading) {
       handle.reading = true;
       handle.readStart();
@@ -133,7 +136,7 @@ class HandleConnection implements Connection, WriterOwner {
   }
 
   #deliver(bytes: Buffer): void {
-    if (this.#gone || this.#socket.destroyed) return;
+    if (this.#gone) return;
     try {
       this.events.onData(bytes);
     } catch (error) {
@@ -178,7 +181,7 @@ class HandleConnection implements Connection, WriterOwner {
   }
 
   write(data: Buffer | string): boolean {
-    return this.#socket.destroyed || this.#writer.write(data);
+    return !holds(this.#socket, this.#handle) || this.#writer.write(data);
   }
 
   cork(): void {

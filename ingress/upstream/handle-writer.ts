@@ -132,13 +132,17 @@ export class HandleWriter implements TurnWriter {
 
   #flush(): void {
     if (this.#writing || this.#corks > 0 || this.#closed) return;
-    const all = this.#queue;
-    if (all.length > 0) {
+    const queue = this.#queue;
+    if (queue.length > 1) {
       this.#queue = [];
-      for (const data of all) this.#queued -= data.length;
-      const [only] = all;
-      if (all.length === 1 && only !== undefined) this.#start(only);
-      else this.#startMany(all);
+      for (const data of queue) this.#queued -= data.length;
+      this.#startMany(queue);
+    } else {
+      const only = queue.pop();
+      if (only !== undefined) {
+        this.#queued -= only.length;
+        this.#start(only);
+      }
     }
     if (this.#writing || this.#closed) return;
     // not from within the write that found no room: its caller has yet to hear that

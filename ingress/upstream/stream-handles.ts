@@ -73,6 +73,11 @@ export function handleOf(socket: Socket): StreamHandle | undefined {
   return isHandle(handle) ? handle : undefined;
 }
 
+/** A socket lets go of its handle when it is destroyed; `destroyed` itself is asked of both its streams each time. */
+export function holds(socket: Socket & { readonly _handle?: unknown }, handle: StreamHandle): boolean {
+  return socket._handle === handle;
+}
+
 function isHandle(h: unknown): h is StreamHandle {
   return typeof h === "object" && h !== null && methods.every((m) => typeof Reflect.get(h, m) === "function");
 }

@@ -1,6 +1,7 @@
 import type { Connection } from "./connection.ts";
 import type { ResponseSink, UpstreamChannel, UpstreamFailure, UpstreamHead } from "./upstream-channel.ts";
 import { ChunkDecoder } from "./wire/chunk-decoder.ts";
+import { headEnd } from "./wire/head-end.ts";
 import { type Http1Response, parseResponseHead } from "./wire/response-parser.ts";
 
 const maxHeadBytes = 64 * 1024;
@@ -145,7 +146,7 @@ export class UpstreamConnection implements UpstreamChannel {
 
   #readHead(bytes: Buffer, sink: ResponseSink): Buffer | undefined {
     const all = this.#partial === undefined ? bytes : Buffer.concat([this.#partial, bytes]);
-    const end = all.indexOf("\r\n\r\n");
+    const end = headEnd(all, 0);
     if (end < 0 || end > maxHeadBytes) {
       if (all.length > maxHeadBytes) this.#fail(sink, "malformed", "a response head that is too long");
       else this.#partial = Buffer.from(all);

@@ -44,7 +44,7 @@ export function parseHeaderBlock(text: string, at: number, maxHeaders: number): 
 }
 
 /** A control byte, or a CR or LF that is no end of a line. */
-const doubtful = /[^\t\r\n\x20-\x7e\x80-\xff]|\r(?!\n)|(?<!\r)\n/;
+const doubtful = /[^\t\x20-\x7e\x80-\xff](?<!\r(?=\n)|\r\n)/;
 
 function isBlank(code: number): boolean {
   return code === 0x20 || code === 0x09;
