@@ -59,7 +59,8 @@ export class HandleWriter implements TurnWriter {
   #writeText(text: string): void {
     const queue = this.#queue;
     const last = queue.length - 1;
-    const before = queue[last];
+    // not asked below 0: that is a property by name, which takes long to find absent
+    const before = last < 0 ? undefined : queue[last];
     this.#queued += text.length;
     if (typeof before === "string") queue[last] = before + text;
     else {
