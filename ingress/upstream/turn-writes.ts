@@ -8,8 +8,8 @@ export interface TurnWriter {
 const most = 64;
 
 /**
- * Small writes of one turn of the event loop leave together at its end. Measured: whom the first of them wakes then finds the
- * others there too, instead of falling asleep again after each; at 64 connections that halves what the kernel spends on waking.
+ * Small writes of one turn of the event loop leave together at its end. Measured with 64 connections of one client thread, in
+ * eight alternating pairs: the kernel's part of a request is 8–12 µs so, and 17–22 µs where each write leaves at once.
  */
 export class TurnWrites {
   #due: TurnWriter[] = [];
