@@ -7,6 +7,7 @@ const parts: Readonly<Record<string, () => Promise<{ readonly run: (o: SoakOptio
   "rules-command": () => import("../test/soak/rules-command.ts"),
   "rules-iptables-legacy": () => import("../test/soak/rules-iptables-legacy.ts"),
   "rules-iptables-nft": () => import("../test/soak/rules-iptables-nft.ts"),
+  "rules-ipvs": () => import("../test/soak/rules-ipvs.ts"),
   apiserver: () => import("../test/soak/apiserver.ts"),
   cluster: () => import("../test/soak/cluster.ts"),
   fuzz: () => import("../test/soak/fuzz.ts"),

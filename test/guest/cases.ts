@@ -1,6 +1,8 @@
 import type { GuestCase } from "../support/guest-case.ts";
 import { ipvsApplierCases } from "./ipvs-applier-cases.ts";
 import { ipvsBackendCases } from "./ipvs-backend-cases.ts";
+import { ipvsFlowCases } from "./ipvs-flow-cases.ts";
+import { ipvsKillCases } from "./ipvs-kill-cases.ts";
 import { ipvsLifeCases } from "./ipvs-life-cases.ts";
 import { ipvsPacketCases } from "./ipvs-packet-cases.ts";
 import { ipvsTakeoverCases } from "./ipvs-takeover-cases.ts";
@@ -13,7 +15,7 @@ import { kernelCases } from "./kernel-cases.ts";
  */
 const guests: readonly (readonly GuestCase[])[] = [
   [...kernelCases, ...ipvsApplierCases, ...ipvsPacketCases],
-  [...ipvsTrafficCases, ...ipvsBackendCases, ...ipvsLifeCases, ...ipvsTakeoverCases],
+  [...ipvsTrafficCases, ...ipvsBackendCases, ...ipvsLifeCases, ...ipvsTakeoverCases, ...ipvsFlowCases, ...ipvsKillCases],
 ];
 
 /** Everything, or the cases with FAIRWAY_GUEST_CASES in their name; a guest without any is not started. */

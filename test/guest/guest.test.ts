@@ -3,10 +3,11 @@ import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { bundleForGuest, type GuestBundle } from "../support/guest-bundle.ts";
 import type { GuestCase, GuestOutcome } from "../support/guest-case.ts";
 import { guestLack, startGuest } from "../support/guest-kernel.ts";
+import { peerFlowsPath } from "../support/peer-flows.ts";
 import { guestCases } from "./cases.ts";
 
 const lack = guestLack("ip", "ipvsadm", "ipset");
-const probeAgent = join(import.meta.dirname, "..", "support", "probe-agent.worker.ts");
+const support = join(import.meta.dirname, "..", "support");
 /** Of one guest, its cases together; without hardware help a kernel is slow, on a busy machine more so. */
 const timeoutSeconds = 2400;
 
@@ -28,8 +29,9 @@ const env = (name: string, value: string): string => `export ${name}=${JSON.stri
 
 function start({ command }: GuestBundle, cases: readonly GuestCase[], index: number): ReturnType<typeof startGuest> {
   const some = env("FAIRWAY_GUEST_CASES", process.env["FAIRWAY_GUEST_CASES"] ?? "");
+  const flows = env("FAIRWAY_PEER_FLOWS", peerFlowsPath);
   const guest = startGuest({
-    script: `${some}${env("FAIRWAY_GUEST", String(index))}exec ${command("guest")}\n`,
+    script: `${some}${flows}${env("FAIRWAY_GUEST", String(index))}exec ${command("guest")}\n`,
     timeoutSeconds,
     line: (text) => {
       const outcome = JSON.parse(text) as GuestOutcome;
@@ -51,7 +53,11 @@ function start({ command }: GuestBundle, cases: readonly GuestCase[], index: num
 
 beforeAll(async () => {
   if (lack !== undefined) return;
-  const made = await bundleForGuest({ guest: join(import.meta.dirname, "guest.program.ts"), "probe-agent.worker": probeAgent });
+  const made = await bundleForGuest({
+    guest: join(import.meta.dirname, "guest.program.ts"),
+    "probe-agent.worker": join(support, "probe-agent.worker.ts"),
+    "rules-churn.program": join(support, "rules-churn.program.ts"),
+  });
   bundle = made;
   guests = guestCases.map((cases, index) => start(made, cases, index));
 });

@@ -1,20 +1,16 @@
 import assert from "node:assert/strict";
-import { createIptablesApplier } from "../../rules/apply/iptables-applier.ts";
-import { createIpvsApplier } from "../../rules/apply/kernel-ipvs-applier.ts";
-import { compileOffline, type RuleOptions } from "../../rules/index.ts";
-import { diffFromFound } from "../../rules/ipvs/difference.ts";
+import type { RuleOptions } from "../../rules/index.ts";
 import type { IptablesMake } from "../../src/kernel/iptables-command.ts";
 import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
 import { matrixConfigs, matrixObjects } from "../contract/packet-matrix.ts";
 import { type ConfigName, configs, packetObjects, packetTable, type Want } from "../contract/packets.ts";
 import type { GuestCase } from "../support/guest-case.ts";
-import { commandsIn, inNetns } from "../support/in-netns.ts";
-import { iptablesIn } from "../support/iptables-in.ts";
 import { sendableRows } from "../support/matrix-check.ts";
 import { disagreement, type Effort, isHashed, sentAndSeen } from "../support/packet-check.ts";
 import type { RulesLab } from "../support/rules-lab.ts";
 import { fillStore } from "../support/rules-objects.ts";
 import { sharedLab } from "./lab.ts";
+import { withServersIn } from "./servers.ts";
 
 /** Endpoints take turns: few tries show all of them, if nobody else asks at the same time. */
 const effort: Effort = { tries: [2, 4, 8], silenceMs: 1500 };
@@ -31,27 +27,12 @@ async function withServers(
   work: (lab: RulesLab) => Promise<void>,
 ): Promise<void> {
   const lab = await sharedLab();
-  const namespace = lab.namespace("a");
   const store = new SnapshotStore();
   fillStore(store, objects);
-  const { ipvs } = compileOffline(store.current, { nodePortAddresses: "primary", ...options, nodeName: "a", backend: "ipvs" });
-  const rules = createIptablesApplier(make, iptablesIn(namespace));
-  const applier = inNetns(namespace, () => createIpvsApplier({ through: "netlink", strictArp: false, rules }, commandsIn(namespace)));
-  try {
-    await applier.prepare(signal);
-    const found = {
-      state: await applier.read(signal),
-      rules: new Map([
-        [4, await rules.read(4, signal)],
-        [6, await rules.read(6, signal)],
-      ]),
-    };
-    await applier.apply(diffFromFound(found, ipvs ?? assert.fail("a program of virtual servers")), signal);
+  await withServersIn(lab.namespace("a"), make, signal, async (become) => {
+    await become(store.current, { nodePortAddresses: "primary", ...options, nodeName: "a" });
     await work(lab);
-  } finally {
-    await applier.remove(signal);
-    await applier.close();
-  }
+  });
 }
 
 /** Silence is waited for all at once; the others come one after the other, for endpoints take turns. */

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import type { Backend, OfflineOptions } from "../../rules/index.ts";
 import type { Service } from "../../src/api/types/core-v1.generated.ts";
@@ -32,11 +32,17 @@ export interface PeerGroup {
   readonly flows: readonly PeerFlow[];
 }
 
-const file = join(import.meta.dirname, "..", "..", "..", "shared", "cases", "rules-flows.json");
+/** In a guest kernel this module is not beside the project; there it is told. */
+const told = process.env["FAIRWAY_PEER_FLOWS"] ?? "";
+const beside = join(import.meta.dirname, "..", "..", "..", "shared", "cases", "rules-flows.json");
+const file = told === "" ? beside : told;
+
+/** Where the flows are, also for those who run elsewhere; empty where they are not beside the project. */
+export const peerFlowsPath = existsSync(file) ? realpathSync(file) : "";
 
 /** None where the file is not beside the project. */
 export function readPeerGroups(): readonly PeerGroup[] {
-  return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as { groups: readonly PeerGroup[] }).groups : [];
+  return peerFlowsPath === "" ? [] : (JSON.parse(readFileSync(peerFlowsPath, "utf8")) as { groups: readonly PeerGroup[] }).groups;
 }
 
 /** Flows whose answer belongs to kube-proxy's iptables mode alone. */

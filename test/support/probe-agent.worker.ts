@@ -15,6 +15,7 @@ interface Request {
   readonly name?: string;
   readonly localAddress?: string;
   readonly timeoutMs?: number;
+  readonly everyMs?: number;
   readonly count?: number;
   readonly hold?: number;
 }
@@ -118,7 +119,7 @@ function startStream(r: Request): number {
   let endpoint: string | undefined;
   let stopped = false;
   const faults: string[] = [];
-  const patient = { ...r, timeoutMs: patienceMs };
+  const patient = { ...r, timeoutMs: r.timeoutMs ?? patienceMs };
   const held = r.kind === "held" ? holdOpen(patient) : undefined;
   const exchange = async (): Promise<string> => {
     if (held !== undefined) return (await held)();
@@ -138,7 +139,7 @@ function startStream(r: Request): number {
         faults.push(`answer ${answers}: ${JSON.stringify(said)} and not ${endpoint}`);
         if (name === "gone" || faults.length >= 20) return;
       } else answers++;
-      await new Promise((resolve) => setTimeout(resolve, exchangeEveryMs));
+      await new Promise((resolve) => setTimeout(resolve, r.everyMs ?? exchangeEveryMs));
     }
   };
   const done = run();

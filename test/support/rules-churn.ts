@@ -27,6 +27,9 @@ export function keptObjects() {
   ] as const;
 }
 
+/** Said to each: not every backend's default. */
+export const nodePortAddresses = "primary";
+
 export const churned = 100;
 
 /** Service `i` of those that come and go, in one of its shapes. */

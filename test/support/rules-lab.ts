@@ -31,6 +31,14 @@ export interface Traffic {
   readonly faults: readonly string[];
 }
 
+/** Of a stream of exchanges. */
+export interface Pace {
+  /** The pause between two; default 5. */
+  readonly everyMs?: number;
+  /** What is not answered within this time was lost; default 10,000. */
+  readonly timeoutMs?: number;
+}
+
 /** A thread in a namespace that serves and probes. */
 export class ProbeAgent {
   readonly #thread: Worker;
@@ -92,13 +100,15 @@ export class ProbeAgent {
   }
 
   /** Traffic without a pause, one exchange after the other, until `end` tells what became of it. */
-  async stream(request: {
-    /** One connection (UDP: one socket) for all, or a new one for each exchange. */
-    readonly kind: "held" | "fresh";
-    readonly protocol: "tcp" | "udp";
-    readonly host: string;
-    readonly port: number;
-  }): Promise<{ end(): Promise<Traffic> }> {
+  async stream(
+    request: Pace & {
+      /** One connection (UDP: one socket) for all, or a new one for each exchange. */
+      readonly kind: "held" | "fresh";
+      readonly protocol: "tcp" | "udp";
+      readonly host: string;
+      readonly port: number;
+    },
+  ): Promise<{ end(): Promise<Traffic> }> {
     const stream = (await this.ask({ do: "stream", ...request })) as number;
     return { end: async () => (await this.ask({ do: "end-stream", stream })) as Traffic };
   }
