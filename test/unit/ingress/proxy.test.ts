@@ -34,6 +34,21 @@ describe.for(["auto", "portable"] as const)("over the transport %s", (transport)
   const ok: Answer = (r) => r.socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
   const bodyOf = (text: string): string => text.slice(text.indexOf("\r\n\r\n") + 4);
 
+  test("a head is found wherever it is cut in two, behind a forgiven empty line too", async () => {
+    const up = await endpoint(ok);
+    const { http } = await lab([up.port]);
+    const head = `\r\n${get()}`;
+    for (let cut = 1; cut < head.length; cut++) {
+      const c = client(http);
+      c.socket.setNoDelay();
+      c.send(head.slice(0, cut));
+      // several turns: the first piece is read before the second is sent
+      for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve));
+      expect(await c.send(head.slice(cut)).until((t) => t.endsWith("ok")), `cut at ${cut}`).toContain("HTTP/1.1 200 OK");
+      c.socket.destroy();
+    }
+  });
+
   test("forwards with its own headers, strips those of one hop and forged ones", async () => {
     const up = await endpoint((r) =>
       r.socket.write(
