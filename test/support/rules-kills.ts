@@ -6,7 +6,6 @@ import { createIpvsApplier } from "../../rules/apply/kernel-ipvs-applier.ts";
 import { createNetlinkApplier } from "../../rules/apply/netlink-applier.ts";
 import { createTextApplier } from "../../rules/apply/text-applier.ts";
 import { compileOffline } from "../../rules/index.ts";
-import { defaultIptablesOptions } from "../../rules/iptables/chains.ts";
 import { hooksOf } from "../../rules/iptables/program.ts";
 import { adopt, diffHooks } from "../../rules/iptables/read.ts";
 import { diffChains } from "../../rules/iptables/transaction.ts";
@@ -19,7 +18,7 @@ import { IpvsTarget } from "../../rules/sync/ipvs-target.ts";
 import { ProxierMetrics } from "../../rules/sync/metrics.ts";
 import { NftablesTarget } from "../../rules/sync/nftables-target.ts";
 import { runProxier } from "../../rules/sync/proxier.ts";
-import { ipvsProgramOptionsOf } from "../../rules/sync/surroundings.ts";
+import { iptablesOptionsOf, ipvsProgramOptionsOf } from "../../rules/sync/surroundings.ts";
 import type { RuleTarget } from "../../rules/sync/target.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { Conntrack } from "../../src/kernel/conntrack.ts";
@@ -193,7 +192,7 @@ function iptablesTarget(namespace: string, way: "iptables-legacy" | "iptables-nf
   const [make, other] = way === "iptables-legacy" ? (["legacy", "nft"] as const) : (["nft", "legacy"] as const);
   const run = iptablesIn(namespace);
   return new IptablesTarget(
-    { families: [4, 6], options: defaultIptablesOptions },
+    { families: [4, 6], options: iptablesOptionsOf({ nodeName: "a", nodePortAddresses }) },
     {
       open: () => Promise.resolve({ applier: createIptablesApplier(make, run), other: createIptablesApplier(other, run) }),
       routeLocalnet: () => undefined,
