@@ -64,9 +64,17 @@ test.each(cases)("$name", ({ health, ...want }) => {
 
 const silent: Log = Object.assign(() => undefined, { child: () => silent });
 
+async function freePort(): Promise<number> {
+  const probe = createServer();
+  await new Promise<void>((resolve) => probe.listen(0, "127.0.0.1", resolve));
+  const { port } = probe.address() as AddressInfo;
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}
+
 test("asked over HTTP, and counted", async () => {
   let health = well;
-  const port = 20000 + (process.pid % 20000);
+  const port = await freePort();
   const server = startProxyHealth({ at: { ip: "127.0.0.1", port }, health: () => health, now: () => now }, silent);
   const ask = (path: string) => fetch(`http://127.0.0.1:${port}/${path}`);
   await expect
