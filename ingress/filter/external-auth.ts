@@ -2,13 +2,14 @@ import type { FilterOf, HeaderField } from "../route/filter.ts";
 import { fillText } from "../route/request-text.ts";
 import type { AuthorityQuestion, FilterContext, FilteredRequest, FilterOutcome, Verdict } from "./outcome.ts";
 import { schemeOf } from "./redirects.ts";
+import { headStep } from "./response-step.ts";
 
 export async function applyExternalAuth(f: FilterOf<"externalAuth">, r: FilteredRequest, c: FilterContext): Promise<FilterOutcome> {
   const verdict = await c.world.authority.ask(questionOf(f, r));
   const { status } = verdict;
   // the authority's cookies are the client's, whatever it decided
   const cookies = verdict.headers.filter((h) => h.name === "set-cookie").map((h) => ({ name: "Set-Cookie", value: h.value }));
-  if (status >= 200 && status < 300) return { requestHeaders: handedOn(f, verdict), responseHeaders: cookies };
+  if (status >= 200 && status < 300) return { requestHeaders: handedOn(f, verdict), ...cookiesOfLetIn(f, cookies) };
   if (status === 401 && f.signIn !== undefined) {
     const location = { name: "Location", value: signInUrl(f.signIn, r) };
     return { reply: { status: 302, headers: [location, ...cookies], by: "externalAuth" } };
@@ -18,6 +19,16 @@ export async function applyExternalAuth(f: FilterOf<"externalAuth">, r: Filtered
     .filter((h) => h.name === "www-authenticate")
     .map((h) => ({ name: "WWW-Authenticate", value: h.value }));
   return { reply: { status, headers: [...challenges, ...cookies], by: "externalAuth" } };
+}
+
+/** The statuses to which nginx's add_header adds. */
+const goodStatuses: ReadonlySet<number> = new Set([200, 201, 204, 206, 301, 302, 303, 304, 307, 308]);
+
+function cookiesOfLetIn(f: FilterOf<"externalAuth">, cookies: readonly HeaderField[]): FilterOutcome {
+  if (cookies.length === 0) return {};
+  if (f.alwaysSetCookie === true) return { responseHeaders: cookies };
+  const lines = cookies.flatMap((h) => [h.name, h.value]);
+  return { responseStep: headStep((head) => (goodStatuses.has(head.status) ? { ...head, headers: [...head.headers, ...lines] } : head)) };
 }
 
 /** Headers of a body that is not sent along, and of one hop. */

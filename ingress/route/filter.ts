@@ -184,7 +184,7 @@ export interface ExternalAuth {
   readonly responseHeaders: readonly string[];
   /** Sent to that server besides, in place of what the client sent under these names. */
   readonly setHeaders?: readonly { readonly name: string; readonly value: readonly TextPart[] }[];
-  /** Cookies of a good answer go to the client whatever the endpoint then answers, not only after 2xx and 3xx. */
+  /** Cookies of a good answer go to the client whatever the endpoint then answers, not only after 2xx and 3xx as nginx counts them. */
   readonly alwaysSetCookie?: boolean;
   /** Answers are remembered by what `key` gives, for so many seconds by status. */
   readonly cache?: { readonly key: readonly TextPart[]; readonly seconds: Readonly<Record<number, number>> };

@@ -110,7 +110,7 @@ export const annotationRows = {
   "auth-proxy-set-headers": differs(parseObjectName, "of its own namespace only", { guards: true }),
   "auth-cache-key": kept(parseRequestText),
   "auth-cache-duration": kept(parseDurations, { initial: "200 202 401 5m" }),
-  "auth-always-set-cookie": differs(parseBoolean, "cookies of a good judgement always go to the client", { initial: "true" }),
+  "auth-always-set-cookie": kept(parseBoolean, { initial: "false" }),
   "auth-keepalive": inert(keptConnections),
   "auth-keepalive-requests": inert(keptConnections),
   "auth-keepalive-timeout": inert(keptConnections),

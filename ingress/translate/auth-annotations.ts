@@ -37,28 +37,50 @@ export function parseUserAuth(a: AnnotationReader): UserAuth | undefined {
 }
 
 /** As ingress-nginx has it. */
-export const defaultCacheSeconds = { 200: 300, 202: 300, 401: 300 };
+const defaultCacheSeconds = { 200: 300, 202: 300, 401: 300 };
+
+/** What an Ingress and the ConfigMap's global-auth keys say of a judge; undefined where nothing is said. */
+export interface ExternalAuthSettings {
+  readonly url: ExternalAuth["url"] | undefined;
+  readonly method: ExternalAuth["method"] | undefined;
+  readonly signIn: readonly TextPart[] | undefined;
+  readonly redirectParameter: string | undefined;
+  readonly responseHeaders: ExternalAuth["responseHeaders"] | undefined;
+  readonly requestRedirect: ExternalAuth["requestRedirect"] | undefined;
+  readonly cacheKey: readonly TextPart[] | undefined;
+  readonly cacheSeconds: Readonly<Record<number, number>> | undefined;
+  readonly alwaysSetCookie: boolean | undefined;
+  readonly headersFrom?: string | undefined;
+}
+
+/** A judge as its settings say, with ingress-nginx's defaults; undefined without a URL. */
+export function externalAuthOf(s: ExternalAuthSettings): ExternalAuthOptions | undefined {
+  if (s.url === undefined) return undefined;
+  return {
+    url: s.url,
+    responseHeaders: s.responseHeaders ?? [],
+    ...present("method", s.method),
+    ...present("requestRedirect", s.requestRedirect),
+    ...(s.alwaysSetCookie === true ? { alwaysSetCookie: true } : {}),
+    ...present("headersFrom", s.headersFrom),
+    ...(s.signIn === undefined ? {} : { signIn: { url: s.signIn, redirectParameter: s.redirectParameter ?? "rd" } }),
+    ...(s.cacheKey === undefined ? {} : { cache: { key: s.cacheKey, seconds: s.cacheSeconds ?? defaultCacheSeconds } }),
+  };
+}
 
 export function parseExternalAuth(a: AnnotationReader): ExternalAuthOptions | undefined {
-  const url = a.get("auth-url");
-  const signIn = a.get("auth-signin");
-  const redirectParameter = a.get("auth-signin-redirect-param") ?? "rd";
-  const key = a.get("auth-cache-key");
-  const seconds = a.get("auth-cache-duration") ?? defaultCacheSeconds;
-  a.get("auth-always-set-cookie");
-  const rest = {
-    responseHeaders: a.get("auth-response-headers") ?? [],
-    ...present("method", a.get("auth-method")),
-    ...present("requestRedirect", a.get("auth-request-redirect")),
-    ...present("headersFrom", a.get("auth-proxy-set-headers")),
-  };
-  if (url === undefined) return undefined;
-  return {
-    url,
-    ...rest,
-    ...(signIn === undefined ? {} : { signIn: { url: signIn, redirectParameter } }),
-    ...(key === undefined ? {} : { cache: { key, seconds } }),
-  };
+  return externalAuthOf({
+    url: a.get("auth-url"),
+    method: a.get("auth-method"),
+    signIn: a.get("auth-signin"),
+    redirectParameter: a.get("auth-signin-redirect-param"),
+    responseHeaders: a.get("auth-response-headers"),
+    requestRedirect: a.get("auth-request-redirect"),
+    cacheKey: a.get("auth-cache-key"),
+    cacheSeconds: a.get("auth-cache-duration"),
+    alwaysSetCookie: a.get("auth-always-set-cookie"),
+    headersFrom: a.get("auth-proxy-set-headers"),
+  });
 }
 
 export function parseClientTls(a: AnnotationReader): ClientTls | undefined {

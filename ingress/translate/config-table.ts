@@ -82,7 +82,7 @@ export const configRows = {
   "global-auth-cache-key": kept(parseRequestText),
   "global-auth-cache-duration": kept(parseDurations, { initial: "200 202 401 5m" }),
   "global-auth-snippet": refused(parseText, snippet),
-  "global-auth-always-set-cookie": inert("cookies of a good judgement always go to the client"),
+  "global-auth-always-set-cookie": kept(parseBoolean, { initial: "false" }),
   "no-auth-locations": kept(parsePaths, { initial: "/.well-known/acme-challenge" }),
   "no-tls-redirect-locations": kept(parsePaths, { initial: "/.well-known/acme-challenge" }),
   "http-redirect-code": kept(oneOf("301", "302", "307", "308"), { initial: "308" }),

@@ -5,7 +5,7 @@ import type { TextTest } from "../route/filter.ts";
 import type { ProxySettings } from "../route/proxy-settings.ts";
 import type { AnnotationDefaults } from "./annotation-reader.ts";
 import { isBad, present } from "./annotation-values.ts";
-import { defaultCacheSeconds, type ExternalAuthOptions } from "./auth-annotations.ts";
+import { type ExternalAuthOptions, externalAuthOf } from "./auth-annotations.ts";
 import { type ConfigName, type ConfigValue, configParser, configRow, configRows, sharedNames } from "./config-table.ts";
 import { settingsOf } from "./proxy-settings-config.ts";
 
@@ -165,21 +165,15 @@ function hstsOf(r: ConfigReader): string | undefined {
 }
 
 function globalAuthOf(r: ConfigReader): ExternalAuthOptions | undefined {
-  const url = r.get("global-auth-url");
-  const signIn = r.get("global-auth-signin");
-  const redirectParameter = r.get("global-auth-signin-redirect-param") ?? "rd";
-  const key = r.get("global-auth-cache-key");
-  const seconds = r.get("global-auth-cache-duration") ?? defaultCacheSeconds;
-  const rest = {
-    responseHeaders: r.get("global-auth-response-headers") ?? [],
-    ...present("method", r.get("global-auth-method")),
-    ...present("requestRedirect", r.get("global-auth-request-redirect")),
-  };
-  if (url === undefined) return undefined;
-  return {
-    url,
-    ...rest,
-    ...(signIn === undefined ? {} : { signIn: { url: signIn, redirectParameter } }),
-    ...(key === undefined ? {} : { cache: { key, seconds } }),
-  };
+  return externalAuthOf({
+    url: r.get("global-auth-url"),
+    method: r.get("global-auth-method"),
+    signIn: r.get("global-auth-signin"),
+    redirectParameter: r.get("global-auth-signin-redirect-param"),
+    responseHeaders: r.get("global-auth-response-headers"),
+    requestRedirect: r.get("global-auth-request-redirect"),
+    cacheKey: r.get("global-auth-cache-key"),
+    cacheSeconds: r.get("global-auth-cache-duration"),
+    alwaysSetCookie: r.get("global-auth-always-set-cookie"),
+  });
 }

@@ -24,8 +24,8 @@ const text = (value: string) => {
 };
 
 /** An ingress before one endpoint, whose routes ask the given authority. */
-async function lab(judge: Answer, change: Partial<Auth> = {}, beside: Route["filters"] = []) {
-  const up = await RawEndpoint.start(say("200 OK"));
+async function lab(judge: Answer, change: Partial<Auth> = {}, beside: Route["filters"] = [], answer: Answer = say("200 OK")) {
+  const up = await RawEndpoint.start(answer);
   const authority = await RawEndpoint.start(judge);
   const auth: Auth = {
     kind: "externalAuth",
@@ -48,6 +48,20 @@ async function ask(port: number, request = get()): Promise<string> {
   open.push({ close: async () => void c.socket.destroy() });
   return c.send(request).until((t) => /\r\n\r\n/.test(t));
 }
+
+test.for<[status: string, always: boolean, cookie: boolean]>([
+  ["200 OK", false, true],
+  ["304 Not Modified", false, true],
+  ["308 Permanent Redirect", false, true],
+  ["404 Not Found", false, false],
+  ["500 Internal Server Error", false, false],
+  ["404 Not Found", true, true],
+])("a cookie of who lets in, the endpoint having said %s, always %s: %s", async ([status, always, cookie]) => {
+  const { http } = await lab(say("200 OK\r\nSet-Cookie: seen=1"), always ? { alwaysSetCookie: true } : {}, [], say(status));
+  const answer = await ask(http);
+  expect(answer).toContain(`HTTP/1.1 ${status}\r\n`);
+  expect(/^Set-Cookie: seen=1\r$/m.test(answer)).toBe(cookie);
+});
 
 test("who the authority lets in goes on, with what it says of them and nothing they say of themselves", async () => {
   const { http, up, authority } = await lab(say("204 No Content\r\nX-User: ann\r\nSet-Cookie: seen=1\r\nX-Other: no"), {
@@ -165,6 +179,7 @@ test("annotations: all of them, and their defaults", () => {
       "auth-cache-key": "$cookie_session",
       "auth-cache-duration": "200 202 10m, 401 30s",
       "auth-request-redirect": "/home",
+      "auth-always-set-cookie": "true",
       satisfy: "any",
     }),
   ).toEqual({
@@ -175,6 +190,7 @@ test("annotations: all of them, and their defaults", () => {
       responseHeaders: ["x-user", "x-group"],
       cache: { key: text("$cookie_session"), seconds: { 200: 600, 202: 600, 401: 30 } },
       requestRedirect: text("/home"),
+      alwaysSetCookie: true,
     },
     satisfyAny: true,
     refusal: undefined,
