@@ -4,11 +4,11 @@ import { preferredCoding } from "../../ingress/filter/accept-encoding.ts";
 import { changedAnswer } from "../../ingress/filter/answer-changes.ts";
 import { applyDigestAuth } from "../../ingress/filter/digest-auth.ts";
 import { readKeys, verifyJwt } from "../../ingress/filter/jwt.ts";
-import type { FilteredRequest } from "../../ingress/filter/outcome.ts";
 import { SharedCounts } from "../../ingress/filter/shared-counts.ts";
 import { questionWorld } from "../../ingress/proxy/filter-world.ts";
 import { parseTraceParent } from "../../ingress/proxy/trace-context.ts";
 import { systemClock } from "../../src/base/clock.ts";
+import { filteredRequest } from "../support/filtered-request.ts";
 import { runs } from "../support/runs.ts";
 
 /** What clients may put into a header: nonsense, and nonsense that looks like something. */
@@ -42,17 +42,7 @@ test("no header makes a filter throw, or lets somebody in", () => {
   const { keys } = readKeys(JSON.stringify({ keys: [{ kty: "oct", k: Buffer.alloc(32, 1).toString("base64url") }] }), { shared: true });
   fc.assert(
     fc.property(header, (text) => {
-      const request: FilteredRequest = {
-        method: "GET",
-        authority: "a.test",
-        path: "/",
-        target: "/",
-        query: "",
-        headers: ["authorization", `Digest ${text}`],
-        clientIp: "192.0.2.1",
-        secure: false,
-        bodyBytes: 0,
-      };
+      const request = filteredRequest({ headers: ["authorization", `Digest ${text}`] });
       expect(applyDigestAuth({ kind: "digestAuth", realm: "r", users }, request, context)?.reply?.status).toBe(401);
       expect(verifyJwt(text, keys, { time: 0, leewaySeconds: 0, audiences: [] })).toHaveProperty("fault");
       expect([undefined, "gzip", "br"]).toContain(preferredCoding(text, ["br", "gzip"]));

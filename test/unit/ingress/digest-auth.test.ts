@@ -7,6 +7,7 @@ import { questionWorld } from "../../../ingress/proxy/filter-world.ts";
 import type { FilterOf } from "../../../ingress/route/filter.ts";
 import { readDigestUsers } from "../../../ingress/translate/user-list.ts";
 import { systemClock } from "../../../src/base/clock.ts";
+import { filteredRequest } from "../../support/filtered-request.ts";
 
 type Algorithm = "MD5" | "SHA-256";
 const h = (a: Algorithm, text: string): string => createHash(a.replace("-", "")).update(text).digest("hex");
@@ -29,18 +30,13 @@ function makeProcess(seed = 0.5) {
   const ask = (authorization?: string, change: Partial<FilteredRequest> = {}): FilterOutcome | undefined =>
     applyDigestAuth(
       filter,
-      {
-        method: "GET",
-        authority: "a.test",
+      filteredRequest({
         path: "/dir/index.html",
         target: "/dir/index.html?x=1",
         query: "x=1",
         headers: authorization === undefined ? [] : ["authorization", authorization],
-        clientIp: "192.0.2.1",
-        secure: false,
-        bodyBytes: 0,
         ...change,
-      },
+      }),
       context,
     );
   return { ask, pass: (ms: number) => (time += ms) };

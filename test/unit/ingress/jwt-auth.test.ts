@@ -1,11 +1,12 @@
 import { createHmac, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { afterEach, expect, test } from "vitest";
 import { applyJwtAuth } from "../../../ingress/filter/jwt-auth.ts";
-import type { FilterContext, FilteredRequest, FilterOutcome } from "../../../ingress/filter/outcome.ts";
+import type { FilterContext, FilterOutcome } from "../../../ingress/filter/outcome.ts";
 import { questionWorld } from "../../../ingress/proxy/filter-world.ts";
 import { PublishedKeys } from "../../../ingress/proxy/key-sets.ts";
 import type { FilterOf } from "../../../ingress/route/filter.ts";
 import { type Clock, systemClock } from "../../../src/base/clock.ts";
+import { filteredRequest } from "../../support/filtered-request.ts";
 import { get, makeRoute, RawClient, RawEndpoint, startLab } from "./proxy-lab.ts";
 
 const open: { close(): Promise<void> }[] = [];
@@ -76,18 +77,7 @@ const context = (time = now): FilterContext => ({
 });
 
 async function ask(f: FilterOf<"jwt">, headers: readonly string[], c: FilterContext = context()): Promise<FilterOutcome | undefined> {
-  const request: FilteredRequest = {
-    method: "GET",
-    authority: "a.test",
-    path: "/",
-    target: "/",
-    query: "",
-    headers,
-    clientIp: "192.0.2.1",
-    secure: false,
-    bodyBytes: 0,
-  };
-  return applyJwtAuth(f, request, c);
+  return applyJwtAuth(f, filteredRequest({ headers }), c);
 }
 
 const bearer = (text: string): readonly string[] => ["authorization", `Bearer ${text}`];

@@ -4,23 +4,14 @@ import type { FilterContext, FilteredRequest, ShownCertificate } from "../../../
 import { questionWorld } from "../../../ingress/proxy/filter-world.ts";
 import type { ClientCertificate, Filter } from "../../../ingress/route/filter.ts";
 import { systemClock } from "../../../src/base/clock.ts";
+import { filteredRequest } from "../../support/filtered-request.ts";
 
 const context: FilterContext = {
   now: 0,
   httpsPort: 443,
   world: questionWorld(systemClock),
 };
-const request: FilteredRequest = {
-  method: "GET",
-  authority: "h.test",
-  path: "/",
-  target: "/",
-  query: "",
-  headers: [],
-  clientIp: "203.0.113.1",
-  secure: true,
-  bodyBytes: 0,
-};
+const request = filteredRequest({ clientIp: "203.0.113.1", secure: true });
 const good: ShownCertificate = {
   fault: undefined,
   unknownAuthority: false,
