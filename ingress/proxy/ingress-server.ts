@@ -2,7 +2,7 @@ import type { Socket } from "node:net";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
 import type { Running } from "../../src/base/running.ts";
 import { SharedCounts } from "../filter/shared-counts.ts";
-import type { RouteDelta } from "../route/route.ts";
+import type { RouteDelta, StreamService } from "../route/route.ts";
 import { emptyRouteTable } from "../route/route-table.ts";
 import type { Connection, ConnectionFactory, ListenAt, Listening, Peer } from "../upstream/connection.ts";
 import { EndpointPicker } from "../upstream/endpoint-picker.ts";
@@ -25,7 +25,7 @@ import { Http2Client } from "./http2-client.ts";
 import { Listeners, type StreamAt } from "./listeners.ts";
 import { ProxyMetrics } from "./metrics.ts";
 import { OcspStapler } from "./ocsp-stapler.ts";
-import { Passthrough } from "./passthrough.ts";
+import { Passthrough, type PassthroughOptions } from "./passthrough.ts";
 import { printProxyHeader } from "./proxy-protocol.ts";
 import { RequestIds } from "./request-id.ts";
 import { SpanExporter } from "./span-exporter.ts";
@@ -345,10 +345,9 @@ class IngressProcess implements IngressServer {
       },
       onTunnel: (socket, pool, peer, service) => {
         const client = connections.adopt(socket, peer);
-        const preamble = service?.sendProxyProtocol === true ? { preamble: proxyHeaderFor(socket, client) } : {};
-        this.#add(
-          new Passthrough(this.#context, client, { pool, connections, ...preamble, onClosed: (c) => void this.#clients.delete(c) }),
-        );
+        const onClosed = (c: Passthrough): void => void this.#clients.delete(c);
+        const preamble = preambleFor(service, socket, client);
+        this.#add(new Passthrough(this.#context, client, { pool, connections, ...preamble, onClosed }));
       },
     });
   }
@@ -428,9 +427,11 @@ interface ConnectionOrigin {
   readonly peer?: Peer | undefined;
 }
 
-function proxyHeaderFor(socket: Socket, client: Connection): string {
+function preambleFor(service: StreamService | undefined, socket: Socket, client: Connection): Pick<PassthroughOptions, "preamble"> {
+  if (service?.sendProxyProtocol === undefined) return {};
   const source = { ip: client.remoteIp, port: client.remotePort };
-  return printProxyHeader({ source, destination: { ip: plainIp(socket.localAddress ?? ""), port: client.localPort } });
+  const destination = { ip: plainIp(socket.localAddress ?? ""), port: client.localPort };
+  return { preamble: printProxyHeader(service.sendProxyProtocol, { source, destination }) };
 }
 
 function untilAborted(signal: AbortSignal): Promise<void> {

@@ -5,8 +5,8 @@ import type { ClientConnection } from "./client-connection.ts";
 import type { ProxyContext } from "./context.ts";
 import { Tunnel } from "./tunnel.ts";
 
-/** As nginx's stream module: a connection on which nothing moves for so long is closed. */
-const idleMs = 600_000;
+/** As nginx's stream module: a connection on which nothing moves for so long is closed, where the cluster says nothing else. */
+const idleSeconds = 600;
 const connectMs = 5_000;
 const maxTries = 3;
 
@@ -14,7 +14,7 @@ export interface PassthroughOptions {
   readonly pool: Pool;
   readonly connections: ConnectionFactory;
   /** What the endpoint hears before the client's own words. */
-  readonly preamble?: string;
+  readonly preamble?: Buffer;
   readonly onClosed: (c: Passthrough) => void;
 }
 
@@ -25,7 +25,7 @@ export class Passthrough implements ClientConnection {
   readonly #pool: Pool;
   readonly #connections: ConnectionFactory;
   readonly #onClosed: (c: Passthrough) => void;
-  readonly #preamble: string | undefined;
+  readonly #preamble: Buffer | undefined;
   readonly #early: Buffer[] = [];
   #tried: ReadonlySet<string> = new Set();
   #picked: Picked | undefined;
@@ -111,7 +111,9 @@ export class Passthrough implements ClientConnection {
       return;
     }
     if (this.#preamble !== undefined) upstream.write(this.#preamble);
-    this.#tunnel = new Tunnel(this.#client, upstream, { idleMs, clock: this.#context.clock, onClosed: () => this.#end() });
+    const { table, clock } = this.#context;
+    const idleMs = (table.settings.streamIdleSeconds ?? idleSeconds) * 1000;
+    this.#tunnel = new Tunnel(this.#client, upstream, { idleMs, clock, onClosed: () => this.#end() });
     this.#tunnel.start({ fromClient: Buffer.concat(this.#early.splice(0)), fromUpstream: undefined, clientEnded: false });
   }
 

@@ -1,4 +1,4 @@
-import { type Ip, ipFamily, ipFromBytes, parseIp } from "../../src/base/ip.ts";
+import { type Ip, ipBytes, ipFamily, ipFromBytes, parseIp } from "../../src/base/ip.ts";
 
 /** Who speaks, and to whom, as the PROXY protocol has it (versions 1 and 2 of haproxy's specification). */
 export interface ProxiedEnds {
@@ -26,11 +26,21 @@ export function parseProxyHeader(bytes: Buffer): ProxyHeader | "more" | "none" {
   return parseVersion1(bytes);
 }
 
-/** Version 1, a line of text; unequal families have no such line, and are UNKNOWN. */
-export function printProxyHeader({ source, destination }: ProxiedEnds): string {
+/** What an endpoint hears before the client's own words. Neither version can say addresses of two families: then it says no more than that. */
+export function printProxyHeader(version: 1 | 2, { source, destination }: ProxiedEnds): Buffer {
   const family = ipFamily(source.ip);
-  if (family !== ipFamily(destination.ip)) return "PROXY UNKNOWN\r\n";
-  return `PROXY TCP${family} ${source.ip} ${destination.ip} ${source.port} ${destination.port}\r\n`;
+  const told = family === ipFamily(destination.ip);
+  if (version === 1) {
+    const what = told ? `TCP${family} ${source.ip} ${destination.ip} ${source.port} ${destination.port}` : "UNKNOWN";
+    return Buffer.from(`PROXY ${what}\r\n`, "latin1");
+  }
+  const addresses = told ? [...ipBytes(source.ip), ...ipBytes(destination.ip)] : [];
+  const body = Buffer.alloc(told ? addresses.length + 4 : 0);
+  body.set(addresses);
+  if (told) body.writeUInt16BE(destination.port, body.writeUInt16BE(source.port, addresses.length));
+  // version 2 and PROXY; AF_UNSPEC, AF_INET or AF_INET6, over TCP
+  const head = [0x21, told ? (family === 4 ? 0x11 : 0x21) : 0, 0, body.length];
+  return Buffer.concat([signature, Buffer.from(head), body]);
 }
 
 function parseVersion1(bytes: Buffer): ProxyHeader | "more" | "none" {

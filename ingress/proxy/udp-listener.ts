@@ -18,8 +18,8 @@ export interface UdpListenerOptions {
   readonly random: () => number;
 }
 
-/** A flow on which nothing moves for so long is forgotten. Milliseconds. */
-const idleMs = 60_000;
+/** A flow on which nothing moves for so long is forgotten, where the cluster says nothing else. */
+const idleSeconds = 60;
 /** Each flow has a socket of its own; above so many, the one that was quiet longest makes room. */
 const maxFlows = 8_192;
 /** Datagrams of a new flow that wait for its socket. */
@@ -70,6 +70,7 @@ export class UdpListener implements Running {
   }
 
   sweep(now: number): void {
+    const idleMs = (this.#o.table().settings.streamIdleSeconds ?? idleSeconds) * 1000;
     for (const [client, flow] of this.#flows) {
       if (now - flow.usedAt < idleMs) return;
       this.#forget(client, flow);

@@ -28,6 +28,8 @@ export interface ProxySettings {
   readonly underscoresInHeaders?: boolean;
   readonly upstreamIdleConnections?: number;
   readonly upstreamIdleSeconds?: number;
+  /** A connection or flow of a StreamService on which nothing moves for so long is over. */
+  readonly streamIdleSeconds?: number;
   readonly tls?: {
     readonly minVersion?: "TLSv1.2" | "TLSv1.3";
     readonly maxVersion?: "TLSv1.2" | "TLSv1.3";

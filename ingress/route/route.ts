@@ -304,8 +304,8 @@ export interface StreamService {
   readonly pool: PoolId;
   /** Clients begin with the PROXY protocol. */
   readonly acceptProxyProtocol: boolean;
-  /** Endpoints are told of the client by the PROXY protocol, version 1. */
-  readonly sendProxyProtocol: boolean;
+  /** Endpoints are told of the client by the PROXY protocol of this version; absent: they are not. */
+  readonly sendProxyProtocol?: 1 | 2;
   /** The object that asks for it. */
   readonly object: ObjectRef;
 }

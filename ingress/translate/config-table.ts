@@ -117,7 +117,9 @@ export const configRows = {
   "upstream-keepalive-time": inert("a connection is used as long as its endpoint keeps it"),
   "proxy-ssl-location-only": inert("what proxy-ssl-* say is said of their Ingress"),
   "grpc-buffer-size-kb": inert(workers),
-  "proxy-stream-timeout": differs(parseSeconds, "600 s in any case", { initial: "600" }),
+  "proxy-stream-timeout": differs(parseSeconds, "a flow of datagrams is over after 60 s of silence where nobody sets it", {
+    initial: "600",
+  }),
   "proxy-stream-next-upstream": inert("a connection that cannot be made is tried at another endpoint"),
   "proxy-stream-next-upstream-timeout": inert("a connection that cannot be made is tried at another endpoint"),
   "proxy-stream-next-upstream-tries": inert("a connection that cannot be made is tried at another endpoint"),

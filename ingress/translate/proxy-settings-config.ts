@@ -34,6 +34,7 @@ export function settingsOf(r: ConfigReader, defaults: AnnotationDefaults): Proxy
     ...present("underscoresInHeaders", r.get("enable-underscores-in-headers")),
     ...present("upstreamIdleConnections", r.get("upstream-keepalive-connections")),
     ...present("upstreamIdleSeconds", r.get("upstream-keepalive-timeout")),
+    ...present("streamIdleSeconds", r.get("proxy-stream-timeout")),
     ...present("tls", tlsOf(r, defaults)),
     ...(withoutLog ? { accessLog: false } : {}),
     ...present("logFormat", format === undefined ? undefined : { ...format, escape: how }),

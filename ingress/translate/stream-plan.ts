@@ -4,7 +4,7 @@ import type { StreamService } from "../route/route.ts";
 import type { IngressScope } from "./ingress-class.ts";
 import { streamPoolId } from "./pool-plan.ts";
 
-/** The ports that ConfigMaps of ingress-nginx give to Services: `"9000": namespace/name:port[:PROXY][:PROXY]`. */
+/** The ports that ConfigMaps of ingress-nginx give to Services: `"9000": namespace/name:port[:PROXY][:PROXY]`, and PROXY2 for its second version out. */
 export function compileStreams(snapshot: Snapshot, scope: IngressScope): Compiled<readonly StreamService[]> {
   const streams: StreamService[] = [];
   const problems: Problem[] = [];
@@ -31,8 +31,8 @@ function readStream(snapshot: Snapshot, entry: { readonly protocol: "tcp" | "udp
   const { protocol, text } = entry;
   const refuse = (fault: string): Read => ({ stream: undefined, reason: "InvalidStream", fault: `${fault}; the port is not served` });
   if (!/^[1-9][0-9]{0,4}$/.test(entry.port) || Number(entry.port) > 65_535) return refuse(`"${entry.port}" is no port`);
-  const m = /^([a-z0-9-]+)\/([a-z0-9-]+):([a-z0-9-]+)((?::(?:PROXY)?){0,2})$/i.exec(text.trim());
-  if (m === null) return refuse(`"${text}" is not namespace/name:port, with :PROXY for the PROXY protocol in and out`);
+  const m = /^([a-z0-9-]+)\/([a-z0-9-]+):([a-z0-9-]+)((?::(?:PROXY)?(?::(?:PROXY2?)?)?)?)$/i.exec(text.trim());
+  if (m === null) return refuse(`"${text}" is not namespace/name:port, with :PROXY for the PROXY protocol in, and :PROXY or :PROXY2 out`);
   const [, namespace = "", name = "", servicePort = "", flags = ""] = m;
   const [, accept = "", send = ""] = flags.split(":");
   if (protocol === "udp" && flags !== "") return refuse("UDP has no PROXY protocol here");
@@ -47,7 +47,7 @@ function readStream(snapshot: Snapshot, entry: { readonly protocol: "tcp" | "udp
       port: Number(entry.port),
       pool: streamPoolId(service, servicePort, protocol),
       acceptProxyProtocol: accept.toUpperCase() === "PROXY",
-      sendProxyProtocol: send.toUpperCase() === "PROXY",
+      ...(send === "" ? {} : { sendProxyProtocol: send.toUpperCase() === "PROXY" ? 1 : 2 }),
     },
     reason: found === undefined ? "ServiceNotFound" : "ServicePortNotFound",
     fault: there

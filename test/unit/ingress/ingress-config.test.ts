@@ -217,14 +217,15 @@ endpoints: [{addresses: ["10.0.9.1"]}]
 test("TCP and UDP services", () => {
   const yaml =
     dns +
-    ports('"9000": "shop/a:80", "9001": "shop/a:http:PROXY:PROXY", "9002": "shop/a:80::PROXY"') +
+    ports('"9000": "shop/a:80", "9001": "shop/a:http:PROXY:PROXY", "9002": "shop/a:80::PROXY2", "9003": "shop/a:80:PROXY"') +
     ports('"53": "shop/dns:53"', "udp-services");
   const { delta, problems } = translate(yaml);
   expect(delta.streams?.upserts.map(({ object: _, ...s }) => s)).toEqual([
-    { id: "tcp 9000", protocol: "tcp", port: 9000, pool: "shop/a:80", acceptProxyProtocol: false, sendProxyProtocol: false },
-    { id: "tcp 9001", protocol: "tcp", port: 9001, pool: "shop/a:http", acceptProxyProtocol: true, sendProxyProtocol: true },
-    { id: "tcp 9002", protocol: "tcp", port: 9002, pool: "shop/a:80", acceptProxyProtocol: false, sendProxyProtocol: true },
-    { id: "udp 53", protocol: "udp", port: 53, pool: "shop/dns:53@udp", acceptProxyProtocol: false, sendProxyProtocol: false },
+    { id: "tcp 9000", protocol: "tcp", port: 9000, pool: "shop/a:80", acceptProxyProtocol: false },
+    { id: "tcp 9001", protocol: "tcp", port: 9001, pool: "shop/a:http", acceptProxyProtocol: true, sendProxyProtocol: 1 },
+    { id: "tcp 9002", protocol: "tcp", port: 9002, pool: "shop/a:80", acceptProxyProtocol: false, sendProxyProtocol: 2 },
+    { id: "tcp 9003", protocol: "tcp", port: 9003, pool: "shop/a:80", acceptProxyProtocol: true },
+    { id: "udp 53", protocol: "udp", port: 53, pool: "shop/dns:53@udp", acceptProxyProtocol: false },
   ]);
   expect(delta.pools.upserts.find((p) => p.id === "shop/dns:53@udp")).toMatchObject({
     service: "shop/dns",
@@ -238,6 +239,7 @@ test.for<[entry: string, problem: string, served: boolean]>([
   ['"0": "shop/a:80"', "InvalidStream", false],
   ['"9000": "a:80"', "InvalidStream", false],
   ['"9000": "shop/a:80:SECRET"', "InvalidStream", false],
+  ['"9000": "shop/a:80:PROXY2"', "InvalidStream", false],
   ['"9000": "shop/nobody:80"', "ServiceNotFound", true],
   ['"9000": "shop/a:81"', "ServicePortNotFound", true],
 ])("a port that is wrong, %s, is told", ([entry, problem, served]) => {

@@ -51,7 +51,7 @@ describe("what is printed is read", () => {
   test("in both versions, wherever it is cut", () => {
     fc.assert(
       fc.property(ends, fc.nat(60), (e, at) => {
-        for (const bytes of [latin1(printProxyHeader(e)), printProxyHeader2(e)]) {
+        for (const bytes of [printProxyHeader(1, e), printProxyHeader(2, e)]) {
           expect(parseProxyHeader(Buffer.concat([bytes, latin1("rest")]))).toEqual({ bytes: bytes.length, ends: e });
           if (at < bytes.length) expect(parseProxyHeader(bytes.subarray(0, at))).toBe("more");
         }
@@ -59,8 +59,17 @@ describe("what is printed is read", () => {
     );
   });
 
-  test("ends of two families have no line", () => {
-    expect(printProxyHeader({ source: four.source, destination: six.destination })).toBe("PROXY UNKNOWN\r\n");
+  test("version 2 is what load balancers send", () => {
+    for (const ends of [four, six]) expect(printProxyHeader(2, ends)).toEqual(printProxyHeader2(ends));
+  });
+
+  test.for<[version: 1 | 2, bytes: number]>([
+    [1, 15],
+    [2, 16],
+  ])("ends of two families are not told in version %i", ([version, bytes]) => {
+    const printed = printProxyHeader(version, { source: four.source, destination: six.destination });
+    expect(parseProxyHeader(printed)).toEqual({ bytes, ends: undefined });
+    expect(printed).toHaveLength(bytes);
   });
 });
 

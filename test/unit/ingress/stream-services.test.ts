@@ -4,7 +4,8 @@ import { createServer, type Socket } from "node:net";
 import { connect as tlsConnect } from "node:tls";
 import { afterEach, describe, expect, test } from "vitest";
 import type { IngressServer, RouteDelta } from "../../../ingress/index.ts";
-import { makeTable, poolOf, printProxyHeader2, RawClient, RawEndpoint, startLab } from "./proxy-lab.ts";
+import { parseProxyHeader } from "../../../ingress/proxy/proxy-protocol.ts";
+import { fastClock, makeTable, poolOf, printProxyHeader2, RawClient, RawEndpoint, startLab } from "./proxy-lab.ts";
 
 const open: (() => unknown)[] = [];
 afterEach(async () => {
@@ -16,8 +17,7 @@ const object = { kind: "ConfigMap", namespace: "ingress", name: "tcp-services" }
 type Stream = NonNullable<RouteDelta["streams"]>["upserts"][number];
 
 function stream(change: Partial<Stream> = {}): Stream {
-  const plain = { acceptProxyProtocol: false, sendProxyProtocol: false };
-  return { id: "tcp 9000", protocol: "tcp", port: 9000, pool: "p", ...plain, object, ...change };
+  return { id: "tcp 9000", protocol: "tcp", port: 9000, pool: "p", acceptProxyProtocol: false, object, ...change };
 }
 
 /** Names itself, then echoes line by line. */
@@ -72,14 +72,27 @@ describe.for(["auto", "portable"] as const)("tcp over the transport %s", (transp
     expect(await before.send("still\n").until((t) => t.endsWith("still\n"))).toBe("one\nstill\n");
   });
 
-  test("the PROXY protocol, in and out", async () => {
-    const { port } = await lab([await echoServer("one")], [stream({ acceptProxyProtocol: true, sendProxyProtocol: true })]);
+  test.for<[version: 1 | 2]>([[1], [2]])("the PROXY protocol, in and out as version %i", async ([version]) => {
+    const { port } = await lab([await echoServer("one")], [stream({ acceptProxyProtocol: true, sendProxyProtocol: version })]);
     const ends = { source: { ip: "192.0.2.7", port: 4711 }, destination: { ip: "198.51.100.1", port: 443 } };
     const c = client(port);
     for (const byte of printProxyHeader2(ends)) c.socket.write(Buffer.from([byte]));
     c.send("hello\n");
-    expect(await c.until((t) => t.endsWith("hello\n"))).toBe(`one\nPROXY TCP4 192.0.2.7 127.0.0.1 4711 ${port}\r\nhello\n`);
+    const told = await c.until((t) => t.endsWith("hello\n"));
+    expect(parseProxyHeader(Buffer.from(told.slice("one\n".length, -"hello\n".length), "latin1"))).toMatchObject({
+      ends: { source: ends.source, destination: { ip: "127.0.0.1", port } },
+    });
+    expect(told.includes("PROXY TCP4")).toBe(version === 1);
     expect(await client(port).send("hello\n").untilEnd()).toBe("");
+  });
+
+  test("a connection on which nothing moves for as long as the cluster says is closed", async () => {
+    const up = await echoServer("one");
+    const { ingress } = await startLab([up], { config: { transport, tcp: [{ port: 9000, at: here }] }, clock: fastClock(50) });
+    open.push(() => ingress.close());
+    const streams = { upserts: [stream()], deletes: [] };
+    ingress.apply({ ...makeTable([up]), full: false, streams, settings: { streamIdleSeconds: 10 } });
+    expect(await client(ingress.addresses.tcp[0]?.port ?? 0).untilEnd()).toBe("one\n");
   });
 
   test("drain: connections go on until the time is up", async () => {
