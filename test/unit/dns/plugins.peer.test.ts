@@ -1,19 +1,12 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { createSocket } from "node:dgram";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { queryOnce } from "../../../dns/forward/query-once.ts";
 import { printRcode } from "../../../dns/wire/record-type.ts";
 import { printRecord } from "../../../dns/wire/zone-file.ts";
-import { systemClock } from "../../../src/base/clock.ts";
+import { type CoreDns, coreDnsProgram, startCoreDns } from "../../support/coredns.ts";
 import { files, groups } from "./plugin-cases.ts";
 
-/** CoreDNS itself, where the path of its program is given: the table's Corefiles and questions, code and answers compared. */
-const program = process.env["FAIRWAY_COREDNS"];
-
-/** What is not as in CoreDNS, and why. */
+/** What is not as in CoreDNS, and why: the table's Corefiles and questions, code and answers compared. */
 const differences: Readonly<Record<string, string>> = {
   "nope.example.org. A": "there the `file` lines of a block are one plugin, and fall through together",
   "to-away.org. A": "there a rewritten alias keeps the code of the answer it was in; here it has its new target's",
@@ -24,14 +17,6 @@ const differences: Readonly<Record<string, string>> = {
 /** Without an API, and for clients on loopback: what hangs on the client is in the table only. */
 const isComparable = (corefile: string): boolean => !/kubernetes|acl|view|weighted/.test(corefile);
 
-async function freePort(): Promise<number> {
-  const socket = createSocket("udp4");
-  await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
-  const { port } = socket.address();
-  await new Promise<void>((resolve) => socket.close(() => resolve()));
-  return port;
-}
-
 const comparable = groups.filter(([, corefile]) => isComparable(corefile));
 
 test("every difference is one of the table's questions", () => {
@@ -40,35 +25,19 @@ test("every difference is one of the table's questions", () => {
 });
 
 // a rival that is asked only where somebody gives it: nothing of ours is left out without it
-if (program !== undefined) {
+if (coreDnsProgram !== undefined) {
   describe.each(comparable)("CoreDNS: %s", (_, corefile, cases) => {
-    let dir = "";
-    let peer: ChildProcess | undefined;
-    let port = 0;
+    let peer: CoreDns | undefined;
     beforeAll(async () => {
-      dir = mkdtempSync(join(tmpdir(), "fairway-coredns-"));
-      for (const [file, text] of Object.entries(files)) writeFileSync(join(dir, file.split("/").at(-1) ?? ""), text);
-      port = await freePort();
-      const bound = corefile.replace(/^(\.|[a-z.]+\.[a-z]+) \{$/gm, "$1 {\n bind 127.0.0.1");
-      writeFileSync(join(dir, "Corefile"), bound.replaceAll("/etc/hosts", "hosts"));
-      peer = spawn(program, ["-conf", "Corefile", "-dns.port", String(port)], { cwd: dir, stdio: "ignore" });
-      for (let answered = false; !answered && peer.exitCode === null; await systemClock.sleep(50)) {
-        answered = await queryOnce({ ip: "127.0.0.1", port }, "start.invalid", { timeout: 300 }).then(
-          () => true,
-          () => false,
-        );
-      }
-    }, 30_000);
-    afterAll(async () => {
-      const ended = new Promise((resolve) => peer?.once("exit", resolve));
-      if (peer?.exitCode === null && peer.kill("SIGKILL")) await ended;
-      rmSync(dir, { recursive: true });
-    });
+      const bound = corefile.replace(/^(\.|[a-z.]+\.[a-z]+) \{$/gm, "$1 {\n bind 127.0.0.1").replaceAll("/etc/hosts", "hosts");
+      peer = await startCoreDns(() => bound, Object.fromEntries(Object.entries(files).map(([file, text]) => [basename(file), text])));
+    }, 120_000);
+    afterAll(() => peer?.close());
 
     const own = cases.filter(([asked]) => !/[@+]|^CH /.test(asked) && !(asked in differences));
     test.each(own)("%s", async (asked, want) => {
       const [name = "", type = "A"] = asked.split(" ");
-      const answer = await queryOnce({ ip: "127.0.0.1", port }, name, { type, timeout: 5000 });
+      const answer = await queryOnce({ ip: "127.0.0.1", port: peer?.port ?? 0 }, name, { type, timeout: 5000 });
       const [code = "", ...lines] = want;
       const isAnswer = (l: string): boolean => !/^(auth|more|option) /.test(l);
       expect([printRcode(answer.rcode), ...answer.answers.map((r) => printRecord(r).toLowerCase()).sort()]).toEqual([

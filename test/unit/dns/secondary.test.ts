@@ -1,5 +1,3 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,6 +13,7 @@ import type { Message } from "../../../dns/wire/message.ts";
 import { opcodeNotify, printRcode, typeNumbers } from "../../../dns/wire/record-type.ts";
 import { parseRecord, printRecord } from "../../../dns/wire/zone-file.ts";
 import { silentLog } from "../../../src/observe/log.ts";
+import { coreDnsProgram, startCoreDns } from "../../support/coredns.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 
 const origin = "big.test.";
@@ -153,25 +152,22 @@ test("a zone is kept as long as its SOA says while its primary is away, and trie
 });
 
 // a rival that is asked only where somebody gives it
-const program = process.env["FAIRWAY_COREDNS"];
-if (program !== undefined) {
-  test("CoreDNS has our zone, and we have the one it got", async () => {
+if (coreDnsProgram !== undefined) {
+  test("CoreDNS has our zone, and we have the one it got", { timeout: 120_000 }, async () => {
     write(3, 3000);
     const first = await primary("*");
-    const port = first + 1;
-    const corefile = `big.test:${port} {\n bind 127.0.0.1\n secondary {\n transfer from 127.0.0.1:${first}\n }\n transfer {\n to *\n }\n}`;
-    writeFileSync(join(dir, "Corefile"), corefile);
-    const peer = spawn(program, ["-conf", "Corefile"], { cwd: dir, stdio: "ignore" });
+    const peer = await startCoreDns(
+      (port) => `big.test:${port} {\n bind 127.0.0.1\n secondary {\n transfer from 127.0.0.1:${first}\n }\n transfer {\n to *\n }\n}`,
+    );
     try {
       const name = "host-number-2999-of-a-large-zone.big.test.";
-      await expect.poll(() => addressOf(port, name).catch(String)).toBe("10.3.11.183");
-      const third = await start(`big.test {\n secondary {\n transfer from 127.0.0.1:${port}\n }\n}`);
+      await expect.poll(() => addressOf(peer.port, name).catch(String), { timeout: 20_000 }).toBe("10.3.11.183");
+      const third = await start(`big.test {\n secondary {\n transfer from 127.0.0.1:${peer.port}\n }\n}`);
       await expect.poll(() => addressOf(third, name)).toBe("10.3.11.183");
       const soa = await queryOnce({ ip: "127.0.0.1", port: third }, origin, { type: "SOA" });
       expect(soa.answers.map(printRecord)).toEqual(["big.test. 60 IN SOA ns.big.test. hostmaster.big.test. 3 3600 600 86400 60"]);
     } finally {
-      const ended = once(peer, "exit");
-      if (peer.exitCode === null && peer.kill("SIGKILL")) await ended;
+      await peer.close();
     }
   });
 }

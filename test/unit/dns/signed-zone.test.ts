@@ -1,6 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { createPublicKey, verify } from "node:crypto";
-import { createSocket } from "node:dgram";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,7 +15,7 @@ import { type ResourceRecord, typeOf } from "../../../dns/wire/record.ts";
 import { writeRecordData } from "../../../dns/wire/record-data.ts";
 import { parseType, printRcode, printType, typeNumbers } from "../../../dns/wire/record-type.ts";
 import { WireWriter } from "../../../dns/wire/wire-writer.ts";
-import { systemClock } from "../../../src/base/clock.ts";
+import { type CoreDns, coreDnsProgram, startCoreDns } from "../../support/coredns.ts";
 import { signedZone } from "./signed-zone.ts";
 
 /** Records as `owner TYPE`, signatures as `owner ~TYPE`, without the zone's name; `|` before the authority section. */
@@ -189,43 +187,19 @@ function plainData({ data }: ResourceRecord): Buffer | undefined {
   return undefined;
 }
 
-async function freeUdpPort(): Promise<number> {
-  const socket = createSocket("udp4");
-  await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
-  const { port } = socket.address();
-  await new Promise<void>((resolve) => socket.close(() => resolve()));
-  return port;
-}
-
 // a rival that is asked only where somebody gives it
-const program = process.env["FAIRWAY_COREDNS"];
-if (program !== undefined) {
+if (coreDnsProgram !== undefined) {
   describe("CoreDNS", () => {
-    let dir = "";
-    let peer: ChildProcess | undefined;
-    let port = 0;
+    let peer: CoreDns | undefined;
     beforeAll(async () => {
-      dir = mkdtempSync(join(tmpdir(), "fairway-signed-peer-"));
-      port = await freeUdpPort();
-      writeFileSync(join(dir, "db.signed"), signedZone);
-      writeFileSync(join(dir, "Corefile"), `signed.test:${port} {\n bind 127.0.0.1\n file db.signed\n bufsize 4096\n}`);
-      peer = spawn(program, ["-conf", "Corefile"], { cwd: dir, stdio: "ignore" });
-      for (let answered = false; !answered && peer.exitCode === null; await systemClock.sleep(50)) {
-        answered = await ask(port, "@", "SOA").then(
-          () => true,
-          () => false,
-        );
-      }
-    }, 30_000);
-    afterAll(async () => {
-      const ended = new Promise((resolve) => peer?.once("exit", resolve));
-      if (peer?.exitCode === null && peer.kill("SIGKILL")) await ended;
-      rmSync(dir, { recursive: true });
-    });
+      const corefile = (port: number): string => `signed.test:${port} {\n bind 127.0.0.1\n file db.signed\n bufsize 4096\n}`;
+      peer = await startCoreDns(corefile, { "db.signed": signedZone });
+    }, 120_000);
+    afterAll(() => peer?.close());
     test.each(cases.filter(([name, type]) => !(`${name} ${type}` in differences)))(
       "%s %s is %s with %s",
       async (name, type, code, want) => {
-        const answer = await ask(port, name, type);
+        const answer = await ask(peer?.port ?? 0, name, type);
         // it adds the zone's name servers to each answer
         const isLeft = (line: string): boolean => line === "@ NS" || line === "@ ~NS";
         expect([printRcode(answer.rcode), describeAnswer(answer, isLeft)]).toEqual([code, wanted(want)]);
