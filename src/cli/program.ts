@@ -67,7 +67,7 @@ function newProgram(io: CliIo): Command {
       writeOut: io.stdout,
       writeErr: io.stderr,
       ...(io.columns === undefined ? {} : { getOutHelpWidth: () => io.columns ?? 80 }),
-      outputError: (text, write) => write(`fairway: ${usageLine(text)}\n`),
+      outputError: (text, write) => write(`fairway: ${usageLine(text, program)}\n`),
     })
     .configureHelp({ showGlobalOptions: true, subcommandTerm, optionDescription });
   addGlobalOptions(program);
@@ -89,10 +89,19 @@ function optionDescription({ description, argChoices, defaultValue }: Option): s
 }
 
 /** Commander's message as one line that ends with what to do. */
-function usageLine(text: string): string {
+function usageLine(text: string, program: Command): string {
   const line = text
     .trim()
     .replace(/^error: /, "")
     .replace(/\s*\n\s*/g, " ");
-  return /\?\)?$/.test(line) ? line : `${line.replace(/\.$/, "")}; see --help`;
+  if (/\?\)?$/.test(line)) return line;
+  const begun = /^unknown option '(--[^'=]+)/.exec(line)?.[1];
+  const meant = begun === undefined ? [] : optionsThatBegin(begun, program);
+  return `${line.replace(/\.$/, "")}${meant.length === 0 ? "" : ` (there is ${meant.join(", ")})`}; see --help`;
+}
+
+/** Commander knows what is misspelt, not what is cut short. */
+function optionsThatBegin(start: string, command: Command): readonly string[] {
+  const own = command.options.flatMap(({ long, hidden }) => (!hidden && long?.startsWith(start) === true ? [long] : []));
+  return [...new Set([...own, ...command.commands.flatMap((c) => optionsThatBegin(start, c))])];
 }

@@ -12,10 +12,6 @@ afterAll(() => api.close());
 
 const cms = "/api/v1/namespaces/shop/configmaps";
 const pods = "/api/v1/namespaces/shop/pods";
-const pod = (name: string, spec: object = {}, metadata: object = {}) => ({
-  metadata: { name, ...metadata },
-  spec: { containers: [{ name: "c", image: "fairway/echo" }], ...spec },
-});
 
 test("what every cluster has is there at start", async () => {
   const names = await api.call("GET", "/api/v1/namespaces");
@@ -241,7 +237,7 @@ test("patches of many at once are all kept", async () => {
 });
 
 test("the status is its own: neither write touches what the other owns", async () => {
-  await api.call("POST", pods, pod("status"));
+  await api.call("POST", pods, { metadata: { name: "status" }, spec: { containers: [{ name: "c", image: "fairway/echo" }] } });
   const wrote = await api.call(
     "PATCH",
     `${pods}/status/status`,

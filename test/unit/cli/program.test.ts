@@ -25,6 +25,7 @@ function entries(loaded: string[] = []): readonly CommandEntry[] {
         .summary("says it")
         .argument("[word]")
         .option("--file <file>", "a file")
+        .option("--listen-address <address>", "an address")
         .option("--node <name>", "a node");
       addOutputOption(say).action((word: string | undefined, _: unknown, self: Command) => {
         commandIo(self).stdout(`${word ?? "nothing"} ${globalOptions(self).logLevel}\n`);
@@ -67,6 +68,14 @@ test.each([
   ["an unknown command", ["nope"], 2, "", "fairway: unknown command 'nope'; see --help\n"],
   ["a near miss", ["sya"], 2, "", "fairway: unknown command 'sya' (Did you mean say?)\n"],
   ["an unknown option", ["say", "--quxx"], 2, "", "fairway: unknown option '--quxx'; see --help\n"],
+  ["an option cut short", ["say", "--fi"], 2, "", "fairway: unknown option '--fi' (Did you mean --file?)\n"],
+  [
+    "an option cut far too short",
+    ["say", "--listen"],
+    2,
+    "",
+    "fairway: unknown option '--listen' (there is --listen-address); see --help\n",
+  ],
   ["too many words", ["say", "a", "b"], 2, "", expect.stringMatching(/^fairway: too many arguments.*\n$/)],
   ["a missing word", ["fail"], 2, "", "fairway: missing required argument 'how'; see --help\n"],
   [
