@@ -14,7 +14,8 @@ import { DnsZone } from "../dns/index.ts";
 import { typeOf } from "../dns/wire/record.ts";
 import { printType } from "../dns/wire/record-type.ts";
 import { printRecordData } from "../dns/wire/zone-file.ts";
-import { startStatePublisher } from "../src/daemon/state-stream.ts";
+import { systemClock } from "../src/base/clock.ts";
+import { startStatePublisher } from "../src/daemon/state-publisher.ts";
 import { silentLog } from "../src/observe/log.ts";
 import { SnapshotStore } from "../src/snapshot/snapshot-store.ts";
 import { buildOwn, type Candidate, startOwn, startRivals } from "./dns/candidates.ts";
@@ -140,7 +141,7 @@ const full = function* (): Iterable<readonly [string, unknown]> {
   for (const { key, records } of zone.names()) yield [key, records];
 };
 const tables = ["batched", "portable", "forwarding"].map((name) => ({ name, tag: () => zone.revision, full }));
-const publisher = startStatePublisher(socket, tables, silentLog);
+const publisher = startStatePublisher(socket, tables, { log: silentLog, clock: systemClock });
 await publisher.ready;
 publisher.markSynced();
 const running: Candidate[] = [];

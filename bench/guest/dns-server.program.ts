@@ -5,7 +5,7 @@
  */
 import { type NameRecords, startDnsServer } from "../../dns/index.ts";
 import { createMemoryRelease } from "../../src/daemon/release-memory.ts";
-import { startStateSubscriber } from "../../src/daemon/state-stream.ts";
+import { startStateSubscriber } from "../../src/daemon/state-subscriber.ts";
 import { silentLog } from "../../src/observe/log.ts";
 
 const [socket = "", table = "", udpIo = "auto", upstream = "0", cache = "cached"] = process.argv.slice(2);
@@ -18,13 +18,14 @@ const server = startDnsServer({
 await server.ready;
 const memory = createMemoryRelease();
 const state = startStateSubscriber(socket, table, {
-  apply: (delta) => {
+  take: (delta) => {
     memory.changed(delta.upserts.length + delta.deletes.length);
     server.apply({
       revision: delta.tag ?? delta.revision,
       upserts: delta.upserts.map(([key, records]) => ({ key, records: records as NameRecords })),
       deletes: delta.deletes,
     });
+    return undefined;
   },
   synced: () => server.setSynced(),
   known: server,

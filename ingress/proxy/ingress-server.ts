@@ -3,7 +3,7 @@ import { type Clock, systemClock } from "../../src/base/clock.ts";
 import type { Running } from "../../src/base/running.ts";
 import { SharedCounts } from "../filter/shared-counts.ts";
 import type { RouteDelta, StreamService } from "../route/route.ts";
-import { emptyRouteTable } from "../route/route-table.ts";
+import { emptyRouteTable, type RouteTable } from "../route/route-table.ts";
 import type { Connection, ConnectionFactory, ListenAt, Listening, Peer } from "../upstream/connection.ts";
 import { EndpointPicker } from "../upstream/endpoint-picker.ts";
 import { EndpointUses } from "../upstream/endpoint-uses.ts";
@@ -78,6 +78,8 @@ export interface DrainTimes {
 export interface IngressServer extends Running {
   /** Swaps the route table; requests under way keep theirs. */
   apply(delta: RouteDelta): void;
+  /** Makes the table that `apply` would; the call of what is returned swaps it in. Those calls must come in the same order. */
+  prepare(delta: RouteDelta): () => void;
   /** Stops accepting; resolves when the last request has ended, or what was left is aborted. Told again, the shorter times hold. */
   drain(times: DrainTimes): Promise<void>;
   /** 48 random bytes; see TlsSettings. */
@@ -134,6 +136,8 @@ class IngressProcess implements IngressServer {
   readonly #health: HealthChecks;
   readonly #spans: SpanExporter;
   #changedAt = 0;
+  /** What is prepared last, and may not be in force yet. */
+  #prepared = emptyRouteTable;
 
   constructor(config: IngressServerConfig, deps: IngressServerDeps) {
     this.#config = config;
@@ -201,11 +205,21 @@ class IngressProcess implements IngressServer {
   }
 
   apply(delta: RouteDelta): void {
+    this.prepare(delta)();
+  }
+
+  prepare(delta: RouteDelta): () => void {
+    const next = this.#prepared.with(delta);
+    this.#prepared = next;
+    return () => this.#swap(next, delta);
+  }
+
+  #swap(next: RouteTable, delta: RouteDelta): void {
     if (delta.zone !== undefined) this.#context.picker.moveTo(delta.zone);
     if (delta.gossip !== undefined) this.#gossip.configure(delta.gossip === "none" ? undefined : delta.gossip);
     this.#changedAt = this.#deps.clock.now();
     const before = this.#context.table.pools;
-    this.#context.table = this.#context.table.with(delta);
+    this.#context.table = next;
     if (delta.settings !== undefined) {
       Object.assign(this.#context, effectiveSettings(this.#started, delta.settings));
       this.#context.pool.limit(poolLimits(delta.settings));

@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { backendChoices, iptablesFlavours, isBackendChoice } from "../../rules/model/backend.ts";
 import { printCidr } from "../base/cidr.ts";
 import { parseIp } from "../base/ip.ts";
-import { address, cidrList, configMapName, corefileSource, integer } from "../daemon/cluster-config.ts";
+import { address, cidrList, configMapName, corefileSource, ingressProcesses, integer } from "../daemon/cluster-config.ts";
 import { type DaemonConfig, type Part, type ProxyConfigSource, parts } from "../daemon/daemon-config.ts";
 import { usageError } from "./errors.ts";
 import { globalOptions } from "./global-options.ts";
@@ -73,7 +73,7 @@ export function daemonConfigOf(name: string, enabled: readonly Part[], o: Daemon
     serviceCidrs: o.serviceCidr === undefined ? [] : cidrList("--service-cidr", o.serviceCidr).map(printCidr),
     nodeCidrs: [],
     ingress: ingressIps.map((ip) => ({ ip, http: port("--http-port", o.httpPort, 80), https: port("--https-port", o.httpsPort, 443) })),
-    ingressProcesses: o.ingressProcesses === undefined ? 0 : integer("--ingress-processes", o.ingressProcesses, 1, 64),
+    ingressProcesses: ingressProcesses(o.ingressProcesses ?? "auto"),
     ...(o.drainSeconds === undefined ? {} : { ingressDrainSeconds: integer("--drain-seconds", o.drainSeconds, 0, 86_400) }),
     ...ingressTransport(o.ingressTransport ?? "auto"),
     ...accessLog(o.accessLog),

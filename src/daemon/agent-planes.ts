@@ -10,7 +10,8 @@ import { gossipSettings, touchesGossip } from "./ingress-gossip.ts";
 import type { ServicePort } from "./ingress-ports.ts";
 import { ingressEntries } from "./ingress-table.ts";
 import { plainRange } from "./plain-range.ts";
-import type { KeyedDelta, StatePublisher, StateSource } from "./state-stream.ts";
+import type { StatePublisher } from "./state-publisher.ts";
+import type { KeyedDelta, StateSource } from "./state-stream.ts";
 
 const zoneLabel = "topology.kubernetes.io/zone";
 
@@ -54,7 +55,7 @@ export function routesPlane(config: DaemonConfig, onPorts: (ports: readonly Serv
   let gossip: NonNullable<RouteDelta["gossip"]> = "none";
   let zone = "";
   return {
-    source: { name: "ingress", full: () => ingressEntries({ ...translator.full(), gossip, zone }).upserts },
+    source: { name: "ingress", together: true, full: () => ingressEntries({ ...translator.full(), gossip, zone }).upserts },
     apply: (batch) => {
       const before = gossip;
       gossip = touchesGossip(batch) ? gossipSettings(batch.after, config.nodeName) : before;

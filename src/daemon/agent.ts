@@ -34,7 +34,7 @@ import { type ProxyHealth, startProxyHealth } from "./proxy-health.ts";
 import { createMemoryRelease } from "./release-memory.ts";
 import { startReporter } from "./reporter.ts";
 import { tellParent } from "./role.ts";
-import { type StatePublisher, startStatePublisher } from "./state-stream.ts";
+import { type StatePublisher, startStatePublisher } from "./state-publisher.ts";
 import { startSteadyServer } from "./steady-server.ts";
 
 type Part = DaemonConfig["enable"][number];
@@ -94,7 +94,7 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
   const publisher = startStatePublisher(
     agentSocket(config),
     planes.map((p) => p.source),
-    log,
+    { log, clock: systemClock },
   );
   closing.push(() => publisher.close());
   await publisher.ready;

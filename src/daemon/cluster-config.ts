@@ -28,6 +28,7 @@ export interface UpOptions {
   readonly ingressAddress?: string;
   readonly ingressHttpPort?: string;
   readonly ingressHttpsPort?: string;
+  readonly ingressProcesses?: string;
   readonly plain?: boolean;
   readonly mode?: string;
 }
@@ -45,6 +46,8 @@ export interface ClusterConfig {
   /** The 10th address of each service range. */
   readonly clusterDns: readonly Ip[];
   readonly ingress: { readonly address: Ip; readonly http: number; readonly https: number };
+  /** Of each node; see DaemonConfig. */
+  readonly ingressProcesses: number;
   readonly nodes: readonly string[];
   readonly backend: BackendChoice;
   /** A KubeProxyConfiguration for every node's daemon. */
@@ -127,6 +130,7 @@ export function resolveClusterConfig(
       http: integer("--ingress-http-port", o.ingressHttpPort ?? "80", 0, 65535),
       https: integer("--ingress-https-port", o.ingressHttpsPort ?? "443", 0, 65535),
     },
+    ingressProcesses: ingressProcesses(o.ingressProcesses ?? "1"),
     nodes,
     backend,
     ...(o.config === undefined
@@ -187,6 +191,11 @@ export function integer(option: string, text: string, min: number, max: number):
   const n = /^\d+$/.test(text) ? Number(text) : Number.NaN;
   if (!(n >= min && n <= max)) throw new UsageError(`${option} ${text}: give a number from ${min} to ${max}`);
   return n;
+}
+
+/** As DaemonConfig has it: `auto` is 0. */
+export function ingressProcesses(text: string): number {
+  return text === "auto" ? 0 : integer("--ingress-processes", text, 1, 64);
 }
 
 export function address(option: string, text: string): Ip {

@@ -27,7 +27,7 @@ export interface DaemonConfig {
   readonly serviceCidrs: readonly string[];
   readonly nodeCidrs: readonly string[];
   readonly ingress: readonly { readonly ip: Ip; readonly http: number; readonly https: number }[];
-  /** 0: one a core, 4 at most. */
+  /** 0: one a core, 8 at most: two generations of them find each other at the 16 ports of count-gossip.ts. */
   readonly ingressProcesses: number;
   /** How long a DNS process waits for its records before it answers without; absent: 3 s, and a successor longer. Milliseconds. */
   readonly dnsPatienceMs?: number;

@@ -13,7 +13,7 @@ import { corefileOf } from "./corefile-configmap.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
 import { createMemoryRelease } from "./release-memory.ts";
 import { type Retiring, tellParent } from "./role.ts";
-import { startStateSubscriber } from "./state-stream.ts";
+import { startStateSubscriber } from "./state-subscriber.ts";
 
 /** How long questions wait in the sockets for the records; without an agent by then, only what is outside is answered. */
 const patienceMs = 3000;
@@ -45,13 +45,14 @@ export async function startDnsProcess(config: DaemonConfig, log: Log): Promise<R
   const memory = createMemoryRelease();
   const state = startStateSubscriber(agentSocket(config), "dns", {
     log,
-    apply: (delta) => {
+    take: (delta) => {
       memory.changed(delta.upserts.length + delta.deletes.length);
       started.apply({
         revision: delta.tag ?? delta.revision,
         upserts: delta.upserts.map(([key, records]) => ({ key, records: records as NameRecords })),
         deletes: delta.deletes,
       });
+      return undefined;
     },
     synced: () => {
       started.setSynced();

@@ -8,7 +8,7 @@ import { type DaemonConfig, defaultDrainSeconds } from "./daemon-config.ts";
 import { servicePortSocket } from "./ingress-ports.ts";
 import { ingressDelta } from "./ingress-table.ts";
 import { type Retiring, tellParent } from "./role.ts";
-import { startStateSubscriber } from "./state-stream.ts";
+import { startStateSubscriber } from "./state-subscriber.ts";
 import { isTicketKeys, type TicketKeysMessage } from "./ticket-keys.ts";
 
 /** At the stop of the whole daemon, requests under way have so long; its supervisor waits a little longer. Milliseconds. */
@@ -41,7 +41,7 @@ export async function startIngressProcess(config: DaemonConfig, log: Log): Promi
   tellParent({ type: "ticket-keys" } satisfies TicketKeysMessage);
   const state = startStateSubscriber(agentSocket(config), "ingress", {
     log,
-    apply: (delta) => server.apply(ingressDelta(delta)),
+    take: (delta) => server.prepare(ingressDelta(delta)),
     synced: routed.resolve,
     metrics: () => server.metrics(),
   });

@@ -27,6 +27,9 @@ export interface DnsAddresses {
  */
 const agentRuntime = ["--min-semi-space-size=1", "--semi-space-growth-factor=4", "--max-semi-space-size=16"];
 
+/** Of the ingress, unless it is said how many. */
+const mostProcesses = 8;
+
 const upgradeSignal = "SIGUSR2";
 
 /** Answers that wait for servers outside: those give up after two seconds each. Milliseconds. */
@@ -159,7 +162,7 @@ export function startSupervisor(base: DaemonConfig, log: Log): Running {
     };
     followConfig();
     if (has("ingress")) {
-      const processes = config.ingressProcesses || Math.min(availableParallelism(), 4);
+      const processes = config.ingressProcesses || Math.min(availableParallelism(), mostProcesses);
       const ticketKeys = new TicketKeys();
       closing.push(() => ticketKeys.close());
       const onIngressMessage = (m: unknown, from: ChildProcess): void => {

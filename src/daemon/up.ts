@@ -287,7 +287,7 @@ class ClusterStart {
       serviceCidrs: config.serviceCidrs.map(printCidr),
       nodeCidrs: config.nodeCidrs.map(printCidr),
       ingress: plain ? [] : node.ips.map((ip) => ({ ip, http: 80, https: 443 })),
-      ingressProcesses: 1,
+      ingressProcesses: config.ingressProcesses,
       ingressStatus: plain
         ? [config.ingress.address]
         : [4, 6].flatMap((family) => ground.nodes.flatMap((n) => n.ips.filter((ip) => ipFamily(ip) === family))),

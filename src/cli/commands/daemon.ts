@@ -62,7 +62,7 @@ function daemonCommand(program: Command, name: string, summary: string, enabled:
       .option("--http-port <port>", "its port for http", "80")
       .option("--https-port <port>", "its port for https", "443")
       .option("--publish <ips>", "addresses written to the status of Ingresses")
-      .option("--ingress-processes <n>", "how many processes serve it (default: one a core, 4 at most)")
+      .option("--ingress-processes <n|auto>", "how many processes serve it; auto: one a core, 8 at most", "auto")
       .option("--drain-seconds <n>", "how long connections go on in ingress processes that an upgrade (SIGUSR2) replaces", "240")
       .option("--access-log <json|nginx>", "one line a request, in the log (default: none)")
       .option("--ingress-class <name>", "the class that is served also without an IngressClass of that name", "fairway")

@@ -37,6 +37,10 @@ export function addUpOptions(command: Command): Command {
     .option("--ingress-address <ip>", "where this machine reaches the ingress (default 127.0.0.1)")
     .option("--ingress-http-port <port>", "its port for http, 0 = any free one (default 80)")
     .option("--ingress-https-port <port>", "its port for https, 0 = any free one (default 443)")
+    .option(
+      "--ingress-processes <n|auto>",
+      "processes that serve it on each node; auto: one a core (default 1: nodes share this machine's cores)",
+    )
     .option("--plain", "plain output: no colours, no redrawn lines")
     .option("--mode <mode>", "auto, full (machines and containers), plain (one node, processes, no root) (default auto)");
 }

@@ -16,6 +16,8 @@ test("defaults of the command line", () => {
   expect(c.clusterDns).toEqual(["10.96.0.10"]);
   expect(c.ingress).toEqual({ address: "127.0.0.1", http: 80, https: 443 });
   expect(c.clusterDomain).toBe("cluster.local");
+  expect(["1", "3", "auto"].map((ingressProcesses) => resolve({ ingressProcesses }).ingressProcesses)).toEqual([1, 3, 0]);
+  expect(c.ingressProcesses).toBe(1);
 });
 
 test("plain mode: one node, this user's folder, everything in 127.64.0.0/10", () => {
@@ -49,6 +51,7 @@ test.each<[UpOptions, RegExp]>([
   [{ name: "Bad_Name" }, /^--name Bad_Name: /],
   [{ nodes: "0" }, /^--nodes 0: give a number from 1 to 100$/],
   [{ nodes: "many" }, /^--nodes many: /],
+  [{ ingressProcesses: "0" }, /^--ingress-processes 0: give a number from 1 to 64$/],
   [{ apiPort: "70000" }, /^--api-port 70000: give a number from 0 to 65535$/],
   [{ apiAddress: "here" }, /^--api-address here: not an IP address$/],
   [{ serviceCidr: "10.96.0.0" }, /^--service-cidr 10\.96\.0\.0: not a range/],

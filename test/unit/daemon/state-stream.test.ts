@@ -2,7 +2,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { type KeyedDelta, type KnownKeys, startStatePublisher, startStateSubscriber } from "../../../src/daemon/state-stream.ts";
+import { systemClock } from "../../../src/base/clock.ts";
+import { startStatePublisher } from "../../../src/daemon/state-publisher.ts";
+import type { KeyedDelta } from "../../../src/daemon/state-stream.ts";
+import { type KnownKeys, startStateSubscriber } from "../../../src/daemon/state-subscriber.ts";
 import { silentLog } from "../../../src/observe/log.ts";
 
 function folder(): { readonly path: string; remove(): void } {
@@ -21,16 +24,17 @@ function child(path: string, whose: "the stream's" | "its own" = "the stream's")
     unstated: () => [...stale],
   };
   let wake = (): void => undefined;
-  const apply = (d: KeyedDelta): void => {
+  const take = (d: KeyedDelta): undefined => {
     for (const [k, v] of d.upserts) {
       table.set(k, v);
       stale.delete(k);
     }
     for (const k of d.deletes) table.delete(k);
     wake();
+    return undefined;
   };
   const running = startStateSubscriber(path, "t", {
-    apply,
+    take,
     synced: () => undefined,
     metrics: () => "m 1\n",
     log: silentLog,
@@ -52,7 +56,7 @@ test.each(["the stream's", "its own"] as const)(
     const place = folder();
     const rows = new Map<string, number>(Array.from({ length: 1201 }, (_, i) => [`k${i}`, i] as const));
     const source = { name: "t", full: () => [...rows] };
-    const first = startStatePublisher(place.path, [source], silentLog);
+    const first = startStatePublisher(place.path, [source], { log: silentLog, clock: systemClock });
     await first.ready;
     first.markSynced();
     const c = child(place.path, whose);
@@ -68,7 +72,7 @@ test.each(["the stream's", "its own"] as const)(
 
     rows.delete("k1");
     rows.set("later", 2);
-    const second = startStatePublisher(place.path, [source], silentLog);
+    const second = startStatePublisher(place.path, [source], { log: silentLog, clock: systemClock });
     await second.ready;
     second.markSynced();
     await c.until(() => c.table.has("later") && !c.table.has("k1"));
@@ -81,7 +85,7 @@ test.each(["the stream's", "its own"] as const)(
 
 test("settled only when each child has acknowledged what was published", async () => {
   const place = folder();
-  const publisher = startStatePublisher(place.path, [{ name: "t", full: () => [] }], silentLog);
+  const publisher = startStatePublisher(place.path, [{ name: "t", full: () => [] }], { log: silentLog, clock: systemClock });
   await publisher.ready;
   publisher.markSynced();
   const c = child(place.path);
@@ -98,7 +102,7 @@ test("settled only when each child has acknowledged what was published", async (
 test("a new agent takes nothing from its children before it knows the state itself", async () => {
   const place = folder();
   const rows = new Map<string, number>([["a", 1]]);
-  const first = startStatePublisher(place.path, [{ name: "t", full: () => rows }], silentLog);
+  const first = startStatePublisher(place.path, [{ name: "t", full: () => rows }], { log: silentLog, clock: systemClock });
   await first.ready;
   first.markSynced();
   const c = child(place.path);
@@ -106,7 +110,7 @@ test("a new agent takes nothing from its children before it knows the state itse
   await first.close();
 
   const known = new Map<string, number>();
-  const second = startStatePublisher(place.path, [{ name: "t", full: () => known }], silentLog);
+  const second = startStatePublisher(place.path, [{ name: "t", full: () => known }], { log: silentLog, clock: systemClock });
   await second.ready;
   const other = child(place.path);
   while (second.settled()) await new Promise((r) => setImmediate(r));
@@ -148,7 +152,7 @@ test("what changes while a child is given the full state reaches it, in order", 
       }
     },
   };
-  publisher = startStatePublisher(place.path, [source], silentLog);
+  publisher = startStatePublisher(place.path, [source], { log: silentLog, clock: systemClock });
   await publisher.ready;
   publisher.markSynced();
   const c = child(place.path);
