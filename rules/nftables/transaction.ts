@@ -71,7 +71,8 @@ export function diffRulesets(before: Ruleset, after: Ruleset, keys?: Iterable<Fr
   const groups: ChangeGroup[] = [];
   if (before.surroundings !== after.surroundings) pushGroup(groups, "surroundings", before.surroundings, after.surroundings);
   const among = keys ?? new Set([...before.frontends.keys(), ...after.frontends.keys()]);
-  const sharedIds = new Set<string>();
+  // where nobody says which frontends changed, neither does anybody say whose elements these were
+  const sharedIds = new Set<string>(keys === undefined ? [...before.shared.keys(), ...after.shared.keys()] : []);
   const own: ChangeGroup[] = [];
   for (const key of among) {
     const a = before.frontends.get(key);

@@ -9,6 +9,11 @@ import { HealthCheckPorts } from "./health-check-ports.ts";
 import { compareSeniority, type PlanOptions, planService, type Seniority, type ServicePlan } from "./service-plan.ts";
 import { serviceRangeProblems } from "./surroundings.ts";
 
+/** Frontends that changed, whatever else did. */
+export interface ChangedFrontends {
+  readonly frontends: Pick<PlanDelta["frontends"], "changed">;
+}
+
 export interface PlanDelta {
   readonly frontends: Delta<FrontendKey, Frontend>;
   readonly services: Delta<ObjectKey, ServicePlan>;

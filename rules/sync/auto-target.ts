@@ -3,9 +3,11 @@ import type { Problem } from "../../src/snapshot/problem.ts";
 import { isApplyError } from "../apply/errors.ts";
 import type { Backend } from "../model/backend.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
+import type { FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import type { ProxierDeps } from "./config.ts";
+import type { AskedAgain } from "./refusals.ts";
 import type { Applied, Audited, RuleCount, RuleTarget } from "./target.ts";
 
 export interface AutoChoices {
@@ -64,6 +66,14 @@ export class AutoTarget implements RuleTarget {
 
   problems(): readonly Problem[] {
     return this.#chosen?.problems() ?? [];
+  }
+
+  refused(): Iterable<FrontendKey> {
+    return this.#chosen?.refused() ?? [];
+  }
+
+  askAgain(): AskedAgain {
+    return this.#target.askAgain();
   }
 
   rules(): readonly RuleCount[] {

@@ -1,4 +1,3 @@
-import type { Problem } from "../../src/snapshot/problem.ts";
 import { type ApplyError, isApplyError } from "../apply/errors.ts";
 import type { Frontend, FrontendKey } from "../plan/frontend.ts";
 
@@ -35,15 +34,4 @@ export async function applyByHalves<T>(all: readonly T[], halves: Halves<T>): Pr
 export function byOwner(wanted: ReadonlyMap<FrontendKey, { readonly after?: Frontend }>): readonly FrontendKey[] {
   const name = (key: FrontendKey): string => JSON.stringify(wanted.get(key)?.after?.owner ?? key);
   return [...wanted.keys()].sort((a, b) => (name(a) < name(b) ? -1 : 1));
-}
-
-/** What is told of a frontend that is left out. */
-export function refusalOf(frontend: Frontend, error: ApplyError): Problem {
-  const { namespace, name } = frontend.owner;
-  return {
-    object: { kind: "Service", namespace, name },
-    field: frontend.scope === "nodePort" ? "spec.ports" : "spec",
-    reason: "RuleRefused",
-    message: `the kernel refused the rules of ${frontend.key}: ${error.message}; this Service has none there until it changes`,
-  };
 }

@@ -1,7 +1,7 @@
 import { printServicePort } from "../model/service-port.ts";
 import type { Frontend, FrontendKey } from "../plan/frontend.ts";
 import { compareFrontends, type Fate, fateOf, type SettingChange } from "../plan/frontend-change.ts";
-import type { PlanDelta } from "../plan/proxy-plan.ts";
+import type { ChangedFrontends } from "../plan/proxy-plan.ts";
 
 /** What a transaction did to one port of one Service. */
 export interface ServiceEffect {
@@ -32,7 +32,7 @@ const maxServices = 16;
 const maxEndpoints = 4;
 
 /** The changes of several deltas, each frontend from what it was first to what it is last. Costs by the change, up to a bound. */
-export function effectsOf(deltas: readonly PlanDelta[]): Effects {
+export function effectsOf(deltas: readonly ChangedFrontends[]): Effects {
   const changed = joined(deltas);
   const services = new Map<string, ServiceEffect>();
   let told = 0;
@@ -54,7 +54,7 @@ export function effectsOf(deltas: readonly PlanDelta[]): Effects {
 
 type Changed = ReadonlyMap<FrontendKey, { readonly before?: Frontend; readonly after?: Frontend }>;
 
-function joined(deltas: readonly PlanDelta[]): Changed {
+function joined(deltas: readonly ChangedFrontends[]): Changed {
   const [only] = deltas;
   if (only === undefined) return new Map();
   if (deltas.length === 1) return only.frontends.changed;

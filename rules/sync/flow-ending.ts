@@ -1,7 +1,7 @@
 import type { Clock } from "../../src/base/clock.ts";
 import type { Ip } from "../../src/base/ip.ts";
 import type { Frontend, FrontendKey } from "../plan/frontend.ts";
-import type { PlanDelta } from "../plan/proxy-plan.ts";
+import type { ChangedFrontends } from "../plan/proxy-plan.ts";
 import type { ProxierMetrics } from "./metrics.ts";
 import { type FlowTable, StaleUdp } from "./stale-udp.ts";
 
@@ -35,7 +35,7 @@ export class FlowEnding {
     this.#udp = new StaleUdp(table);
   }
 
-  notice(delta: PlanDelta): void {
+  notice(delta: ChangedFrontends): void {
     this.#udp.notice(delta);
   }
 

@@ -31,7 +31,8 @@ import type { Frontend, FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import { traceIptables } from "../trace/iptables-trace.ts";
-import { applyByHalves, byOwner, refusalOf } from "./bisect.ts";
+import { applyByHalves, byOwner } from "./bisect.ts";
+import { type AskedAgain, Refusals } from "./refusals.ts";
 import { RuleWatch } from "./rule-watch.ts";
 import type { Applied, Audited, RuleCount, RuleTarget } from "./target.ts";
 
@@ -86,9 +87,7 @@ export class IptablesTarget implements RuleTarget {
   #other: IptablesApplier | undefined;
   #states: readonly FamilyState[] = [];
   readonly #pendingFrontends = new Set<FrontendKey>();
-  /** What the kernel refused: left out until it changes. */
-  readonly #refused = new Map<FrontendKey, Problem>();
-
+  readonly #refusals = new Refusals();
   #affinityNoted = false;
   /** What a frontend asks for that iptables cannot do; it does without. */
   readonly #limits = new Map<FrontendKey, Problem>();
@@ -118,7 +117,7 @@ export class IptablesTarget implements RuleTarget {
 
   change(delta: PlanDelta, surroundings: Surroundings): void {
     for (const [key, { after }] of delta.frontends.changed) {
-      this.#refused.delete(key);
+      this.#refusals.forget(key);
       this.#pendingFrontends.add(key);
       if (!this.#affinityNoted && after?.action.kind === "balance" && after.action.affinitySeconds !== undefined) {
         this.#affinityNoted = true;
@@ -141,6 +140,7 @@ export class IptablesTarget implements RuleTarget {
       if (!isEmptyTransaction(transaction)) await this.#applyOrBisect(transaction, signal);
       for (const state of this.#states) state.written = rulesWritten(transaction, state.family);
       this.#settled();
+      this.#refusals.settle();
       await this.#removeOther(signal);
     });
     return { changes: transactionSize(transaction) };
@@ -184,7 +184,18 @@ export class IptablesTarget implements RuleTarget {
   problems(): readonly Problem[] {
     // a Service's frontends all ask for the same
     const limits = new Map([...this.#limits.values()].map((p) => [`${p.object.namespace ?? ""}/${p.object.name}`, p]));
-    return [...this.#refused.values(), ...limits.values()];
+    return [...this.#refusals.problems(), ...limits.values()];
+  }
+
+  refused(): Iterable<FrontendKey> {
+    return this.#refusals.keys();
+  }
+
+  askAgain(): AskedAgain {
+    const again = this.#refusals.askAgain();
+    for (const key of again.keys()) this.#pendingFrontends.add(key);
+    for (const state of this.#states) this.#take(state, compileFrontends(again, state.desired));
+    return again;
   }
 
   rules(): readonly RuleCount[] {
@@ -289,7 +300,7 @@ export class IptablesTarget implements RuleTarget {
     });
   }
 
-  /** A refused frontend has no rules until it changes, not the ones it had before. */
+  /** A refused frontend has no rules, not the ones it had before. */
   async #leaveOut(
     key: FrontendKey,
     wanted: ReadonlyMap<FrontendKey, { readonly after?: Frontend }>,
@@ -300,7 +311,7 @@ export class IptablesTarget implements RuleTarget {
     await this.#programs.apply(this.#states.flatMap(differenceOf), signal);
     this.#settled();
     const frontend = wanted.get(key)?.after;
-    if (frontend !== undefined) this.#refused.set(key, refusalOf(frontend, cause));
+    if (frontend !== undefined) this.#refusals.refuse(key, frontend, cause);
   }
 }
 

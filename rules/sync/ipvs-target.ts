@@ -26,7 +26,8 @@ import type { Frontend, FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import { traceIpvs } from "../trace/ipvs-trace.ts";
-import { applyByHalves, byOwner, refusalOf } from "./bisect.ts";
+import { applyByHalves, byOwner } from "./bisect.ts";
+import { type AskedAgain, Refusals } from "./refusals.ts";
 import { RuleWatch } from "./rule-watch.ts";
 import { lackingSchedulers } from "./scheduler-trial.ts";
 import type { Applied, Audited, RuleTarget } from "./target.ts";
@@ -76,8 +77,7 @@ export class IpvsTarget implements RuleTarget {
   /** What may differ from what was applied: ids, and the frontends they are of. */
   readonly #pending = new Set<string>();
   readonly #pendingFrontends = new Set<FrontendKey>();
-  /** What the kernel refused: left out until it changes. */
-  readonly #refused = new Map<FrontendKey, Problem>();
+  readonly #refusals = new Refusals();
   /** Frontends at addresses that are somebody else's, or that cannot have what they ask for. */
   readonly #limits = new Map<FrontendKey, Problem>();
 
@@ -104,7 +104,7 @@ export class IpvsTarget implements RuleTarget {
       const problem = after === undefined ? undefined : limitOf(after, this.#desired.options);
       if (problem === undefined) this.#limits.delete(key);
       else this.#limits.set(key, problem);
-      this.#refused.delete(key);
+      this.#refusals.forget(key);
       this.#pendingFrontends.add(key);
     }
     this.#surroundings = surroundings;
@@ -120,6 +120,7 @@ export class IpvsTarget implements RuleTarget {
     await this.#watch.changing(async () => {
       if (!isEmptyTransaction(transaction)) await this.#applyOrBisect(transaction, signal);
       this.#settled();
+      this.#refusals.settle();
       await this.#removeOther(signal);
       await this.#removeKubeProxy(signal);
     });
@@ -169,7 +170,18 @@ export class IpvsTarget implements RuleTarget {
   problems(): readonly Problem[] {
     // a Service's frontends all ask for the same
     const limits = new Map([...this.#limits.values()].map((p) => [`${p.object.namespace ?? ""}/${p.object.name} ${p.message}`, p]));
-    return [...this.#refused.values(), ...limits.values()];
+    return [...this.#refusals.problems(), ...limits.values()];
+  }
+
+  refused(): Iterable<FrontendKey> {
+    return this.#refusals.keys();
+  }
+
+  askAgain(): AskedAgain {
+    const again = this.#refusals.askAgain();
+    for (const key of again.keys()) this.#pendingFrontends.add(key);
+    this.#take(compileFrontends(again, this.#desired));
+    return again;
   }
 
   trace(packet: Packet, localIps: readonly Ip[]): Verdict {
@@ -264,7 +276,7 @@ export class IpvsTarget implements RuleTarget {
       const owner = cause.owner ?? "";
       const frontend = this.#desired.frontends.get(owner)?.frontend;
       if (frontend === undefined) break;
-      this.#refused.set(owner, refusalOf(frontend, cause));
+      this.#refusals.refuse(owner, frontend, cause);
       this.#take(compileFrontends(new Map([[owner, {}]]), this.#desired));
       wanted.delete(owner);
       try {
@@ -307,11 +319,11 @@ export class IpvsTarget implements RuleTarget {
     this.#settled();
   }
 
-  /** A refused frontend has nothing until it changes, not what it had before. */
+  /** A refused frontend has nothing, not what it had before. */
   async #leaveOut(key: FrontendKey, frontend: Frontend | undefined, cause: ApplyError, signal: AbortSignal): Promise<void> {
     this.#take(compileFrontends(new Map([[key, {}]]), this.#desired));
     await this.#applyAll(signal);
-    if (frontend !== undefined) this.#refused.set(key, refusalOf(frontend, cause));
+    if (frontend !== undefined) this.#refusals.refuse(key, frontend, cause);
   }
 }
 

@@ -18,7 +18,8 @@ export interface AppliedSync {
   readonly durationMs: number;
   readonly changes: number;
   readonly index: AppliedIndex;
-  readonly problems: number;
+  /** Frontends. */
+  readonly refused: number;
   /** Milliseconds since 1970. */
   readonly now: number;
 }
@@ -49,7 +50,7 @@ export class ProxierMetrics {
   #repairs = 0;
   #elements = 0;
   #noLocal: AppliedIndex["withoutLocal"] | undefined;
-  #problems = 0;
+  #refused = 0;
   #frontends = 0;
 
   /** `families`: those that have rules. */
@@ -87,7 +88,7 @@ export class ProxierMetrics {
     this.#elements += sync.changes;
     this.#pendingServices = 0;
     this.#pendingEndpoints = 0;
-    this.#problems = sync.problems;
+    this.#refused = sync.refused;
     this.#frontends = sync.index.frontends;
     this.#noLocal = { ...sync.index.withoutLocal };
   }
@@ -191,7 +192,7 @@ export class ProxierMetrics {
       ...each("kubeproxy_conntrack_reconciler_deleted_entries_total", "counter", "Stale UDP flows deleted", (of) => of.staleFlows),
       ...one("fairway_rules_elements_total", "counter", "Elements added or deleted", this.#elements),
       ...one("fairway_rules_frontends", "gauge", "Addresses and ports in force", this.#frontends),
-      ...one("fairway_rules_refused", "gauge", "Frontends the kernel refused", this.#problems),
+      ...one("fairway_rules_refused", "gauge", "Frontends the kernel refused", this.#refused),
       "# HELP fairway_rules_problems Objects that cannot have what they ask for, or others' doing that stands against them, by reason",
       "# TYPE fairway_rules_problems gauge",
       ...[...Map.groupBy(problems, (p) => p.reason)].map(([reason, of]) => `fairway_rules_problems{reason="${reason}"} ${of.length}`),

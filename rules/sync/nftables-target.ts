@@ -22,7 +22,8 @@ import type { Frontend, FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import { rulesetTracer } from "../trace/trace.ts";
-import { applyByHalves, refusalOf } from "./bisect.ts";
+import { applyByHalves } from "./bisect.ts";
+import { type AskedAgain, Refusals } from "./refusals.ts";
 import type { Applied, Audited, RuleTarget } from "./target.ts";
 
 /** So often tables are read anew before a transaction that does not fit them is taken for one that never will. */
@@ -51,9 +52,7 @@ export class NftablesTarget implements RuleTarget {
   #tables: readonly TableState[] = [];
   /** Frontends whose place changed since the last successful transaction. */
   readonly #pending = new Set<FrontendKey>();
-  /** What the kernel refused, with the frontend as it was then: left out until it changes. */
-  readonly #refused = new Map<FrontendKey, { readonly frontend: Frontend; readonly problem: Problem }>();
-
+  readonly #refusals = new Refusals();
   /** Transactions in a row that found the tables to be otherwise than read. */
   #divergences = 0;
   #surroundings: Surroundings | undefined;
@@ -91,7 +90,7 @@ export class NftablesTarget implements RuleTarget {
 
   change(delta: PlanDelta, surroundings: Surroundings): void {
     for (const key of delta.frontends.changed.keys()) {
-      this.#refused.delete(key);
+      this.#refusals.forget(key);
       this.#pending.add(key);
     }
     const moved = surroundings !== this.#surroundings;
@@ -134,7 +133,14 @@ export class NftablesTarget implements RuleTarget {
     }
     this.#comparedAt = commits;
     if (isEmptyTransaction(transaction)) return { repaired: false };
-    await this.#applier.apply(transaction, signal);
+    try {
+      await this.#applier.apply(transaction, signal);
+    } catch (error) {
+      if (!isApplyError(error) || error.code !== "REFUSED") throw error;
+      // what of it is there is for the kernel to say
+      for (const table of this.#tables) table.applied = undefined;
+      await this.#withoutRefused(transaction, signal);
+    }
     this.#settled();
     await this.#markSkeletons(transaction, signal);
     return { repaired: true, changes: transactionSize(transaction) };
@@ -149,7 +155,18 @@ export class NftablesTarget implements RuleTarget {
   problems(): readonly Problem[] {
     const limits = this.#tables.flatMap((table) => Array.from(table.desired.limits.values()).flat());
     // the frontends of a Service say the same of its balancing
-    return distinctProblems([...[...this.#refused.values()].map((r) => r.problem), ...limits]);
+    return distinctProblems([...this.#refusals.problems(), ...limits]);
+  }
+
+  refused(): Iterable<FrontendKey> {
+    return this.#refusals.keys();
+  }
+
+  askAgain(): AskedAgain {
+    const again = this.#refusals.askAgain();
+    for (const key of again.keys()) this.#pending.add(key);
+    for (const table of this.#tables) table.desired = compileFrontends(again, table.desired).plan;
+    return again;
   }
 
   trace(packet: Packet, localIps: readonly Ip[]): Verdict {
@@ -166,13 +183,16 @@ export class NftablesTarget implements RuleTarget {
 
   /**
    * The kernel says "exists" both of what somebody else put there and of what clashes with the rest of one transaction. Who goes
-   * on hearing it although the tables were read anew asks for what cannot be: that is a refusal.
+   * on hearing it although the tables were read anew asks for what cannot be: that is a refusal. So it is of what was refused
+   * before: should others have changed the tables meanwhile, an audit says so.
    */
   async #try(transaction: readonly TableTransaction[], signal: AbortSignal): Promise<void> {
+    const onlyAgain = [...this.#pending].every((key) => this.#refusals.isAgain(key));
     try {
       await this.#applier.apply(transaction, signal);
     } catch (error) {
-      if (!isApplyError(error) || error.code !== "DIVERGED" || this.#divergences++ < rereadings) throw error;
+      if (!isApplyError(error) || error.code !== "DIVERGED") throw error;
+      if (!(onlyAgain && this.#pending.size > 0) && this.#divergences++ < rereadings) throw error;
       throw new ApplyError("REFUSED", error.message, { owner: error.owner, cause: error });
     }
   }
@@ -189,6 +209,7 @@ export class NftablesTarget implements RuleTarget {
       table.found = undefined;
     }
     this.#pending.clear();
+    this.#refusals.settle();
   }
 
   async #markSkeletons(transaction: readonly TableTransaction[], signal: AbortSignal): Promise<void> {
@@ -242,7 +263,7 @@ export class NftablesTarget implements RuleTarget {
         const placed = table.desired.frontends.get(key);
         if (placed === undefined) continue;
         changed.set(key, { before: placed.frontend });
-        this.#refused.set(key, { frontend: placed.frontend, problem: refusalOf(placed.frontend, cause) });
+        this.#refusals.refuse(key, placed.frontend, cause);
       }
       const previous = table.applied;
       const now = table.desired;

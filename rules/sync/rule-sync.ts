@@ -2,7 +2,7 @@ import type { Batch, Cause, Kind } from "../../src/snapshot/cluster-snapshot.ts"
 import { type Problem, printObjectRef } from "../../src/snapshot/problem.ts";
 import type { ApplyError } from "../apply/errors.ts";
 import type { Frontend, FrontendKey } from "../plan/frontend.ts";
-import { ProxyPlan } from "../plan/proxy-plan.ts";
+import { type ChangedFrontends, ProxyPlan } from "../plan/proxy-plan.ts";
 import { AppliedIndex } from "./applied-index.ts";
 import { causesOf, joinCauses, noCauses } from "./causes.ts";
 import type { ProxierConfig, ProxierDeps } from "./config.ts";
@@ -13,6 +13,7 @@ import { type HistoryEntry, RuleHistory } from "./history.ts";
 import type { ProxierMetrics } from "./metrics.ts";
 import { type Listeners, OccupiedPorts } from "./occupied-ports.ts";
 import { ProblemReports } from "./problem-reports.ts";
+import { RefusalRetry } from "./refusal-retry.ts";
 import { ServiceHealth } from "./service-health.ts";
 import type { FlowTable } from "./stale-udp.ts";
 import { planOptionsOf } from "./surroundings.ts";
@@ -54,6 +55,11 @@ export class RuleSync {
   readonly #serviceHealth: ServiceHealth | undefined;
   readonly #occupied: OccupiedPorts | undefined;
   readonly #reports: ProblemReports;
+  readonly #retry = new RefusalRetry();
+  /** What was refused and is asked for again now. */
+  readonly #again = new Map<FrontendKey, Frontend>();
+  /** What of it was taken: beside the changes of the plan. */
+  #taken: readonly ChangedFrontends[] = [];
   #connectionWatch: ConnectionWatch | undefined;
   /** Of the changes that are not in force yet: what they were, how often they were tried, and what the last try said. */
   #pending = noCauses;
@@ -134,6 +140,7 @@ export class RuleSync {
     }
     metrics.changesSeen(batch, this.#deps.clock.now());
     const delta = this.plan.apply(batch);
+    for (const key of delta.frontends.changed.keys()) this.#again.delete(key);
     this.index.add(delta);
     target.change(delta, this.#surroundings.look(batch, this.plan.node, target.backend));
     this.flows.notice(delta);
@@ -146,14 +153,31 @@ export class RuleSync {
     if (delta.problems.gained.length > 0 || delta.problems.lost.length > 0) this.#deps.onProblems?.(delta.problems);
   }
 
+  /** When what was refused is to be asked for again; undefined: nothing is refused. Of the monotonic clock. */
+  get retryDue(): number | undefined {
+    return this.#retry.due;
+  }
+
+  /** Takes what was refused for a change. */
+  askAgain(): void {
+    this.#retry.tried(this.#deps.clock.monotonic());
+    for (const [key, { after }] of this.#world.target.askAgain()) this.#again.set(key, after);
+    this.#dirty = this.#again.size > 0;
+  }
+
   /** Makes it so. Throws ApplyError: then `failed` is to be told. */
   async apply(signal: AbortSignal): Promise<void> {
     const { target, metrics } = this.#world;
     const { clock } = this.#deps;
     const started = clock.monotonic();
     this.#tries++;
-    const { changes } = await target.apply(signal);
+    const applied = await target.apply(signal);
     const durationMs = clock.monotonic() - started;
+    const refusedNow = new Set(target.refused());
+    this.#retry.see(refusedNow, clock.monotonic());
+    const taken = this.#takeAgain(refusedNow);
+    // what is refused as before is no change
+    const changes = this.index.pending.length === 0 && taken === 0 && this.#inForce ? 0 : applied.changes;
     this.flows.end();
     const staleFlows = this.flows.takeEnded();
     const refused = this.#reports.fresh(target.problems()).map((p) => ({ object: printObjectRef(p.object), message: p.message }));
@@ -167,7 +191,7 @@ export class RuleSync {
     this.#serviceHealth?.update(this.index.healthChecks, nodePortIps);
     this.#occupied?.look(nodePortIps);
     const { index } = this;
-    metrics.applied({ full: !this.#inForce, families, durationMs, changes, index, problems: target.problems().length, now: clock.now() });
+    metrics.applied({ full: !this.#inForce, families, durationMs, changes, index, refused: refusedNow.size, now: clock.now() });
     this.#report();
     if (changes > 0) this.#deps.onApplied?.({ causes, durationMs, elements: changes });
     this.#inForce = true;
@@ -222,6 +246,19 @@ export class RuleSync {
     this.#serviceHealth?.close();
   }
 
+  /** How many of those that were asked for again are in force now: for flows and history they are new. */
+  #takeAgain(refused: ReadonlySet<FrontendKey>): number {
+    const taken = [...this.#again].filter(([key]) => !refused.has(key));
+    this.#again.clear();
+    if (taken.length === 0) return 0;
+    const change = { frontends: { changed: new Map(taken.map(([key, after]) => [key, { after }])) } };
+    this.flows.notice(change);
+    this.#taken = [change];
+    const names = new Set(taken.map(([, { owner }]) => `${owner.namespace}/${owner.name}`));
+    for (const name of names) this.#deps.log("info", `Service ${name}: what was refused before is in force now`);
+    return taken.length;
+  }
+
   readonly #frontend = (key: FrontendKey): Frontend | undefined => this.plan.frontends.get(key);
 
   /** Everything taken is in force; what had caused it. */
@@ -233,6 +270,7 @@ export class RuleSync {
     this.#tries = 0;
     this.#lastError = undefined;
     this.#pending = noCauses;
+    this.#taken = [];
     this.#lastUpdated = this.#deps.clock.now();
     this.index.settle();
     return causes;
@@ -240,7 +278,7 @@ export class RuleSync {
 
   /** What history tells of the changes under way, however they end. */
   #transaction(started: number): Omit<HistoryEntry, "id" | "outcome" | "durationMs" | "elements" | "staleFlows" | "refused"> {
-    const { services, moreFrontends } = effectsOf(this.index.pending);
+    const { services, moreFrontends } = effectsOf([...this.index.pending, ...this.#taken]);
     return {
       at: this.#deps.clock.now(),
       backend: this.#world.target.backend,

@@ -2,7 +2,7 @@ import type { Ip, IpFamily } from "../../src/base/ip.ts";
 import type { FlowPart, UdpFlow } from "../../src/kernel/conntrack.ts";
 import { NetlinkFault } from "../../src/kernel/netlink.ts";
 import { type Frontend, type FrontendKey, isServedBy, servers } from "../plan/frontend.ts";
-import type { PlanDelta } from "../plan/proxy-plan.ts";
+import type { ChangedFrontends } from "../plan/proxy-plan.ts";
 import { staleFlows } from "../plan/stale-flows.ts";
 
 /** Connection tracking, as far as stale flows need it. */
@@ -40,7 +40,7 @@ export class StaleUdp {
     return this.#suspects.size > 0;
   }
 
-  notice(delta: PlanDelta): void {
+  notice(delta: ChangedFrontends): void {
     if (this.#flows === undefined) return;
     for (const { before, after } of delta.frontends.changed.values()) {
       // flows to what has no endpoints any more are left alone

@@ -62,6 +62,7 @@ export async function runSyncLoop({ config, deps, target, sync, removal, pause, 
     const batch = takeBatch();
     if (batch !== undefined) sync.take(batch);
     const auditDue = auditInterval === 0 ? Number.POSITIVE_INFINITY : lastAudit + auditInterval;
+    const retryDue = sync.inForce ? (sync.retryDue ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
     const removalDue = sync.inForce ? (removal.due() ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
     if (sync.dirty) {
       const tooEarly = lastApplied + Math.max(config.minIntervalMs ?? 0, restAfter(lastCost)) - clock.monotonic();
@@ -73,13 +74,17 @@ export async function runSyncLoop({ config, deps, target, sync, removal, pause, 
       await removal.look(target.backend, signal);
       return "again";
     }
+    if (retryDue <= clock.monotonic()) {
+      sync.askAgain();
+      return "again";
+    }
     if (sync.inForce && (auditWanted || auditDue <= clock.monotonic())) {
       lastAudit = clock.monotonic();
       auditWanted = false;
       await sync.audit(signal);
       return "again";
     }
-    return Math.max(0, Math.min(auditDue, removalDue) - clock.monotonic());
+    return Math.max(0, Math.min(auditDue, removalDue, retryDue) - clock.monotonic());
   };
 
   /** How long until the next try. */

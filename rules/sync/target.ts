@@ -2,8 +2,10 @@ import type { Ip, IpFamily } from "../../src/base/ip.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
 import type { Backend } from "../model/backend.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
+import type { FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
+import type { AskedAgain } from "./refusals.ts";
 
 export interface Applied {
   /** Elements or listeners that were changed. */
@@ -39,8 +41,12 @@ export interface RuleTarget {
   audit(signal: AbortSignal): Promise<Audited>;
   /** Once started: calls back when the world was changed by others. Returns how to stop. */
   watch(listener: () => void): () => void;
-  /** Frontends that the world refused. */
+  /** Frontends that the world refused, and what others cannot have as they ask for it. */
   problems(): readonly Problem[];
+  /** Frontends that the world refused: they are left out. */
+  refused(): Iterable<FrontendKey>;
+  /** Desires what was refused again, as a change does; the next `apply` tells. Its problems stay until it is in force. */
+  askAgain(): AskedAgain;
   /** Rules of iptables, by table; absent where there are none. */
   rules?(): readonly RuleCount[];
   trace(packet: Packet, localIps: readonly Ip[]): Verdict;

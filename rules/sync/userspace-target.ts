@@ -7,6 +7,7 @@ import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import { traceUserspace } from "../trace/userspace-trace.ts";
 import { compileUserspace, diffListeners, emptyUserspaceProgram, limitOf, type UserspaceProgram } from "../userspace/program.ts";
+import type { AskedAgain } from "./refusals.ts";
 import type { Applied, Audited, RuleTarget } from "./target.ts";
 
 /** Services served by sockets of this process: no privileges, nothing in the kernel, nothing left behind. */
@@ -58,6 +59,16 @@ export class UserspaceTarget implements RuleTarget {
     return [...this.#applier.failures().map(failureProblem), ...distinctProblems([...this.#limits.values()])];
   }
 
+  refused(): Iterable<FrontendKey> {
+    return this.#unserved().keys();
+  }
+
+  askAgain(): AskedAgain {
+    const unserved = this.#unserved();
+    for (const key of unserved.keys()) this.#pending.add(key);
+    return unserved;
+  }
+
   trace(packet: Packet, localIps: readonly Ip[]): Verdict {
     return traceUserspace(this.#desired, packet, localIps);
   }
@@ -65,6 +76,12 @@ export class UserspaceTarget implements RuleTarget {
   close(): Promise<void> {
     this.#applier.close();
     return Promise.resolve();
+  }
+
+  /** Frontends with an address that nobody listens at; one that is served at another port is none. */
+  #unserved(): AskedAgain {
+    const failed = this.#applier.failures().filter(({ movedTo }) => movedTo === undefined);
+    return new Map(failed.map(({ listener: { frontend } }) => [frontend.key, { after: frontend }]));
   }
 }
 

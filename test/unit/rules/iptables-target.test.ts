@@ -90,6 +90,22 @@ test("a refused change: the Service has no rules, other changes of the burst are
   expect(trace(proxier, 3)).toBe("10.244.0.3:8080");
 });
 
+test("what is refused is asked for again until it is taken", async () => {
+  const memory = new MemoryIptables();
+  memory.refuses = (line) => line.includes("10.244.0.5:");
+  const { proxier, applied } = await start(memory, filled(20));
+  const asked = (): number => memory.runs.filter(({ input }) => input.includes("10.244.0.5:")).length;
+  const before = asked();
+  await expect.poll(asked, { timeout: 5000 }).toBeGreaterThan(before);
+  await expect.poll(() => proxier.problems().map((p) => p.object.name)).toEqual(["s4"]);
+  expect(applied.length).toBe(1);
+  memory.refuses = () => false;
+  await expect.poll(() => trace(proxier, 5), { timeout: 10_000 }).toBe("10.244.0.5:8080");
+  await expect.poll(() => applied.length).toBe(2);
+  expect(proxier.problems()).toEqual([]);
+  expect(await nat(memory)).toContain("--to-destination 10.244.0.5:8080");
+});
+
 test("a failure that passes is tried again; a kernel that is not as thought is read again", async () => {
   const memory = new MemoryIptables();
   const store = filled(3);

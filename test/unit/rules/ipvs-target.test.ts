@@ -197,6 +197,18 @@ test("flushed rules are noticed by their canaries and come back; servers that we
   expect(proxier.healthy()).toBe(true);
 });
 
+test.each([1, 12])("%i that are refused are asked for again until they are taken", async (count) => {
+  const world = new World();
+  const refused = (n: number): boolean => n <= count;
+  world.servers.refuses = (item) => item.kind === "address" && refused(Number(item.ip.split(".")[3]));
+  const { proxier, applied } = await world.start(filled(20));
+  expect(proxier.problems().length).toBe(count);
+  world.servers.refuses = () => false;
+  await expect.poll(() => proxier.problems(), { timeout: 5000 }).toEqual([]);
+  for (let n = 1; n <= 20; n++) expect(world.has(`address 10.96.0.${n}`)).toBe(true);
+  expect(applied.length).toBe(2);
+});
+
 test("a repair that fails in the middle is tried again", async () => {
   const world = new World();
   const { proxier } = await world.start(filled(3), { auditIntervalMs: 30 });

@@ -191,6 +191,93 @@ test.each([1, 7, 40])("one refused Service of %i does not hold up the others, an
   expect(problems).toEqual([]);
 });
 
+test("what is refused is asked for again, ever less often, without a word; once it is taken, nothing is told of it any more", async () => {
+  const applier = new MemoryApplier();
+  const store = filled(3);
+  const { clock, proxier, problems, applied, log } = start(applier, store);
+  await proxier.ready;
+  let asked = 0;
+  applier.refuses = (e) => {
+    if (e.value?.[0] !== "10.244.9.9") return false;
+    asked++;
+    return true;
+  };
+  put(store, "EndpointSlice", makeSlice("s0", ["10.244.9.9"]), "2");
+  await settle();
+  const [before, told] = [asked, proxier.history().length];
+  expect(applied.length).toBe(2);
+  expect(proxier.metrics()).toMatch(/^fairway_rules_refused 1$/m);
+  for (const [ms, tries] of [
+    [690, 0],
+    [310, 1],
+    [1390, 1],
+    [610, 2],
+  ] as const) {
+    clock.step(ms);
+    await settle();
+    // with the others of the transaction, and by itself
+    expect(asked - before).toBe(2 * tries);
+  }
+  // a quarter of an hour is some fifteen tries
+  for (let i = 0; i < 90; i++) {
+    clock.step(10_000);
+    await settle();
+  }
+  expect(asked - before).toBeLessThan(70);
+  expect(asked - before).toBeGreaterThan(30);
+  expect(problems).toMatchObject([{ reason: "RuleRefused", object: { name: "s0" } }]);
+  expect([applied.length, proxier.history().length, log]).toEqual([2, told, []]);
+  expect(has(applier, "service-ips 10.96.0.2 tcp 80")).toBe(true);
+
+  // somebody loads what the kernel lacked
+  applier.refuses = () => false;
+  clock.step(60_000);
+  await settle();
+  expect(has(applier, "service-ips 10.96.0.1 tcp 80")).toBe(true);
+  expect([proxier.problems(), problems]).toEqual([[], []]);
+  expect(proxier.metrics()).toMatch(/^fairway_rules_refused 0$/m);
+  expect(log).toEqual(["Service test/s0: what was refused before is in force now"]);
+  expect(proxier.history({ limit: 1 })).toMatchObject([{ outcome: "applied", causes: [], services: [{ service: "test/s0", added: 1 }] }]);
+  const transactions = applier.transactions.length;
+  clock.step(600_000);
+  await settle();
+  expect(applier.transactions.length).toBe(transactions);
+});
+
+test("what was refused and is changed before it is asked for again is a change like any other", async () => {
+  const applier = new MemoryApplier();
+  const store = filled(2);
+  const { clock, proxier, problems } = start(applier, store);
+  await proxier.ready;
+  applier.refuses = (e) => e.value?.[0] === "10.244.9.9";
+  put(store, "EndpointSlice", makeSlice("s0", ["10.244.9.9"]), "2");
+  await settle();
+  // the try that fails for another reason goes on with what has come since
+  applier.failures.push(new ApplyError("UNAVAILABLE", "no memory"));
+  clock.step(1000);
+  await settle();
+  expect(problems.length).toBe(1);
+  store.apply("Service", "test/s0", undefined, "3");
+  clock.step(1000);
+  await settle();
+  expect(problems).toEqual([]);
+  expect([has(applier, "service-ips 10.96.0.1 tcp 80"), has(applier, "service-ips 10.96.0.2 tcp 80")]).toEqual([false, true]);
+});
+
+test("an audit whose repair the kernel refuses in part does the rest", async () => {
+  const applier = new MemoryApplier();
+  const { proxier, problems } = start(applier, filled(3));
+  await proxier.ready;
+  const table = applier.tables.get(4);
+  for (const id of [...(table?.keys() ?? [])]) if (/^(endpoints|service-ips) /.test(id)) table?.delete(id);
+  applier.refuses = (e) => e.value?.[0] === "10.244.0.1";
+  applier.changedByOthers("fairway");
+  await settle();
+  const there = [1, 2, 3].map((n) => has(applier, `service-ips 10.96.0.${n} tcp 80`));
+  expect(there).toEqual([false, true, true]);
+  expect(problems.map((p) => p.object.name)).toEqual(["s0"]);
+});
+
 test("a kernel that does not answer at first is asked again; one that cannot be programmed is fatal", async () => {
   const applier = new MemoryApplier();
   const probe = applier.probe.bind(applier);

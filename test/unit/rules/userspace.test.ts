@@ -131,7 +131,7 @@ test("a dead endpoint is passed over; affinity keeps a client on one", async () 
   expect(said).toEqual(said.map(() => "one"));
 });
 
-test("an address that another program has is a problem of the Service, and the rest is served", async () => {
+test("an address that another program has is a problem of the Service until it is free, and the rest is served", async () => {
   const port = await echoServer("one", "127.74.0.1");
   const squatter = net.createServer();
   await new Promise<void>((resolve) => squatter.listen(18080, "127.74.96.1", resolve));
@@ -146,6 +146,9 @@ test("an address that another program has is a problem of the Service, and the r
   await proxier.ready;
   expect((await ask("127.74.96.2", 18080)).said).toBe("one");
   expect(proxier.problems()).toMatchObject([{ reason: "PortUnavailable", object: { kind: "Service", namespace: "test", name: "taken" } }]);
+  squatter.close();
+  await expect.poll(() => proxier.problems(), { timeout: 10_000 }).toEqual([]);
+  expect((await ask("127.74.96.1", 18080)).said).toBe("one");
 });
 
 test("bytes sent just before an end arrive, in both directions", async () => {
