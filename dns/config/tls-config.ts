@@ -17,7 +17,9 @@ export interface TlsConfig {
 }
 
 /** Where DNS is served over HTTPS (RFC 8484), in HTTP/2 and HTTP/1.1. */
-export interface HttpsConfig extends TlsConfig {
+export interface HttpsConfig extends Omit<TlsConfig, "certificate"> {
+  /** Absent: a proxy in front has ended TLS, and asks in HTTP/1.1. */
+  readonly certificate?: TlsCertificate;
   /** Default `/dns-query`. */
   readonly path?: string;
 }

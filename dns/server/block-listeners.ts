@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import type { Ip } from "../../src/base/ip.ts";
 import type { DnsAddress } from "../config/dns-config.ts";
-import type { TlsCertificate, TlsConfig } from "../config/tls-config.ts";
+import type { HttpsConfig, TlsCertificate, TlsConfig } from "../config/tls-config.ts";
 import type { TlsConfig as TlsPlugin } from "../corefile/plugins/serving.ts";
 import type { DnsBlock, DnsBlocks, ListenerScheme } from "../corefile/server-blocks.ts";
 import { boundHosts, defaultPorts } from "../handler/server-chains.ts";
@@ -10,7 +10,7 @@ import { boundHosts, defaultPorts } from "../handler/server-chains.ts";
 export interface BlockListeners {
   readonly dns: readonly DnsAddress[];
   readonly tls: readonly TlsConfig[];
-  readonly https: readonly TlsConfig[];
+  readonly https: readonly HttpsConfig[];
 }
 
 interface Place extends DnsAddress {
@@ -34,16 +34,23 @@ export async function blockListeners({ blocks }: DnsBlocks, own: readonly DnsAdd
     }
   }
   const all = Array.from(places.values());
-  const secured = async (scheme: ListenerScheme): Promise<readonly TlsConfig[]> =>
-    Promise.all(
-      all
-        .filter((p) => p.scheme === scheme)
-        .map(async ({ ip, port, block }) => ({ listen: [{ ip, port }], certificate: await certificateOf(block) })),
-    );
+  const at = (scheme: ListenerScheme): readonly Place[] => all.filter((p) => p.scheme === scheme);
   return {
     dns: all.filter((p) => p.scheme === "dns").map(({ ip, port }) => ({ ip, port })),
-    tls: await secured("tls"),
-    https: await secured("https"),
+    tls: await Promise.all(
+      at("tls").map(async ({ ip, port, block }) => {
+        const certificate = await certificateOf(block);
+        if (certificate === undefined)
+          throw new RangeError(`${block.file}:${block.line}: the block has no certificate; give \`tls CERT KEY\``);
+        return { listen: [{ ip, port }], certificate };
+      }),
+    ),
+    https: await Promise.all(
+      at("https").map(async ({ ip, port, block }) => {
+        const certificate = await certificateOf(block);
+        return { listen: [{ ip, port }], ...(certificate === undefined ? {} : { certificate }) };
+      }),
+    ),
   };
 }
 
@@ -52,9 +59,9 @@ function portAt(scheme: ListenerScheme, ip: Ip, own: readonly DnsAddress[]): num
   return own.find((a) => a.ip === ip)?.port ?? own[0]?.port ?? defaultPorts.dns;
 }
 
-async function certificateOf(block: DnsBlock): Promise<TlsCertificate> {
+async function certificateOf(block: DnsBlock): Promise<TlsCertificate | undefined> {
   const plugin = block.plugins.find((p): p is TlsPlugin => p.plugin === "tls");
-  if (plugin === undefined) throw new RangeError(`${block.file}:${block.line}: the block has no certificate; give \`tls CERT KEY\``);
+  if (plugin === undefined) return undefined;
   const [cert, key, ca] = await Promise.all([
     readFile(plugin.certFile, "utf8"),
     readFile(plugin.keyFile, "utf8"),

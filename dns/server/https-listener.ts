@@ -1,4 +1,6 @@
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import type { Socket } from "node:net";
 import type { Ip } from "../../src/base/ip.ts";
 import type { DnsAddress } from "../config/dns-config.ts";
 import type { TlsCertificate } from "../config/tls-config.ts";
@@ -15,7 +17,8 @@ const maxMessage = 0xffff;
 const maxUrl = 90_000;
 
 export interface HttpsOptions extends StreamOptions {
-  readonly certificate: TlsCertificate;
+  /** Absent: a proxy in front has ended TLS. */
+  readonly certificate?: TlsCertificate | undefined;
   readonly path: string;
 }
 
@@ -25,46 +28,44 @@ interface Refusal {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+type Request = Http2ServerRequest | IncomingMessage;
+type Response = Http2ServerResponse | ServerResponse;
+
 /** One listening socket of DNS over HTTPS (RFC 8484): GET and POST, in HTTP/2 and HTTP/1.1. */
 export function startHttpsListener(at: DnsAddress, engine: QueryEngine, options: HttpsOptions): Accepting {
   const { limits, certificate, path } = options;
   const clients = new ClientsByPeer();
   const out = new Uint8Array(maxMessage);
-  const server = createSecureServer({
-    ...tlsOptions(certificate),
-    allowHTTP1: true,
-    settings: { maxConcurrentStreams: limits.pipelined, maxHeaderListSize: 128 << 10 },
-  });
-  server.on("session", (session) => session.setTimeout(limits.idle, () => session.close()));
-  server.on("sessionError", () => {});
-  server.on("tlsClientError", (_, socket) => socket.destroy());
-  server.on("request", (request, response) => {
-    const client = clients.of(request.stream?.session?.socket ?? request.socket);
+  const onRequest = (request: Request, response: Response): void => {
+    const session = "stream" in request ? request.stream?.session : undefined;
+    const client = clients.of(session?.socket ?? request.socket);
     request.on("error", () => {});
     response.on("error", () => {});
     if (client === undefined) {
-      response.writeHead(400).end();
+      say(response, 400);
       return;
     }
-    void serve(request, response, client).catch(() => response.writeHead(400).end());
-  });
+    void serve(request, response, client).catch(() => say(response, 400));
+  };
 
-  const serve = async (request: Http2ServerRequest, response: Http2ServerResponse, client: Ip): Promise<void> => {
+  const serve = async (request: Request, response: Response, client: Ip): Promise<void> => {
     const query = await queryOf(request, path);
     if ("status" in query) {
-      response.writeHead(query.status, query.headers).end();
+      say(response, query.status, query.headers);
       return;
     }
     const n = engine.now(query, query.length, client, out, "https");
     const answer = n === undefined ? await engine.later(query, client, "https") : out.slice(0, n);
     if (answer === undefined || answer.length === 0) {
-      response.writeHead(400).end();
+      say(response, 400);
       return;
     }
     // a cache on the way may keep it no longer than any of its records (RFC 8484 section 5.1)
     const headers = { "content-type": mediaType, "content-length": answer.length, "cache-control": `max-age=${leastTtl(answer)}` };
-    response.writeHead(200, headers).end(answer);
+    say(response, 200, headers, answer);
   };
+
+  const server = certificate === undefined ? plainServer(limits, onRequest) : secureServer(certificate, limits, onRequest);
 
   return acceptConnections(at, options, (socket, client) => {
     clients.add(socket, client);
@@ -73,12 +74,45 @@ export function startHttpsListener(at: DnsAddress, engine: QueryEngine, options:
   });
 }
 
-async function queryOf(request: Http2ServerRequest, path: string): Promise<Uint8Array | Refusal> {
-  if (request.url.length > maxUrl) return { status: 413 };
-  const url = new URL(request.url, "https://dns.invalid");
-  if (url.pathname !== path) return { status: 404 };
+function secureServer(certificate: TlsCertificate, limits: HttpsOptions["limits"], onRequest: (q: Request, a: Response) => void): Server {
+  const server = createSecureServer(
+    {
+      ...tlsOptions(certificate),
+      allowHTTP1: true,
+      settings: { maxConcurrentStreams: limits.pipelined, maxHeaderListSize: 128 << 10 },
+    },
+    onRequest,
+  );
+  server.on("session", (session) => session.setTimeout(limits.idle, () => session.close()));
+  server.on("sessionError", () => {});
+  server.on("tlsClientError", (_, socket) => socket.destroy());
+  return server;
+}
+
+/** A URL may be as long as a question. */
+function plainServer(limits: HttpsOptions["limits"], onRequest: (q: Request, a: Response) => void): Server {
+  return createServer({ keepAliveTimeout: limits.idle, maxHeaderSize: 128 << 10 }, onRequest);
+}
+
+/** What both kinds of server do with a connection that was accepted elsewhere. */
+interface Server {
+  emit(event: "connection", socket: Socket): boolean;
+}
+
+function say(to: Response, status: number, headers: Readonly<Record<string, string | number>> = {}, body?: Uint8Array): void {
+  // both have the same methods, which no type says of them together
+  const response = to as ServerResponse;
+  response.writeHead(status, headers);
+  response.end(body);
+}
+
+async function queryOf(request: Request, path: string): Promise<Uint8Array | Refusal> {
+  const { url = "/" } = request;
+  if (url.length > maxUrl) return { status: 413 };
+  const asked = new URL(url, "https://dns.invalid");
+  if (asked.pathname !== path) return { status: 404 };
   if (request.method === "GET" || request.method === "HEAD") {
-    const text = url.searchParams.get("dns") ?? "";
+    const text = asked.searchParams.get("dns") ?? "";
     // base64url without padding (RFC 8484 section 6)
     if (!/^[A-Za-z0-9_-]+$/.test(text)) return { status: 400 };
     return checked(Buffer.from(text, "base64url"));
