@@ -1,10 +1,11 @@
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { type Ip, parseIp, printHostPort } from "../../src/base/ip.ts";
 import type { Running } from "../../src/base/running.ts";
 import type { DnsAddress } from "../config/dns-config.ts";
 import { exchangeUdp } from "../forward/exchange-udp.ts";
-import { fetchZone } from "../forward/zone-fetch.ts";
+import { fetchChanges, fetchZone } from "../forward/zone-fetch.ts";
 import { canonicalName, type DomainName, isInZone } from "../wire/name.ts";
+import type { ResourceRecord } from "../wire/record.ts";
 import { classIn, typeNumbers } from "../wire/record-type.ts";
 import type { BlockParts } from "./block-parts.ts";
 import { questionMessage } from "./handler.ts";
@@ -60,13 +61,24 @@ export function startSecondary(config: SecondaryConfig, parts: Pick<BlockParts, 
       if (((soa.serial - data.serial) | 0) <= 0) return;
     }
     const limit = AbortSignal.any([signal, AbortSignal.timeout(transferTimeout)]);
-    const records = await fetchZone(() => connect({ host: from.ip, port: from.port }), config.zone, limit);
+    const open = (): Socket => connect({ host: from.ip, port: from.port });
+    const records = (data === undefined ? undefined : await changesOf(data, open, limit)) ?? (await fetchZone(open, config.zone, limit));
     data = new ZoneData(
       config.zone,
       records.filter((r) => isInZone(canonicalName(r.name), config.zone)),
     );
     log("info", "secondary: the zone was transferred", { zone: config.zone, from: printHostPort(from.ip, from.port), serial: data.serial });
     config.changed();
+  };
+  /** Undefined where only the whole zone tells: the server has no changes, or they are not of what is known here. */
+  const changesOf = async (known: ZoneData, open: () => Socket, limit: AbortSignal): Promise<readonly ResourceRecord[] | undefined> => {
+    try {
+      return await fetchChanges(open, { zone: config.zone, soa: known.soa, records: known.records }, limit);
+    } catch (error) {
+      limit.throwIfAborted();
+      log("debug", "secondary: no changes, so the whole zone", { zone: config.zone, error: String(error) });
+      return undefined;
+    }
   };
   /** Whether one of the primaries told how the zone is now. */
   const look = async (): Promise<boolean> => {

@@ -1,4 +1,7 @@
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -9,8 +12,8 @@ import { plainConnection } from "../../../dns/forward/tcp-connection.ts";
 import { questionMessage } from "../../../dns/handler/handler.ts";
 import { startSecondary } from "../../../dns/handler/secondary.ts";
 import { type DnsServer, startDnsServer } from "../../../dns/server/dns-server.ts";
-import type { Message } from "../../../dns/wire/message.ts";
-import { opcodeNotify, printRcode, typeNumbers } from "../../../dns/wire/record-type.ts";
+import { decodeMessage, encodeMessage, type Message } from "../../../dns/wire/message.ts";
+import { opcodeNotify, printRcode, printType, typeNumbers } from "../../../dns/wire/record-type.ts";
 import { parseRecord, printRecord } from "../../../dns/wire/zone-file.ts";
 import { silentLog } from "../../../src/observe/log.ts";
 import { coreDnsProgram, startCoreDns } from "../../support/coredns.ts";
@@ -95,6 +98,88 @@ test("IXFR of the current serial, and over UDP, is the SOA alone; of another the
   expect(kinds(await whole(port, typeNumbers.IXFR, 6))).toEqual(["SOA", "NS", "A", "A", "A", "A", "A", "A", "SOA"]);
   expect(kinds(await queryOnce({ ip: "127.0.0.1", port }, origin, { type: "IXFR", transport: "udp" }))).toEqual(["SOA"]);
   expect((await queryOnce({ ip: "127.0.0.1", port }, origin, { type: "AXFR", transport: "udp" })).rcode).toBe(5);
+});
+
+/** One port for UDP and TCP: nobody else has this address. */
+const ownAddress = `127.90.${(process.pid >> 8) & 255}.${process.pid & 255 || 1}`;
+
+describe("IXFR", () => {
+  const soa = (serial: number): string => `${origin} 60 IN SOA ns.${origin} h.${origin} ${serial} 3600 600 86400 60`;
+  const address = (n: number): string => `host-${n}.${origin} 60 IN A 10.0.0.${n}`;
+  const whole3 = [soa(3), `${origin} 60 IN NS ns.${origin}`, address(2), address(4), soa(3)];
+  /** Zone 1 has addresses 1 and 2. What a primary answers to the first AXFR, to IXFR, and to the AXFR after it. */
+  test.each<[string, readonly (readonly string[])[] | "NOTIMP", readonly string[], readonly string[]]>([
+    ["gives what changed", [[soa(3), soa(1), address(1), soa(3), address(4), soa(3)]], ["SOA", "IXFR"], ["2", "4"]],
+    [
+      "gives several changes, in several messages",
+      [
+        [soa(3), soa(1), address(1), soa(2)],
+        [address(3), soa(2), address(3)],
+        [soa(3), address(4), soa(3)],
+      ],
+      ["SOA", "IXFR"],
+      ["2", "4"],
+    ],
+    ["only takes away", [[soa(3), soa(1), address(1), soa(3), soa(3)]], ["SOA", "IXFR"], ["2"]],
+    ["may give the whole zone", [whole3], ["SOA", "IXFR"], ["2", "4"]],
+    ["may give the whole zone, a record a message", whole3.map((line) => [line]), ["SOA", "IXFR"], ["2", "4"]],
+    ["that the primary does not know is followed by AXFR", "NOTIMP", ["SOA", "IXFR", "AXFR"], ["2", "4"]],
+    [
+      "of something else than what is known is followed by AXFR",
+      [[soa(3), soa(1), address(9), soa(3), soa(3)]],
+      ["SOA", "IXFR", "AXFR"],
+      ["2", "4"],
+    ],
+    ["of another serial too", [[soa(3), soa(2), soa(3), address(4), soa(3)]], ["SOA", "IXFR", "AXFR"], ["2", "4"]],
+    ["that says that nothing changed too", [[soa(1)]], ["SOA", "IXFR", "AXFR"], ["2", "4"]],
+  ])("%s", async (_, changes, asked, want) => {
+    const questions: string[] = [];
+    const messagesFor = (type: string): readonly (readonly string[])[] | "NOTIMP" => {
+      if (type === "IXFR") return changes;
+      if (type === "SOA") return [[soa(3)]];
+      return questions.length === 1 ? [[soa(1), `${origin} 60 IN NS ns.${origin}`, address(1), address(2), soa(1)]] : [whole3];
+    };
+    const replies = (bytes: Uint8Array): readonly Uint8Array[] => {
+      const { edns: _edns, ...query } = decodeMessage(bytes);
+      const type = printType(query.questions[0]?.type ?? 0);
+      questions.push(type);
+      const messages = messagesFor(type);
+      const reply = { ...query, isResponse: true, authority: [] };
+      if (messages === "NOTIMP") return [encodeMessage({ ...reply, rcode: 4 })];
+      return messages.map((lines) => encodeMessage({ ...reply, answers: lines.map(parseRecord) }));
+    };
+    const tcp = createServer((socket) => {
+      socket.on("error", () => {});
+      socket.once("data", (data: Buffer) => {
+        for (const reply of replies(data.subarray(2)))
+          socket.write(Buffer.concat([Buffer.from([reply.length >> 8, reply.length & 255]), reply]));
+      });
+    }).listen(0, ownAddress);
+    await once(tcp, "listening");
+    const at = tcp.address();
+    const port = typeof at === "object" && at !== null ? at.port : 0;
+    const udp = createSocket("udp4", (data, from) => {
+      for (const reply of replies(data)) udp.send(reply, from.port, from.address);
+    });
+    udp.bind(port, ownAddress);
+    await once(udp, "listening");
+    const clock = new FakeClock();
+    const secondary = startSecondary(
+      { zone: origin, from: [{ ip: ownAddress, port }], changed: () => {} },
+      { clock, random: () => 0, log: silentLog },
+    );
+    await secondary.ready;
+    expect(secondary.data()?.serial).toBe(1);
+    await clock.advance(1000);
+    await clock.advance(3_599_000);
+    await expect.poll(() => secondary.data()?.serial).toBe(3);
+    const hosts = secondary.data()?.records.flatMap(({ name, data }) => (data.kind === "A" ? [`${name} ${data.ip}`] : []));
+    expect(hosts).toEqual(want.map((n) => `host-${n}.${origin} 10.0.0.${n}`));
+    expect(questions).toEqual(["AXFR", ...asked]);
+    await secondary.close();
+    tcp.close();
+    udp.close();
+  });
 });
 
 test("acl decides who may have a zone before transfer does", async () => {
