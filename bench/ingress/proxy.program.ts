@@ -29,8 +29,8 @@ async function runFairway(): Promise<void> {
     pool: "http",
     filters: [
       { kind: "rateLimit", bucket: "bench", perMinute: 60_000_000, burst: 1_000_000, status: 503 },
-      { kind: "rewrite", pattern: "^/old/(.*)$", ignoreCase: false, target: "/older/$1" },
-      { kind: "rewrite", pattern: "^/older/([a-z]+)/(.*)$", ignoreCase: false, target: "/$1/$2" },
+      { kind: "rewrite", pattern: "^/old/(.*)$", ignoreCase: false, target: [{ kind: "text", text: "/older/$1" }] },
+      { kind: "rewrite", pattern: "^/older/([a-z]+)/(.*)$", ignoreCase: false, target: [{ kind: "text", text: "/$1/$2" }] },
     ],
   });
   const grpc = benchRoute(sceneHosts.grpc, "/", { pool: "grpc" });

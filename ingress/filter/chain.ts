@@ -1,5 +1,5 @@
 import { unreachable } from "../../src/base/unreachable.ts";
-import type { Filter, FilterKind, FilterOf, HeaderField } from "../route/filter.ts";
+import type { FilledHeader, Filter, FilterKind, FilterOf, HeaderField } from "../route/filter.ts";
 import { fillText } from "../route/request-text.ts";
 import { applyAddressList } from "./address-list.ts";
 import { applyAgentBlock } from "./agent-block.ts";
@@ -37,7 +37,6 @@ export const filterOrder: readonly FilterKind[] = [
   "bodyLimit",
   "filledHeaders", // before a rewrite: they tell of what the client asked for
   "rewrite", // after everything that judges the path the client asked for
-  "requestHeaders",
 ];
 
 export function inFilterOrder(filters: readonly Filter[]): readonly Filter[] {
@@ -162,14 +161,17 @@ function applyFilter(
     case "rewrite":
       return applyRewrite(filter, request);
     case "filledHeaders":
-      return { requestHeaders: filter.set.map(({ name, value }) => ({ name, value: fillText(value, request) })) };
-    case "requestHeaders":
-      return { requestHeaders: filter.set };
+      return { requestHeaders: filledHeaders(filter.set, request) };
     case "responseHeaders":
-      return filter.onlyTls === true && !request.secure ? undefined : { responseHeaders: filter.set };
+      if (filter.onlyTls === true && !request.secure) return undefined;
+      return { responseHeaders: filter.filled === undefined ? filter.set : [...filter.set, ...filledHeaders(filter.filled, request)] };
     default:
       return unreachable(filter);
   }
+}
+
+function filledHeaders(set: readonly FilledHeader[], request: FilteredRequest): readonly HeaderField[] {
+  return set.map(({ name, value }) => ({ name, value: fillText(value, request) }));
 }
 
 async function applySatisfyAny(f: FilterOf<"satisfyAny">, r: FilteredRequest, c: FilterContext): Promise<FilterOutcome | undefined> {

@@ -17,6 +17,11 @@ export interface FilteredRequest {
   readonly clientIp: string;
   /** The client speaks TLS to us, or to the trusted proxy in front of us. */
   readonly secure: boolean;
+  /** That the client asked for. */
+  readonly port: number;
+  readonly requestId: string;
+  /** Milliseconds since 1970. */
+  time(): number;
   /** Absent: the client showed none, or was not asked. */
   readonly clientCertificate?: ShownCertificate | undefined;
   /** The declared length of the body; 0 when there is none or it is not told. */
@@ -66,6 +71,11 @@ export interface FilterContext {
   /** Where https is served, for redirects. */
   readonly httpsPort: number;
   readonly world: FilterWorld;
+}
+
+/** What a request brings with it beside its head. */
+export interface RequestContext extends FilterContext {
+  readonly requestId: string;
 }
 
 /** What outlives a request: one for all requests of a process. */

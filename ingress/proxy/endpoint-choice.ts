@@ -8,11 +8,13 @@ import type { ProxyContext } from "./context.ts";
 import type { IncomingRequest } from "./downstream.ts";
 import type { ClientIdentity } from "./forwarded.ts";
 import { requestHash } from "./hash-key.ts";
+import { textSource } from "./text-source.ts";
 
 /** Who asks, and what was tried for it before. */
 export interface ChoiceState {
   readonly request: IncomingRequest;
   readonly client: ClientIdentity;
+  readonly requestId: string;
   /** The pool chosen by an earlier try: it stays chosen while its endpoints are tried. */
   readonly pool: Pool | undefined;
   readonly tried: ReadonlySet<string>;
@@ -49,7 +51,7 @@ export function chooseEndpoint(context: ProxyContext, forward: Forwarding, state
     tried,
     now: state.now,
     random: random(),
-    hash: forward.hash === undefined ? undefined : hashChoice(forward.hash, state),
+    hash: forward.hash === undefined ? undefined : hashChoice(context, forward.hash, state),
     maxRequests: forward.maxRequestsPerEndpoint,
   });
   const binds = affinity !== undefined && picked !== undefined;
@@ -61,8 +63,8 @@ function occasionOf(context: ProxyContext, { client, request }: ChoiceState): Co
   return { secure: client.secure, now: context.clock.now(), userAgent: headerValue(request.fields, "user-agent") ?? "" };
 }
 
-function hashChoice(hash: HashBalance, state: ChoiceState): HashChoice {
-  const value = requestHash(hash, state.request, state.client);
+function hashChoice({ clock }: ProxyContext, hash: HashBalance, { request, client, requestId }: ChoiceState): HashChoice {
+  const value = requestHash(hash, textSource(request, client, { requestId, clock }));
   return {
     value,
     algorithm: hash.algorithm,
@@ -71,12 +73,12 @@ function hashChoice(hash: HashBalance, state: ChoiceState): HashChoice {
   };
 }
 
-/** Where a connection to the endpoint leads, on the route's terms. */
-export function upstreamAddress(picked: Picked, forward: Forwarding, request: IncomingRequest): UpstreamAddress {
+/** Where a connection to the endpoint leads, on the route's terms; `host` is what the request will ask for. */
+export function upstreamAddress(picked: Picked, forward: Forwarding, host: string): UpstreamAddress {
   const { protocol, tls } = forward;
   if (protocol === "http" || protocol === "grpc") return picked.plain;
   const { ip, port } = picked.endpoint;
-  const name = tls?.name ?? normalizeHost(forward.host ?? request.authority);
+  const name = tls?.name ?? normalizeHost(host);
   if (tls === undefined) return { ip, port, tls: true, serverName: name };
   return { ip, port, tls: true, tlsOptions: tls, expectedName: name, ...(tls.sendServerName ? { serverName: name } : {}) };
 }

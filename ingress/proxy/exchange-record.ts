@@ -74,7 +74,7 @@ export function recordExchange(context: ProxyContext, e: EndedExchange): void {
     traceId: e.trace?.traceId ?? "",
     spanId: e.trace?.spanId ?? "",
     upstreamTimes: times,
-    source: textSource(request, e.client),
+    source: textSource(request, e.client, { requestId: e.requestId, clock: context.clock }),
     format: context.table.settings.logFormat,
   });
 }

@@ -1,6 +1,7 @@
 import { changedAnswer } from "../filter/answer-changes.ts";
 import type { Reply } from "../filter/outcome.ts";
 import { joinSteps, type ResponseOutlet, type ResponseSource, type ResponseSteps } from "../filter/response-step.ts";
+import type { TextSource } from "../route/request-text.ts";
 import type { Forwarding } from "../route/route.ts";
 import type { Connection } from "../upstream/connection.ts";
 import type { ResponseSink, UpstreamChannel, UpstreamFailure } from "../upstream/upstream-channel.ts";
@@ -74,7 +75,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     if (isGrpc(request.fields)) this.#overallDeadline = this.#startedAt + (grpcTimeoutMs(request.fields) ?? Number.POSITIVE_INFINITY);
     this.#client = clientIdentity(request, request.fields, context);
     this.#requestId = context.requestIds.of(request.fields);
-    this.#tries = new UpstreamTries(context, request, this.#client, this);
+    this.#tries = new UpstreamTries(context, { request, client: this.#client, requestId: this.#requestId }, this);
     this.#response = new ClientResponse(context, down, { source: this, onEnd: (now) => this.#finish(now) });
     this.#outlet = this.#response;
   }
@@ -90,6 +91,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
       now: this.#startedAt,
       httpsPort: context.httpsPortBeside(this.#request.localPort),
       world: context.world,
+      requestId: this.#requestId,
     });
     if (plan instanceof Promise) {
       this.#waited = true;
@@ -209,6 +211,10 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     this.#down.continue();
   }
 
+  get #textSource(): TextSource {
+    return textSource(this.#request, this.#client, { requestId: this.#requestId, clock: this.#context.clock });
+  }
+
   get #bodyLimit(): number {
     return this.#plan?.chain?.bodyLimit ?? 0;
   }
@@ -253,7 +259,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     const whole = this.#buffers && this.#body.done && request.framing.kind === "chunked" && trailers === "";
     const head = upstreamHead(whole ? { ...request, framing: { kind: "length", bytes } } : request, {
       target: chain.request.target,
-      host: forward.host ?? request.authority,
+      host: this.#tries.host,
       client: this.#client,
       requestId: this.#requestId,
       set: this.#trace === undefined ? chain.requestHeaders : [...chain.requestHeaders, ...traceHeaders(this.#trace)],
@@ -327,9 +333,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     const { forward, chain } = this.#plan ?? {};
     const head = outgoingHead(response, chain?.responseHeaders ?? [], this.#tries.setCookie);
     this.#outlet.head(
-      forward?.answer === undefined
-        ? head
-        : { ...head, headers: changedAnswer(head.headers, forward.answer, textSource(this.#request, this.#client)) },
+      forward?.answer === undefined ? head : { ...head, headers: changedAnswer(head.headers, forward.answer, this.#textSource) },
     );
   }
 

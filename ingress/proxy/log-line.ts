@@ -1,5 +1,5 @@
 import type { LogFormat, LoggedName, LogPart } from "../route/log-format.ts";
-import { partText, type TextPart } from "../route/request-text.ts";
+import { normalizedPath, partText, type TextPart } from "../route/request-text.ts";
 import type { AccessEntry } from "./context.ts";
 
 const text = (t: string): TextPart => ({ kind: "text", text: t });
@@ -51,9 +51,15 @@ export function printLine(format: LogFormat, e: AccessEntry): string {
     if (part.kind === "text") line += part.text;
     // ingress-nginx sets this one to nothing, which is not the same to nginx as one that is not there
     else if (part.kind === "logged" && part.name === "proxy_alternative_upstream_name") line += e.canary;
-    else line += escaped(part.kind === "logged" ? loggedText(part.name, e) : partText(part, e.source), format.escape);
+    else line += escaped(logText(part, e), format.escape);
   }
   return line;
+}
+
+function logText(part: LogPart, e: AccessEntry): string {
+  if (part.kind === "logged") return loggedText(part.name, e);
+  // the line has its own way to write what may not stand in it
+  return part.kind === "path" ? normalizedPath(e.source) : partText(part, e.source);
 }
 
 /** As nginx does: quotes, backslashes and what is no printable ASCII as \xXX, and a dash for nothing; or as JSON has it. */

@@ -36,9 +36,10 @@ export function mirrorRequest(context: ProxyContext, forward: Forwarding, o: Mir
     return;
   }
   const body = Buffer.concat(kept);
-  const url =
-    mirror.url === undefined ? `http://mirror${mirror.target ?? o.target}` : fillText(mirror.url, textSource(o.request, o.client));
-  const host = mirror.host ?? (mirror.url === undefined ? o.request.authority : undefined);
+  const source = textSource(o.request, o.client, { requestId: o.requestId, clock: context.clock });
+  const url = mirror.url === undefined ? `http://mirror${mirror.target ?? o.target}` : fillText(mirror.url, source);
+  const ownHost = mirror.url === undefined ? o.request.authority : undefined;
+  const host = mirror.host === undefined ? ownHost : fillText(mirror.host, source);
   mirrors.underWay++;
   context.subrequests
     .send({

@@ -1,5 +1,5 @@
 import { applyFilters, type ChainResult } from "../filter/chain.ts";
-import type { FilterContext, FilteredRequest, Reply } from "../filter/outcome.ts";
+import type { FilteredRequest, Reply, RequestContext } from "../filter/outcome.ts";
 import { schemeOf } from "../filter/redirects.ts";
 import { normalizeHost, normalizePath } from "../route/request-head.ts";
 import type { ClientCertificates, Forwarding, RedirectTarget, Route } from "../route/route.ts";
@@ -20,7 +20,7 @@ export function planRequest(
   table: RouteTable,
   request: IncomingRequest,
   client: ClientIdentity,
-  context: FilterContext,
+  context: RequestContext,
 ): RequestPlan | Promise<RequestPlan> {
   const question = request.target.indexOf("?");
   const rawPath = question < 0 ? request.target : request.target.slice(0, question);
@@ -40,6 +40,9 @@ export function planRequest(
     headers: request.fields,
     clientIp: client.ip,
     secure: client.secure,
+    port: client.port,
+    requestId: context.requestId,
+    time: context.world.time,
     clientCertificate: request.clientCertificate,
     bodyBytes: request.framing.kind === "length" ? request.framing.bytes : 0,
   };

@@ -7,14 +7,16 @@ import { batchFromEmpty } from "../../src/snapshot/snapshot-store.ts";
 import { backendsFor } from "../route/backend-choice.ts";
 import type { Filter } from "../route/filter.ts";
 import { normalizeHost, normalizePath } from "../route/request-head.ts";
+import { fillText } from "../route/request-text.ts";
 import type { Forwarding } from "../route/route.ts";
 import { emptyRouteTable, type RouteTable } from "../route/route-table.ts";
 import { defaultBodyBytes } from "../translate/annotations.ts";
 import { IngressTranslator } from "../translate/ingress-translator.ts";
 import type { IncomingRequest } from "./downstream.ts";
 import { questionWorld } from "./filter-world.ts";
-import { clientIdentity, forwardingHeaders } from "./forwarded.ts";
+import { type ClientIdentity, clientIdentity, forwardingHeaders } from "./forwarded.ts";
 import { planRequest } from "./request-plan.ts";
+import { textSource } from "./text-source.ts";
 
 export interface RouteQuestion {
   readonly method?: string;
@@ -84,6 +86,7 @@ export async function answerRoute(table: RouteTable, question: RouteQuestion): P
     now: 0,
     httpsPort: question.httpsPort ?? 443,
     world: questionWorld(systemClock),
+    requestId: "",
   });
   const { route, reply, chain } = plan;
   const set = Object.fromEntries(
@@ -110,11 +113,15 @@ export async function answerRoute(table: RouteTable, question: RouteQuestion): P
     ...(route === undefined || action?.kind === "none" ? {} : { object: printObjectRef(route.object), rule: route.rule }),
     request: {
       path: chain?.request.target ?? request.target,
-      setHeaders: forward === undefined ? {} : { Host: forward.host ?? request.authority, ...set },
+      setHeaders: forward === undefined ? {} : { Host: hostFor(forward, request, client), ...set },
     },
     filters: [...new Set((route?.filters ?? []).filter((f) => isTold(f, secure)).map((f) => f.kind))],
     why,
   };
+}
+
+function hostFor({ host }: Forwarding, request: IncomingRequest, client: ClientIdentity): string {
+  return host === undefined ? request.authority : fillText(host, textSource(request, client, { requestId: "", clock: systemClock }));
 }
 
 /** Filters that may act on the request and that somebody asked for: not HSTS nor the body limit every path has. */

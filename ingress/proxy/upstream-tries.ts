@@ -1,3 +1,4 @@
+import { fillText } from "../route/request-text.ts";
 import type { Forwarding, Pool, PoolEndpoint } from "../route/route.ts";
 import type { UpstreamAddress } from "../upstream/connection.ts";
 import { endpointKey, type Picked } from "../upstream/endpoint-picker.ts";
@@ -8,6 +9,7 @@ import type { ProxyContext } from "./context.ts";
 import type { IncomingRequest } from "./downstream.ts";
 import { chooseEndpoint, upstreamAddress } from "./endpoint-choice.ts";
 import type { ClientIdentity } from "./forwarded.ts";
+import { textSource } from "./text-source.ts";
 import { isIdempotent } from "./upstream-request.ts";
 
 /** A request that may not be sent twice takes only a connection that rested less than this. */
@@ -21,6 +23,13 @@ export interface TriesOwner {
   onConnecting(deadline: number): void;
   onChannel(channel: UpstreamChannel, now: number): void;
   onNoChannel(): void;
+}
+
+/** What is asked, and by whom. */
+export interface Asked {
+  readonly request: IncomingRequest;
+  readonly client: ClientIdentity;
+  readonly requestId: string;
 }
 
 /** The tries of one request: which endpoint each goes to, the way there, and which are left. */
@@ -37,21 +46,25 @@ export class UpstreamTries {
   /** The endpoint that was asked last. */
   endpoint: PoolEndpoint | undefined;
   setCookie: string | undefined;
+  /** What endpoints are asked for. */
+  host = "";
   /** The channel had served another request before. */
   reused = false;
   readonly #context: ProxyContext;
   readonly #request: IncomingRequest;
   readonly #client: ClientIdentity;
+  readonly #requestId: string;
   readonly #owner: TriesOwner;
   #picked: Picked | undefined;
   #tried: ReadonlySet<string> = none;
   #pending: PendingConnect | undefined;
   #channel: UpstreamChannel | undefined;
 
-  constructor(context: ProxyContext, request: IncomingRequest, client: ClientIdentity, owner: TriesOwner) {
+  constructor(context: ProxyContext, asked: Asked, owner: TriesOwner) {
     this.#context = context;
-    this.#request = request;
-    this.#client = client;
+    this.#request = asked.request;
+    this.#client = asked.client;
+    this.#requestId = asked.requestId;
     this.#owner = owner;
   }
 
@@ -62,7 +75,15 @@ export class UpstreamTries {
 
   /** Goes to the next endpoint; false when there is none. */
   next(forward: Forwarding, now: number): boolean {
-    const state = { request: this.#request, client: this.#client, pool: this.pool, tried: this.#tried, now };
+    if (this.host === "") this.host = this.#hostFor(forward);
+    const state = {
+      request: this.#request,
+      client: this.#client,
+      requestId: this.#requestId,
+      pool: this.pool,
+      tried: this.#tried,
+      now,
+    };
     const choice = chooseEndpoint(this.#context, forward, state);
     this.pool = choice?.pool;
     this.setCookie = choice?.setCookie ?? this.setCookie;
@@ -71,7 +92,7 @@ export class UpstreamTries {
     this.count++;
     this.startedAt = now;
     this.#enter(picked);
-    const address = upstreamAddress(picked, forward, this.#request);
+    const address = upstreamAddress(picked, forward, this.host);
     if (forward.protocol === "grpc" || forward.protocol === "grpcs") {
       this.#open(address, forward, now);
       return true;
@@ -91,7 +112,7 @@ export class UpstreamTries {
     if (picked === undefined) return;
     this.#abandon();
     picked.load.inFlight++;
-    this.#connect(upstreamAddress(picked, forward, this.#request), forward, now);
+    this.#connect(upstreamAddress(picked, forward, this.host), forward, now);
   }
 
   /** The endpoint of this try answered. */
@@ -141,6 +162,11 @@ export class UpstreamTries {
   drop(): void {
     if (this.#picked !== undefined) this.#abandon();
     this.#picked = undefined;
+  }
+
+  #hostFor({ host }: Forwarding): string {
+    if (host === undefined) return this.#request.authority;
+    return fillText(host, textSource(this.#request, this.#client, { requestId: this.#requestId, clock: this.#context.clock }));
   }
 
   #enter(picked: Picked): void {

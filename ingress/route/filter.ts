@@ -21,7 +21,6 @@ export type Filter =
   | BodyLimit
   | FilledHeaders
   | Rewrite
-  | RequestHeaders
   | ResponseHeaders;
 
 /** To https, when the client came in plain (as a trusted proxy in front says, or the listener). */
@@ -183,7 +182,7 @@ export interface ExternalAuth {
   /** Names of headers, lower case, of a good answer that go on to the endpoint. */
   readonly responseHeaders: readonly string[];
   /** Sent to that server besides, in place of what the client sent under these names. */
-  readonly setHeaders?: readonly { readonly name: string; readonly value: readonly TextPart[] }[];
+  readonly setHeaders?: readonly FilledHeader[];
   /** Cookies of a good answer go to the client whatever the endpoint then answers, not only after 2xx and 3xx as nginx counts them. */
   readonly alwaysSetCookie?: boolean;
   /** Answers are remembered by what `key` gives, for so many seconds by status. */
@@ -202,23 +201,18 @@ export interface BodyLimit {
   readonly bytes: number;
 }
 
-/** The path becomes `target`, `$1`…`$9` filled from the groups of `pattern`. */
+/** The path becomes `target`, in whose texts `$1`…`$9` are filled from the groups of `pattern`. */
 export interface Rewrite {
   readonly kind: "rewrite";
   readonly pattern: string;
   readonly ignoreCase: boolean;
-  readonly target: string;
+  readonly target: readonly TextPart[];
 }
 
 /** Headers for the endpoint that are filled from the request as the client sent it. */
 export interface FilledHeaders {
   readonly kind: "filledHeaders";
-  readonly set: readonly { readonly name: string; readonly value: readonly TextPart[] }[];
-}
-
-export interface RequestHeaders {
-  readonly kind: "requestHeaders";
-  readonly set: readonly HeaderField[];
+  readonly set: readonly FilledHeader[];
 }
 
 export interface ResponseHeaders {
@@ -226,6 +220,13 @@ export interface ResponseHeaders {
   /** Only where the client's connection is TLS. */
   readonly onlyTls?: boolean;
   readonly set: readonly HeaderField[];
+  /** Those that are filled from the request. */
+  readonly filled?: readonly FilledHeader[];
+}
+
+export interface FilledHeader {
+  readonly name: string;
+  readonly value: readonly TextPart[];
 }
 
 export interface HeaderField {

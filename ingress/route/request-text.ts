@@ -1,14 +1,20 @@
-import { cookieValue, headerValue, normalizeHost, normalizePath } from "./request-head.ts";
-import { queryValue } from "./value-match.ts";
+import { cookieValue, escapePath, headerValue, normalizeHost, normalizePath } from "./request-head.ts";
+
+/** What a text may say of the route itself; known to who makes it, and filled in there (translate/route-texts.ts). */
+export type RouteVariable = "namespace" | "ingress" | "service" | "servicePort" | "upstream" | "path" | "server";
 
 /**
- * One part of a text that is filled from a request. `path` is the normalised one the client asked for, `uri` path and query
- * as sent, `escapedUri` the same for use in a query, `queryString` what is behind the `?`. Absent headers, cookies and parameters are empty.
+ * One part of a text that is filled from a request. `path` is the normalised one the client asked for, with what may not stand in
+ * a header or a URL escaped; `uri` path and query as sent, `escapedUri` the same for use in a query, `queryString` what is behind the
+ * `?`, `isArgs` a `?` where there is that. `port` is the one the client asked for. `seconds` is the time. Headers, cookies and
+ * parameters (as they were sent, not decoded) are empty where they are absent.
  */
 export type TextPart =
   | { readonly kind: "text"; readonly text: string }
   | { readonly kind: "clientIp" | "scheme" | "authority" | "host" | "path" | "uri" | "escapedUri" | "queryString" | "method" }
-  | { readonly kind: "header" | "cookie" | "query"; readonly name: string };
+  | { readonly kind: "isArgs" | "port" | "https" | "requestId" | "seconds" }
+  | { readonly kind: "header" | "cookie" | "query"; readonly name: string }
+  | { readonly kind: "route"; readonly name: RouteVariable };
 
 /** What texts are filled from. `authority` is Host as the client wrote it, `headers` flat, names in lower case. */
 export interface TextSource {
@@ -18,6 +24,11 @@ export interface TextSource {
   readonly headers: readonly string[];
   readonly clientIp: string;
   readonly secure: boolean;
+  /** That the client asked for. */
+  readonly port: number;
+  readonly requestId: string;
+  /** Milliseconds since 1970. */
+  time(): number;
 }
 
 export function fillText(parts: readonly TextPart[], source: TextSource): string {
@@ -40,7 +51,7 @@ export function partText(part: TextPart, s: TextSource): string {
     case "host":
       return normalizeHost(s.authority);
     case "path":
-      return normalizePath(s.target.split("?", 1)[0] ?? "") ?? "";
+      return escapePath(normalizedPath(s));
     case "uri":
       return s.target;
     case "queryString":
@@ -53,9 +64,35 @@ export function partText(part: TextPart, s: TextSource): string {
       return headerValue(s.headers, part.name.toLowerCase()) ?? "";
     case "cookie":
       return cookieValue(s.headers, part.name) ?? "";
-    case "query": {
-      const question = s.target.indexOf("?");
-      return question < 0 ? "" : (queryValue(s.target.slice(question + 1), part.name) ?? "");
-    }
+    case "query":
+      return queryText(s.target, part.name);
+    case "isArgs":
+      return s.target.includes("?") && !s.target.endsWith("?") ? "?" : "";
+    case "port":
+      return String(s.port);
+    case "https":
+      return s.secure ? "on" : "";
+    case "requestId":
+      return s.requestId;
+    case "seconds":
+      return (s.time() / 1000).toFixed(3);
+    case "route":
+      return "";
   }
+}
+
+/** The path that rules were compared with. */
+export function normalizedPath({ target }: TextSource): string {
+  return normalizePath(target.split("?", 1)[0] ?? "") ?? "";
+}
+
+/** As it was sent: decoded, it could end the line of a header. */
+function queryText(target: string, name: string): string {
+  const question = target.indexOf("?");
+  if (question < 0) return "";
+  for (const pair of target.slice(question + 1).split("&")) {
+    const equals = pair.indexOf("=");
+    if (equals > 0 && pair.slice(0, equals) === name) return pair.slice(equals + 1);
+  }
+  return "";
 }

@@ -102,7 +102,7 @@ export interface Mirror {
   /** An http or https URL once filled; where there is a pool, it stands for its host. Absent: the request's own path and query. */
   readonly url?: readonly TextPart[];
   /** Sent as Host instead of the client's. */
-  readonly host?: string;
+  readonly host?: readonly TextPart[];
   /** Sent instead of the request's own path and query. */
   readonly target?: string;
   /** Bodies above what is kept for repetition (64 KiB) are not mirrored. */
@@ -166,7 +166,7 @@ export interface Forwarding {
   /** For https and grpcs; absent: nothing is verified, the host is sent as server name. */
   readonly tls?: UpstreamTls;
   /** Sent as Host instead of the client's. */
-  readonly host?: string;
+  readonly host?: readonly TextPart[];
   readonly timeouts: UpstreamTimeouts;
   /** How many endpoints may be tried for one request, the first included. */
   readonly tries: number;

@@ -6,6 +6,7 @@ import {
   parseBoolean,
   parseCount,
   parseDurations,
+  parseHost,
   parseHostName,
   parseKiB,
   parseLocation,
@@ -21,6 +22,7 @@ import {
   parseServiceName,
   parseSize,
   parseStatuses,
+  parseTarget,
   parseText,
   parseToken,
   parseUrl,
@@ -56,7 +58,7 @@ const keptConnections = "connections to that server are always kept, 256 at most
  */
 export const annotationRows = {
   // where requests go
-  "rewrite-target": kept(parseText, {
+  "rewrite-target": kept(parseTarget, {
     note: "makes every path of its host a regular expression, of all Ingresses; expressions are JavaScript's",
   }),
   "use-regex": kept(parseBoolean, {
@@ -68,7 +70,7 @@ export const annotationRows = {
   "from-to-www-redirect": kept(parseBoolean, { initial: "false", note: "where nobody claims the other host" }),
   "default-backend": differs(parseServiceName, "a stand-in for each backend of its Ingress without endpoints, and for the pages of errors"),
   "service-upstream": kept(parseBoolean, { initial: "false", config: true }),
-  "upstream-vhost": differs(parseHostName, "a name; variables of nginx are not filled in"),
+  "upstream-vhost": kept(parseHost),
   "backend-protocol": differs(
     oneOf("HTTP", "HTTPS", "AUTO_HTTP", "GRPC", "GRPCS", "FCGI"),
     "FCGI is refused: put a server that speaks HTTP beside it",
@@ -77,7 +79,7 @@ export const annotationRows = {
   "fastcgi-index": refused(parseText, "FastCGI is not spoken here: put a server that speaks HTTP beside it"),
   "fastcgi-params-configmap": refused(parseText, "FastCGI is not spoken here: put a server that speaks HTTP beside it"),
   "ssl-passthrough": differs(parseBoolean, "needs no flag at the start; the backend of / takes the host's TLS", { initial: "false" }),
-  "x-forwarded-prefix": kept(parseText, { note: "with rewrite-target only" }),
+  "x-forwarded-prefix": kept(parseRequestText, { note: "with rewrite-target only" }),
 
   // redirects
   "ssl-redirect": kept(parseBoolean, { initial: "true", config: true, note: "where TLS is set" }),
@@ -192,7 +194,7 @@ export const annotationRows = {
   "proxy-ssl-protocols": differs(parseProtocols, "by default 1.3 too", { initial: "TLSv1.2 TLSv1.3" }),
   "mirror-target": differs(parseUrl, "a slow mirror slows nobody down; past 256 requests under way there, some are not mirrored"),
   "mirror-request-body": differs(parseOnOff, "bodies above 64 KiB are not mirrored", { initial: "on" }),
-  "mirror-host": kept(parseHostName),
+  "mirror-host": kept(parseHost),
 
   // what the client gets
   "enable-cors": kept(parseBoolean, { initial: "false" }),

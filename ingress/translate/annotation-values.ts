@@ -3,7 +3,7 @@ import { ipFamily, parseIp } from "../../src/base/ip.ts";
 import type { TextTest } from "../route/filter.ts";
 import type { TextPart } from "../route/request-text.ts";
 import type { UpstreamTls } from "../route/route.ts";
-import { parseRequestText } from "./request-text.ts";
+import { parseRequestText, parseTemplate } from "./request-text.ts";
 
 /** A value that could not be read: what it should have been. */
 export interface BadValue {
@@ -149,6 +149,20 @@ export function parsePath(text: string): Parsed<string> {
 
 export function parseHostName(text: string): Parsed<string> {
   return /^[A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?(:[0-9]{1,5})?$/.test(text) ? text : { expected: "a host name" };
+}
+
+/** A host name, with a port or without, in which variables may stand. */
+export function parseHost(text: string): Parsed<readonly TextPart[]> {
+  if (/^[\w$][\w$.{}:-]*$/.test(text) && text.includes("$")) return parseRequestText(text);
+  const name = parseHostName(text);
+  return isBad(name) ? name : [{ kind: "text", text: name }];
+}
+
+/** Where a rewrite leads: variables, and `$1`…`$9` of a pattern, may stand in it. */
+export function parseTarget(text: string): Parsed<{ readonly text: string; readonly parts: readonly TextPart[] }> {
+  const plain = parseText(text);
+  const parts = parseTemplate(text);
+  return isBad(plain) ? plain : isBad(parts) ? parts : { text, parts };
 }
 
 /** RFC 1035 label, as names of Services are. */

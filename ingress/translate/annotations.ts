@@ -1,3 +1,4 @@
+import type { TextPart } from "../route/request-text.ts";
 import { type AnnotationDefaults, AnnotationReader, type Complain } from "./annotation-reader.ts";
 import { present } from "./annotation-values.ts";
 import { type AnswerOptions, parseAnswer } from "./answer-annotations.ts";
@@ -21,11 +22,11 @@ export const defaultBodyBytes = 1024 * 1024;
 
 /** What the annotations of one Ingress ask for, by value, with ingress-nginx's defaults. */
 export interface IngressOptions extends RedirectOptions, AnswerOptions {
-  readonly rewriteTarget?: string;
+  readonly rewriteTarget?: { readonly text: string; readonly parts: readonly TextPart[] };
   readonly useRegex: boolean;
   readonly appRoot?: string;
   readonly sslPassthrough: boolean;
-  readonly xForwardedPrefix?: string;
+  readonly xForwardedPrefix?: readonly TextPart[];
   readonly serverAliases: readonly string[];
   readonly rate: RateOptions;
   readonly allow: readonly string[];
@@ -40,7 +41,7 @@ export interface IngressOptions extends RedirectOptions, AnswerOptions {
   readonly satisfyAny: boolean;
   readonly bodyBytes: number;
   readonly forwarding: ForwardingOptions;
-  readonly upstreamVhost?: string;
+  readonly upstreamVhost?: readonly TextPart[];
   /** Requests go to the Service's own address, and its rules choose the endpoint. */
   readonly serviceUpstream: boolean;
   /** Name of the Service that answers while the backend has no endpoint. */

@@ -13,7 +13,7 @@ export interface AnswerOptions {
   readonly customHeaders?: string;
   /** Answers that are replaced by the default backend's. */
   readonly errorStatuses: readonly number[];
-  readonly mirror?: { readonly url: readonly TextPart[]; readonly withBody: boolean; readonly host?: string };
+  readonly mirror?: { readonly url: readonly TextPart[]; readonly withBody: boolean; readonly host?: readonly TextPart[] };
   readonly hostTls?: Pick<HostTls, "ciphers" | "preferServerCiphers">;
   readonly accessLog: boolean;
   readonly tracing?: NonNullable<Route["tracing"]>;

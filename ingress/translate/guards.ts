@@ -8,7 +8,7 @@ import { type AnnotationName, annotationField } from "./annotation-table.ts";
 import { present } from "./annotation-values.ts";
 import type { IngressOptions } from "./annotations.ts";
 import type { ClientTls } from "./auth-annotations.ts";
-import { readFilledHeaders } from "./header-map.ts";
+import { readHeaders } from "./header-map.ts";
 import { readAuthorities, type SecretReader } from "./tls-secrets.ts";
 import { dataOf, readDigestUsers, readUsers } from "./user-list.ts";
 
@@ -198,7 +198,7 @@ function headersOf(name: string, from: GuardSources): readonly { readonly name: 
   if (typeof key !== "string") return key;
   const configMap = from.configMap(key);
   if (configMap === undefined) return { kind: "shut", field, reason: "ConfigMapNotFound", message: `there is no ConfigMap ${key}` };
-  const { headers, faults } = readFilledHeaders(configMap);
+  const { headers, faults } = readHeaders(configMap);
   if (faults.length > 0) return { kind: "shut", field, reason: "InvalidConfigMap", message: `ConfigMap ${key}, ${faults.join("; ")}` };
   return headers;
 }

@@ -1,6 +1,5 @@
 import type { ConfigMap } from "../../src/api/types/core-v1.generated.ts";
-import type { HeaderField } from "../route/filter.ts";
-import type { TextPart } from "../route/request-text.ts";
+import type { FilledHeader } from "../route/filter.ts";
 import { isBad, parseText, parseToken } from "./annotation-values.ts";
 import { parseRequestText } from "./request-text.ts";
 
@@ -17,40 +16,24 @@ const untouchable: ReadonlySet<string> = new Set([
   "upgrade",
 ]);
 
-export interface HeaderMap<H> {
-  readonly headers: readonly H[];
+export interface HeaderMap {
+  readonly headers: readonly FilledHeader[];
   /** What was left out, and why. */
   readonly faults: readonly string[];
 }
 
-/** The headers of a ConfigMap: its keys are names. */
-export function readHeaders(map: ConfigMap, isAllowed: (name: string) => boolean = () => true): HeaderMap<HeaderField> {
-  const headers: HeaderField[] = [];
+/** The headers of a ConfigMap: its keys are names, and in its values variables may stand. */
+export function readHeaders(map: ConfigMap, isAllowed: (name: string) => boolean = () => true): HeaderMap {
+  const headers: FilledHeader[] = [];
   const faults: string[] = [];
   for (const [name, value] of Object.entries(map.data ?? {})) {
     const fault = faultOf(name, value) ?? (isAllowed(name.toLowerCase()) ? undefined : "global-allowed-response-headers does not name it");
-    if (fault === undefined) headers.push({ name, value: value.trim() });
-    else faults.push(`${name}: ${fault}`);
+    const parts = parseRequestText(value.trim());
+    if (fault !== undefined) faults.push(`${name}: ${fault}`);
+    else if (isBad(parts)) faults.push(`${name}: "${value}" is not ${parts.expected}`);
+    else headers.push({ name, value: parts });
   }
   return { headers, faults };
-}
-
-export interface FilledHeader {
-  readonly name: string;
-  readonly value: readonly TextPart[];
-}
-
-/** The same for headers in whose values variables stand. */
-export function readFilledHeaders(map: ConfigMap): HeaderMap<FilledHeader> {
-  const { headers, faults } = readHeaders(map);
-  const filled: FilledHeader[] = [];
-  const wrong = [...faults];
-  for (const { name, value } of headers) {
-    const parts = parseRequestText(value);
-    if (isBad(parts)) wrong.push(`${name}: "${value}" is not ${parts.expected}`);
-    else filled.push({ name, value: parts });
-  }
-  return { headers: filled, faults: wrong };
 }
 
 function faultOf(name: string, value: string): string | undefined {

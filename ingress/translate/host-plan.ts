@@ -1,6 +1,6 @@
 import type { Compiled, Problem } from "../../src/snapshot/problem.ts";
 import { inFilterOrder } from "../filter/chain.ts";
-import type { Filter } from "../route/filter.ts";
+import type { FilledHeader, Filter } from "../route/filter.ts";
 import { compareText } from "../route/match-order.ts";
 import { wireText } from "../route/request-head.ts";
 import type {
@@ -19,6 +19,8 @@ import { present } from "./annotation-values.ts";
 import type { Canary } from "./canary-annotations.ts";
 import type { IngressPlan, PathClaim } from "./ingress-plan.ts";
 import { rateFilters } from "./limit-annotations.ts";
+import { serviceOfPool } from "./pool-plan.ts";
+import { bindTexts, type RouteFacts } from "./route-texts.ts";
 
 /** All that is claimed of one host. */
 export interface HostClaims {
@@ -82,7 +84,7 @@ function compareAge(a: IngressPlan, b: IngressPlan): number {
 /** A rewrite to somewhere else implies use-regex, as at ingress-nginx. */
 function wantsRegex({ plan, claim }: Claimed): boolean {
   const { useRegex, rewriteTarget } = plan.options;
-  return useRegex || (rewriteTarget !== undefined && rewriteTarget !== claim.path);
+  return useRegex || (rewriteTarget !== undefined && rewriteTarget.text !== claim.path);
 }
 
 function claimKey(c: PathClaim, regex: boolean): string {
@@ -103,6 +105,7 @@ function routeOf(
   o: { readonly key: string; readonly regex: boolean; readonly canaries: readonly Claimed[]; readonly hostTls: HostTls | undefined },
 ): Route {
   const { plan, claim } = c;
+  const facts = factsOf(h, c);
   return {
     id: `${h.host} ${o.key}`,
     object: plan.object,
@@ -110,14 +113,24 @@ function routeOf(
     host: hostMatch(h.host),
     path: pathMatch(claim, o.regex),
     created: plan.created,
-    filters: filtersOf(h, c, o.regex),
-    action: actionOf(c, o.canaries),
+    filters: bindTexts(filtersOf(h, c, o.regex), facts),
+    action: bindTexts(actionOf(c, o.canaries), facts),
     ...(o.hostTls === undefined ? {} : { hostTls: o.hostTls }),
     ...(plan.options.accessLog ? {} : { accessLog: false }),
     ...(plan.options.tracing === undefined ? {} : { tracing: plan.options.tracing }),
     // as ingress-nginx has it, the backend of the root takes the host's TLS
     ...(plan.options.sslPassthrough && claim.path === "/" && claim.pool !== undefined ? { passthrough: claim.pool } : {}),
   };
+}
+
+/** What ingress-nginx sets as variables of a location. */
+function factsOf(h: HostClaims, { plan, claim }: Claimed): RouteFacts {
+  const namespace = plan.object.namespace ?? "";
+  const key = claim.pool === undefined ? "" : serviceOfPool(claim.pool);
+  const service = key.slice(key.indexOf("/") + 1);
+  const servicePort = claim.pool?.slice(key.length + 1).replace(/@.*$/, "") ?? "";
+  const upstream = claim.pool === undefined ? "" : `${namespace}-${service}-${servicePort}`;
+  return { namespace, ingress: plan.object.name, service, servicePort, upstream, path: claim.path, server: h.host === "" ? "_" : h.host };
 }
 
 function hostMatch(host: string): HostMatch {
@@ -163,7 +176,7 @@ function filtersOf(h: HostClaims, { plan, claim }: Claimed, regex: boolean): rea
   const filters: Filter[] = [];
   if (h.tls && config.hsts !== undefined)
     filters.push({ kind: "responseHeaders", onlyTls: true, set: [{ name: "Strict-Transport-Security", value: config.hsts }] });
-  if (plan.answerHeaders.length > 0) filters.push({ kind: "responseHeaders", set: plan.answerHeaders });
+  if (plan.answerHeaders.length > 0) filters.push(answerHeaders(plan.answerHeaders));
   if ((o.forceSslRedirect || (o.sslRedirect && h.tls)) && !isUnder(config.plainPaths, claim.path))
     filters.push({ kind: "sslRedirect", status: config.httpsRedirectStatus });
   if (o.appRoot !== undefined && claim.path === "/") filters.push({ kind: "appRoot", path: o.appRoot });
@@ -175,14 +188,23 @@ function filtersOf(h: HostClaims, { plan, claim }: Claimed, regex: boolean): rea
     filters.push({ kind: "agentBlock", userAgents: config.blockedAgents, referers: config.blockedReferers });
   filters.push(...(isUnder(config.openPaths, claim.path) ? plan.openGuards : plan.guards));
   filters.push({ kind: "bodyLimit", bytes: o.bodyBytes });
-  if (regex && o.rewriteTarget !== undefined && o.rewriteTarget !== claim.path) {
-    filters.push({ kind: "rewrite", pattern: validPattern(wireText(claim.path)), ignoreCase: true, target: o.rewriteTarget });
-    if (o.xForwardedPrefix !== undefined)
-      filters.push({ kind: "requestHeaders", set: [{ name: "X-Forwarded-Prefix", value: o.xForwardedPrefix }] });
+  const filled = [...plan.requestHeaders];
+  if (config.originalUri) filled.push({ name: "X-Original-URI", value: [{ kind: "uri" }] });
+  if (regex && o.rewriteTarget !== undefined && o.rewriteTarget.text !== claim.path) {
+    filters.push({ kind: "rewrite", pattern: validPattern(wireText(claim.path)), ignoreCase: true, target: o.rewriteTarget.parts });
+    if (o.xForwardedPrefix !== undefined) filled.push({ name: "X-Forwarded-Prefix", value: o.xForwardedPrefix });
   }
-  const filled = [...plan.requestHeaders, ...(config.originalUri ? [{ name: "X-Original-URI", value: [{ kind: "uri" } as const] }] : [])];
   if (filled.length > 0) filters.push({ kind: "filledHeaders", set: filled });
   return inFilterOrder(filters);
+}
+
+/** Most say the same to everybody, and are not filled in anew for each. */
+function answerHeaders(headers: readonly FilledHeader[]): Filter {
+  const fixed = headers.flatMap(({ name, value }) =>
+    value.every((p) => p.kind === "text") ? [{ name, value: value.map((p) => p.text).join("") }] : [],
+  );
+  const filled = headers.filter(({ value }) => value.some((p) => p.kind !== "text"));
+  return { kind: "responseHeaders", set: fixed, ...(filled.length === 0 ? {} : { filled }) };
 }
 
 /** As ingress-nginx compares: by the letters of the rule's path. */
@@ -341,6 +363,7 @@ function fallbackOf(h: HostClaims): Route | undefined {
   if (plan === undefined) return undefined;
   const claim: PathClaim = { host: h.host, path: "/", pathType: "Prefix", field: "spec.defaultBackend", pool: plan.defaultPool };
   const served = plan.defaultPool !== undefined;
+  const facts = factsOf(h, { plan, claim });
   return {
     id: `${h.host} fallback`,
     object: plan.object,
@@ -348,8 +371,8 @@ function fallbackOf(h: HostClaims): Route | undefined {
     host: hostMatch(h.host),
     path: { kind: "fallback" },
     created: plan.created,
-    filters: served ? filtersOf(h, { plan, claim }, false) : [],
-    action: served ? actionOf({ plan, claim }, []) : { kind: "none" },
+    filters: served ? bindTexts(filtersOf(h, { plan, claim }, false), facts) : [],
+    action: served ? bindTexts(actionOf({ plan, claim }, []), facts) : { kind: "none" },
   };
 }
 

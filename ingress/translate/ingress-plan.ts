@@ -2,14 +2,14 @@ import type { ConfigMap } from "../../src/api/types/core-v1.generated.ts";
 import type { HTTPIngressPath, Ingress, IngressBackend } from "../../src/api/types/networking-v1.generated.ts";
 import type { ObjectKey, Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
 import type { Compiled, ObjectRef, Problem } from "../../src/snapshot/problem.ts";
-import type { Filter, HeaderField } from "../route/filter.ts";
+import type { FilledHeader, Filter } from "../route/filter.ts";
 import type { TextPart } from "../route/request-text.ts";
 import type { ClientCertificates, Mirror, PoolId, UpstreamTls } from "../route/route.ts";
 import { type AnnotationName, annotationField } from "./annotation-table.ts";
 import { type IngressOptions, parseAnnotations } from "./annotations.ts";
 import { serviceOfUrl } from "./auth-annotations.ts";
 import { compileGuards, type GuardSources, type Guards, readSecret, type Shut } from "./guards.ts";
-import { type FilledHeader, type HeaderMap, readFilledHeaders, readHeaders } from "./header-map.ts";
+import { type HeaderMap, readHeaders } from "./header-map.ts";
 import { configMapFor, type IngressScope, isOurs } from "./ingress-class.ts";
 import { configAt, type RouteConfig } from "./ingress-config.ts";
 import { poolId } from "./pool-plan.ts";
@@ -27,7 +27,7 @@ export interface IngressPlan {
   readonly openGuards: readonly Filter[];
   /** What answers while a backend has no endpoint. */
   readonly standIn: PoolId | undefined;
-  readonly answerHeaders: readonly HeaderField[];
+  readonly answerHeaders: readonly FilledHeader[];
   readonly requestHeaders: readonly FilledHeader[];
   readonly clientCertificates: ClientCertificates | undefined;
   /** Beside what annotations say of TLS with endpoints. */
@@ -279,21 +279,19 @@ class IngressCompiler {
     return pool === undefined ? mirror : { ...mirror, pool };
   }
 
-  #answerHeaders(options: IngressOptions, config: RouteConfig): readonly HeaderField[] {
-    const common = config.answerHeadersFrom === undefined ? [] : this.#commonHeaders("add-headers", config.answerHeadersFrom, readHeaders);
+  #answerHeaders(options: IngressOptions, config: RouteConfig): readonly FilledHeader[] {
+    const common = config.answerHeadersFrom === undefined ? [] : this.#commonHeaders("add-headers", config.answerHeadersFrom);
     if (options.customHeaders === undefined) return common;
     const isAllowed = (name: string): boolean => config.allowedHeaders.includes(name);
     return [...common, ...this.#headersFrom("custom-headers", options.customHeaders, (map) => readHeaders(map, isAllowed))];
   }
 
   #requestHeaders(config: RouteConfig): readonly FilledHeader[] {
-    return config.requestHeadersFrom === undefined
-      ? []
-      : this.#commonHeaders("proxy-set-headers", config.requestHeadersFrom, readFilledHeaders);
+    return config.requestHeadersFrom === undefined ? [] : this.#commonHeaders("proxy-set-headers", config.requestHeadersFrom);
   }
 
   /** Headers of a ConfigMap that an annotation names; what is wrong with it is this Ingress'. */
-  #headersFrom<H>(name: AnnotationName, text: string, read: (map: ConfigMap) => HeaderMap<H>): readonly H[] {
+  #headersFrom(name: AnnotationName, text: string, read: (map: ConfigMap) => HeaderMap): readonly FilledHeader[] {
     const key = text.includes("/") ? text : `${this.#namespace}/${text}`;
     const map = this.#configMap(key);
     if (map === undefined) {
@@ -307,7 +305,7 @@ class IngressCompiler {
   }
 
   /** The same for one that the common ConfigMap names; its problems are told of it. */
-  #commonHeaders<H>(field: string, text: string, read: (map: ConfigMap) => HeaderMap<H>): readonly H[] {
+  #commonHeaders(field: string, text: string): readonly FilledHeader[] {
     const map = this.#configMap(text);
     const slash = text.indexOf("/");
     const object = { kind: "ConfigMap", namespace: text.slice(0, Math.max(slash, 0)), name: text.slice(slash + 1) };
@@ -320,7 +318,7 @@ class IngressCompiler {
       });
       return [];
     }
-    const { headers, faults } = read(map);
+    const { headers, faults } = readHeaders(map);
     if (faults.length > 0)
       this.#problems.push({ object, field: "data", reason: "InvalidConfigMap", message: `${faults.join("; ")}; the others are set` });
     return headers;

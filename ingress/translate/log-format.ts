@@ -9,10 +9,9 @@ export function parseLogFormat(text: string): Parsed<LogFormat> {
   const parts = parseWith(text, (name): LogPart | undefined => {
     const logged = loggedNames.find((n) => n === name);
     if (logged !== undefined) return { kind: "logged", name: logged };
-    if (name === "args" || name === "query_string") return { kind: "queryString" };
-    if (name === "the_real_ip") return { kind: "clientIp" };
-    if (name === "content_type" || name === "content_length") return { kind: "header", name: name.replace("_", "-") };
-    return requestPart(name);
+    const part = requestPart(name);
+    // a line is one for all routes
+    return part?.kind === "route" ? undefined : part;
   });
   return isBad(parts) ? parts : { parts, escape: "default" };
 }

@@ -13,9 +13,29 @@ const variables: Readonly<Record<string, TextPart>> = {
   request_uri: { kind: "uri" },
   escaped_request_uri: { kind: "escapedUri" },
   request_method: { kind: "method" },
+  the_real_ip: { kind: "clientIp" },
+  args: { kind: "queryString" },
+  query_string: { kind: "queryString" },
+  is_args: { kind: "isArgs" },
+  server_port: { kind: "port" },
+  pass_port: { kind: "port" },
+  pass_server_port: { kind: "port" },
+  https: { kind: "https" },
+  request_id: { kind: "requestId" },
+  req_id: { kind: "requestId" },
+  msec: { kind: "seconds" },
+  content_type: { kind: "header", name: "content-type" },
+  content_length: { kind: "header", name: "content-length" },
+  namespace: { kind: "route", name: "namespace" },
+  ingress_name: { kind: "route", name: "ingress" },
+  service_name: { kind: "route", name: "service" },
+  service_port: { kind: "route", name: "servicePort" },
+  location_path: { kind: "route", name: "path" },
+  proxy_upstream_name: { kind: "route", name: "upstream" },
+  server_name: { kind: "route", name: "server" },
 };
 
-/** Text with nginx's variables, of which those that tell of the request are known. */
+/** Text with nginx's variables, of which those that tell of the request and of its route are known. */
 export function parseRequestText(text: string): Parsed<readonly TextPart[]> {
   return parseParts(text, () => false);
 }
@@ -35,13 +55,13 @@ export function parseWith<T>(text: string, partOf: (name: string, piece: string)
   for (const piece of text.match(/\$\{?[a-z0-9_]+\}?|[^$]+|\$/gi) ?? []) {
     const name = /^\$\{?([a-z0-9_]+)\}?$/i.exec(piece)?.[1]?.toLowerCase();
     const part = name === undefined ? ({ kind: "text", text: piece } as const) : partOf(name, piece);
-    if (part === undefined) return { expected: `text with variables that are known here ($${name ?? ""} is not)` };
+    if (part === undefined) return { expected: `text with variables that are known here; $${name ?? ""} is not` };
     parts.push(part);
   }
   return parts;
 }
 
-/** What a variable of nginx says of a request. */
+/** What a variable of nginx says of a request, or of its route. */
 export function requestPart(name: string): TextPart | undefined {
   const known = variables[name];
   if (known !== undefined) return known;

@@ -11,6 +11,9 @@ export function filteredRequest(change: Partial<FilteredRequest> = {}): Filtered
     headers: [],
     clientIp: "192.0.2.1",
     secure: false,
+    port: 80,
+    requestId: "r1",
+    time: () => 1_750_000_000_123,
     bodyBytes: 0,
     ...change,
   };

@@ -3,6 +3,7 @@ import type { AccessEntry, ProxySettings } from "../../../ingress/index.ts";
 import { AccessLog, printAccess } from "../../../ingress/proxy/access-log.ts";
 import type { LogFormat } from "../../../ingress/route/log-format.ts";
 import { parseLogFormat } from "../../../ingress/translate/log-format.ts";
+import { filteredRequest } from "../../support/filtered-request.ts";
 import { get, makeRoute, RawClient, RawEndpoint, startLab } from "./proxy-lab.ts";
 
 const open: (() => void | Promise<void>)[] = [];
@@ -35,14 +36,7 @@ const entry: AccessEntry = {
   traceId: "",
   spanId: "",
   upstreamTimes: { connectMs: 1, headMs: 5, wholeMs: 11 },
-  source: {
-    method: "GET",
-    authority: "a.test",
-    target: '/x"y',
-    headers: ["user-agent", 'curl"\n\xff', "x-a", "b"],
-    clientIp: "192.0.2.1",
-    secure: true,
-  },
+  source: filteredRequest({ target: '/x"y', headers: ["user-agent", 'curl"\n\xff', "x-a", "b"], secure: true }),
   format: undefined,
 };
 

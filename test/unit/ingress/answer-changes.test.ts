@@ -2,8 +2,9 @@ import { expect, test } from "vitest";
 import { changedAnswer } from "../../../ingress/filter/answer-changes.ts";
 import type { TextPart } from "../../../ingress/route/request-text.ts";
 import type { AnswerChanges } from "../../../ingress/route/route.ts";
+import { filteredRequest } from "../../support/filtered-request.ts";
 
-const source = { method: "GET", authority: "a.test", target: "/x?y=1", headers: [], clientIp: "192.0.2.1", secure: true };
+const source = filteredRequest({ target: "/x?y=1", secure: true });
 const text = (value: string): readonly TextPart[] => [{ kind: "text", text: value }];
 const scheme: TextPart = { kind: "scheme" };
 

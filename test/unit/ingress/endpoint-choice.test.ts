@@ -32,7 +32,14 @@ function answered(affinity: Partial<CookieAffinity>, cookieOf: typeof main, rand
   }) as Forwarding;
   const fields = ["cookie", `A=${affinityValue(cookieOf.id, cookieOf.endpoints[0]!)}`];
   const request = { fields, authority: "a.test" } as unknown as IncomingRequest;
-  const choice = chooseEndpoint(context, forward, { request, client: {} as ClientIdentity, pool: undefined, tried: new Set(), now: 0 });
+  const choice = chooseEndpoint(context, forward, {
+    request,
+    client: {} as ClientIdentity,
+    requestId: "",
+    pool: undefined,
+    tried: new Set(),
+    now: 0,
+  });
   return choice?.pool.id;
 }
 

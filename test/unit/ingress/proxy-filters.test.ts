@@ -112,7 +112,7 @@ test("redirects carry the port of https", async () => {
 test("headers of ours replace the client's and the endpoint's", async () => {
   const { http, ups } = await lab(
     withFilters(
-      { kind: "requestHeaders", set: [{ name: "X-Prefix", value: "/p" }] },
+      { kind: "filledHeaders", set: [{ name: "X-Prefix", value: [{ kind: "text", text: "/p" }] }] },
       { kind: "responseHeaders", set: [{ name: "X-Out", value: "ours" }] },
     ),
     [(r) => r.socket.write("HTTP/1.1 200 OK\r\nX-Out: theirs\r\nContent-Length: 2\r\n\r\nok")],
@@ -286,7 +286,7 @@ test("endpoints that speak TLS, told the name they are asked for", async () => {
   await new Promise<void>((resolve) => up.listen(0, "127.0.0.1", resolve));
   const address = up.address();
   const { ingress, http } = await startLab([typeof address === "object" && address !== null ? address.port : 0], {
-    routes: [makeRoute({ action: makeForward({ protocol: "https", host: "inner.test" }) })],
+    routes: [makeRoute({ action: makeForward({ protocol: "https", host: [{ kind: "text", text: "inner.test" }] }) })],
   });
   open.push({ close: () => new Promise((resolve) => void up.close(() => resolve())) }, ingress);
   const text = await client(http)

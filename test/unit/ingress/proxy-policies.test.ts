@@ -178,7 +178,7 @@ test("a body longer than what is kept of one goes on as it comes", async () => {
 });
 
 function mirrorRoute(withBody: boolean): Route {
-  return makeRoute({ action: makeForward({ mirror: { pool: "m", withBody, target: "/copy", host: "m.test" } }) });
+  return makeRoute({ action: makeForward({ mirror: { pool: "m", withBody, target: "/copy", host: [{ kind: "text", text: "m.test" }] } }) });
 }
 
 test("a mirror outside the cluster is asked for what its URL says, filled from the request", async () => {

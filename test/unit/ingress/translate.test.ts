@@ -258,6 +258,28 @@ const cases: readonly Case[] = [
     ingresses: one(makeRules("h.test", ["/x/(.*)", "ImplementationSpecific", "a"]), "@rewrite-target: /$1"),
     want: { "http://h.test/x/a%20b%3Fc%25/%C3%A9": "a /a%20b%3Fc%25/%C3%A9" },
   },
+  {
+    name: "rewrite to a text that is filled from request and route, with a query of its own instead of the client's",
+    ingresses: one(
+      makeRules("h.test", ["/x/(.*)", "ImplementationSpecific", "a"]),
+      "@rewrite-target: '/$namespace/$host/$1/$arg_v?v=$arg_v?'",
+    ),
+    want: { "http://h.test/x/y%3Fz?v=1%3F&w=2": "a /shop/h.test/y%3Fz/1%253F?v=1%3F" },
+  },
+  {
+    name: "variables that are not known are told by name, and the annotation is ignored",
+    ingresses: one(
+      makeRules("h.test", ["/x", "Prefix", "a"]),
+      "@rewrite-target: /$geoip_country, @upstream-vhost: $upstream_addr.test, @x-forwarded-prefix: $1",
+    ),
+    want: { "http://h.test/x": "a /x" },
+    problems: ["InvalidAnnotation shop/one", "InvalidAnnotation shop/one", "InvalidAnnotation shop/one"],
+  },
+  {
+    name: "nothing that a client sends ends the line of a header",
+    ingresses: one(makeRules("h.test", ["/", "Prefix", "a"]), "@permanent-redirect: 'https://new.test$uri?a=$arg_a'"),
+    want: { "http://h.test/x%0D%0Ay?a=%0D%0Az": "301 https://new.test/x%0D%0Ay?a=%0D%0Az" },
+  },
 ];
 
 test.for(cases)("$name", async ({ ingresses, want, problems = [], headers = [] }) => {
