@@ -1,7 +1,7 @@
 import type { ResponseHead, ResponseOutlet, ResponseSource } from "../filter/response-step.ts";
 import type { Forwarding } from "../route/route.ts";
 import type { ProxyContext } from "./context.ts";
-import type { Downstream } from "./downstream.ts";
+import type { Downstream, HeadFacts } from "./downstream.ts";
 
 /** A slow-down ends by itself: it holds nothing that would have to be let go. */
 const throttleLife = new AbortController().signal;
@@ -42,6 +42,17 @@ export class ClientResponse implements ResponseOutlet {
     if (this.#ended) return;
     this.status = head.status;
     this.#down.head(head);
+  }
+
+  /** True when the client's side takes headers as lines: see headLines. */
+  get takesLines(): boolean {
+    return this.#down.headLines !== undefined;
+  }
+
+  headLines(head: HeadFacts, lines: string): void {
+    if (this.#ended) return;
+    this.status = head.status;
+    this.#down.headLines?.(head, lines);
   }
 
   body(bytes: Buffer): boolean {

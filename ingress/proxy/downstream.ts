@@ -3,7 +3,11 @@ import type { ResponseHead, ResponseOutlet } from "../filter/response-step.ts";
 import type { ClientCertificates } from "../route/route.ts";
 import type { Connection } from "../upstream/connection.ts";
 import type { BodyFraming } from "../upstream/wire/body-framing.ts";
+import type { HeaderBlock } from "../upstream/wire/header-block.ts";
 import type { Http1Response } from "../upstream/wire/response-parser.ts";
+
+/** A response head without its headers. */
+export type HeadFacts = Omit<ResponseHead, "headers">;
 
 export interface SwitchOptions {
   /** The tunnel ends when neither side has said anything for so long. */
@@ -14,6 +18,8 @@ export interface SwitchOptions {
 
 /** The client's side of one request: HTTP/1 and HTTP/2 each have theirs. After complete, abort or switched nothing is called. */
 export interface Downstream extends ResponseOutlet {
+  /** As head, for who speaks HTTP/1: its headers as lines, each with its CRLF. Absent where text is of no use. */
+  headLines?(head: HeadFacts, lines: string): void;
   /** 100 Continue, once, if the client waits for it. */
   continue(): void;
   informational(head: ResponseHead): void;
@@ -28,7 +34,8 @@ export interface IncomingRequest {
   readonly method: string;
   readonly target: string;
   readonly authority: string;
-  readonly names: readonly string[];
+  readonly block: HeaderBlock;
+  /** Of the block: flat, name in lower case, value. */
   readonly fields: readonly string[];
   readonly framing: BodyFraming;
   readonly connectionTokens: readonly string[];

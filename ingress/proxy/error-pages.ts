@@ -3,8 +3,8 @@ import type { MakeResponseStep, ResponseHead, ResponseOutlet, ResponseSource, Re
 import type { HeaderField } from "../route/filter.ts";
 import { headerValue } from "../route/request-head.ts";
 import type { ErrorPages, Pool } from "../route/route.ts";
+import { goesOn } from "../upstream/wire/hop-headers.ts";
 import type { IncomingRequest } from "./downstream.ts";
-import { goesOn } from "./hop-headers.ts";
 import { type OwnResponse, ownResponse } from "./outgoing-response.ts";
 import { reasonOf } from "./status-page.ts";
 import type { Subrequests } from "./subrequest.ts";

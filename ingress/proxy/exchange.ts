@@ -1,11 +1,13 @@
 import { changedAnswer } from "../filter/answer-changes.ts";
 import type { Reply } from "../filter/outcome.ts";
 import { joinSteps, type ResponseOutlet, type ResponseSource, type ResponseSteps } from "../filter/response-step.ts";
+import type { HeaderField } from "../route/filter.ts";
 import type { TextSource } from "../route/request-text.ts";
 import type { Forwarding } from "../route/route.ts";
 import type { Connection } from "../upstream/connection.ts";
 import type { ResponseSink, UpstreamChannel, UpstreamFailure } from "../upstream/upstream-channel.ts";
 import { noBody } from "../upstream/wire/body-framing.ts";
+import { safeTrailers } from "../upstream/wire/hop-headers.ts";
 import type { Http1Response } from "../upstream/wire/response-parser.ts";
 import { ClientResponse } from "./client-response.ts";
 import type { ProxyContext } from "./context.ts";
@@ -13,9 +15,8 @@ import type { Downstream, IncomingRequest } from "./downstream.ts";
 import { recordExchange } from "./exchange-record.ts";
 import { type ClientIdentity, clientIdentity } from "./forwarded.ts";
 import { grpcReply, grpcTimeoutMs, isGrpc } from "./grpc.ts";
-import { safeTrailers } from "./hop-headers.ts";
 import { mirrorRequest } from "./mirror.ts";
-import { outgoingHead, ownResponse } from "./outgoing-response.ts";
+import { outgoingHead, outgoingLines, ownResponse } from "./outgoing-response.ts";
 import { RequestBody } from "./request-body.ts";
 import { planRequest, type RequestPlan } from "./request-plan.ts";
 import { responseSteps } from "./response-steps.ts";
@@ -30,6 +31,8 @@ import { type TriesOwner, UpstreamTries } from "./upstream-tries.ts";
 const bufferedBytes = 1024 * 1024;
 /** Bodies read so at once; past it, they go on as they come. */
 const mostBuffering = 128;
+
+const noHeaders: readonly HeaderField[] = [];
 
 /** `responding`: the endpoint's head, or an answer of this proxy, is on its way to the client. */
 type Phase = "planning" | "connecting" | "waiting" | "responding" | "done";
@@ -319,7 +322,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
 
   onInformational(response: Http1Response): void {
     // 100 was answered here already
-    if (response.status !== 100) this.#down.informational({ ...outgoingHead(response, [], undefined), framing: noBody });
+    if (response.status !== 100) this.#down.informational({ ...outgoingHead(response, noHeaders, undefined), framing: noBody });
   }
 
   onHead(response: Http1Response): void {
@@ -331,7 +334,13 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     this.#body.forget();
     this.#touch(now);
     const { forward, chain } = this.#plan ?? {};
-    const head = outgoingHead(response, chain?.responseHeaders ?? [], this.#tries.setCookie);
+    const set = chain?.responseHeaders ?? noHeaders;
+    const { setCookie } = this.#tries;
+    if (this.#steps === undefined && forward?.answer === undefined && this.#response.takesLines) {
+      this.#response.headLines(response, outgoingLines(response, set, setCookie));
+      return;
+    }
+    const head = outgoingHead(response, set, setCookie);
     this.#outlet.head(
       forward?.answer === undefined ? head : { ...head, headers: changedAnswer(head.headers, forward.answer, this.#textSource) },
     );

@@ -8,7 +8,7 @@ import type { Http1Response } from "../upstream/wire/response-parser.ts";
 import type { ClientAnswer } from "./client-certificate.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import type { ProxyContext } from "./context.ts";
-import type { Downstream, SwitchOptions } from "./downstream.ts";
+import type { Downstream, HeadFacts, SwitchOptions } from "./downstream.ts";
 import { Exchange } from "./exchange.ts";
 import { reasonOf, statusPage } from "./status-page.ts";
 import { Tunnel } from "./tunnel.ts";
@@ -218,12 +218,12 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     this.#state = hasBody ? "body" : "waiting";
     this.#deadline = hasBody ? context.clock.monotonic() + context.timeouts.body : Number.POSITIVE_INFINITY;
     const { remoteIp, localPort } = this.#connection;
-    const { method, target, authority, names, fields, framing, connectionTokens, upgrade } = request;
+    const { method, target, authority, block, fields, framing, connectionTokens, upgrade } = request;
     const incoming = {
       method,
       target,
       authority,
-      names,
+      block,
       fields,
       framing,
       connectionTokens,
@@ -308,10 +308,14 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
   }
 
   informational(head: ResponseHead): void {
-    if (this.#request?.minor === 1) this.#connection.write(printHead(head));
+    if (this.#request?.minor === 1) this.#connection.write(`HTTP/1.1 ${head.status} ${head.reason}\r\n${printLines(head.headers)}\r\n`);
   }
 
   head(head: ResponseHead): void {
+    this.headLines(head, printLines(head.headers));
+  }
+
+  headLines(head: HeadFacts, lines: string): void {
     const request = this.#request;
     if (request === undefined) return;
     this.#continueDue = false;
@@ -326,7 +330,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
       } else this.#closeAfter = true;
     }
     const connection = this.#closeAfter ? "Connection: close\r\n" : request.minor === 0 ? "Connection: keep-alive\r\n" : "";
-    this.#headText = printHead(head, framing + connection);
+    this.#headText = `HTTP/1.1 ${head.status} ${head.reason}\r\n${lines}${framing}${connection}\r\n`;
   }
 
   body(bytes: Buffer): boolean {
@@ -446,11 +450,10 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
   }
 }
 
-function printHead(head: ResponseHead, more = ""): string {
-  let text = `HTTP/1.1 ${head.status} ${head.reason}\r\n`;
-  const { headers } = head;
-  for (let i = 0; i < headers.length; i += 2) text += `${headers[i]}: ${headers[i + 1]}\r\n`;
-  return `${text}${more}\r\n`;
+function printLines(headers: readonly string[]): string {
+  let lines = "";
+  for (let i = 0; i < headers.length; i += 2) lines += `${headers[i]}: ${headers[i + 1]}\r\n`;
+  return lines;
 }
 
 /** From `from` on: what came before was looked at before. */

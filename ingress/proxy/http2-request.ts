@@ -6,6 +6,7 @@ import { headerValue } from "../route/request-head.ts";
 import type { ClientCertificates } from "../route/route.ts";
 import type { Connection } from "../upstream/connection.ts";
 import { declaredFraming, noBody } from "../upstream/wire/body-framing.ts";
+import { HeaderBlock } from "../upstream/wire/header-block.ts";
 import { isAuthority, isOriginTarget } from "../upstream/wire/request-parser.ts";
 import type { Http1Response } from "../upstream/wire/response-parser.ts";
 import { isFieldValue, isToken } from "../upstream/wire/tokens.ts";
@@ -211,7 +212,7 @@ function incomingRequest(headers: Readonly<Record<string, unknown>>, ended: bool
     method,
     target,
     authority,
-    names,
+    block: new HeaderBlock(names, fields),
     fields,
     framing: declared ?? (ended ? { kind: "none" } : { kind: "chunked" }),
     connectionTokens: [],

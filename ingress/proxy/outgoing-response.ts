@@ -1,25 +1,28 @@
 import type { Reply } from "../filter/outcome.ts";
 import type { ResponseHead } from "../filter/response-step.ts";
 import type { HeaderField } from "../route/filter.ts";
+import type { PassRule } from "../upstream/wire/header-block.ts";
 import type { Http1Response } from "../upstream/wire/response-parser.ts";
-import { goesOn } from "./hop-headers.ts";
+import { type HeaderEdits, headerEdits } from "./header-edits.ts";
 import { reasonOf, statusPage } from "./status-page.ts";
 
 /** An endpoint's head for the client: hop-by-hop headers are gone; `set` replaces what has the same name. */
 export function outgoingHead(response: Http1Response, set: readonly HeaderField[], setCookie: string | undefined): ResponseHead {
-  const headers: string[] = [];
-  const { names, fields } = response;
-  for (let i = 0; i < names.length; i++) {
-    const name = fields[2 * i] ?? "";
-    if (!goesOn(name, response.connectionTokens)) continue;
-    // RFC 9110 section 8.6: there is no length where there can be no body
-    if (name === "content-length" && (response.status === 204 || response.status < 200)) continue;
-    if (set.length > 0 && set.some((h) => h.name.toLowerCase() === name)) continue;
-    headers.push(names[i] ?? "", fields[2 * i + 1] ?? "");
-  }
+  const headers = [...response.block.passingOf(ruleFor(response, headerEdits(set)), response.connectionTokens)];
   for (const h of set) headers.push(h.name, h.value);
   if (setCookie !== undefined) headers.push("Set-Cookie", setCookie);
   return { status: response.status, reason: response.reason, headers, framing: response.framing };
+}
+
+/** The headers of the same, as lines. */
+export function outgoingLines(response: Http1Response, set: readonly HeaderField[], setCookie: string | undefined): string {
+  const edits = headerEdits(set);
+  const lines = response.block.linesOf(ruleFor(response, edits), response.connectionTokens) + edits.linesToClient;
+  return setCookie === undefined ? lines : `${lines}Set-Cookie: ${setCookie}\r\n`;
+}
+
+function ruleFor({ status }: Http1Response, edits: HeaderEdits): PassRule {
+  return status === 204 || status < 200 ? edits.bodilessToClient : edits.toClient;
 }
 
 export interface OwnResponse {

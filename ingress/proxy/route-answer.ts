@@ -12,6 +12,7 @@ import type { Forwarding } from "../route/route.ts";
 import { emptyRouteTable, type RouteTable } from "../route/route-table.ts";
 import { defaultBodyBytes } from "../translate/annotations.ts";
 import { IngressTranslator } from "../translate/ingress-translator.ts";
+import { HeaderBlock } from "../upstream/wire/header-block.ts";
 import type { IncomingRequest } from "./downstream.ts";
 import { questionWorld } from "./filter-world.ts";
 import { type ClientIdentity, clientIdentity, forwardingHeaders } from "./forwarded.ts";
@@ -182,12 +183,13 @@ function incoming(q: RouteQuestion, o: { authority: string; target: string; secu
   const headers = (q.headers ?? []).map(([n, v]) => [n, v.trim()] as const);
   const host = headers.find(([n]) => n.toLowerCase() === "host")?.[1] ?? o.authority;
   const others = headers.filter(([n]) => n.toLowerCase() !== "host");
+  const fields = ["host", host, ...others.flatMap(([n, v]) => [n.toLowerCase(), v])];
   return {
     method: q.method ?? "GET",
     target: o.target,
     authority: host,
-    names: ["Host", ...others.map(([n]) => n)],
-    fields: ["host", host, ...others.flatMap(([n, v]) => [n.toLowerCase(), v])],
+    block: new HeaderBlock(["Host", ...others.map(([n]) => n)], fields),
+    fields,
     framing: { kind: "none" },
     connectionTokens: [],
     http2: false,

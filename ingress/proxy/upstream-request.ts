@@ -1,8 +1,9 @@
 import type { HeaderField } from "../route/filter.ts";
 import type { UpstreamHead } from "../upstream/upstream-channel.ts";
+import type { PassRule } from "../upstream/wire/header-block.ts";
 import type { IncomingRequest } from "./downstream.ts";
-import { type ClientIdentity, forwardingHeaders, printForwarding, replacedHeaders } from "./forwarded.ts";
-import { goesOn, isAmbiguous } from "./hop-headers.ts";
+import { type ClientIdentity, forwardingHeaders, printForwarding } from "./forwarded.ts";
+import { type HeaderEdits, headerEdits } from "./header-edits.ts";
 
 export interface UpstreamHeadOptions {
   readonly target: string;
@@ -30,16 +31,9 @@ export function upstreamHead(r: IncomingRequest, o: UpstreamHeadOptions): Upstre
 }
 
 function printHttp1(r: IncomingRequest, o: UpstreamHeadOptions): string {
-  let text = `${r.method} ${o.target} HTTP/1.1\r\nHost: ${o.host}\r\n`;
-  const { names, fields } = r;
-  const own = o.set.length > 0 ? namesOf(o.set) : replacedHeaders;
-  for (let i = 0; i < names.length; i++) {
-    const name = fields[2 * i] ?? "";
-    if (!passes(name, r.connectionTokens, own) || (isAmbiguous(name) && !mayPassFor(name, own, o))) continue;
-    text += `${names[i]}: ${fields[2 * i + 1]}\r\n`;
-  }
-  text += printForwarding(o.client, o.requestId);
-  for (const h of o.set) if (h.value !== "") text += `${h.name}: ${h.value}\r\n`;
+  const edits = headerEdits(o.set);
+  let text = `${r.method} ${o.target} HTTP/1.1\r\nHost: ${o.host}\r\n${r.block.linesOf(ruleOf(edits, o), r.connectionTokens)}`;
+  text += printForwarding(o.client, o.requestId) + edits.linesToEndpoint;
   if (r.framing.kind === "length") text += `Content-Length: ${r.framing.bytes}\r\n`;
   else if (r.framing.kind === "chunked") text += "Transfer-Encoding: chunked\r\n";
   if (r.upgrade === undefined && o.connection !== undefined) text += `Connection: ${o.connection}\r\n`;
@@ -49,10 +43,10 @@ function printHttp1(r: IncomingRequest, o: UpstreamHeadOptions): string {
 
 function http2Fields(r: IncomingRequest, o: UpstreamHeadOptions): readonly string[] {
   const out = [":method", r.method, ":path", o.target, ":authority", o.host];
-  const own = namesOf(o.set);
+  const rule = ruleOf(headerEdits(o.set), o);
   for (let i = 0; i < r.fields.length; i += 2) {
     const name = r.fields[i] ?? "";
-    if (passes(name, r.connectionTokens, own) && (!isAmbiguous(name) || mayPassFor(name, own, o))) out.push(name, r.fields[i + 1] ?? "");
+    if (rule(name, r.connectionTokens)) out.push(name, r.fields[i + 1] ?? "");
     // the one transfer coding that HTTP/2 lets a client speak of; gRPC asks for it
     else if (name === "te" && r.fields[i + 1]?.toLowerCase() === "trailers") out.push("te", "trailers");
   }
@@ -61,19 +55,8 @@ function http2Fields(r: IncomingRequest, o: UpstreamHeadOptions): readonly strin
   return out;
 }
 
-/** A name with `_` goes on where that is asked for, but not as one that this proxy sets. */
-function mayPassFor(name: string, own: ReadonlySet<string>, o: UpstreamHeadOptions): boolean {
-  const other = name.replaceAll("_", "-");
-  return o.underscores === true && !replacedHeaders.has(other) && !own.has(other);
-}
-
-function namesOf(set: readonly HeaderField[]): ReadonlySet<string> {
-  return new Set(set.map((h) => h.name.toLowerCase()));
-}
-
-function passes(name: string, named: readonly string[], own: ReadonlySet<string>): boolean {
-  if (name === "host" || name === "expect" || name === "content-length" || !goesOn(name, named)) return false;
-  return !replacedHeaders.has(name) && !own.has(name);
+function ruleOf(edits: HeaderEdits, o: UpstreamHeadOptions): PassRule {
+  return o.underscores === true ? edits.underscoredToEndpoint : edits.toEndpoint;
 }
 
 /** RFC 9110 section 9.2.2: may be sent again when it is not known whether the first was acted upon. */

@@ -1,6 +1,7 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, constants, type IncomingHttpHeaders } from "node:http2";
 import type { ResponseSink, UpstreamChannel, UpstreamFailure, UpstreamHead } from "./upstream-channel.ts";
 import { type BodyFraming, declaredFraming, noBody } from "./wire/body-framing.ts";
+import { HeaderBlock } from "./wire/header-block.ts";
 import type { Http1Response } from "./wire/response-parser.ts";
 import { isFieldValue, isToken } from "./wire/tokens.ts";
 
@@ -147,7 +148,8 @@ function responseOf(headers: IncomingHttpHeaders, framing: BodyFraming | { reado
   const fields = fieldsOf(headers);
   if (!(status >= 100 && status <= 999) || fields === undefined) return undefined;
   const names = fields.filter((_, i) => i % 2 === 0);
-  return { status, reason: "", names, fields, framing, keepAlive: true, connectionTokens: [], idleSeconds: undefined };
+  const block = new HeaderBlock(names, fields);
+  return { status, reason: "", names, fields, block, framing, keepAlive: true, connectionTokens: [], idleSeconds: undefined };
 }
 
 /** Flat, without pseudo-headers; undefined when there is one that could not stand in a line of text. */

@@ -1,5 +1,6 @@
 import { type BodyFraming, declaredFraming, noBody } from "./body-framing.ts";
-import { parseHeaderBlock } from "./header-block.ts";
+import { type HeaderBlock, parseHeaderBlock } from "./header-block.ts";
+import { RecentTexts } from "./recent-texts.ts";
 import { isToken, listTokens } from "./tokens.ts";
 
 export interface HeadLimits {
@@ -21,6 +22,8 @@ export interface Http1Request {
   readonly minor: 0 | 1;
   readonly names: readonly string[];
   readonly fields: readonly string[];
+  /** The two, as they were read. */
+  readonly block: HeaderBlock;
   readonly framing: BodyFraming;
   /** The client will take another response on this connection. */
   readonly keepAlive: boolean;
@@ -55,10 +58,39 @@ export function parseRequestHead(text: string, limits: HeadLimits): Http1Request
   }
   const minor = version === "HTTP/1.1" ? 1 : 0;
   if (rawTarget === "" || /[^!-~]|#/.test(rawTarget)) return bad("the target has a forbidden character");
-  const block = parseHeaderBlock(text, lineEnd + 2, limits.headers);
-  if ("fault" in block) return block.tooMany === true ? { status: 431, fault: block.fault } : bad(block.fault);
-  const { names, fields } = block;
+  const said = recentFields.of(text.slice(lineEnd + 2), 2 * limits.headers + minor);
+  if ("status" in said) return said;
+  const target = splitTarget(method, rawTarget, said.host ?? "");
+  if ("status" in target) return target;
+  const { block, framing, keepAlive, connectionTokens, upgrade, expectContinue } = said;
+  return {
+    method,
+    target: target.target,
+    authority: target.authority,
+    minor,
+    names: block.names,
+    fields: block.fields,
+    block,
+    framing,
+    keepAlive,
+    connectionTokens,
+    upgrade,
+    expectContinue,
+  };
+}
 
+/** What the header fields of a request say, whatever is asked for. */
+interface SaidByFields extends Pick<Http1Request, "block" | "framing" | "keepAlive" | "connectionTokens" | "upgrade" | "expectContinue"> {
+  readonly host: string | undefined;
+}
+
+/** `terms`: twice the most headers, and one more for HTTP/1.1. */
+const recentFields = new RecentTexts((text, terms) => readFields(text, terms >> 1, (terms & 1) as 0 | 1));
+
+function readFields(text: string, maxHeaders: number, minor: 0 | 1): SaidByFields | BadRequest {
+  const block = parseHeaderBlock(text, 0, maxHeaders);
+  if ("fault" in block) return block.tooMany === true ? { status: 431, fault: block.fault } : bad(block.fault);
+  const { fields } = block;
   let host: string | undefined;
   let connection = "";
   let upgrade: string | undefined;
@@ -83,28 +115,18 @@ export function parseRequestHead(text: string, limits: HeadLimits): Http1Request
   }
   if (host === undefined && minor === 1) return bad("no Host");
   if (host !== undefined && !isAuthority(host, true)) return bad("the Host is no host");
-
-  const target = splitTarget(method, rawTarget, host ?? "");
-  if ("status" in target) return target;
-
   const framing = declaredFraming(fields, minor);
   if (framing !== undefined && "fault" in framing) return bad(framing.fault);
   if (expect !== undefined && expect.toLowerCase() !== "100-continue")
     return { status: 417, fault: "an expectation other than 100-continue" };
-
   const tokens = connection === "" ? noTokens : listTokens(connection);
-  const keepAlive = minor === 1 ? !tokens.includes("close") : tokens.includes("keep-alive") && !tokens.includes("close");
   const body = framing ?? noBody;
   const wantsUpgrade = minor === 1 && upgrade !== undefined && tokens.includes("upgrade") && upgrade.toLowerCase() !== "h2c";
   return {
-    method,
-    target: target.target,
-    authority: target.authority,
-    minor,
-    names,
-    fields,
+    block,
+    host,
     framing: body,
-    keepAlive,
+    keepAlive: minor === 1 ? !tokens.includes("close") : tokens.includes("keep-alive") && !tokens.includes("close"),
     connectionTokens: tokens,
     // a body beside the switch would leave open where the new protocol begins
     upgrade: wantsUpgrade && body.kind === "none" && isUpgradeList(upgrade ?? "") ? upgrade : undefined,

@@ -1,5 +1,6 @@
 import { type BodyFraming, declaredFraming, noBody } from "./body-framing.ts";
-import { parseHeaderBlock } from "./header-block.ts";
+import { type HeaderBlock, parseHeaderBlock } from "./header-block.ts";
+import { RecentTexts } from "./recent-texts.ts";
 import { isFieldValue, listTokens } from "./tokens.ts";
 
 /** One HTTP/1 response head. Texts are latin1. */
@@ -8,6 +9,8 @@ export interface Http1Response {
   readonly reason: string;
   readonly names: readonly string[];
   readonly fields: readonly string[];
+  /** The two, as they were read. */
+  readonly block: HeaderBlock;
   readonly framing: BodyFraming;
   readonly keepAlive: boolean;
   readonly connectionTokens: readonly string[];
@@ -21,6 +24,13 @@ export interface BadResponse {
 
 /** `text` is the head without the empty line; `method` is that of the request it answers. Never throws. */
 export function parseResponseHead(text: string, method: string, maxHeaders: number): Http1Response | BadResponse {
+  return recentHeads.of(text, 2 * maxHeaders + (method === "HEAD" ? 1 : 0));
+}
+
+/** `terms`: twice the most headers, and one more for what answers HEAD. */
+const recentHeads = new RecentTexts((text, terms) => readHead(text, (terms & 1) === 1, terms >> 1));
+
+function readHead(text: string, answersHead: boolean, maxHeaders: number): Http1Response | BadResponse {
   let lineEnd = text.indexOf("\r\n");
   if (lineEnd < 0) lineEnd = text.length;
   const status = statusOf(text, lineEnd);
@@ -43,10 +53,10 @@ export function parseResponseHead(text: string, method: string, maxHeaders: numb
   const tokens = connection === "" ? noTokens : listTokens(connection);
   const declared = declaredFraming(fields, minor);
   if (declared !== undefined && "fault" in declared) return { fault: declared.fault };
-  const bodiless = method === "HEAD" || status === 204 || status === 304 || status < 200;
+  const bodiless = answersHead || status === 204 || status === 304 || status < 200;
   const framing: BodyFraming = bodiless ? noBody : (declared ?? { kind: "close" });
   const keepAlive = framing.kind !== "close" && (minor === 1 ? !tokens.includes("close") : tokens.includes("keep-alive"));
-  return { status, reason, names, fields, framing, keepAlive, connectionTokens: tokens, idleSeconds };
+  return { status, reason, names, fields, block, framing, keepAlive, connectionTokens: tokens, idleSeconds };
 }
 
 const noTokens: readonly string[] = [];

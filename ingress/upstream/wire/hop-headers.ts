@@ -1,4 +1,4 @@
-import { parseHeaderBlock } from "../upstream/wire/header-block.ts";
+import { parseHeaderBlock } from "./header-block.ts";
 
 /** RFC 9110 section 7.6.1: headers of one hop, which end here whatever Connection says. */
 const hopByHop: ReadonlySet<string> = new Set([
