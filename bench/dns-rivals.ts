@@ -15,6 +15,7 @@ import { typeOf } from "../dns/wire/record.ts";
 import { printType } from "../dns/wire/record-type.ts";
 import { printRecordData } from "../dns/wire/zone-file.ts";
 import { systemClock } from "../src/base/clock.ts";
+import { zoneEntries } from "../src/daemon/names-table.ts";
 import { startStatePublisher } from "../src/daemon/state-publisher.ts";
 import { silentLog } from "../src/observe/log.ts";
 import { SnapshotStore } from "../src/snapshot/snapshot-store.ts";
@@ -137,10 +138,7 @@ const lists = await startLists();
 const upstream = await startUpstream();
 const socket = join(folder, "agent.sock");
 /** Each server of ours has a table of its own, so that changes cost only the one that is asked. */
-const full = function* (): Iterable<readonly [string, unknown]> {
-  for (const { key, records } of zone.names()) yield [key, records];
-};
-const tables = ["batched", "portable", "forwarding"].map((name) => ({ name, tag: () => zone.revision, full }));
+const tables = ["batched", "portable", "forwarding"].map((name) => ({ name, tag: () => zone.revision, full: () => zoneEntries(zone) }));
 const publisher = startStatePublisher(socket, tables, { log: silentLog, clock: systemClock });
 await publisher.ready;
 publisher.markSynced();

@@ -18,6 +18,6 @@ export { type DnsServer, type DnsServerConfig, type DnsServerDeps, startDnsServe
 export type { BoundSockets } from "./server/listeners.ts";
 export { DnsZone, type DnsZoneConfig } from "./zone/dns-zone.ts";
 export { printNameRecords } from "./zone/print-records.ts";
-export type { NameRecords, RecordDelta, RecordSet } from "./zone/record-delta.ts";
+export type { NameEdit, NameRecords, RecordDelta, RecordSet } from "./zone/record-delta.ts";
 export { reverseZones } from "./zone/reverse-zone.ts";
 export { zoneKinds } from "./zone/zone-kinds.ts";

@@ -3,7 +3,8 @@
  * its table argument 2), UDP is read as argument 3 says, other names are asked of the upstream at argument 4. Prints its port once it
  * has all names.
  */
-import { type NameRecords, startDnsServer } from "../../dns/index.ts";
+import { startDnsServer } from "../../dns/index.ts";
+import { recordDelta } from "../../src/daemon/names-table.ts";
 import { createMemoryRelease } from "../../src/daemon/release-memory.ts";
 import { startStateSubscriber } from "../../src/daemon/state-subscriber.ts";
 import { silentLog } from "../../src/observe/log.ts";
@@ -20,11 +21,7 @@ const memory = createMemoryRelease();
 const state = startStateSubscriber(socket, table, {
   take: (delta) => {
     memory.changed(delta.upserts.length + delta.deletes.length);
-    server.apply({
-      revision: delta.tag ?? delta.revision,
-      upserts: delta.upserts.map(([key, records]) => ({ key, records: records as NameRecords })),
-      deletes: delta.deletes,
-    });
+    server.apply(recordDelta(delta));
     return undefined;
   },
   synced: () => server.setSynced(),

@@ -12,6 +12,7 @@ import { NameArena } from "./name-arena.ts";
 import { blockFlags, blockHeadBytes, flagsOf, nameBytesOf, setHeadBytes, zoneIndexOf } from "./name-block.ts";
 import { hashSeed, hashStep, lowerByte } from "./name-hash.ts";
 import { podAddress } from "./pod-address.ts";
+import { TargetAddresses } from "./target-addresses.ts";
 import type { ZoneCopyParts } from "./zone-copy.ts";
 
 /** What is answered here is the zones that `DnsZone` makes of the same configuration. */
@@ -43,6 +44,7 @@ export class Answerer {
   readonly #udpBytes: number;
   readonly #isAllowed: (client: Ip) => boolean;
   readonly #edns: EdnsAnswers;
+  readonly #addresses = new TargetAddresses();
   #arena: NameArena;
   #revision = 0;
   #synced = false;
@@ -99,6 +101,7 @@ export class Answerer {
     const arena = delta.full === true ? new NameArena(this.#zones) : this.#arena;
     for (const name of delta.deletes) arena.remove(wireName(name));
     for (const { key, records } of delta.upserts) arena.put(wireName(key), records);
+    for (const { key, sets } of delta.edits ?? []) arena.edit(wireName(key), sets);
     arena.compactWhenDue();
     this.#arena = arena;
     this.#revision = delta.revision;
@@ -245,20 +248,19 @@ export class Answerer {
     let head = offset + blockHeadBytes + nameBytes;
     let data = head + sets * setHeadBytes;
     for (let i = 0; i < sets; i++, head += setHeadBytes) {
-      const answerBytes = u32(bytes, head + 7);
-      const extraBytes = u32(bytes, head + 11);
-      if (u16(bytes, head) === wanted) return this.#copySet(query, head, data, answerBytes, extraBytes, out);
-      data += answerBytes + extraBytes;
+      const setBytes = u32(bytes, head + 5);
+      if (u16(bytes, head) === wanted) return this.#copySet(query, head, data, setBytes, out);
+      data += setBytes;
     }
     return this.#negative(query, offset, out, rcodes.NOERROR);
   }
 
-  #copySet(query: Uint8Array, head: number, data: number, answerBytes: number, extraBytes: number, out: Uint8Array): number {
+  #copySet(query: Uint8Array, head: number, data: number, setBytes: number, out: Uint8Array): number {
     const bytes = this.#arena.bytes;
     const count = u16(bytes, head + 2);
     const at = this.#copyQuestion(query, out);
     const room = this.#limit - at - this.#edns.bytes;
-    const stride = bytes[head + 6] ?? 0;
+    const stride = bytes[head + 4] ?? 0;
     if (stride > 0) {
       // resolvers that take the first address spread over all of them
       const first = this.#rotation++ % count;
@@ -269,10 +271,12 @@ export class Answerer {
       if (fits < count) this.#flags |= flagBits.tc;
       return this.#finish(out, at + fits * stride, fits, 0, 0);
     }
-    if (answerBytes <= room) {
-      const extra = extraBytes > 0 && answerBytes + extraBytes <= room ? extraBytes : 0;
-      copy(bytes, data, answerBytes + extra, out, at);
-      return this.#finish(out, at + answerBytes + extra, count, 0, extra > 0 ? u16(bytes, head + 4) : 0);
+    if (setBytes <= room) {
+      const type = u16(bytes, head);
+      copy(bytes, data, setBytes, out, at);
+      if (type !== typeNumbers.SRV && type !== typeNumbers.NS) return this.#finish(out, at + setBytes, count, 0, 0);
+      const end = this.#addresses.write(this.#arena, out, at, at + setBytes, at + room);
+      return this.#finish(out, end, count, 0, this.#addresses.count);
     }
     // what fits, for clients that cannot use TCP
     let end = data;

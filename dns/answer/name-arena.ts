@@ -1,4 +1,6 @@
-import type { NameRecords } from "../zone/record-delta.ts";
+import { putU32, u32 } from "../wire/big-endian.ts";
+import type { NameRecords, SetEdit } from "../zone/record-delta.ts";
+import { editBlock, growthOf, usedBytesOf } from "./block-edit.ts";
 import { type BlockZone, blockFlags, blockHeadBytes, encodeNameBlock, flagsOf, nameBytesOf, setFlag, zoneIndexOf } from "./name-block.ts";
 import { hashName, lowerByte } from "./name-hash.ts";
 
@@ -76,6 +78,16 @@ export class NameArena {
     if (zone === undefined) return false;
     this.#insert(name, hash, zone, records);
     return true;
+  }
+
+  /** Changes some records of a name; one that is not there stays away. */
+  edit(name: Uint8Array, edits: readonly SetEdit[]): void {
+    const slot = this.#slotOf(name, 0, name.length, hashName(name, 0, name.length));
+    if (slot < 0) return;
+    const offset = this.#roomFor(this.#offsets[slot] ?? 0, growthOf(edits));
+    this.#offsets[slot] = offset;
+    const { ttl } = this.#zoneAt(offset);
+    for (const edit of edits) editBlock(this.#bytes, offset, edit, ttl);
   }
 
   /** Takes a name's records away; the name stays while there are names below it, and a zone's own name always. */
@@ -212,33 +224,51 @@ export class NameArena {
     }
   }
 
-  /** Writes over the old block where the new one fits, so that a change of addresses makes no garbage. */
+  /** Writes over the old block where the new one fits well, so that a change of addresses makes no garbage. */
   #replaceBlock(offset: number, block: Uint8Array): number {
     const size = this.#sizeOf(offset);
-    if (block.length === size) {
+    if (block.length <= size && block.length * 2 > size) {
       this.#bytes.set(block, offset);
+      putU32(this.#bytes, offset + 4, size);
       return offset;
     }
     this.#garbage += size;
     return this.#append(block);
   }
 
+  /** Where a block lies that has so many bytes left over: another place where it has not, with some to spare for what comes next. */
+  #roomFor(offset: number, bytes: number): number {
+    const used = usedBytesOf(this.#bytes, offset);
+    const size = this.#sizeOf(offset);
+    if (used + bytes <= size) return offset;
+    const roomier = this.#reserve(used + bytes + (used >> 3));
+    this.#bytes.copyWithin(roomier, offset, offset + used);
+    putU32(this.#bytes, roomier + 4, this.#used - roomier);
+    this.#garbage += size;
+    return roomier;
+  }
+
   #append(block: Uint8Array): number {
-    const need = this.#used + block.length;
+    const offset = this.#reserve(block.length);
+    this.#bytes.set(block, offset);
+    return offset;
+  }
+
+  /** The offset of so many new bytes. */
+  #reserve(bytes: number): number {
+    const need = this.#used + bytes;
     if (need > this.#bytes.length) {
       const grown = new Uint8Array(Math.max(need, Math.ceil(this.#bytes.length * 1.5)));
       grown.set(this.#bytes.subarray(0, this.#used));
       this.#bytes = grown;
     }
     const offset = this.#used;
-    this.#bytes.set(block, offset);
     this.#used = need;
     return offset;
   }
 
   #sizeOf(offset: number): number {
-    const b = this.#bytes;
-    return (((b[offset + 4] ?? 0) << 24) | ((b[offset + 5] ?? 0) << 16) | ((b[offset + 6] ?? 0) << 8) | (b[offset + 7] ?? 0)) >>> 0;
+    return u32(this.#bytes, offset + 4);
   }
 
   #rehash(): void {

@@ -1,29 +1,30 @@
 import { ipBytes } from "../../src/base/ip.ts";
 import { putU16, putU32 } from "../wire/big-endian.ts";
 import { writeName } from "../wire/name.ts";
-import { type RecordData, type ResourceRecord, typeOf } from "../wire/record.ts";
+import { type RecordData, typeOf } from "../wire/record.ts";
 import { writeRecordData } from "../wire/record-data.ts";
 import { WireWriter } from "../wire/wire-writer.ts";
 import type { NameRecords, RecordSet } from "../zone/record-delta.ts";
 
 /*
  * A name's block in the arena:
- *   0  flags (4 bits) and zone (12 bits, its place among the zones)  2  name bytes  3  number of sets  4  size of the block (u32)
- *   8  the name (wire form, lower case), then a head of 15 bytes for each set:
- *      type (u16), answers (u16), additional records (u16), stride (u8), bytes of answers (u32), bytes of additional (u32)
- *   then for each set its answers and additional records as they stand in a message that asks for this name: it lies at
- *   offset 12, so owners are the pointer c00c and no byte needs a change.
+ *   0  flags (4 bits) and zone (12 bits, its place among the zones)  2  name bytes  3  number of sets
+ *   4  size of the block (u32): room that is left over at its end included
+ *   8  the name (wire form, lower case), then a head of 9 bytes for each set:
+ *      type (u16), records (u16), stride (u8), bytes of the records (u32)
+ *   then for each set its records as they stand in a message that asks for this name: it lies at offset 12, so owners are the
+ *   pointer c00c and no byte needs a change.
  */
 /** `unstated` is set from outside and goes when a block is built anew. */
 export const blockFlags = { podAddresses: 1, alias: 2, empty: 4, unstated: 8 } as const;
 export const blockHeadBytes = 8;
-export const setHeadBytes = 15;
+export const setHeadBytes = 9;
 
 const questionAt = 12;
-const maxRecords = 0xffff;
-const maxMessage = 0xffff;
-const maxPointer = 0x3fff;
-/** The most that one name may have; 1,000 endpoints with SRV and additional records take 120 KiB. */
+export const maxRecords = 0xffff;
+/** What one record can take at most: owner, fixed fields and the longest data that is written without a `WireWriter`. */
+const recordRoom = 12 + 600;
+/** The most that one name may have; 1,000 endpoints with A and SRV records take 80 KiB. */
 const maxBlockBytes = 64 << 20;
 
 let scratch = new Uint8Array(64 << 10);
@@ -38,9 +39,18 @@ export interface BlockZone {
 
 /** Builds a block; the bytes are valid until the next call. `name` is in wire form, lower case. */
 export function encodeNameBlock(name: Uint8Array, zone: BlockZone, records: NameRecords | undefined): Uint8Array {
+  return inScratch((out) => encodeInto(out, name, zone, records));
+}
+
+/** Records as they lie in a block; the bytes are valid until the next call. */
+export function encodeRecords(records: readonly RecordData[], ttl: number): Uint8Array {
+  return inScratch((out) => out.subarray(0, writeRecords(out, 0, records, ttl)));
+}
+
+function inScratch(encode: (out: Uint8Array) => Uint8Array): Uint8Array {
   for (;;) {
     try {
-      return encodeInto(scratch, name, zone, records);
+      return encode(scratch);
     } catch (error) {
       if (!(error instanceof RangeError) || scratch.length >= maxBlockBytes) throw error;
       scratch = new Uint8Array(scratch.length * 2);
@@ -77,44 +87,33 @@ function encodeInto(out: Uint8Array, name: Uint8Array, zone: BlockZone, all: Nam
   out.set(name, blockHeadBytes);
   let head = blockHeadBytes + name.length;
   let at = head + sets.length * setHeadBytes;
-  const answersAt = questionAt + name.length + 4;
   for (const set of sets) {
     // a section counts with 16 bits; far fewer fit a message
     const records = set.data.length > maxRecords ? set.data.slice(0, maxRecords) : set.data;
     const first = records[0];
     if (first === undefined) throw new Error("a record set without records");
     const start = at;
-    const setTtl = set.ttl ?? zone.ttl;
-    lastParent = "";
-    places.length = 0;
-    lastFound = 0;
-    for (const data of records) {
-      if (at + 12 + 600 > out.length) throw new RangeError("block full");
-      putU16(out, at, 0xc000 | questionAt);
-      // where the target's name stands, for the additional records that it owns
-      places.push(answersAt + at - start + (data.kind === "SRV" ? 18 : 12));
-      at = writeTail(out, at + 2, data, setTtl);
-    }
-    const additionalAt = at;
-    let extras = set.additional ?? [];
-    for (const extra of extras) {
-      at = writeAdditional(out, at, extra, placeOf(records, extra.name));
-      if (at - start <= maxMessage) continue;
-      // they are sent all or none, and more than this never fits
-      at = additionalAt;
-      extras = [];
-      break;
-    }
+    at = writeRecords(out, at, records, set.ttl ?? zone.ttl);
     putU16(out, head, typeOf(first));
     putU16(out, head + 2, records.length);
-    putU16(out, head + 4, extras.length);
-    out[head + 6] = stride(set);
-    putU32(out, head + 7, additionalAt - start);
-    putU32(out, head + 11, at - additionalAt);
+    out[head + 4] = stride(set);
+    putU32(out, head + 5, at - start);
     head += setHeadBytes;
   }
   putU32(out, 4, at);
   return out.subarray(0, at);
+}
+
+/** Records as they stand in a block; the result is where they end. Throws a RangeError where there is no room. */
+function writeRecords(out: Uint8Array, start: number, records: readonly RecordData[], ttl: number): number {
+  lastParent = "";
+  let at = start;
+  for (const data of records) {
+    if (at + recordRoom > out.length) throw new RangeError("block full");
+    putU16(out, at, 0xc000 | questionAt);
+    at = writeTail(out, at + 2, data, ttl);
+  }
+  return at;
 }
 
 /** Bytes of each record where all have the same length and may be rotated; else 0. */
@@ -122,32 +121,6 @@ function stride(set: RecordSet): number {
   if (set.data.length < 2) return 0;
   const kind = set.data[0]?.kind;
   return kind === "A" ? 16 : kind === "AAAA" ? 28 : 0;
-}
-
-/** Of the names of a set's records, by position. */
-const places: number[] = [];
-
-/** Where `placeOf` found its last name. */
-let lastFound = 0;
-
-/** Where in an answer the name of an additional record stands already. Both come in the same order, so it is searched for from where the last was. */
-function placeOf(records: readonly RecordData[], name: string): number | undefined {
-  for (let i = 0; i < records.length; i++) {
-    const index = (lastFound + i) % records.length;
-    const data = records[index];
-    if ((data?.kind !== "SRV" && data?.kind !== "NS") || data.target !== name) continue;
-    lastFound = index;
-    const place = places[index];
-    return place !== undefined && place <= maxPointer ? place : undefined;
-  }
-  return undefined;
-}
-
-function writeAdditional(out: Uint8Array, start: number, record: ResourceRecord, place: number | undefined): number {
-  if (start + 255 + 12 + 600 > out.length) throw new RangeError("block full");
-  if (place === undefined) return writeTail(out, writeTarget(record.name, out, start), record.data, record.ttl);
-  putU16(out, start, 0xc000 | place);
-  return writeTail(out, start + 2, record.data, record.ttl);
 }
 
 /** The parent of the last target written, and where its bytes stand: endpoints of one Service differ in their first label only. */

@@ -41,7 +41,7 @@ export function* transferMessages(zone: ZoneCopyParts, question: TransferQuestio
     let head = owner + nameBytes;
     let at = head + sets * setHeadBytes;
     for (let i = 0; i < sets; i++, head += setHeadBytes) {
-      const end = at + u32(zone.bytes, head + 7);
+      const end = at + u32(zone.bytes, head + 5);
       while (at < end) {
         const length = 10 + u16(zone.bytes, at + 10);
         if (!message.fits(nameBytes + length)) yield message.take();
@@ -49,7 +49,6 @@ export function* transferMessages(zone: ZoneCopyParts, question: TransferQuestio
         message.record(zone.bytes, { owner, ownerBytes: nameBytes - zone.zoneBytes, tail: at + 2, tailBytes: length });
         at += 2 + length;
       }
-      at += u32(zone.bytes, head + 11);
     }
   }
   if (!message.fits(zone.soa.length + 12)) yield message.take();

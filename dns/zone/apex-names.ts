@@ -2,7 +2,6 @@ import { type Ip, ipFamily } from "../../src/base/ip.ts";
 import type { ServedZone } from "../config/served-zones.ts";
 import type { DomainName } from "../wire/name.ts";
 import type { RecordData } from "../wire/record.ts";
-import { classIn } from "../wire/record-type.ts";
 import { bareName } from "./namespace-names.ts";
 import type { NameRecords } from "./record-delta.ts";
 
@@ -24,11 +23,9 @@ export function apexNames(config: {
 }): ReadonlyMap<DomainName, NameRecords> {
   const names = new Map<DomainName, NameRecords>();
   const data = config.addresses.map((ip): RecordData => ({ kind: ipFamily(ip) === 4 ? "A" : "AAAA", ip }));
-  for (const { name: zone, nameServer, ttl } of config.zones) {
+  for (const { name: zone, nameServer } of config.zones) {
     const server = `${nameServer}.${zone}`;
-    names.set(zone, {
-      sets: [{ data: [{ kind: "NS", target: server }], additional: data.map((d) => ({ name: server, class: classIn, ttl, data: d })) }],
-    });
+    names.set(zone, { sets: [{ data: [{ kind: "NS", target: server }] }] });
     names.set(server, {
       sets: (["A", "AAAA"] as const).flatMap((kind) => {
         const own = data.filter((d) => d.kind === kind);

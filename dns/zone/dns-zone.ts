@@ -3,7 +3,7 @@ import type { Batch, ObjectKey } from "../../src/snapshot/cluster-snapshot.ts";
 import { Derived, type ProblemDelta } from "../../src/snapshot/derivation.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
 import { clustersetZones, clusterZones, forwardZones, servedZones } from "../config/served-zones.ts";
-import { defaultTtl, isReverseZone, type ZonesConfig } from "../config/zone-config.ts";
+import { isReverseZone, type ZonesConfig } from "../config/zone-config.ts";
 import { canonicalName, type DomainName, isInZone } from "../wire/name.ts";
 import { apexNames } from "./apex-names.ts";
 import { Exposure } from "./exposure.ts";
@@ -14,7 +14,8 @@ import { namespaceNamesDerivation } from "./namespace-names.ts";
 import { PodAddresses } from "./pod-addresses.ts";
 import { podName } from "./pod-names.ts";
 import { PointerClaims, pointerSource, type ReverseOwner } from "./pointer-names.ts";
-import type { NameRecords, NameUpsert, RecordDelta } from "./record-delta.ts";
+import type { NameEdit, NameRecords, NameUpsert, RecordDelta } from "./record-delta.ts";
+import { editsOf } from "./record-edits.ts";
 import { classlessNames, parseClasslessZone, reverseName } from "./reverse-zone.ts";
 import { type ServiceNames, serviceNamesDerivation } from "./service-names.ts";
 
@@ -28,8 +29,6 @@ export interface DnsZoneConfig extends ZonesConfig {
 /** The names that Services have in one zone. */
 interface ServiceTable {
   readonly names: Derived<ObjectKey, ServiceNames>;
-  /** Seconds, of additional records. */
-  readonly ttl: number;
   /** Whether addresses are called by its names. */
   readonly claims: boolean;
   /** Whether its problems are told: what an object does wrong is the same in each zone. */
@@ -44,7 +43,6 @@ export class DnsZone {
   readonly #claims = new PointerClaims();
   readonly #pointers: Derived<Ip, NameSource>;
   readonly #reverseNames: (ip: Ip) => readonly DomainName[];
-  readonly #ttl: number;
   /** Only where names of pods are verified. */
   readonly #pods: PodAddresses | undefined;
   readonly #podZones: readonly DomainName[];
@@ -55,31 +53,26 @@ export class DnsZone {
     const zones = clusterZones(kubernetes);
     const clusterset = clustersetZones(kubernetes);
     const externalZones = forwardZones(external?.zones ?? []);
-    const ttl = kubernetes.ttl ?? defaultTtl;
     const exposure = new Exposure(kubernetes);
-    this.#ttl = ttl;
     this.#revision = config.revision ?? 1;
     this.#apex = apexNames({ zones: servedZones(config), cluster: zones, clusterset, addresses: config.addresses ?? ["127.0.0.1"] });
     const tables: ServiceTable[] = [
       ...zones.map((zone, i) => ({
-        names: new Derived(serviceNamesDerivation({ zone, ttl, exposure, kubernetes })),
-        ttl,
+        names: new Derived(serviceNamesDerivation({ zone, exposure, kubernetes })),
         claims: i === 0,
         tells: i === 0,
       })),
       ...clusterset.map((zone, i) => ({
-        names: new Derived(importNamesDerivation({ zone, ttl, exposure, kubernetes })),
-        ttl,
+        names: new Derived(importNamesDerivation({ zone, exposure, kubernetes })),
         claims: i === 0,
         tells: i === 0,
       })),
     ];
     if (external !== undefined) {
-      const own = external.ttl ?? defaultTtl;
       const reverse = external.zones.some(isReverseZone);
       for (const [i, zone] of externalZones.entries()) {
-        const names = new Derived(externalNamesDerivation({ zone, ttl: own, exposure, kubernetes, external }));
-        tables.push({ names, ttl: own, claims: i === 0 && reverse, tells: false });
+        const names = new Derived(externalNamesDerivation({ zone, exposure, kubernetes, external }));
+        tables.push({ names, claims: i === 0 && reverse, tells: false });
       }
     }
     this.#services = tables;
@@ -113,41 +106,41 @@ export class DnsZone {
   apply(batch: Batch): { readonly delta: RecordDelta; readonly problems: ProblemDelta } {
     const changed: ChangedName[] = [];
     const deletes: DomainName[] = [];
-    const difference = (ttl: number, before?: ReadonlyMap<DomainName, NameSource>, after?: ReadonlyMap<DomainName, NameSource>): void => {
+    const difference = (before?: ReadonlyMap<DomainName, NameSource>, after?: ReadonlyMap<DomainName, NameSource>): void => {
       if (before !== undefined) for (const name of before.keys()) if (after?.has(name) !== true) deletes.push(name);
       if (after === undefined) return;
       for (const [key, source] of after) {
         const old = before?.get(key);
-        if (old === undefined || !sameSource(old, source)) changed.push({ key, source, ttl });
+        if (old === undefined || !sameSource(old, source)) changed.push({ key, source, before: old });
       }
     };
 
-    for (const { before, after } of this.#namespaces.apply(batch).changed.values()) difference(this.#ttl, before, after);
+    for (const { before, after } of this.#namespaces.apply(batch).changed.values()) difference(before, after);
     const addresses = new Set<Ip>();
     const gained: Problem[] = [];
     const lost: Problem[] = [];
-    for (const { names, ttl, claims, tells } of this.#services) {
+    for (const { names, claims, tells } of this.#services) {
       const services = names.apply(batch);
       if (tells) {
         gained.push(...services.problems.gained);
         lost.push(...services.problems.lost);
       }
       for (const { before, after } of services.changed.values()) {
-        difference(ttl, before?.names, after?.names);
+        difference(before?.names, after?.names);
         if (claims) this.#claims.replace(before?.claims ?? [], after?.claims ?? [], addresses);
       }
     }
     for (const [ip, { after }] of this.#pointers.recompute(batch.after, addresses).changed) {
       for (const key of this.#reverseNames(ip)) {
         if (after === undefined) deletes.push(key);
-        else changed.push({ key, source: after, ttl: this.#ttl });
+        else changed.push({ key, source: after });
       }
     }
     for (const pod of this.#pods?.apply(batch) ?? []) {
       const there = this.#pods?.has(pod) === true;
       for (const zone of this.#podZones) {
         const { key, source } = podName(pod, zone);
-        if (there) changed.push({ key, source, ttl: this.#ttl });
+        if (there) changed.push({ key, source });
         else deletes.push(key);
       }
     }
@@ -163,21 +156,20 @@ export class DnsZone {
   /** The same one by one, for a stream that need not hold them all. */
   *names(): Iterable<NameUpsert> {
     for (const [key, records] of this.#apex) yield { key, records };
-    for (const names of this.#namespaces.values.values()) yield* upserts(names, this.#ttl);
-    for (const { names: table, ttl } of this.#services) for (const { names } of table.values.values()) yield* upserts(names, ttl);
-    for (const [ip, source] of this.#pointers.values)
-      for (const key of this.#reverseNames(ip)) yield { key, records: recordsOf(source, this.#ttl) };
+    for (const names of this.#namespaces.values.values()) yield* upserts(names);
+    for (const { names: table } of this.#services) for (const { names } of table.values.values()) yield* upserts(names);
+    for (const [ip, source] of this.#pointers.values) for (const key of this.#reverseNames(ip)) yield { key, records: recordsOf(source) };
     for (const pod of this.#pods?.all() ?? []) {
       for (const zone of this.#podZones) {
         const { key, source } = podName(pod, zone);
-        yield { key, records: recordsOf(source, this.#ttl) };
+        yield { key, records: recordsOf(source) };
       }
     }
   }
 }
 
-function* upserts(names: ReadonlyMap<DomainName, NameSource>, ttl: number): Iterable<NameUpsert> {
-  for (const [key, source] of names) yield { key, records: recordsOf(source, ttl) };
+function* upserts(names: ReadonlyMap<DomainName, NameSource>): Iterable<NameUpsert> {
+  for (const [key, source] of names) yield { key, records: recordsOf(source) };
 }
 
 /** By the longest reverse zone that has the address; the cluster's where none has. */
@@ -197,18 +189,33 @@ function reverseOwner({ kubernetes = {}, external }: ZonesConfig): (ip: Ip) => R
 interface ChangedName {
   readonly key: DomainName;
   readonly source: NameSource;
-  readonly ttl: number;
+  /** Where it is known, and the name was there. */
+  readonly before?: NameSource | undefined;
 }
 
 /** Makes the records when somebody asks for them: of a first list nobody does who is not given all names anyway. */
 function lazyDelta(revision: number, changed: readonly ChangedName[], deletes: readonly DomainName[]): RecordDelta {
-  let made: readonly NameUpsert[] | undefined;
+  let made: Pick<Required<RecordDelta>, "upserts" | "edits"> | undefined;
+  const make = (): NonNullable<typeof made> => {
+    const upserts: NameUpsert[] = [];
+    const edits: NameEdit[] = [];
+    for (const { key, source, before } of changed) {
+      const sets = before?.kind === "records" && source.kind === "records" ? editsOf(before.records, source.records) : undefined;
+      if (sets === undefined) upserts.push({ key, records: recordsOf(source) });
+      else edits.push({ key, sets });
+    }
+    return { upserts, edits };
+  };
   return {
     revision,
     deletes,
     get upserts() {
-      made ??= changed.map(({ key, source, ttl }) => ({ key, records: recordsOf(source, ttl) }));
-      return made;
+      made ??= make();
+      return made.upserts;
+    },
+    get edits() {
+      made ??= make();
+      return made.edits;
     },
   };
 }

@@ -17,8 +17,6 @@ import { addPortNames, affectedServices, endpointNames, externalTarget, headless
 export function externalNamesDerivation(config: {
   /** Canonical. */
   readonly zone: DomainName;
-  /** Seconds. */
-  readonly ttl: number;
   readonly exposure: Exposure;
   readonly kubernetes: KubernetesConfig;
   readonly external: ExternalNamesConfig;
@@ -34,11 +32,11 @@ export function externalNamesDerivation(config: {
     if (isHeadless(service)) {
       if (config.external.headless !== true) return undefined;
       const own = targets(snapshot, key, base);
-      const names = endpointNames(own, config.ttl);
-      headlessNames(names, own, base, config.ttl);
+      const names = endpointNames(own);
+      headlessNames(names, own, base);
       return { names, claims: own.map(({ ip, name: target }): PointerClaim => ({ ip, name: target, as: "external-endpoint" })) };
     }
-    return reachedNames(service, base, config.ttl);
+    return reachedNames(service, base);
   };
   return {
     affected: (batch) => affectedServices(batch, config.exposure),
@@ -47,7 +45,7 @@ export function externalNamesDerivation(config: {
 }
 
 /** Of a Service that is reached from outside by addresses, or by a host name that its load balancer has. */
-function reachedNames(service: Service, base: DomainName, ttl: number): ServiceNames | undefined {
+function reachedNames(service: Service, base: DomainName): ServiceNames | undefined {
   const ingress = service.status?.loadBalancer?.ingress ?? [];
   const texts = [...(service.spec?.externalIPs ?? []), ...ingress.flatMap((i) => i.ip ?? [])];
   const ips: readonly Ip[] = Array.from(new Set(texts.flatMap((text) => parseIp(text) ?? [])));
@@ -55,9 +53,9 @@ function reachedNames(service: Service, base: DomainName, ttl: number): ServiceN
   const ports = (service.spec?.ports ?? []).filter((p) => isPort(p.port));
   const names = new Map<DomainName, NameSource>();
   if (ips.length > 0) {
-    const pairs = ports.flatMap((port) => ips.map((ip) => ({ target: base, ip, port: port.port, as: port })));
-    names.set(base, made([...addressSets(ips), ...srvSets(pairs, ttl)]));
-    addPortNames(names, pairs, base, ttl);
+    const pairs = ports.flatMap((port) => ips.map(() => ({ target: base, port: port.port, as: port })));
+    names.set(base, made([...addressSets(ips), ...srvSets(pairs)]));
+    addPortNames(names, pairs, base);
     return { names, claims: ips.map((ip): PointerClaim => ({ ip, name: base, as: "external" })) };
   }
   if (hostname === undefined) return undefined;

@@ -17,8 +17,6 @@ import { addPortNames, endpointNames, headlessNames, made, type ServiceNames } f
 export interface ImportNamesConfig {
   /** Canonical: `clusterset.local.`. */
   readonly zone: DomainName;
-  /** Seconds. */
-  readonly ttl: number;
   readonly exposure: Exposure;
   readonly kubernetes: KubernetesConfig;
 }
@@ -78,23 +76,23 @@ function compileImport(
   const targets = endpointTargets(snapshot, key, base);
   const problems = unnamedSlices(snapshot, key, imported);
   if (imported.spec?.type === "Headless") {
-    const names = endpointNames(targets, config.ttl);
-    headlessNames(names, targets, base, config.ttl);
+    const names = endpointNames(targets);
+    headlessNames(names, targets, base);
     return { plan: { names, claims: targets }, problems };
   }
   const isHidden = config.kubernetes.ignoreEmptyServices === true && targets.length === 0;
-  return { plan: isHidden ? undefined : addressNames(imported, base, config.ttl), problems };
+  return { plan: isHidden ? undefined : addressNames(imported, base), problems };
 }
 
 /** Of one that is reached at an address of the whole set. */
-function addressNames({ spec }: ServiceImport, base: DomainName, ttl: number): ServiceNames | undefined {
+function addressNames({ spec }: ServiceImport, base: DomainName): ServiceNames | undefined {
   const own = (spec?.ips ?? []).flatMap((text) => parseIp(text) ?? []);
   // without an address (not yet allocated) there is nothing to tell
   if (own.length === 0) return undefined;
   const ports: readonly TargetPort[] = (spec?.ports ?? []).filter((p) => isPort(p.port));
-  const pairs = ports.flatMap((port) => own.map((ip) => ({ target: base, ip, port: port.port, as: port })));
-  const names = new Map<DomainName, NameSource>([[base, made([...addressSets(own), ...srvSets(pairs, ttl)])]]);
-  addPortNames(names, pairs, base, ttl);
+  const pairs = ports.flatMap((port) => own.map(() => ({ target: base, port: port.port, as: port })));
+  const names = new Map<DomainName, NameSource>([[base, made([...addressSets(own), ...srvSets(pairs)])]]);
+  addPortNames(names, pairs, base);
   return { names, claims: own.map((ip): PointerClaim => ({ ip, name: base, as: "imported" })) };
 }
 

@@ -14,13 +14,12 @@ export type NameSource =
   | { readonly kind: "endpoint"; readonly target: EndpointTarget }
   | { readonly kind: "pointer"; readonly targets: readonly DomainName[] };
 
-/** `ttl` in seconds, for additional records. */
-export function recordsOf(source: NameSource, ttl: number): NameRecords {
+export function recordsOf(source: NameSource): NameRecords {
   switch (source.kind) {
     case "records":
       return source.records;
     case "endpoint":
-      return endpointRecords([source.target], ttl);
+      return endpointRecords([source.target]);
     case "pointer":
       return { sets: [{ data: source.targets.map((target) => ({ kind: "PTR", target }) as const) }] };
     default:
@@ -29,9 +28,9 @@ export function recordsOf(source: NameSource, ttl: number): NameRecords {
 }
 
 /** Of all endpoints that share one name. */
-export function endpointRecords(own: readonly EndpointTarget[], ttl: number): NameRecords {
-  const pairs = own.flatMap((t) => t.ports.map(({ port }) => ({ target: t.name, ip: t.ip, port })));
-  return { sets: [...addressSets(own.map((t) => t.ip)), ...srvSets(pairs, ttl)] };
+export function endpointRecords(own: readonly EndpointTarget[]): NameRecords {
+  const pairs = own.flatMap((t) => t.ports.map(({ port }) => ({ target: t.name, port })));
+  return { sets: [...addressSets(own.map((t) => t.ip)), ...srvSets(pairs)] };
 }
 
 /** True when both make the same records. */

@@ -1,14 +1,12 @@
 import type { DomainName } from "../wire/name.ts";
-import type { RecordData, ResourceRecord } from "../wire/record.ts";
+import type { RecordData } from "../wire/record.ts";
 
-/** The records of one name and one type, with what an answer adds to them. Plain data: it crosses process borders as JSON. */
+/** The records of one name and one type. Plain data: it crosses process borders as JSON. */
 export interface RecordSet {
   /** All of one kind, at least one. */
   readonly data: readonly RecordData[];
   /** Seconds; the zone's own when absent. */
   readonly ttl?: number;
-  /** Addresses of the targets of SRV and NS records. */
-  readonly additional?: readonly ResourceRecord[];
 }
 
 /** All that one name has. */
@@ -26,12 +24,31 @@ export interface NameUpsert {
   readonly records: NameRecords;
 }
 
-/** Changes of a zone's names. A name is replaced as a whole. */
+/**
+ * Records of one kind that came and went. The order of a set's records means nothing, so an edit says which, not where: what is
+ * there already is not added, what is not there not removed, and edits that are told twice do no harm.
+ */
+export interface SetEdit {
+  /** Seconds; the zone's own when absent. */
+  readonly ttl?: number;
+  readonly removes: readonly RecordData[];
+  readonly adds: readonly RecordData[];
+}
+
+/** A name of many records of which a few changed. It has the same kinds of records before and after. */
+export interface NameEdit {
+  readonly key: DomainName;
+  readonly sets: readonly SetEdit[];
+}
+
+/** Changes of a zone's names; each name is told once, as a whole, or what it has more and less. */
 export interface RecordDelta {
   /** Grows with each delta; its low 32 bits are the zones' serial number. */
   readonly revision: number;
   /** All names of all zones: what is not in `upserts` is gone. */
   readonly full?: true;
   readonly upserts: readonly NameUpsert[];
+  /** Default none. */
+  readonly edits?: readonly NameEdit[];
   readonly deletes: readonly DomainName[];
 }

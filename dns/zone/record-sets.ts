@@ -1,7 +1,6 @@
 import { type Ip, ipFamily } from "../../src/base/ip.ts";
 import type { DomainName } from "../wire/name.ts";
-import type { RecordData, ResourceRecord } from "../wire/record.ts";
-import { classIn } from "../wire/record-type.ts";
+import type { RecordData } from "../wire/record.ts";
 import type { NameRecords, RecordSet } from "./record-delta.ts";
 
 /** A and AAAA, each address once. */
@@ -20,33 +19,24 @@ function addressData(ip: Ip): RecordData {
   return { kind: ipFamily(ip) === 4 ? "A" : "AAAA", ip };
 }
 
-/** A port behind a name that has an address. */
+/** A port behind a name. */
 export interface SrvTarget {
   readonly target: DomainName;
-  readonly ip: Ip;
   readonly port: number;
 }
 
 /**
  * One record per target name and port, whose weights share 100 over all addresses behind them (at least 1 each, as CoreDNS has
- * it), and each target's addresses as additional records. No set for no targets.
+ * it). No set for no targets.
  */
-export function srvSets(targets: readonly SrvTarget[], ttl: number): readonly RecordSet[] {
+export function srvSets(targets: readonly SrvTarget[]): readonly RecordSet[] {
   const [only, ...more] = targets;
   if (only === undefined) return [];
-  if (more.length === 0) {
-    const { target, port, ip } = only;
-    const additional = [{ name: target, class: classIn, ttl, data: addressData(ip) }];
-    return [{ data: [{ kind: "SRV", priority: 0, weight: 100, port, target }], additional }];
-  }
   const weight = Math.max(1, Math.floor(100 / targets.length));
+  if (more.length === 0) return [{ data: [{ kind: "SRV", priority: 0, weight, port: only.port, target: only.target }] }];
   const data = new Map<string, RecordData>();
-  const additional = new Map<string, ResourceRecord>();
-  for (const { target, ip, port } of targets) {
-    data.set(`${port} ${target}`, { kind: "SRV", priority: 0, weight, port, target });
-    additional.set(`${ip} ${target}`, { name: target, class: classIn, ttl, data: addressData(ip) });
-  }
-  return [{ data: Array.from(data.values()), additional: Array.from(additional.values()) }];
+  for (const { target, port } of targets) data.set(`${port} ${target}`, { kind: "SRV", priority: 0, weight, port, target });
+  return [{ data: Array.from(data.values()) }];
 }
 
 /** Equal in data and order. */
@@ -56,14 +46,10 @@ export function sameRecords(a: NameRecords, b: NameRecords): boolean {
 }
 
 function sameSet(a: RecordSet, b: RecordSet): boolean {
-  return a === b || (a.ttl === b.ttl && sameList(a.data, b.data, sameData) && sameList(a.additional ?? [], b.additional ?? [], sameRecord));
+  return a === b || (a.ttl === b.ttl && sameList(a.data, b.data, sameData));
 }
 
-function sameRecord(a: ResourceRecord, b: ResourceRecord): boolean {
-  return a === b || (a.name === b.name && a.ttl === b.ttl && a.class === b.class && sameData(a.data, b.data));
-}
-
-function sameData(a: RecordData, b: RecordData): boolean {
+export function sameData(a: RecordData, b: RecordData): boolean {
   if (a === b) return true;
   if ((a.kind === "A" || a.kind === "AAAA") && (b.kind === "A" || b.kind === "AAAA")) return a.ip === b.ip;
   if (a.kind === "SRV" && b.kind === "SRV") {

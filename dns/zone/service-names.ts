@@ -24,8 +24,6 @@ export interface ServiceNames {
 export interface ServiceNamesConfig {
   /** Canonical: `cluster.local.`. */
   readonly zone: DomainName;
-  /** Seconds. */
-  readonly ttl: number;
   readonly exposure: Exposure;
   readonly kubernetes: KubernetesConfig;
 }
@@ -79,11 +77,11 @@ function compileServiceNames(
   if (service.spec?.type === "ExternalName") return compileAlias(service, base);
 
   const targets = endpointTargets(snapshot, key, base);
-  const names = endpointNames(targets, config.ttl);
+  const names = endpointNames(targets);
   addZonalNames(names, targets, base);
   const { clusterIP, clusterIPs } = service.spec ?? {};
   if (clusterIP === "None" || clusterIPs?.[0] === "None") {
-    headlessNames(names, targets, base, config.ttl);
+    headlessNames(names, targets, base);
     return { plan: { names, claims: targets }, problems: [] };
   }
 
@@ -101,9 +99,9 @@ function compileServiceNames(
   const isHidden = config.kubernetes.ignoreEmptyServices === true && targets.length === 0;
   if (own.length > 0 && !isHidden) {
     const ports: readonly TargetPort[] = (service.spec?.ports ?? []).filter((p) => isPort(p.port));
-    const pairs = ports.flatMap((port) => own.map((ip) => ({ target: base, ip, port: port.port, as: port })));
-    names.set(base, made([...addressSets(own), ...srvSets(pairs, config.ttl)]));
-    addPortNames(names, pairs, base, config.ttl);
+    const pairs = ports.flatMap((port) => own.map(() => ({ target: base, port: port.port, as: port })));
+    names.set(base, made([...addressSets(own), ...srvSets(pairs)]));
+    addPortNames(names, pairs, base);
   }
   const claims = own.map((ip): PointerClaim => ({ ip, name: base, as: "cluster-ip" }));
   return { plan: { names, claims: [...targets, ...claims] }, problems };
@@ -127,7 +125,7 @@ export function externalTarget(text: string): DomainName | undefined {
 }
 
 /** Endpoints' own names; several share a hostname where a slice says so. */
-export function endpointNames(targets: readonly EndpointTarget[], ttl: number): Map<DomainName, NameSource> {
+export function endpointNames(targets: readonly EndpointTarget[]): Map<DomainName, NameSource> {
   const names = new Map<DomainName, NameSource>();
   const shared = new Set<DomainName>();
   for (const target of targets) {
@@ -137,19 +135,16 @@ export function endpointNames(targets: readonly EndpointTarget[], ttl: number): 
   for (const name of shared)
     names.set(name, {
       kind: "records",
-      records: endpointRecords(
-        targets.filter((t) => t.name === name),
-        ttl,
-      ),
+      records: endpointRecords(targets.filter((t) => t.name === name)),
     });
   return names;
 }
 
 /** A Service that is its ready endpoints; without any it does not exist. */
-export function headlessNames(names: Map<DomainName, NameSource>, targets: readonly EndpointTarget[], base: DomainName, ttl: number): void {
-  const pairs = targets.flatMap((t) => t.ports.map((port) => ({ target: t.name, ip: t.ip, port: port.port, as: port })));
-  if (targets.length > 0) names.set(base, made([...addressSets(targets.map((t) => t.ip)), ...srvSets(pairs, ttl)]));
-  addPortNames(names, pairs, base, ttl);
+export function headlessNames(names: Map<DomainName, NameSource>, targets: readonly EndpointTarget[], base: DomainName): void {
+  const pairs = targets.flatMap((t) => t.ports.map((port) => ({ target: t.name, port: port.port, as: port })));
+  if (targets.length > 0) names.set(base, made([...addressSets(targets.map((t) => t.ip)), ...srvSets(pairs)]));
+  addPortNames(names, pairs, base);
 }
 
 /** `<topology zone>._zone.<base>`: the ready endpoints of one zone; of targets that say their zone. */
@@ -171,11 +166,11 @@ export interface NamedTarget extends SrvTarget {
 }
 
 /** `_port._proto.<base>`; unnamed ports have no such name. */
-export function addPortNames(names: Map<DomainName, NameSource>, pairs: readonly NamedTarget[], base: DomainName, ttl: number): void {
+export function addPortNames(names: Map<DomainName, NameSource>, pairs: readonly NamedTarget[], base: DomainName): void {
   const named = pairs.filter(({ as }) => as.name !== undefined && isLabel(as.name));
   if (named.length === 0) return;
   const groups = Map.groupBy(named, ({ as }) => `_${as.name}._${(as.protocol ?? "TCP").toLowerCase()}.${base}`);
-  for (const [owner, group] of groups) if (owner.length <= maxNameLength) names.set(owner, made(srvSets(group, ttl)));
+  for (const [owner, group] of groups) if (owner.length <= maxNameLength) names.set(owner, made(srvSets(group)));
 }
 
 function printName(service: Service): string {

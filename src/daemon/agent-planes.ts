@@ -1,4 +1,4 @@
-import { type DnsBlocks, DnsZone, type NameRecords, reverseZones } from "../../dns/index.ts";
+import { type DnsBlocks, DnsZone, reverseZones } from "../../dns/index.ts";
 import { IngressTranslator, type RouteDelta } from "../../ingress/index.ts";
 import { parseCidr } from "../base/cidr.ts";
 import { systemClock } from "../base/clock.ts";
@@ -9,6 +9,7 @@ import type { DaemonConfig } from "./daemon-config.ts";
 import { gossipSettings, touchesGossip } from "./ingress-gossip.ts";
 import type { ServicePort } from "./ingress-ports.ts";
 import { ingressEntries } from "./ingress-table.ts";
+import { keyedNames, zoneEntries } from "./names-table.ts";
 import { plainRange } from "./plain-range.ts";
 import type { StatePublisher } from "./state-publisher.ts";
 import type { KeyedDelta, StateSource } from "./state-stream.ts";
@@ -37,8 +38,7 @@ export function namesPlane(config: DaemonConfig, clusterDns: readonly Ip[], bloc
     source: { name: "dns", tag: () => zone.revision, full: () => zoneEntries(zone) },
     apply: (batch, heard) => {
       const { delta } = zone.apply(batch);
-      if (!heard) return undefined;
-      return { tag: delta.revision, upserts: delta.upserts.map((u) => [u.key, u.records] as const), deletes: delta.deletes };
+      return heard ? keyedNames(delta) : undefined;
     },
     problems: () => zone.problems(),
     served: () => [],
@@ -89,8 +89,4 @@ const largeBatch = 500;
 
 export function batchSize(batch: Batch): number {
   return [...batch.dirty.values()].reduce((n, keys) => n + keys.size, 0);
-}
-
-function* zoneEntries(zone: DnsZone): Iterable<readonly [string, NameRecords]> {
-  for (const { key, records } of zone.names()) yield [key, records];
 }

@@ -1,7 +1,7 @@
 import type { Socket as UdpSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer, type Server as TcpServer } from "node:net";
-import { type BoundSockets, loadCorefile, type NameRecords, reverseZones, startDnsServer } from "../../dns/index.ts";
+import { type BoundSockets, loadCorefile, reverseZones, startDnsServer } from "../../dns/index.ts";
 import { parseCidr } from "../base/cidr.ts";
 import { systemClock } from "../base/clock.ts";
 import { createUdpSocket } from "../kernel/udp-socket.ts";
@@ -11,6 +11,7 @@ import { inheritedSockets, type NamedSocket } from "./child.ts";
 import { isServedAlike, lookEvery, reloadMetrics, startCorefileWatch, withUpstreams } from "./corefile.ts";
 import { corefileOf } from "./corefile-configmap.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
+import { recordDelta } from "./names-table.ts";
 import { createMemoryRelease } from "./release-memory.ts";
 import { type Retiring, tellParent } from "./role.ts";
 import { startStateSubscriber } from "./state-subscriber.ts";
@@ -47,11 +48,7 @@ export async function startDnsProcess(config: DaemonConfig, log: Log): Promise<R
     log,
     take: (delta) => {
       memory.changed(delta.upserts.length + delta.deletes.length);
-      started.apply({
-        revision: delta.tag ?? delta.revision,
-        upserts: delta.upserts.map(([key, records]) => ({ key, records: records as NameRecords })),
-        deletes: delta.deletes,
-      });
+      started.apply(recordDelta(delta));
       return undefined;
     },
     synced: () => {

@@ -160,7 +160,7 @@ export function startStatePublisher(path: string, sources: readonly StateSource[
   return {
     ready,
     publish: (table, delta) => {
-      if (delta.upserts.length === 0 && delta.deletes.length === 0) return;
+      if (delta.upserts.length + (delta.edits?.length ?? 0) + delta.deletes.length === 0) return;
       const revision = revisionOf(table) + 1;
       revisions.set(table, revision);
       const whole = { ...delta, revision };

@@ -5,6 +5,11 @@ export interface KeyedDelta {
   /** The table's own count, where it has one: the zones' serial number grows over restarts of the agent. */
   readonly tag?: number;
   readonly upserts: readonly (readonly [key: string, value: unknown])[];
+  /**
+   * Parts of values that changed, in the table's own words, after `upserts`. One that is told twice, or after a later value, must do
+   * no harm. Default none.
+   */
+  readonly edits?: readonly (readonly [key: string, edit: unknown])[];
   readonly deletes: readonly string[];
 }
 
@@ -40,9 +45,11 @@ export type FromAgent =
 /** The two changes as one: of what both name, the later word counts. */
 export function mergeDeltas(before: KeyedDelta, after: KeyedDelta): KeyedDelta {
   const named = new Set([...after.upserts.map(([key]) => key), ...after.deletes]);
+  const edits = [...(before.edits ?? []).filter(([key]) => !named.has(key)), ...(after.edits ?? [])];
   return {
     ...before,
     ...after,
+    ...(edits.length === 0 ? {} : { edits }),
     upserts: [...before.upserts.filter(([key]) => !named.has(key)), ...after.upserts],
     deletes: [...before.deletes.filter((key) => !named.has(key)), ...after.deletes],
   };

@@ -120,6 +120,8 @@ export function nameChanges(batch: Batch, clusterDomain: string | undefined): Co
     if (change !== "changed" || gained.length + lost.length > 0) changes.push({ name, change, gained, lost });
   };
   for (const { key, records } of delta.upserts) compare(key, records);
+  const edited = new Set(delta.edits?.map(({ key }) => key));
+  if (edited.size > 0) for (const { key, records } of zone.names()) if (edited.has(key)) compare(key, records);
   for (const key of delta.deletes) compare(key, undefined);
   return { changes: changes.sort((a, b) => (a.name < b.name ? -1 : 1)), problems };
 }

@@ -296,8 +296,8 @@ test("additional records point at their targets: several ports, shared hostnames
   );
   expect(m.additional.map(printRecord)).toEqual([
     `twin.${name} 5 IN A 10.9.0.1`,
-    `10-9-0-2.${name} 5 IN A 10.9.0.2`,
     `twin.${name} 5 IN A 10.9.0.3`,
     `twin.${name} 5 IN AAAA fd00::1`,
+    `10-9-0-2.${name} 5 IN A 10.9.0.2`,
   ]);
 });

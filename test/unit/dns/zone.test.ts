@@ -55,7 +55,7 @@ test("the revision grows with each change that is one", () => {
   const zone = new DnsZone({ revision: 10 });
   const batch = batchFromEmpty(snapshotOf([{ kind: "Namespace", metadata: { name: "a" } }]));
   expect(zone.apply(batch).delta).toMatchObject({ revision: 11, deletes: [] });
-  expect(zone.apply(batch).delta).toEqual({ revision: 11, upserts: [], deletes: [] });
+  expect(zone.apply(batch).delta).toEqual({ revision: 11, upserts: [], edits: [], deletes: [] });
 });
 
 test.each([
