@@ -115,7 +115,10 @@ export class Registry {
         this.#refusing = false;
         this.#stored(undefined);
       }
-      if (result.ok) await this.cache.reached(result.rev);
+      if (result.ok) {
+        await this.cache.reached(result.rev);
+        await watchersFirst();
+      }
       // What stood in the way is in the cache before anybody tries again.
       else if (result.conflict !== "absent") await this.cache.reached(result.conflict.rev);
       return result.ok ? result.rev : undefined;
@@ -128,6 +131,11 @@ export class Registry {
       throw new ApiError(500, "InternalError", `Internal error occurred: ${error.message}`);
     }
   }
+}
+
+/** What was written to watchers in this turn goes on the wire before the writer is answered: they have more to do with it. */
+function watchersFirst(): Promise<void> {
+  return new Promise((resolve) => process.nextTick(resolve));
 }
 
 export function prefixOf(resource: Resource): Key {

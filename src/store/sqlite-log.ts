@@ -1,25 +1,29 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { StoreErrorCode } from "./errors.ts";
+import { durable, LogAppend, rowsPerRev } from "./log-append.ts";
 import { type Heads, type LogRow, type PackedRows, packRows, type WriterCalls } from "./sqlite-messages.ts";
 import type { Key, Rev, Stored } from "./store.ts";
 
-/** A commit's writes stand at id = revision × this + place in it, so one integer key orders the whole log. */
-const rowsPerRev = 4096;
 const pageBytes = 4096; // SQLite's default
 const applicationId = 0x66777931; // "fwy1" in the file's header
+/** How long the other connection of this server may have the file. Milliseconds; it takes one commit's time. */
+const patience = 10_000;
 
 /** The file: an append-only log of versions. Synchronous; lives in the writer's thread. */
 export class SqliteLog {
+  readonly #lock: DatabaseSync;
   readonly #db: DatabaseSync;
-  readonly #insert: StatementSync;
+  readonly #append: LogAppend;
   readonly #get: StatementSync;
   readonly #list: StatementSync;
   readonly #history: StatementSync;
 
   constructor(file: string, maxBytes?: number) {
-    this.#db = new DatabaseSync(file, { timeout: 0 });
-    // The lock is taken by the first transaction and kept until the file is closed: a second server cannot open it.
-    this.#db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -4096");
+    // One server has two connections to the file, so the lock that keeps a second server away is another file's, kept until the end.
+    this.#lock = new DatabaseSync(`${file}-lock`, { timeout: 0 });
+    this.#lock.exec("BEGIN EXCLUSIVE");
+    this.#db = new DatabaseSync(file, { timeout: patience });
+    this.#db.exec(`${durable}; PRAGMA cache_size = -4096`);
     this.#db.exec("BEGIN IMMEDIATE");
     const id = Number(this.#db.prepare("PRAGMA application_id").get()?.["application_id"]);
     if (id !== 0 && id !== applicationId) throw new Error("another program's database");
@@ -29,8 +33,8 @@ export class SqliteLog {
       CREATE INDEX IF NOT EXISTS log_deleted ON log (key, id) WHERE value IS NULL;
       CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
       COMMIT`);
-    if (maxBytes !== undefined) this.#db.exec(`PRAGMA max_page_count = ${Math.ceil(maxBytes / pageBytes)}`);
-    this.#insert = this.#db.prepare("INSERT INTO log (id, key, value) VALUES (?, ?, ?)");
+    limitPages(this.#db, maxBytes);
+    this.#append = new LogAppend(this.#db);
     this.#get = this.#db.prepare("SELECT id, value FROM log WHERE key = ? ORDER BY id DESC LIMIT 1");
     // With max() SQLite takes the other columns from the row that has the maximum.
     this.#list = this.#db.prepare(
@@ -76,16 +80,12 @@ export class SqliteLog {
   }
 
   write(rows: Iterable<LogRow>): void {
-    this.#transaction(() => {
-      let rev = -1;
-      let place = 0;
-      for (const row of rows) {
-        place = row.rev === rev ? place + 1 : 0;
-        rev = row.rev;
-        if (place >= rowsPerRev) throw new Error(`more than ${rowsPerRev} writes in one commit`);
-        this.#insert.run(rev * rowsPerRev + place, row.key, row.value ?? null);
-      }
-    });
+    this.#append.append(rows);
+  }
+
+  /** Takes what was written into the file proper, so that the log beside it can begin anew. */
+  checkpoint(): void {
+    this.#db.exec("PRAGMA wal_checkpoint(PASSIVE)");
   }
 
   get(key: Key): Stored | null {
@@ -113,7 +113,7 @@ export class SqliteLog {
 
   compact(before: Rev): void {
     const limit = before * rowsPerRev;
-    this.#transaction(() => {
+    this.#append.transaction(() => {
       const rev = this.#rev();
       this.#db
         .prepare(
@@ -128,19 +128,13 @@ export class SqliteLog {
 
   close(): void {
     this.#db.close();
+    this.#lock.close();
   }
+}
 
-  #transaction(body: () => void): void {
-    this.#db.exec("BEGIN IMMEDIATE");
-    try {
-      body();
-      this.#db.exec("COMMIT");
-    } catch (error) {
-      // A full disk may have rolled it back already.
-      if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
-      throw error;
-    }
-  }
+/** So that the file stays below so many bytes; each connection has to be told. */
+export function limitPages(db: DatabaseSync, maxBytes: number | undefined): void {
+  if (maxBytes !== undefined) db.exec(`PRAGMA max_page_count = ${Math.ceil(maxBytes / pageBytes)}`);
 }
 
 /** SQLite's result code, in words of the store. https://www.sqlite.org/rescode.html */

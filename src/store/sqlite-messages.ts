@@ -92,6 +92,7 @@ export interface WriterCalls {
   };
   history: { readonly ask: { readonly prefix: Key; readonly after: Rev; readonly upTo: Rev }; readonly answer: readonly LogRow[] };
   compact: { readonly ask: { readonly before: Rev }; readonly answer: null };
+  checkpoint: { readonly ask: null; readonly answer: null };
   close: { readonly ask: null; readonly answer: null };
 }
 

@@ -1,5 +1,7 @@
 import { compactedError, StoreError } from "./errors.ts";
 import { EventQueue } from "./event-queue.ts";
+import { LoneWriter } from "./lone-writer.ts";
+import { codeOf } from "./sqlite-log.ts";
 import { blocksOf, type Heads, type LogRow, packRows, unpackRows } from "./sqlite-messages.ts";
 import { SqliteWriter } from "./sqlite-writer.ts";
 import type { CommitResult, Key, ListOptions, Lookup, Page, Rev, Store, StoreEvent, Write } from "./store.ts";
@@ -16,14 +18,17 @@ interface Pending {
 
 /**
  * Opens (or makes) the file and locks it; rejects with `locked` when another server has it. The order of commits is
- * decided here, in memory; a worker makes whatever has queued durable in one transaction, and only then is it seen.
+ * decided here, in memory; whatever has queued is made durable in one transaction, by a worker unless it is one commit alone,
+ * and only then is it seen.
  */
 export async function openSqliteStore(file: string, limits: { readonly maxBytes?: number } = {}): Promise<Store> {
   let store: SqliteStore | undefined;
   const writer = new SqliteWriter(file, (error) => store?.lost(error));
   try {
     const { rev, compacted, heads } = await writer.ask("open", { file, ...limits });
-    store = new SqliteStore({ file, writer, rev, compacted, heads: mapOf(heads) });
+    const checkpoint = (): void => void writer.ask("checkpoint", null).catch(() => undefined); // the next one will do
+    const lone = new LoneWriter(file, limits.maxBytes, checkpoint);
+    store = new SqliteStore({ file, writer, lone, rev, compacted, heads: mapOf(heads) });
     return store;
   } catch (error) {
     await writer.terminate();
@@ -34,6 +39,7 @@ export async function openSqliteStore(file: string, limits: { readonly maxBytes?
 interface Opened {
   readonly file: string;
   readonly writer: SqliteWriter;
+  readonly lone: LoneWriter;
   readonly rev: Rev;
   readonly compacted: Rev;
   readonly heads: Map<Key, Rev>;
@@ -42,6 +48,7 @@ interface Opened {
 class SqliteStore implements Store {
   readonly #file: string;
   readonly #writer: SqliteWriter;
+  readonly #lone: LoneWriter;
   /** The newest revision of each key, also of commits on their way. */
   readonly #heads: Map<Key, Rev>;
   #assigned: Rev;
@@ -55,6 +62,7 @@ class SqliteStore implements Store {
   constructor(opened: Opened) {
     this.#file = opened.file;
     this.#writer = opened.writer;
+    this.#lone = opened.lone;
     this.#heads = opened.heads;
     this.#assigned = opened.rev;
     this.#durable = opened.rev;
@@ -140,24 +148,25 @@ class SqliteStore implements Store {
     this.#closed = true;
     await this.#flight;
     for (const w of this.#watchers) w.queue.end();
+    this.#lone.close();
     await this.#writer.ask("close", null);
     await this.#writer.terminate();
   }
 
-  /** The writer is gone: whoever follows is told. */
+  /** The writer is gone, and the lock with it: whoever follows is told. */
   lost(error: StoreError): void {
+    this.#lone.close();
     for (const w of this.#watchers) w.queue.end(this.#closed ? undefined : error);
   }
 
   /** Writes what is queued, and what queued meanwhile, until nothing is left. */
   async #flush(): Promise<void> {
-    await Promise.resolve(); // lets the commits of this turn join the first transaction
+    await nextTurn(); // what else has come by now joins the first transaction
     while (this.#queued.length > 0) {
       const batch = this.#queued;
       this.#queued = [];
       try {
-        const rows = packRows(batch.flatMap((p) => p.rows));
-        await this.#writer.ask("write", rows, blocksOf(rows));
+        await this.#write(batch);
       } catch (error) {
         this.#revert(batch, error);
         continue;
@@ -165,6 +174,22 @@ class SqliteStore implements Store {
       for (const pending of batch) this.#publish(pending);
     }
     this.#flight = undefined;
+  }
+
+  /** Returns once it is on disk. */
+  async #write(batch: readonly Pending[]): Promise<void> {
+    const rows = batch.flatMap((p) => p.rows);
+    if (batch.length === 1 && this.#writeAlone(rows)) return;
+    const packed = packRows(rows);
+    await this.#writer.ask("write", packed, blocksOf(packed));
+  }
+
+  #writeAlone(rows: readonly LogRow[]): boolean {
+    try {
+      return this.#lone.write(rows);
+    } catch (error) {
+      throw new StoreError(codeOf(error), this.#file, error);
+    }
   }
 
   #publish(pending: Pending): void {
@@ -207,6 +232,11 @@ function mapOf({ keys, revs }: Heads): Map<Key, Rev> {
   const map = new Map<Key, Rev>();
   if (keys !== "") for (const [i, key] of keys.split("\n").entries()) map.set(key, revs[i] ?? 0);
   return map;
+}
+
+/** After everything that the loop found ready in this turn. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 function eventOf(row: LogRow): StoreEvent {

@@ -25,6 +25,9 @@ function answer(request: WriterRequest): unknown {
     case "compact":
       log.compact((request.ask as WriterCalls["compact"]["ask"]).before);
       return null;
+    case "checkpoint":
+      log.checkpoint();
+      return null;
     case "close":
       log.close();
       log = undefined;
