@@ -23,7 +23,29 @@ export interface CookieOccasion {
 /** The value that stands for an endpoint in an affinity cookie: stable across processes and restarts, tells no address. */
 export function affinityValue(pool: string, endpoint: { readonly ip: string; readonly port: number }): string {
   const key = `${pool}|${endpoint.ip}|${endpoint.port}`;
-  return fnv1a(key).toString(16).padStart(8, "0") + fnv1a(`${key}#`).toString(16).padStart(8, "0");
+  return hex(fnv1a(key)) + hex(fnv1a(`${key}#`));
+}
+
+const keyDigits = 16;
+
+/** The value of a cookie of balanced sessions: a key of 16 hex digits, by whose hash the endpoint is found, and whose pool's it is. */
+export function sessionValue(pool: string, key: string): string {
+  return key + hex(fnv1a(pool));
+}
+
+/** The key, if the value is one of this pool. */
+export function sessionKey(pool: string, value: string): string | undefined {
+  const key = value.slice(0, keyDigits);
+  return /^[0-9a-f]{16}$/.test(key) && value === sessionValue(pool, key) ? key : undefined;
+}
+
+/** A key of a new session, of random hex digits. */
+export function newSessionKey(random: string): string {
+  return random.slice(0, keyDigits);
+}
+
+function hex(n: number): string {
+  return n.toString(16).padStart(8, "0");
 }
 
 /** A Set-Cookie value. */

@@ -1,7 +1,8 @@
-import { affinityCookie, affinityValue, type CookieOccasion } from "../balance/affinity.ts";
+import { affinityCookie, affinityValue, type CookieOccasion, newSessionKey, sessionKey, sessionValue } from "../balance/affinity.ts";
+import { hashOf } from "../balance/hash-ring.ts";
 import { backendsFor, pickBackend } from "../route/backend-choice.ts";
 import { cookieValue, headerValue, normalizeHost } from "../route/request-head.ts";
-import type { Forwarding, HashBalance, Pool } from "../route/route.ts";
+import type { CookieAffinity, Forwarding, HashBalance, Pool, PoolId, WeightedBackend } from "../route/route.ts";
 import type { UpstreamAddress } from "../upstream/connection.ts";
 import type { HashChoice, Picked } from "../upstream/endpoint-picker.ts";
 import type { ProxyContext } from "./context.ts";
@@ -29,34 +30,77 @@ export interface EndpointChoice {
   readonly setCookie: string | undefined;
 }
 
-/** Backend, then endpoint, by the newest table: by the client's cookie, else as the route balances. */
+/** Backend, then endpoint, by the newest table: by the client's cookie, else as the backend's terms say. */
 export function chooseEndpoint(context: ProxyContext, forward: Forwarding, state: ChoiceState): EndpointChoice | undefined {
-  const { table, picker, random } = context;
-  const { request, tried } = state;
-  const { affinity } = forward;
-  const candidates = backendsFor(forward, request.fields, table.pools);
-  const cookie = affinity === undefined ? undefined : cookieValue(request.fields, affinity.cookie);
-  const weighed = state.pool?.id ?? pickBackend(candidates, random())?.pool;
-  if (cookie !== undefined && (state.pool === undefined || affinity?.changeOnFailure === false)) {
-    for (const backend of affinity?.ignoredByWeights === true ? candidates.filter((b) => b.pool === weighed) : candidates) {
-      const pool = table.pools.get(backend.pool);
-      const picked = pool === undefined ? undefined : picker.pickByCookie(pool, cookie, tried);
-      if (pool !== undefined && picked !== undefined) return { pool, picked, setCookie: undefined };
-    }
+  const { table, random } = context;
+  const candidates = backendsFor(forward, state.request.fields, table.pools);
+  const drawn = state.pool === undefined ? pickBackend(candidates, random()) : chosenBefore(candidates, state.pool.id);
+  for (const backend of candidates) {
+    const { affinity } = backend.terms ?? forward;
+    if (affinity === undefined || (affinity.ignoredByWeights === true && backend.pool !== drawn?.pool)) continue;
+    const pool = table.pools.get(backend.pool);
+    const picked = pool === undefined ? undefined : boundEndpoint(context, { pool, affinity }, state);
+    if (pool !== undefined && picked !== undefined) return { pool, picked, setCookie: undefined };
   }
-  const pool = weighed === undefined ? undefined : table.pools.get(weighed);
+  const pool = drawn === undefined ? undefined : table.pools.get(drawn.pool);
   if (pool === undefined) return undefined;
-  const picked = picker.pick(pool, {
-    balance: forward.balance,
-    tried,
+  const terms = drawn?.terms ?? forward;
+  const { affinity } = terms;
+  if (affinity?.mode === "balanced") return newSession(context, { pool, affinity }, state);
+  const picked = context.picker.pick(pool, {
+    balance: terms.balance,
+    tried: state.tried,
     now: state.now,
     random: random(),
-    hash: forward.hash === undefined ? undefined : hashChoice(context, forward.hash, state),
+    hash: terms.hash === undefined ? undefined : hashChoice(context, terms.hash, state),
     maxRequests: forward.maxRequestsPerEndpoint,
   });
-  const binds = affinity !== undefined && picked !== undefined;
+  const binds = affinity !== undefined && picked !== undefined && !staysBound({ pool, affinity }, state);
   const setCookie = binds ? affinityCookie(affinity, affinityValue(pool.id, picked.endpoint), occasionOf(context, state)) : undefined;
   return { pool, picked, setCookie };
+}
+
+function chosenBefore(candidates: readonly WeightedBackend[], pool: PoolId): WeightedBackend {
+  return candidates.find((b) => b.pool === pool) ?? { pool, weight: 1 };
+}
+
+interface Bond {
+  readonly pool: Pool;
+  readonly affinity: CookieAffinity;
+}
+
+/** The endpoint that the client's cookie leads to; after a failure, only where the cookie goes on to count. */
+function boundEndpoint(context: ProxyContext, { pool, affinity }: Bond, state: ChoiceState): Picked | undefined {
+  if (state.pool !== undefined && affinity.changeOnFailure) return undefined;
+  const cookie = cookieValue(state.request.fields, affinity.cookie);
+  if (cookie === undefined) return undefined;
+  if (affinity.mode === "persistent") return context.picker.pickByCookie(pool, cookie, state.tried);
+  const key = sessionKey(pool.id, cookie);
+  return key === undefined ? undefined : pickBySession(context, pool, key, state);
+}
+
+function pickBySession(context: ProxyContext, pool: Pool, key: string, { tried, now }: ChoiceState): Picked | undefined {
+  const hash = { value: hashOf(key), algorithm: "ring" } as const;
+  return context.picker.pick(pool, { balance: "hash", hash, tried, now, random: 0 });
+}
+
+/** How often a key is drawn that leads to an endpoint which has not failed this request. */
+const mostDraws = 20;
+
+/** A place on the ring by chance, as at ingress-nginx; for who has failed at an endpoint, one that leads to another. */
+function newSession(context: ProxyContext, { pool, affinity }: Bond, state: ChoiceState): EndpointChoice {
+  let key = newSessionKey(context.requestIds.next());
+  for (let i = 1; i < mostDraws && state.tried.has(context.picker.ringOwner(pool, hashOf(key), state.now) ?? ""); i++)
+    key = newSessionKey(context.requestIds.next());
+  const picked = pickBySession(context, pool, key, state);
+  const setCookie = picked === undefined ? undefined : affinityCookie(affinity, sessionValue(pool.id, key), occasionOf(context, state));
+  return { pool, picked, setCookie };
+}
+
+/** The client's own endpoint is there, and only out of order. */
+function staysBound({ pool, affinity }: Bond, { request }: ChoiceState): boolean {
+  const cookie = affinity.changeOnFailure ? undefined : cookieValue(request.fields, affinity.cookie);
+  return cookie !== undefined && pool.endpoints.some((e) => affinityValue(pool.id, e) === cookie);
 }
 
 function occasionOf(context: ProxyContext, { client, request }: ChoiceState): CookieOccasion {

@@ -16,12 +16,13 @@ export function backendsFor(action: Forwarding, headers: readonly string[], pool
   if (!chosen.some(hasStandIn)) return chosen;
   const replaced = (b: WeightedBackend): boolean => b.standIn !== undefined && (pools.get(b.pool)?.endpoints.length ?? 0) === 0;
   if (!chosen.some(replaced)) return chosen;
-  const shares = new Map<PoolId, number>();
-  for (const b of chosen) {
-    const pool = replaced(b) ? (b.standIn ?? b.pool) : b.pool;
-    shares.set(pool, (shares.get(pool) ?? 0) + b.weight);
+  const shares = new Map<PoolId, WeightedBackend>();
+  for (const { pool, weight, terms, standIn = pool } of chosen.map((b) => (replaced(b) ? b : { ...b, standIn: b.pool }))) {
+    const same = shares.get(standIn);
+    if (same !== undefined) shares.set(standIn, { ...same, weight: same.weight + weight });
+    else shares.set(standIn, { pool: standIn, weight, ...(standIn !== pool || terms === undefined ? {} : { terms }) });
   }
-  return [...shares].map(([pool, weight]) => ({ pool, weight }));
+  return [...shares.values()];
 }
 
 function hasStandIn(b: WeightedBackend): boolean {

@@ -34,7 +34,11 @@ export interface WeightedBackend {
   readonly weight: number;
   /** Takes its share while it has no endpoint. */
   readonly standIn?: PoolId;
+  /** How its endpoints are chosen, where not as the route says. */
+  readonly terms?: BackendTerms;
 }
+
+export type BackendTerms = Pick<Forwarding, "balance" | "hash" | "affinity">;
 
 /** A choice that overrides the weights: the first whose condition holds decides. */
 export interface BackendOverride {
@@ -43,15 +47,19 @@ export interface BackendOverride {
   readonly backends: readonly WeightedBackend[];
 }
 
-/** A cookie that binds a client to an endpoint. */
+/**
+ * A cookie that binds a client to an endpoint. `persistent`: to this one, while it is there. `balanced`: to a place on the hash ring of the
+ * pool, so that endpoints that come get their share of those who are bound already.
+ */
 export interface CookieAffinity {
   readonly cookie: string;
+  readonly mode: "balanced" | "persistent";
   readonly path: string;
   readonly maxAgeSeconds?: number;
   readonly domain?: string;
   readonly secure?: boolean;
   readonly sameSite?: string;
-  /** Give the client another endpoint for good when its own fails. */
+  /** Give the client another endpoint for good when its own fails; else it comes back to its own. */
   readonly changeOnFailure: boolean;
   /** Beside Max-Age, for clients that know only Expires. */
   readonly expiresSeconds?: number;

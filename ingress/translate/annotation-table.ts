@@ -172,10 +172,14 @@ export const annotationRows = {
   "upstream-hash-by-subset": kept(parseBoolean, { initial: "false" }),
   "upstream-hash-by-subset-size": kept(parseCount, { initial: "3" }),
   affinity: kept(oneOf("cookie")),
-  "affinity-mode": differs(oneOf("balanced", "persistent"), "always persistent: a client leaves its endpoint only when that is gone", {
+  "affinity-mode": kept(oneOf("balanced", "persistent"), {
     initial: "balanced",
+    note: "balanced: endpoints that come take over their share of the clients; persistent: a client leaves its endpoint only when that is gone",
   }),
-  "affinity-canary-behavior": kept(oneOf("sticky", "legacy"), { initial: "sticky" }),
+  "affinity-canary-behavior": kept(oneOf("sticky", "legacy"), {
+    initial: "sticky",
+    note: "legacy: a canary has its own affinity, or none",
+  }),
   "session-cookie-name": kept(parseToken, { initial: "INGRESSCOOKIE" }),
   "session-cookie-path": kept((t: string) => (t.includes(";") ? { expected: "a path" } : parsePath(t)), { initial: "/" }),
   "session-cookie-domain": kept(parseHostName),

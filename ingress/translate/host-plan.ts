@@ -3,20 +3,10 @@ import { inFilterOrder } from "../filter/chain.ts";
 import type { FilledHeader, Filter } from "../route/filter.ts";
 import { compareText } from "../route/match-order.ts";
 import { wireText } from "../route/request-head.ts";
-import type {
-  BackendOverride,
-  Forwarding,
-  HostMatch,
-  HostTls,
-  PathMatch,
-  PoolId,
-  Route,
-  RouteAction,
-  WeightedBackend,
-} from "../route/route.ts";
+import type { Forwarding, HostMatch, HostTls, PathMatch, Route, RouteAction } from "../route/route.ts";
 import { annotationField } from "./annotation-table.ts";
 import { present } from "./annotation-values.ts";
-import type { Canary } from "./canary-annotations.ts";
+import { sharedBackends } from "./canary-backends.ts";
 import type { IngressPlan, PathClaim } from "./ingress-plan.ts";
 import { rateFilters } from "./limit-annotations.ts";
 import { serviceOfPool } from "./pool-plan.ts";
@@ -215,20 +205,16 @@ function isUnder(beginnings: readonly string[], path: string): boolean {
 function actionOf({ plan, claim }: Claimed, canaries: readonly Claimed[]): RouteAction {
   const o = plan.options;
   if (o.refusal !== undefined) return { kind: "respond", status: 503, why: o.refusal };
-  if (claim.pool === undefined) return { kind: "respond", status: 503, why: "its backend cannot be used" };
-  const { affinity } = o;
+  const { pool } = claim;
+  if (pool === undefined) return { kind: "respond", status: 503, why: "its backend cannot be used" };
+  const joined = canaries.flatMap((c) => (c.claim.pool === undefined ? [] : [{ pool: c.claim.pool, options: c.plan.options }]));
   return {
     kind: "forward",
-    ...withCanaries(claim.pool, canaries, plan.standIn),
     ...forwardingOf(plan),
+    ...sharedBackends({ pool, options: o, standIn: plan.standIn }, joined),
     ...(o.upstreamVhost === undefined ? {} : { host: o.upstreamVhost }),
     timeouts: { connectSeconds: o.connectSeconds, sendSeconds: o.sendSeconds, readSeconds: o.readSeconds },
-    ...(affinity === undefined ? {} : { affinity: { ...affinity, ...(canaries.some(isLegacy) ? { ignoredByWeights: true } : {}) } }),
   };
-}
-
-function isLegacy({ plan }: Claimed): boolean {
-  return plan.options.canary?.ignoresAffinity === true;
 }
 
 /** What the Ingress says of the way to its endpoints, and of their answers. */
@@ -248,56 +234,6 @@ function forwardingOf(plan: IngressPlan): Omit<Forwarding, "kind" | "backends" |
     ...present("mirror", mirror),
     ...(o.errorStatuses.length === 0 ? {} : { errorPages: { statuses: o.errorStatuses, ...present("pool", standIn) } }),
   };
-}
-
-/** Weights as shares of 100; header before cookie before weight, as documented for canaries. */
-function withCanaries(pool: PoolId, canaries: readonly Claimed[], standIn: PoolId | undefined): Pick<Forwarding, "backends" | "overrides"> {
-  const backends: WeightedBackend[] = [];
-  const headers: BackendOverride[] = [];
-  const cookies: BackendOverride[] = [];
-  let rest = 100;
-  for (const { plan, claim } of canaries) {
-    const canary = plan.options.canary;
-    if (canary === undefined || claim.pool === undefined) continue;
-    const share = (canary.weight / canary.weightTotal) * 100;
-    const taken = canary.matchAll ? sharedBetween(pool, claim.pool, share) : [{ pool: claim.pool, weight: 1, standIn: pool }];
-    headers.push(...headerOverrides(canary, pool, taken));
-    if (canary.cookie !== undefined) cookies.push(...alwaysNever("cookie", canary.cookie, pool, taken));
-    if (canary.matchAll) continue;
-    const weight = Math.min(rest, share);
-    rest -= weight;
-    backends.push({ pool: claim.pool, weight, standIn: pool });
-  }
-  const main = { pool, weight: rest, ...(standIn === undefined ? {} : { standIn }) };
-  return { backends: [main, ...backends.filter((b) => b.weight > 0)], overrides: [...headers, ...cookies] };
-}
-
-/** Header and weight together: of what the header chooses, the canary gets its share. */
-function sharedBetween(main: PoolId, canary: PoolId, share: number): readonly WeightedBackend[] {
-  return [
-    { pool: main, weight: 100 - share },
-    { pool: canary, weight: share, standIn: main },
-  ].filter((b) => b.weight > 0);
-}
-
-function headerOverrides(c: Canary, main: PoolId, backends: readonly WeightedBackend[]): readonly BackendOverride[] {
-  const { header: name, headerValue, headerPattern } = c;
-  if (name === undefined) return [];
-  if (headerValue !== undefined) return [{ on: "header", match: { name, value: { kind: "exact", text: headerValue } }, backends }];
-  if (headerPattern !== undefined) return [{ on: "header", match: { name, value: { kind: "regex", pattern: headerPattern } }, backends }];
-  return alwaysNever("header", name, main, backends);
-}
-
-function alwaysNever(
-  on: "header" | "cookie",
-  name: string,
-  main: PoolId,
-  backends: readonly WeightedBackend[],
-): readonly BackendOverride[] {
-  return [
-    { on, match: { name, value: { kind: "exact", text: "always" } }, backends },
-    { on, match: { name, value: { kind: "exact", text: "never" } }, backends: [{ pool: main, weight: 1 }] },
-  ];
 }
 
 /** nginx's quirk: a location `/a/` that proxies makes `/a` a 301 to it, unless `/a` is claimed itself. */

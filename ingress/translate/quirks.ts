@@ -80,7 +80,7 @@ function annotationQuirks(ingress: Ingress): readonly Quirk[] {
     quirks.push({
       quirk: "canary-annotations",
       where,
-      message: "a canary's annotations but those of its own are ignored: the main Ingress' count",
+      message: "a canary's annotations are ignored but canary-*, load-balance, upstream-hash-by and affinity: the main Ingress' count",
     });
   if (has("rewrite-target") && !/\$[1-9]/.test(metadata?.annotations?.[`${annotationPrefix}rewrite-target`] ?? ""))
     quirks.push({ quirk: "rewrite-to-one", where, message: "a rewrite-target without $1 sends every path below to that one" });
@@ -88,7 +88,10 @@ function annotationQuirks(ingress: Ingress): readonly Quirk[] {
 }
 
 function isIgnoredByCanary(name: string): boolean {
-  return name.startsWith(annotationPrefix) && !/^(canary|affinity-canary-behavior)/.test(name.slice(annotationPrefix.length));
+  return (
+    name.startsWith(annotationPrefix) &&
+    !/^(canary|affinity|session-cookie|load-balance$|upstream-hash-by)/.test(name.slice(annotationPrefix.length))
+  );
 }
 
 function makesRegex(ingress: Ingress, host: string): boolean {

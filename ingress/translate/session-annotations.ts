@@ -6,8 +6,8 @@ export type AffinityOptions = CookieAffinity;
 
 export function parseAffinity(a: AnnotationReader): AffinityOptions | undefined {
   const kind = a.get("affinity");
-  a.get("affinity-mode");
-  const affinity = {
+  const affinity: AffinityOptions = {
+    mode: a.get("affinity-mode") ?? "balanced",
     cookie: a.get("session-cookie-name") ?? "INGRESSCOOKIE",
     path: a.get("session-cookie-path") ?? "/",
     ...present("domain", a.get("session-cookie-domain")),

@@ -85,6 +85,13 @@ export class EndpointPicker {
     return endpoint === undefined ? undefined : pickedOf(endpoint, this.#load(endpoint));
   }
 
+  /** Whose a hash is on the ring of the pool, however it fares; as `ip port`. */
+  ringOwner(pool: Pool, hash: number, now: number): string | undefined {
+    const members = this.#membersOf(pool, now);
+    for (const at of tableOf(members, "ring").choices(hash)) return members.keys[at];
+    return undefined;
+  }
+
   /** False: this pool's requests are not repeated for now. */
   mayRetry(pool: Pool, now: number): boolean {
     return this.#turnsOf(pool.id).retries.take(now);

@@ -185,7 +185,7 @@ test("weights share the requests, an override takes them all", async () => {
 });
 
 test("round robin takes turns; a cookie binds to one endpoint", async () => {
-  const affinity = { cookie: "SID", path: "/", changeOnFailure: false };
+  const affinity = { cookie: "SID", mode: "persistent", path: "/", changeOnFailure: false } as const;
   const { http, ups } = await lab(
     { routes: [makeRoute(), makeRoute({ id: "s", path: { kind: "prefix", path: "/s" }, action: makeForward({ affinity }) })] },
     [ok, ok],

@@ -155,7 +155,7 @@ test.for(Object.entries(met))("a route with %s is told of, with what becomes of 
 
 test("what is done besides is told: session, copy, pages of errors, changes of answers", async () => {
   const action = makeForward({
-    affinity: { cookie: "S", path: "/", changeOnFailure: false },
+    affinity: { cookie: "S", mode: "balanced", path: "/", changeOnFailure: false },
     mirror: { pool: "shop/copy:80", withBody: false },
     errorPages: { statuses: [404, 503], pool: "shop/pages:80" },
     answer: { hide: ["x-a"] },

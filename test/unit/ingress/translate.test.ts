@@ -393,6 +393,28 @@ test("a rewritten slice with the same endpoints changes nothing; one changed end
   expect(delta.pools.upserts.map((p) => p.id)).toEqual(["shop/a:80"]);
 });
 
+test.for<[name: string, annotations: string, want: object]>([
+  ["says nothing: round robin, bound as the main's", "", { terms: { balance: "round_robin", affinity: { cookie: "M" } } }],
+  ["balances as the main", "@load-balance: ewma", {}],
+  ["by a hash", "@upstream-hash-by: $host", { terms: { balance: "hash", hash: { key: [{ kind: "host" }] }, affinity: { cookie: "M" } } }],
+  ["has a cookie that does not count", "@load-balance: ewma, @affinity: cookie, @session-cookie-name: C", {}],
+  [
+    "has a cookie of its own, as of old",
+    "@affinity: cookie, @session-cookie-name: C, @affinity-canary-behavior: legacy",
+    { terms: { balance: "round_robin", affinity: { cookie: "C", mode: "balanced", ignoredByWeights: true } } },
+  ],
+])("a canary that %s", ([, annotations, want]) => {
+  const rules = makeRules("h.test", ["/", "Prefix", "a"]);
+  const main = one(rules, "@load-balance: ewma, @affinity: cookie, @session-cookie-name: M");
+  const yaml = services + main + two(makeRules("h.test", ["/", "Prefix", "b"]), `@canary: 'true', @canary-weight: '10', ${annotations}`);
+  const translator = new IngressTranslator();
+  translator.apply(batchFromEmpty(makeSnapshot(yaml)));
+  const action = translator.full().routes.upserts.find((r) => r.rule === "h.test/")?.action;
+  const canary = action?.kind === "forward" ? action.backends[1] : undefined;
+  expect(canary).toMatchObject({ pool: "shop/b:80", weight: 10, ...want });
+  expect(canary !== undefined && "terms" in canary).toBe("terms" in want);
+});
+
 test("ssl-passthrough: the host's TLS goes to the backend of its root, for as long as it is asked for", () => {
   const translator = new IngressTranslator();
   const rules = makeRules("h.test", ["/", "Prefix", "a"], ["/x", "Prefix", "b"]);
