@@ -151,12 +151,15 @@ function openTarget(config: ProxierConfig, deps: ProxierDeps): RuleTarget {
 }
 
 function openIptables(config: ProxierConfig, deps: ProxierDeps): RuleTarget {
-  return new IptablesTarget({ families: iptablesFamilies(config, deps), options: iptablesOptionsOf(config) }, iptablesWorld(config, deps));
+  const { nodeName } = config;
+  const families = iptablesFamilies(config, deps);
+  return new IptablesTarget({ nodeName, families, options: iptablesOptionsOf(config) }, iptablesWorld(config, deps));
 }
 
 function openIpvs(config: ProxierConfig, deps: ProxierDeps): RuleTarget {
+  const { nodeName } = config;
   const families = iptablesFamilies(config, deps);
-  return new IpvsTarget({ options: ipvsProgramOptionsOf({ ...config, families }) }, ipvsWorld({ ...config, families }, deps));
+  return new IpvsTarget({ nodeName, options: ipvsProgramOptionsOf({ ...config, families }) }, ipvsWorld({ ...config, families }, deps));
 }
 
 function userspaceTarget(deps: ProxierDeps): RuleTarget {

@@ -1,21 +1,24 @@
 import type { IpFamily } from "../../src/base/ip.ts";
 import type { CommandResult } from "../../src/kernel/command.ts";
 import { type IptablesMake, iptablesProgram, type RunIptables, runIptables } from "../../src/kernel/iptables-command.ts";
+import { keepJumpedTo, keptChains } from "../iptables/foreign.ts";
 import { chainPrefix, chains } from "../iptables/names.ts";
 import { type Found, parseSaved } from "../iptables/read.ts";
-import { type ChainId, chainId, nameOfChain, type TableName, tableNames, tableOfChain } from "../iptables/rule.ts";
+import { type ChainId, chainId, nameOfChain, type Rule, type TableName, tableNames, tableOfChain } from "../iptables/rule.ts";
 import { inParts, inverse, printTransaction, type TableChange, type Transaction } from "../iptables/transaction.ts";
 import { ApplyError, isApplyError } from "./errors.ts";
 
 /** The door to one make of iptables. */
 export interface IptablesApplier {
   readonly make: IptablesMake;
+  /** How many changes of a table this applier has made. */
+  commits(): number;
   /** Throws ApplyError UNUSABLE, with what to do, where rules cannot be programmed from here. */
   probe(families: readonly IpFamily[], signal: AbortSignal): Promise<void>;
   read(family: IpFamily, signal: AbortSignal): Promise<Found>;
   /** All or nothing: a table that fails takes those that were changed before it back. Throws ApplyError. */
   apply(transaction: Transaction, signal: AbortSignal): Promise<void>;
-  /** Removes our chains and the jumps to them, and nothing else. Whether there were any. */
+  /** Removes our chains and the jumps to them, and nothing else; one that others' rules lead to is emptied. Whether there were any. */
   remove(family: IpFamily, signal: AbortSignal): Promise<boolean>;
   /** Whether the canaries, chains that nothing but a foreign flush removes, are still in our tables. */
   intact(family: IpFamily, signal: AbortSignal): Promise<boolean>;
@@ -38,6 +41,7 @@ export function createIptablesApplier(make: IptablesMake, run: RunIptables = run
       throw new ApplyError("UNUSABLE", `${program} cannot be run: install the package iptables`, { cause });
     }
   };
+  let commits = 0;
   const save = async (family: IpFamily, signal: AbortSignal): Promise<Found> => {
     const result = await command(iptablesProgram(family, make, "save"), [], "", signal);
     if (result.code !== 0) throw failure(result, []);
@@ -46,12 +50,16 @@ export function createIptablesApplier(make: IptablesMake, run: RunIptables = run
   const restore = async (family: IpFamily, transaction: Transaction, signal: AbortSignal): Promise<void> => {
     const text = printTransaction(transaction);
     const result = await command(iptablesProgram(family, make, "restore"), ["--noflush", "-w", lockWait], text, signal);
-    if (result.code === 0) return;
+    if (result.code === 0) {
+      commits += transaction.length;
+      return;
+    }
     const lines = text.split("\n");
     const failed = failure(result, lines);
     // a table is committed at the end of its part; those before the one that failed are in force
     const at = failedLine(result.stderr);
     const committed = at === undefined ? transaction : transaction.slice(0, commitsBefore(lines, at));
+    if (at !== undefined) commits += committed.length;
     if (committed.length > 0) {
       const back = await command(
         iptablesProgram(family, make, "restore"),
@@ -59,6 +67,7 @@ export function createIptablesApplier(make: IptablesMake, run: RunIptables = run
         printTransaction([...committed].reverse().map(inverse)),
         signal,
       );
+      if (back.code === 0) commits += committed.length;
       if (back.code !== 0 || at === undefined)
         throw new ApplyError("DIVERGED", `${failed.message}; what was changed before is to be read again`, { cause: failed });
     }
@@ -66,6 +75,7 @@ export function createIptablesApplier(make: IptablesMake, run: RunIptables = run
   };
   return {
     make,
+    commits: () => commits,
     async probe(families, signal) {
       for (const family of families) {
         // an empty change of the table that everything needs
@@ -101,7 +111,7 @@ export function createIptablesApplier(make: IptablesMake, run: RunIptables = run
         if (isApplyError(error) && error.code === "UNUSABLE") return false;
         throw error;
       }
-      const transaction = removal(family, found);
+      const transaction = keepJumpedTo(removal(family, found), found);
       if (transaction.length === 0) return false;
       await restore(family, transaction, signal);
       return true;
@@ -121,18 +131,37 @@ export function createIptablesApplier(make: IptablesMake, run: RunIptables = run
   };
 }
 
+/** As `remove`; then throws ApplyError REFUSED, in words, where something had to stay. */
+export async function removeAllOf(applier: IptablesApplier, family: IpFamily, signal: AbortSignal): Promise<boolean> {
+  const removed = await applier.remove(family, signal);
+  const kept = keptChains(family, await applier.read(family, signal));
+  if (kept.length > 0) throw new ApplyError("REFUSED", kept.join("; "));
+  return removed;
+}
+
 const canaryTables: readonly TableName[] = ["nat", "filter"];
+
+/** What was there does not matter where it goes. */
+const someRule: Rule = { target: { kind: "return" } };
 
 function removal(family: IpFamily, found: Found): Transaction {
   return tableNames.flatMap((table): TableChange[] => {
-    const ours = [...found.chains.keys()].filter((id) => tableOfChain(id) === table);
+    const ours = [...found.chains].filter(([id]) => tableOfChain(id) === table);
     const unhook = [...found.builtIns].flatMap(([id, rules]) =>
       tableOfChain(id) === table
         ? rules.flatMap((text) => (text.startsWith(`-j ${chainPrefix}`) ? [{ table, builtIn: nameOfChain(id), chain: text.slice(3) }] : []))
         : [],
     );
     if (ours.length + unhook.length === 0) return [];
-    return [{ family, table, chains: ours.map((id) => ({ name: nameOfChain(id), before: [], after: undefined })), unhook, hook: [] }];
+    return [
+      {
+        family,
+        table,
+        chains: ours.map(([id, rules]) => ({ name: nameOfChain(id), before: rules.map(() => someRule), after: undefined })),
+        unhook,
+        hook: [],
+      },
+    ];
   });
 }
 

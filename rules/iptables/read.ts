@@ -21,12 +21,15 @@ export interface Found {
   /** Rules as text: most are as wanted, and need not be taken apart. */
   readonly chains: ReadonlyMap<ChainId, readonly string[]>;
   readonly builtIns: ReadonlyMap<ChainId, readonly string[]>;
+  /** Our chains that rules of others lead to, each with the chains those are in: the kernel removes no chain that something leads to. */
+  readonly foreignJumps: ReadonlyMap<ChainId, ReadonlySet<string>>;
 }
 
 /** Reads what `iptables-save` printed. Tables and chains that are not ours are passed over. */
 export function parseSaved(text: string): Found {
   const chains = new Map<ChainId, string[]>();
   const builtIns = new Map<ChainId, string[]>();
+  const foreignJumps = new Map<ChainId, Set<string>>();
   let table: TableName | undefined;
   for (const line of text.split("\n")) {
     const first = line.charCodeAt(0);
@@ -40,12 +43,21 @@ export function parseSaved(text: string): Found {
       else if (policy !== "-") builtIns.set(chainId(table, name), []);
     } else if (line.startsWith("-A ")) {
       const end = line.indexOf(" ", 3);
-      const id = chainId(table, line.slice(3, end));
-      (chains.get(id) ?? builtIns.get(id))?.push(line.slice(end + 1));
+      const name = line.slice(3, end);
+      const id = chainId(table, name);
+      const rule = line.slice(end + 1);
+      (chains.get(id) ?? builtIns.get(id))?.push(rule);
+      const to = chains.has(id) || (builtIns.has(id) && jumpOf(rule) !== undefined) ? undefined : foreignJump.exec(rule)?.[1];
+      if (to === undefined) continue;
+      const from = foreignJumps.get(chainId(table, to)) ?? new Set();
+      foreignJumps.set(chainId(table, to), from.add(name));
     }
   }
-  return { chains, builtIns };
+  return { chains, builtIns, foreignJumps };
 }
+
+/** Jump or goto, as the last of a rule; ours have no other words. */
+const foreignJump = new RegExp(`(?:^| )-[jg] (${chainPrefix}\\S+)$`);
 
 /** In place of a rule that is none of ours: equal to none. */
 const foreignRule: Rule = { comment: "none of ours", target: { kind: "return" } };
@@ -77,7 +89,7 @@ export function diffHooks(found: Found, wanted: readonly Hook[]): HookChange {
   for (const [id, rules] of found.builtIns) {
     const table = tableOfChain(id);
     const builtIn = nameOfChain(id);
-    for (const chain of new Set(rules.flatMap((text) => jumpOf(text)))) {
+    for (const chain of new Set(rules.flatMap((text) => jumpOf(text) ?? []))) {
       if (wanted.some((h) => h.table === table && h.builtIn === builtIn && h.chain === chain)) continue;
       for (const text of rules) if (text === `-j ${chain}`) unhook.push({ table, builtIn, chain });
     }
@@ -94,6 +106,7 @@ export function diffHooks(found: Found, wanted: readonly Hook[]): HookChange {
   return { unhook, hook };
 }
 
-function jumpOf(text: string): readonly string[] {
-  return text.startsWith(`-j ${chainPrefix}`) ? [text.slice(3)] : [];
+/** Where a jump as ours are leads. */
+function jumpOf(text: string): string | undefined {
+  return text.startsWith(`-j ${chainPrefix}`) ? text.slice(3) : undefined;
 }

@@ -1,3 +1,4 @@
+import { keepJumpedTo } from "../iptables/foreign.ts";
 import { isPoolChain } from "../iptables/names.ts";
 import type { Found } from "../iptables/read.ts";
 import { adopt, diffHooks } from "../iptables/read.ts";
@@ -86,7 +87,8 @@ function ruleDifference(found: FoundState["rules"], wanted: IpvsProgram): RuleTr
     const there = found.get(set.family);
     if (there === undefined) return [];
     const adopted = adopt(set.family, there, set.chains);
-    return diffChains(set.family, adopted, set.chains, new Set([...adopted.keys(), ...set.chains.keys()]), diffHooks(there, set.hooks));
+    const among = new Set([...adopted.keys(), ...set.chains.keys()]);
+    return keepJumpedTo(diffChains(set.family, adopted, set.chains, among, diffHooks(there, set.hooks)), there);
   });
 }
 

@@ -2,7 +2,7 @@ import type { IpFamily } from "../../src/base/ip.ts";
 import type { IptablesMake } from "../../src/kernel/iptables-command.ts";
 import type { RuleApplier } from "../apply/applier.ts";
 import { ApplyError, isApplyError } from "../apply/errors.ts";
-import { createIptablesApplier } from "../apply/iptables-applier.ts";
+import { createIptablesApplier, removeAllOf } from "../apply/iptables-applier.ts";
 import { removeOwnNftChains } from "../apply/nft-chains.ts";
 import type { RunNft } from "../apply/text-applier.ts";
 import type { LeftoverDoors } from "./leftovers.ts";
@@ -67,5 +67,5 @@ async function removeChains(make: IptablesMake, family: IpFamily, doors: Cleanup
     });
     return;
   }
-  await applier.remove(family, signal);
+  await removeAllOf(applier, family, signal);
 }

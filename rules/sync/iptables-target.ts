@@ -4,6 +4,7 @@ import type { Problem } from "../../src/snapshot/problem.ts";
 import { type ApplyError, isApplyError } from "../apply/errors.ts";
 import type { IptablesApplier } from "../apply/iptables-applier.ts";
 import type { IptablesOptions } from "../iptables/chains.ts";
+import { keepJumpedTo, keptChainProblems, keptChains } from "../iptables/foreign.ts";
 import {
   type CompiledRules,
   compileFrontends,
@@ -37,6 +38,7 @@ import { RuleWatch } from "./rule-watch.ts";
 import type { Applied, Audited, RuleCount, RuleTarget } from "./target.ts";
 
 export interface IptablesTargetConfig {
+  readonly nodeName: string;
   readonly families: readonly IpFamily[];
   readonly options: IptablesOptions;
   /** How often the canaries are looked for, where nothing tells of others' changes; default 10 s. */
@@ -64,6 +66,8 @@ export interface IptablesWorld {
 interface FamilyState {
   readonly family: IpFamily;
   found: Found | undefined;
+  /** What stays of chains that are not wanted, as last read. */
+  kept: readonly string[];
   applied: IptablesProgram | undefined;
   desired: IptablesProgram;
   /** Rules that the last transaction wrote. */
@@ -110,7 +114,8 @@ export class IptablesTarget implements RuleTarget {
     const states: FamilyState[] = [];
     for (const family of families) {
       const found = await applier.read(family, signal);
-      states.push({ family, found, applied: undefined, desired: emptyProgram(family, options), written: new Map(), pending: new Set() });
+      const desired = emptyProgram(family, options);
+      states.push({ family, found, kept: [], applied: undefined, desired, written: new Map(), pending: new Set() });
     }
     this.#states = states;
   }
@@ -136,6 +141,9 @@ export class IptablesTarget implements RuleTarget {
 
   async apply(signal: AbortSignal): Promise<Applied> {
     const transaction = this.#states.flatMap(differenceOf);
+    for (const state of this.#states) {
+      if (state.found !== undefined) state.kept = keptChains(state.family, state.found, state.desired.chains);
+    }
     await this.#watch.changing(async () => {
       if (!isEmptyTransaction(transaction)) await this.#applyOrBisect(transaction, signal);
       for (const state of this.#states) state.written = rulesWritten(transaction, state.family);
@@ -166,7 +174,11 @@ export class IptablesTarget implements RuleTarget {
     this.#skippedAudits = 0;
     const transaction = await this.#watch.comparing(async () => {
       const differences: Transaction[number][] = [];
-      for (const state of this.#states) differences.push(...differenceFrom(await this.#programs.read(state.family, signal), state.desired));
+      for (const state of this.#states) {
+        const found = await this.#programs.read(state.family, signal);
+        state.kept = keptChains(state.family, found, state.desired.chains);
+        differences.push(...differenceFrom(found, state.desired));
+      }
       return differences;
     });
     if (isEmptyTransaction(transaction)) return { repaired: false };
@@ -184,7 +196,11 @@ export class IptablesTarget implements RuleTarget {
   problems(): readonly Problem[] {
     // a Service's frontends all ask for the same
     const limits = new Map([...this.#limits.values()].map((p) => [`${p.object.namespace ?? ""}/${p.object.name}`, p]));
-    return [...this.#refusals.problems(), ...limits.values()];
+    const kept = keptChainProblems(
+      this.#config.nodeName,
+      this.#states.flatMap((state) => state.kept),
+    );
+    return [...this.#refusals.problems(), ...limits.values(), ...kept];
   }
 
   refused(): Iterable<FrontendKey> {
@@ -229,7 +245,8 @@ export class IptablesTarget implements RuleTarget {
       }
       return true;
     };
-    return new RuleWatch({ eyes, intact, canaryIntervalMs: this.#config.canaryIntervalMs });
+    const commits = (): number => this.#applier?.commits() ?? 0;
+    return new RuleWatch({ eyes, intact, commits, canaryIntervalMs: this.#config.canaryIntervalMs });
   }
 
   #take(state: FamilyState, { program, touched }: CompiledRules): void {
@@ -326,7 +343,7 @@ function differenceFrom(found: Found, desired: IptablesProgram): Transaction {
   const { family, chains } = desired;
   const adopted = adopt(family, found, chains);
   const among = new Set([...adopted.keys(), ...chains.keys()]);
-  return translationsFirst(diffChains(family, adopted, chains, among, diffHooks(found, hooksOf(desired))));
+  return translationsFirst(keepJumpedTo(diffChains(family, adopted, chains, among, diffHooks(found, hooksOf(desired))), found));
 }
 
 function hookChange(before: readonly Hook[], after: readonly Hook[]): HookChange {

@@ -4,6 +4,7 @@ import type { Problem } from "../../src/snapshot/problem.ts";
 import { type ApplyError, isApplyError } from "../apply/errors.ts";
 import type { IptablesApplier } from "../apply/iptables-applier.ts";
 import type { IpvsApplier } from "../apply/ipvs-applier.ts";
+import { keptChainProblems, keptChains } from "../iptables/foreign.ts";
 import type { Found } from "../iptables/read.ts";
 import { diffFromFound, diffPrograms, type FoundState } from "../ipvs/difference.ts";
 import type { Wanted } from "../ipvs/place.ts";
@@ -33,6 +34,7 @@ import { lackingSchedulers } from "./scheduler-trial.ts";
 import type { Applied, Audited, RuleTarget } from "./target.ts";
 
 export interface IpvsTargetConfig {
+  readonly nodeName: string;
   readonly options: IpvsProgramOptions;
   /** How often the rules' canaries are looked for; default 10 s. */
   readonly canaryIntervalMs?: number | undefined;
@@ -70,6 +72,8 @@ export class IpvsTarget implements RuleTarget {
   #kubeProxyRemoved = false;
   #begun = false;
   #found: FoundState | undefined;
+  /** What stays of chains that are not wanted, as last read. */
+  #kept: readonly string[] = [];
   /** Undefined until this process has made or adopted it. */
   #applied: IpvsProgram | undefined;
   #desired: IpvsProgram;
@@ -170,7 +174,7 @@ export class IpvsTarget implements RuleTarget {
   problems(): readonly Problem[] {
     // a Service's frontends all ask for the same
     const limits = new Map([...this.#limits.values()].map((p) => [`${p.object.namespace ?? ""}/${p.object.name} ${p.message}`, p]));
-    return [...this.#refusals.problems(), ...limits.values()];
+    return [...this.#refusals.problems(), ...limits.values(), ...keptChainProblems(this.#config.nodeName, this.#kept)];
   }
 
   refused(): Iterable<FrontendKey> {
@@ -209,7 +213,8 @@ export class IpvsTarget implements RuleTarget {
       for (const family of this.#config.options.families) if (!(await rules.intact(family, signal))) return false;
       return true;
     };
-    return new RuleWatch({ eyes, intact, canaryIntervalMs: this.#config.canaryIntervalMs });
+    const commits = (): number => this.#doors?.rules.commits() ?? 0;
+    return new RuleWatch({ eyes, intact, commits, canaryIntervalMs: this.#config.canaryIntervalMs });
   }
 
   #take({ program, touched }: CompiledServers): boolean {
@@ -245,6 +250,10 @@ export class IpvsTarget implements RuleTarget {
       const found = await this.#doors?.rules.read(family, signal);
       if (found !== undefined) rules.set(family, found);
     }
+    this.#kept = this.#desired.rules.flatMap(({ family, chains }) => {
+      const found = rules.get(family);
+      return found === undefined ? [] : keptChains(family, found, chains);
+    });
     return { state: await this.#servers.read(signal, this.#isWanted), rules };
   }
 

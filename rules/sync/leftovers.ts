@@ -3,7 +3,7 @@ import type { IpFamily } from "../../src/base/ip.ts";
 import type { IptablesMake, RunIptables } from "../../src/kernel/iptables-command.ts";
 import type { RuleApplier } from "../apply/applier.ts";
 import { isApplyError } from "../apply/errors.ts";
-import { createIptablesApplier } from "../apply/iptables-applier.ts";
+import { createIptablesApplier, removeAllOf } from "../apply/iptables-applier.ts";
 import type { IpvsDoors } from "../apply/ipvs-doors.ts";
 import { removeKubeProxyRules } from "../apply/kube-proxy-rules.ts";
 import { removeLeftServers } from "../apply/left-servers.ts";
@@ -49,7 +49,7 @@ export function leftoversOf(backend: Backend, tableName: string, doors: Leftover
   ];
 
   async function removeOwnChains(make: IptablesMake, family: IpFamily, signal: AbortSignal): Promise<boolean> {
-    return createIptablesApplier(make, doors.iptables).remove(family, signal);
+    return removeAllOf(createIptablesApplier(make, doors.iptables), family, signal);
   }
 }
 

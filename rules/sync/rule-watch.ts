@@ -8,6 +8,8 @@ export interface RuleWatchOptions {
   intact(signal: AbortSignal): Promise<boolean>;
   /** How often the canaries are looked for, without eyes; default 10 s. */
   readonly canaryIntervalMs?: number | undefined;
+  /** How many changes of tables were ours so far. */
+  commits(): number;
 }
 
 const defaultCanaryInterval = 10_000;
@@ -17,6 +19,8 @@ const eyesInterval = 250;
 export class RuleWatch {
   readonly #options: RuleWatchOptions;
   #changing = false;
+  /** While we changed rules ourselves, somebody else did too: what was seen of it cannot be told apart. */
+  #mixed = false;
   /** When the last comparison ended, and how long it took, in ms. */
   #compared = { at: 0, tookMs: 0 };
 
@@ -26,15 +30,23 @@ export class RuleWatch {
 
   /** Whether anything was changed since the rules were last as they should be; undefined: nobody sees. */
   changed(): boolean | undefined {
-    return this.#options.eyes?.changed();
+    const { eyes } = this.#options;
+    return eyes === undefined ? undefined : this.#mixed || eyes.changed();
   }
 
-  /** A change of our own: what is seen until it ends is none of others. */
+  /** A change of our own: what is seen until it ends is none of others, unless there were more changes than ours. */
   async changing<T>(work: () => Promise<T>): Promise<T> {
+    const { eyes, commits } = this.#options;
+    const foreign = (): number | undefined => {
+      const all = eyes?.commits();
+      return all === undefined ? undefined : all - commits();
+    };
     this.#changing = true;
+    const before = foreign();
     try {
       const done = await work();
-      this.#options.eyes?.settle();
+      eyes?.settle();
+      if (foreign() !== before) this.#mixed = true;
       return done;
     } finally {
       this.#changing = false;
@@ -44,6 +56,7 @@ export class RuleWatch {
   /** A comparison with what there is; what is changed from its start on is seen anew. */
   async comparing<T>(work: () => Promise<T>): Promise<T> {
     this.#options.eyes?.settle();
+    this.#mixed = false;
     const started = performance.now();
     const found = await work();
     const ended = performance.now();
@@ -54,18 +67,18 @@ export class RuleWatch {
   /** Calls `listener` whenever somebody else changed the rules, until the function that is returned is called. */
   watch(listener: () => void): () => void {
     const { eyes } = this.#options;
-    return eyes === undefined ? this.#watchCanaries(listener) : this.#watchBy(eyes, listener);
+    return eyes === undefined ? this.#watchCanaries(listener) : this.#watchBy(listener);
   }
 
   close(): void {
     this.#options.eyes?.close();
   }
 
-  #watchBy(eyes: ForeignEyes, listener: () => void): () => void {
+  #watchBy(listener: () => void): () => void {
     const timer = setInterval(() => {
       const { at, tookMs } = this.#compared;
       // where others change their own rules without pause, comparing takes a tenth of the time at most
-      if (!this.#changing && performance.now() - at > 10 * tookMs && eyes.changed()) listener();
+      if (!this.#changing && performance.now() - at > 10 * tookMs && this.changed() === true) listener();
     }, eyesInterval);
     timer.unref();
     return () => clearInterval(timer);

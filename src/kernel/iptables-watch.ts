@@ -11,6 +11,8 @@ export interface ForeignEyes {
   changed(): boolean;
   /** What there is now is as it should be. */
   settle(): void;
+  /** Counts changes of tables by anybody, ours or not; undefined: the kernel does not. */
+  commits(): number | undefined;
   close(): void;
 }
 
@@ -40,6 +42,10 @@ class NftEyes implements ForeignEyes {
   settle(): void {
     this.#nft.foreignTables();
     this.#changed = false;
+  }
+
+  commits(): number {
+    return this.#nft.generation();
   }
 
   close(): void {
@@ -78,6 +84,10 @@ class LegacyEyes implements ForeignEyes {
 
   settle(): void {
     this.#settled = this.#look();
+  }
+
+  commits(): undefined {
+    return undefined;
   }
 
   close(): void {

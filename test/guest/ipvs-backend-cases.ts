@@ -36,7 +36,7 @@ class Backend {
     this.other = createIptablesApplier(make === "nft" ? "legacy" : "nft", iptablesIn(namespace));
     this.servers = inNetns(namespace, () => createIpvsApplier({ through: "netlink", strictArp: false, rules }, run));
     this.target = new IpvsTarget(
-      { options: ipvsProgramOptionsOf(options) },
+      { nodeName: "a", options: ipvsProgramOptionsOf(options) },
       { open: () => Promise.resolve({ servers: this.servers, rules, other: this.other }), machineIps: () => [labAddresses.a[4]] },
     );
     this.#cursor = store.cursor(() => undefined);
@@ -280,7 +280,7 @@ export const ipvsBackendCases: readonly GuestCase[] = [
       withBackends(async (lab, open) => {
         const backend = await open("nft", storeOf([]));
         const wrong = new IpvsTarget(
-          { options: { ...ipvsProgramOptionsOf(options), scheduler: "nosuch" } },
+          { nodeName: "a", options: { ...ipvsProgramOptionsOf(options), scheduler: "nosuch" } },
           { open: () => Promise.resolve({ servers: backend.servers, rules: backend.other }), machineIps: () => [] },
         );
         await assert.rejects(wrong.start(signal), /UNUSABLE|no scheduler "nosuch".*ip_vs_nosuch/);

@@ -65,7 +65,7 @@ export async function live(work: (life: Life) => Promise<void>, signal: AbortSig
     const config: ProxierConfig = { store, nodeName: "a", backend: "ipvs", auditIntervalMs: 1000 };
     const applied: number[] = [];
     const target = new IpvsTarget(
-      { options: ipvsProgramOptionsOf(config) },
+      { nodeName: "a", options: ipvsProgramOptionsOf(config) },
       {
         open: () => Promise.resolve({ servers: open(), rules }),
         machineIps: () => [...Object.values(labAddresses.a), ...Object.values(labAddresses.aSecond)],

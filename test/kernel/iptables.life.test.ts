@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { createIptablesApplier } from "../../rules/apply/iptables-applier.ts";
+import { createIptablesApplier, removeAllOf } from "../../rules/apply/iptables-applier.ts";
 import { findIptablesMake } from "../../rules/apply/iptables-make.ts";
 import type { Proxier } from "../../rules/index.ts";
 import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
@@ -282,6 +282,34 @@ describe.each(["legacy", "nft"] as const)("iptables, the %s make", (make) => {
     expect(lab.run("a", `iptables-${other}-save`, [])).not.toContain("FAIRWAY");
     expect(await held.say()).toBe(`a1 ${seenBy}`);
     expect(await lab.agents.a2.probe(web)).toEqual([`a1 ${seenBy}`]);
+  });
+
+  test("a chain that another's rules lead to stays, empty, until they are gone; the others' rules stay, all else is in force", async () => {
+    const { proxier } = await start();
+    const pool = /-d 10\.96\.0\.20\/32 .*-j (FAIRWAY-P-\S+)/.exec(save().join("\n"))?.[1] ?? "";
+    iptables("-t", "nat", "-N", "OTHER");
+    iptables("-t", "nat", "-A", "OTHER", "-p", "tcp", "-j", pool);
+    const foreign = `-A OTHER -p tcp -j ${pool}`;
+    store.apply("Service", "test/web", undefined, "2");
+    put(store, "Service", makeService("other", { clusterIP: "10.96.0.22", ports }), "2");
+    put(store, "EndpointSlice", slice("other", ["b2"]), "2");
+    await expect.poll(() => lab.agents.a2.probe({ ...web, host: "10.96.0.22" }), { timeout: 30_000 }).toEqual([`b2 ${seenBy}`]);
+    expect(proxier.problems().map((p) => [p.object.kind, p.reason])).toEqual([["Node", "ForeignJump"]]);
+    expect(proxier.problems()[0]?.message).toContain("rules of OTHER in table nat");
+    expect(save().filter((l) => l.includes(pool))).toEqual([foreign]);
+
+    iptables("-t", "nat", "-F", "OTHER");
+    await expect.poll(() => proxier.problems(), { timeout: 30_000 }).toEqual([]);
+    await expect.poll(() => lab.run("a", `iptables-${make}-save`, []), { timeout: 30_000 }).not.toContain(pool);
+
+    await proxier.close();
+    iptables("-t", "nat", "-A", "OTHER", "-j", "FAIRWAY-SERVICES");
+    const applier = createIptablesApplier(make, iptablesIn(lab.namespace("a")));
+    await expect(removeAllOf(applier, 4, signal())).rejects.toThrow(/OTHER in table nat .*FAIRWAY-SERVICES/);
+    expect(save().filter((l) => l.startsWith("-A"))).toEqual(["-A OTHER -j FAIRWAY-SERVICES"]);
+    iptables("-t", "nat", "-F", "OTHER");
+    iptables("-t", "nat", "-X", "OTHER");
+    await removeAllOf(applier, 4, signal());
   });
 
   test("cleanup removes our chains and jumps and nothing else", async () => {

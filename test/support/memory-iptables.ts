@@ -90,6 +90,7 @@ export class MemoryIptables {
         rules.splice(at, 1);
       } else if (verb === "-X") {
         if (rules.length > 0) return fail("chain is not empty");
+        if ([...table.values()].some((of) => of.some((rule) => targetOf(rule) === chain))) return fail("Device or resource busy");
         table.delete(chain);
       } else return fail(`no such command ${verb}`);
     }
@@ -103,7 +104,7 @@ function isTarget(table: Table, specification: string): boolean {
 }
 
 function targetOf(specification: string): string {
-  return / -j (\S+)/.exec(` ${specification}`)?.[1] ?? "";
+  return / -[jg] (\S+)/.exec(` ${specification}`)?.[1] ?? "";
 }
 
 const ok: CommandResult = { code: 0, stdout: "", stderr: "" };

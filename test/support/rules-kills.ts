@@ -157,7 +157,7 @@ function ipvsDoors(namespace: string) {
 
 function ipvsTarget(namespace: string): IpvsTarget {
   return new IpvsTarget(
-    { options: ipvsProgramOptionsOf({ nodeName: "a", nodePortAddresses }) },
+    { nodeName: "a", options: ipvsProgramOptionsOf({ nodeName: "a", nodePortAddresses }) },
     { open: () => Promise.resolve(ipvsDoors(namespace)), machineIps: () => Object.values(labAddresses.a) },
   );
 }
@@ -192,7 +192,7 @@ function iptablesTarget(namespace: string, way: "iptables-legacy" | "iptables-nf
   const [make, other] = way === "iptables-legacy" ? (["legacy", "nft"] as const) : (["nft", "legacy"] as const);
   const run = iptablesIn(namespace);
   return new IptablesTarget(
-    { families: [4, 6], options: iptablesOptionsOf({ nodeName: "a", nodePortAddresses }) },
+    { nodeName: "a", families: [4, 6], options: iptablesOptionsOf({ nodeName: "a", nodePortAddresses }) },
     {
       open: () => Promise.resolve({ applier: createIptablesApplier(make, run), other: createIptablesApplier(other, run) }),
       routeLocalnet: () => undefined,

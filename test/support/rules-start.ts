@@ -54,7 +54,7 @@ export async function startRules(
           inNetns(namespace, () => createNetlinkApplier(nftIn(namespace))),
         )
       : new IptablesTarget(
-          { families: [4, 6], options: iptablesOptionsOf(config), canaryIntervalMs },
+          { nodeName: "a", families: [4, 6], options: iptablesOptionsOf(config), canaryIntervalMs },
           {
             open: () =>
               Promise.resolve({

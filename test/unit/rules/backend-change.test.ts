@@ -29,7 +29,10 @@ const pools = [...(compileOffline(store.current, { nodeName: "n", backend: "ipta
 const from = (names: readonly string[]): IpvsTransaction => {
   const chains = new Map(names.map((id) => [chainId("nat", id), []] as const));
   return diffFromFound(
-    { state: { sets: new Map(), items: new Map() }, rules: new Map([[4 as const, { chains, builtIns: new Map() }]]) },
+    {
+      state: { sets: new Map(), items: new Map() },
+      rules: new Map([[4 as const, { chains, builtIns: new Map(), foreignJumps: new Map() }]]),
+    },
     program,
   );
 };
@@ -60,8 +63,9 @@ test("the applier keeps that order, and takes all of it back", async () => {
   const fails = { at: "" };
   const rules: IptablesApplier = {
     make: "nft",
+    commits: () => 0,
     probe: () => Promise.resolve(),
-    read: () => Promise.resolve({ chains: new Map(), builtIns: new Map() }),
+    read: () => Promise.resolve({ chains: new Map(), builtIns: new Map(), foreignJumps: new Map() }),
     apply(transaction) {
       const tables = transaction.map((c) => c.table).join("+");
       if (tables === fails.at) return Promise.reject(new ApplyError("REFUSED", "no"));

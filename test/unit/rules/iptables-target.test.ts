@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from "vitest";
-import { createIptablesApplier } from "../../../rules/apply/iptables-applier.ts";
+import { createIptablesApplier, removeAllOf } from "../../../rules/apply/iptables-applier.ts";
 import { compileOffline, type Proxier } from "../../../rules/index.ts";
 import { executeRules } from "../../../rules/iptables/execute.ts";
 import { printRule } from "../../../rules/iptables/print.ts";
@@ -27,7 +27,7 @@ async function start(memory: MemoryIptables, store: SnapshotStore, canaryInterva
     { clock: systemClock, log: () => undefined, onApplied: (info) => applied.push(info.elements) },
     {
       target: new IptablesTarget(
-        { families: [4], options: iptablesOptionsOf(config), canaryIntervalMs },
+        { nodeName: "n", families: [4], options: iptablesOptionsOf(config), canaryIntervalMs },
         {
           open: () =>
             Promise.resolve({ applier: createIptablesApplier("nft", memory.run), other: createIptablesApplier("legacy", other.run) }),
@@ -104,6 +104,51 @@ test("what is refused is asked for again until it is taken", async () => {
   await expect.poll(() => applied.length).toBe(2);
   expect(proxier.problems()).toEqual([]);
   expect(await nat(memory)).toContain("--to-destination 10.244.0.5:8080");
+});
+
+test("a chain that another's rules lead to is emptied and told of; all else is in force, and it goes when they are gone", async () => {
+  const memory = new MemoryIptables();
+  const store = filled(3);
+  const { proxier } = await start(memory, store, 5);
+  const pool = /-j (FAIRWAY-P-\S+)/.exec((await nat(memory)).split("\n").find((l) => l.includes("10.96.0.2/32")) ?? "")?.[1] ?? "";
+  const restore = (...lines: readonly string[]) =>
+    memory.run("iptables-nft-restore", [], `${["*nat", ...lines, "COMMIT"].join("\n")}\n`, AbortSignal.timeout(5000));
+  expect(await restore(":OTHERS - [0:0]", `-A OTHERS -p tcp -g ${pool}`, `-A OUTPUT -p udp -j ${pool}`)).toMatchObject({ code: 0 });
+  store.apply("Service", "test/s1", undefined, "2");
+  put(store, "EndpointSlice", makeSlice("s2", ["10.244.0.77"]), "2");
+  await expect.poll(() => nat(memory)).toContain("--to-destination 10.244.0.77:8080");
+  expect(await nat(memory)).not.toMatch(/10\.96\.0\.2\/32|10\.244\.0\.2:/);
+  expect(proxier.problems()).toMatchObject([
+    {
+      object: { kind: "Node", name: "n" },
+      reason: "ForeignJump",
+      message: expect.stringContaining(`OTHERS and OUTPUT in table nat`) as string,
+    },
+  ]);
+  expect(proxier.problems()[0]?.message).toContain(pool);
+  // a change beside it is one transaction, and a start over it none
+  await proxier.close();
+  const second = await start(memory, store, 5);
+  expect(second.applied).toEqual([]);
+  expect(second.proxier.problems().map((p) => p.reason)).toEqual(["ForeignJump"]);
+  await second.proxier.close();
+  await restore(`-D OUTPUT -p udp -j ${pool}`, ":OTHERS - [0:0]", "-X OTHERS");
+  const third = await start(memory, store, 5);
+  expect(third.proxier.problems()).toEqual([]);
+  expect(await nat(memory)).not.toContain(pool);
+});
+
+test("removing all of ours leaves a chain that another's rules lead to, empty, and says so", async () => {
+  const memory = new MemoryIptables();
+  const { proxier } = await start(memory, filled(3));
+  await proxier.close();
+  const signal = AbortSignal.timeout(5000);
+  await memory.run("iptables-nft-restore", [], "*nat\n:OTHERS - [0:0]\n-A OTHERS -j FAIRWAY-SERVICES\nCOMMIT\n", signal);
+  const applier = createIptablesApplier("nft", memory.run);
+  await expect(removeAllOf(applier, 4, signal)).rejects.toThrow(/OTHERS in table nat .* FAIRWAY-SERVICES, which .* remove those rules/);
+  const left = (await nat(memory)).split("\n").filter((l) => l.includes("FAIRWAY"));
+  expect(left).toEqual([":FAIRWAY-SERVICES - [0:0]", "-A OTHERS -j FAIRWAY-SERVICES"]);
+  expect(await applier.remove(4, signal)).toBe(false);
 });
 
 test("a failure that passes is tried again; a kernel that is not as thought is read again", async () => {

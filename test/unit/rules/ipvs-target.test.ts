@@ -34,7 +34,7 @@ class World {
       { clock: systemClock, log: () => undefined, onApplied: (info) => applied.push(info.elements) },
       {
         target: new IpvsTarget(
-          { options: ipvsProgramOptionsOf(config), canaryIntervalMs: 20 },
+          { nodeName: "n", options: ipvsProgramOptionsOf(config), canaryIntervalMs: 20 },
           {
             open: () =>
               Promise.resolve({
