@@ -24,7 +24,10 @@ const state = startStateSubscriber(socket, table, {
     server.apply(recordDelta(delta));
     return undefined;
   },
-  synced: () => server.setSynced(),
+  synced: () => {
+    server.setSynced();
+    memory.release();
+  },
   known: server,
   metrics: () => server.metrics(),
   log: silentLog,

@@ -44,6 +44,8 @@ export async function startDnsProcess(config: DaemonConfig, log: Log): Promise<R
   const known = Promise.withResolvers<void>();
   let reloadFailures = (): number => 0;
   const memory = createMemoryRelease();
+  /** It reads questions. */
+  let isOpen = false;
   const state = startStateSubscriber(agentSocket(config), "dns", {
     log,
     take: (delta) => {
@@ -53,6 +55,7 @@ export async function startDnsProcess(config: DaemonConfig, log: Log): Promise<R
     },
     synced: () => {
       started.setSynced();
+      if (!isOpen) memory.release();
       known.resolve();
     },
     known: started,
@@ -65,6 +68,7 @@ export async function startDnsProcess(config: DaemonConfig, log: Log): Promise<R
     started.ready,
   ]);
   wait.abort();
+  isOpen = true;
   sockets.resolve(await openSockets());
   await started.ready;
   const watch =

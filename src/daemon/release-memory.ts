@@ -15,6 +15,8 @@ const trickle = 100;
 export interface MemoryRelease {
   /** Tells that so many keys changed. */
   changed(keys: number): void;
+  /** The burst is over, and nobody waits for this process yet: at once, since it may never be quiet. */
+  release(): void;
   close(): void;
 }
 
@@ -40,6 +42,10 @@ export function createMemoryRelease({ clock = systemClock, collect = collectAll 
       await clock.sleep(quiet, stop.signal);
     } while (lately > trickle);
     waiting = false;
+    // else it was released meanwhile
+    if (sum >= worthwhile) release();
+  };
+  const release = (): void => {
     sum = 0;
     collect();
   };
@@ -53,6 +59,7 @@ export function createMemoryRelease({ clock = systemClock, collect = collectAll 
       lately += keys;
       if (sum >= worthwhile && !waiting) collectWhenQuiet().catch(() => undefined); // the sleep ends that way
     },
+    release,
     close: () => stop.abort(),
   };
 }

@@ -30,3 +30,23 @@ test.each([
   await clock.advance(4 * step);
   expect(collected).toBe(want);
 });
+
+test("a burst that was released at once is not released again when it is quiet", async () => {
+  const clock = new FakeClock();
+  let collected = 0;
+  const memory = createMemoryRelease({ clock, collect: () => void collected++ });
+  memory.changed(5000);
+  memory.release();
+  for (let i = 0; i < 4; i++) {
+    await clock.advance(step);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(collected).toBe(1);
+  memory.changed(5000);
+  for (let i = 0; i < 4; i++) {
+    await clock.advance(step);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(collected).toBe(2);
+  memory.close();
+});
