@@ -44,6 +44,7 @@ export interface DaemonOptions {
   readonly tcpServicesConfigmap?: string;
   readonly udpServicesConfigmap?: string;
   readonly accessLog?: string;
+  readonly readyFile?: string;
   readonly cleanup?: boolean;
 }
 

@@ -8,7 +8,12 @@ const maxPath = 107;
 
 /** Where a node's agent gives its tables to the processes that serve them: below the run dir, or a short path where that is too long. */
 export function agentSocket(config: Pick<DaemonConfig, "runDir">): string {
-  const path = join(config.runDir, "agent.sock");
+  return runSocket(config, "agent.sock");
+}
+
+/** A UNIX socket of a node's daemon; its folder may have to be made. */
+export function runSocket({ runDir }: Pick<DaemonConfig, "runDir">, name: string): string {
+  const path = join(runDir, name);
   if (Buffer.byteLength(path) <= maxPath) return path;
-  return join(tmpdir(), `fairway-${process.getuid?.() ?? 0}-${fnv1a(config.runDir).toString(36)}`, "agent.sock");
+  return join(tmpdir(), `fairway-${process.getuid?.() ?? 0}-${fnv1a(runDir).toString(36)}`, name);
 }

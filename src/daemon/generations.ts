@@ -23,6 +23,8 @@ export interface Generations extends Running {
    * and end with the last of what they have. Where a new one cannot start, those before stay. Renewals come one after the other.
    */
   renew(): Promise<void>;
+  /** Others serve by now: all take no more, and end with the last of what they have. Resolves when the last has ended. */
+  retire(): Promise<void>;
 }
 
 /**
@@ -38,17 +40,18 @@ export function startGenerations(
   let closed = false;
   let current: readonly SupervisedChild[] = [];
   /** Those told first stand first. */
-  const retiring = new Set<SupervisedChild>();
+  const retiring = new Map<SupervisedChild, Promise<void>>();
 
   const startGeneration = (): readonly SupervisedChild[] => {
     count++;
     const suffix = count === 1 ? "" : `.${count}`;
     return names.map((name, i) => start(`${name}${suffix}`, count, i));
   };
-  const retire = async (child: SupervisedChild): Promise<void> => {
-    retiring.add(child);
-    await child.stop({ type: "retire" }, drainMs + farewellMs);
-    retiring.delete(child);
+  const retire = (child: SupervisedChild): void => {
+    retiring.set(
+      child,
+      child.stop({ type: "retire" }, drainMs + farewellMs).then(() => void retiring.delete(child)),
+    );
   };
   const renewOnce = async (): Promise<void> => {
     if (closed) return;
@@ -62,9 +65,9 @@ export function startGenerations(
     }
     const before = current;
     current = next;
-    for (const child of before) void retire(child);
+    for (const child of before) retire(child);
     // who is renewed more often than it can drain must not fill the machine with what was before
-    const tooMany = [...retiring].slice(0, Math.max(0, retiring.size - mostRetiring * names.length));
+    const tooMany = [...retiring.keys()].slice(0, Math.max(0, retiring.size - mostRetiring * names.length));
     for (const child of tooMany) void child.close();
     log("info", `${role}: generation ${count} serves; the one before has ${drainMs / 1000} s for what it is at`);
   };
@@ -80,11 +83,18 @@ export function startGenerations(
       renewing = result.catch(() => undefined);
       return result;
     },
+    retire: async () => {
+      closed = true;
+      await renewing;
+      for (const child of current) retire(child);
+      current = [];
+      await Promise.all(retiring.values());
+    },
     close: async () => {
       closed = true;
-      await Promise.all([...current, ...retiring].map((c) => c.close()));
+      await Promise.all([...current, ...retiring.keys()].map((c) => c.close()));
       await renewing;
-      await Promise.all([...current, ...retiring].map((c) => c.close()));
+      await Promise.all([...current, ...retiring.keys()].map((c) => c.close()));
     },
   };
 }

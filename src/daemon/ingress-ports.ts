@@ -37,6 +37,15 @@ export class IngressPorts {
     this.#close = kernel.close;
   }
 
+  /** Takes sockets that an earlier daemon has bound. */
+  adopt(sockets: readonly NamedSocket[]): void {
+    for (const socket of sockets) this.#sockets.set(keyOf(socket.type, socket), socket);
+  }
+
+  get all(): readonly NamedSocket[] {
+    return [...this.#sockets.values()];
+  }
+
   /** For an ingress process. Datagrams are for the first alone: a client's must all come to one that knows it. */
   socketsFor(process: number): readonly NamedSocket[] {
     return [...this.#sockets.values()].filter((s) => s.type === "tcp" || process === 0);
@@ -49,7 +58,7 @@ export class IngressPorts {
   change(ports: readonly ServicePort[]): { readonly changed: boolean; readonly left: readonly NamedSocket[] } {
     const wanted = new Map<string, { readonly ip: Ip; readonly port: number; readonly type: "tcp" | "udp" }>();
     for (const ip of this.#ips)
-      for (const { protocol, port } of ports) wanted.set(`${protocol} ${ip} ${port}`, { ip, port, type: protocol });
+      for (const { protocol, port } of ports) wanted.set(keyOf(protocol, { ip, port }), { ip, port, type: protocol });
     const left: NamedSocket[] = [];
     for (const [key, socket] of this.#sockets) {
       if (wanted.has(key)) continue;
@@ -74,9 +83,13 @@ export class IngressPorts {
   }
 
   close(): void {
-    this.release([...this.#sockets.values()]);
+    this.release(this.all);
     this.#sockets.clear();
   }
+}
+
+function keyOf(protocol: "tcp" | "udp", { ip, port }: { readonly ip: Ip; readonly port: number }): string {
+  return `${protocol} ${ip} ${port}`;
 }
 
 const defaults = { bind: bindSocket, close: closeSocket };

@@ -7,6 +7,8 @@ export type FromParent = { readonly type: "stop" } | { readonly type: "retire" }
 /** What may be told to `retire`: to take no new work, and to end when what it has is done. */
 export interface Retiring extends Running {
   retire?(): Promise<void>;
+  /** Settles when it has nothing left to do, which ends the process. */
+  readonly over?: Promise<void>;
 }
 
 /**
@@ -14,7 +16,7 @@ export interface Retiring extends Running {
  * retires; a second signal ends it at once. `onStop` runs only when the parent asked for a whole stop, before the role closes.
  */
 export async function runRole(log: Log, start: () => Retiring | Promise<Retiring>, onStop?: () => Promise<void>): Promise<void> {
-  const end = Promise.withResolvers<"signal" | "stop" | "orphan" | "retired">();
+  const end = Promise.withResolvers<"signal" | "stop" | "orphan" | "retired" | "over">();
   let signals = 0;
   const onSignal = (): void => {
     signals++;
@@ -31,6 +33,7 @@ export async function runRole(log: Log, start: () => Retiring | Promise<Retiring
   let running: Retiring | undefined;
   try {
     running = await Promise.race([start(), end.promise.then(() => undefined)]);
+    running?.over?.then(() => end.resolve("over"), onSignal);
     await Promise.race([running?.ready.then(() => tellParent({ type: "ready" })), end.promise]);
     const why = await end.promise;
     if (why === "stop") await onStop?.();

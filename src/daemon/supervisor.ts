@@ -2,7 +2,6 @@ import type { ChildProcess } from "node:child_process";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import type { Ip } from "../base/ip.ts";
-import type { Running } from "../base/running.ts";
 import { bindSocket, closeSocket } from "../kernel/socket.ts";
 import type { Log } from "../observe/log.ts";
 import { inheritedSockets, type NamedSocket, type SupervisedChild, startChild } from "./child.ts";
@@ -10,8 +9,9 @@ import { readConfigured, watchConfigFile } from "./configured.ts";
 import { type DaemonConfig, defaultDrainSeconds } from "./daemon-config.ts";
 import { dnsRuntime } from "./dns-runtime.ts";
 import { type Generations, startGenerations } from "./generations.ts";
-import { IngressPorts, isIngressPorts, type ServicePort } from "./ingress-ports.ts";
-import { roleEnvironment } from "./role.ts";
+import { startHandOver, type TakenOver, takeOver } from "./hand-over.ts";
+import { IngressPorts, isIngressPorts, type ServicePort, servicePortSocket } from "./ingress-ports.ts";
+import { type Retiring, roleEnvironment } from "./role.ts";
 import { isTicketKeys, TicketKeys } from "./ticket-keys.ts";
 
 /** What the agent tells its supervisor when it has learned where cluster DNS answers. */
@@ -43,7 +43,7 @@ const dnsQueueBytes = 8 << 20;
  * One node's daemon. It parses nothing foreign: it binds the sockets, hands them to its children and starts those again
  * that die. Connections wait in a socket's backlog while the child that accepts from it is started again.
  */
-export function startSupervisor(base: DaemonConfig, log: Log): Running {
+export function startSupervisor(base: DaemonConfig, log: Log): Retiring {
   const { config, remarks } = readConfigured(base);
   for (const remark of remarks) log("info", `--config ${base.proxyConfig?.file}: ${remark}`);
   if (config.oomScoreAdj !== undefined) setOomScore(config.oomScoreAdj, log);
@@ -52,13 +52,19 @@ export function startSupervisor(base: DaemonConfig, log: Log): Running {
   const bound: NamedSocket[] = [];
   const children: SupervisedChild[] = [];
   const closing: (() => void)[] = [];
+  let taken: TakenOver | undefined;
+  /** Another supervisor serves in place of this one: settles when the last connection here has ended. */
+  let superseded: Promise<void> | undefined;
+  /** While another is about to take over. */
+  let handing: PromiseWithResolvers<void> | undefined;
+  const over = Promise.withResolvers<void>();
   const ready = Promise.withResolvers<void>();
   let closed = false;
   ready.promise.catch(() => undefined);
 
   const bind = (name: string, ip: Ip, port: number, type: "tcp" | "udp"): NamedSocket => {
     const queue = name === "dns" && type === "udp" ? { receiveBytes: dnsQueueBytes } : {};
-    const socket: NamedSocket = { ...bindSocket({ ip, port, type, freeBind: true, ...queue }), name };
+    const socket = taken?.take({ name, ip, port, type }) ?? { ...bindSocket({ ip, port, type, freeBind: true, ...queue }), name };
     bound.push(socket);
     return socket;
   };
@@ -94,7 +100,7 @@ export function startSupervisor(base: DaemonConfig, log: Log): Running {
       if (isMessage(m, "renew")) change(() => processes.renew());
     };
     const processes = startGenerations({ role: "dns", names: ["dns"], drainMs: dnsDrainMs, log }, (name, generation) => {
-      const told = generation === 1 ? config : { ...config, dnsPatienceMs: successorPatienceMs };
+      const told = generation === 1 && taken === undefined ? config : { ...config, dnsPatienceMs: successorPatienceMs };
       return startRole("dns", { name, sockets, runtimeOptions: dnsRuntime, onMessage, told });
     });
     dns = { ips, sockets, processes };
@@ -114,6 +120,8 @@ export function startSupervisor(base: DaemonConfig, log: Log): Running {
   };
 
   const start = async (): Promise<void> => {
+    taken = await takeOver(config);
+    if (taken !== undefined) log("info", "takes over from the daemon that runs");
     const has = (part: DaemonConfig["enable"][number]): boolean => config.enable.includes(part);
     const waits: Promise<void>[] = [];
     const inherited = inheritedSockets();
@@ -130,6 +138,8 @@ export function startSupervisor(base: DaemonConfig, log: Log): Running {
     }
     const ips = config.ingress.length > 0 ? config.ingress.map((i) => i.ip) : inherited.filter((s) => s.name === "http").map((s) => s.ip);
     const servicePorts = new IngressPorts(ips, log);
+    // which are wanted is known only when the agent is: until then those are that were
+    servicePorts.adopt(taken?.takeAll(servicePortSocket) ?? []);
     closing.push(() => servicePorts.close());
     let wantedPorts: readonly ServicePort[] = [];
     const onMessage = (m: unknown): void => {
@@ -176,6 +186,34 @@ export function startSupervisor(base: DaemonConfig, log: Log): Running {
       waits.push(ingress.ready);
     }
     await Promise.all(waits);
+    taken?.serving();
+    startHandingOver(() => [...bound, ...servicePorts.all]);
+  };
+  const startHandingOver = (sockets: () => readonly NamedSocket[]): void => {
+    const door = startHandOver(config, {
+      offer: async () => {
+        handing = Promise.withResolvers();
+        log("info", "another daemon takes over: the agent ends, DNS and the ingress serve on until it does");
+        await agent?.close();
+        await changing;
+        return sockets();
+      },
+      gone: () => {
+        log("info", "the other daemon serves; what is left here drains");
+        process.off(upgradeSignal, upgrade);
+        unwatch();
+        superseded = Promise.all([dns?.processes.retire(), ingress?.retire()]).then(() => undefined);
+        // in a pod whoever ends is started again; the kubelet ends it
+        if (process.env["KUBERNETES_SERVICE_HOST"] === undefined) superseded.then(over.resolve, over.resolve);
+        handing?.resolve();
+      },
+      keep: () => {
+        log("warn", "the other daemon did not come to serve; going on");
+        change(() => restartAgent(agentConfig));
+        handing?.resolve();
+      },
+    });
+    closing.push(() => void door.close());
   };
   let agent: SupervisedChild | undefined;
   let restartAgent = async (_told: DaemonConfig): Promise<void> => undefined;
@@ -217,8 +255,14 @@ export function startSupervisor(base: DaemonConfig, log: Log): Running {
 
   return {
     ready: ready.promise,
+    over: over.promise,
     close: async () => {
+      // until the other serves, this one must
+      await handing?.promise;
       closed = true;
+      taken?.close();
+      // who ends it because another has its place does not mean its connections
+      await superseded;
       process.off(upgradeSignal, upgrade);
       unwatch();
       ready.reject(new Error("stopped"));

@@ -11,7 +11,12 @@ export interface LibC {
   getsockopt(fd: number, level: number, option: number, value: Uint8Array, length: Uint8Array): number;
   send(fd: number, data: Uint8Array, length: number, flags: number): number;
   recv(fd: number, data: Uint8Array, length: number, flags: number): number;
+  /** `header` is the address of a struct msghdr. */
+  sendmsg(fd: number, header: bigint, flags: number): number;
+  recvmsg(fd: number, header: bigint, flags: number): number;
   close(fd: number): number;
+  /** Where a buffer of this process lies, for structures that point to it; good for as long as the buffer is referenced. */
+  addressOf(buffer: Uint8Array): bigint;
   /** Gives the heap's free pages back to the system, but for so many bytes at its end. */
   malloc_trim(pad: number): number;
   errno(): number;
@@ -34,7 +39,10 @@ export function libc(): LibC {
     getsockopt: lib.func("int getsockopt(int, int, int, _Inout_ uint8_t *, _Inout_ uint8_t *)"),
     send: lib.func("int64_t send(int, const uint8_t *, size_t, int)"),
     recv: lib.func("int64_t recv(int, _Out_ uint8_t *, size_t, int)"),
+    sendmsg: lib.func("int64_t sendmsg(int, uint64_t, int)"),
+    recvmsg: lib.func("int64_t recvmsg(int, uint64_t, int)"),
     close: lib.func("int close(int)"),
+    addressOf: (buffer) => koffi.address(buffer),
     malloc_trim: lib.func("int malloc_trim(size_t)"),
     errno: () => koffi.errno(),
   };

@@ -1,4 +1,4 @@
-import { readFileSync, renameSync } from "node:fs";
+import { existsSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ensurePki, printKubeconfig } from "../../src/apiserver/pki.ts";
@@ -82,6 +82,27 @@ spec: {clusterIP: 10.116.0.52, ports: [{name: http, port: 80, targetPort: 7402}]
 ---
 ${sliceOf("later")}`;
 
+/** Two requests on one connection, the second when a file is there; of each the client's port, Connection and body. */
+const twoRequests = `
+const [ip, out, go] = process.argv.slice(1);
+const { get, Agent } = require("node:http");
+const fs = require("node:fs");
+const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+const ask = () => new Promise((resolve, reject) => get({ host: ip, agent, headers: { host: "hand.test" } }, (response) => {
+  const { localPort } = response.socket;
+  let body = "";
+  response.on("data", (d) => (body += d)).on("end", () => {
+    fs.appendFileSync(out, [localPort, response.headers.connection ?? "open", body].join(" ") + "\\n");
+    resolve();
+  });
+}).on("error", reject));
+(async () => {
+  await ask();
+  while (!fs.existsSync(go)) await new Promise((r) => setTimeout(r, 20));
+  await ask();
+  agent.destroy();
+})();`;
+
 describe.skipIf(lack !== undefined)(`each role a process of its own${lack === undefined ? "" : ` (left out: ${lack})`}`, () => {
   let lab: RoleLab;
   let api: RoleProcess;
@@ -99,7 +120,7 @@ describe.skipIf(lack !== undefined)(`each role a process of its own${lack === un
     lab.start(
       ...["daemon", "--kubeconfig", config.plugin, "--node-name", "edge", "--run-dir", join(lab.folder, "run")],
       ...["--service-cidr", "10.116.0.0/16", "--cluster-cidr", "10.216.0.0/16", "--metrics-port", "7449", "--publish", ip],
-      ...["--ingress-processes", "1"],
+      ...["--ingress-processes", "1", "--ready-file", join(lab.folder, "ready")],
     );
   const startRole = (name: string): RoleProcess => {
     if (name === "controllers") return lab.start(name, "--kubeconfig", config.token, "--cluster-cidr", "10.216.0.0/16");
@@ -308,6 +329,43 @@ describe.skipIf(lack !== undefined)(`each role a process of its own${lack === un
     process.kill(Number(pid), "SIGKILL");
     await serves(`after ${role}`);
     await eventually(async () => (await observed("/readyz")) === "ok" || undefined, { what: "ready again" });
+  });
+
+  test("another daemon takes over: no request or query fails, and what is open with the one before goes on", async () => {
+    const loop = (done: string, what: string): Promise<CommandResult> =>
+      lab.run("sh", "-c", `while [ ! -e ${join(lab.folder, done)} ]; do ${what} || echo failed; done`);
+    const requests = loop("over", `curl -sS -m 30 -o /dev/null -w '%{http_code}\\n' -H 'Host: hand.test' http://${ip}/`);
+    const queries = loop("over", "dig +short +time=10 +tries=1 @10.116.0.10 hand.default.svc.cluster.local");
+    const kept = lab.run(process.execPath, "-e", twoRequests, ip, lab.file("answers", ""), join(lab.folder, "again"));
+    const answered = (n: number): Promise<unknown> =>
+      eventually(() => readFileSync(join(lab.folder, "answers"), "utf8").split("\n").length > n || undefined, { what: `answer ${n}` });
+    await answered(1);
+
+    const before = daemon;
+    daemon = startDaemon();
+    await eventually(() => before.output().includes("the other daemon serves") || undefined, { what: "the next daemon serves" });
+    await serves("by both");
+    await eventually(async () => (await observed("/readyz")) === "ok" || undefined, { what: "ready again" });
+    expect(before.process.exitCode).toBeNull();
+    lab.file("again", "");
+    await answered(2);
+    expect((await kept).stdout).toBe("");
+    const [first, second] = readFileSync(join(lab.folder, "answers"), "utf8").split("\n");
+    // the same connection, which then is told to close
+    expect([first, second]).toEqual([expect.stringMatching(/^\d+ open by hand$/), first?.replace("open", "close")]);
+    await eventually(() => before.process.exitCode !== null || undefined, { what: "the one before has ended" });
+    expect(before.process.exitCode).toBe(0);
+    expect(existsSync(join(lab.folder, "ready"))).toBe(true);
+    await serves("by the next daemon alone");
+    lab.file("over", "");
+    const codes = (await requests).stdout.trim().split("\n");
+    expect([...new Set(codes)]).toEqual(["200"]);
+    expect(
+      (await queries).stdout
+        .trim()
+        .split("\n")
+        .filter((a) => a !== "10.116.0.50"),
+    ).toEqual([]);
   });
 
   test("kill -9 of the daemon: its children end, rules hold, the next one takes over", async () => {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runCommand, runOrThrow } from "../../src/kernel/command.ts";
 import { deleteNetns, inNetns, netnsPath } from "../../src/kernel/netns.ts";
-import { type CommandResult, command, fairwayBinary } from "./cluster-process.ts";
+import { type CommandResult, command, fairwayBinary, isAlive } from "./cluster-process.ts";
 
 /** One `fairway ROLE` in the lab's network namespace. */
 export interface RoleProcess {
@@ -85,7 +85,7 @@ export async function openRoleLab(name: string, ip: string): Promise<RoleLab> {
     },
     async close() {
       await Promise.all(started.map((role) => role.end("SIGTERM")));
-      for (const pid of await lab.pids()) process.kill(pid, "SIGKILL");
+      for (const pid of await lab.pids()) if (isAlive(pid)) process.kill(pid, "SIGKILL");
       await deleteNetns(runCommand, [name]);
       rmSync(folder, { recursive: true, force: true });
     },

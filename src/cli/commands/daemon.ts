@@ -1,7 +1,10 @@
+import { spawn } from "node:child_process";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import type { Command } from "commander";
 import { backendChoices, iptablesFlavours } from "../../../rules/model/backend.ts";
 import { type Part, parts } from "../../daemon/daemon-config.ts";
 import { runRole } from "../../daemon/role.ts";
+import type { Log } from "../../observe/log.ts";
 import { type DaemonOptions, daemonConfigOf } from "../daemon-options.ts";
 import { workError } from "../errors.ts";
 import { checkDataFolder, readOption } from "../file-options.ts";
@@ -27,7 +30,12 @@ function daemonCommand(program: Command, name: string, summary: string, enabled:
   command
     .option("--kubeconfig <file>", "the API server and who this is (default: the pod's service account)")
     .option("--node-name <name>", "this node's name in the API (default: NODE_NAME, else the host's name)")
-    .option("--run-dir <dir>", "sockets and checkpoints", "/run/fairway/daemon")
+    .option(
+      "--run-dir <dir>",
+      "sockets and checkpoints; one that starts on the run dir of another takes over from it",
+      "/run/fairway/daemon",
+    )
+    .option("--ready-file <file>", "a file that is there while everything is served")
     .option("--metrics-address <ip>", "where /metrics, /healthz, /livez and /readyz answer", "127.0.0.1")
     .option("--metrics-port <port>", "their port", "10249");
   if (name === "daemon") command.option("--enable <parts>", `which parts: ${parts.join(",")}`, parts.join(","));
@@ -96,11 +104,37 @@ function daemonCommand(program: Command, name: string, summary: string, enabled:
     await runRole(log, () => {
       const running = startSupervisor(config, log);
       const notice = (): void => {
-        if (manager !== undefined && !noticeService(manager, "READY=1")) log("warn", `the service manager at ${manager} cannot be told`);
+        // after a reload, systemd takes this process for the service from here on
+        const state = `MAINPID=${process.pid}\nREADY=1`;
+        if (manager !== undefined && !noticeService(manager, state)) log("warn", `the service manager at ${manager} cannot be told`);
       };
+      if (manager !== undefined) process.on("SIGHUP", () => startSuccessor(manager));
       running.ready.then(notice, () => undefined);
+      if (o.readyFile !== undefined) markReady(o.readyFile, running.ready, log);
       return running;
     });
   });
   return command;
+}
+
+/** The file is there from when everything is served until the process ends. */
+function markReady(file: string, ready: Promise<void>, log: Log): void {
+  rmSync(file, { force: true });
+  const own = String(process.pid);
+  process.on("exit", () => {
+    // it may be the one's by now who has taken over
+    if (existsSync(file) && readFileSync(file, "utf8") === own) rmSync(file);
+  });
+  ready
+    .then(
+      () => writeFileSync(file, own),
+      () => undefined,
+    )
+    .catch((error: unknown) => log("warn", `--ready-file ${file} cannot be written`, { error: String(error) }));
+}
+
+/** The same command anew, of the program as it is on disk now: it takes over from this process, which then drains and ends. */
+function startSuccessor(manager: string): void {
+  const env = { ...process.env, NOTIFY_SOCKET: manager };
+  spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], { stdio: "inherit", detached: true, env }).unref();
 }

@@ -141,3 +141,26 @@ test("of generations that drain, the oldest ends when there are too many", async
   expect(["ingress-1", "ingress-2", "ingress-1.2"].map((n) => named(n).told)).toEqual([[retire, "close"], [retire, "close"], [retire]]);
   await generations.close();
 });
+
+test("all retire: what serves takes no more, and the last to end is waited for, also of a generation before", async () => {
+  const { generations, children, named } = lab();
+  for (const c of children) c.serve();
+  await generations.ready;
+  const renewed = generations.renew();
+  await new Promise((resolve) => setImmediate(resolve));
+  for (const c of children) c.serve();
+  await renewed;
+  let over = false;
+  const retired = generations.retire().then(() => {
+    over = true;
+  });
+  await new Promise((resolve) => setImmediate(resolve));
+  for (const c of children) expect(c.told).toEqual(['{"type":"retire"} within 6000']);
+  for (const c of children.slice(1)) c.end();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(over).toBe(false);
+  named("ingress-1").end();
+  await retired;
+  await generations.renew();
+  expect(children).toHaveLength(4);
+});

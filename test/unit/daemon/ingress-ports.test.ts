@@ -42,6 +42,15 @@ test("a port that is no longer wanted stays bound until it is released", () => {
   expect(closed).toEqual([10, 12, 11, 13]);
 });
 
+test("sockets of an earlier daemon are served until it is known that they are not wanted, and never bound again", () => {
+  const { ports, shown } = lab();
+  const had = (ip: string, port: number, fd: number) => ({ fd, ip, port, type: "tcp", name: "service-port" }) as const;
+  ports.adopt([had("192.0.2.1", 9000, 5), had("2001:db8::1", 9000, 6), had("192.0.2.1", 9001, 7)]);
+  expect(shown(0)).toEqual(["5 tcp 192.0.2.1 9000", "6 tcp 2001:db8::1 9000", "7 tcp 192.0.2.1 9001"]);
+  expect(ports.change([tcp])).toMatchObject({ changed: true, left: [{ fd: 7 }] });
+  expect(ports.all.map((s) => s.fd)).toEqual([5, 6]);
+});
+
 test("a port that another program has is told of and left out, and tried again at the next change", () => {
   const { ports, said, shown } = lab([9000]);
   expect(ports.change([tcp, udp])).toMatchObject({ changed: true });
