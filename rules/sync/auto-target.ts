@@ -68,8 +68,8 @@ export class AutoTarget implements RuleTarget {
     return this.#chosen?.problems() ?? [];
   }
 
-  refused(): Iterable<FrontendKey> {
-    return this.#chosen?.refused() ?? [];
+  refused(): ReadonlyMap<FrontendKey, Problem> {
+    return this.#chosen?.refused() ?? new Map();
   }
 
   askAgain(): AskedAgain {

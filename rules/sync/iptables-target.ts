@@ -111,13 +111,20 @@ export class IptablesTarget implements RuleTarget {
     await applier.probe(families, signal);
     const options = { ...this.#config.options, dropInvalid: this.#config.options.dropInvalid && !this.#world.tcpIsLiberal() };
     if (options.localhostNodePorts && families.includes(4)) this.#world.routeLocalnet();
-    const states: FamilyState[] = [];
-    for (const family of families) {
-      const found = await applier.read(family, signal);
-      const desired = emptyProgram(family, options);
-      states.push({ family, found, kept: [], applied: undefined, desired, written: new Map(), pending: new Set() });
-    }
-    this.#states = states;
+    this.#states = await Promise.all(
+      families.map(async (family): Promise<FamilyState> => {
+        const found = await applier.read(family, signal);
+        return {
+          family,
+          found,
+          kept: [],
+          applied: undefined,
+          desired: emptyProgram(family, options),
+          written: new Map(),
+          pending: new Set(),
+        };
+      }),
+    );
   }
 
   change(delta: PlanDelta, surroundings: Surroundings): void {
@@ -173,13 +180,12 @@ export class IptablesTarget implements RuleTarget {
     }
     this.#skippedAudits = 0;
     const transaction = await this.#watch.comparing(async () => {
-      const differences: Transaction[number][] = [];
-      for (const state of this.#states) {
+      const differences = this.#states.map(async (state) => {
         const found = await this.#programs.read(state.family, signal);
         state.kept = keptChains(state.family, found, state.desired.chains);
-        differences.push(...differenceFrom(found, state.desired));
-      }
-      return differences;
+        return differenceFrom(found, state.desired);
+      });
+      return (await Promise.all(differences)).flat();
     });
     if (isEmptyTransaction(transaction)) return { repaired: false };
     await this.#watch.changing(async () => {
@@ -200,11 +206,11 @@ export class IptablesTarget implements RuleTarget {
       this.#config.nodeName,
       this.#states.flatMap((state) => state.kept),
     );
-    return [...this.#refusals.problems(), ...limits.values(), ...kept];
+    return [...this.#refusals.problems().values(), ...limits.values(), ...kept];
   }
 
-  refused(): Iterable<FrontendKey> {
-    return this.#refusals.keys();
+  refused(): ReadonlyMap<FrontendKey, Problem> {
+    return this.#refusals.problems();
   }
 
   askAgain(): AskedAgain {
@@ -272,8 +278,9 @@ export class IptablesTarget implements RuleTarget {
 
   /** The tables are not as thought: the next try starts from what is there. */
   async #reread(signal: AbortSignal): Promise<void> {
-    for (const state of this.#states) {
-      state.found = await this.#programs.read(state.family, signal);
+    const found = await Promise.all(this.#states.map(({ family }) => this.#programs.read(family, signal)));
+    for (const [i, state] of this.#states.entries()) {
+      state.found = found[i];
       state.applied = undefined;
     }
   }

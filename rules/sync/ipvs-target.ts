@@ -174,11 +174,11 @@ export class IpvsTarget implements RuleTarget {
   problems(): readonly Problem[] {
     // a Service's frontends all ask for the same
     const limits = new Map([...this.#limits.values()].map((p) => [`${p.object.namespace ?? ""}/${p.object.name} ${p.message}`, p]));
-    return [...this.#refusals.problems(), ...limits.values(), ...keptChainProblems(this.#config.nodeName, this.#kept)];
+    return [...this.#refusals.problems().values(), ...limits.values(), ...keptChainProblems(this.#config.nodeName, this.#kept)];
   }
 
-  refused(): Iterable<FrontendKey> {
-    return this.#refusals.keys();
+  refused(): ReadonlyMap<FrontendKey, Problem> {
+    return this.#refusals.problems();
   }
 
   askAgain(): AskedAgain {
@@ -246,10 +246,11 @@ export class IpvsTarget implements RuleTarget {
 
   async #read(signal: AbortSignal): Promise<FoundState> {
     const rules = new Map<IpFamily, Found>();
-    for (const family of this.#config.options.families) {
+    const read = async (family: IpFamily): Promise<void> => {
       const found = await this.#doors?.rules.read(family, signal);
       if (found !== undefined) rules.set(family, found);
-    }
+    };
+    await Promise.all(this.#config.options.families.map(read));
     this.#kept = this.#desired.rules.flatMap(({ family, chains }) => {
       const found = rules.get(family);
       return found === undefined ? [] : keptChains(family, found, chains);

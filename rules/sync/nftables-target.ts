@@ -155,11 +155,11 @@ export class NftablesTarget implements RuleTarget {
   problems(): readonly Problem[] {
     const limits = this.#tables.flatMap((table) => Array.from(table.desired.limits.values()).flat());
     // the frontends of a Service say the same of its balancing
-    return distinctProblems([...this.#refusals.problems(), ...limits]);
+    return distinctProblems([...this.#refusals.problems().values(), ...limits]);
   }
 
-  refused(): Iterable<FrontendKey> {
-    return this.#refusals.keys();
+  refused(): ReadonlyMap<FrontendKey, Problem> {
+    return this.#refusals.problems();
   }
 
   askAgain(): AskedAgain {

@@ -16,13 +16,9 @@ export class Refusals {
   /** Asked for again, and told of until it is known what became of it. */
   readonly #again = new Set<FrontendKey>();
 
-  /** By what they are the plan's. */
-  keys(): Iterable<FrontendKey> {
-    return this.#refused.keys();
-  }
-
-  problems(): readonly Problem[] {
-    return Array.from(this.#refused.values(), ({ problem }) => problem);
+  /** What is told of each. */
+  problems(): ReadonlyMap<FrontendKey, Problem> {
+    return new Map(Array.from(this.#refused, ([key, { problem }]) => [key, problem]));
   }
 
   refuse(key: FrontendKey, frontend: Frontend, error: ApplyError): void {

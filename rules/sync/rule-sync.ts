@@ -173,14 +173,14 @@ export class RuleSync {
     this.#tries++;
     const applied = await target.apply(signal);
     const durationMs = clock.monotonic() - started;
-    const refusedNow = new Set(target.refused());
-    this.#retry.see(refusedNow, clock.monotonic());
+    const refusedNow = target.refused();
+    this.#retry.see(refusedNow.keys(), clock.monotonic());
     const taken = this.#takeAgain(refusedNow);
     // what is refused as before is no change
     const changes = this.index.pending.length === 0 && taken === 0 && this.#inForce ? 0 : applied.changes;
     this.flows.end();
     const staleFlows = this.flows.takeEnded();
-    const refused = this.#reports.fresh(target.problems()).map((p) => ({ object: printObjectRef(p.object), message: p.message }));
+    const refused = this.#reports.fresh([...refusedNow.values()]).map((p) => ({ object: printObjectRef(p.object), message: p.message }));
     if (changes > 0 || refused.length > 0) {
       const outcome = refused.length > 0 ? "refused" : this.#tries > 1 ? "retried" : "applied";
       this.history.add({ ...this.#transaction(started), outcome, durationMs, elements: changes, staleFlows, refused });
@@ -247,7 +247,7 @@ export class RuleSync {
   }
 
   /** How many of those that were asked for again are in force now: for flows and history they are new. */
-  #takeAgain(refused: ReadonlySet<FrontendKey>): number {
+  #takeAgain(refused: ReadonlyMap<FrontendKey, Problem>): number {
     const taken = [...this.#again].filter(([key]) => !refused.has(key));
     this.#again.clear();
     if (taken.length === 0) return 0;

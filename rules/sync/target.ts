@@ -43,8 +43,8 @@ export interface RuleTarget {
   watch(listener: () => void): () => void;
   /** Frontends that the world refused, and what others cannot have as they ask for it. */
   problems(): readonly Problem[];
-  /** Frontends that the world refused: they are left out. */
-  refused(): Iterable<FrontendKey>;
+  /** Those of the problems that are frontends the world refused: they are left out. */
+  refused(): ReadonlyMap<FrontendKey, Problem>;
   /** Desires what was refused again, as a change does; the next `apply` tells. Its problems stay until it is in force. */
   askAgain(): AskedAgain;
   /** Rules of iptables, by table; absent where there are none. */

@@ -59,14 +59,14 @@ export class UserspaceTarget implements RuleTarget {
     return [...this.#applier.failures().map(failureProblem), ...distinctProblems([...this.#limits.values()])];
   }
 
-  refused(): Iterable<FrontendKey> {
-    return this.#unserved().keys();
+  refused(): ReadonlyMap<FrontendKey, Problem> {
+    return new Map(this.#unserved().map((failure) => [failure.listener.frontend.key, failureProblem(failure)]));
   }
 
   askAgain(): AskedAgain {
-    const unserved = this.#unserved();
-    for (const key of unserved.keys()) this.#pending.add(key);
-    return unserved;
+    const again = new Map(this.#unserved().map(({ listener: { frontend } }) => [frontend.key, { after: frontend }]));
+    for (const key of again.keys()) this.#pending.add(key);
+    return again;
   }
 
   trace(packet: Packet, localIps: readonly Ip[]): Verdict {
@@ -78,10 +78,9 @@ export class UserspaceTarget implements RuleTarget {
     return Promise.resolve();
   }
 
-  /** Frontends with an address that nobody listens at; one that is served at another port is none. */
-  #unserved(): AskedAgain {
-    const failed = this.#applier.failures().filter(({ movedTo }) => movedTo === undefined);
-    return new Map(failed.map(({ listener: { frontend } }) => [frontend.key, { after: frontend }]));
+  /** Addresses at which nobody listens; one that is served at another port is none. */
+  #unserved(): readonly ListenFailure[] {
+    return this.#applier.failures().filter(({ movedTo }) => movedTo === undefined);
   }
 }
 

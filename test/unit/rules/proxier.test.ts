@@ -424,6 +424,17 @@ test("history tells each transaction with its causes, what it did, how often it 
   const [last, ...rest] = proxier.history();
   expect(last).toMatchObject({ outcome: "repaired", elements: 1, causes: [], services: [] });
   expect(rest.map((e) => e.outcome)).toEqual(["refused", "retried", "applied", "applied"]);
+
+  // what the backend does in another way than asked is in force nevertheless
+  applier.refuses = () => false;
+  const annotations = { "fairway.dev/balance": "least-connections" };
+  const metadata = { namespace: "test", name: "s1", annotations };
+  put(store, "Service", makeService("s1", { clusterIP: "10.96.0.2" }, { metadata }), "24");
+  put(store, "EndpointSlice", makeSlice("s1", ["10.244.0.203"]), "24");
+  await settle();
+  expect(proxier.problems().map((p) => p.reason)).toContain("BalanceUnsupported");
+  expect(proxier.history({ limit: 1 })).toMatchObject([{ outcome: "applied", refused: [] }]);
+  expect(proxier.metrics()).toMatch(/^fairway_rules_refused 1$/m);
 });
 
 test("health: a change that waits for twice the sync period ends liveness; a Node that leaves, eligibility only", async () => {
