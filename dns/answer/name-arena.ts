@@ -11,6 +11,10 @@ const firstOffset = 16;
 const firstCapacity = 1 << 10;
 /** Garbage below it is not worth a compaction. */
 const leastGarbageBytes = 1 << 20;
+/** Sizes of blocks are multiples of it, so that what one leaves fits another. */
+const sizeStep = 8;
+/** A block takes a free place that is so much larger at most. */
+const mostSpare = 16;
 
 export interface ArenaZone {
   /** On the wire, lower case. */
@@ -27,6 +31,8 @@ export class NameArena {
   #bytes = new Uint8Array(64 << 10);
   #used = firstOffset;
   #garbage = 0;
+  /** By their size, places that blocks have left: where endpoints come and go, new names take those of old ones, and nothing moves. */
+  readonly #free = new Map<number, number[]>();
   #hashes = new Int32Array(firstCapacity);
   #offsets = new Uint32Array(firstCapacity);
   /** How many existing names lie one label below the slot's. */
@@ -147,6 +153,7 @@ export class NameArena {
     this.#bytes = next;
     this.#used = at;
     this.#garbage = 0;
+    this.#free.clear();
   }
 
   #slotOf(name: Uint8Array, start: number, length: number, hash: number): number {
@@ -180,7 +187,7 @@ export class NameArena {
   }
 
   #drop(slot: number): void {
-    this.#garbage += this.#sizeOf(this.#offsets[slot] ?? 0);
+    this.#leave(this.#offsets[slot] ?? 0);
     this.#offsets[slot] = deadSlot;
     this.#live--;
     this.#dead++;
@@ -232,31 +239,48 @@ export class NameArena {
       putU32(this.#bytes, offset + 4, size);
       return offset;
     }
-    this.#garbage += size;
+    this.#leave(offset);
     return this.#append(block);
   }
 
   /** Where a block lies that has so many bytes left over: another place where it has not, with some to spare for what comes next. */
   #roomFor(offset: number, bytes: number): number {
     const used = usedBytesOf(this.#bytes, offset);
-    const size = this.#sizeOf(offset);
-    if (used + bytes <= size) return offset;
+    if (used + bytes <= this.#sizeOf(offset)) return offset;
     const roomier = this.#reserve(used + bytes + (used >> 3));
+    const size = this.#sizeOf(roomier);
     this.#bytes.copyWithin(roomier, offset, offset + used);
-    putU32(this.#bytes, roomier + 4, this.#used - roomier);
-    this.#garbage += size;
+    putU32(this.#bytes, roomier + 4, size);
+    this.#leave(offset);
     return roomier;
+  }
+
+  #leave(offset: number): void {
+    const size = this.#sizeOf(offset);
+    this.#garbage += size;
+    const places = this.#free.get(size);
+    if (places === undefined) this.#free.set(size, [offset]);
+    else places.push(offset);
   }
 
   #append(block: Uint8Array): number {
     const offset = this.#reserve(block.length);
+    const size = this.#sizeOf(offset);
     this.#bytes.set(block, offset);
+    putU32(this.#bytes, offset + 4, size);
     return offset;
   }
 
-  /** The offset of so many new bytes. */
+  /** A place for so many bytes, which has its size written where a block has it. */
   #reserve(bytes: number): number {
-    const need = this.#used + bytes;
+    const size = Math.ceil(bytes / sizeStep) * sizeStep;
+    for (let fit = size; fit <= size + mostSpare; fit += sizeStep) {
+      const offset = this.#free.get(fit)?.pop();
+      if (offset === undefined) continue;
+      this.#garbage -= fit;
+      return offset;
+    }
+    const need = this.#used + size;
     if (need > this.#bytes.length) {
       const grown = new Uint8Array(Math.max(need, Math.ceil(this.#bytes.length * 1.5)));
       grown.set(this.#bytes.subarray(0, this.#used));
@@ -264,6 +288,7 @@ export class NameArena {
     }
     const offset = this.#used;
     this.#used = need;
+    putU32(this.#bytes, offset + 4, size);
     return offset;
   }
 

@@ -265,6 +265,20 @@ test("ten thousand replacements leave no more garbage than names", () => {
   expect(answered(ask(answerer, query("n19.shop.svc.cluster.local."), "tcp")).answers.length).toBe(50);
 });
 
+test("names that come take the places of those that went", () => {
+  const answerer = shopAnswerer();
+  const key = (i: number): string => `10-1-${(i >> 8) & 255}-${i & 255}.store.shop.svc.cluster.local.`;
+  const sets = [{ data: [{ kind: "A", ip: "10.1.2.3" } as const] }];
+  const before = answerer.memory.used;
+  for (let i = 0; i < 20_000; i++) {
+    answerer.apply({ revision: 100 + i, upserts: [{ key: key(i), records: { sets } }], deletes: i < 50 ? [] : [key(i - 50)] });
+  }
+  // fifty are there at a time
+  expect(answerer.memory.used - before).toBeLessThan(20 << 10);
+  expect(answered(ask(answerer, query(key(19_999)))).answers.length).toBe(1);
+  expect(answered(ask(answerer, query(key(19_900)))).answers.length).toBe(0);
+});
+
 test("additional records point at their targets: several ports, shared hostnames, two families", () => {
   const slice = (name: string, addressType: string, endpoints: readonly object[]) => ({
     kind: "EndpointSlice",
