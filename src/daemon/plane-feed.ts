@@ -51,6 +51,8 @@ export function startPlaneFeed(
     });
   };
   const cursor = store.cursor(wake);
+  // where nothing changes any more, nobody else says that all lists are there
+  wake();
   return {
     fed: fed.promise,
     waiting: () => scheduled,

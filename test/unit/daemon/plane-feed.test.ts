@@ -53,6 +53,21 @@ test("planes wait for all first lists, then for the rules, and are fed one batch
   feed.close();
 });
 
+test("a feed that begins when all lists are there already waits for no change", async () => {
+  const store = new SnapshotStore();
+  store.replace("Service", [service("a")]);
+  const fed: string[][] = [];
+  const feed = startPlaneFeed(
+    store,
+    () => store.synced(["Service"]),
+    Promise.resolve(),
+    async (batch) => void fed.push([...batch.dirty.values()].flatMap((keys) => [...keys])),
+  );
+  await feed.fed;
+  expect(fed).toEqual([["default/a"]]);
+  feed.close();
+});
+
 test("rules that cannot be programmed hold nothing up", async () => {
   const { store, rulesIn, batches, gates, feed } = feedOf();
   store.replace("Service", []);
