@@ -1,10 +1,8 @@
 import type { HealthCheck, Pool, PoolEndpoint } from "../route/route.ts";
 import type { RouteTable } from "../route/route-table.ts";
 import { endpointKey } from "../upstream/endpoint-picker.ts";
-import type { ResponseSink, UpstreamChannel, UpstreamHead } from "../upstream/upstream-channel.ts";
-import type { UpstreamConnection } from "../upstream/upstream-connection.ts";
-import { noBody } from "../upstream/wire/body-framing.ts";
 import type { ProxyContext } from "./context.ts";
+import { probe } from "./health-probe.ts";
 
 /** Checks under way at once, all endpoints together. */
 const most = 64;
@@ -72,32 +70,20 @@ export class HealthChecks {
     c.dueAt = now + health.intervalSeconds * 1000;
     c.deadline = now + health.timeoutSeconds * 1000;
     this.#underWay++;
-    let channel: UpstreamChannel | undefined;
-    let over = false;
+    let under = true;
     const end = (): void => {
-      if (!over) this.#underWay--;
-      over = true;
+      if (under) this.#underWay--;
+      under = false;
     };
-    const settle = (well: boolean): void => {
-      if (over) return;
+    const cancel = probe(this.#context, { health, endpoint, now }, (well) => {
       end();
       c.cancel = undefined;
       this.#judge(c, well);
-    };
-    // always a new connection: whether one can be made is a part of the question
-    const pending = this.#context.pool.connect(
-      { ip: endpoint.ip, port: endpoint.port, tls: false },
-      (connection) => {
-        channel = connection;
-        connection.begin(questionOf(health, endpoint), sinkOf(connection, settle));
-      },
-      () => settle(false),
-    );
-    if (over) return;
+    });
+    if (!under) return;
     c.cancel = () => {
       end();
-      pending.cancel();
-      channel?.abort();
+      cancel();
     };
   }
 
@@ -132,37 +118,4 @@ function keyOf(pool: Pool, endpoint: PoolEndpoint): string {
 function newlyChecked(key: string, o: { readonly endpoint: PoolEndpoint; readonly health: HealthCheck; readonly now: number }): Checked {
   const { endpoint, health, now } = o;
   return { key, endpoint, health, dueAt: now, deadline: 0, cancel: undefined, lastWasWell: true, inARow: 0, unhealthy: false };
-}
-
-function questionOf(health: HealthCheck, endpoint: PoolEndpoint): UpstreamHead {
-  const host = health.host ?? (endpoint.ip.includes(":") ? `[${endpoint.ip}]:${endpoint.port}` : `${endpoint.ip}:${endpoint.port}`);
-  return {
-    method: "GET",
-    switching: false,
-    framing: noBody,
-    text: () => `GET ${health.path} HTTP/1.1\r\nHost: ${host}\r\nUser-Agent: fairway-health\r\nConnection: close\r\n\r\n`,
-    fields: () => [":method", "GET", ":path", health.path, ":authority", host],
-  };
-}
-
-/** The head decides; nobody waits for the body. */
-function sinkOf(connection: UpstreamConnection, settle: (well: boolean) => void): ResponseSink {
-  const nothing = (): void => undefined;
-  return {
-    onInformational: nothing,
-    onBody: nothing,
-    onTrailers: nothing,
-    onBatchEnd: nothing,
-    onDrain: nothing,
-    onComplete: nothing,
-    onHead: (response) => {
-      settle(response.status >= 200 && response.status < 400);
-      connection.abort();
-    },
-    onSwitched: (_response, switched) => {
-      settle(false);
-      switched.abort();
-    },
-    onFailure: () => settle(false),
-  };
 }

@@ -269,10 +269,15 @@ export interface PoolEndpoint {
   readonly zones?: readonly string[];
 }
 
-/** Endpoints are asked from time to time whether they are well, by GET; 2xx and 3xx is well. */
+/**
+ * Endpoints are asked from time to time whether they are well: by GET, where 2xx and 3xx is well, or by grpc.health.v1 of a service
+ * ("" for all of the server), where SERVING is.
+ */
 export interface HealthCheck {
-  readonly path: string;
-  /** Sent as Host; by default the endpoint's address. */
+  readonly asks: { readonly kind: "http"; readonly path: string } | { readonly kind: "grpc"; readonly service: string };
+  /** Certificates are not verified. */
+  readonly tls: boolean;
+  /** Sent as Host, and as the name of TLS; by default the endpoint's address, and none. */
   readonly host?: string;
   readonly intervalSeconds: number;
   readonly timeoutSeconds: number;

@@ -1,10 +1,12 @@
 import type { ObjectKey } from "../../src/snapshot/cluster-snapshot.ts";
 import type { Compiled, Problem } from "../../src/snapshot/problem.ts";
-import type { Pool } from "../route/route.ts";
+import type { HealthCheck, Pool } from "../route/route.ts";
 
 /** Annotations of a Service that say how its endpoints are asked. Seconds and counts are whole numbers. */
 const names = {
+  protocol: "fairway.dev/health-check-protocol",
   path: "fairway.dev/health-check-path",
+  service: "fairway.dev/health-check-service",
   host: "fairway.dev/health-check-host",
   interval: "fairway.dev/health-check-interval",
   timeout: "fairway.dev/health-check-timeout",
@@ -35,25 +37,35 @@ export function poolWishes(
     refuse(name, "a whole number from 1 to 99999");
     return initial;
   };
-  const path = annotations[names.path];
-  const host = annotations[names.host];
-  const goodPath = path !== undefined && /^\/[!-~]*$/.test(path);
-  const goodHost = host === undefined || /^[A-Za-z0-9.:[\]_-]+$/.test(host);
-  if (path !== undefined && !goodPath) refuse(names.path, "a path, as it stands in a request line");
-  if (!goodHost) refuse(names.host, "a host, with or without a port");
+  const text = (name: string, good: RegExp, want: string): string | undefined => {
+    const value = annotations[name];
+    if (value === undefined || good.test(value)) return value;
+    refuse(name, want);
+    return undefined;
+  };
+  const protocol = text(names.protocol, /^(http|grpc)s?$/i, "HTTP, HTTPS, GRPC or GRPCS")?.toLowerCase() ?? "http";
+  const path = text(names.path, /^\/[!-~]*$/, "a path, as it stands in a request line");
+  const grpcService = text(names.service, /^[\w.-]{0,127}$/, "the name of a service of gRPC");
+  const host = text(names.host, /^[A-Za-z0-9.:[\]_-]+$/, "a host, with or without a port");
+  const asks: HealthCheck["asks"] | undefined = protocol.startsWith("grpc")
+    ? { kind: "grpc", service: grpcService ?? "" }
+    : path === undefined
+      ? undefined
+      : { kind: "http", path };
   const plan = {
-    ...(goodPath
-      ? {
+    ...(asks === undefined
+      ? {}
+      : {
           health: {
-            path,
-            ...(host !== undefined && goodHost ? { host } : {}),
+            asks,
+            tls: protocol.endsWith("s"),
+            ...(host === undefined ? {} : { host }),
             intervalSeconds: count(names.interval, 10),
             timeoutSeconds: count(names.timeout, 5),
             failures: count(names.failures, 3),
             successes: count(names.successes, 1),
           },
-        }
-      : {}),
+        }),
     ...(annotations[names.slowStart] === undefined ? {} : { slowStartSeconds: count(names.slowStart, 0) }),
   };
   return { plan, problems };

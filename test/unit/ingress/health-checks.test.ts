@@ -1,6 +1,11 @@
+import { createServer as createHttp2, createSecureServer, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import { createServer as createHttps } from "node:https";
+import type { Server } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import type { Pool } from "../../../ingress/index.ts";
-import { type Answer, fastClock, get, makeTable, poolOf, RawClient, RawEndpoint, startLab } from "./proxy-lab.ts";
+import { selfSignedCertificate } from "../../../ingress/proxy/default-certificate.ts";
+import type { Forwarding, HealthCheck } from "../../../ingress/route/route.ts";
+import { type Answer, fastClock, get, makeForward, makeRoute, makeTable, poolOf, RawClient, RawEndpoint, startLab } from "./proxy-lab.ts";
 
 const open: (() => void | Promise<void>)[] = [];
 afterEach(async () => {
@@ -19,14 +24,16 @@ async function endpoint(name: string): Promise<{ up: RawEndpoint; state: { healt
   return { up, state, checks: () => up.seen.filter((s) => s.head.includes("fairway-health")).length };
 }
 
-const health = { path: "/healthz", host: "h.test", intervalSeconds: 2, timeoutSeconds: 4, failures: 2, successes: 2 };
+const times = { intervalSeconds: 2, timeoutSeconds: 4, failures: 2, successes: 2 };
+const health: HealthCheck = { asks: { kind: "http", path: "/healthz" }, tls: false, host: "h.test", ...times };
 
-async function lab(ports: readonly number[]) {
-  const { ingress, http } = await startLab(ports, { clock: fastClock(50), random: Math.random });
+async function lab(ports: readonly number[], protocol: Forwarding["protocol"] = "http", check: Partial<HealthCheck> = {}) {
+  const routes = [makeRoute({ action: makeForward({ protocol }) })];
+  const { ingress, http } = await startLab(ports, { clock: fastClock(50), random: Math.random, routes });
   open.push(() => ingress.close());
   const pools = (pool: Pool, revision: number): void =>
-    ingress.apply({ ...makeTable(ports), revision, full: false, pools: { upserts: [pool], deletes: [] } });
-  pools({ ...poolOf(ports), health }, 2);
+    ingress.apply({ ...makeTable(ports, routes), revision, full: false, pools: { upserts: [pool], deletes: [] } });
+  pools({ ...poolOf(ports), health: { ...health, ...check } }, 2);
   const c = RawClient.connect(http);
   open.push(() => void c.socket.destroy());
   /** Who answers the next requests. */
@@ -81,5 +88,88 @@ test("when none is well, all are asked; without the check, what it found is forg
   b.state.health = 200;
   await until((names) => names === "bbbb");
   pools(poolOf([a.up.port, b.up.port]), 3);
+  await until((names) => names.includes("a") && names.includes("b"));
+});
+
+const pair = selfSignedCertificate(Date.now());
+const secure = { key: pair.key, cert: pair.certificate };
+
+/** What grpc.health.v1 says: a status of the call, and SERVING (1) or not (2). */
+interface GrpcState {
+  grpcStatus: number;
+  serving: number;
+}
+
+/** An endpoint that says its name, and whether it is well, over TLS, by gRPC, or both. */
+async function endpointOf(protocol: "https" | "grpc" | "grpcs", name: string) {
+  const state = { status: 200, grpcStatus: 0, serving: 1 };
+  const asked: string[] = [];
+  const server = serverOf(protocol, { name, state, asked });
+  server.on("error", () => undefined);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  open.push(() => void server.close());
+  const address = server.address();
+  return { port: typeof address === "object" && address !== null ? address.port : 0, state, asked };
+}
+
+function serverOf(
+  protocol: "https" | "grpc" | "grpcs",
+  o: { readonly name: string; readonly state: GrpcState & { status: number }; readonly asked: string[] },
+): Server {
+  if (protocol === "https") {
+    const server = createHttps(secure, (request, response) => {
+      const isCheck = request.headers["user-agent"] === "fairway-health";
+      if (isCheck) o.asked.push(`${request.url} ${request.headers.host}`);
+      response.writeHead(isCheck ? o.state.status : 200, { "content-length": isCheck ? 0 : 1 }).end(isCheck ? "" : o.name);
+    });
+    open.push(() => server.closeAllConnections());
+    return server;
+  }
+  const server = protocol === "grpcs" ? createSecureServer(secure) : createHttp2();
+  server.on("session", (session) => void open.push(() => session.destroy()));
+  server.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
+    stream.on("error", () => undefined);
+    if (headers[":path"] !== "/grpc.health.v1.Health/Check") {
+      stream.respond({ ":status": 200, "content-length": "1" });
+      stream.end(o.name);
+      return;
+    }
+    let body = "";
+    stream.on("data", (b: Buffer) => {
+      body += b.toString("hex");
+    });
+    stream.on("end", () => {
+      o.asked.push(`${body} ${headers[":authority"]}`);
+      const { grpcStatus, serving } = o.state;
+      if (grpcStatus !== 0) {
+        stream.respond({ ":status": 200, "grpc-status": String(grpcStatus) }, { endStream: true });
+        return;
+      }
+      stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
+      stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
+      stream.end(Buffer.from([0, 0, 0, 0, 2, 8, serving]));
+    });
+  });
+  return server;
+}
+
+const byGrpc = { asks: { kind: "grpc", service: "shop" }, tls: false } as const;
+
+test.for<
+  [protocol: "https" | "grpc" | "grpcs", check: Partial<HealthCheck>, unwell: Partial<GrpcState & { status: number }>, question: string]
+>([
+  ["https", { tls: true }, { status: 503 }, "/healthz h.test"],
+  ["grpc", byGrpc, { serving: 2 }, "00000000060a0473686f70 h.test"],
+  ["grpc", byGrpc, { grpcStatus: 12 }, "00000000060a0473686f70 h.test"],
+  ["grpcs", { ...byGrpc, asks: { kind: "grpc", service: "" }, tls: true }, { serving: 0 }, "0000000000 h.test"],
+])("over %s: %o, unwell is %o", async ([protocol, check, unwell, question]) => {
+  const [a, b] = [await endpointOf(protocol, "a"), await endpointOf(protocol, "b")];
+  const { until } = await lab([a.port, b.port], protocol, check);
+  await until((names) => names.includes("a") && names.includes("b") && a.asked.length > 1);
+  expect(a.asked[0]).toBe(question);
+  const well = { ...a.state };
+  Object.assign(a.state, unwell);
+  await until((names) => names === "bbbb");
+  Object.assign(a.state, well);
   await until((names) => names.includes("a") && names.includes("b"));
 });

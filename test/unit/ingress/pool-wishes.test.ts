@@ -2,7 +2,8 @@ import { expect, test } from "vitest";
 import { poolWishes } from "../../../ingress/translate/pool-wishes.ts";
 
 const path = "fairway.dev/health-check-path";
-const usual = { path: "/ok", intervalSeconds: 10, timeoutSeconds: 5, failures: 3, successes: 1 };
+const protocol = "fairway.dev/health-check-protocol";
+const usual = { asks: { kind: "http", path: "/ok" }, tls: false, intervalSeconds: 10, timeoutSeconds: 5, failures: 3, successes: 1 };
 
 test.for<[name: string, annotations: Record<string, string>, plan: object, fields: readonly string[]]>([
   ["nothing", { "other/annotation": "1" }, {}, []],
@@ -19,11 +20,29 @@ test.for<[name: string, annotations: Record<string, string>, plan: object, field
       "fairway.dev/slow-start": "30",
     },
     {
-      health: { path: "/ok?deep=1", host: "a.test:80", intervalSeconds: 2, timeoutSeconds: 1, failures: 4, successes: 5 },
+      health: {
+        asks: { kind: "http", path: "/ok?deep=1" },
+        tls: false,
+        host: "a.test:80",
+        intervalSeconds: 2,
+        timeoutSeconds: 1,
+        failures: 4,
+        successes: 5,
+      },
       slowStartSeconds: 30,
     },
     [],
   ],
+  ["a path over TLS", { [path]: "/ok", [protocol]: "HTTPS" }, { health: { ...usual, tls: true } }, []],
+  ["gRPC", { [protocol]: "GRPC" }, { health: { ...usual, asks: { kind: "grpc", service: "" } } }, []],
+  [
+    "gRPC over TLS, of one service",
+    { [protocol]: "grpcs", "fairway.dev/health-check-service": "shop.Cart" },
+    { health: { ...usual, asks: { kind: "grpc", service: "shop.Cart" }, tls: true } },
+    [],
+  ],
+  ["a protocol that is none", { [path]: "/ok", [protocol]: "TCP" }, { health: usual }, [protocol]],
+  ["a protocol without a path", { [protocol]: "HTTPS" }, {}, []],
   ["a path that is none", { [path]: "ok" }, {}, [path]],
   ["a path that ends the line", { [path]: "/ok HTTP/1.1\r\nx: y" }, {}, [path]],
   [

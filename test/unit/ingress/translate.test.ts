@@ -449,7 +449,7 @@ test("the zones of hints, and what a Service wishes for its endpoints, come with
   };
   const wished = pool('fairway.dev/slow-start: "30", fairway.dev/health-check-path: /ok', "east");
   expect(wished?.endpoints).toEqual([{ ip: "10.0.0.1", port: 80, zones: ["east"] }]);
-  expect([wished?.slowStartSeconds, wished?.health?.path]).toEqual([30, "/ok"]);
+  expect([wished?.slowStartSeconds, wished?.health?.asks]).toEqual([30, { kind: "http", path: "/ok" }]);
   const plain = pool("", "east");
   expect(plain).not.toHaveProperty("health");
   for (const other of [pool("", "west"), wished]) expect(samePool(plain!, other!)).toBe(false);
