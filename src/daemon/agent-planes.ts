@@ -65,7 +65,7 @@ export function routesPlane(config: DaemonConfig, onPorts: (ports: readonly Serv
       const delta = translator.apply(batch);
       const { upserts = [], deletes = [] } = delta.streams ?? {};
       for (const id of deletes) ports.delete(id);
-      for (const { id, protocol, port } of upserts) ports.set(id, { protocol, port });
+      for (const { id, protocol, port, object } of upserts) ports.set(id, { protocol, port, object });
       if (upserts.length + deletes.length > 0) onPorts([...ports.values()]);
       return ingressEntries({ ...delta, ...(same ? {} : { gossip }), ...(zone === zoneBefore ? {} : { zone }) });
     },

@@ -26,7 +26,7 @@ import { type CorefileChange, lookEvery, startCorefileWatch } from "./corefile.t
 import { type CorefileConfigMap, corefileOf, startCorefileConfigMap } from "./corefile-configmap.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
 import { answerHistory } from "./history-answer.ts";
-import type { IngressPortsMessage } from "./ingress-ports.ts";
+import { type IngressPortsMessage, isRefusedPorts, refusalProblems } from "./ingress-ports.ts";
 import { type NodeEvents, startNodeEvents } from "./node-events.ts";
 import { figuresPath, nodeFigures } from "./node-figures.ts";
 import { type PlaneFeed, startPlaneFeed } from "./plane-feed.ts";
@@ -70,7 +70,9 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
   const nodeLocalDns = has("dns") ? (config.nodeLocalDns ?? []) : [];
   await claimAddresses(nodeLocalDns, runCommand, log);
   const clusterDns = await clusterDnsOf(config, transport, log, stop.signal);
-  const ownProblems = (): readonly Problem[] => proxier?.ownProblems() ?? [];
+  const refusals = followRefusedPorts(config.nodeName, () => nodeEvents.look());
+  closing.push(refusals.close);
+  const ownProblems = (): readonly Problem[] => [...(proxier?.ownProblems() ?? []), ...refusals.problems()];
   const nodeEvents = startNodeEvents({ transport, store, nodeName: config.nodeName, problems: ownProblems }, log);
   closing.push(() => nodeEvents.close());
   const proxier = has("proxy")
@@ -104,6 +106,7 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
     ...planes.flatMap((p) => [...p.problems()]),
     ...(proxier?.problems() ?? []),
     ...(configMap?.problems() ?? []),
+    ...refusals.problems(),
   ];
   const servedIngresses = () => planes.flatMap((p) => [...p.served()]);
   const sharedProblems = (): readonly Problem[] => {
@@ -178,6 +181,21 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
     );
     return started;
   }
+}
+
+/** Ports of Services that the supervisor could not bind. */
+function followRefusedPorts(
+  nodeName: string,
+  changed: () => void,
+): { readonly problems: () => readonly Problem[]; readonly close: () => void } {
+  let all: readonly Problem[] = [];
+  const onMessage = (m: unknown): void => {
+    if (!isRefusedPorts(m)) return;
+    all = refusalProblems(m.refused, nodeName);
+    changed();
+  };
+  process.on("message", onMessage);
+  return { problems: () => all, close: () => void process.off("message", onMessage) };
 }
 
 interface RulesAround {

@@ -10,7 +10,7 @@ import { type DaemonConfig, defaultDrainSeconds } from "./daemon-config.ts";
 import { dnsRuntime } from "./dns-runtime.ts";
 import { type Generations, startGenerations } from "./generations.ts";
 import { startHandOver, type TakenOver, takeOver } from "./hand-over.ts";
-import { IngressPorts, isIngressPorts, type ServicePort, servicePortSocket } from "./ingress-ports.ts";
+import { IngressPorts, isIngressPorts, type RefusedPortsMessage, type ServicePort, servicePortSocket } from "./ingress-ports.ts";
 import { type Retiring, roleEnvironment } from "./role.ts";
 import { isTicketKeys, TicketKeys } from "./ticket-keys.ts";
 
@@ -27,6 +27,8 @@ export interface DnsAddresses {
  */
 const agentRuntime = ["--min-semi-space-size=1", "--semi-space-growth-factor=4", "--max-semi-space-size=16"];
 
+/** A port of a Service that another program has is asked for again. Milliseconds. */
+const retryPortsEvery = 5_000;
 /** Of the ingress, unless it is said how many. */
 const mostProcesses = 8;
 
@@ -142,15 +144,21 @@ export function startSupervisor(base: DaemonConfig, log: Log): Retiring {
     servicePorts.adopt(taken?.takeAll(servicePortSocket) ?? []);
     closing.push(() => servicePorts.close());
     let wantedPorts: readonly ServicePort[] = [];
+    const changePorts = async (): Promise<void> => {
+      // what a process listens at is settled when it starts; what came while others were started is one change
+      const { changed, left } = servicePorts.change(closed ? [] : wantedPorts);
+      agent?.process?.send({ type: "refused-ports", refused: servicePorts.refused } satisfies RefusedPortsMessage);
+      if (changed && !closed) await ingress?.renew();
+      servicePorts.release(left);
+    };
+    const retry = setInterval(() => {
+      if (servicePorts.refused.length > 0) change(changePorts);
+    }, retryPortsEvery);
+    closing.push(() => clearInterval(retry));
     const onMessage = (m: unknown): void => {
       if (isIngressPorts(m)) {
         wantedPorts = m.ports;
-        change(async () => {
-          // what a process listens at is settled when it starts; what came while others were started is one change
-          const { changed, left } = servicePorts.change(closed ? [] : wantedPorts);
-          if (changed && !closed) await ingress?.renew();
-          servicePorts.release(left);
-        });
+        change(changePorts);
       }
       if (!asked || !isDnsAddresses(m)) return;
       moving = moving

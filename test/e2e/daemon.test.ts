@@ -274,6 +274,29 @@ describe.skipIf(lack !== undefined)(`each role a process of its own${lack === un
     await kubectl("delete", "service", "rival");
   });
 
+  test("a port of a Service that another program has: an Event on the ConfigMap names the key and the program", async () => {
+    const text = `apiVersion: v1
+kind: ConfigMap
+metadata: {name: tcp-services, namespace: ingress-nginx}
+data: {"7402": "default/hand:80", "7403": "default/hand:80"}`;
+    expect(await kubectl("create", "namespace", "ingress-nginx")).toMatchObject({ code: 0 });
+    await apply("tcp-services.yaml", text);
+    await eventually(async () => (await body(`http://${ip}:7403/`)) === "by hand" || undefined, { what: "the other port is served" });
+    const told = await eventually(
+      async () => {
+        const { stdout } = await kubectl("events", "-n", "ingress-nginx", "--for", "configmap/tcp-services");
+        return stdout.includes("PortUnavailable") ? stdout : undefined;
+      },
+      { what: "an Event" },
+    );
+    expect(told).toMatch(
+      /data\[7402\]: node edge does not serve TCP port 7402: cannot bind .*EADDRINUSE.*process \d+ has it: .*createServer/,
+    );
+    expect(await observed("/problems")).toContain("PortUnavailable");
+    await kubectl("delete", "namespace", "ingress-nginx", "--wait=false");
+    await eventually(async () => (await observed("/problems")) === "[]" || undefined, { what: "no problem is left" });
+  });
+
   test("a kubeconfig that cannot be used is refused with file, context and field", async () => {
     const bad = lab.file("bad", readFileSync(config.token, "utf8").replace('"user":"lab"}', '"user":"nobody"}'));
     for (const role of [["daemon"], ["proxy"], ["controllers"], ["scheduler"]]) {

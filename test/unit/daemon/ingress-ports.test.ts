@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
-import { IngressPorts } from "../../../src/daemon/ingress-ports.ts";
+import { IngressPorts, refusalProblems } from "../../../src/daemon/ingress-ports.ts";
 import { BindError, type BoundSocket } from "../../../src/kernel/socket.ts";
 import type { Log } from "../../../src/observe/log.ts";
 
-function lab(taken: readonly number[] = []) {
+function lab(taken: number[] = []) {
   const said: string[] = [];
   const closed: number[] = [];
   let fd = 10;
@@ -14,13 +14,15 @@ function lab(taken: readonly number[] = []) {
       return { fd: fd++, ip, port, type };
     },
     close: (socket: BoundSocket) => void closed.push(socket.fd),
+    who: ({ ip }) => (ip === "192.0.2.1" ? { pid: 7, command: "nginx -g" } : undefined),
   });
   const shown = (process: number): readonly string[] => ports.socketsFor(process).map((s) => `${s.fd} ${s.type} ${s.ip} ${s.port}`);
   return { ports, said, closed, shown };
 }
 
-const tcp = { protocol: "tcp", port: 9000 } as const;
-const udp = { protocol: "udp", port: 53 } as const;
+const object = (name: string) => ({ kind: "ConfigMap", namespace: "ingress-nginx", name });
+const tcp = { protocol: "tcp", port: 9000, object: object("tcp-services") } as const;
+const udp = { protocol: "udp", port: 53, object: object("udp-services") } as const;
 
 test("each port on each address; datagrams for the first process alone", () => {
   const { ports, shown } = lab();
@@ -51,12 +53,21 @@ test("sockets of an earlier daemon are served until it is known that they are no
   expect(ports.all.map((s) => s.fd)).toEqual([5, 6]);
 });
 
-test("a port that another program has is told of and left out, and tried again at the next change", () => {
-  const { ports, said, shown } = lab([9000]);
+test("a port that another program has is a Problem that names its ConfigMap's key and who has it; it is tried again, told once", () => {
+  const taken = [9000];
+  const { ports, said, shown } = lab(taken);
   expect(ports.change([tcp, udp])).toMatchObject({ changed: true });
   expect(shown(0)).toEqual(["10 udp 192.0.2.1 53", "11 udp 2001:db8::1 53"]);
+  expect(refusalProblems(ports.refused, "edge").map((p) => p.message)).toEqual([
+    "node edge does not serve TCP port 9000: cannot bind tcp port 9000: EADDRINUSE (another program has it; end that program or choose another port); process 7 has it: nginx -g; it is tried again until it is free",
+    "node edge does not serve TCP port 9000: cannot bind tcp port 9000: EADDRINUSE (another program has it; end that program or choose another port); it is tried again until it is free",
+  ]);
+  expect(refusalProblems(ports.refused, "edge")[0]).toMatchObject({ object: tcp.object, field: "data[9000]", reason: "PortUnavailable" });
   expect(said).toHaveLength(2);
-  expect(said[0]).toMatch(/^ingress: a port of a Service: cannot bind tcp port 9000: EADDRINUSE/);
-  ports.change([tcp, udp]);
-  expect(said).toHaveLength(4);
+  expect(said[0]).toMatch(/^ingress: a port of a Service: cannot bind tcp port 9000: EADDRINUSE .*process 7 has it: nginx -g$/);
+  expect(ports.change([tcp, udp])).toMatchObject({ changed: false });
+  expect(said).toHaveLength(2);
+  taken.length = 0;
+  expect(ports.change([tcp, udp])).toMatchObject({ changed: true });
+  expect(ports.refused).toEqual([]);
 });
