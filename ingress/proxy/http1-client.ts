@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import type { ResponseHead } from "../filter/response-step.ts";
 import type { Connection } from "../upstream/connection.ts";
+import { joinedBytes } from "../upstream/turn-writes.ts";
 import { ChunkDecoder, type ChunkSink } from "../upstream/wire/chunk-decoder.ts";
 import { headEnd } from "../upstream/wire/head-end.ts";
 import { type Http1Request, parseRequestHead } from "../upstream/wire/request-parser.ts";
@@ -18,9 +19,6 @@ type State = "head" | "body" | "waiting" | "lingering" | "tunnel" | "closed";
 
 /** RFC 9113 section 3.4. */
 const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/** Parts of bodies up to this size leave as text. */
-const joinedBytes = 8 * 1024;
 
 /** One client connection that speaks HTTP/1: requests one after the other, each an Exchange. */
 export class Http1Client implements ClientConnection, Downstream, ChunkSink {
@@ -339,16 +337,13 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     const before = this.#responseChunked ? `${this.#headText}${bytes.length.toString(16)}\r\n` : this.#headText;
     this.#headText = "";
     if (before === "") return connection.write(bytes);
-    const after = this.#responseChunked ? 2 : 0;
-    if (bytes.length <= joinedBytes) {
-      // as text it leaves with its head at the end of the turn
-      return connection.write(before + bytes.toString("latin1") + (after > 0 ? "\r\n" : ""));
-    }
-    connection.cork();
+    // short parts leave with their head at the end of the turn
+    const isShort = bytes.length <= joinedBytes;
+    if (!isShort) connection.cork();
     connection.write(before);
     let room = connection.write(bytes);
-    if (after > 0) room = connection.write("\r\n");
-    connection.uncork();
+    if (this.#responseChunked) room = connection.write("\r\n");
+    if (!isShort) connection.uncork();
     return room;
   }
 

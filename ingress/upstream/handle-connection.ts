@@ -75,7 +75,7 @@ class HandleConnection implements Connection, WriterOwner {
     this.#socket = socket;
     this.#handle = handle;
     this.#bindings = o.bindings;
-    this.#writer = new HandleWriter(handle, this, o);
+    this.#writer = new HandleWriter(handle, this, { ...o, tls: socket instanceof TLSSocket });
     this.#onFault = o.onFault;
     this.events = o.events ?? silent;
     this.remoteIp = o.peer?.ip ?? plainIp(socket.remoteAddress ?? "");

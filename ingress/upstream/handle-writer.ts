@@ -1,6 +1,6 @@
 import { isShared, ReadBuffer } from "./read-buffer.ts";
 import type { StreamBindings, StreamHandle, WriteRequest } from "./stream-handles.ts";
-import type { TurnWriter, TurnWrites } from "./turn-writes.ts";
+import { joinedBytes, type TurnWriter, type TurnWrites } from "./turn-writes.ts";
 
 /** Bytes the kernel has not taken yet, above which writers wait. */
 const highWaterMark = 128 * 1024;
@@ -14,12 +14,23 @@ export interface WriterOwner {
   onWriteError(code: number): void;
 }
 
+export interface WriterOptions {
+  readonly bindings: StreamBindings;
+  readonly turn: TurnWrites;
+  /** A handle of TLS has encrypted, or copied, all it is given when its write returns; others may read from it until they tell. */
+  readonly tls: boolean;
+}
+
 /** What is written on the handle of one socket: text at the end of the turn, bytes at once, one write under way at a time. */
 export class HandleWriter implements TurnWriter {
   readonly #handle: StreamHandle;
   readonly #bindings: StreamBindings;
   readonly #turn: TurnWrites;
   readonly #owner: WriterOwner;
+  readonly #tls: boolean;
+  /** What was said this turn, as a part of its text; the queue is empty then. */
+  #from = 0;
+  #to = 0;
   /** Used again after each write that was done at once. */
   #request: WriteRequest | undefined;
   /** Waits for the end of the turn, or for the write that is under way: a second one on a TLS handle would abort the process. */
@@ -31,11 +42,12 @@ export class HandleWriter implements TurnWriter {
   #ending = false;
   #closed = false;
 
-  constructor(handle: StreamHandle, owner: WriterOwner, o: { readonly bindings: StreamBindings; readonly turn: TurnWrites }) {
+  constructor(handle: StreamHandle, owner: WriterOwner, o: WriterOptions) {
     this.#handle = handle;
     this.#owner = owner;
     this.#bindings = o.bindings;
     this.#turn = o.turn;
+    this.#tls = o.tls;
   }
 
   get ending(): boolean {
@@ -46,6 +58,8 @@ export class HandleWriter implements TurnWriter {
   write(data: Buffer | string): boolean {
     if (this.#ending || this.#closed) return true;
     if (data.length === 0) return this.#queued < highWaterMark;
+    if (this.#writeThisTurn(data)) return true;
+    this.#spill();
     if (typeof data === "string") this.#writeText(data);
     else if (this.#writing || this.#corks > 0 || this.#queue.length > 0) {
       this.#keep(data);
@@ -54,6 +68,31 @@ export class HandleWriter implements TurnWriter {
     if (this.#queued < highWaterMark) return true;
     this.#waiting = true;
     return false;
+  }
+
+  /** Text, and short bytes behind it, where nothing else has to leave before them. */
+  #writeThisTurn(data: Buffer | string): boolean {
+    if (this.#writing || this.#corks > 0 || this.#queue.length > 0) return false;
+    const { text } = this.#turn;
+    if (this.#to > this.#from) {
+      if (text.end !== this.#to || data.length > joinedBytes || !text.add(data)) return false;
+      this.#to = text.end;
+      return true;
+    }
+    if (typeof data !== "string" || !text.add(data)) return false;
+    this.#to = text.end;
+    this.#from = this.#to - data.length;
+    this.#turn.add(this);
+    return true;
+  }
+
+  /** What was said this turn waits with what comes now: the memory of the turn is not there for longer. */
+  #spill(): void {
+    if (this.#to === this.#from) return;
+    const text = this.#turn.text.text(this.#from, this.#to);
+    this.#from = this.#to;
+    this.#queue.push(text);
+    this.#queued += text.length;
   }
 
   #writeText(text: string): void {
@@ -86,9 +125,18 @@ export class HandleWriter implements TurnWriter {
     const request = this.#nextRequest();
     if (typeof data === "string") this.#sent(request, this.#handle.writeLatin1String(request, data), data);
     else {
-      const lasting = this.#lasting(data);
+      const lasting = this.#tls ? data : this.#lasting(data);
       this.#sent(request, this.#handle.writeBuffer(request, lasting), lasting);
     }
+  }
+
+  #startTurn(): void {
+    const { text } = this.#turn;
+    const bytes = text.view(this.#from, this.#to);
+    this.#from = this.#to;
+    const request = this.#nextRequest();
+    this.#sent(request, this.#handle.writeBuffer(request, bytes), bytes);
+    if (this.#writing && !this.#tls) text.handOver();
   }
 
   #startMany(all: readonly (Buffer | string)[]): void {
@@ -119,7 +167,7 @@ export class HandleWriter implements TurnWriter {
     let bytes = 0;
     for (const one of typeof data === "string" || Buffer.isBuffer(data) ? [data] : data) {
       bytes += one.length;
-      if (typeof one !== "string") ReadBuffer.pin(one);
+      if (typeof one !== "string" && !this.#tls) ReadBuffer.pin(one);
     }
     this.#queued += bytes;
     request.oncomplete = (status) => {
@@ -134,7 +182,8 @@ export class HandleWriter implements TurnWriter {
   #flush(): void {
     if (this.#writing || this.#corks > 0 || this.#closed) return;
     const queue = this.#queue;
-    if (queue.length > 1) {
+    if (this.#to > this.#from) this.#startTurn();
+    else if (queue.length > 1) {
       this.#queue = [];
       for (const data of queue) this.#queued -= data.length;
       this.#startMany(queue);
@@ -159,6 +208,7 @@ export class HandleWriter implements TurnWriter {
   }
 
   cork(): void {
+    this.#spill();
     this.#corks++;
   }
 
@@ -182,6 +232,7 @@ export class HandleWriter implements TurnWriter {
   /** Nothing more is sent, nothing more is told. */
   close(): void {
     this.#closed = true;
+    this.#from = this.#to;
     this.#queue = [];
   }
 }

@@ -2,7 +2,7 @@ import { createServer, connect as netConnect, type Server, type Socket } from "n
 import { TLSSocket } from "node:tls";
 import type { Connection, ConnectionEvents, ConnectionFactory, ListenAt, Listening, Peer, UpstreamAddress } from "./connection.ts";
 import { ReadBuffer } from "./read-buffer.ts";
-import { type TurnWriter, TurnWrites } from "./turn-writes.ts";
+import { joinedBytes, type TurnWriter, TurnWrites } from "./turn-writes.ts";
 import { connectTls } from "./upstream-tls.ts";
 
 /** Told of what should not happen; the connection it happened on is closed, the others go on. */
@@ -105,6 +105,10 @@ class NetConnection implements Connection, TurnWriter {
       return true;
     }
     if (this.#text === "") return this.#write(data);
+    if (typeof data !== "string" && data.length <= joinedBytes && socket.writableLength === 0) {
+      this.#text += data.toString("latin1");
+      return true;
+    }
     this.cork();
     this.endTurn();
     const room = this.#write(data);
