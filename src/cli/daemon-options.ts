@@ -66,6 +66,7 @@ export function daemonConfigOf(name: string, enabled: readonly Part[], o: Daemon
     nodeName: o.nodeName ?? process.env["NODE_NAME"] ?? hostname(),
     ...(o.kubeconfig === undefined ? {} : { kubeconfig: o.kubeconfig }),
     runDir: o.runDir ?? "/run/fairway/daemon",
+    leavesInTurn: true,
     enable,
     clusterDomain: o.clusterDomain ?? "cluster.local",
     clusterDns: name === "dns" ? ips("--bind", o.bind) : ips("--cluster-dns", o.clusterDns),

@@ -43,7 +43,7 @@ export function startLeaderElection(config: LeaderElectionConfig, deps: { readon
 async function campaign(config: LeaderElectionConfig, clock: Clock, s: AbortSignal, taking: () => void): Promise<void> {
   const client = createClient(config.transport);
   const leaseSeconds = config.leaseSeconds ?? 15;
-  const deadlineMs = (config.renewDeadlineSeconds ?? (leaseSeconds * 2) / 3) * 1000;
+  const deadlineMs = Math.ceil((config.renewDeadlineSeconds ?? (leaseSeconds * 2) / 3) * 1000);
   const retryMs = (config.retrySeconds ?? leaseSeconds / 7.5) * 1000;
   const at = { namespace: config.namespace, name: config.name };
   /** What others' renewals looked like and when that was first seen here: clocks of machines are not compared. */

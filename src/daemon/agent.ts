@@ -27,6 +27,7 @@ import { type CorefileConfigMap, corefileOf, startCorefileConfigMap } from "./co
 import type { DaemonConfig } from "./daemon-config.ts";
 import { answerHistory } from "./history-answer.ts";
 import { type IngressPortsMessage, isRefusedPorts, refusalProblems } from "./ingress-ports.ts";
+import { leave, mayLeave, startLeaveTurn } from "./leave-turn.ts";
 import { type NodeEvents, startNodeEvents } from "./node-events.ts";
 import { figuresPath, nodeFigures } from "./node-figures.ts";
 import { type PlaneFeed, startPlaneFeed } from "./plane-feed.ts";
@@ -143,6 +144,17 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
   );
   closing.push(...servers.map((server) => () => server.close()));
   await Promise.all([...servers.map((s) => s.ready), proxyHealth?.ready]);
+
+  // its supervisor ends, and asks whether DNS may go now
+  const onLeave = (m: unknown): void => {
+    if (typeof m !== "object" || m === null || !("type" in m) || m.type !== leave) return;
+    const isLame = corefile?.blocks.blocks.some((b) => b.plugins.some((p) => p.plugin === "health" && p.lameduck > 0)) === true;
+    const turn = isLame ? startLeaveTurn({ transport, identity: config.nodeName }, { clock: systemClock, log }) : undefined;
+    if (turn !== undefined) closing.push(() => turn.close());
+    void (turn?.ready ?? Promise.resolve()).then(() => tellParent({ type: mayLeave }));
+  };
+  process.on("message", onLeave);
+  closing.push(() => void process.off("message", onLeave));
 
   const fed = planeFeed.fed.then(() => publisher.markSynced());
   // a backend that this machine cannot have ends the agent at once, whether or not the API answers

@@ -67,6 +67,8 @@ export interface DaemonConfig {
   readonly corefileConfigMap?: { readonly namespace: string; readonly name: string };
   /** Addresses, link-local by custom, at which this node alone answers DNS beside the cluster's; on lo, and not tracked. */
   readonly nodeLocalDns?: readonly Ip[];
+  /** DNS with a `lameduck` leaves when no other node's does, or after a while; absent: at once. */
+  readonly leavesInTurn?: true;
   /** Who is asked for names outside the cluster. */
   readonly upstreams: readonly { readonly ip: Ip; readonly port: number }[] | { readonly resolvConf: string };
   readonly logLevel: "debug" | "info" | "warn" | "error";

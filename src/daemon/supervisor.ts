@@ -11,6 +11,7 @@ import { dnsRuntime } from "./dns-runtime.ts";
 import { type Generations, startGenerations } from "./generations.ts";
 import { startHandOver, type TakenOver, takeOver } from "./hand-over.ts";
 import { IngressPorts, isIngressPorts, type RefusedPortsMessage, type ServicePort, servicePortSocket } from "./ingress-ports.ts";
+import { leave, mayLeave } from "./leave-turn.ts";
 import { type Retiring, roleEnvironment } from "./role.ts";
 import { isTicketKeys, TicketKeys } from "./ticket-keys.ts";
 
@@ -38,6 +39,8 @@ const upgradeSignal = "SIGUSR2";
 const dnsDrainMs = 5000;
 /** As long as its predecessor answers, a process may wait for its records. Milliseconds. */
 const successorPatienceMs = 20_000;
+/** Other nodes that leave are waited for this long at most. Milliseconds. */
+const turnWithinMs = 10_000;
 /** Questions wait in the socket while a process that died is started again. Bytes, as the kernel counts them. */
 const dnsQueueBytes = 8 << 20;
 
@@ -160,6 +163,7 @@ export function startSupervisor(base: DaemonConfig, log: Log): Retiring {
         wantedPorts = m.ports;
         change(changePorts);
       }
+      if (isMessage(m, mayLeave)) turn.resolve();
       if (!asked || !isDnsAddresses(m)) return;
       moving = moving
         .then(() => moveDns(m.ips))
@@ -258,6 +262,18 @@ export function startSupervisor(base: DaemonConfig, log: Log): Retiring {
       await Promise.all([dns?.processes.renew(), ingress?.renew()]);
     });
   };
+  const turn = Promise.withResolvers<void>();
+  /** DNS ends first, when no other node's is about to: its agent holds this node's turn until then. */
+  const leaveInTurn = async (): Promise<void> => {
+    const asked = agent?.process;
+    if (config.leavesInTurn !== true || dns === undefined || asked?.connected !== true) return;
+    const late = setTimeout(turn.resolve, turnWithinMs);
+    asked.once("exit", turn.resolve);
+    asked.send({ type: leave });
+    await turn.promise;
+    clearTimeout(late);
+    await dns.processes.close();
+  };
   process.on(upgradeSignal, upgrade);
   start().then(ready.resolve, ready.reject);
 
@@ -271,6 +287,7 @@ export function startSupervisor(base: DaemonConfig, log: Log): Retiring {
       taken?.close();
       // who ends it because another has its place does not mean its connections
       await superseded;
+      if (superseded === undefined) await leaveInTurn();
       process.off(upgradeSignal, upgrade);
       unwatch();
       ready.reject(new Error("stopped"));
