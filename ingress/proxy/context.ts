@@ -5,6 +5,7 @@ import type { TextSource } from "../route/request-text.ts";
 import type { RouteTable } from "../route/route-table.ts";
 import type { EndpointPicker } from "../upstream/endpoint-picker.ts";
 import type { Http2Upstreams } from "../upstream/http2-upstreams.ts";
+import type { PendingRequests } from "../upstream/pending-requests.ts";
 import type { UpstreamPool } from "../upstream/upstream-pool.ts";
 import type { HeadLimits } from "../upstream/wire/request-parser.ts";
 import type { ProxyMetrics } from "./metrics.ts";
@@ -28,6 +29,9 @@ export interface ProxyTimeouts {
   readonly grace: number;
 }
 
+/** All endpoints carry what they may, and no more requests may wait for one; or this one has waited as long as it may. */
+export type LimitReason = "pending-full" | "pending-timeout";
+
 /** One line of the access log, as data. */
 export interface AccessEntry {
   readonly time: number;
@@ -47,6 +51,8 @@ export interface AccessEntry {
   readonly service: string;
   /** Address and port of the endpoint that was asked last; "" when none was. */
   readonly upstream: string;
+  /** Why this proxy answered itself instead of an endpoint, where its limits are the cause. */
+  readonly reason: LimitReason | "";
   readonly referer: string;
   readonly userAgent: string;
   readonly requestId: string;
@@ -81,6 +87,7 @@ export interface ProxyContext {
   pool: UpstreamPool;
   readonly http2: Http2Upstreams;
   readonly picker: EndpointPicker;
+  readonly pending: PendingRequests;
   readonly subrequests: Subrequests;
   readonly spans: SpanExporter;
   /** What the filters of all requests share. */

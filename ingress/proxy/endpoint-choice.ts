@@ -53,7 +53,6 @@ export function chooseEndpoint(context: ProxyContext, forward: Forwarding, state
     now: state.now,
     random: random(),
     hash: terms.hash === undefined ? undefined : hashChoice(context, terms.hash, state),
-    maxRequests: forward.maxRequestsPerEndpoint,
   });
   const binds = affinity !== undefined && picked !== undefined && !staysBound({ pool, affinity }, state);
   const setCookie = binds ? affinityCookie(affinity, affinityValue(pool.id, picked.endpoint), occasionOf(context, state)) : undefined;

@@ -63,6 +63,7 @@ export function recordExchange(context: ProxyContext, e: EndedExchange): void {
     route: route?.rule ?? "",
     service,
     upstream: endpoint === undefined ? "" : endpointKey(endpoint),
+    reason: e.tries?.refusal ?? "",
     referer: headerValue(request.fields, "referer") ?? "",
     userAgent: headerValue(request.fields, "user-agent") ?? "",
     requestId: e.requestId,

@@ -35,7 +35,7 @@ const mostBuffering = 128;
 const noHeaders: readonly HeaderField[] = [];
 
 /** `responding`: the endpoint's head, or an answer of this proxy, is on its way to the client. */
-type Phase = "planning" | "connecting" | "waiting" | "responding" | "done";
+type Phase = "planning" | "pending" | "connecting" | "waiting" | "responding" | "done";
 
 /**
  * One request from its head to the end of its response, whatever protocol the client speaks: what comes of its body goes
@@ -168,7 +168,8 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     if (this.#phase === "done") return;
     if (now >= this.#overallDeadline) this.#fail(504);
     else if (now >= this.#deadline) {
-      if (this.#phase === "connecting") this.#retryOr("connect", 504);
+      if (this.#phase === "pending") this.#waitedInVain();
+      else if (this.#phase === "connecting") this.#retryOr("connect", 504);
       else if (this.#phase === "waiting") this.#retryOr("timeout", 504);
       else if (this.#phase === "responding") this.#fail(504);
     }
@@ -241,6 +242,16 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     const first = this.#tries.count === 0;
     const now = first && !this.#waited ? this.#startedAt : this.#context.clock.monotonic();
     if (!this.#tries.next(forward, now)) this.#fail(first ? 503 : this.#lastStatus);
+  }
+
+  onPending(deadline: number): void {
+    this.#phase = "pending";
+    this.#deadline = deadline;
+  }
+
+  #waitedInVain(): void {
+    this.#tries.waitedInVain();
+    this.#fail(503);
   }
 
   onConnecting(deadline: number): void {

@@ -9,6 +9,7 @@ import { EndpointPicker } from "../upstream/endpoint-picker.ts";
 import { EndpointUses } from "../upstream/endpoint-uses.ts";
 import { Http2Upstreams } from "../upstream/http2-upstreams.ts";
 import { netConnections, plainIp } from "../upstream/net-connection.ts";
+import { PendingRequests } from "../upstream/pending-requests.ts";
 import { chooseTransport, type TransportChoice } from "../upstream/transport.ts";
 import { UpstreamPool } from "../upstream/upstream-pool.ts";
 import { defaultHeadLimits } from "../upstream/wire/request-parser.ts";
@@ -179,6 +180,7 @@ class IngressProcess implements IngressServer {
       pool: new UpstreamPool(this.#connections),
       http2: new Http2Upstreams(),
       picker: new EndpointPicker(),
+      pending: new PendingRequests(),
       subrequests: this.#subrequests,
       world: processWorld({ ...deps, subrequests: this.#subrequests, shared }),
       clock: deps.clock,
@@ -231,6 +233,7 @@ class IngressProcess implements IngressServer {
       gone,
       [...touched].filter((id) => !after.has(id)),
     );
+    for (const id of touched) this.#context.pending.roomIn(id);
     if (gone.length === 0) return;
     this.#sweepPool();
     const left = new Set(gone);
@@ -242,6 +245,7 @@ class IngressProcess implements IngressServer {
     return this.#context.metrics.print({
       table: this.#context.table,
       limitPeers: this.#gossip.peers,
+      pending: this.#context.pending.count,
       busy: [...this.#clients].filter((c) => c.busy).length,
       changedAt: this.#changedAt,
     });

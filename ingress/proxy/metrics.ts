@@ -1,6 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import type { Certificate, Route } from "../route/route.ts";
 import type { RouteTable } from "../route/route-table.ts";
+import type { LimitReason } from "./context.ts";
 import { histograms, printLabels, Series } from "./metric-series.ts";
 
 /** One finished request, for counting. Times in milliseconds; those of the endpoint are of the last that was asked. */
@@ -24,6 +25,8 @@ export interface RequestFacts {
 export interface MetricsContext {
   readonly table: RouteTable;
   readonly limitPeers: number;
+  /** Requests that wait for an endpoint. */
+  readonly pending: number;
   /** Connections with a request under way. */
   readonly busy: number;
   /** When the table was last changed; milliseconds since 1970. */
@@ -53,6 +56,7 @@ export class ProxyMetrics {
   accepted = 0;
   retries = 0;
   upstreamFailures = 0;
+  readonly refused: Record<LimitReason, number> = { "pending-full": 0, "pending-timeout": 0 };
   readonly mirrors = { underWay: 0, sent: 0, failed: 0, skipped: 0 };
   readonly spans = { sent: 0, dropped: 0 };
   #requests = 0;
@@ -162,6 +166,13 @@ export class ProxyMetrics {
       ]),
       ...family("fairway_ingress_retries_total", "counter", "Further tries of requests", [["", this.retries]]),
       ...family("fairway_ingress_upstream_failures_total", "counter", "Tries that failed", [["", this.upstreamFailures]]),
+      ...family("fairway_ingress_pending_requests", "gauge", "Requests that wait for an endpoint with room", [["", c.pending]]),
+      ...family(
+        "fairway_ingress_pending_refused_total",
+        "counter",
+        "Requests for which no endpoint had room",
+        Object.entries(this.refused).map(([reason, n]) => [`reason="${reason}"`, n] as const),
+      ),
       ...family("fairway_ingress_limit_peers", "gauge", "Processes with which limits are shared", [["", c.limitPeers]]),
       ...family("fairway_ingress_route_table_revision", "gauge", "Changes of routes so far", [["", c.table.revision]]),
     ];

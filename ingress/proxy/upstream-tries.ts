@@ -5,7 +5,7 @@ import { endpointKey, type Picked } from "../upstream/endpoint-picker.ts";
 import type { UpstreamChannel } from "../upstream/upstream-channel.ts";
 import { UpstreamConnection } from "../upstream/upstream-connection.ts";
 import type { PendingConnect } from "../upstream/upstream-pool.ts";
-import type { ProxyContext } from "./context.ts";
+import type { LimitReason, ProxyContext } from "./context.ts";
 import type { IncomingRequest } from "./downstream.ts";
 import { chooseEndpoint, upstreamAddress } from "./endpoint-choice.ts";
 import type { ClientIdentity } from "./forwarded.ts";
@@ -19,7 +19,9 @@ const none: ReadonlySet<string> = new Set();
 
 /** Who waits for the way to an endpoint. */
 export interface TriesOwner {
-  /** A new connection is being made: it has until `deadline` (monotonic). */
+  /** No endpoint has room: it waits for one until `deadline` (monotonic). */
+  onPending(deadline: number): void;
+  /** A new connection is being made: it has until `deadline`. */
   onConnecting(deadline: number): void;
   onChannel(channel: UpstreamChannel, now: number): void;
   onNoChannel(): void;
@@ -50,6 +52,8 @@ export class UpstreamTries {
   host = "";
   /** The channel had served another request before. */
   reused = false;
+  refusal: LimitReason | undefined;
+  #leaveQueue: (() => void) | undefined;
   readonly #context: ProxyContext;
   readonly #request: IncomingRequest;
   readonly #client: ClientIdentity;
@@ -73,8 +77,35 @@ export class UpstreamTries {
     return this.#channel;
   }
 
-  /** Goes to the next endpoint; false when there is none. */
+  /** Goes to the next endpoint, or waits for one that has room; false when there is none. */
   next(forward: Forwarding, now: number): boolean {
+    return this.#begin(forward, now) || this.#wait(forward, now);
+  }
+
+  #wait(forward: Forwarding, now: number): boolean {
+    const { pool } = this;
+    if (pool?.limits === undefined || !this.#context.picker.waitsForRoom(pool, this.#tried)) return false;
+    this.drop();
+    this.#leaveQueue = this.#context.pending.enter(pool, () => this.#begin(forward, this.#context.clock.monotonic()));
+    if (this.#leaveQueue === undefined) {
+      this.#refuse("pending-full");
+      return false;
+    }
+    this.#owner.onPending(now + pool.limits.pendingSeconds * 1000);
+    return true;
+  }
+
+  /** It has waited for an endpoint as long as it may. */
+  waitedInVain(): void {
+    this.#refuse("pending-timeout");
+  }
+
+  #refuse(reason: LimitReason): void {
+    this.refusal = reason;
+    this.#context.metrics.refused[reason]++;
+  }
+
+  #begin(forward: Forwarding, now: number): boolean {
     if (this.host === "") this.host = this.#hostFor(forward);
     const state = {
       request: this.#request,
@@ -160,6 +191,8 @@ export class UpstreamTries {
 
   /** Ends what is under way. */
   drop(): void {
+    this.#leaveQueue?.();
+    this.#leaveQueue = undefined;
     if (this.#picked !== undefined) this.#abandon();
     this.#picked = undefined;
   }
@@ -181,19 +214,21 @@ export class UpstreamTries {
     this.#pending = undefined;
     this.#channel?.abort();
     this.#channel = undefined;
-    if (this.#picked !== undefined) this.#picked.load.inFlight--;
+    if (this.#picked === undefined) return;
+    this.#picked.load.inFlight--;
+    if (this.pool !== undefined) this.#context.pending.roomIn(this.pool.id);
   }
 
   #connect(address: UpstreamAddress, forward: Forwarding, now: number): void {
-    this.#wait(forward, now, (onReady, onError) => this.#context.pool.connect(address, onReady, onError));
+    this.#await(forward, now, (onReady, onError) => this.#context.pool.connect(address, onReady, onError));
   }
 
   /** A stream on a session that may be there already. */
   #open(address: UpstreamAddress, forward: Forwarding, now: number): void {
-    this.#wait(forward, now, (onReady, onError) => this.#context.http2.open(address, now, { onReady, onError }));
+    this.#await(forward, now, (onReady, onError) => this.#context.http2.open(address, now, { onReady, onError }));
   }
 
-  #wait(forward: Forwarding, now: number, start: (onReady: (c: UpstreamChannel) => void, onError: () => void) => PendingConnect): void {
+  #await(forward: Forwarding, now: number, start: (onReady: (c: UpstreamChannel) => void, onError: () => void) => PendingConnect): void {
     this.reused = false;
     this.#owner.onConnecting(now + forward.timeouts.connectSeconds * 1000);
     let settled = false;

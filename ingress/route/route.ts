@@ -184,8 +184,6 @@ export interface Forwarding {
   readonly affinity?: CookieAffinity;
   /** When another endpoint may be tried; by default after errors and time-outs. Connections that cannot be made always are. */
   readonly retry?: RetryPolicy;
-  /** Requests in flight at one endpoint, as this process counts them; all at it: 503. Absent: no limit. */
-  readonly maxRequestsPerEndpoint?: number;
   /** Bytes a second of one response to a slow-down, after the first `afterBytes`. */
   readonly responseRate?: { readonly bytesPerSecond: number; readonly afterBytes: number };
   /** Every request is sent there too; the answer is thrown away. */
@@ -297,6 +295,17 @@ export interface Pool {
   readonly health?: HealthCheck;
   /** An endpoint that joins others gets its share of requests little by little, for so long. */
   readonly slowStartSeconds?: number;
+  /** Absent: none. */
+  readonly limits?: PoolLimits;
+}
+
+/** What one process asks of a pool at once. */
+export interface PoolLimits {
+  /** Requests in flight at one endpoint; over HTTP/1 these are connections. */
+  readonly requests: number;
+  /** So many wait while all endpoints are at their limit, each for so long; what is more, or waits longer, is 503. */
+  readonly pending: number;
+  readonly pendingSeconds: number;
 }
 
 /** PEM texts. `host` is a name or `*.suffix`. */

@@ -83,7 +83,7 @@ export function samePool(a: Pool, b: Pool): boolean {
     a.endpoints.length === b.endpoints.length &&
     a.endpoints.every((e, i) => sameEndpoint(e, b.endpoints[i])) &&
     a.slowStartSeconds === b.slowStartSeconds &&
-    JSON.stringify(a.health) === JSON.stringify(b.health)
+    JSON.stringify([a.health, a.limits]) === JSON.stringify([b.health, b.limits])
   );
 }
 

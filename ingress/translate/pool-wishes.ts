@@ -13,13 +13,16 @@ const names = {
   failures: "fairway.dev/health-check-failures",
   successes: "fairway.dev/health-check-successes",
   slowStart: "fairway.dev/slow-start",
+  requests: "fairway.dev/max-requests",
+  pending: "fairway.dev/max-pending",
+  pendingSeconds: "fairway.dev/pending-timeout",
 } as const;
 
 /** What a Service wishes for its endpoints; what cannot be read is a Problem, and as if it were not there. */
 export function poolWishes(
   service: ObjectKey,
   annotations: Readonly<Record<string, string>>,
-): Compiled<Pick<Pool, "health" | "slowStartSeconds">> {
+): Compiled<Pick<Pool, "health" | "slowStartSeconds" | "limits">> {
   const problems: Problem[] = [];
   const refuse = (name: string, want: string): void => {
     const slash = service.indexOf("/");
@@ -30,11 +33,11 @@ export function poolWishes(
       message: `${name} must be ${want}: it counts for nothing`,
     });
   };
-  const count = (name: string, initial: number): number => {
+  const count = (name: string, initial: number, least: 0 | 1 = 1): number => {
     const text = annotations[name];
     if (text === undefined) return initial;
-    if (/^[1-9][0-9]{0,4}$/.test(text)) return Number(text);
-    refuse(name, "a whole number from 1 to 99999");
+    if (/^(0|[1-9][0-9]{0,4})$/.test(text) && Number(text) >= least) return Number(text);
+    refuse(name, `a whole number from ${least} to 99999`);
     return initial;
   };
   const text = (name: string, good: RegExp, want: string): string | undefined => {
@@ -52,6 +55,7 @@ export function poolWishes(
     : path === undefined
       ? undefined
       : { kind: "http", path };
+  const requests = count(names.requests, 0);
   const plan = {
     ...(asks === undefined
       ? {}
@@ -67,6 +71,9 @@ export function poolWishes(
           },
         }),
     ...(annotations[names.slowStart] === undefined ? {} : { slowStartSeconds: count(names.slowStart, 0) }),
+    ...(requests === 0
+      ? {}
+      : { limits: { requests, pending: count(names.pending, 128, 0), pendingSeconds: count(names.pendingSeconds, 5) } }),
   };
   return { plan, problems };
 }

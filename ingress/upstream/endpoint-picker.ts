@@ -18,8 +18,6 @@ export interface PickOptions {
   readonly balance: Balance;
   /** Of the request, where `balance` goes by it. */
   readonly hash?: HashChoice | undefined;
-  /** Requests in flight above which an endpoint gets no more; 0: no limit. */
-  readonly maxRequests?: number | undefined;
   /** Endpoints this request has tried in vain, as `ip port`. */
   readonly tried: ReadonlySet<string>;
   readonly now: number;
@@ -55,7 +53,7 @@ export class EndpointPicker {
     const members = this.#membersOf(pool, o.now);
     const { loads, keys, picks, turns } = members;
     const count = pool.endpoints.length;
-    const limit = o.maxRequests ?? 0;
+    const limit = pool.limits?.requests ?? 0;
     if (turns.next < 0) turns.next = Math.floor(o.random * count);
     let turn = turns.next++;
     if (o.tried.size === 0) turns.retries.deposit();
@@ -82,7 +80,16 @@ export class EndpointPicker {
   /** The endpoint an affinity cookie stands for, if it is still there and untried. */
   pickByCookie(pool: Pool, cookie: string, tried: ReadonlySet<string>): Picked | undefined {
     const endpoint = pool.endpoints.find((e) => affinityValue(pool.id, e) === cookie && !tried.has(endpointKey(e)));
-    return endpoint === undefined ? undefined : pickedOf(endpoint, this.#load(endpoint));
+    return endpoint === undefined || this.#isFull(pool, endpoint) ? undefined : pickedOf(endpoint, this.#load(endpoint));
+  }
+
+  /** True where an endpoint would be asked if it had room. */
+  waitsForRoom(pool: Pool, tried: ReadonlySet<string>): boolean {
+    return pool.limits !== undefined && pool.endpoints.some((e) => !tried.has(endpointKey(e)) && this.#isFull(pool, e));
+  }
+
+  #isFull(pool: Pool, endpoint: PoolEndpoint): boolean {
+    return pool.limits !== undefined && this.#load(endpoint).inFlight >= pool.limits.requests;
   }
 
   /** Whose a hash is on the ring of the pool, however it fares; as `ip port`. */

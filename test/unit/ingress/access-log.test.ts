@@ -25,6 +25,7 @@ const entry: AccessEntry = {
   route: "a.test/",
   service: "shop/web",
   upstream: "10.0.0.1 80",
+  reason: "",
   referer: "",
   userAgent: 'curl"\n\xff',
   requestId: "abc",

@@ -81,9 +81,9 @@ test("an endpoint that keeps failing is left alone for longer each time, and is 
 
 test("a full endpoint gets no more; all full is nobody", () => {
   const picker = new EndpointPicker();
-  const pool = poolOf([1, 2]);
+  const pool = { ...poolOf([1, 2]), limits: { requests: 1, pending: 0, pendingSeconds: 1 } };
   const pick = () => {
-    const p = picker.pick(pool, { balance: "round_robin", tried: new Set(), now: 0, random: 0, maxRequests: 1 });
+    const p = picker.pick(pool, { balance: "round_robin", tried: new Set(), now: 0, random: 0 });
     if (p !== undefined) p.load.inFlight++;
     return p?.endpoint.port;
   };

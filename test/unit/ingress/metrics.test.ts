@@ -4,7 +4,7 @@ import { ProxyMetrics, type RequestFacts } from "../../../ingress/proxy/metrics.
 import { emptyRouteTable } from "../../../ingress/route/route-table.ts";
 import { makeRoute } from "./proxy-lab.ts";
 
-const context = { table: emptyRouteTable, limitPeers: 2, busy: 1, changedAt: 1_800_000_000_000 };
+const context = { table: emptyRouteTable, limitPeers: 2, pending: 3, busy: 1, changedAt: 1_800_000_000_000 };
 const fact: RequestFacts = {
   route: makeRoute(),
   service: "shop/web",
@@ -53,6 +53,7 @@ test("a request is in each of ingress-nginx's histograms once", () => {
     ['nginx_ingress_controller_nginx_process_connections{state="writing"}', 1],
     ["nginx_ingress_controller_config_last_reload_successful_timestamp_seconds", 1_800_000_000],
     ["fairway_ingress_limit_peers", 2],
+    ["fairway_ingress_pending_requests", 3],
   ] as const)
     expect([sample, got.get(sample)]).toEqual([sample, value]);
 });

@@ -43,6 +43,14 @@ test.for<[name: string, annotations: Record<string, string>, plan: object, field
   ],
   ["a protocol that is none", { [path]: "/ok", [protocol]: "TCP" }, { health: usual }, [protocol]],
   ["a protocol without a path", { [protocol]: "HTTPS" }, {}, []],
+  ["a limit", { "fairway.dev/max-requests": "8" }, { limits: { requests: 8, pending: 128, pendingSeconds: 5 } }, []],
+  [
+    "a limit without a queue",
+    { "fairway.dev/max-requests": "8", "fairway.dev/max-pending": "0", "fairway.dev/pending-timeout": "0" },
+    { limits: { requests: 8, pending: 0, pendingSeconds: 5 } },
+    ["fairway.dev/pending-timeout"],
+  ],
+  ["a limit of nothing", { "fairway.dev/max-requests": "0" }, {}, ["fairway.dev/max-requests"]],
   ["a path that is none", { [path]: "ok" }, {}, [path]],
   ["a path that ends the line", { [path]: "/ok HTTP/1.1\r\nx: y" }, {}, [path]],
   [

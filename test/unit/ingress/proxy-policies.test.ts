@@ -78,17 +78,6 @@ test("a hash of a header sends what is alike to one endpoint", async () => {
     expect(ups.filter((u) => u.seen.some((s) => s.head.includes(`X-User: ${user}`)))).toHaveLength(1);
 });
 
-test("more requests than endpoints may carry are refused", async () => {
-  const held: Parameters<Answer>[0][] = [];
-  const up = await endpoint((r) => void held.push(r));
-  const { http } = await lab([up.port], { maxRequestsPerEndpoint: 1 });
-  const first = ask(http, get());
-  while (held.length === 0) await new Promise((resolve) => setImmediate(resolve));
-  expect(await ask(http, get())).toMatch(/^HTTP\/1\.1 503 /);
-  for (const r of held) say(200)(r);
-  expect(await first).toMatch(/^HTTP\/1\.1 200 /);
-});
-
 test("a limit of bytes a second spreads a response over its time", async () => {
   const size = 400_000;
   const up = await endpoint((r) => r.socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\n\r\n${"x".repeat(size)}`));
