@@ -141,6 +141,7 @@ export class Forwarder implements Running {
   #order(): readonly Upstream[] {
     const healthy = this.#upstreams.filter((u) => !this.#isDown(u));
     const list = healthy.length > 0 ? healthy : this.#anyone();
+    if (list.length === 1 && list === healthy) return [...list, ...list];
     const policy = this.#config.policy ?? "random";
     const first =
       policy === "sequential"

@@ -19,6 +19,12 @@ interface Question {
   readonly finish: (end: Message | Error | "letters") => void;
 }
 
+/** The lines whose questions end with one signal. */
+interface Ending {
+  readonly lines: Set<Line>;
+  readonly stop: () => void;
+}
+
 /** What became of a question over UDP; `letters`: the answer has the question's in another case than they were sent in. */
 export type UdpAnswer = Message | "letters";
 
@@ -38,6 +44,8 @@ export class UdpLines {
   readonly #random: () => number;
   readonly #all = new Set<Line>();
   readonly #free: Line[] = [];
+  /** Questions that end with a signal, which has one listener for all of them: each more would look through those before it. */
+  readonly #signals = new Map<AbortSignal, Ending>();
   #sweep: NodeJS.Timeout | undefined;
 
   constructor(to: { readonly ip: Ip; readonly port: number }, random: () => number) {
@@ -51,7 +59,7 @@ export class UdpLines {
     return new Promise((resolve, reject) => {
       const finish = (end: Message | Error | "letters"): void => {
         clearTimeout(timer);
-        signal.removeEventListener("abort", stop);
+        this.#forget(signal, line);
         line.question = undefined;
         // whose answer may still come is not used again
         if (end instanceof Error) this.#drop(line);
@@ -59,12 +67,35 @@ export class UdpLines {
         if (end instanceof Error) reject(end);
         else resolve(end);
       };
-      const stop = (): void => finish(signal.reason instanceof Error ? signal.reason : new Error("aborted"));
-      const timer = setTimeout(() => finish(new UpstreamError("timeout", line.where)), within);
-      signal.addEventListener("abort", stop, { once: true });
-      if (signal.aborted) stop();
-      else line.ask({ query, letters, finish });
+      const timer = setTimeout(() => finish(new UpstreamError("timeout", line.where)), Math.max(1, within));
+      if (signal.aborted) {
+        finish(reasonOf(signal));
+        return;
+      }
+      this.#endWith(signal, line);
+      line.ask({ query, letters, finish });
     });
+  }
+
+  #endWith(signal: AbortSignal, line: Line): void {
+    let ending = this.#signals.get(signal);
+    if (ending === undefined) {
+      const lines = new Set<Line>();
+      const stop = (): void => {
+        for (const asked of lines) asked.question?.finish(reasonOf(signal));
+      };
+      ending = { lines, stop };
+      this.#signals.set(signal, ending);
+      signal.addEventListener("abort", stop, { once: true });
+    }
+    ending.lines.add(line);
+  }
+
+  #forget(signal: AbortSignal, line: Line): void {
+    const ending = this.#signals.get(signal);
+    if (ending?.lines.delete(line) !== true || ending.lines.size > 0) return;
+    this.#signals.delete(signal);
+    signal.removeEventListener("abort", ending.stop);
   }
 
   close(): void {
@@ -108,6 +139,10 @@ export class UdpLines {
     this.#all.delete(line);
     line.close();
   }
+}
+
+function reasonOf({ reason }: AbortSignal): Error {
+  return reason instanceof Error ? reason : new Error("aborted");
 }
 
 /** One socket. */

@@ -77,12 +77,15 @@ export function startUdpListener(at: DnsAddress, engine: QueryEngine, how: UdpLi
     // an answer to a client that is gone (ICMP unreachable) is no reason to stop
     socket.on("error", () => {});
   });
+  // asked for with each query that the chain has: it takes a system call, and never changes
+  let known: DnsAddress | undefined;
+  const address = (): DnsAddress => {
+    const { address: ip, port } = socket.address();
+    return { ip, port };
+  };
   return {
     ready: started,
-    address: () => {
-      const { address, port } = socket.address();
-      return { ip: address, port };
-    },
+    address: () => (known ??= address()),
     close: () =>
       new Promise((resolve) => {
         if (!open) {

@@ -116,41 +116,25 @@ export function decodeMessage(bytes: Uint8Array): Message {
  */
 export function encodeMessage(m: Message, limit = 0xffff): Uint8Array {
   const optionBytes = m.edns === undefined ? 0 : 11 + m.edns.options.reduce((n, o) => n + 4 + o.hex.length / 2, 0);
-  const w = new WireWriter(Math.max(limit, headerBytes + optionBytes) - optionBytes);
+  const w = writer;
+  w.restart(Math.max(limit, headerBytes + optionBytes) - optionBytes);
   const counts = [0, 0, 0, 0];
   let truncated = m.truncated;
   w.u16(m.id);
   w.u16(0);
   for (let i = 0; i < 4; i++) w.u16(0);
-  const fits = (write: () => void): boolean => {
-    const before = w.length;
-    try {
-      write();
-      return true;
-    } catch (error) {
-      if (!(error instanceof WireFull)) throw error;
-      w.cutTo(before);
-      return false;
-    }
-  };
   for (const q of m.questions) {
-    if (
-      !fits(() => {
-        w.compressedName(q.name);
-        w.u16(q.type);
-        w.u16(q.class);
-      })
-    ) {
+    if (!fits(w, writeQuestion, q)) {
       truncated = true;
       break;
     }
     counts[0] = (counts[0] ?? 0) + 1;
   }
   const sections = [m.answers, m.authority, m.additional];
-  for (const [i, records] of sections.entries()) {
+  for (let i = 0; i < 3; i++) {
     let whole = !truncated;
-    for (const r of whole ? records : []) {
-      whole = fits(() => writeRecord(w, r));
+    for (const r of whole ? (sections[i] ?? []) : []) {
+      whole = fits(w, writeRecord, r);
       if (!whole) break;
       counts[i + 1] = (counts[i + 1] ?? 0) + 1;
     }
@@ -175,8 +159,30 @@ export function encodeMessage(m: Message, limit = 0xffff): Uint8Array {
     (m.checkingDisabled ? flagBits.cd : 0) |
     (m.rcode & 15);
   putU16(out, 2, flags);
-  for (const [i, n] of counts.entries()) putU16(out, 4 + 2 * i, n);
+  for (let i = 0; i < 4; i++) putU16(out, 4 + 2 * i, counts[i] ?? 0);
   return out;
+}
+
+/** Messages are written one after the other. */
+const writer = new WireWriter(0xffff);
+
+/** Writes an item whole or not at all. */
+function fits<T>(w: WireWriter, write: (w: WireWriter, item: T) => void, item: T): boolean {
+  const before = w.length;
+  try {
+    write(w, item);
+    return true;
+  } catch (error) {
+    if (!(error instanceof WireFull)) throw error;
+    w.cutTo(before);
+    return false;
+  }
+}
+
+function writeQuestion(w: WireWriter, q: Question): void {
+  w.compressedName(q.name);
+  w.u16(q.type);
+  w.u16(q.class);
 }
 
 function writeRecord(w: WireWriter, r: ResourceRecord): void {

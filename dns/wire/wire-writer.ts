@@ -1,20 +1,33 @@
 import { ParseError } from "./errors.ts";
-import { type DomainName, encodeName } from "./name.ts";
+import { type DomainName, writeName } from "./name.ts";
 
 /** A pointer has 14 bits of offset (RFC 1035 section 4.1.4). */
 const maxPointer = 0x3fff;
+
+/** Of the name being written: no name of a message needs memory of its own. */
+const wire = new Uint8Array(255);
+/** A name has at most 127 labels and the root: where each begins, and the hash of the name from there on. */
+const labelStarts = new Uint8Array(128);
+const labelHashes = new Int32Array(128);
 
 /** Bytes being written, with the names so far for compression. Grows up to `limit`, then throws `WireFull`. */
 export class WireWriter {
   #bytes: Uint8Array;
   #at = 0;
-  readonly #limit: number;
-  /** Where each suffix (wire form as Latin-1) was first written. */
-  readonly #suffixes = new Map<string, number>();
+  #limit: number;
+  /** By the hash of a suffix, where it was first written; of two that have one hash, the first is known. */
+  readonly #suffixes = new Map<number, number>();
 
   constructor(limit: number) {
     this.#limit = limit;
     this.#bytes = new Uint8Array(Math.min(512, limit));
+  }
+
+  /** Begins anew, in the memory it has. */
+  restart(limit: number): void {
+    this.#limit = limit;
+    this.#at = 0;
+    this.#suffixes.clear();
   }
 
   get length(): number {
@@ -62,34 +75,52 @@ export class WireWriter {
 
   /** Without pointers inside; later names may point at it. */
   plainName(name: DomainName): void {
-    const wire = encodeName(name);
-    this.#remember(wire, 0, wire.length);
-    this.bytes(wire);
+    const length = writeName(name, wire, 0);
+    this.#remember(readLabels(length));
+    this.bytes(wire.subarray(0, length));
   }
 
   /** With a pointer to the longest suffix that is there already. */
   compressedName(name: DomainName): void {
-    const wire = encodeName(name);
-    let at = 0;
-    while (wire[at] !== 0) {
-      const known = this.#suffixes.get(suffixKey(wire, at));
-      if (known !== undefined) {
-        this.#remember(wire, 0, at);
-        this.bytes(wire.subarray(0, at));
-        this.u16(0xc000 | known);
-        return;
-      }
-      at += 1 + (wire[at] ?? 0);
+    const length = writeName(name, wire, 0);
+    const labels = readLabels(length);
+    for (let i = 0; i < labels; i++) {
+      const place = this.#suffixes.get(labelHashes[i] ?? 0);
+      if (place === undefined || !this.#isAt(place, labelStarts[i] ?? 0)) continue;
+      this.#remember(i);
+      this.bytes(wire.subarray(0, labelStarts[i] ?? 0));
+      this.u16(0xc000 | place);
+      return;
     }
-    this.#remember(wire, 0, at);
-    this.bytes(wire);
+    this.#remember(labels);
+    this.bytes(wire.subarray(0, length));
   }
 
-  #remember(wire: Uint8Array, from: number, to: number): void {
-    for (let at = from; at < to && wire[at] !== 0; at += 1 + (wire[at] ?? 0)) {
-      const place = this.#at + at;
-      const key = suffixKey(wire, at);
-      if (place <= maxPointer && !this.#suffixes.has(key)) this.#suffixes.set(key, place);
+  /** The first `labels` suffixes of the name that is about to be written. */
+  #remember(labels: number): void {
+    for (let i = 0; i < labels; i++) {
+      const place = this.#at + (labelStarts[i] ?? 0);
+      const hash = labelHashes[i] ?? 0;
+      if (place <= maxPointer && !this.#suffixes.has(hash)) this.#suffixes.set(hash, place);
+    }
+  }
+
+  /**
+   * Whether the name that was written at `place` is the one in `wire` from `at` on. Names compare without case, but a pointer must
+   * not change the case of what it stands for (0x20), so case counts here.
+   */
+  #isAt(place: number, at: number): boolean {
+    const bytes = this.#bytes;
+    for (let to = place, from = at; ; ) {
+      const length = bytes[to] ?? 0;
+      if (length >= 0xc0) {
+        to = ((length & 0x3f) << 8) | (bytes[to + 1] ?? 0);
+        continue;
+      }
+      for (let i = 0; i <= length; i++) if (bytes[to + i] !== wire[from + i]) return false;
+      if (length === 0) return true;
+      to += 1 + length;
+      from += 1 + length;
     }
   }
 
@@ -111,7 +142,15 @@ export class WireFull extends ParseError {
   }
 }
 
-/** Names compare without case, but a pointer must not change the case of what it stands for (0x20), so case counts here. */
-function suffixKey(wire: Uint8Array, at: number): string {
-  return Buffer.from(wire.buffer, wire.byteOffset + at, wire.length - at).toString("latin1");
+/** Fills `labelStarts` and `labelHashes` for the name in `wire`, and gives the number of its labels without the root. */
+function readLabels(length: number): number {
+  let labels = 0;
+  for (let at = 0; wire[at] !== 0; at += 1 + (wire[at] ?? 0)) labelStarts[labels++] = at;
+  let hash = 0x811c9dc5;
+  let at = length - 1;
+  for (let i = labels - 1; i >= 0; i--) {
+    for (const start = labelStarts[i] ?? 0; at >= start; at--) hash = Math.imul(hash ^ (wire[at] ?? 0), 0x01000193);
+    labelHashes[i] = hash;
+  }
+  return labels;
 }
