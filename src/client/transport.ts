@@ -1,6 +1,7 @@
 import type { IncomingMessage, RequestOptions } from "node:http";
 import * as http from "node:http";
 import * as https from "node:https";
+import { BodyChunks } from "./body-chunks.ts";
 import type { ClusterAccess } from "./cluster-access.ts";
 import { type Credentials, createCredentials, type TlsMaterial } from "./credentials.ts";
 import { ClientError } from "./errors.ts";
@@ -98,11 +99,11 @@ function attempt(options: RequestOptions, body: Uint8Array | undefined, s: Abort
       request.destroy(asError(s.reason));
     };
     s.addEventListener("abort", stop, { once: true });
-    request.on("socket", (socket) => socket.setKeepAlive(true, keepAliveMs));
+    request.once("socket", (socket) => socket.setKeepAlive(true, keepAliveMs));
     request.on("response", (r) => {
       response = r;
       r.once("close", () => s.removeEventListener("abort", stop));
-      resolve({ status: r.statusCode ?? 0, headers: r.headers as ApiResponse["headers"], body: r });
+      resolve({ status: r.statusCode ?? 0, headers: r.headers as ApiResponse["headers"], body: new BodyChunks(r) });
     });
     request.on("error", (e: Error & { code?: string }) => {
       s.removeEventListener("abort", stop);
@@ -137,7 +138,8 @@ class AgentCache {
     if (this.#agent !== undefined) this.#retire(this.#agent);
     this.#tls = tls;
     // No limit on connections: each watch holds one for minutes.
-    this.#agent = this.#create(tls, { keepAlive: true, maxFreeSockets: 8, scheduling: "lifo" });
+    // The agent's own word for how long says the same as the sockets' first: where they differ, each request sets it anew, twice.
+    this.#agent = this.#create(tls, { keepAlive: true, keepAliveMsecs: keepAliveMs, maxFreeSockets: 8, scheduling: "lifo" });
     return this.#agent;
   }
 
@@ -163,7 +165,7 @@ class AgentCache {
 
   #create(tls: TlsMaterial, common: http.AgentOptions): http.Agent {
     if (!this.#secure) return new http.Agent(common);
-    return new https.Agent({
+    return new OneServerAgent({
       ...common,
       rejectUnauthorized: !tls.insecureSkipVerify,
       ...(tls.ca === undefined ? {} : { ca: tls.ca }),
@@ -171,6 +173,13 @@ class AgentCache {
       ...(tls.key === undefined ? {} : { key: tls.key }),
       ...(tls.serverName === undefined ? {} : { servername: tls.serverName }),
     });
+  }
+}
+
+/** All its connections are alike: no name made of keys and certificates is needed, at each request, to tell them apart. */
+class OneServerAgent extends https.Agent {
+  override getName(): string {
+    return "api";
   }
 }
 
