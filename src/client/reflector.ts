@@ -44,6 +44,9 @@ export interface ReflectorOptions {
 
 /** A server that was away for long is found again within seconds: every minute without a view is a minute of stale rules. */
 const defaultBackoff: BackoffPolicy = { first: 100, factor: 2, max: 10_000, jitter: 0.5 };
+/** What is kept of an object; `text` is the JSON it came in, where it came alone: in it a word is found sooner than in the object. */
+export type Project<T> = (object: unknown, text?: string) => T;
+
 const initialEventsEnd = "k8s.io/initial-events-end";
 /** Silence after which a server that does not know `sendInitialEvents` is taken for what it is. */
 const initialSilenceMs = 10_000;
@@ -57,7 +60,7 @@ const defaultMaxEventBytes = 16 * 1024 * 1024;
  * a paged list, then a watch that is resumed at the last version. `ready` settles at the first full list, and rejects
  * only when it is closed before.
  */
-export function startReflector<T>(t: Transport, of: Resource, project: (o: unknown) => T, to: Sink<T>, o: ReflectorOptions = {}): Running {
+export function startReflector<T>(t: Transport, of: Resource, project: Project<T>, to: Sink<T>, o: ReflectorOptions = {}): Running {
   const stop = new AbortController();
   const ready = Promise.withResolvers<void>();
   ready.promise.catch(() => undefined);
@@ -83,7 +86,7 @@ interface WatchEvent {
 class Reflection<T> {
   readonly #transport: Transport;
   readonly #of: Resource;
-  readonly #project: (o: unknown) => T;
+  readonly #project: Project<T>;
   readonly #to: Sink<T>;
   readonly #o: ReflectorOptions;
   readonly #clock: Clock;
@@ -101,7 +104,7 @@ class Reflection<T> {
   constructor(
     transport: Transport,
     of: Resource,
-    project: (o: unknown) => T,
+    project: Project<T>,
     to: Sink<T>,
     o: ReflectorOptions,
     signal: AbortSignal,
@@ -161,7 +164,10 @@ class Reflection<T> {
       },
     };
     const { items, rev } = await createClient(heard).list<unknown>(this.#of, { namespace, labelSelector, fieldSelector }, this.#signal);
-    this.#replace(items.map(this.#project), rev);
+    this.#replace(
+      items.map((item) => this.#project(item)),
+      rev,
+    );
   }
 
   async #watch(): Promise<WatchEnd> {
@@ -232,10 +238,10 @@ class Reflection<T> {
           }
         } else if (initial !== undefined) {
           if (event.type === "DELETED") initial.delete(key);
-          else initial.set(key, this.#project(event.object));
+          else initial.set(key, this.#project(event.object, line));
         } else {
           const type = event.type === "DELETED" ? "delete" : "put";
-          this.#to.apply({ type, key, object: this.#project(event.object), rev });
+          this.#to.apply({ type, key, object: this.#project(event.object, line), rev });
           // After the sink has it: an event the sink refused is seen again.
           this.#rev = rev;
           this.#progress++;

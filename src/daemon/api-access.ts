@@ -44,7 +44,7 @@ function startKind<K extends Kind>(transport: Transport, store: SnapshotStore, k
   const reflector = startReflector<SnapshotKinds[K]>(
     transport,
     resourceOfKind[kind],
-    (o) => trimObject(kind, o as SnapshotKinds[K]),
+    (o, text) => trimObject(kind, o as SnapshotKinds[K], text),
     {
       replace: (items) => {
         comes();

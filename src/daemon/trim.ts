@@ -6,9 +6,10 @@ import type { Kind, SnapshotKinds } from "../snapshot/cluster-snapshot.ts";
 /**
  * What a dataplane keeps of an object: no nulls, which say the same as an absent field; no managed fields, no last-applied copy, no owner references; of Secrets only
  * those kinds that an Ingress can name, of ConfigMaps what may be settings. Ten thousand Services fit an agent's memory that way.
+ * `text` is the JSON it came in, where that is known: most have no null in it, and need not be searched for one.
  */
-export function trimObject<K extends Kind>(kind: K, given: SnapshotKinds[K]): SnapshotKinds[K] {
-  const object = withoutNulls(given);
+export function trimObject<K extends Kind>(kind: K, given: SnapshotKinds[K], text?: string): SnapshotKinds[K] {
+  const object = text?.includes("null") === false ? given : withoutNulls(given);
   const { metadata } = object;
   if (metadata === undefined) return object;
   const trimmed = { ...object, metadata: trimMetadata(metadata) };

@@ -43,8 +43,8 @@ export interface MetricsOptions {
 export function createMetrics(options: MetricsOptions = {}): Metrics {
   const registry = new Registry();
   const sources = new Set<() => string>();
-  // 50 ms: the event loop's delay is sampled by a timer, and at the default of 10 ms an idle process would wake 100 times a second.
-  if (options.processMetrics === true) collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 50 });
+  // The delay of the event loop is sampled by a timer: at the default of 10 ms an idle process would wake 100 times a second.
+  if (options.processMetrics === true) collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 500 });
   const base = (spec: MetricSpec): { name: string; help: string; labelNames: string[]; registers: Registry[] } => ({
     name: spec.name,
     help: spec.help,

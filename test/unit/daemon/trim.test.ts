@@ -40,14 +40,15 @@ test.each([
   expect(trimObject("Service", given)).toEqual({ metadata, spec, ...kept });
 });
 
-test("null says what an absent field says", () => {
+test.each(["alone", "with its text"])("null says what an absent field says: %s", (how) => {
   const slice = {
     metadata: { name: "a-1", namespace: "x", labels: null },
     addressType: "IPv4",
     endpoints: null,
     ports: [null, { name: "p", port: null }],
   };
-  expect(trimObject("EndpointSlice", slice as never)).toEqual({
+  const text = how === "alone" ? undefined : JSON.stringify(slice);
+  expect(trimObject("EndpointSlice", slice as never, text)).toEqual({
     metadata: { name: "a-1", namespace: "x" },
     addressType: "IPv4",
     ports: [{ name: "p" }],
