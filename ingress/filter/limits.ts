@@ -19,7 +19,12 @@ interface Bucket {
   /** Requests above the rate so far. */
   excess: number;
   at: number;
+  /** When it was put last in the order of those seen. */
+  placedAt: number;
 }
+
+/** The order of those seen is kept this well; milliseconds. */
+const placeMs = 1_000;
 
 /** Clients remembered; past it the longest unseen are forgotten. */
 const maxBuckets = 100_000;
@@ -35,10 +40,15 @@ export class ProcessLimits implements Limits {
     const old = this.#buckets.get(key);
     const excess = old === undefined ? 0 : Math.max(0, old.excess - ((now - old.at) * rate.perMinute) / 60_000 + 1);
     if (excess > rate.burst) return false;
+    if (old !== undefined && now - old.placedAt < placeMs) {
+      old.excess = excess;
+      old.at = now;
+      return true;
+    }
     // put last again: a Map keeps the order of insertion, so the first is the longest unseen
     if (old !== undefined) this.#buckets.delete(key);
     else if (this.#buckets.size >= maxBuckets) this.#forgetOldest();
-    this.#buckets.set(key, { excess, at: now });
+    this.#buckets.set(key, { excess, at: now, placedAt: now });
     return true;
   }
 

@@ -12,41 +12,72 @@ import { redirect } from "./redirects.ts";
 export function applyRewrite(f: FilterOf<"rewrite">, r: FilteredRequest): FilterOutcome | undefined {
   const groups = pathRegExp(f.pattern, f.ignoreCase).exec(r.path);
   if (groups === null) return undefined;
-  const { path: filled, query: own, dropsQuery } = fillTarget(f.target, r, groups);
-  const query = [own, dropsQuery ? "" : r.query].filter((q) => q !== "").join("&");
+  const pieces = piecesOf(f.target);
+  const filled = fill(pieces.path, groups, r);
+  const own = fill(pieces.query, groups, r);
+  const client = pieces.dropsQuery ? "" : r.query;
+  const query = own === "" || client === "" ? own + client : `${own}&${client}`;
   const suffix = query === "" ? "" : `?${query}`;
   if (/^https?:\/\//i.test(filled)) return redirect("rewrite", 302, `${escapePath(filled)}${suffix}`);
   const path = filled.startsWith("/") ? filled : `/${filled}`;
   return { path, query, target: `${escapePath(path)}${suffix}` };
 }
 
-/** The first `?` that stands in the target itself, not in what fills it, begins the query; one at its end leaves the client's away. */
-function fillTarget(
-  target: readonly TextPart[],
-  r: FilteredRequest,
-  groups: RegExpExecArray,
-): { readonly path: string; readonly query: string; readonly dropsQuery: boolean } {
-  const last = target.at(-1);
-  const dropsQuery = last?.kind === "text" && last.text.endsWith("?");
-  let path = "";
-  let query: string | undefined;
-  for (const part of target) {
-    // what is decoded here is escaped again with the whole
-    const text = part.kind === "text" ? wireText(part === last && dropsQuery ? part.text.slice(0, -1) : part.text) : undefined;
-    const question = text === undefined || query !== undefined ? -1 : text.indexOf("?");
-    if (text === undefined) {
-      const value = part.kind === "path" ? r.path : partText(part, r);
-      if (query === undefined) path += value;
-      else query += value;
-    } else if (query !== undefined) query += fill(text, groups);
-    else {
-      path += fill(question < 0 ? text : text.slice(0, question), groups);
-      if (question >= 0) query = fill(text.slice(question + 1), groups);
-    }
-  }
-  return { path, query: query ?? "", dropsQuery };
+/** What a piece gives: itself, the group of this number, or a part of the request. */
+type Piece = string | number | TextPart;
+
+/** A target taken apart. The first `?` that stands in it, not in what fills it, begins the query; one at its end leaves the client's away. */
+interface TargetPieces {
+  readonly path: readonly Piece[];
+  readonly query: readonly Piece[];
+  readonly dropsQuery: boolean;
 }
 
-function fill(template: string, groups: RegExpExecArray): string {
-  return template.replace(/\$([1-9])/g, (_, n: string) => groups[Number(n)] ?? "");
+/** Targets are values of a route: each is taken apart once. */
+const known = new WeakMap<readonly TextPart[], TargetPieces>();
+
+function piecesOf(target: readonly TextPart[]): TargetPieces {
+  let pieces = known.get(target);
+  if (pieces === undefined) {
+    pieces = takenApart(target);
+    known.set(target, pieces);
+  }
+  return pieces;
+}
+
+function takenApart(target: readonly TextPart[]): TargetPieces {
+  const last = target.at(-1);
+  const dropsQuery = last?.kind === "text" && last.text.endsWith("?");
+  const path: Piece[] = [];
+  let query: Piece[] | undefined;
+  for (const part of target) {
+    if (part.kind !== "text") {
+      (query ?? path).push(part);
+      continue;
+    }
+    // what is decoded here is escaped again with the whole
+    const text = wireText(part === last && dropsQuery ? part.text.slice(0, -1) : part.text);
+    const question = query === undefined ? text.indexOf("?") : -1;
+    if (question < 0) (query ?? path).push(...groupsApart(text));
+    else {
+      path.push(...groupsApart(text.slice(0, question)));
+      query = groupsApart(text.slice(question + 1));
+    }
+  }
+  return { path, query: query ?? [], dropsQuery };
+}
+
+/** `$1` to `$9` as numbers. */
+function groupsApart(template: string): Piece[] {
+  return template.split(/\$([1-9])/).map((text, i) => (i % 2 === 0 ? text : Number(text)));
+}
+
+function fill(pieces: readonly Piece[], groups: RegExpExecArray, r: FilteredRequest): string {
+  let text = "";
+  for (const piece of pieces) {
+    if (typeof piece === "string") text += piece;
+    else if (typeof piece === "number") text += groups[piece] ?? "";
+    else text += piece.kind === "path" ? r.path : partText(piece, r);
+  }
+  return text;
 }

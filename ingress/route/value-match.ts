@@ -31,7 +31,17 @@ export function cachedRegExp(pattern: string, flags: "" | "i"): RegExp {
   return found;
 }
 
+/** By pattern alone: requests ask for them, and a key put together for each would cost more than the rest of it. */
+const pathCaches = { anyCase: new Map<string, RegExp>(), sameCase: new Map<string, RegExp>() };
+
 /** What a `regex` path stands for: the pattern, found at the start of the path. */
 export function pathRegExp(pattern: string, ignoreCase: boolean): RegExp {
-  return cachedRegExp(`^(?:${pattern})`, ignoreCase ? "i" : "");
+  const cache = ignoreCase ? pathCaches.anyCase : pathCaches.sameCase;
+  let found = cache.get(pattern);
+  if (found === undefined) {
+    found = new RegExp(`^(?:${pattern})`, ignoreCase ? "i" : "");
+    if (cache.size >= maxCached) cache.clear();
+    cache.set(pattern, found);
+  }
+  return found;
 }

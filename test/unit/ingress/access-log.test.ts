@@ -56,6 +56,20 @@ test.for<[name: string, change: Partial<AccessEntry>, want: string]>([
   expect(printAccess({ ...entry, ...change }, "nginx")).toBe(want);
 });
 
+test.for<[name: string, text: string]>([
+  ["plain", "GET"],
+  ["nothing", ""],
+  ["what JSON escapes", 'a"b\\c\n\u0000\u001f'],
+  ["what it does not", " !#[]^~\x7f\xff\u2028"],
+])("an object a line has all there is of a request, as JSON has it: %s", ([, text]) => {
+  const { source: _, format: __, milliseconds: ___, upstreamTimes, time, ...rest } = { ...entry, time: entry.time + 7 };
+  const texts = Object.fromEntries(Object.entries(rest).map(([k, v]) => [k, typeof v === "string" ? text : v]));
+  const line = printAccess({ ...entry, ...texts, time }, "json");
+  const want = { time: "2026-01-02T03:04:05.007Z", ...texts, milliseconds: 12.346, upstreamMilliseconds: upstreamTimes?.wholeMs };
+  expect(line).toBe(JSON.stringify(want));
+  expect(JSON.parse(printAccess({ ...entry, upstreamTimes: undefined }, "json"))).not.toHaveProperty("upstreamMilliseconds");
+});
+
 test.for<[format: string, how: LogFormat["escape"], want: string | undefined]>([
   ["$remote_addr|$remote_user|$status|$request_method", "default", "192.0.2.1|-|200|GET"],
   ['{"ua": "$http_user_agent", "t": $request_time, "ref": "$http_referer"}', "json", '{"ua": "curl\\"\\nÿ", "t": 0.012, "ref": ""}'],
