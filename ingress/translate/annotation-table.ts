@@ -99,7 +99,10 @@ export const annotationRows = {
   "whitelist-source-range": kept(parseRanges, { guards: true, config: true, note: "the older name of allowlist-source-range" }),
   "denylist-source-range": kept(parseRanges, { guards: true, config: true }),
   satisfy: kept(oneOf("any", "all"), { initial: "all", guards: true }),
-  "auth-type": kept(oneOf("basic", "digest"), { guards: true }),
+  "auth-type": kept(oneOf("basic", "digest"), {
+    guards: true,
+    note: "digest: qop=auth only; who sends auth-int, over the body too, gets 401",
+  }),
   "auth-secret": differs(parseObjectName, "of its own namespace only", { guards: true }),
   "auth-secret-type": kept(oneOf("auth-file", "auth-map"), { initial: "auth-file", guards: true }),
   "auth-realm": kept(parseRealm),

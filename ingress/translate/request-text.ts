@@ -55,7 +55,7 @@ export function parseWith<T>(text: string, partOf: (name: string, piece: string)
   for (const piece of text.match(/\$\{?[a-z0-9_]+\}?|[^$]+|\$/gi) ?? []) {
     const name = /^\$\{?([a-z0-9_]+)\}?$/i.exec(piece)?.[1]?.toLowerCase();
     const part = name === undefined ? ({ kind: "text", text: piece } as const) : partOf(name, piece);
-    if (part === undefined) return { expected: `text with variables that are known here; $${name ?? ""} is not` };
+    if (part === undefined) return { expected: `text with variables that are known here ($${name ?? ""} is not)` };
     parts.push(part);
   }
   return parts;

@@ -3,10 +3,10 @@ import { IngressTranslator, type RouteDelta } from "../../ingress/index.ts";
 import { parseCidr } from "../base/cidr.ts";
 import { systemClock } from "../base/clock.ts";
 import type { Ip } from "../base/ip.ts";
-import type { Batch, ObjectKey } from "../snapshot/cluster-snapshot.ts";
+import { type Batch, emptySnapshot, type ObjectKey } from "../snapshot/cluster-snapshot.ts";
 import type { Problem } from "../snapshot/problem.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
-import { gossipSettings, touchesGossip } from "./ingress-gossip.ts";
+import { gossipSettings, touchesGossip, unsharedLimits } from "./ingress-gossip.ts";
 import type { ServicePort } from "./ingress-ports.ts";
 import { ingressEntries } from "./ingress-table.ts";
 import { keyedNames, zoneEntries } from "./names-table.ts";
@@ -54,10 +54,12 @@ export function routesPlane(config: DaemonConfig, onPorts: (ports: readonly Serv
   });
   let gossip: NonNullable<RouteDelta["gossip"]> = "none";
   let zone = "";
+  let snapshot = emptySnapshot;
   return {
     source: { name: "ingress", together: true, full: () => ingressEntries({ ...translator.full(), gossip, zone }).upserts },
     apply: (batch) => {
       const before = gossip;
+      snapshot = batch.after;
       gossip = touchesGossip(batch) ? gossipSettings(batch.after, config.nodeName) : before;
       const same = JSON.stringify(gossip) === JSON.stringify(before);
       const zoneBefore = zone;
@@ -69,7 +71,7 @@ export function routesPlane(config: DaemonConfig, onPorts: (ports: readonly Serv
       if (upserts.length + deletes.length > 0) onPorts([...ports.values()]);
       return ingressEntries({ ...delta, ...(same ? {} : { gossip }), ...(zone === zoneBefore ? {} : { zone }) });
     },
-    problems: () => translator.problems,
+    problems: () => [...translator.problems, ...unsharedLimits(snapshot, translator.served)],
     served: () => translator.served,
   };
 }

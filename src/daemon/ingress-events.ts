@@ -41,12 +41,14 @@ export function recordSyncs(ingresses: readonly Ingress[], { record, synced, pro
 
 function syncEvent({ metadata, spec }: Ingress, problems: number): Parameters<EventRecorder["record"]>[0] {
   const paths = (spec?.rules ?? []).reduce((n, r) => n + (r.http?.paths ?? []).length, 0);
-  const rest = problems === 0 ? "" : `; ${problems === 1 ? "one problem" : `${problems} problems`}, each told by a Warning`;
+  const found = `${paths === 1 ? "one path" : `${paths} paths`}${spec?.defaultBackend === undefined ? "" : " and a default backend"}`;
+  const wrong = problems === 1 ? "one problem, which a Warning tells" : `${problems} problems, each told by a Warning`;
   return {
     regarding: ingressReference(metadata),
     type: "Normal",
     reason: "Sync",
-    message: `served with ${paths === 1 ? "one path" : `${paths} paths`}${spec?.defaultBackend === undefined ? "" : " and a default backend"}${rest}`,
+    // what has problems may be shut
+    message: problems === 0 ? `served with ${found}` : `${found}; ${wrong}`,
     shared: true,
   };
 }

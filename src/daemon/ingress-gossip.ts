@@ -1,12 +1,30 @@
 import type { GossipSettings } from "../../ingress/index.ts";
 import { parseIp } from "../base/ip.ts";
-import type { Batch, Snapshot } from "../snapshot/cluster-snapshot.ts";
+import type { Batch, ObjectKey, Snapshot } from "../snapshot/cluster-snapshot.ts";
+import type { Problem } from "../snapshot/problem.ts";
 
 /** Holds what the ingress processes of a cluster know each other by. */
 export const gossipSecretAt = { namespace: "kube-system", name: "fairway-ingress" };
 export const gossipSecretKey = "gossip";
 
 const secretKey = `${gossipSecretAt.namespace}/${gossipSecretAt.name}`;
+
+const sharedRate = "nginx.ingress.kubernetes.io/global-rate-limit";
+
+/** Ingresses whose global-rate-limit is not shared: each ingress process lets in the whole of it. */
+export function unsharedLimits({ tables }: Snapshot, served: Iterable<ObjectKey>): readonly Problem[] {
+  if (tables.Node.size < 2 || (tables.Secret.get(secretKey)?.data?.[gossipSecretKey] ?? "") !== "") return [];
+  return Array.from(served).flatMap((key) => {
+    const { metadata } = tables.Ingress.get(key) ?? {};
+    if ((metadata?.annotations?.[sharedRate] ?? "") === "") return [];
+    return {
+      object: { kind: "Ingress", namespace: metadata?.namespace ?? "", name: metadata?.name ?? "" },
+      field: `metadata.annotations[${sharedRate}]`,
+      reason: "LimitNotShared",
+      message: `each ingress process keeps the limit for itself, since there is no Secret ${secretKey} with a key ${gossipSecretKey} by which they know each other`,
+    };
+  });
+}
 
 export function touchesGossip({ dirty }: Batch): boolean {
   return dirty.has("Node") || dirty.get("Secret")?.has(secretKey) === true;

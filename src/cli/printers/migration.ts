@@ -50,7 +50,7 @@ function migrationText(report: MigrationReport, o: { readonly wide: boolean }): 
 
 function otherClasses({ otherClasses: counts }: MigrationReport): string {
   const list = Object.entries(counts).map(([name, n]) => `${n} of ${name === "" ? "no class" : `class ${oneLine(name)}`}`);
-  return list.length === 0 ? "" : `Not looked at: ${list.join(", ")}; --ingress-class names another\n`;
+  return list.length === 0 ? "" : `Not looked at: ${list.join(", ")}; --ingress-class and --controller-class name others\n`;
 }
 
 function section(title: string, lines: readonly string[]): string {

@@ -105,7 +105,7 @@ test("for people, and for pipelines", async () => {
   const { status, out, err } = await migrate("--fail");
   expect(status).toBe(1);
   expect(err).toContain("4 of 8 Ingresses are not served as before");
-  expect(out).toContain("Not looked at: 1 of class other; --ingress-class names another\n");
+  expect(out).toContain("Not looked at: 1 of class other; --ingress-class and --controller-class name others\n");
   expect(out).toContain("x/shut      shut");
   expect(out).toContain("! server-snippet: location /admin { deny all; } (refused)");
   expect(out).toContain("~ slash.test/a/: /a is a 301 to /a/");

@@ -76,7 +76,7 @@ test("an Ingress is told of when it is served, and again in another form; not wh
   expect(look([a, old])).toEqual([]);
   recorder.room = 10;
   const withAddress: Ingress = { ...a, status: { loadBalancer: { ingress: [{ ip: "10.0.0.1" }] } } };
-  const told = "Normal Sync a: served with one path; one problem, each told by a Warning";
+  const told = "Normal Sync a: one path; one problem, which a Warning tells";
   expect(look([withAddress, old])).toEqual([told]);
   expect(look([a, old])).toEqual([]);
   const changed: Ingress = { ...old, metadata: { ...old.metadata, generation: 2 } };

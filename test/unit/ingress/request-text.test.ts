@@ -45,7 +45,7 @@ test.for<[text: string, want: string]>([
 });
 
 test("an unknown variable is named", () => {
-  expect(parseRequestText("a $upstream_addr b")).toEqual({ expected: "text with variables that are known here; $upstream_addr is not" });
+  expect(parseRequestText("a $upstream_addr b")).toEqual({ expected: "text with variables that are known here ($upstream_addr is not)" });
 });
 
 test("what has no variables of its route stays the same value", () => {
