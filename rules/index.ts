@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import type { IpFamily } from "../src/base/ip.ts";
+import { removeCounters } from "../src/kernel/accounting.ts";
 import { Conntrack } from "../src/kernel/conntrack.ts";
 import { hasIpv6, legacyTables, runIptables } from "../src/kernel/iptables-command.ts";
 import { runNft } from "../src/kernel/nft-command.ts";
@@ -295,6 +296,6 @@ export function compileOffline(snapshot: Snapshot, options: OfflineOptions): Off
 
 /** Removes every rule fairway made in this thread's network namespace, and nothing else. What could not be removed, one line each. */
 export function cleanup(options: { readonly tableName?: string | undefined } = {}): Promise<readonly string[]> {
-  const doors = { ...doorsHere({}, { log: () => undefined }), nft: runNft, removeServers };
+  const doors = { ...doorsHere({}, { log: () => undefined }), nft: runNft, removeServers, removeCounters };
   return cleanUp(options.tableName ?? defaultTableName, doors, AbortSignal.timeout(60_000));
 }

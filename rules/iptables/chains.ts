@@ -3,7 +3,7 @@ import type { Ip, IpFamily } from "../../src/base/ip.ts";
 import type { LocalInterface } from "../model/packet.ts";
 import { printServicePort, type ServicePortName } from "../model/service-port.ts";
 import type { Action, Frontend } from "../plan/frontend.ts";
-import { chains, externalChain, poolChain, sourcesChain } from "./names.ts";
+import { chains, counters, externalChain, poolChain, sourcesChain } from "./names.ts";
 import type { Chain, Hook, Matches, Rule, Target } from "./rule.ts";
 
 /** What the rules depend on besides the plan; fixed while a process lives. */
@@ -16,6 +16,8 @@ export interface IptablesOptions {
   /** Node ports answer on 127.0.0.1 too (IPv4 only). */
   readonly localhostNodePorts: boolean;
   readonly localInterface?: LocalInterface | undefined;
+  /** There are counters, and rules count in them. */
+  readonly counted: boolean;
   /** Drop what belongs to no known connection, instead of sending it to an endpoint untranslated. */
   readonly dropInvalid: boolean;
 }
@@ -25,6 +27,7 @@ export const defaultIptablesOptions: IptablesOptions = {
   masqueradeMark: 0x4000, // kube-proxy's; CNIs know it
   nodePorts: "all-local",
   localhostNodePorts: true,
+  counted: false,
   dropInvalid: true,
 };
 
@@ -47,7 +50,7 @@ export function exactly(ip: Ip, family: IpFamily): Cidr {
 /** Comments name the Service; a large cluster does without. */
 export interface Commenting {
   readonly comments: boolean;
-  readonly options: Pick<IptablesOptions, "masqueradeMark">;
+  readonly options: Pick<IptablesOptions, "masqueradeMark" | "counted" | "localhostNodePorts">;
 }
 
 /** The Service's name, where there are to be comments. */
@@ -116,7 +119,10 @@ export function translation(frontend: Frontend, commenting: Commenting): readonl
   }
   if (scope === "clusterIP")
     return action.pool.members.length === 0 ? undefined : [{ ...matches, target: jump(poolChain(action.pool.id)) }];
-  return [{ ...matches, target: jump(sources === undefined ? externalChain(externalId(frontend)) : sourcesChain(frontend.key)) }];
+  const rule: Rule = { ...matches, target: jump(sources === undefined ? externalChain(externalId(frontend)) : sourcesChain(frontend.key)) };
+  const { counted, localhostNodePorts } = commenting.options;
+  if (scope !== "nodePort" || frontend.family !== 4 || !counted || !localhostNodePorts) return [rule];
+  return [{ ...rule, destination: { cidr: protectedLoopback, negated: false }, counter: counters.localhost }, rule];
 }
 
 /** What is refused of the packets to a frontend that were not translated. */
@@ -200,6 +206,7 @@ export function filterEntries(
   options: IptablesOptions,
   health: boolean,
 ): Readonly<Record<"input" | "forward" | "output", Chain>> {
+  const counting: Matches = options.counted ? { counter: counters.invalid } : {};
   const refuse: Rule = { ...isNew, target: jump(chains.refusals) };
   // route_localnet, which node ports on localhost need, would let neighbours reach what listens on 127.0.0.1
   const martians: readonly Rule[] =
@@ -218,7 +225,7 @@ export function filterEntries(
     forward: [
       refuse,
       // an answer that the kernel takes for no connection's would reach the client from an address it never asked, and end it
-      ...(options.dropInvalid ? [{ states: { of: ["INVALID"], negated: false }, target: { kind: "drop" } } as const] : []),
+      ...(options.dropInvalid ? [{ states: { of: ["INVALID"], negated: false }, ...counting, target: { kind: "drop" } } as const] : []),
       { mark: { bits: options.masqueradeMark, negated: false }, target: { kind: "accept" } },
       { states: { of: ["RELATED", "ESTABLISHED"], negated: false }, target: { kind: "accept" } },
     ],

@@ -26,8 +26,18 @@ export const chains = {
   /** filter: lets load balancers ask for the health of Services. */
   health: `${chainPrefix}HEALTH`,
   untracked: `${chainPrefix}UNTRACKED`,
+  /** filter, for a moment: whether the kernel takes a rule. */
+  trial: `${chainPrefix}TRIAL`,
   /** In each table: where it is missing, somebody flushed the table. */
   canary: `${chainPrefix}CANARY`,
+} as const;
+
+/** Counters beside the rules, which stay when those are rewritten. At most 31 characters. */
+export const counters = {
+  /** Packets of no known connection that were dropped. */
+  invalid: "fairway-invalid-dropped",
+  /** New connections to node ports at 127.0.0.0/8. */
+  localhost: "fairway-localhost-accepted",
 } as const;
 
 const poolPrefix = `${chainPrefix}P-`;

@@ -71,6 +71,9 @@ function parseExtension(words: Words, matches: { -readonly [K in keyof Matches]:
       words.expect("--probability");
       matches.share = Math.round(Number(words.next()) * wholeShare);
       return;
+    case "nfacct --nfacct-name":
+      matches.counter = words.next();
+      return;
     case "recent --set":
     case "recent --update": {
       let seconds = 0;

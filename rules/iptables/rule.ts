@@ -65,6 +65,8 @@ export interface Matches {
   /** How many of 2^31 packets it holds for: the unit the kernel draws in. */
   readonly share?: number;
   readonly recent?: RecentMatch;
+  /** Always holds; counts the packet under this name, beside the rules. */
+  readonly counter?: string;
 }
 
 export interface Rule extends Matches {

@@ -138,7 +138,7 @@ export function sameSideRules(a: Surroundings, b: Surroundings): boolean {
 }
 
 const masquerade = { kind: "masquerade", fullyRandom: true } as const;
-const withoutNodePorts = { nodePorts: "listed", localhostNodePorts: false, dropInvalid: false } as const;
+const withoutNodePorts = { nodePorts: "listed", localhostNodePorts: false, dropInvalid: false, counted: false } as const;
 
 /** Marks what does not come from a pod of this node. */
 function offClusterRules(

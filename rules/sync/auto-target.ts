@@ -8,6 +8,7 @@ import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import type { ProxierDeps } from "./config.ts";
 import type { AskedAgain } from "./refusals.ts";
+import type { CountedPackets } from "./rule-counters.ts";
 import type { Applied, Audited, RuleCount, RuleTarget } from "./target.ts";
 
 export interface AutoChoices {
@@ -78,6 +79,10 @@ export class AutoTarget implements RuleTarget {
 
   rules(): readonly RuleCount[] {
     return this.#chosen?.rules?.() ?? [];
+  }
+
+  counted(): CountedPackets | undefined {
+    return this.#chosen?.counted?.();
   }
 
   trace(packet: Packet, localIps: readonly Ip[]): Verdict {

@@ -5,6 +5,7 @@ import { ApplyError, isApplyError } from "../apply/errors.ts";
 import { createIptablesApplier, removeAllOf } from "../apply/iptables-applier.ts";
 import { removeOwnNftChains } from "../apply/nft-chains.ts";
 import type { RunNft } from "../apply/text-applier.ts";
+import { counters } from "../iptables/names.ts";
 import type { LeftoverDoors } from "./leftovers.ts";
 import { bothFamilies } from "./surroundings.ts";
 
@@ -12,6 +13,8 @@ export interface CleanupDoors extends Pick<LeftoverDoors, "tables" | "iptables" 
   /** For chains of the nft make where its own programs are not installed. */
   readonly nft: RunNft;
   readonly removeServers: (signal: AbortSignal) => Promise<void>;
+  /** Once no rule names them. */
+  readonly removeCounters: (names: readonly string[]) => void;
 }
 
 /** Of either family. */
@@ -41,6 +44,7 @@ export async function cleanUp(tableName: string, doors: CleanupDoors, signal: Ab
   for (const make of makes) for (const family of bothFamilies) await attempt(() => removeChains(make, family, doors, signal));
   // rules may name the sets
   await attempt(() => doors.removeServers(signal));
+  doors.removeCounters(Object.values(counters));
   return [...new Set(left)];
 }
 

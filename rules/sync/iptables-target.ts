@@ -34,6 +34,7 @@ import type { Surroundings } from "../plan/surroundings.ts";
 import { traceIptables } from "../trace/iptables-trace.ts";
 import { applyByHalves, byOwner } from "./bisect.ts";
 import { type AskedAgain, Refusals } from "./refusals.ts";
+import { type CountedPackets, type KernelCounters, readCounters, tryCounters } from "./rule-counters.ts";
 import { RuleWatch } from "./rule-watch.ts";
 import type { Applied, Audited, RuleCount, RuleTarget } from "./target.ts";
 
@@ -53,7 +54,11 @@ export interface IptablesWorld {
     readonly other: IptablesApplier;
     /** Absent: the canaries have to tell. */
     readonly eyes?: ForeignEyes | undefined;
+    /** What rules may count in; absent: they do not. */
+    readonly counters?: KernelCounters | undefined;
   }>;
+  /** Called once, where rules cannot count. */
+  noteUncounted(why: string): void;
   /** Whether connection tracking takes TCP packets that do not fit: then none is INVALID for that, and none is dropped. */
   tcpIsLiberal(): boolean;
   /** Lets connections from 127.0.0.1 leave the loopback link, for node ports there. */
@@ -92,6 +97,7 @@ export class IptablesTarget implements RuleTarget {
   #states: readonly FamilyState[] = [];
   readonly #pendingFrontends = new Set<FrontendKey>();
   readonly #refusals = new Refusals();
+  #counters: KernelCounters | undefined;
   #affinityNoted = false;
   /** What a frontend asks for that iptables cannot do; it does without. */
   readonly #limits = new Map<FrontendKey, Problem>();
@@ -104,12 +110,14 @@ export class IptablesTarget implements RuleTarget {
 
   async start(signal: AbortSignal): Promise<void> {
     const { families } = this.#config;
-    const { applier, other, eyes } = await this.#world.open(signal);
+    const { applier, other, eyes, counters } = await this.#world.open(signal);
     this.#applier = applier;
+    this.#counters = counters;
     this.#other = other;
     this.#watch = this.#watchWith(eyes);
     await applier.probe(families, signal);
-    const options = { ...this.#config.options, dropInvalid: this.#config.options.dropInvalid && !this.#world.tcpIsLiberal() };
+    const counted = await this.#tryCounters(families, signal);
+    const options = { ...this.#config.options, counted, dropInvalid: this.#config.options.dropInvalid && !this.#world.tcpIsLiberal() };
     if (options.localhostNodePorts && families.includes(4)) this.#world.routeLocalnet();
     this.#states = await Promise.all(
       families.map(async (family): Promise<FamilyState> => {
@@ -226,6 +234,10 @@ export class IptablesTarget implements RuleTarget {
     );
   }
 
+  counted(): CountedPackets | undefined {
+    return this.#counters === undefined ? undefined : readCounters(this.#counters, this.#config.options.localhostNodePorts);
+  }
+
   trace(packet: Packet, localIps: readonly Ip[]): Verdict {
     return traceIptables(this.programs(), packet, localIps);
   }
@@ -236,7 +248,18 @@ export class IptablesTarget implements RuleTarget {
 
   close(): Promise<void> {
     this.#watch.close();
+    this.#counters?.close();
     return Promise.resolve();
+  }
+
+  async #tryCounters(families: readonly IpFamily[], signal: AbortSignal): Promise<boolean> {
+    if (this.#counters === undefined) return false;
+    const why = await tryCounters(this.#counters, this.#programs, families, signal);
+    if (why === undefined) return true;
+    this.#world.noteUncounted(why);
+    this.#counters.close();
+    this.#counters = undefined;
+    return false;
   }
 
   get #programs(): IptablesApplier {

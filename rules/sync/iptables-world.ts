@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { IpFamily } from "../../src/base/ip.ts";
+import { openAccounting } from "../../src/kernel/accounting.ts";
 import { hasIpv6, type IptablesMake } from "../../src/kernel/iptables-command.ts";
 import { type ForeignEyes, openForeignEyes } from "../../src/kernel/iptables-watch.ts";
 import { writeSysctl } from "../../src/kernel/sysctl.ts";
@@ -26,11 +27,17 @@ export function iptablesWorld(config: ProxierConfig, deps: Log): IptablesWorld {
     async open(signal) {
       const make = await chooseIptablesMake(config, deps, signal);
       const other = createIptablesApplier(make === "nft" ? "legacy" : "nft");
-      return { applier: createIptablesApplier(make), other, eyes: openEyes(make, iptablesFamilies(config, deps), deps) };
+      const eyes = openEyes(make, iptablesFamilies(config, deps), deps);
+      return { applier: createIptablesApplier(make), other, eyes, counters: openAccounting() };
     },
     tcpIsLiberal: () => tcpIsLiberal(),
     routeLocalnet: () => routeLocalnet(deps),
     noteAffinity: () => noteAffinity(deps),
+    noteUncounted: (why) =>
+      deps.log(
+        "info",
+        `packets that iptables drops as INVALID, or takes at localhost node ports, are not counted: xt_nfacct is missing (${why})`,
+      ),
   };
 }
 

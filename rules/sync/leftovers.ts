@@ -133,16 +133,22 @@ const lookAgain = 60_000;
 /** For rules that come back. */
 const lookRarely = 600_000;
 
+export interface RemovalDeps extends Pick<ProxierDeps, "log"> {
+  readonly clock: Clock;
+  /** Something could not be removed. */
+  readonly onFailure?: () => void;
+}
+
 /** Removes leftovers once rules are in force in their place, and again while some are draining. */
 export class LeftoverRemoval {
   readonly #leftovers: (backend: Backend) => readonly Leftover[];
-  readonly #deps: Pick<ProxierDeps, "log"> & { readonly clock: Clock };
+  readonly #deps: RemovalDeps;
   #due: number | undefined;
   #looks = 0;
   readonly #removed = new Set<string>();
   readonly #told = new Set<string>();
 
-  constructor(leftovers: (backend: Backend) => readonly Leftover[], deps: Pick<ProxierDeps, "log"> & { readonly clock: Clock }) {
+  constructor(leftovers: (backend: Backend) => readonly Leftover[], deps: RemovalDeps) {
     this.#leftovers = leftovers;
     this.#deps = deps;
   }
@@ -180,6 +186,7 @@ export class LeftoverRemoval {
       return lookRarely;
     } catch (error) {
       if (signal.aborted) throw error;
+      this.#deps.onFailure?.();
       this.#tell("warn", `${what} are still there: ${error instanceof Error ? error.message : String(error)}`);
       return lookAgain;
     }

@@ -4,11 +4,19 @@ import type { Problem } from "../../src/snapshot/problem.ts";
 import type { Backend } from "../model/backend.ts";
 import type { AppliedIndex } from "./applied-index.ts";
 import { Histogram, printFamily, type Sample } from "./prometheus-text.ts";
+import type { CountedPackets } from "./rule-counters.ts";
 import type { RuleCount } from "./target.ts";
 
 /** What kube-proxy calls a transaction that failed, by backend. */
 const failuresOf = { nftables: "nftables_sync", iptables: "iptables_restore", ipvs: "iptables_restore" } as const;
 const triggerTime = "endpoints.kubernetes.io/last-change-trigger-time";
+
+/** What is so at the moment of asking. */
+export interface Seen {
+  readonly rules?: readonly RuleCount[];
+  readonly problems?: readonly Problem[];
+  readonly counted?: CountedPackets | undefined;
+}
 
 export interface AppliedSync {
   /** Of everything, as a start is; else of what changed. */
@@ -46,6 +54,7 @@ export class ProxierMetrics {
   #endpointChanges = 0;
   #pendingServices = 0;
   #pendingEndpoints = 0;
+  #cleanupFailures = 0;
   #audits = 0;
   #repairs = 0;
   #elements = 0;
@@ -93,6 +102,11 @@ export class ProxierMetrics {
     this.#noLocal = { ...sync.index.withoutLocal };
   }
 
+  /** What others left could not be removed. */
+  cleanupFailed(): void {
+    this.#cleanupFailures++;
+  }
+
   /** Nothing of a transaction, of everything or of what changed, is in force, whichever family it failed at. */
   failed(which: "full" | "partial"): void {
     for (const of of this.#families.values()) {
@@ -115,9 +129,11 @@ export class ProxierMetrics {
   }
 
   /** `backend`: whose names failures go by; undefined before one is in use. */
-  print(backend: Backend | undefined, rules: readonly RuleCount[], problems: readonly Problem[] = []): string {
+  print(backend: Backend | undefined, { rules = [], problems = [], counted }: Seen = {}): string {
     const one = (name: string, type: "counter" | "gauge", help: string, value: number): readonly string[] =>
       printFamily(name, type, help, [{ value }]);
+    const counter = (name: string, help: string, value: number | undefined): readonly string[] =>
+      value === undefined ? [] : one(name, "counter", help, value);
     const each = (name: string, type: "counter" | "gauge", help: string, value: (of: FamilyMetrics) => number): readonly string[] =>
       printFamily(
         name,
@@ -175,6 +191,17 @@ export class ProxierMetrics {
       ...(backend === "iptables"
         ? failures("iptables_partial_restore", "Transactions of changed rules that failed", (of) => of.partialFailures)
         : []),
+      ...(backend === "nftables" ? failures("nftables_cleanup", "Removals of others' rules that failed", () => this.#cleanupFailures) : []),
+      ...counter(
+        "kubeproxy_iptables_ct_state_invalid_dropped_packets_total",
+        "Packets of no known connection dropped",
+        counted?.invalidDropped,
+      ),
+      ...counter(
+        "kubeproxy_iptables_localhost_nodeports_accepted_packets_total",
+        "New connections to node ports at 127.0.0.0/8",
+        counted?.localhostAccepted,
+      ),
       ...ruleCounts("kubeproxy_sync_proxy_rules_iptables_total", "Rules in force", (r) => r.rules),
       ...ruleCounts("kubeproxy_sync_proxy_rules_iptables_last", "Rules that the last transaction wrote", (r) => r.written),
       ...printFamily(

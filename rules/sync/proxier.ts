@@ -56,7 +56,7 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, world: Prox
   const { target, metrics } = world;
   const stop = new AbortController();
   const pause = new Pause(clock, stop.signal);
-  const removal = new LeftoverRemoval(world.leftovers ?? (() => []), deps);
+  const removal = new LeftoverRemoval(world.leftovers ?? (() => []), { ...deps, onFailure: () => metrics.cleanupFailed() });
   const ready = Promise.withResolvers<void>();
   ready.promise.catch(() => undefined); // also told through the log; nobody has to wait for it
   let broken = false;
@@ -87,7 +87,11 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, world: Prox
     connections: () => sync.connections(),
     metrics() {
       const use = sync.connections();
-      const rules = metrics.print(sync.started ? target.backend : undefined, target.rules?.() ?? [], problems());
+      const rules = metrics.print(sync.started ? target.backend : undefined, {
+        rules: target.rules?.() ?? [],
+        problems: problems(),
+        counted: target.counted?.(),
+      });
       return use === undefined ? rules : rules + printConnectionUse(use);
     },
     endpointInUse: (ip) => sync.index.inUse(ip),

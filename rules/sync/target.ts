@@ -6,6 +6,7 @@ import type { FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
 import type { AskedAgain } from "./refusals.ts";
+import type { CountedPackets } from "./rule-counters.ts";
 
 export interface Applied {
   /** Elements or listeners that were changed. */
@@ -49,6 +50,8 @@ export interface RuleTarget {
   askAgain(): AskedAgain;
   /** Rules of iptables, by table; absent where there are none. */
   rules?(): readonly RuleCount[];
+  /** What its rules counted; absent or undefined: nobody counts. */
+  counted?(): CountedPackets | undefined;
   trace(packet: Packet, localIps: readonly Ip[]): Verdict;
   /** Frees sockets; leaves kernel rules in force. */
   close(): Promise<void>;

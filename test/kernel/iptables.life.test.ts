@@ -2,7 +2,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { createIptablesApplier, removeAllOf } from "../../rules/apply/iptables-applier.ts";
 import { findIptablesMake } from "../../rules/apply/iptables-make.ts";
 import type { Proxier } from "../../rules/index.ts";
+import { Accounting, removeCounters } from "../../src/kernel/accounting.ts";
 import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
+import { inNetns } from "../support/in-netns.ts";
 import { iptablesIn } from "../support/iptables-in.ts";
 import { lacking } from "../support/requires.ts";
 import { labAddresses, labPodCidrs, RulesLab } from "../support/rules-lab.ts";
@@ -215,6 +217,58 @@ describe.each(["legacy", "nft"] as const)("iptables, the %s make", (make) => {
     } finally {
       lab.run("a", "ip", ["addr", "del", "10.96.0.10/32", "dev", "lo"]);
     }
+  });
+
+  test("packets that are dropped as INVALID, and connections to node ports on localhost, are counted over restarts", async (t) => {
+    const counters = (): Accounting => inNetns(lab.namespace("a"), () => new Accounting());
+    const invalid = "kubeproxy_iptables_ct_state_invalid_dropped_packets_total";
+    const localhost = "kubeproxy_iptables_localhost_nodeports_accepted_packets_total";
+    // a first packet that ends a connection nobody knows
+    const odd = [
+      "add table ip odd",
+      "add chain ip odd out { type filter hook output priority 0; }",
+      `add rule ip odd out ip daddr ${labAddresses.a1[4]} tcp flags set rst`,
+    ];
+    lab.run("b1", "nft", [odd.join("; ")]);
+    lab.run("a", "sysctl", ["-q", "-w", "net.ipv4.conf.all.route_localnet=1"]);
+    try {
+      const first = await start({ counters: counters(), noteUncounted: (why) => t.skip(why) });
+      expect([invalid, localhost].map((name) => counter(first.proxier, name))).toEqual([0, 0]);
+      await lab.agents.b1.probe({ protocol: "tcp", host: labAddresses.a1[4], port: 8080, timeoutMs: 400 });
+      const dropped = counter(first.proxier, invalid);
+      expect(dropped).toBeGreaterThan(0);
+      await lab.agents.a.probe({ protocol: "tcp", host: "127.0.0.1", port: 30021, count: 3 });
+      await lab.agents.client.probe({ protocol: "tcp", host: labAddresses.a[4], port: 30021 });
+      expect(counter(first.proxier, localhost)).toBe(3);
+      await first.proxier.close();
+
+      const second = await start({ counters: counters() });
+      expect(second.applied).toEqual([]);
+      expect(counter(second.proxier, localhost)).toBe(3);
+      expect(counter(second.proxier, invalid)).toBeGreaterThanOrEqual(dropped);
+      await second.proxier.close();
+      // without counters the rules are the same but for the counting
+      const third = await start();
+      expect(save().join()).not.toContain("nfacct");
+      expect(third.proxier.metrics()).not.toContain(localhost);
+    } finally {
+      lab.run("b1", "nft", ["delete", "table", "ip", "odd"]);
+      lab.run("a", "sysctl", ["-q", "-w", "net.ipv4.conf.all.route_localnet=0"]);
+    }
+  });
+
+  test("counters that rules cannot count in are told of once, and the rules are in force without", async () => {
+    const told: string[] = [];
+    let closed = false;
+    // a counter that is not there is what a kernel without the match says no to
+    const counters = { ensure: () => undefined, packets: () => new Map(), close: () => (closed = true) };
+    inNetns(lab.namespace("a"), () => removeCounters(["fairway-invalid-dropped", "fairway-localhost-accepted"]));
+    const { proxier } = await start({ counters, noteUncounted: (why) => told.push(why) });
+    expect(told).toHaveLength(1);
+    expect(closed).toBe(true);
+    expect(save().join()).not.toMatch(/nfacct|TRIAL/);
+    expect(proxier.metrics()).not.toContain("kubeproxy_iptables_ct_state");
+    expect(await lab.agents.a2.probe(web)).toEqual([`a1 ${seenBy}`]);
   });
 
   test("node ports answer on localhost, masqueraded; neighbours do not reach this machine's loopback by that", async () => {

@@ -160,7 +160,12 @@ describe("cleanup", () => {
       lab.run("a", "nft", ["list", "table", "ip", "others"]),
     ];
     const before = others();
-    const all = { ...leftoversIn(lab.namespace("a")), nft: nftIn(lab.namespace("a")), removeServers: () => Promise.resolve() };
+    const all = {
+      ...leftoversIn(lab.namespace("a")),
+      nft: nftIn(lab.namespace("a")),
+      removeServers: () => Promise.resolve(),
+      removeCounters: () => undefined,
+    };
     expect(await cleanUp("fairway", { ...all, ...doors }, AbortSignal.timeout(120_000))).toEqual(told);
     expect(ours()).toEqual({ nftables: false, "iptables-nft": false, "iptables-legacy": false, ...stays });
     expect(others()).toEqual(before);

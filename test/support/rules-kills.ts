@@ -198,6 +198,7 @@ function iptablesTarget(namespace: string, way: "iptables-legacy" | "iptables-nf
       routeLocalnet: () => undefined,
       tcpIsLiberal: () => false,
       noteAffinity: () => undefined,
+      noteUncounted: () => undefined,
     },
   );
 }

@@ -9,6 +9,7 @@ import { type LeftoverDoors, leftoversOf } from "../../rules/sync/leftovers.ts";
 import { ProxierMetrics } from "../../rules/sync/metrics.ts";
 import { NftablesTarget } from "../../rules/sync/nftables-target.ts";
 import { runProxier } from "../../rules/sync/proxier.ts";
+import type { KernelCounters } from "../../rules/sync/rule-counters.ts";
 import { iptablesOptionsOf, skeletonOptionsOf } from "../../rules/sync/surroundings.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { Conntrack } from "../../src/kernel/conntrack.ts";
@@ -36,6 +37,9 @@ export async function startRules(
   more: Partial<ProxierConfig> & {
     readonly canaryIntervalMs?: number;
     readonly eyes?: boolean;
+    /** With counters that rules count in; default none. */
+    readonly counters?: KernelCounters;
+    readonly noteUncounted?: (why: string) => void;
     readonly routeLocalnet?: () => void;
     /** Take away what others left. */
     readonly takeOver?: boolean;
@@ -43,7 +47,7 @@ export async function startRules(
     readonly spoil?: (frontend: Frontend) => Frontend;
   } = {},
 ): Promise<StartedRules> {
-  const { canaryIntervalMs, eyes, routeLocalnet, takeOver = false, spoil, ...options } = more;
+  const { canaryIntervalMs, eyes, counters, noteUncounted = () => undefined, routeLocalnet, takeOver = false, spoil, ...options } = more;
   const config: ProxierConfig = { store, nodeName: "a", backend: backend === "nftables" ? "nftables" : "iptables", ...options };
   const run = iptablesIn(namespace);
   const make = backend === "iptables-legacy" ? "legacy" : "nft";
@@ -60,10 +64,12 @@ export async function startRules(
               Promise.resolve({
                 applier: createIptablesApplier(make, run),
                 other: createIptablesApplier(make === "nft" ? "legacy" : "nft", run),
+                counters,
                 eyes: eyes === false ? undefined : inNetns(namespace, () => openForeignEyes(make, [4, 6])),
               }),
             tcpIsLiberal: () => false,
             noteAffinity: () => undefined,
+            noteUncounted,
             routeLocalnet: routeLocalnet ?? (() => undefined),
           },
         );

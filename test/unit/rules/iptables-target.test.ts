@@ -34,6 +34,7 @@ async function start(memory: MemoryIptables, store: SnapshotStore, canaryInterva
           routeLocalnet: () => undefined,
           tcpIsLiberal: () => false,
           noteAffinity: () => undefined,
+          noteUncounted: () => undefined,
         },
       ),
       metrics: new ProxierMetrics(),

@@ -46,6 +46,7 @@ const cases: readonly {
 
 test.each(cases)("$name", async ({ finds, said, waits }) => {
   const log: string[] = [];
+  let failures = 0;
   let looks = 0;
   const remove = (): Promise<LeftoverState> => {
     const found = finds[looks++] ?? "none";
@@ -53,7 +54,11 @@ test.each(cases)("$name", async ({ finds, said, waits }) => {
   };
   const clock = { now: () => 0, monotonic: () => 1_000_000, sleep: () => Promise.resolve() };
   const leftovers: readonly Leftover[] = [{ what: "X", remove }];
-  const removal = new LeftoverRemoval(() => leftovers, { clock, log: (level, message) => log.push(`${level} ${message}`) });
+  const removal = new LeftoverRemoval(() => leftovers, {
+    clock,
+    log: (level, message) => log.push(`${level} ${message}`),
+    onFailure: () => failures++,
+  });
   expect(removal.due()).toBe(Number.NEGATIVE_INFINITY);
   const due: (number | undefined)[] = [];
   for (const _ of finds) {
@@ -63,4 +68,5 @@ test.each(cases)("$name", async ({ finds, said, waits }) => {
   }
   expect(due).toEqual(waits);
   expect(log).toEqual(said);
+  expect(failures).toBe(finds.filter((find) => find instanceof ApplyError).length);
 });

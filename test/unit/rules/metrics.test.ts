@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { AppliedIndex } from "../../../rules/sync/applied-index.ts";
 import { ProxierMetrics } from "../../../rules/sync/metrics.ts";
+import type { CountedPackets } from "../../../rules/sync/rule-counters.ts";
 import { SnapshotStore } from "../../../src/snapshot/snapshot-store.ts";
 import { makeSlice, put } from "../../support/rules-objects.ts";
 
@@ -13,7 +14,7 @@ const value = (text: string, name: string): number =>
   );
 
 test("every line is a comment or a sample, every family has help and type once", () => {
-  const text = new ProxierMetrics().print("iptables", [{ table: "nat", family: 4, rules: 3, written: 1 }]);
+  const text = new ProxierMetrics().print("iptables", { rules: [{ table: "nat", family: 4, rules: 3, written: 1 }] });
   for (const line of text.trimEnd().split("\n"))
     expect(line).toMatch(/^(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\{[a-z_]+="[^"]+"(,[a-z_]+="[^"]+")*\})? [0-9.e+-]+)$/);
   const types = text.match(/^# TYPE \S+/gm) ?? [];
@@ -29,28 +30,28 @@ test("changes are pending until they are applied; the time from the trigger anno
   put(store, "EndpointSlice", { ...slice, metadata: { ...slice.metadata, annotations } });
   const first = cursor.take();
   if (first !== undefined) metrics.changesSeen(first, 7000);
-  expect(value(metrics.print("nftables", []), "kubeproxy_sync_proxy_rules_endpoint_changes_pending")).toBe(1);
+  expect(value(metrics.print("nftables"), "kubeproxy_sync_proxy_rules_endpoint_changes_pending")).toBe(1);
   const now = Date.parse("2026-01-01T00:00:02Z");
   const sync = { families: [4] as const, durationMs: 3, changes: 4, index: new AppliedIndex(), refused: 0, now };
   metrics.applied({ ...sync, full: true });
-  expect(value(metrics.print("nftables", []), "kubeproxy_sync_proxy_rules_endpoint_changes_pending")).toBe(0);
-  expect(value(metrics.print("nftables", []), "kubeproxy_sync_proxy_rules_endpoint_changes_total")).toBe(1);
-  expect(value(metrics.print("nftables", []), "kubeproxy_network_programming_duration_seconds_sum")).toBe(2);
+  expect(value(metrics.print("nftables"), "kubeproxy_sync_proxy_rules_endpoint_changes_pending")).toBe(0);
+  expect(value(metrics.print("nftables"), "kubeproxy_sync_proxy_rules_endpoint_changes_total")).toBe(1);
+  expect(value(metrics.print("nftables"), "kubeproxy_network_programming_duration_seconds_sum")).toBe(2);
   put(store, "EndpointSlice", { ...slice, metadata: { ...slice.metadata, annotations } }, "2");
-  expect(value(metrics.print("nftables", []), "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds")).toBe(7);
+  expect(value(metrics.print("nftables"), "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds")).toBe(7);
   const second = cursor.take();
   if (second !== undefined) metrics.changesSeen(second, 8000);
   metrics.applied({ ...sync, full: false });
-  expect(value(metrics.print("nftables", []), "kubeproxy_network_programming_duration_seconds_count")).toBe(1);
-  expect(value(metrics.print("nftables", []), "kubeproxy_sync_full_proxy_rules_duration_seconds_count")).toBe(1);
-  expect(value(metrics.print("nftables", []), "kubeproxy_sync_partial_proxy_rules_duration_seconds_count")).toBe(1);
-  expect(value(metrics.print("nftables", []), "kubeproxy_sync_proxy_rules_last_timestamp_seconds")).toBe(now / 1000);
+  expect(value(metrics.print("nftables"), "kubeproxy_network_programming_duration_seconds_count")).toBe(1);
+  expect(value(metrics.print("nftables"), "kubeproxy_sync_full_proxy_rules_duration_seconds_count")).toBe(1);
+  expect(value(metrics.print("nftables"), "kubeproxy_sync_partial_proxy_rules_duration_seconds_count")).toBe(1);
+  expect(value(metrics.print("nftables"), "kubeproxy_sync_proxy_rules_last_timestamp_seconds")).toBe(now / 1000);
 });
 
 test.each([
   [undefined, []],
   ["userspace", []],
-  ["nftables", ["kubeproxy_sync_proxy_rules_nftables_sync_failures_total"]],
+  ["nftables", ["kubeproxy_sync_proxy_rules_nftables_sync_failures_total", "kubeproxy_sync_proxy_rules_nftables_cleanup_failures_total"]],
   [
     "iptables",
     ["kubeproxy_sync_proxy_rules_iptables_restore_failures_total", "kubeproxy_sync_proxy_rules_iptables_partial_restore_failures_total"],
@@ -59,15 +60,28 @@ test.each([
 ] as const)("failures of %s go by kube-proxy's name", (backend, names) => {
   const metrics = new ProxierMetrics();
   metrics.failed("full");
+  metrics.cleanupFailed();
   const failures = metrics
-    .print(backend, [])
+    .print(backend)
     .split("\n")
     .filter((line) => /^\S+_failures_total\{/.test(line));
   expect(failures).toEqual(names.flatMap((name) => [4, 6].map((f) => `${name}{ip_family="IPv${f}"} ${name.includes("partial") ? 0 : 1}`)));
 });
 
+test("what iptables' rules counted goes by kube-proxy's names; what nobody counts is absent", () => {
+  const names = ["ct_state_invalid_dropped", "localhost_nodeports_accepted"].map((name) => `kubeproxy_iptables_${name}_packets_total`);
+  const told = (counted?: CountedPackets): readonly string[] =>
+    new ProxierMetrics()
+      .print("iptables", { counted })
+      .split("\n")
+      .filter((line) => names.some((name) => line.startsWith(name)));
+  expect(told({ invalidDropped: 7, localhostAccepted: 2 })).toEqual([`${names[0]} 7`, `${names[1]} 2`]);
+  expect(told({ invalidDropped: 7, localhostAccepted: undefined })).toEqual([`${names[0]} 7`]);
+  expect(told()).toEqual([]);
+});
+
 test("rules of iptables are counted by table and family", () => {
-  const text = new ProxierMetrics().print("iptables", [{ table: "nat", family: 6, rules: 31, written: 2 }]);
+  const text = new ProxierMetrics().print("iptables", { rules: [{ table: "nat", family: 6, rules: 31, written: 2 }] });
   expect(text).toContain('kubeproxy_sync_proxy_rules_iptables_total{table="nat",ip_family="IPv6"} 31\n');
   expect(text).toContain('kubeproxy_sync_proxy_rules_iptables_last{table="nat",ip_family="IPv6"} 2\n');
 });
@@ -79,7 +93,7 @@ test("what is of one family is counted for it alone; a node of one family has th
   metrics.applied({ ...sync, families: [6], full: false });
   metrics.flowsLookedFor(6, { ended: 2, tookMs: 4 });
   metrics.failed("partial");
-  const text = metrics.print("iptables", []);
+  const text = metrics.print("iptables");
   for (const line of [
     'kubeproxy_sync_proxy_rules_duration_seconds_count{ip_family="IPv4"} 1',
     'kubeproxy_sync_proxy_rules_duration_seconds_count{ip_family="IPv6"} 2',
@@ -93,5 +107,5 @@ test("what is of one family is counted for it alone; a node of one family has th
     expect(text.split("\n")).toContain(line);
   const single = new ProxierMetrics([4]);
   single.flowsLookedFor(6, { ended: 1, tookMs: 1 });
-  expect(single.print("nftables", [])).not.toContain("IPv6");
+  expect(single.print("nftables")).not.toContain("IPv6");
 });
