@@ -439,7 +439,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
       this.#fail(status);
       return;
     }
-    const stale = failure === "closed" && this.#tries.reused && this.#phase === "waiting";
+    const stale = (failure === "closed" || failure === "unasked") && this.#tries.reused && this.#phase === "waiting";
     this.#lastStatus = status;
     const now = this.#context.clock.monotonic();
     if (!stale) this.#tries.failed(now);

@@ -28,7 +28,7 @@ export function afterFailure(
   if (!spent.replayable) return "no";
   const policy = forward.retry ?? defaultRetry;
   // the endpoint has done nothing with it
-  const untouched = how.failure === "connect" || how.failure === "refused";
+  const untouched = how.failure === "connect" || how.failure === "refused" || how.failure === "unasked";
   if (!untouched && !(policy.on.includes(wordOf(how.failure)) && mayRepeat(policy, spent.method))) return "no";
   if (how.stale) return "yes";
   if (spent.tries >= forward.tries || !hasTime(policy, spent.elapsedMs)) return "no";

@@ -8,6 +8,7 @@ export class StreamConnection implements Connection {
   readonly remoteIp: string;
   readonly remotePort = 0;
   readonly localPort: number;
+  readonly unsent = false;
   readonly #stream: ServerHttp2Stream;
 
   constructor(stream: ServerHttp2Stream, facts: { readonly remoteIp: string; readonly localPort: number }) {

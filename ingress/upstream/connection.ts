@@ -20,6 +20,8 @@ export interface Connection {
   readonly remoteIp: string;
   readonly remotePort: number;
   readonly localPort: number;
+  /** What was written in this turn of the event loop has not left yet. */
+  readonly unsent: boolean;
   /** Text is latin1. False: wait for onDrain. What is written on a closed connection is dropped. */
   write(data: Buffer | string): boolean;
   /** Writes between the two go out together. */

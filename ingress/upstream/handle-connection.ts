@@ -104,6 +104,10 @@ class HandleConnection implements Connection, WriterOwner {
     }
   }
 
+  get unsent(): boolean {
+    return this.#writer.unsent;
+  }
+
   /** Called by the handle; what it gives is where the next read goes. */
   #read(): Uint8Array | undefined {
     const n = this.#bindings.state[this.#bindings.readBytesOrError] ?? 0;

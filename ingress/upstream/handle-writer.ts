@@ -54,6 +54,11 @@ export class HandleWriter implements TurnWriter {
     return this.#ending;
   }
 
+  /** Something waits, and no write is under way. */
+  get unsent(): boolean {
+    return (this.#to > this.#from || this.#queue.length > 0) && !this.#writing;
+  }
+
   /** Text is latin1. False: wait for onDrain. */
   write(data: Buffer | string): boolean {
     if (this.#ending || this.#closed) return true;

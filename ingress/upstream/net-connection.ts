@@ -73,6 +73,10 @@ class NetConnection implements Connection, TurnWriter {
     socket.on("close", () => this.#guard(() => this.events.onClose(error)));
   }
 
+  get unsent(): boolean {
+    return this.#text !== "";
+  }
+
   deliver(bytes: Buffer): void {
     // as #guard, without a closure: this is called for every read
     try {

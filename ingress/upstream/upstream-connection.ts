@@ -30,6 +30,8 @@ export class UpstreamConnection implements UpstreamChannel {
   #chunks: ChunkDecoder | undefined;
   #reusable = true;
   #closed = false;
+  /** Nothing of the request that waits for its answer has left. */
+  #unsent = false;
 
   /** `onIdleEnd` when it ends, or says anything, while nobody waits for an answer. */
   constructor(key: string, connection: Connection, onIdleEnd: (c: UpstreamConnection) => void) {
@@ -60,6 +62,14 @@ export class UpstreamConnection implements UpstreamChannel {
     this.#partial = undefined;
     this.#chunks = undefined;
     this.#connection.write(head.text());
+    this.#unsent = true;
+  }
+
+  /** What is read before any of the request has left is no answer to it, but to somebody else's, or the farewell of a connection that rested. */
+  #isEarly(): boolean {
+    if (!this.#unsent) return false;
+    this.#unsent = this.#connection.unsent;
+    return this.#unsent;
   }
 
   sendBody(bytes: Buffer): boolean {
@@ -111,6 +121,10 @@ export class UpstreamConnection implements UpstreamChannel {
       return;
     }
     const sink = this.#sink;
+    if (this.#isEarly()) {
+      this.#fail(sink, "unasked", "the endpoint spoke before it was asked");
+      return;
+    }
     let rest: Buffer | undefined = bytes;
     while (rest !== undefined && rest.length > 0 && this.#sink === sink) rest = this.#advance(rest, sink);
     if (this.#sink === sink) sink.onBatchEnd();
@@ -216,6 +230,8 @@ export class UpstreamConnection implements UpstreamChannel {
       this.#reusable = false;
       this.#complete(sink, false);
       this.abort();
+    } else if (this.#isEarly()) {
+      this.#fail(sink, "unasked", "the endpoint closed the connection before it was asked");
     } else {
       this.#fail(
         sink,

@@ -256,6 +256,21 @@ export function connectionContract(name: string, make: (onFault: (error: unknown
     expect(clients.map((c) => c.digest.digest("hex"))).toEqual(said.slice(1).map((text) => hashOf(Buffer.from(text))));
   });
 
+  test(`${name}: it is known that nothing of what was written has left`, async () => {
+    const { connection, socket } = await accepted();
+    const client = received(socket);
+    expect(connection.unsent).toBe(false);
+    connection.write("head");
+    expect(connection.unsent).toBe(true);
+    await client.until((h) => h.text === "head");
+    expect(connection.unsent).toBe(false);
+    connection.write("head");
+    // more than waits for the end of a turn
+    connection.write(Buffer.alloc(20_000, "x"));
+    expect(connection.unsent).toBe(false);
+    await client.until((h) => h.text === `headhead${"x".repeat(20_000)}`);
+  });
+
   test(`${name}: who was told to wait while corked hears when there is room`, async () => {
     const { connection, heard, socket } = await accepted();
     const client = received(socket);

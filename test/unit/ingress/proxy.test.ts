@@ -429,6 +429,7 @@ describe.for(["auto", "portable"] as const)("over the transport %s", (transport)
           remoteIp: "",
           remotePort: 0,
           localPort: 0,
+          unsent: false,
           write: () => true,
           cork() {},
           uncork() {},
