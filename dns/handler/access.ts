@@ -18,6 +18,10 @@ export interface UnusualQueries {
   readonly otherClasses?: boolean;
 }
 
+/** For plugins that know names of the Internet only: a question of another class is none of theirs. */
+export const refuseOtherClasses: Wrap = (next) => (q, c) =>
+  q.question.class === classIn ? next(q, c) : emptyAnswer(q.message, rcodes.REFUSED);
+
 /** Refuses what nobody gets: transfers, other classes than IN, types that are no data. */
 export function refuseUnusual(allowed: UnusualQueries = {}): Wrap {
   return (next) => (q, c) => {

@@ -6,6 +6,7 @@ import type { DnsBlock } from "../corefile/server-blocks.ts";
 import { parseResolvConf } from "../forward/resolv-conf.ts";
 import { type DomainName, isInZone } from "../wire/name.ts";
 import { reverseName } from "../zone/reverse-zone.ts";
+import { refuseOtherClasses } from "./access.ts";
 import { checkAccess } from "./acl.ts";
 import { answerAny } from "./any.ts";
 import { answerSearchPath } from "./autopath.ts";
@@ -75,7 +76,13 @@ export function installPlugins(block: DnsBlock, parts: BlockParts): InstalledBlo
   const zone = block.keys[0]?.zone ?? ".";
   const { clock, count } = parts;
 
+  let isGuarded = false;
   for (const p of block.plugins) {
+    // chaos and template, which stand before these, may answer in other classes
+    if (!isGuarded && sources.has(p.plugin)) {
+      wraps.push(refuseOtherClasses);
+      isGuarded = true;
+    }
     switch (p.plugin) {
       // they are the server's, or the outermost wraps'
       case "root":
@@ -279,6 +286,17 @@ export function installPlugins(block: DnsBlock, parts: BlockParts): InstalledBlo
     ...(kept === undefined ? {} : { cache: kept }),
   };
 }
+
+/** Plugins that know names of class IN. */
+const sources: ReadonlySet<PluginConfig["plugin"]> = new Set([
+  "hosts",
+  "k8s_external",
+  "kubernetes",
+  "file",
+  "secondary",
+  "forward",
+  "whoami",
+]);
 
 const aclMetrics = {
   allow: "coredns_acl_allowed_requests_total",

@@ -14,7 +14,7 @@ export const answerLocal: Wrap = (next) => (q, c) => {
   const name = canonicalName(q.question.name);
   const zone = zones.find((z) => isInZone(name, z));
   const isSearched = name.startsWith("localhost.") && name !== "localhost.";
-  if (zone === undefined && !isSearched) return next(q, c);
+  if (q.question.class !== classIn || (zone === undefined && !isSearched)) return next(q, c);
   c.took.add("local");
   const record = (data: RecordData) => ({ name: q.question.name, class: classIn, ttl: 604800, data });
   const own: readonly RecordData[] =

@@ -48,7 +48,7 @@ async function followAlias(ask: (q: Query) => Promise<Message>, q: Query): Promi
 
 function answerOwn(answerer: Answerer, q: Query): Message | undefined {
   const { edns: _, ...plain } = q.message;
-  const query = encodeMessage({ ...plain, additional: [] });
+  const query = encodeMessage({ ...plain, authority: [], additional: [] });
   const out = new Uint8Array(0xffff);
   const length = answerer.answerAlias(query, query.length, q.client, out);
   return length === undefined || length === 0 ? undefined : decodeMessage(out.subarray(0, length));

@@ -190,9 +190,16 @@ export function createEngine(parts: EngineParts): QueryEngine {
   }
 }
 
+/** Of ANCOUNT in a message. */
+const answerCountAt = 6;
+
+function countAt(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
+}
+
 /** A record more in the 16 bits at `at`. */
 function countOne(out: Uint8Array, at: number): void {
-  const count = (((out[at] ?? 0) << 8) | (out[at + 1] ?? 0)) + 1;
+  const count = countAt(out, at) + 1;
   out[at] = count >>> 8;
   out[at + 1] = count;
 }
@@ -202,11 +209,12 @@ function isFinal(rcode: number, direct: "existing" | "none"): boolean {
   return direct === "existing" ? rcode !== rcodes.NXDOMAIN : rcode === rcodes.FORMERR || rcode === rcodes.NOTIMP;
 }
 
-/** Undefined for what is no query with one question. */
+/** Undefined for what is no query with one question, and for one that brings answers, which only a NOTIFY may (RFC 1996 section 3.7). */
 function readQuery(bytes: Uint8Array): Message | undefined {
   try {
     const message = decodeMessage(bytes);
-    return message.questions.length === 1 ? message : undefined;
+    const isOdd = message.opcode === 0 && countAt(bytes, answerCountAt) > 0;
+    return message.questions.length === 1 && !isOdd ? message : undefined;
   } catch (error) {
     if (isParseError(error)) return undefined;
     throw error;
