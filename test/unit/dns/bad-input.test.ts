@@ -89,7 +89,7 @@ const corefiles: readonly (readonly [string, string])[] = [
   ["a rewrite of every name", ` rewrite stop name exact nobody.test somebody.test\n rewrite ttl regex .* 7\n${kubernetes}`],
   [
     "hosts",
-    " chaos fairway\n template ANY ANY other.test {\n  rcode NXDOMAIN\n }\n local\n hosts {\n  10.0.0.1 web.shop.svc.cluster.local\n }",
+    " chaos fairway\n template ANY ANY other.test {\n  rcode NXDOMAIN\n }\n local\n hosts {\n  10.0.0.1 web.shop.svc.cluster.local\n  fallthrough\n }",
   ],
 ];
 
