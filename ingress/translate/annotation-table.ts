@@ -46,7 +46,9 @@ export function wholeName(name: string): string {
   return name.startsWith(ownPrefix) ? name : `${annotationPrefix}${name}`;
 }
 
-const streamed = "bodies are never kept, only slowed down: a client that reads slowly slows its endpoint down";
+const streamed =
+  "answers are never kept, only slowed down: a client that reads slowly slows its endpoint down; nothing is written to a disk";
+const kept1M = "where proxy-request-buffering is on, up to 1 MiB of a body is kept in memory, and nothing is written to a disk";
 const instead = "use the annotations for redirects, rewrites, headers, CORS and limits";
 const snippet = `snippets of nginx configuration are refused for good; ${instead}`;
 const firewall = "there is no ModSecurity here; put a firewall in front, or behind as a Service of its own";
@@ -147,7 +149,7 @@ export const annotationRows = {
   "limit-rate": kept(parseKiB, { initial: "0", config: true, note: "KiB a second of one response" }),
   "limit-rate-after": kept(parseKiB, { initial: "0", config: true, note: "KiB" }),
   "proxy-body-size": kept(parseSize, { initial: "1m", config: true }),
-  "client-body-buffer-size": inert(streamed, { config: true }),
+  "client-body-buffer-size": inert(kept1M, { config: true }),
 
   // between this proxy and the endpoints
   "proxy-connect-timeout": kept(parseSeconds, { initial: "5", config: true }),
@@ -161,10 +163,14 @@ export const annotationRows = {
   "proxy-buffer-size": inert(streamed, { config: true }),
   "proxy-busy-buffers-size": inert(streamed, { config: true }),
   "proxy-max-temp-file-size": inert(streamed, { config: true }),
-  "proxy-request-buffering": differs(parseOnOff, "off by default; on: an endpoint is asked once the body is there, or 64 KiB of it", {
-    initial: "off",
-    config: true,
-  }),
+  "proxy-request-buffering": differs(
+    parseOnOff,
+    "off by default; on: an endpoint is asked once the body is there, or 1 MiB of it, which is kept in memory, of 128 requests at once",
+    {
+      initial: "off",
+      config: true,
+    },
+  ),
   "proxy-http-version": inert("endpoints are spoken to in HTTP/1.1, which those of 1.0 understand", { config: true }),
   "connection-proxy-header": kept(parseText, { note: "an Upgrade goes on as one" }),
   "load-balance": differs(oneOf("round_robin", "ewma", "least_requests"), "least_requests is fairway's own", {

@@ -46,6 +46,7 @@ export function compileHost(h: HostClaims): Compiled<readonly Route[] | undefine
     if (winner === undefined) winners.set(key, c);
     else if (winner.plan !== c.plan || winner.claim.field !== c.claim.field) problems.push(conflict(c, winner, h.host));
   }
+  if (regex) problems.push(...[...winners.values()].flatMap(brokenPattern));
   const joined = new Map<string, Claimed[]>();
   for (const c of canaries) {
     const key = claimKey(c.claim, regex);
@@ -141,14 +142,32 @@ function pathMatch(claim: PathClaim, regex: boolean): PathMatch {
   }
 }
 
-/** A path that is no regular expression is taken by its letters. */
+/** As JavaScript writes it; a path that is no regular expression is taken by its letters. */
 function validPattern(path: string): string {
+  return patternOf(path) ?? path.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+}
+
+/** `(?i)` says what holds for all of them. */
+function patternOf(path: string): string | undefined {
+  const pattern = path.replaceAll("(?i)", "");
   try {
-    new RegExp(path);
-    return path;
+    new RegExp(pattern);
+    return pattern;
   } catch {
-    return path.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+    return undefined;
   }
+}
+
+function brokenPattern({ plan, claim }: Claimed): readonly Problem[] {
+  if (patternOf(wireText(claim.path)) !== undefined) return [];
+  return [
+    {
+      object: plan.object,
+      field: `${claim.field}.path`,
+      reason: "InvalidPattern",
+      message: `paths of host ${claim.host === "" ? "*" : claim.host} are regular expressions, and "${claim.path}" is none (of JavaScript): it is compared by its letters`,
+    },
+  ];
 }
 
 /** How TLS is spoken for the host: each part as the oldest Ingress says that says something. */

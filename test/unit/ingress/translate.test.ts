@@ -276,6 +276,12 @@ const cases: readonly Case[] = [
     problems: ["InvalidAnnotation shop/one", "InvalidAnnotation shop/one", "InvalidAnnotation shop/one"],
   },
   {
+    name: "a path that is no regular expression where they all are is told, and compared by its letters; (?i) is no news",
+    ingresses: one(makeRules("h.test", ["/[x", "Prefix", "a"], ["/(?i)y+", "Prefix", "b"]), "@use-regex: 'true'"),
+    want: { "http://h.test/[x": "a", "http://h.test/Yyy": "b", "http://h.test/x": "404" },
+    problems: ["InvalidPattern shop/one"],
+  },
+  {
     name: "nothing that a client sends ends the line of a header",
     ingresses: one(makeRules("h.test", ["/", "Prefix", "a"]), "@permanent-redirect: 'https://new.test$uri?a=$arg_a'"),
     want: { "http://h.test/x%0D%0Ay?a=%0D%0Az": "301 https://new.test/x%0D%0Ay?a=%0D%0Az" },
