@@ -10,6 +10,7 @@ const parts: Readonly<Record<string, () => Promise<{ readonly run: (o: SoakOptio
   "rules-ipvs": () => import("../test/soak/rules-ipvs.ts"),
   apiserver: () => import("../test/soak/apiserver.ts"),
   cluster: () => import("../test/soak/cluster.ts"),
+  ingress: () => import("../test/soak/ingress.ts"),
   fuzz: () => import("../test/soak/fuzz.ts"),
 };
 const usage = `usage: npm run soak -- [--seed N] [--minutes N] [--kills N] [PART…]

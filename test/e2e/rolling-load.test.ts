@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -8,17 +8,23 @@ import { loadKubeconfig } from "../../src/client/kubeconfig.ts";
 import { resources } from "../../src/client/resources.ts";
 import { createHttpTransport } from "../../src/client/transport.ts";
 import { eventually, isAlive, pidsOf, removeDataDir, startTestCluster, type TestCluster } from "../support/cluster-process.ts";
-import { askUntil, clientPortsOf, type IngressAt, openStreamTalk, openTalk } from "../support/ingress-load.ts";
+import { askUntil, clientPortsOf, type IngressAt, openCall, openTalk } from "../support/ingress-load.ts";
 import { lacking } from "../support/requires.ts";
 
 const lack = lacking("ip", "nft", "crun", "kubectl", "curl");
 const name = "e2e-roll";
-/** More of them by hand: ROLLS=10. */
+/** More of them in `npm run soak ingress`. */
 const rolls = Number(process.env["ROLLS"] ?? 2);
 const host = "roll.test";
+const talkImage = {
+  match: "test/grpc-talk",
+  root: "host",
+  files: { "/talk.ts": join(import.meta.dirname, "../support/grpc-talk.program.ts") },
+  entrypoint: [process.execPath, "/talk.ts"],
+};
 const load = { kept: 44, fresh: 12, http2: 8 } as const;
 
-const deployment = (of: string, replicas: number): string => `
+const deployment = (of: string, replicas: number, image = "fairway/echo", probe = "httpGet: {path: /healthz, port: 8080}"): string => `
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: ${of}}
@@ -30,7 +36,7 @@ spec:
     metadata: {labels: {app: ${of}}}
     spec:
       terminationGracePeriodSeconds: 10
-      containers: [{name: echo, image: fairway/echo, readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}}]
+      containers: [{name: echo, image: ${image}, readinessProbe: {${probe}, periodSeconds: 1}}]
 ---
 {apiVersion: v1, kind: Service, metadata: {name: ${of}}, spec: {selector: {app: ${of}}, ports: [{name: http, port: 80, targetPort: 8080}]}}`;
 const rule = (path: string, of: string): object => ({
@@ -38,6 +44,12 @@ const rule = (path: string, of: string): object => ({
   pathType: "Prefix",
   backend: { service: { name: of, port: { name: "http" } } },
 });
+const calls = {
+  apiVersion: "networking.k8s.io/v1",
+  kind: "Ingress",
+  metadata: { name: "calls", annotations: { "nginx.ingress.kubernetes.io/backend-protocol": "GRPC" } },
+  spec: { rules: [{ host, http: { paths: [rule("/talk.Talk", "calls")] } }] },
+};
 const ingress = (paths: readonly object[]) => ({
   apiVersion: "networking.k8s.io/v1",
   kind: "Ingress",
@@ -55,7 +67,9 @@ describe.skipIf(lack !== undefined)(`rolling under load${lack === undefined ? ""
   beforeAll(async () => {
     const ranges = ["--service-cidr", "10.107.0.0/16", "--cluster-cidr", "10.207.0.0/16"];
     const ports = ["--api-port", "0", "--ingress-http-port", "0", "--ingress-https-port", "0"];
-    const args = ["--nodes", "2", "--ingress-processes", "2", ...ports, ...ranges];
+    const images = join(dataDir, "images.yaml");
+    writeFileSync(images, JSON.stringify({ images: [talkImage] }));
+    const args = ["--nodes", "2", "--ingress-processes", "2", "--images", images, ...ports, ...ranges];
     cluster = await startTestCluster({ name, dataDir, args });
     const [at] = ((await cluster.status()) as { ingress: { addresses: IngressAt[] } }).ingress.addresses;
     to = { ip: at?.ip ?? "", https: at?.https ?? 0, host };
@@ -65,10 +79,11 @@ describe.skipIf(lack !== undefined)(`rolling under load${lack === undefined ? ""
     const secret = { apiVersion: "v1", kind: "Secret", metadata: { name: "roll" }, type: "kubernetes.io/tls", stringData: tls(0) };
     const shell = "{apiVersion: v1, kind: Pod, metadata: {name: shell}, spec: {containers: [{name: c, image: fairway/shell}]}}";
     const configMap = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "roll" } };
-    const others = [secret, configMap, ingress(routes)].map((o) => JSON.stringify(o));
-    const objects = [deployment("web", 3), deployment("talk", 1), shell, ...others];
+    const others = [secret, configMap, ingress(routes), calls].map((o) => JSON.stringify(o));
+    const call = deployment("calls", 1, talkImage.match, "tcpSocket: {port: 8080}");
+    const objects = [deployment("web", 3), deployment("talk", 1), call, shell, ...others];
     expect(await cluster.kubectlInput(objects.join("\n---\n"), "apply", "-f", "-")).toMatchObject({ code: 0, stderr: "" });
-    await Promise.all(["web", "talk"].map((d) => cluster.kubectl("rollout", "status", `deployment/${d}`, "--timeout=120s")));
+    await Promise.all(["web", "talk", "calls"].map((d) => cluster.kubectl("rollout", "status", `deployment/${d}`, "--timeout=120s")));
     await cluster.kubectl("wait", "pod/shell", "--for=condition=Ready", "--timeout=120s");
   });
 
@@ -94,9 +109,10 @@ describe.skipIf(lack !== undefined)(`rolling under load${lack === undefined ? ""
     const fresh = cluster.kubectl("exec", "shell", "--", "sh", "-c", freshConnections);
     const changing = changeUntil(stop.signal);
     const killed = await killServing();
-    const talks = [openTalk(to, "/ws"), openStreamTalk(to, "/ws")];
+    const call = openCall(to, "/talk.Talk/Say");
+    const talks = [openTalk(to, "/ws"), call];
     await Promise.all(talks.map((t) => t.open));
-    await roll();
+    await roll(withoutApi);
     await upgrade();
     await openPort();
     for (let i = 1; i < rolls; i++) await roll();
@@ -106,6 +122,7 @@ describe.skipIf(lack !== undefined)(`rolling under load${lack === undefined ? ""
     await cluster.kubectl("exec", "shell", "--", "touch", "/tmp/stop");
     const [answers, changes, inside] = [await answered, await changing, await fresh];
     const spoken = talks.map((t) => ({ closed: t.closed(), echoes: t.echoes() }));
+    const callStatus = await call.finish();
     for (const talk of talks) talk.end();
 
     const failures = answers.flatMap((a) => a.failures);
@@ -124,6 +141,7 @@ describe.skipIf(lack !== undefined)(`rolling under load${lack === undefined ? ""
       expect(closed).toBeUndefined();
       expect(echoes).toBeGreaterThan(10);
     }
+    expect(callStatus).toBe("0");
   });
 
   /** A port of a Service comes up on the nodes, which takes new ingress processes: another hand-over. */
@@ -137,9 +155,28 @@ describe.skipIf(lack !== undefined)(`rolling under load${lack === undefined ? ""
     expect(await eventually(answer, { what: "a port that leads to a Service" })).toContain('"pod":"talk-');
   }
 
-  async function roll(): Promise<void> {
+  async function roll(meanwhile = async (): Promise<void> => undefined): Promise<void> {
     expect(await cluster.kubectl("rollout", "restart", "deployment/web")).toMatchObject({ code: 0 });
+    await meanwhile();
     expect((await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=120s")).stdout).toContain("successfully rolled out");
+  }
+
+  /** The API server says nothing until so much was served without it. */
+  async function withoutApi(): Promise<void> {
+    const [pid] = await pidsOf(cluster, "process apiserver");
+    process.kill(Number(pid), "SIGSTOP");
+    try {
+      const served = new AbortController();
+      const asking = Promise.all((["kept", "fresh", "http2"] as const).map((kind) => askUntil(served.signal, to, kind)));
+      await new Promise((resolve) => setTimeout(resolve, 2_000));
+      served.abort();
+      for (const { requests, failures } of await asking) {
+        expect(failures).toEqual([]);
+        expect(requests).toBeGreaterThan(0);
+      }
+    } finally {
+      process.kill(Number(pid), "SIGCONT");
+    }
   }
 
   /** Kills the ingress process that has most of this machine's connections; the clients' ports of those it held. */

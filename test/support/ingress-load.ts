@@ -154,47 +154,63 @@ export function openTalk(to: IngressAt, path: string): Talk {
   };
 }
 
-/** The same as one stream of HTTP/2 (RFC 8441), whose session is told to go while it is open. */
-export function openStreamTalk(to: IngressAt, path: string): Talk {
+/** A call of gRPC that says something all the time; over a session that is told to go while it is open. */
+export interface Call extends Talk {
+  /** Says that no more is coming, and waits for the trailers: `grpc-status` as the server gave it. */
+  finish(): Promise<string>;
+}
+
+export function openCall(to: IngressAt, path: string): Call {
   const session = http2Connect(`https://${to.ip}:${to.https}`, { rejectUnauthorized: false, servername: to.host });
-  let echoes = 0;
-  let closed: string | undefined;
-  let saying: NodeJS.Timeout | undefined;
-  const open = new Promise<void>((resolve, reject) => {
-    session.once("error", reject);
-    session.once("remoteSettings", () => {
-      const headers = {
-        ":method": "CONNECT",
-        ":protocol": "websocket",
-        ":path": path,
-        ":authority": to.host,
-        "sec-websocket-version": "13",
-      };
-      const stream = session.request(headers, { endStream: false });
-      stream.once("response", (answer) => {
-        if (answer[":status"] === 200) resolve();
-        else reject(new Error(`status ${answer[":status"]}`));
-      });
-      stream.on("data", () => echoes++);
-      stream.on("error", (error) => (closed ??= String(error)));
-      stream.on("close", () => (closed ??= "the stream was closed"));
-      saying = setInterval(() => stream.write(websocketText("still there?")), 100);
-    });
+  session.on("error", () => undefined);
+  const stream = session.request({
+    ":method": "POST",
+    ":path": path,
+    ":authority": to.host,
+    "content-type": "application/grpc",
+    te: "trailers",
   });
+  const message = grpcMessage("still there?");
+  let bytes = 0;
+  let status: string | undefined;
+  let closed: string | undefined;
+  const open = new Promise<void>((resolve, reject) => {
+    stream.once("response", (answer) => {
+      if (answer[":status"] === 200 && answer["grpc-status"] === undefined) resolve();
+      else reject(new Error(`status ${answer[":status"]}, grpc-status ${String(answer["grpc-status"])}`));
+    });
+    stream.once("error", reject);
+  });
+  const over = new Promise<void>((resolve) => stream.once("close", resolve));
+  stream.on("data", (d: Buffer) => (bytes += d.length));
+  stream.on("trailers", (trailers) => (status = String(trailers["grpc-status"])));
+  stream.on("error", (error) => (closed ??= String(error)));
+  stream.on("close", () => (closed ??= `the stream was closed, grpc-status ${status ?? "none"}`));
+  const saying = setInterval(() => stream.write(message), 100);
+  const end = (): void => {
+    clearInterval(saying);
+    session.destroy();
+  };
   return {
     open,
     closed: () => closed,
-    echoes: () => echoes,
-    end: () => {
+    echoes: () => bytes / message.length,
+    end,
+    finish: async () => {
       clearInterval(saying);
-      session.destroy();
+      stream.end();
+      await over;
+      return status ?? `none, ${closed ?? "open"}`;
     },
   };
 }
 
-/** A text frame of a client (RFC 6455 section 5.2), under a mask of zeros. */
-function websocketText(text: string): Buffer {
-  return Buffer.concat([Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0]), Buffer.from(text)]);
+/** Not compressed, with its length before it. */
+function grpcMessage(text: string): Buffer {
+  const out = Buffer.alloc(5 + text.length);
+  out.writeUInt32BE(text.length, 1);
+  out.write(text, 5);
+  return out;
 }
 
 /** The clients' ports of the connections to `port` that a process holds; it should be stopped, so that it takes no more. */
