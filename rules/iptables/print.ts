@@ -46,7 +46,8 @@ export function printRule(family: IpFamily, rule: Rule): string {
     const how = recent.kind === "set" ? "--set" : `--update --seconds ${recent.seconds} --reap`;
     add(`-m recent ${how} --name ${recent.list} --mask ${hostMasks[family]} --rsource`);
   }
-  if (rule.counter !== undefined) add(`-m nfacct --nfacct-name ${rule.counter}`);
+  // iptables-save has two spaces there
+  if (rule.counter !== undefined) add(`-m nfacct --nfacct-name  ${rule.counter}`);
   add(`-j ${printTarget(family, rule.target)}`);
   return text;
 }

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { type Backend, compileOffline, type Packet, type RuleOptions, type Verdict } from "../../../rules/index.ts";
 import type { Kind } from "../../snapshot/cluster-snapshot.ts";
+import { type Problem, printObjectRef } from "../../snapshot/problem.ts";
 import { backendOf, parseBackends } from "../backend-option.ts";
 import type { TraceOptions } from "../commands/trace.ts";
 import { usageError } from "../errors.ts";
@@ -38,14 +39,22 @@ export async function answerTrace(words: readonly string[], options: TraceOption
   };
   const verdicts = chosen.map((backend): readonly [Backend, Verdict] => {
     const { trace, problems } = compileOffline(asked.snapshot, { nodeName: node, backend, ...settingsOf(backend) });
-    remarkProblems(io, problems);
-    return [backend, trace(packet)];
+    const verdict = trace(packet);
+    // what is wrong elsewhere in a cluster is status' to say; of files nobody else does
+    remarkProblems(io, asked.cluster === undefined ? problems : problems.filter((p) => concerns(p, packet, verdict)));
+    return [backend, verdict];
   });
   io.stdout(
     printTrace(options.output, options.backend === "all" ? Object.fromEntries(verdicts) : verdicts[0]?.[1], { node, packet, verdicts }),
   );
   const bad = verdicts.find(([, v]) => v.verdict === "drop" || v.verdict === "reject");
   failIf(options, bad !== undefined, `the packet is ${bad?.[1].verdict === "drop" ? "dropped" : "rejected"}`);
+}
+
+/** Whether a problem may have to do with where the packet goes: of an object on its way, or about its destination. */
+function concerns({ object, message }: Problem, { to }: Packet, { steps }: Verdict): boolean {
+  const name = printObjectRef(object);
+  return object.kind !== "Service" || steps.some((step) => step.object === name) || message.includes(to);
 }
 
 /** Where Pods are known by the link they send on, a Pod's packet comes by such a link. */

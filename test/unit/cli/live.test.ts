@@ -13,6 +13,10 @@ const meta = (name: string, more: object = {}): object => ({ metadata: { name, n
 const lists: Readonly<Record<string, readonly object[]>> = {
   "/api/v1/services": [
     { ...meta("web"), spec: { clusterIP: "10.96.0.9", clusterIPs: ["10.96.0.9"], ports: [{ name: "http", port: 80 }] } },
+    {
+      ...meta("odd", { annotations: { "fairway.dev/balance": "fastest" } }),
+      spec: { clusterIP: "10.96.0.10", clusterIPs: ["10.96.0.10"], ports: [{ name: "http", port: 80 }] },
+    },
   ],
   "/api/v1/namespaces": [{ metadata: { name: "shop" } }],
   "/api/v1/nodes": [
@@ -104,6 +108,15 @@ test("kinds that may not be listed are told, and the answer stands without them"
   expect(err).toBe(
     "fairway: warning: answered without objects of kind ServiceCIDR: may not list /apis/networking.k8s.io/v1/servicecidrs\n",
   );
+});
+
+test.each([
+  ["10.96.0.9:80", []],
+  ["10.96.0.10:80", ["odd"]],
+])("a packet to %s: problems are told of what it meets only, for status tells of the rest", async (to, told) => {
+  const { status, err } = await run("trace", "--from", "10.244.0.9", "--to", to);
+  expect(status).toBe(0);
+  expect([...err.matchAll(/Service shop\/(\w+): .*BalanceInvalid/g)].map((m) => m[1])).toEqual(told);
 });
 
 test("status of a cluster that does not run here is what its API says", async () => {
