@@ -32,7 +32,10 @@ export interface KubernetesConfig {
   readonly fallthrough?: readonly DomainName[];
   /** Those of `zones` that have the ServiceImports of a set of clusters (KEP-1645: `clusterset.local`), and no Services. */
   readonly multicluster?: readonly DomainName[];
-  /** `<topology zone>._zone.<service>…` has the ready endpoints of that zone alone. */
+  /**
+   * `<topology zone>.pin._zone.<service>…` of a headless Service has the ready endpoints of that zone alone, and with `prefer` for `pin`
+   * all of them where the zone has none.
+   */
   readonly zonalNames?: true;
   /** Labels below a zone's name that its NS and SOA records name; default `ns.dns`. */
   readonly nameServer?: string;

@@ -33,7 +33,6 @@ export function directnessOf(p: PluginConfig, zone: DomainName, hasHost: (zone: 
     case "forward":
     case "health":
     case "k8s_external":
-    case "kubernetes":
     case "loop":
     case "metadata":
     case "nsid":
@@ -46,6 +45,9 @@ export function directnessOf(p: PluginConfig, zone: DomainName, hasHost: (zone: 
     case "transfer":
     case "whoami":
       return "all";
+    case "kubernetes":
+      // any topology zone may be asked for
+      return p.names.zonalNames === true ? "existing" : "all";
     case "log":
       return meets(p.zones) && !p.classes.every((c) => c === "error") ? "none" : "all";
     case "acl":

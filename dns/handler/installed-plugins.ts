@@ -32,6 +32,7 @@ import { searchPathOf } from "./search-path.ts";
 import { answerTemplates } from "./template.ts";
 import { watchFile } from "./watched-file.ts";
 import { tellWhoami } from "./whoami.ts";
+import { answerEmptyZones } from "./zonal-names.ts";
 import type { ZoneData } from "./zone-data.ts";
 import { answerZones } from "./zone-names.ts";
 import type { TakeNotice } from "./zone-notify.ts";
@@ -239,6 +240,7 @@ export function installPlugins(block: DnsBlock, parts: BlockParts): InstalledBlo
         if (all("kubernetes").length === 0) wraps.push(answerZones(parts.answerer, parts.zones));
         break;
       case "kubernetes":
+        if (p.names.zonalNames === true) wraps.push(answerEmptyZones);
         wraps.push(answerZones(parts.answerer, parts.zones, parts.passing));
         break;
       case "file": {

@@ -78,10 +78,10 @@ function compileServiceNames(
 
   const targets = endpointTargets(snapshot, key, base);
   const names = endpointNames(targets);
-  addZonalNames(names, targets, base);
   const { clusterIP, clusterIPs } = service.spec ?? {};
   if (clusterIP === "None" || clusterIPs?.[0] === "None") {
     headlessNames(names, targets, base);
+    if (config.kubernetes.zonalNames === true) addZonalNames(names, targets, base);
     return { plan: { names, claims: targets }, problems: [] };
   }
 
@@ -147,13 +147,19 @@ export function headlessNames(names: Map<DomainName, NameSource>, targets: reado
   addPortNames(names, pairs, base);
 }
 
-/** `<topology zone>._zone.<base>`: the ready endpoints of one zone; of targets that say their zone. */
+/** `<topology zone>.pin|prefer._zone.<base>` for each zone that has targets; a zone may have dots. The names above exist without any. */
 function addZonalNames(names: Map<DomainName, NameSource>, targets: readonly EndpointTarget[], base: DomainName): void {
-  const zonal = targets.filter((t) => t.zone !== undefined && isLabel(t.zone));
-  if (zonal.length === 0) return;
-  for (const [zone, own] of Map.groupBy(zonal, (t) => t.zone ?? "")) {
-    const name = `${zone}._zone.${base}`;
-    if (name.length <= maxNameLength) names.set(name, made(addressSets(own.map((t) => t.ip))));
+  if (targets.length === 0) return;
+  const zonal = targets.filter((t) => t.zone?.toLowerCase().split(".").every(isLabel) === true);
+  const zones = Map.groupBy(zonal, (t) => t.zone?.toLowerCase() ?? "");
+  for (const directive of ["pin", "prefer"]) {
+    const above = `${directive}._zone.${base}`;
+    if (above.length <= maxNameLength) names.set(above, made([]));
+    for (const [zone, own] of zones) {
+      const name = `${zone}.${above}`;
+      const pairs = own.flatMap((t) => t.ports.map((port) => ({ target: t.name, port: port.port })));
+      if (name.length <= maxNameLength) names.set(name, made([...addressSets(own.map((t) => t.ip)), ...srvSets(pairs)]));
+    }
   }
 }
 

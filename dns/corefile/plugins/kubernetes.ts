@@ -34,6 +34,7 @@ export function readKubernetes(d: Directive, block: BlockContext): KubernetesPlu
     },
     fallthrough: (w) => void (names = { ...names, fallthrough: w.left === 0 ? ["."] : w.zones() }),
     multicluster: (w) => void (names = { ...names, multicluster: servedZonesOf(w, zones) }),
+    zonal: () => void (names = { ...names, zonalNames: true }),
     passing: (w) => void passing.push(...w.zones()),
     // the daemon's kubeconfig says where the API is
     endpoint: elsewhere,
@@ -47,6 +48,8 @@ export function readKubernetes(d: Directive, block: BlockContext): KubernetesPlu
   });
   if (namespaces.length > 0 && names.namespaceLabels !== undefined)
     badValue(d, "kubernetes: give namespaces or namespace_labels, not both");
+  if (names.zonalNames === true && names.noEndpoints === true)
+    badValue(d, "kubernetes: zonal names are names of endpoints, and noendpoints says that there are none; leave one out");
   if (zones.every(isReverseZone)) badValue(d, "kubernetes: one zone that is no reverse zone is needed");
   return {
     plugin: "kubernetes",
