@@ -103,6 +103,7 @@ function srvPort(port: EndpointPort): readonly TargetPort[] {
 function distinct(all: readonly EndpointTarget[]): readonly EndpointTarget[] {
   // most slices are small and name nothing twice: seen without making anything
   if (all.length <= 8 && !all.some((t, i) => repeats(all, t, i))) return all;
+  if (new Set(all.map((t) => t.name)).size === all.length) return all;
   const targets = new Map<string, EndpointTarget>();
   for (const target of all) {
     const id = `${target.ip} ${target.name}`;

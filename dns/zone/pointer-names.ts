@@ -1,5 +1,6 @@
 import type { Ip } from "../../src/base/ip.ts";
 import type { DomainName } from "../wire/name.ts";
+import { changedPart } from "./changed-part.ts";
 import type { NameSource } from "./name-source.ts";
 
 /** A Service's wish to be what an address is called: an endpoint, or the Service itself for an address that is its own. */
@@ -19,6 +20,11 @@ export class PointerClaims {
   /** Takes one Service's change, and adds the addresses whose claims may differ to `dirty`. */
   replace(before: readonly PointerClaim[], after: readonly PointerClaim[], dirty: Set<Ip>): void {
     // claims of slices that did not change are the same objects
+    const changed = changedPart(before, after, (a, b) => a === b);
+    this.#replace(changed.before, changed.after, dirty);
+  }
+
+  #replace(before: readonly PointerClaim[], after: readonly PointerClaim[], dirty: Set<Ip>): void {
     const kept = before.length === 0 ? undefined : new Set(after);
     const known = before.length === 0 ? undefined : new Set(before);
     for (const claim of before) {

@@ -1,4 +1,5 @@
 import type { RecordData } from "../wire/record.ts";
+import { changedPart } from "./changed-part.ts";
 import type { NameRecords, RecordSet, SetEdit } from "./record-delta.ts";
 import { sameData } from "./record-sets.ts";
 
@@ -27,24 +28,14 @@ export function editsOf(before: NameRecords, after: NameRecords): readonly SetEd
 
 /** Undefined for so many records that it would take longer than to replace the set. */
 function editOf(before: RecordSet, after: RecordSet): SetEdit | undefined {
-  const old = before.data;
-  const now = after.data;
-  const shorter = Math.min(old.length, now.length);
-  let first = 0;
-  while (first < shorter && isSame(old[first], now[first])) first++;
-  let same = 0;
-  while (same < shorter - first && isSame(old[old.length - 1 - same], now[now.length - 1 - same])) same++;
+  const part = changedPart(before.data, after.data, sameData);
   // what is left in between may have come, gone or moved; its order says nothing
-  const gone = new Map(old.slice(first, old.length - same).map((data) => [keyOf(data), data]));
+  const gone = new Map(part.before.map((data) => [keyOf(data), data]));
   const adds: RecordData[] = [];
-  for (const data of now.slice(first, now.length - same)) if (!gone.delete(keyOf(data))) adds.push(data);
+  for (const data of part.after) if (!gone.delete(keyOf(data))) adds.push(data);
   const edited = gone.size + adds.length;
-  if (edited > mostEdited || edited * 16 > shorter) return undefined;
+  if (edited > mostEdited || edited * 16 > Math.min(before.data.length, after.data.length)) return undefined;
   return { ...(after.ttl === undefined ? {} : { ttl: after.ttl }), removes: Array.from(gone.values()), adds };
-}
-
-function isSame(a: RecordData | undefined, b: RecordData | undefined): boolean {
-  return a !== undefined && b !== undefined && sameData(a, b);
 }
 
 /** Records of one kind that have the same are the same. */

@@ -34,9 +34,16 @@ export function srvSets(targets: readonly SrvTarget[]): readonly RecordSet[] {
   if (only === undefined) return [];
   const weight = Math.max(1, Math.floor(100 / targets.length));
   if (more.length === 0) return [{ data: [{ kind: "SRV", priority: 0, weight, port: only.port, target: only.target }] }];
-  const data = new Map<string, RecordData>();
-  for (const { target, port } of targets) data.set(`${port} ${target}`, { kind: "SRV", priority: 0, weight, port, target });
-  return [{ data: Array.from(data.values()) }];
+  const data: RecordData[] = [];
+  const portsOf = new Map<DomainName, number[]>();
+  for (const { target, port } of targets) {
+    const known = portsOf.get(target);
+    if (known === undefined) portsOf.set(target, [port]);
+    else if (known.includes(port)) continue;
+    else known.push(port);
+    data.push({ kind: "SRV", priority: 0, weight, port, target });
+  }
+  return [{ data }];
 }
 
 /** Equal in data and order. */

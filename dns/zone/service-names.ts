@@ -143,8 +143,9 @@ export function endpointNames(targets: readonly EndpointTarget[]): Map<DomainNam
 /** A Service that is its ready endpoints; without any it does not exist. */
 export function headlessNames(names: Map<DomainName, NameSource>, targets: readonly EndpointTarget[], base: DomainName): void {
   const pairs = targets.flatMap((t) => t.ports.map((port) => ({ target: t.name, port: port.port, as: port })));
-  if (targets.length > 0) names.set(base, made([...addressSets(targets.map((t) => t.ip)), ...srvSets(pairs)]));
-  addPortNames(names, pairs, base);
+  const services = srvSets(pairs);
+  if (targets.length > 0) names.set(base, made([...addressSets(targets.map((t) => t.ip)), ...services]));
+  addPortNames(names, pairs, base, services);
 }
 
 /** `<topology zone>.pin|prefer._zone.<base>` for each zone that has targets; a zone may have dots. The names above exist without any. */
@@ -171,12 +172,31 @@ export interface NamedTarget extends SrvTarget {
   readonly as: TargetPort;
 }
 
-/** `_port._proto.<base>`; unnamed ports have no such name. */
-export function addPortNames(names: Map<DomainName, NameSource>, pairs: readonly NamedTarget[], base: DomainName): void {
-  const named = pairs.filter(({ as }) => as.name !== undefined && isLabel(as.name));
-  if (named.length === 0) return;
-  const groups = Map.groupBy(named, ({ as }) => `_${as.name}._${(as.protocol ?? "TCP").toLowerCase()}.${base}`);
-  for (const [owner, group] of groups) if (owner.length <= maxNameLength) names.set(owner, made(srvSets(group)));
+/** `_port._proto.<base>`; unnamed ports have no such name. `all` is what all of `pairs` have: the same records where there is one port. */
+export function addPortNames(
+  names: Map<DomainName, NameSource>,
+  pairs: readonly NamedTarget[],
+  base: DomainName,
+  all: readonly RecordSet[] = srvSets(pairs),
+): void {
+  // endpoints of a slice have the same ports
+  const owners = new Map<TargetPort, DomainName>();
+  const groups = new Map<DomainName, NamedTarget[]>();
+  for (const pair of pairs) {
+    const owner = owners.get(pair.as) ?? portName(pair.as, base);
+    owners.set(pair.as, owner);
+    const group = groups.get(owner);
+    if (group === undefined) groups.set(owner, [pair]);
+    else group.push(pair);
+  }
+  for (const [owner, group] of groups) {
+    if (owner !== "" && owner.length <= maxNameLength) names.set(owner, made(group.length === pairs.length ? all : srvSets(group)));
+  }
+}
+
+/** Empty for a port without a name. */
+function portName({ name, protocol }: TargetPort, base: DomainName): DomainName {
+  return name === undefined || !isLabel(name) ? "" : `_${name}._${(protocol ?? "TCP").toLowerCase()}.${base}`;
 }
 
 function printName(service: Service): string {
