@@ -7,7 +7,7 @@ import type { ProxyContext } from "./context.ts";
 import type { IncomingRequest } from "./downstream.ts";
 import type { ClientIdentity } from "./forwarded.ts";
 import type { RequestFacts } from "./metrics.ts";
-import { spanOf } from "./otlp-span.ts";
+import { spansOf } from "./otlp-span.ts";
 import { textSource } from "./text-source.ts";
 import type { Trace } from "./trace-context.ts";
 import type { UpstreamTries } from "./upstream-tries.ts";
@@ -46,7 +46,7 @@ export function recordExchange(context: ProxyContext, e: EndedExchange): void {
     requestBytes: e.requestBytes,
     responseBytes,
   });
-  if (e.trace?.sampled === true) context.spans.add(spanOf(e.trace, e, context.clock.now()));
+  if (e.trace?.sampled === true) for (const span of spansOf(e.trace, e, context.clock.now())) context.spans.add(span);
   if (context.accessLog === undefined || !isLogged(context.table.settings, e)) return;
   const endpoint = e.tries?.endpoint;
   context.accessLog({

@@ -2,8 +2,9 @@ import { changedAnswer } from "../filter/answer-changes.ts";
 import type { Reply } from "../filter/outcome.ts";
 import { joinSteps, type ResponseOutlet, type ResponseSource, type ResponseSteps } from "../filter/response-step.ts";
 import type { HeaderField } from "../route/filter.ts";
+import type { TracingSettings } from "../route/proxy-settings.ts";
 import type { TextSource } from "../route/request-text.ts";
-import type { Forwarding } from "../route/route.ts";
+import type { Forwarding, Route } from "../route/route.ts";
 import type { Connection } from "../upstream/connection.ts";
 import type { ResponseSink, UpstreamChannel, UpstreamFailure } from "../upstream/upstream-channel.ts";
 import { noBody } from "../upstream/wire/body-framing.ts";
@@ -183,8 +184,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
       return;
     }
     const { tracing } = this.#context.table.settings;
-    if (tracing !== undefined || plan.route?.tracing !== undefined)
-      this.#trace = traceOf(tracing, plan.route, { fields: this.#request.fields, newId: () => this.#context.requestIds.next() });
+    if (tracing !== undefined || plan.route?.tracing !== undefined) this.#startTrace(tracing, plan.route);
     const makers = responseSteps(this.#context, plan, { request: this.#request, requestId: this.#requestId, clientIp: this.#client.ip });
     if (makers.length > 0) {
       const steps = joinSteps(makers, this.#response, this);
@@ -203,6 +203,12 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
       // after the request itself; one that carries the body waits for its end, and is sent there (see bodyEnd)
       if (forward.mirror !== undefined && (this.#body.done || !forward.mirror.withBody)) this.#mirror(forward);
     }
+  }
+
+  #startTrace(tracing: TracingSettings | undefined, route: Route | undefined): void {
+    const newId = (): string => this.#context.requestIds.next();
+    this.#trace = traceOf(tracing, route, { fields: this.#request.fields, newId });
+    if (this.#trace?.sampled === true) this.#tries.trace(() => newId().slice(0, 16));
   }
 
   /** Asks no endpoint before the body is there, or is more than is kept of one. */
@@ -276,7 +282,10 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
       host: this.#tries.host,
       client: this.#client,
       requestId: this.#requestId,
-      set: this.#trace === undefined ? chain.requestHeaders : [...chain.requestHeaders, ...traceHeaders(this.#trace)],
+      set:
+        this.#trace === undefined
+          ? chain.requestHeaders
+          : [...chain.requestHeaders, ...traceHeaders(this.#trace, this.#tries.spanId ?? this.#trace.spanId)],
       underscores: this.#context.table.settings.underscoresInHeaders,
       connection: forward.connectionHeader,
     });
@@ -340,7 +349,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     const now = this.#context.clock.monotonic();
     if (response.status >= 400 && this.#retriesStatus(response.status, now)) return;
     this.#readAt = now;
-    this.#tries.answered(now);
+    this.#tries.answered(now, response.status);
     this.#phase = "responding";
     this.#body.forget();
     this.#touch(now);
@@ -428,7 +437,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     if (forward?.retry === undefined || !this.#tries.othersLeft) return false;
     if (!this.#affords(afterStatus(forward, this.#spent(now), status), now)) return false;
     this.#lastStatus = status;
-    this.#tries.passOver();
+    this.#tries.rejected(status);
     this.#context.metrics.retries++;
     this.#try(forward);
     return true;

@@ -1,6 +1,7 @@
 import { headerValue, normalizeHost } from "../route/request-head.ts";
 import type { EndedExchange } from "./exchange-record.ts";
 import type { Trace } from "./trace-context.ts";
+import type { TryRecord } from "./upstream-tries.ts";
 
 type AttributeValue = { readonly stringValue: string } | { readonly intValue: string };
 
@@ -18,12 +19,48 @@ export interface OtlpSpan {
   readonly status: { readonly code?: number };
 }
 
-/** SPAN_KIND_SERVER and STATUS_CODE_ERROR of opentelemetry-proto's trace.proto. */
+/** SPAN_KIND_SERVER, SPAN_KIND_CLIENT and STATUS_CODE_ERROR of opentelemetry-proto's trace.proto. */
 const server = 2;
+const client = 3;
 const failed = 2;
 
-/** The span of a request that has ended, with the names of OpenTelemetry's conventions for HTTP. `time`: milliseconds since 1970. */
-export function spanOf(trace: Trace, e: EndedExchange, time: number): OtlpSpan {
+/** The span of a request that has ended, and those of its tries. `time`: milliseconds since 1970. */
+export function spansOf(trace: Trace, e: EndedExchange, time: number): readonly OtlpSpan[] {
+  const tries = e.tries?.records ?? [];
+  return [spanOf(trace, e, time), ...tries.map((t, i) => trySpanOf(trace, e, { record: t, before: i, time }))];
+}
+
+function trySpanOf(
+  trace: Trace,
+  e: EndedExchange,
+  o: { readonly record: TryRecord; readonly before: number; readonly time: number },
+): OtlpSpan {
+  const { spanId, endpoint, startedAt, endedAt, status, failed: broken } = o.record;
+  const at = (monotonic: number): string => nanos(o.time - (e.endedAt - monotonic));
+  return {
+    traceId: trace.traceId,
+    spanId,
+    parentSpanId: trace.spanId,
+    ...(trace.state === "" ? {} : { traceState: trace.state }),
+    name: e.request.method,
+    kind: client,
+    startTimeUnixNano: at(startedAt),
+    endTimeUnixNano: at(Math.min(endedAt, e.endedAt)),
+    attributes: attributes({
+      "http.request.method": e.request.method,
+      "http.response.status_code": status === 0 ? undefined : status,
+      "http.request.resend_count": o.before === 0 ? undefined : o.before,
+      "server.address": endpoint.ip,
+      "server.port": endpoint.port,
+      "error.type": broken ? "upstream" : status >= 400 ? String(status) : undefined,
+    }),
+    // as the conventions have it for clients: 4xx is an error too
+    status: broken || status >= 400 ? { code: failed } : {},
+  };
+}
+
+/** With the names of OpenTelemetry's conventions for HTTP. */
+function spanOf(trace: Trace, e: EndedExchange, time: number): OtlpSpan {
   const { request, route, tries } = e;
   const question = request.target.indexOf("?");
   const path = question < 0 ? request.target : request.target.slice(0, question);

@@ -60,10 +60,10 @@ function stateOf(fields: readonly string[]): string {
   return state.length > 512 || state.split(",").length > 32 ? "" : state;
 }
 
-/** What the endpoint is told: this proxy's span is its parent. An empty value takes the client's own header away. */
-export function traceHeaders(trace: Trace): readonly HeaderField[] {
+/** What the endpoint is told: the span of this try is its parent. An empty value takes the client's own header away. */
+export function traceHeaders(trace: Trace, spanId: string): readonly HeaderField[] {
   return [
-    { name: "traceparent", value: `00-${trace.traceId}-${trace.spanId}-${trace.sampled ? "01" : "00"}` },
+    { name: "traceparent", value: `00-${trace.traceId}-${spanId}-${trace.sampled ? "01" : "00"}` },
     { name: "tracestate", value: trace.state },
   ];
 }

@@ -34,6 +34,17 @@ export interface Asked {
   readonly requestId: string;
 }
 
+/** One try, as its span tells of it. Times are monotonic. */
+export interface TryRecord {
+  readonly spanId: string;
+  readonly endpoint: PoolEndpoint;
+  readonly startedAt: number;
+  endedAt: number;
+  /** Of the endpoint's answer; 0 where there was none. */
+  status: number;
+  failed: boolean;
+}
+
 /** The tries of one request: which endpoint each goes to, the way there, and which are left. */
 export class UpstreamTries {
   /** Tries begun. */
@@ -53,6 +64,9 @@ export class UpstreamTries {
   /** The channel had served another request before. */
   reused = false;
   refusal: LimitReason | undefined;
+  /** All of them, where they are traced. */
+  records: TryRecord[] | undefined;
+  #newSpanId: (() => string) | undefined;
   #leaveQueue: (() => void) | undefined;
   readonly #context: ProxyContext;
   readonly #request: IncomingRequest;
@@ -75,6 +89,17 @@ export class UpstreamTries {
   /** The way to the endpoint of this try, once it is there. */
   get channel(): UpstreamChannel | undefined {
     return this.#channel;
+  }
+
+  /** Each try from now on has a span of its own. */
+  trace(newSpanId: () => string): void {
+    this.records = [];
+    this.#newSpanId = newSpanId;
+  }
+
+  /** Of the try that is under way; undefined where tries are not traced. */
+  get spanId(): string | undefined {
+    return this.records?.at(-1)?.spanId;
   }
 
   /** Goes to the next endpoint, or waits for one that has room; false when there is none. */
@@ -143,19 +168,34 @@ export class UpstreamTries {
     if (picked === undefined) return;
     this.#abandon();
     picked.load.inFlight++;
+    this.#record(picked.endpoint, now);
     this.#connect(upstreamAddress(picked, forward, this.host), forward, now);
   }
 
   /** The endpoint of this try answered. */
-  answered(now: number): void {
+  answered(now: number, status: number): void {
     this.answeredAt = now;
+    this.#told(status);
     if (this.#picked !== undefined) this.#context.picker.answered(this.#picked, this.startedAt, now);
   }
 
   /** The endpoint of this try failed: others are left alone with it for a while. */
   failed(now: number): void {
+    const record = this.records?.at(-1);
+    if (record !== undefined) record.failed = true;
     if (this.#picked !== undefined) this.#context.picker.failed(this.#picked, now);
     this.passOver();
+  }
+
+  /** The endpoint's answer is not handed on: this request asks it no more. */
+  rejected(status: number): void {
+    this.#told(status);
+    this.passOver();
+  }
+
+  #told(status: number): void {
+    const record = this.records?.at(-1);
+    if (record !== undefined) record.status = status;
   }
 
   /** This request asks the endpoint of this try no more. */
@@ -207,6 +247,14 @@ export class UpstreamTries {
     this.#picked = picked;
     this.endpoint = picked.endpoint;
     picked.load.inFlight++;
+    this.#record(picked.endpoint, this.startedAt);
+  }
+
+  #record(endpoint: PoolEndpoint, startedAt: number): void {
+    if (this.#newSpanId === undefined) return;
+    const before = this.records?.at(-1);
+    if (before !== undefined) before.endedAt = Math.min(before.endedAt, startedAt);
+    this.records?.push({ spanId: this.#newSpanId(), endpoint, startedAt, endedAt: startedAt, status: 0, failed: false });
   }
 
   #abandon(): void {
@@ -214,6 +262,8 @@ export class UpstreamTries {
     this.#pending = undefined;
     this.#channel?.abort();
     this.#channel = undefined;
+    const record = this.records?.at(-1);
+    if (record !== undefined) record.endedAt = this.#context.clock.monotonic();
     if (this.#picked === undefined) return;
     this.#picked.load.inFlight--;
     if (this.pool !== undefined) this.#context.pending.roomIn(this.pool.id);

@@ -95,16 +95,18 @@ interface Sent {
 const ok: Answer = (r) => r.socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
 
 /** An ingress before an endpoint, with a collector that keeps what it is told. */
-async function lab(settings: Partial<NonNullable<ProxySettings["tracing"]>> = {}, answer = ok) {
-  const up = await RawEndpoint.start(answer);
+async function lab(settings: Partial<NonNullable<ProxySettings["tracing"]>> = {}, answers: readonly Answer[] = [ok]) {
+  const ups = await Promise.all(answers.map((answer) => RawEndpoint.start(answer)));
   const collector = await RawEndpoint.start(ok);
-  const { ingress, http } = await startLab([up.port]);
-  open.push(up, collector, ingress);
+  const { ingress, http } = await startLab(ups.map((u) => u.port));
+  open.push(...ups, collector, ingress);
+  const [up] = ups;
+  if (up === undefined) throw new Error("no endpoint");
   const none = { upserts: [], deletes: [] };
   const endpoint = `http://127.0.0.1:${collector.port}`;
   const tracing = { ...on, endpoint, serviceName: "edge", batch: { delayMs: 1 }, ...settings };
   ingress.apply({ revision: 2, full: false, routes: none, pools: none, certificates: none, settings: { tracing } });
-  return { up, collector, http, ingress };
+  return { up, ups, collector, http, ingress };
 }
 
 async function ask(port: number, request: string, done = (t: string): boolean => t.endsWith("ok")): Promise<string> {
@@ -122,15 +124,16 @@ test("a request's span reaches the collector, and its endpoint is told of it", a
   const { up, collector, http, ingress } = await lab();
   const before = Date.now();
   await ask(http, get("/x?y=1", `traceparent: 00-${id}-${parent}-01\r\ntracestate: v=1\r\nUser-Agent: t\r\n`));
-  await counted(ingress, "sent", 1);
+  await counted(ingress, "sent", 2);
   const { head, body } = collector.seen[0] ?? { head: "", body: "" };
   expect(head).toMatch(/^POST \/v1\/traces HTTP\/1\.1\r\n/);
   expect(head).toMatch(/^content-type: application\/json$/im);
   const { resource, scopeSpans } = (JSON.parse(body) as Sent).resourceSpans[0];
   expect(resource.attributes).toEqual([{ key: "service.name", value: { stringValue: "edge" } }]);
-  const span = scopeSpans[0].spans[0];
+  const [span, ofTry] = scopeSpans[0].spans;
   expect(span).toMatchObject({ traceId: id, parentSpanId: parent, traceState: "v=1", name: "GET /", kind: 2, status: {} });
-  expect(up.seen[0]?.head).toContain(`traceparent: 00-${id}-${span?.spanId}-01\r\ntracestate: v=1`);
+  expect(ofTry).toMatchObject({ traceId: id, parentSpanId: span?.spanId, traceState: "v=1", name: "GET", kind: 3, status: {} });
+  expect(up.seen[0]?.head).toContain(`traceparent: 00-${id}-${ofTry?.spanId}-01\r\ntracestate: v=1`);
   expect(up.seen[0]?.head).not.toContain(parent);
   const start = Number(BigInt(span?.startTimeUnixNano ?? 0) / 1_000_000n);
   const end = Number(BigInt(span?.endTimeUnixNano ?? 0) / 1_000_000n);
@@ -155,10 +158,37 @@ test("a request's span reaches the collector, and its endpoint is told of it", a
   });
 });
 
+test("each try has a span, and its endpoint is told of that", async () => {
+  const { collector, http, ingress, ups } = await lab({}, [(r) => r.socket.destroy(), ok]);
+  await ask(http, get());
+  await counted(ingress, "sent", 3);
+  const [whole, ...tries] = (JSON.parse(collector.seen[0]?.body ?? "") as Sent).resourceSpans[0].scopeSpans[0].spans;
+  expect(whole).toMatchObject({ kind: 2, status: {} });
+  const told = tries.map((t) => Object.fromEntries(t.attributes.map((a) => [a.key, Object.values(a.value)[0]])));
+  expect(tries.map((t) => [t.parentSpanId, t.status.code])).toEqual([
+    [whole?.spanId, 2],
+    [whole?.spanId, undefined],
+  ]);
+  expect(told).toEqual([
+    { "http.request.method": "GET", "server.address": "127.0.0.1", "server.port": String(ups[0]?.port), "error.type": "upstream" },
+    {
+      "http.request.method": "GET",
+      "server.address": "127.0.0.1",
+      "server.port": String(ups[1]?.port),
+      "http.request.resend_count": "1",
+      "http.response.status_code": "200",
+    },
+  ]);
+  for (const [i, up] of ups.entries()) expect(up.seen[0]?.head).toContain(`-${tries[i]?.spanId}-01`);
+  const times = tries.map((t) => [BigInt(t.startTimeUnixNano), BigInt(t.endTimeUnixNano)] as const);
+  for (const [start, end] of times) expect(end).toBeGreaterThanOrEqual(start);
+  expect(times[1]?.[0]).toBeGreaterThanOrEqual(times[0]?.[1] ?? 0n);
+});
+
 test("an error of the server is one of the span", async () => {
-  const { collector, http, ingress } = await lab({}, (r) => r.socket.destroy());
+  const { collector, http, ingress } = await lab({}, [(r) => r.socket.destroy()]);
   await ask(http, get(), (t) => t.includes("</html>"));
-  await counted(ingress, "sent", 1);
+  await counted(ingress, "sent", 2);
   const span = (JSON.parse(collector.seen[0]?.body ?? "") as Sent).resourceSpans[0].scopeSpans[0].spans[0];
   expect(span?.status).toEqual({ code: 2 });
 });
