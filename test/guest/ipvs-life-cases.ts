@@ -42,7 +42,7 @@ export interface Life {
   readonly lab: RulesLab;
   readonly store: SnapshotStore;
   /** Starts an agent's rules in node `a`. */
-  start(): Promise<{ readonly proxier: Proxier; readonly applied: readonly number[] }>;
+  start(more?: Partial<ProxierConfig>): Promise<{ readonly proxier: Proxier; readonly applied: readonly number[] }>;
   /** A command's output in node `a`. */
   inside(command: string, ...args: readonly string[]): string;
 }
@@ -61,8 +61,8 @@ export async function live(work: (life: Life) => Promise<void>, signal: AbortSig
     slice(["b1"]),
   ]);
   const running: Proxier[] = [];
-  const start: Life["start"] = async () => {
-    const config: ProxierConfig = { store, nodeName: "a", backend: "ipvs", auditIntervalMs: 1000 };
+  const start: Life["start"] = async (more = {}) => {
+    const config: ProxierConfig = { store, nodeName: "a", backend: "ipvs", auditIntervalMs: 1000, ...more };
     const applied: number[] = [];
     const target = new IpvsTarget(
       { nodeName: "a", options: ipvsProgramOptionsOf(config) },
@@ -101,7 +101,45 @@ const ask = async (lab: RulesLab, protocol: "tcp" | "udp" = "tcp"): Promise<read
   lab.agents.a2.probe({ protocol, host: vip, port: 80, count: 2, timeoutMs: answerWithinMs });
 const seen = (pod: Pod): string => `${pod} ${labAddresses.a2[4]}`;
 
+const dns = { 4: "10.96.0.10", 6: "fd96::a" } as const;
+
 export const ipvsLifeCases: readonly GuestCase[] = [
+  {
+    name: "ipvs life: what goes to this node's DNS is answered and never tracked, all else is",
+    run: (signal) =>
+      live(async ({ lab, store, start, inside }) => {
+        inside("ip", "address", "add", `${dns[4]}/32`, "dev", "lo", "scope", "host");
+        inside("ip", "address", "add", `${dns[6]}/128`, "dev", "lo", "nodad");
+        try {
+          for (const host of Object.values(dns)) await lab.agents.a.ask({ do: "serve", name: "dns", host, port: 53 });
+          // as the cluster has it: this node serves the address itself
+          put(store, "Service", makeService("kube-dns", { clusterIP: dns[4], ports: [{ name: "dns", port: 53, protocol: "UDP" }] }));
+          await start({ localDnsIps: Object.values(dns) });
+          assert.doesNotMatch(inside("ipvsadm", "-S", "-n"), new RegExp(dns[4]));
+          inside("conntrack", "-F");
+          for (const family of [4, 6] as const) {
+            for (const protocol of ["udp", "tcp"] as const) {
+              // a pod of this node, the node itself, and another node
+              for (const from of ["a2", "a", "b"] as const) {
+                const said = await lab.agents[from].probe({ protocol, host: dns[family], port: 53, timeoutMs: answerWithinMs });
+                assert.deepEqual(
+                  said.map((line) => line.split(" ")[0]),
+                  ["dns"],
+                  `${protocol} over IPv${family} from ${from}`,
+                );
+              }
+            }
+            const flows = inside("conntrack", "-L", "-f", family === 4 ? "ipv4" : "ipv6");
+            assert.doesNotMatch(flows, new RegExp(`=${dns[family]} `));
+          }
+          assert.deepEqual(await ask(lab), [seen("b1"), seen("b1")]);
+          assert.match(inside("conntrack", "-L", "-f", "ipv4"), new RegExp(`=${vip} `));
+        } finally {
+          inside("ip", "address", "delete", `${dns[4]}/32`, "dev", "lo");
+          inside("ip", "address", "delete", `${dns[6]}/128`, "dev", "lo");
+        }
+      }, signal),
+  },
   {
     name: "ipvs life: a restarted agent adopts what is there, and applies what changed while it was away",
     run: (signal) =>
