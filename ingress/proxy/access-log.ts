@@ -14,7 +14,7 @@ function printJson(e: AccessEntry): string {
     `{"time":"${isoTime(e.time)}","clientIp":${quoted(e.clientIp)},"method":${quoted(e.method)},"host":${quoted(e.host)},` +
     `"target":${quoted(e.target)},"protocol":${quoted(e.protocol)},"status":${e.status},"requestBytes":${e.requestBytes},` +
     `"responseBytes":${e.responseBytes},"route":${quoted(e.route)},"service":${quoted(e.service)},"upstream":${quoted(e.upstream)},` +
-    `"referer":${quoted(e.referer)},"userAgent":${quoted(e.userAgent)},"requestId":${quoted(e.requestId)},"user":${quoted(e.user)},` +
+    `"reason":${quoted(e.reason)},"referer":${quoted(e.referer)},"userAgent":${quoted(e.userAgent)},"requestId":${quoted(e.requestId)},"user":${quoted(e.user)},` +
     `"namespace":${quoted(e.namespace)},"ingress":${quoted(e.ingress)},"servicePort":${e.servicePort},"canary":${quoted(e.canary)},` +
     `"traceId":${quoted(e.traceId)},"spanId":${quoted(e.spanId)},"milliseconds":${rounded(e.milliseconds)}` +
     `${e.upstreamTimes === undefined ? "" : `,"upstreamMilliseconds":${rounded(e.upstreamTimes.wholeMs)}`}}`
