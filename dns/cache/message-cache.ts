@@ -17,6 +17,10 @@ export interface CacheLimits {
   readonly failureSeconds: number;
   /** How long after its end an entry may still be served while the upstream is away; 0 = never. */
   readonly staleSeconds: number;
+  /** What is served after its end says so many seconds; default 0. */
+  readonly staleTtl?: number;
+  /** After a failure an upstream is left alone for so long where an answer stands in; default as long as failures are kept. */
+  readonly recheckSeconds?: number;
   /** Asked again ahead of the end, when less than `percent` of its life is left and it was asked for `amount` times with gaps of at most `gap` ms. */
   readonly prefetch?: { readonly amount: number; readonly gap: number; readonly percent: number };
   /** Answers keep the TTL they came with. */
@@ -72,6 +76,8 @@ export interface CacheHit {
   readonly stale: boolean;
   /** Milliseconds since its end; 0 while it is fresh. */
   readonly over: number;
+  /** The upstream failed a moment ago, and is left alone. */
+  readonly resting: boolean;
   /** Popular and soon over: worth asking again before it is gone. */
   readonly nearEnd: boolean;
 }
@@ -111,13 +117,15 @@ export class MessageCache {
       if (gone || (allow === "fresh" && now >= entry.retryAt)) return undefined;
     }
     this.#touch(entry, of, now);
-    const { keepTtl } = this.#limits;
-    const seconds = over >= 0 ? Number.POSITIVE_INFINITY : keepTtl === true ? 0 : Math.floor(age / 1000);
+    const { keepTtl, staleTtl = 0 } = this.#limits;
+    const message =
+      over >= 0 ? mapTtl(entry.message, () => staleTtl) : keepTtl === true ? entry.message : withAge(entry.message, Math.floor(age / 1000));
     return {
-      message: withAge(entry.message, seconds),
+      message,
       kind: entry.kind,
       stale: over >= 0,
       over: Math.max(0, over),
+      resting: now < entry.retryAt,
       nearEnd: over < 0 && this.#isNearEnd(entry, -over),
     };
   }
@@ -176,7 +184,7 @@ export class MessageCache {
     if (kind === undefined || seconds <= 0 || message.truncated) return false;
     const known = this.#successes.get(key) ?? this.#denials.get(key);
     if (kind === "failure" && known !== undefined && known.kind !== "failure") {
-      known.retryAt = now + seconds * 1000;
+      known.retryAt = now + (this.#limits.recheckSeconds || seconds) * 1000;
       return false;
     }
     if (known !== undefined) this.#drop(known);

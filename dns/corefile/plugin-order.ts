@@ -43,6 +43,7 @@ import {
   type BufsizeConfig,
   type CancelConfig,
   type ChaosConfig,
+  type LocalConfig,
   type NsidConfig,
   type ReloadConfig,
   type RootConfig,
@@ -51,6 +52,7 @@ import {
   readBufsize,
   readCancel,
   readChaos,
+  readLocal,
   readNsid,
   readReload,
   readRoot,
@@ -80,6 +82,7 @@ export type PluginConfig =
   | HostsConfig
   | KubernetesPlugin
   | LoadbalanceConfig
+  | LocalConfig
   | LogConfig
   | MetadataConfig
   | NsidConfig
@@ -118,7 +121,7 @@ export const pluginOrder: readonly PluginReader[] = [
   { name: "prometheus", read: readPrometheus },
   { name: "errors", read: readErrors },
   { name: "log", several: true, read: readLog },
-  { name: "local", read: (d) => readBare(d, "local") },
+  { name: "local", read: readLocal },
   { name: "dns64", read: readDns64 },
   { name: "acl", several: true, read: readAcl },
   { name: "any", read: (d) => readBare(d, "any") },

@@ -36,6 +36,10 @@ export interface ForwardConfig {
   readonly checkInterval?: number;
   /** Questions on their way at once, 0: any number; more are refused. Default 1000. */
   readonly maxConcurrent?: number;
+  /** Tries of one question, 0: each server twice. Default 0. */
+  readonly maxAttempts?: number;
+  /** How encrypted upstreams of DNS over HTTPS are asked; default POST. */
+  readonly dohMethod?: "GET" | "POST";
   /** Always TCP: for node-local servers, whose UDP to upstreams would fill conntrack. */
   readonly forceTcp?: true;
 }
@@ -78,6 +82,7 @@ export class Forwarder implements Running {
           random: deps.random,
           ...(config.expire === undefined ? {} : { expire: config.expire }),
           ...(config.tls === undefined ? {} : { tls: config.tls }),
+          ...(config.dohMethod === undefined ? {} : { dohMethod: config.dohMethod }),
         }),
     );
   }
@@ -150,7 +155,8 @@ export class Forwarder implements Running {
           ? Math.floor(this.#deps.random() * list.length)
           : this.#turn++ % Math.max(1, list.length);
     const ordered = [...list.slice(first), ...list.slice(0, first)];
-    return healthy.length > 0 ? [...ordered, ...ordered] : ordered;
+    const all = healthy.length > 0 ? [...ordered, ...ordered] : ordered;
+    return all.slice(0, this.#config.maxAttempts || all.length);
   }
 
   /** While all are down: one, in case the checks are wrong; or nobody. */

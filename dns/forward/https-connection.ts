@@ -11,6 +11,7 @@ export interface HttpsUpstream {
   /** `address:port`. */
   readonly where: string;
   readonly path: string;
+  readonly method: "GET" | "POST";
   /** What its certificate must be for. */
   readonly serverName: string;
   readonly tls: SecureContextOptions;
@@ -31,7 +32,7 @@ export class HttpsConnection {
     signal.throwIfAborted();
     // id 0, so that caches on the way know the same question again (RFC 8484 section 4.1)
     const body = encodeMessage({ ...query, id: 0 });
-    const bytes = await this.#post(body, signal);
+    const bytes = await this.#request(body, signal);
     const answer = matchAnswer({ ...query, id: 0 }, bytes);
     if (answer === undefined) throw new UpstreamError("bad-answer", this.#to.where);
     return { ...answer, id: query.id };
@@ -42,18 +43,20 @@ export class HttpsConnection {
     this.#session = undefined;
   }
 
-  #post(body: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
-    const { where, serverName, path } = this.#to;
+  #request(body: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+    const { where, serverName, path, method } = this.#to;
+    const isPost = method === "POST";
     return new Promise((resolve, reject) => {
       const fail = (cause?: unknown): void => reject(signal.aborted ? signal.reason : new UpstreamError("unreachable", where, cause));
       const stream = this.#open().request(
         {
-          [constants.HTTP2_HEADER_METHOD]: "POST",
-          [constants.HTTP2_HEADER_PATH]: path,
+          [constants.HTTP2_HEADER_METHOD]: method,
+          [constants.HTTP2_HEADER_PATH]: isPost ? path : `${path}?dns=${Buffer.from(body).toString("base64url")}`,
           [constants.HTTP2_HEADER_AUTHORITY]: serverName,
-          [constants.HTTP2_HEADER_CONTENT_TYPE]: "application/dns-message",
           [constants.HTTP2_HEADER_ACCEPT]: "application/dns-message",
-          [constants.HTTP2_HEADER_CONTENT_LENGTH]: body.length,
+          ...(isPost
+            ? { [constants.HTTP2_HEADER_CONTENT_TYPE]: "application/dns-message", [constants.HTTP2_HEADER_CONTENT_LENGTH]: body.length }
+            : {}),
         },
         { signal },
       );
@@ -73,7 +76,7 @@ export class HttpsConnection {
         if (status === 200) resolve(Buffer.concat(parts));
         else fail(new Error(`HTTP status ${status}`));
       });
-      stream.end(body);
+      stream.end(isPost ? body : undefined);
     });
   }
 

@@ -26,6 +26,8 @@ export interface UpstreamOptions {
   readonly expire?: number;
   /** Certificates for encrypted upstreams, PEM. */
   readonly tls?: SecureContextOptions;
+  /** Default POST. */
+  readonly dohMethod?: "GET" | "POST";
   /** `same`: answers over UDP must have the question's letters in the case they were sent in; else the question is asked over TCP. */
   readonly letters?: "same" | "any";
   /** In [0, 1), not to be guessed. */
@@ -97,9 +99,10 @@ export class Upstream {
   }
 }
 
-function openStream(to: UpstreamAddress, where: string, { expire = 10_000, tls = {} }: UpstreamOptions): Exchange {
+function openStream(to: UpstreamAddress, where: string, { expire = 10_000, tls = {}, dohMethod = "POST" }: UpstreamOptions): Exchange {
   const serverName = to.serverName ?? to.ip;
-  if (to.scheme === "https") return new HttpsConnection({ where, path: to.path ?? "/dns-query", serverName, tls, idle: expire });
+  if (to.scheme === "https")
+    return new HttpsConnection({ where, path: to.path ?? "/dns-query", method: dohMethod, serverName, tls, idle: expire });
   const at = { host: to.ip, port: to.port };
   if (to.scheme !== "tls") return new TcpConnection(where, () => connect({ ...at, noDelay: true }), expire);
   // an address is checked against the certificate, but is never sent as a name (RFC 6066 section 3)

@@ -83,7 +83,7 @@ export function answerCached(cache: MessageCache, options: CachedOptions): Wrap 
       const hit = cache.get(key, now, stale.refresh === "immediate" ? "stale" : "fresh");
       if (hit !== undefined && (!hit.stale || hit.kind !== "failure")) {
         const message = told(hit, q, c);
-        if ((hit.nearEnd || (hit.stale && stale.refresh === "immediate")) && !pending.has(key)) {
+        if ((hit.nearEnd || (hit.stale && stale.refresh === "immediate" && !hit.resting)) && !pending.has(key)) {
           if (hit.nearEnd) observe.prefetch();
           background(ask(key, q, ownContext(c)).answer.catch(() => {}));
         }

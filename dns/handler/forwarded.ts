@@ -13,6 +13,8 @@ export interface ForwardedOptions {
   readonly except: readonly DomainName[];
   /** Codes after which the next handler is asked. */
   readonly next: readonly number[];
+  /** Answers without records are as such codes. */
+  readonly nextOnNoData: boolean;
   readonly isAllowed: (q: Query) => boolean;
 }
 
@@ -27,7 +29,8 @@ export function forwardQueries(options: ForwardedOptions): Wrap {
     const like = questionMessage(q.question, { id: q.message.id, like: q.message });
     const answer = await forwarder.ask(withOptions(like, q.message, c), c.signal);
     if (answer === "too-many") return emptyAnswer(q.message, rcodes.REFUSED);
-    if (options.next.includes(answer.rcode)) return next(q, c);
+    const isNoData = answer.rcode === rcodes.NOERROR && answer.answers.length === 0;
+    if (options.next.includes(answer.rcode) || (options.nextOnNoData && isNoData)) return next(q, c);
     // EDNS is between neighbours: the upstream's OPT record is not the client's business
     const { edns: _, ...plain } = answer;
     return { ...plain, questions: q.message.questions, authoritative: false, recursionDesired: q.message.recursionDesired };

@@ -121,7 +121,7 @@ export function installPlugins(block: DnsBlock, parts: BlockParts): InstalledBlo
           );
         break;
       case "local":
-        wraps.push(answerLocal);
+        wraps.push(answerLocal(p));
         break;
       case "dns64":
         wraps.push(synthesizeIpv6(p, () => count("coredns_dns64_requests_translated_total")));
@@ -160,6 +160,8 @@ export function installPlugins(block: DnsBlock, parts: BlockParts): InstalledBlo
           denial: p.denial,
           failureSeconds: p.servfailSeconds,
           staleSeconds: p.serveStale?.seconds ?? 0,
+          staleTtl: p.serveStale?.ttl ?? 0,
+          recheckSeconds: p.serveStale?.recheckSeconds ?? 0,
           keepTtl: p.keepTtl,
           ...(p.prefetch === undefined ? {} : { prefetch: p.prefetch }),
         });

@@ -110,6 +110,8 @@ export function installForward(p: ForwardConfig, parts: BlockParts, isLoop: () =
         checkInterval: p.healthCheck.interval,
         check: p.healthCheck,
         maxConcurrent: p.maxConcurrent,
+        maxAttempts: p.maxAttempts,
+        dohMethod: p.dohMethod,
         expire: p.expire,
         failover: p.failover,
         failFast: p.failFast,
@@ -127,6 +129,7 @@ export function installForward(p: ForwardConfig, parts: BlockParts, isLoop: () =
     from: p.from,
     except: p.except,
     next: p.next,
+    nextOnNoData: p.nextOnNoData,
     isAllowed: (q) => parts.isAllowed(q.client),
   });
   return {

@@ -23,6 +23,10 @@ export interface CacheConfig {
     readonly seconds: number;
     readonly refresh: "immediate" | "verify" /** Milliseconds `verify` waits. */;
     readonly patience: number;
+    /** Seconds that such an answer says it may be kept. */
+    readonly ttl: number;
+    /** Seconds after a failure in which nobody is asked again; 0: as long as failures are kept. */
+    readonly recheckSeconds: number;
   };
   readonly servfailSeconds: number;
   /** Zones whose answers, or denials, are not kept. */
@@ -58,8 +62,10 @@ export function readCache(d: Directive, block: BlockContext): CacheConfig {
       const isMode = w.peek() === "immediate" || w.peek() === "verify";
       const seconds = w.left === 0 || isMode ? 3600 : w.duration("a time") / 1000;
       const refresh = w.left === 0 ? "immediate" : w.choice(["immediate", "verify"]);
-      const patience = w.left === 0 ? Number.POSITIVE_INFINITY : w.duration("a time");
-      serveStale = { seconds, refresh, patience };
+      const patience = refresh === "verify" && w.left > 0 ? w.duration("a time") : 0;
+      const ttl = w.left === 0 ? 0 : wholeSeconds(w);
+      const recheckSeconds = w.left === 0 ? 0 : wholeSeconds(w);
+      serveStale = { seconds, refresh, patience: patience === 0 ? Number.POSITIVE_INFINITY : patience, ttl, recheckSeconds };
     },
     servfail: (w) => {
       servfailSeconds = Math.floor(w.duration("a time") / 1000);
@@ -82,6 +88,11 @@ export function readCache(d: Directive, block: BlockContext): CacheConfig {
     ...(prefetch === undefined ? {} : { prefetch }),
     ...(serveStale === undefined ? {} : { serveStale }),
   };
+}
+
+function wholeSeconds(w: Words): number {
+  const seconds = w.duration("a time") / 1000;
+  return Number.isInteger(seconds) ? seconds : w.fail("whole seconds are wanted");
 }
 
 function readShare(w: Words, known: CacheShare): CacheShare {

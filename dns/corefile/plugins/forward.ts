@@ -39,6 +39,11 @@ export interface ForwardConfig {
   readonly maxConcurrent: number;
   /** Codes after which the next plugin is asked. */
   readonly next: readonly number[];
+  /** The next plugin is asked after an answer without records, too. */
+  readonly nextOnNoData: boolean;
+  /** Servers that are tried for one question; 0: all, twice. */
+  readonly maxAttempts: number;
+  readonly dohMethod: "GET" | "POST";
   /** Codes after which the next upstream is asked. */
   readonly failover: readonly number[];
   /** Says SERVFAIL at once while all upstreams are down; else one of them is tried all the same. */
@@ -64,6 +69,10 @@ export function readForward(d: Directive, block: BlockContext): ForwardConfig {
   let maxConcurrent = 0;
   let failFast = false;
   let randomCase = false;
+  let nextOnNoData = false;
+  let maxAttempts = 0;
+  let tryTimeout = 2000;
+  let dohMethod: ForwardConfig["dohMethod"] = "POST";
   let healthCheck: ForwardConfig["healthCheck"] = { interval: 500, recursionDesired: true, domain: "." };
   let tls: ForwardConfig["tls"];
   let tlsServerName: string | undefined;
@@ -79,6 +88,15 @@ export function readForward(d: Directive, block: BlockContext): ForwardConfig {
     max_concurrent: (w) => void (maxConcurrent = w.integer("a number", 0, 100_000_000)),
     policy: (w) => void (policy = w.choice(["random", "round_robin", "sequential"])),
     failfast_all_unhealthy_upstreams: () => void (failFast = true),
+    next_on_nodata: () => void (nextOnNoData = true),
+    max_connect_attempts: (w) => void (maxAttempts = w.integer("a number", 0, 1_000_000)),
+    // one connection to each upstream is kept, and questions share it
+    max_idle_conns: (w) => void w.integer("a number", 0, 1_000_000),
+    read_timeout: (w) => {
+      tryTimeout = w.duration("a time");
+      if (tryTimeout <= 0) w.fail("the time must be longer than nothing");
+    },
+    doh_method: (w) => void (dohMethod = w.choice(["GET", "POST"])),
     random_case: () => void (randomCase = true),
     health_check: (w) => {
       healthCheck = { ...healthCheck, interval: w.duration("a time") };
@@ -106,13 +124,16 @@ export function readForward(d: Directive, block: BlockContext): ForwardConfig {
     policy,
     forceTcp,
     preferUdp,
-    tryTimeout: 2000,
-    timeout: 5000,
+    tryTimeout,
+    timeout: Math.max(5000, tryTimeout),
     expire,
     maxFails,
     healthCheck,
     maxConcurrent,
     next,
+    nextOnNoData,
+    maxAttempts,
+    dohMethod,
     failover,
     failFast,
     randomCase,

@@ -4,13 +4,26 @@ import type { BlockContext } from "./block-context.ts";
 
 /** A plugin that has neither words nor options. */
 export interface BareConfig {
-  readonly plugin: "any" | "debug" | "loop" | "minimal" | "whoami" | "local";
+  readonly plugin: "any" | "debug" | "loop" | "minimal" | "whoami";
 }
 
 export function readBare<P extends BareConfig["plugin"]>(d: Directive, plugin: P): { readonly plugin: P } {
   wordsOf(d).end();
   readOptions(d, {});
   return { plugin };
+}
+
+export interface LocalConfig {
+  readonly plugin: "local";
+  /** `localhost.<search domain>` is this machine too. */
+  readonly localhostPrefix: boolean;
+}
+
+export function readLocal(d: Directive): LocalConfig {
+  wordsOf(d).end();
+  let localhostPrefix = true;
+  readOptions(d, { localhost_prefix: (w) => void (localhostPrefix = w.choice(["on", "off"]) === "on") });
+  return { plugin: "local", localhostPrefix };
 }
 
 export interface BindConfig {

@@ -228,6 +228,30 @@ describe("the cache before an upstream", () => {
     expect([asked, events]).toEqual([2, ["miss", "stale 30", "hit success"]]);
   });
 
+  test("serve_stale says how long what it gives may be kept, and leaves a server that failed alone for a while", async () => {
+    let asked = 0;
+    const { ask, advance, settled } = cachedUpstream(
+      (q, c) => {
+        asked++;
+        return asked === 1 ? good(q, c) : emptyAnswer(q.message, 2);
+      },
+      { stale: { refresh: "immediate", patience: Number.POSITIVE_INFINITY } },
+      { ...limits, staleTtl: 30, recheckSeconds: 20 },
+    );
+    await ask();
+    advance(130_000);
+    for (const [ms, want] of [
+      [0, 2],
+      [19_000, 2],
+      [2000, 3],
+    ] as const) {
+      advance(ms);
+      expect(await ask()).toMatchObject({ rcode: 0, answers: [{ ttl: 30 }] });
+      await settled();
+      expect(asked).toBe(want);
+    }
+  });
+
   test("keepttl leaves the TTL as it came, a least TTL raises it", async () => {
     const kept = cachedUpstream(good, {}, { ...limits, keepTtl: true });
     await kept.ask();

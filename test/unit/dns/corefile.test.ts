@@ -95,6 +95,8 @@ describe("faults tell file, line and what would be right", () => {
     ["a. {\n kubernetes a\n}\nb. {\n kubernetes a {\n  ttl 1\n }\n}", "conflict", /^Corefile:5: kubernetes: is not as in line 2/],
     [". {\n import nowhere.conf\n}", "import", "Corefile:2: import nowhere.conf: no such file or snippet"],
     ["import self.conf", "import", /self\.conf:1: import self\.conf: it seems to import itself/],
+    [". {\n cache {\n  serve_stale 1h immediate 1500ms\n }\n}", "bad-value", /^Corefile:3: cache: serve_stale: whole seconds are wanted/],
+    [". {\n kubernetes a {\n  zonal\n  noendpoints\n }\n}", "bad-value", /^Corefile:2: kubernetes: zonal names are names of endpoints/],
     [". {\n cache 0\n}", "bad-value", "Corefile:2: cache: 0 is not a TTL from 1 to 2147483647"],
     [". {\n reload 1s\n}", "bad-value", "Corefile:2: reload: the interval is 2s or more"],
     [". {\n forward . nowhere\n}", "bad-value", /^Corefile:2: forward: nowhere is neither an address, .* nor a file/],
@@ -175,6 +177,19 @@ describe("plugins as values", () => {
         servfailSeconds: 0,
       },
     ],
+    [
+      "cache {\n serve_stale 1h immediate 30s 1m\n}",
+      { serveStale: { seconds: 3600, refresh: "immediate", patience: Number.POSITIVE_INFINITY, ttl: 30, recheckSeconds: 60 } },
+    ],
+    ["cache {\n serve_stale 1h verify 0 30s\n}", { serveStale: { refresh: "verify", patience: Number.POSITIVE_INFINITY, ttl: 30 } }],
+    ["cache {\n serve_stale 1h verify 100ms 30s 30s\n}", { serveStale: { patience: 100, ttl: 30, recheckSeconds: 30 } }],
+    ["local", { localhostPrefix: true }],
+    ["local {\n localhost_prefix off\n}", { localhostPrefix: false }],
+    [
+      "forward . 10.0.0.1 {\n read_timeout 7s\n max_connect_attempts 3\n next_on_nodata\n doh_method GET\n max_idle_conns 8\n}",
+      { tryTimeout: 7000, timeout: 7000, maxAttempts: 3, nextOnNoData: true, dohMethod: "GET" },
+    ],
+    ["kubernetes cluster.local {\n zonal\n}", { names: { zonalNames: true } }],
     ["cache {\n serve_stale verify\n}", { serveStale: { seconds: 3600, refresh: "verify" } }],
     ["forward . 10.0.0.1", { from: ".", to: [upstream], policy: "random", expire: 10_000, maxFails: 2, maxConcurrent: 0 }],
     [

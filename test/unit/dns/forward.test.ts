@@ -1,6 +1,7 @@
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
+import { readCorefile } from "../../../dns/corefile/server-blocks.ts";
 import { isUpstreamError, upstreamErrorCodes } from "../../../dns/forward/errors.ts";
 import { type ForwardConfig, Forwarder } from "../../../dns/forward/forwarder.ts";
 import { queryOnce } from "../../../dns/forward/query-once.ts";
@@ -225,7 +226,11 @@ test.each([
   expect(answer).toMatchObject({ rcode: 0, questions: [{ name: "www.example.org." }], answers: [{ name: "www.example.org." }] });
 });
 
-test.each(["tls", "https"] as const)("an upstream over %s keeps its connection, and must have the right certificate", async (scheme) => {
+test.each([
+  ["tls", "POST"],
+  ["https", "POST"],
+  ["https", "GET"],
+] as const)("an upstream over %s (by %s) keeps its connection, and must have the right certificate", async (scheme, dohMethod) => {
   const pair = selfSignedCertificate(Date.now(), { commonName: "dns.test", host: "dns.test" });
   const certificate = { cert: pair.certificate, key: pair.key };
   const listen = [{ ip: "127.0.0.1", port: 0 }];
@@ -243,7 +248,7 @@ test.each(["tls", "https"] as const)("an upstream over %s keeps its connection, 
   const observe = { answered: () => {}, failed: () => {}, checkFailed: () => {}, allDown: () => {}, rejected: () => {} };
   const askAs = async (serverName: string): Promise<Message | "too-many"> => {
     const forwarder = new Forwarder(
-      { upstreams: [{ ...at, scheme, serverName }], tls: { ca: pair.certificate }, tryTimeout: 10_000, timeout: 20_000 },
+      { upstreams: [{ ...at, scheme, serverName }], tls: { ca: pair.certificate }, dohMethod, tryTimeout: 10_000, timeout: 20_000 },
       { clock: systemClock, random: Math.random, observe },
     );
     closing.push(() => forwarder.close());
@@ -252,6 +257,33 @@ test.each(["tls", "https"] as const)("an upstream over %s keeps its connection, 
   };
   expect(await askAs("dns.test")).toMatchObject({ id: 5, rcode: 0, answers: [{ data: { ip: "10.0.0.1" } }] });
   await expect(askAs("other.test")).rejects.toSatisfy(isUpstreamError);
+});
+
+test("no more servers are tried for a question than are allowed", async () => {
+  const dead = await Promise.all([1, 2, 3].map(() => fakeUpstream((q) => [emptyAnswer(q, 2)])));
+  const forwarder = new Forwarder(
+    { upstreams: dead, failover: [2], maxAttempts: 2, policy: "sequential" },
+    {
+      clock: systemClock,
+      random: Math.random,
+      observe: { answered: () => {}, failed: () => {}, checkFailed: () => {}, allDown: () => {}, rejected: () => {} },
+    },
+  );
+  closing.push(() => forwarder.close());
+  expect(await ask(forwarder)).toMatchObject({ rcode: 2 });
+  expect(dead.map((d) => d.seen.length)).toEqual([1, 1, 0]);
+});
+
+test("next_on_nodata leaves what a server has no records for to the next", async () => {
+  const empty = await fakeUpstream((q) => [emptyAnswer(q, 0)]);
+  const full = await fakeUpstream((q) => [{ ...emptyAnswer(q, 0), answers: [parseRecord("www.example.org. 60 IN A 10.0.0.1")] }]);
+  const corefile = `.:53 {\n forward . 127.0.0.1:${empty.port} {\n  next_on_nodata\n }\n forward . 127.0.0.1:${full.port}\n}`;
+  const server = startDnsServer({ listen: [{ ip: "127.0.0.1", port: 0 }], blocks: readCorefile(corefile, "Corefile", { folder: "/" }) });
+  closing.push(() => server.close());
+  await server.ready;
+  const answer = await queryOnce(server.addresses()[0] ?? { ip: "", port: 0 }, "www.example.org.", { timeout: 20_000 });
+  expect(answer.answers).toMatchObject([{ data: { ip: "10.0.0.1" } }]);
+  expect([empty.seen.length, full.seen.length]).toEqual([1, 1]);
 });
 
 test("a server forwards, caches, follows aliases, and says SERVFAIL when nobody answers", async () => {

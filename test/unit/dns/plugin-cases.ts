@@ -52,6 +52,15 @@ export const groups: readonly (readonly [name: string, corefile: string, cases: 
     ],
   ],
   [
+    "local without what search domains make of localhost",
+    block("local {\n localhost_prefix off\n}\nhosts {\n 10.8.0.9 inline.lan\n fallthrough\n}"),
+    [
+      ["localhost. A", ["NOERROR aa", "localhost. 604800 IN A 127.0.0.1"]],
+      ["localhost.lan. A", ["REFUSED"]],
+      ["inline.lan. A", ["NOERROR aa", "inline.lan. 3600 IN A 10.8.0.9"]],
+    ],
+  ],
+  [
     "file",
     block("file db.example example.org") + block(kubernetes, "cluster.local"),
     [
