@@ -1,9 +1,10 @@
 import type { Socket } from "node:net";
 import type { ResponseHead } from "../filter/response-step.ts";
 import type { Connection } from "../upstream/connection.ts";
-import { joinedBytes } from "../upstream/turn-writes.ts";
-import { ChunkDecoder, type ChunkSink } from "../upstream/wire/chunk-decoder.ts";
-import { headEnd } from "../upstream/wire/head-end.ts";
+import { BodyReader } from "../upstream/wire/body-reader.ts";
+import type { ChunkSink } from "../upstream/wire/chunk-decoder.ts";
+import { hasBareLf, headEnd } from "../upstream/wire/head-end.ts";
+import { prefaceIn } from "../upstream/wire/http2-preface.ts";
 import { type Http1Request, parseRequestHead } from "../upstream/wire/request-parser.ts";
 import type { Http1Response } from "../upstream/wire/response-parser.ts";
 import type { ClientAnswer } from "./client-certificate.ts";
@@ -11,19 +12,17 @@ import type { ClientConnection } from "./client-connection.ts";
 import type { ProxyContext } from "./context.ts";
 import type { Downstream, HeadFacts, SwitchOptions } from "./downstream.ts";
 import { Exchange } from "./exchange.ts";
-import { reasonOf, statusPage } from "./status-page.ts";
+import { printLines, ResponseWriter } from "./response-writer.ts";
 import { Tunnel } from "./tunnel.ts";
 
 /** head: between requests or in a head; body: reading one; waiting: all read, answer under way; lingering: reading what nobody wants. */
 type State = "head" | "body" | "waiting" | "lingering" | "tunnel" | "closed";
 
-/** RFC 9113 section 3.4. */
-const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
 /** One client connection that speaks HTTP/1: requests one after the other, each an Exchange. */
 export class Http1Client implements ClientConnection, Downstream, ChunkSink {
   readonly #context: ProxyContext;
   readonly #connection: Connection;
+  readonly #response: ResponseWriter;
   readonly #tls: boolean;
   readonly #client: ClientAnswer | undefined;
   readonly #onClosed: (c: Http1Client) => void;
@@ -37,15 +36,11 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
   // the request being read
   #request: Http1Request | undefined;
   #exchange: Exchange | undefined;
-  #chunks: ChunkDecoder | undefined;
-  #remaining = 0;
+  #body: BodyReader | undefined;
   #continueDue = false;
   #bodyPaused = false;
   #clientEnded = false;
   // the response being written
-  #headText = "";
-  #responseChunked = false;
-  #responding = false;
   #closeAfter = false;
   #tunnel: Tunnel | undefined;
 
@@ -63,6 +58,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
   ) {
     this.#context = context;
     this.#connection = connection;
+    this.#response = new ResponseWriter(connection);
     this.#tls = options.tls;
     this.#client = options.client;
     this.#onClosed = options.onClosed;
@@ -161,7 +157,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     // RFC 9112 section 2.2: one empty line before a request is forgiven
     if (all[0] === 0x0d && all[1] === 0x0a) all = all.subarray(2);
     const { wire, timeouts, clock } = this.#context;
-    if (this.#served === 0 && all[0] === 0x50 && this.#isPreface(all)) return undefined;
+    if (this.#served === 0 && this.#isPreface(all)) return undefined;
     const end = headEnd(all, held === undefined ? 0 : Math.max(0, held.length - 5));
     if (end < 0 || end > wire.headBytes) {
       if (all.length > wire.lineBytes && all.lastIndexOf("\r\n", wire.lineBytes) < 0) this.#refuse(414);
@@ -188,10 +184,9 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     const { detach } = this.#connection;
     const onHttp2 = this.#onHttp2;
     if (onHttp2 === undefined || detach === undefined) return false;
-    const text = bytes.toString("latin1", 0, preface.length);
-    // `P` alone may also become a POST; so far both are waited for
-    if (!preface.startsWith(text)) return false;
-    if (text.length < preface.length) {
+    const begins = prefaceIn(bytes);
+    if (begins === "none") return false;
+    if (begins === "begun") {
       if (this.#held === undefined) this.#deadline = this.#context.clock.monotonic() + this.#context.timeouts.head;
       this.#held = Buffer.from(bytes);
       return true;
@@ -210,9 +205,9 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     this.#served++;
     this.#closeAfter = !request.keepAlive || context.draining || this.#served >= context.wire.requestsPerConnection;
     this.#continueDue = request.expectContinue;
-    this.#chunks = request.framing.kind === "chunked" ? new ChunkDecoder() : undefined;
-    this.#remaining = request.framing.kind === "length" ? request.framing.bytes : 0;
-    const hasBody = this.#chunks !== undefined || this.#remaining > 0;
+    const { kind } = request.framing;
+    const hasBody = kind === "chunked" || (kind === "length" && request.framing.bytes > 0);
+    this.#body = hasBody ? new BodyReader(request.framing, this) : undefined;
     this.#state = hasBody ? "body" : "waiting";
     this.#deadline = hasBody ? context.clock.monotonic() + context.timeouts.body : Number.POSITIVE_INFINITY;
     const { remoteIp, localPort } = this.#connection;
@@ -240,26 +235,18 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
 
   #readBody(bytes: Buffer): Buffer | undefined {
     const exchange = this.#exchange;
-    if (exchange === undefined) return undefined;
+    const body = this.#body;
+    if (exchange === undefined || body === undefined) return undefined;
     if (!this.#bodyPaused) this.#deadline = this.#context.clock.monotonic() + this.#context.timeouts.body;
-    if (this.#chunks !== undefined) {
-      const chunks = this.#chunks;
-      const used = chunks.push(bytes, this);
-      if (typeof used === "string") {
-        exchange.clientGone();
-        this.#refuse(400);
-        return undefined;
-      }
-      if (!chunks.done) return undefined;
-      this.#bodyEnded(exchange);
-      return bytes.subarray(used);
+    const used = body.push(bytes);
+    if (typeof used === "string") {
+      exchange.clientGone();
+      this.#refuse(400);
+      return undefined;
     }
-    const n = Math.min(this.#remaining, bytes.length);
-    this.#remaining -= n;
-    exchange.body(n === bytes.length ? bytes : bytes.subarray(0, n));
-    if (this.#remaining > 0) return undefined;
+    if (!body.done) return undefined;
     this.#bodyEnded(exchange);
-    return bytes.subarray(n);
+    return bytes.subarray(used);
   }
 
   #bodyEnded(exchange: Exchange): void {
@@ -306,7 +293,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
   }
 
   informational(head: ResponseHead): void {
-    if (this.#request?.minor === 1) this.#connection.write(`HTTP/1.1 ${head.status} ${head.reason}\r\n${printLines(head.headers)}\r\n`);
+    if (this.#request?.minor === 1) this.#response.informational(head);
   }
 
   head(head: ResponseHead): void {
@@ -317,49 +304,22 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     const request = this.#request;
     if (request === undefined) return;
     this.#continueDue = false;
-    this.#responding = true;
     if (this.#exchange?.requestComplete !== true || this.#context.draining || this.#clientEnded) this.#closeAfter = true;
-    this.#responseChunked = false;
-    let framing = "";
-    if (head.framing.kind === "chunked" || head.framing.kind === "close") {
-      if (request.minor === 1) {
-        this.#responseChunked = true;
-        framing = "Transfer-Encoding: chunked\r\n";
-      } else this.#closeAfter = true;
-    }
-    const connection = this.#closeAfter ? "Connection: close\r\n" : request.minor === 0 ? "Connection: keep-alive\r\n" : "";
-    this.#headText = `HTTP/1.1 ${head.status} ${head.reason}\r\n${lines}${framing}${connection}\r\n`;
+    this.#closeAfter = this.#response.head(head, lines, { minor: request.minor, last: this.#closeAfter });
   }
 
   body(bytes: Buffer): boolean {
-    if (bytes.length === 0) return true;
-    const connection = this.#connection;
-    const before = this.#responseChunked ? `${this.#headText}${bytes.length.toString(16)}\r\n` : this.#headText;
-    this.#headText = "";
-    if (before === "") return connection.write(bytes);
-    // short parts leave with their head at the end of the turn
-    const isShort = bytes.length <= joinedBytes;
-    if (!isShort) connection.cork();
-    connection.write(before);
-    let room = connection.write(bytes);
-    if (this.#responseChunked) room = connection.write("\r\n");
-    if (!isShort) connection.uncork();
-    return room;
+    return this.#response.body(bytes);
   }
 
   flush(): void {
-    if (this.#headText === "") return;
-    this.#connection.write(this.#headText);
-    this.#headText = "";
+    this.#response.flush();
   }
 
   complete(trailers: string, now: number): void {
-    const end = this.#responseChunked ? `${this.#headText}0\r\n${trailers}\r\n` : this.#headText;
-    this.#headText = "";
-    if (end !== "") this.#connection.write(end);
+    this.#response.complete(trailers);
     const complete = this.#exchange?.requestComplete === true;
     this.#exchange = undefined;
-    this.#responding = false;
     if (this.#closeAfter || !complete) {
       this.#linger();
       return;
@@ -400,12 +360,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
   switched(head: Http1Response, upstream: Connection, rest: Buffer | undefined, o: SwitchOptions): void {
     this.#exchange = undefined;
     this.#state = "tunnel";
-    let text = `HTTP/1.1 101 ${head.reason}\r\n`;
-    for (const [i, name] of head.names.entries()) {
-      const lower = head.fields[2 * i] ?? "";
-      if (lower !== "connection" && lower !== "keep-alive") text += `${name}: ${head.fields[2 * i + 1]}\r\n`;
-    }
-    this.#connection.write(`${text}Connection: Upgrade\r\n\r\n`);
+    this.#response.switching(head);
     const early = this.#held;
     this.#held = undefined;
     this.#tunnel = new Tunnel(this.#connection, upstream, {
@@ -424,14 +379,11 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
   /** Answers what could not even become an exchange, and closes. */
   #refuse(status: number): void {
     this.#exchange = undefined;
-    if (this.#responding) {
+    if (this.#response.underWay) {
       this.abortConnection();
       return;
     }
-    const page = statusPage(status);
-    this.#connection.write(
-      `HTTP/1.1 ${status} ${reasonOf(status)}\r\nContent-Type: text/html\r\nContent-Length: ${page.length}\r\nConnection: close\r\n\r\n${page}`,
-    );
+    this.#response.refuse(status);
     this.#linger();
   }
 
@@ -443,16 +395,4 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     this.#connection.end();
     this.#connection.resume();
   }
-}
-
-function printLines(headers: readonly string[]): string {
-  let lines = "";
-  for (let i = 0; i < headers.length; i += 2) lines += `${headers[i]}: ${headers[i + 1]}\r\n`;
-  return lines;
-}
-
-/** From `from` on: what came before was looked at before. */
-function hasBareLf(bytes: Buffer, from: number): boolean {
-  for (let at = bytes.indexOf(0x0a, from); at >= 0; at = bytes.indexOf(0x0a, at + 1)) if (bytes[at - 1] !== 0x0d) return true;
-  return false;
 }

@@ -16,3 +16,9 @@ export function headEnd(bytes: Uint8Array, from: number): number {
   }
   return -1;
 }
+
+/** A LF without its CR, looked for from `from` on. */
+export function hasBareLf(bytes: Buffer, from: number): boolean {
+  for (let at = bytes.indexOf(lf, from); at >= 0; at = bytes.indexOf(lf, at + 1)) if (bytes[at - 1] !== cr) return true;
+  return false;
+}
