@@ -65,7 +65,8 @@ export class AnnotationReader {
 
   refuse(name: AnnotationName, message: string, reason = "InvalidAnnotation"): void {
     this.refusal ??= `${wholeName(name)}: ${message}`;
-    this.#complain(name, reason, `${message}; as it guards these paths, they answer 503 until it is right`);
+    const why = annotationRows[name].guards ? "as it guards these paths, they answer 503" : "the paths answer 503";
+    this.#complain(name, reason, `${message}; ${why} until it is right`);
   }
 
   /** Of those that are not served: why, and what to use instead. */

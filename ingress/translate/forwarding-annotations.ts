@@ -46,7 +46,11 @@ function parseProtocol(a: AnnotationReader): Forwarding["protocol"] {
     case "GRPCS":
       return "grpcs";
     case "FCGI":
-      a.refuse("backend-protocol", "FCGI is not supported; HTTP, HTTPS, GRPC and GRPCS are", "UnsupportedAnnotation");
+      a.refuse(
+        "backend-protocol",
+        "FCGI is not supported; HTTP, HTTPS, GRPC and GRPCS are: put a server that speaks HTTP beside it",
+        "UnsupportedAnnotation",
+      );
       return "http";
     case "HTTP":
     case "AUTO_HTTP":

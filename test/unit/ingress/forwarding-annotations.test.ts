@@ -4,8 +4,12 @@ import { parseAnnotations } from "../../../ingress/translate/annotations.ts";
 function parse(annotations: Readonly<Record<string, string>>) {
   const complaints: string[] = [];
   const prefixed = Object.fromEntries(Object.entries(annotations).map(([k, v]) => [`nginx.ingress.kubernetes.io/${k}`, v]));
-  const options = parseAnnotations(prefixed, (name, reason) => void complaints.push(`${reason} ${name}`));
-  return { forwarding: options.forwarding, refusal: options.refusal, complaints };
+  const messages: string[] = [];
+  const options = parseAnnotations(prefixed, (name, reason, message) => {
+    complaints.push(`${reason} ${name}`);
+    messages.push(message);
+  });
+  return { forwarding: options.forwarding, refusal: options.refusal, complaints, messages };
 }
 
 test.for<[name: string, annotations: Readonly<Record<string, string>>, want: object]>([
@@ -86,5 +90,7 @@ test.for<[name: string, annotations: Readonly<Record<string, string>>]>([
 });
 
 test("FastCGI shuts the paths", () => {
-  expect(parse({ "backend-protocol": "FCGI" }).refusal).toMatch(/FCGI is not supported/);
+  const { refusal, messages } = parse({ "backend-protocol": "FCGI" });
+  expect(refusal).toMatch(/FCGI is not supported/);
+  expect(messages[0]).toMatch(/beside it; the paths answer 503 until it is right$/);
 });
