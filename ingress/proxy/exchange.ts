@@ -1,29 +1,24 @@
-import { changedAnswer } from "../filter/answer-changes.ts";
 import type { Reply } from "../filter/outcome.ts";
-import { joinSteps, type ResponseOutlet, type ResponseSource, type ResponseSteps } from "../filter/response-step.ts";
+import type { ResponseSource } from "../filter/response-step.ts";
 import type { HeaderField } from "../route/filter.ts";
 import type { TracingSettings } from "../route/proxy-settings.ts";
-import type { TextSource } from "../route/request-text.ts";
 import type { Forwarding, Route } from "../route/route.ts";
 import type { Connection } from "../upstream/connection.ts";
 import type { ResponseSink, UpstreamChannel, UpstreamFailure } from "../upstream/upstream-channel.ts";
 import { noBody } from "../upstream/wire/body-framing.ts";
 import { safeTrailers } from "../upstream/wire/hop-headers.ts";
 import type { Http1Response } from "../upstream/wire/response-parser.ts";
-import { ClientResponse } from "./client-response.ts";
 import type { ProxyContext } from "./context.ts";
 import type { Downstream, IncomingRequest } from "./downstream.ts";
 import { recordExchange } from "./exchange-record.ts";
 import { type ClientIdentity, clientIdentity } from "./forwarded.ts";
-import { grpcReply, grpcTimeoutMs, isGrpc } from "./grpc.ts";
+import { grpcTimeoutMs, isGrpc } from "./grpc.ts";
 import { mirrorRequest } from "./mirror.ts";
-import { outgoingHead, outgoingLines, ownResponse } from "./outgoing-response.ts";
+import { outgoingHead } from "./outgoing-response.ts";
 import { RequestBody } from "./request-body.ts";
 import { planRequest, type RequestPlan } from "./request-plan.ts";
-import { responseSteps } from "./response-steps.ts";
+import { ResponsePath } from "./response-path.ts";
 import { afterFailure, afterStatus, type RetryVerdict, type SpentTry } from "./retry-decision.ts";
-import { reasonOf } from "./status-page.ts";
-import { textSource } from "./text-source.ts";
 import { type Trace, traceHeaders, traceOf } from "./trace-context.ts";
 import { upstreamHead } from "./upstream-request.ts";
 import { type TriesOwner, UpstreamTries } from "./upstream-tries.ts";
@@ -50,10 +45,8 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
   readonly #requestId: string;
   readonly #startedAt: number;
   readonly #body: RequestBody;
-  readonly #response: ClientResponse;
+  readonly #response: ResponsePath;
   readonly #tries: UpstreamTries;
-  #steps: ResponseSteps | undefined;
-  #outlet: ResponseOutlet;
   #phase: Phase = "planning";
   #plan: RequestPlan | undefined;
   #trace: Trace | undefined;
@@ -80,8 +73,14 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     this.#client = clientIdentity(request, request.fields, context);
     this.#requestId = context.requestIds.of(request.fields);
     this.#tries = new UpstreamTries(context, { request, client: this.#client, requestId: this.#requestId }, this);
-    this.#response = new ClientResponse(context, down, { source: this, onEnd: (now) => this.#finish(now) });
-    this.#outlet = this.#response;
+    this.#response = new ResponsePath(context, {
+      request,
+      requestId: this.#requestId,
+      client: this.#client,
+      down,
+      source: this,
+      onEnd: (now) => this.#finish(now),
+    });
   }
 
   /** True once the whole request has been read: only then may the connection carry another. */
@@ -155,7 +154,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
   /** The client is gone. */
   clientGone(): void {
     if (this.#phase === "done") return;
-    if (this.#response.status === 0) this.#response.status = 499;
+    if (this.#response.status === 0) this.#response.endWith(499);
     this.#finish(undefined);
   }
 
@@ -185,17 +184,10 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     }
     const { tracing } = this.#context.table.settings;
     if (tracing !== undefined || plan.route?.tracing !== undefined) this.#startTrace(tracing, plan.route);
-    const makers = responseSteps(this.#context, plan, { request: this.#request, requestId: this.#requestId, clientIp: this.#client.ip });
-    if (makers.length > 0) {
-      const steps = joinSteps(makers, this.#response, this);
-      this.#steps = steps;
-      this.#outlet = steps.outlet;
-      this.#response.source = steps;
-    }
+    this.#response.follow(plan);
     if (plan.reply !== undefined) this.#reply(plan.reply);
     else if (this.#bodyLimit > 0 && this.#body.bytes > this.#bodyLimit) this.#fail(413);
     else if (forward !== undefined) {
-      this.#response.rate = forward.responseRate;
       const { requestSeconds } = forward.timeouts;
       if (requestSeconds !== undefined) this.#overallDeadline = Math.min(this.#overallDeadline, this.#startedAt + requestSeconds * 1000);
       if (forward.bufferRequest === true && !this.#body.done && this.#context.buffering < mostBuffering) this.#awaitBody();
@@ -219,10 +211,6 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     this.#waited = true;
     this.#resumeRequest();
     this.#down.continue();
-  }
-
-  get #textSource(): TextSource {
-    return textSource(this.#request, this.#client, { requestId: this.#requestId, clock: this.#context.clock });
   }
 
   get #bodyLimit(): number {
@@ -353,21 +341,11 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     this.#phase = "responding";
     this.#body.forget();
     this.#touch(now);
-    const { forward, chain } = this.#plan ?? {};
-    const set = chain?.responseHeaders ?? noHeaders;
-    const { setCookie } = this.#tries;
-    if (this.#steps === undefined && forward?.answer === undefined && this.#response.takesLines) {
-      this.#response.headLines(response, outgoingLines(response, set, setCookie));
-      return;
-    }
-    const head = outgoingHead(response, set, setCookie);
-    this.#outlet.head(
-      forward?.answer === undefined ? head : { ...head, headers: changedAnswer(head.headers, forward.answer, this.#textSource) },
-    );
+    this.#response.head(response, this.#tries.setCookie);
   }
 
   onBody(bytes: Buffer): void {
-    if (this.#phase === "responding" && !this.#outlet.body(bytes)) this.#tries.channel?.pause();
+    if (this.#phase === "responding" && !this.#response.body(bytes)) this.#tries.channel?.pause();
   }
 
   onTrailers(text: string): void {
@@ -378,18 +356,17 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     if (this.#phase === "done") return;
     this.#readAt = undefined;
     this.#touch(this.#context.clock.monotonic());
-    this.#outlet.flush();
+    this.#response.flush();
   }
 
   onComplete(): void {
     const now = this.#readAt ?? this.#context.clock.monotonic();
     this.#tries.completed(this.#body.done, now);
-    this.#outlet.complete(this.#trailers, now);
+    this.#response.complete(this.#trailers, now);
   }
 
   onSwitched(response: Http1Response, connection: Connection, rest: Buffer | undefined): void {
-    this.#response.status = 101;
-    this.#response.close();
+    this.#response.endWith(101);
     this.#tries.detached();
     this.#phase = "responding";
     this.#deadline = Number.POSITIVE_INFINITY;
@@ -472,7 +449,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
   #fail(status: number): void {
     if (this.#phase === "done") return;
     this.#tries.drop();
-    if (this.#phase === "responding") this.#outlet.abort();
+    if (this.#phase === "responding") this.#response.abort();
     else this.#reply({ status, headers: [], by: "proxy" });
   }
 
@@ -481,21 +458,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     this.#phase = "responding";
     const now = this.#context.clock.monotonic();
     this.#touch(now);
-    if (reply.status >= 400 && isGrpc(this.#request.fields)) {
-      this.#response.head(grpcReply(reply.status, reasonOf(reply.status)));
-      this.#response.status = reply.status;
-      this.#response.complete("", now);
-      return;
-    }
-    const own = ownResponse(reply, {
-      method: this.#request.method,
-      date: new Date(this.#context.clock.now()),
-      requestId: this.#requestId,
-      set: this.#plan?.chain?.responseHeaders ?? [],
-    });
-    this.#outlet.head(own.head);
-    if (own.body.length > 0) this.#outlet.body(own.body);
-    this.#outlet.complete("", now);
+    this.#response.reply(reply, now);
   }
 
   #finish(now: number | undefined): void {
@@ -507,7 +470,6 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     if (this.#buffers) this.#context.buffering--;
     const releases = this.#plan?.chain?.releases;
     if (releases !== undefined) for (const release of releases) release();
-    this.#steps?.close();
     const endedAt = now ?? this.#context.clock.monotonic();
     recordExchange(this.#context, {
       request: this.#request,
