@@ -7,7 +7,7 @@ import type { Running } from "../base/running.ts";
 import { startInformer } from "../client/informer.ts";
 import { loadKubeconfig } from "../client/kubeconfig.ts";
 import { resources } from "../client/resources.ts";
-import { createHttpTransport } from "../client/transport.ts";
+import { createHttpTransport, type Transport } from "../client/transport.ts";
 import { type RunningNode, startNode } from "../node/main.ts";
 import type { Log } from "../observe/log.ts";
 import { waitEndpointGone } from "./endpoint-gone.ts";
@@ -45,7 +45,8 @@ export function startNodeRole(config: NodeRoleConfig, log: Log): Running & { rea
     {
       clock: systemClock,
       log: { info: (message, fields) => log("info", message, fields), warn: (message, fields) => log("warn", message, fields) },
-      endpointGone: ({ ips }, signal) => waitEndpointGone(ips, agents(), systemClock, signal),
+      endpointGone: ({ ips, patienceMs }, signal) =>
+        waitEndpointGone({ ips, agents: agents(), apiAnswers: (s) => answers(transport, s), patienceMs }, systemClock, signal),
     },
   );
   const ready = started.then((node) => node.ready);
@@ -59,6 +60,20 @@ export function startNodeRole(config: NodeRoleConfig, log: Log): Running & { rea
       transport.close();
     },
   };
+}
+
+/** How long the API server has to answer. Milliseconds. */
+const apiAnswersMs = 500;
+
+async function answers(transport: Transport, signal: AbortSignal): Promise<boolean> {
+  const within = AbortSignal.any([signal, AbortSignal.timeout(apiAnswersMs)]);
+  try {
+    const { status, body } = await transport.request({ method: "GET", path: "/readyz" }, within);
+    for await (const _ of body);
+    return status === 200;
+  } catch {
+    return false;
+  }
 }
 
 /** Where the programs of the built-in images are: beside the bundle this runs from. */

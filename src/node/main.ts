@@ -66,8 +66,10 @@ export interface NodeLog {
 export interface NodeDeps {
   readonly clock?: Clock;
   readonly log: NodeLog;
-  /** Resolves when the pod's addresses have left the rules of this cluster; the node waits 1 s at most. */
-  readonly endpointGone?: ((pod: { readonly uid: string; readonly ips: readonly Ip[] }, signal: AbortSignal) => Promise<void>) | undefined;
+  /** Resolves when the pod's addresses have left the rules of this cluster; the node waits for `patienceMs` at most. */
+  readonly endpointGone?:
+    | ((pod: { readonly uid: string; readonly ips: readonly Ip[]; readonly patienceMs: number }, signal: AbortSignal) => Promise<void>)
+    | undefined;
 }
 
 export interface RunningNode extends Running {
@@ -75,7 +77,8 @@ export interface RunningNode extends Running {
   stopPods(graceSeconds: number): Promise<void>;
 }
 
-const endpointGoneMs = 1000;
+/** A pod waits for its addresses to leave the rules for half of its grace, and so long at least. Milliseconds. */
+const leastPatienceMs = 1000;
 const mirrorAnnotation = "kubernetes.io/config.mirror";
 
 /**
@@ -193,8 +196,9 @@ export async function startNode(config: NodeConfig, deps: NodeDeps): Promise<Run
       const { endpointGone } = deps;
       const worker = workers.get(pod.metadata?.uid ?? "");
       if (endpointGone === undefined || worker === undefined || worker.ips.length === 0 || pod.spec?.hostNetwork === true) return;
-      const limit = AbortSignal.any([signal, AbortSignal.timeout(endpointGoneMs)]);
-      await Promise.race([endpointGone({ uid: worker.uid, ips: worker.ips }, limit), clock.sleep(endpointGoneMs, limit)]);
+      const patienceMs = Math.max(leastPatienceMs, ((pod.metadata?.deletionGracePeriodSeconds ?? 0) * 1000) / 2);
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(patienceMs)]);
+      await Promise.race([endpointGone({ uid: worker.uid, ips: worker.ips, patienceMs }, limit), clock.sleep(patienceMs, limit)]);
     },
   };
 
