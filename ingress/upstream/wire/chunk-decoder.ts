@@ -10,6 +10,8 @@ const maxSizeDigits = 12;
 const maxExtensionBytes = 256;
 const maxTrailerBytes = 8 * 1024;
 const maxTrailers = 64;
+/** Chunks up to this size that follow others in one read are moved up to them: a body of tiny chunks costs its reader one call a read. */
+const joinedBytes = 2 * 1024;
 /** Extensions and sizes of all chunks together may not outweigh the data by more than this (CVE-2023-39326). */
 const maxOverhead = 64 * 1024;
 
@@ -24,13 +26,34 @@ export class ChunkDecoder {
   #overhead = 0;
   #data = 0;
   #trailers = "";
+  /** Data of this read that is decoded and not handed on: a part of its bytes. */
+  #from = 0;
+  #to = 0;
 
   get done(): boolean {
     return this.#state === "done";
   }
 
-  /** How many bytes were used: fewer than given only once done. A text is a fault: the stream cannot go on. */
+  /**
+   * How many bytes were used: fewer than given only once done. A text is a fault: the stream cannot go on. What was used of
+   * `bytes` may have been written over.
+   */
   push(bytes: Buffer, sink: ChunkSink): number | string {
+    this.#from = 0;
+    this.#to = 0;
+    const used = this.#decode(bytes, sink);
+    this.#handOn(bytes, sink);
+    return used;
+  }
+
+  #handOn(bytes: Buffer, sink: ChunkSink): void {
+    const from = this.#from;
+    if (from === this.#to) return;
+    this.#from = this.#to;
+    sink.onBody(bytes.subarray(from, this.#to));
+  }
+
+  #decode(bytes: Buffer, sink: ChunkSink): number | string {
     let i = 0;
     while (i < bytes.length) {
       switch (this.#state) {
@@ -66,7 +89,13 @@ export class ChunkDecoder {
         }
         case "data": {
           const n = Math.min(this.#size, bytes.length - i);
-          sink.onBody(bytes.subarray(i, i + n));
+          if (n <= joinedBytes && this.#to > this.#from) bytes.copyWithin(this.#to, i, i + n);
+          else {
+            this.#handOn(bytes, sink);
+            this.#from = i;
+            this.#to = i;
+          }
+          this.#to += n;
           i += n;
           this.#size -= n;
           if (this.#size === 0) this.#state = "dataCr";
@@ -92,6 +121,7 @@ export class ChunkDecoder {
               const block = parseHeaderBlock(text, 0, maxTrailers);
               if ("fault" in block) return `${block.fault} in the trailers`;
               this.#state = "done";
+              this.#handOn(bytes, sink);
               sink.onTrailers(text);
             }
           } else if (before === 0x0d) return "a bare CR in the trailers";

@@ -129,3 +129,14 @@ test.for([
 ])("refuses chunks with %s", ([, text]) => {
   expect(decode(text ?? "").fault).toBeDefined();
 });
+
+test("tiny chunks of one read are handed on at once, behind large ones that stay where they are", () => {
+  const [large, next] = ["l".repeat(5_000), "n".repeat(3_000)];
+  const chunk = (text: string): string => `${text.length.toString(16)}\r\n${text}\r\n`;
+  const text = `${"1\r\nx\r\n".repeat(1_000)}${chunk(large)}${"2;a=b\r\nyz\r\n".repeat(100)}${chunk(next)}1\r\nw\r\n0\r\nX-T: 1\r\n\r\nrest`;
+  const heard: string[] = [];
+  const bytes = Buffer.from(text);
+  const used = new ChunkDecoder().push(bytes, { onBody: (b) => void heard.push(b.toString()), onTrailers: (t) => void heard.push(t) });
+  expect(heard).toEqual(["x".repeat(1_000), `${large}${"yz".repeat(100)}`, `${next}w`, "X-T: 1"]);
+  expect(bytes.toString("latin1", Number(used))).toBe("rest");
+});
