@@ -1,8 +1,9 @@
 import type { IpFamily } from "../../src/base/ip.ts";
 import { NetlinkFault } from "../../src/kernel/netlink.ts";
-import { BatchRefused, type ElementRun, NftNetlink, type WrittenBatch } from "../../src/kernel/nft-netlink.ts";
+import { isWritable } from "../../src/kernel/nft-expressions.ts";
+import { BatchRefused, type ChainRun, type ElementRun, NftNetlink, type WrittenBatch } from "../../src/kernel/nft-netlink.ts";
 import { skeletonSets } from "../nftables/skeleton.ts";
-import { type Element, elementId, type SetDefinition } from "../nftables/statement.ts";
+import { type Chain, type Element, elementId, type SetDefinition } from "../nftables/statement.ts";
 import type { ChangeGroup, TableTransaction, Transaction } from "../nftables/transaction.ts";
 import type { AppliedTable, ForeignChange, RuleApplier } from "./applier.ts";
 import { ApplyError } from "./errors.ts";
@@ -20,8 +21,8 @@ const pollInterval = 250;
 const mayNot = "nf_tables may not be programmed from here: it takes root, or CAP_NET_ADMIN in this network namespace";
 
 /**
- * Elements go over netlink in this process (microseconds a change); chains and rules, which change with the
- * configuration only, through the nft command. Throws where netlink cannot be used from here.
+ * Elements, and chains that a table gets later, go over netlink in this process (microseconds a change); a table with its sets and
+ * first chains, which change with the configuration only, through the nft command. Throws where netlink cannot be used from here.
  */
 export function createNetlinkApplier(runNft?: RunNft): RuleApplier {
   const text = createTextApplier(runNft);
@@ -49,14 +50,21 @@ export function createNetlinkApplier(runNft?: RunNft): RuleApplier {
     return runs;
   };
 
-  const write = (transaction: Transaction): readonly { readonly part: Transaction; readonly batch: WrittenBatch }[] =>
-    split(transaction).map((part) => ({ part, batch: nft.write(part.flatMap((t) => runsOf(t, t.groups))) }));
+  /** `chains` come with the first elements. */
+  const write = (
+    transaction: Transaction,
+    chains: readonly ChainRun[],
+  ): readonly { readonly part: Transaction; readonly batch: WrittenBatch }[] =>
+    split(transaction).map((part, i) => {
+      const runs = part.flatMap((t) => runsOf(t, t.groups));
+      return { part, batch: nft.write(runs, i === 0 ? chains : []) };
+    });
 
   const commit = async (batches: ReturnType<typeof write>): Promise<void> => {
     for (const [i, { part, batch }] of batches.entries()) {
       if (i > 0) await new Promise((resolve) => setImmediate(resolve));
       try {
-        if (batch.elements > loudBatch) nft.deaf(1, () => nft.commit(batch));
+        if (batch.size > loudBatch) nft.deaf(1, () => nft.commit(batch));
         else nft.commit(batch);
       } catch (error) {
         throw translate(error, part);
@@ -126,19 +134,24 @@ export function createNetlinkApplier(runNft?: RunNft): RuleApplier {
       const elements: TableTransaction[] = [];
       const whole: TableTransaction[] = [];
       const skeletons: TableTransaction[] = [];
+      const chains: ChainRun[] = [];
       for (const table of transaction) {
         const standing = table.skeleton?.kind === "replace" && (await attempt(() => nft.hasTable(table.family, table.table)));
         // a table in use is replaced in one transaction with everything in it
         if (standing) whole.push(table);
         else {
-          if (table.skeleton !== undefined) skeletons.push({ ...table, groups: [] });
-          elements.push({ family: table.family, table: table.table, groups: table.groups });
+          const { skeleton, groups, ...named } = table;
+          const added = skeleton?.kind === "extend" && skeleton.table.chains.every(isAddable) ? skeleton.table : undefined;
+          if (added !== undefined) chains.push({ ...named, chains: added.chains });
+          else if (skeleton !== undefined) skeletons.push({ ...table, groups: [] });
+          const ways: readonly ChangeGroup[] = added === undefined ? [] : [{ owner: "skeleton", deletes: [], adds: added.elements }];
+          elements.push({ ...named, groups: [...ways, ...groups] });
         }
       }
       const made = whole.length + skeletons.length === 0 ? undefined : command(() => text.apply([...whole, ...skeletons], signal));
       made?.catch(() => undefined); // told below
       // a cold start's elements are written while the command makes their chains
-      const batches = write(elements);
+      const batches = write(elements, chains);
       await made;
       await commit(batches);
       if (listeners.size > 0) tell();
@@ -170,6 +183,11 @@ export function createNetlinkApplier(runNft?: RunNft): RuleApplier {
       return Promise.resolve();
     },
   };
+}
+
+/** No hook, and nothing but what can be written here. */
+function isAddable(chain: Chain): boolean {
+  return chain.hook === undefined && chain.rules.every(isWritable);
 }
 
 function attempt<T>(work: () => T): Promise<T> {

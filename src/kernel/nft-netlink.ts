@@ -1,5 +1,5 @@
 import { constants } from "node:os";
-import type { Element, SetDefinition } from "../../rules/nftables/statement.ts";
+import type { Chain, Element, Rule, SetDefinition } from "../../rules/nftables/statement.ts";
 import { fnv1a } from "../base/hash.ts";
 import type { IpFamily } from "../base/ip.ts";
 import {
@@ -8,8 +8,10 @@ import {
   NetlinkSocket,
   NetlinkWriter,
   NLM_F_ACK,
+  NLM_F_APPEND,
   NLM_F_CREATE,
   NLM_F_DUMP,
+  NLM_F_EXCL,
   NLM_F_REQUEST,
   nested,
   netlinkFamily,
@@ -17,6 +19,7 @@ import {
   readString,
 } from "./netlink.ts";
 import { areDistinct, joinElements, type RawElement, readElements, writeElement } from "./nft-elements.ts";
+import { writeRule } from "./nft-expressions.ts";
 
 // linux/netfilter/nfnetlink.h, nf_tables.h
 const NFNL_SUBSYS_NFTABLES = 10;
@@ -25,7 +28,9 @@ const NFNL_MSG_BATCH_END = 0x11;
 const NFNLGRP_NFTABLES = 7;
 const NFT_MSG_GETTABLE = 1;
 const NFT_MSG_DELTABLE = 2;
+const NFT_MSG_NEWCHAIN = 3;
 const NFT_MSG_GETCHAIN = 4;
+const NFT_MSG_NEWRULE = 6;
 const NFT_MSG_GETRULE = 7;
 const NFT_MSG_NEWSETELEM = 12;
 const NFT_MSG_GETSETELEM = 13;
@@ -52,6 +57,7 @@ const largestList = 65_000;
 const bytesPerBatch = 64;
 const bytesPerRun = 96;
 const bytesPerElement = 112;
+const bytesPerRule = 640;
 
 /** Elements of one set that are added or deleted together. */
 export interface ElementRun {
@@ -60,6 +66,13 @@ export interface ElementRun {
   readonly set: SetDefinition;
   readonly verb: "add" | "delete";
   readonly elements: readonly Element[];
+}
+
+/** Chains that are added to a table, each after those it names: none of them is there, and `isWritable` holds for all of their rules. */
+export interface ChainRun {
+  readonly family: IpFamily;
+  readonly table: string;
+  readonly chains: readonly Chain[];
 }
 
 /** The kernel refused a batch; nothing of it is in force. */
@@ -88,8 +101,8 @@ export interface WrittenMessage {
 /** A transaction, written and not yet sent. */
 export interface WrittenBatch {
   readonly bytes: Uint8Array;
-  /** How many elements it adds and deletes. */
-  readonly elements: number;
+  /** How many elements it adds and deletes, and rules it adds. */
+  readonly size: number;
   readonly messages: ReadonlyMap<number, WrittenMessage>;
 }
 
@@ -111,13 +124,19 @@ export class NftNetlink {
     return this.#commits;
   }
 
-  /** Writes one atomic transaction. What it changes need not be there yet. */
-  write(runs: readonly ElementRun[]): WrittenBatch {
+  /** Writes one atomic transaction: chains, then elements. What it changes need not be there yet. */
+  write(runs: readonly ElementRun[], additions: readonly ChainRun[] = []): WrittenBatch {
     const elements = runs.reduce((n, run) => n + run.elements.length, 0);
+    const rules = additions.reduce((n, { chains }) => n + chains.reduce((m, chain) => m + 1 + chain.rules.length, 0), 0);
+    const size = elements + rules;
     // as large as it will be: memory outside of the heap, 64 KiB a change, had the garbage collector look through everything
-    const w = new NetlinkWriter(bytesPerBatch + runs.length * bytesPerRun + elements * bytesPerElement);
+    const w = new NetlinkWriter(bytesPerBatch + runs.length * bytesPerRun + elements * bytesPerElement + rules * bytesPerRule);
     const messages = new Map<number, WrittenMessage>();
     this.#bound(w, NFNL_MSG_BATCH_BEGIN);
+    for (const { family, table, chains } of additions) {
+      for (const { name } of chains) this.#chain(w, family, table, name);
+      for (const { name, rules: of } of chains) for (const rule of of) this.#rule(w, { family, table, chain: name }, rule);
+    }
     for (const run of runs) {
       for (let i = 0; i < run.elements.length; ) {
         const sequence = this.#socket.nextSequence();
@@ -141,15 +160,15 @@ export class NftNetlink {
         messages.set(sequence, { start, run, offsets, first });
       }
     }
-    if (messages.size === 0) return { bytes: new Uint8Array(), elements, messages };
+    if (size === 0) return { bytes: new Uint8Array(), size, messages };
     w.addFlags(NLM_F_ACK); // of the last message only: an overflow of answers would hide whether all was accepted
     this.#bound(w, NFNL_MSG_BATCH_END);
-    return { bytes: w.bytes(), elements, messages };
+    return { bytes: w.bytes(), size, messages };
   }
 
   /** Makes it so, all or nothing. Throws BatchRefused or NetlinkFault. */
-  commit({ bytes, messages }: WrittenBatch): void {
-    if (messages.size === 0) return;
+  commit({ bytes, size, messages }: WrittenBatch): void {
+    if (size === 0) return;
     const [error] = this.#socket.transact(bytes);
     if (error === undefined) {
       this.#commits++;
@@ -269,6 +288,25 @@ export class NftNetlink {
         if (message.port !== this.#socket.port) found.add(attribute(message, NFTA_TABLE_NAME));
       }
     }
+  }
+
+  #chain(w: NetlinkWriter, family: IpFamily, table: string, name: string): void {
+    w.begin((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_NEWCHAIN, NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL, this.#socket.nextSequence());
+    w.u8(NFPROTO[family], 0, 0, 0);
+    w.string(NFTA_CHAIN_TABLE, table);
+    w.string(NFTA_CHAIN_NAME, name);
+    w.end();
+  }
+
+  #rule(w: NetlinkWriter, at: { readonly family: IpFamily; readonly table: string; readonly chain: string }, rule: Rule): void {
+    w.begin((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_NEWRULE, NLM_F_REQUEST | NLM_F_CREATE | NLM_F_APPEND, this.#socket.nextSequence());
+    w.u8(NFPROTO[at.family], 0, 0, 0);
+    w.string(NFTA_RULE_TABLE, at.table);
+    w.string(NFTA_RULE_CHAIN, at.chain);
+    const list = w.open(NFTA_RULE_EXPRESSIONS | nested);
+    writeRule(w, at.family, rule);
+    w.close(list);
+    w.end();
   }
 
   /** Begins or ends a batch. */

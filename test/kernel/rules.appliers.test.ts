@@ -5,10 +5,11 @@ import { isApplyError } from "../../rules/apply/errors.ts";
 import { createNetlinkApplier } from "../../rules/apply/netlink-applier.ts";
 import { createTextApplier } from "../../rules/apply/text-applier.ts";
 import { compileOffline } from "../../rules/index.ts";
-import { type Ruleset, tableOf } from "../../rules/nftables/ruleset.ts";
-import { skeletonSets } from "../../rules/nftables/skeleton.ts";
+import { emptyRuleset, type Ruleset, tableOf } from "../../rules/nftables/ruleset.ts";
+import { defaultSkeletonOptions, type SkeletonOptions, skeletonSets } from "../../rules/nftables/skeleton.ts";
 import { type Element, elementId } from "../../rules/nftables/statement.ts";
 import { diffFromElements, diffFromNothing, diffRulesets } from "../../rules/nftables/transaction.ts";
+import type { IpFamily } from "../../src/base/ip.ts";
 import { NftNetlink } from "../../src/kernel/nft-netlink.ts";
 import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
 import { packetObjects } from "../contract/packets.ts";
@@ -151,6 +152,77 @@ describe.each(appliers)("%s applier", (_, create) => {
       nft("insert", "rule", "ip", table, "services", "accept");
       expect(await applier.fingerprint(4, table, signal)).not.toBe(before);
     }));
+});
+
+describe("netlink: chains that a table gets later", () => {
+  const base: Partial<SkeletonOptions> = { largestClass: 2, affinityTimeouts: [10_800] };
+  const more: Partial<SkeletonOptions> = {
+    largestClass: 12,
+    affinityTimeouts: [10_800, 60, 5_000_000],
+    hashes: [
+      { of: "source", size: 251 },
+      { of: "flow", size: 251 },
+    ],
+  };
+  const empty = (family: IpFamily, table: string, options: Partial<SkeletonOptions>): Ruleset =>
+    emptyRuleset(family, table, { ...defaultSkeletonOptions, ...options });
+  /** What the kernel has of each chain, as the expressions it runs. */
+  const expressions = (family: IpFamily, table: string): ReadonlyMap<string, string> => {
+    const listed = nft("--debug=netlink", "list", "table", family === 4 ? "ip" : "ip6", table);
+    const chains = new Map<string, string>();
+    for (const rule of listed.split("\n\n")) {
+      const [, chain = "", text = ""] = /^ip6? \S+ (\S+)(?: \d+)*\s*\n((?: {2}\[.*\n?)+)/m.exec(rule) ?? [];
+      if (chain !== "") chains.set(chain, `${chains.get(chain) ?? ""}${text}\n`);
+    }
+    return chains;
+  };
+
+  test.each([
+    ["pods known by range", {}],
+    ["pods known by a bridge", { localInterface: { kind: "bridge", name: "cni0" } }],
+    ["pods known by links", { localInterface: { kind: "prefix", name: "veth" } }],
+    ["masqueradeAll", { masqueradeAll: true, masqueradeMark: 0x200 }],
+  ] as const)("are those that the nft command makes: %s", async (_, options) => {
+    const commands: string[] = [];
+    const run = nftIn(namespace);
+    const netlink = inNetns(namespace, () =>
+      createNetlinkApplier((args, stdin, at) => {
+        commands.push(stdin);
+        return run(args, stdin, at);
+      }),
+    );
+    const command = createTextApplier(run);
+    try {
+      const families = [4, 6] as const;
+      await command.apply(
+        families.map((family) => diffFromNothing(empty(family, "by-command", { ...options, ...more }))),
+        signal,
+      );
+      await netlink.apply(
+        families.map((family) => diffFromNothing(empty(family, "by-netlink", { ...options, ...base }))),
+        signal,
+      );
+      const before = commands.length;
+      const extensions = families.map((family) =>
+        diffRulesets(empty(family, "by-netlink", { ...options, ...base }), empty(family, "by-netlink", { ...options, ...more })),
+      );
+      await netlink.apply(extensions, signal);
+      expect(commands.length).toBe(before);
+      for (const family of families) {
+        const [made, wanted] = [expressions(family, "by-netlink"), expressions(family, "by-command")];
+        expect(made.size).toBeGreaterThan(200);
+        expect([...made.keys()].sort()).toEqual([...wanted.keys()].sort());
+        for (const [chain, text] of wanted) expect(made.get(chain), chain).toBe(text);
+        const [one, other] = [await netlink.read(family, "by-netlink", signal), await netlink.read(family, "by-command", signal)];
+        expect(sorted(one?.elements ?? [])).toEqual(sorted(other?.elements ?? []));
+      }
+      // they cannot come twice: the table is to be read again
+      await expect(netlink.apply(extensions, signal)).rejects.toMatchObject({ code: "DIVERGED" });
+    } finally {
+      for (const family of [4, 6] as const) for (const table of ["by-command", "by-netlink"]) await netlink.remove(family, table, signal);
+      await netlink.close();
+    }
+  });
 });
 
 test("netlink: a small change takes a small buffer", () => {
