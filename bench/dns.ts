@@ -102,7 +102,7 @@ const change = (s: number, sizes: readonly [number, number], turns: number): obj
   const derive = cpuOf(turns, (i) => zone.apply(steps[i % 2]!));
   const deltas = steps.map((step) => zone.apply(step!).delta);
   const [first] = deltas;
-  const names = (first?.upserts.length ?? 0) + (first?.deletes.length ?? 0);
+  const names = (first?.upserts.length ?? 0) + (first?.edits?.length ?? 0) + (first?.deletes.length ?? 0);
   return { derive, apply: cpuOf(turns, (i) => answerer.apply(deltas[i % 2]!)), names };
 };
 const small = change(5, [endpointsEach, endpointsEach - 1], 10_000);
