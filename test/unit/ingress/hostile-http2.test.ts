@@ -162,6 +162,20 @@ const bomb = Buffer.concat([
 
 test.for<[name: string, make: (i: number) => Buffer, most: number]>([
   ["rapid reset", (i) => Buffer.concat([frame(1, 5, 2 * i + 1, fields), frame(3, 0, 2 * i + 1, Buffer.from([0, 0, 0, 8]))]), 60_000],
+  // resets that the client has this side make: by what is wrong with a stream, not with the connection
+  [
+    "resets by a window update of nothing",
+    (i) => Buffer.concat([frame(1, 4, 2 * i + 1, fields), frame(8, 0, 2 * i + 1, Buffer.alloc(4))]),
+    60_000,
+  ],
+  [
+    "resets by DATA after the end",
+    (i) => Buffer.concat([frame(1, 5, 2 * i + 1, fields), frame(0, 0, 2 * i + 1, Buffer.from("x"))]),
+    60_000,
+  ],
+  ["empty DATA", (i) => (i === 0 ? frame(1, 4, 1, fields) : frame(0, 0, 1)), 400_000],
+  ["PRIORITY", (i) => frame(2, 0, 2 * (i % 100_000) + 1, Buffer.from([0, 0, 0, 0, 1])), 400_000],
+  ["frames of no known type", () => frame(0x77, 0, 0, Buffer.alloc(100)), 400_000],
   ["PING", () => frame(6, 0, 0, Buffer.alloc(8)), 400_000],
   ["SETTINGS", () => frame(4, 0, 0, Buffer.from([0, 3, 0, 0, 0, 1])), 400_000],
   [
