@@ -6,8 +6,13 @@ import { rcodes } from "../wire/record-type.ts";
 const maxClients = 4096;
 /** Names that are counted at once. */
 const maxNames = 512;
-/** One query of so many has its name looked at: reading it costs as much as the answer. */
-const sampleEvery = 64;
+/**
+ * One query of so many has its name looked at: reading it costs as much as the answer. A prime, because queries come in patterns of
+ * two (A and AAAA) times the steps of a search path, of which a sample in the same step would always see the same name.
+ */
+const sampleEvery = 61;
+/** So many names are counted one by one before. */
+const exactFirst = 4096;
 const headerBytes = 12;
 /** What is printed, the most first. */
 const printedClients = 100;
@@ -21,7 +26,7 @@ interface Account {
 }
 
 /**
- * Who asks what, and how much of it is search path. Exact per client, an estimate per name (space-saving, of a sample); the memory is
+ * Who asks what, and how much of it is search path. Exact per client; per name exact at first, then an estimate (space-saving, of a sample). The memory is
  * bounded, and a query costs a look-up in a map of clients.
  */
 export class QueryAccounts {
@@ -50,7 +55,9 @@ export class QueryAccounts {
       if (labels >= 1) account.misses++;
       if (labels >= 2) account.saved++;
     }
-    if (this.#turn++ % sampleEvery === 0) this.#countName(query, n);
+    if (this.#turn < exactFirst) this.#countName(query, n, 1);
+    else if (this.#turn % sampleEvery === 0) this.#countName(query, n, sampleEvery);
+    this.#turn++;
   }
 
   /** Prometheus text. */
@@ -72,12 +79,14 @@ export class QueryAccounts {
       family(name, help);
       for (const [client, account] of clients) lines.push(`${name}{client="${client}"} ${account[field]}`);
     }
-    family("fairway_dns_name_queries_total", `Queries for the names that are asked for most, estimated of one in ${sampleEvery}.`);
+    family(
+      "fairway_dns_name_queries_total",
+      `Queries for the names that are asked for most: ${exactFirst} exactly, then estimated of one in ${sampleEvery}.`,
+    );
     const names = Array.from(this.#names)
       .sort(([, a], [, b]) => b - a)
       .slice(0, printedNames);
-    for (const [name, count] of names)
-      lines.push(`fairway_dns_name_queries_total{name="${name.replace(/[\\"]/g, "\\$&")}"} ${count * sampleEvery}`);
+    for (const [name, count] of names) lines.push(`fairway_dns_name_queries_total{name="${name.replace(/[\\"]/g, "\\$&")}"} ${count}`);
     return `${lines.join("\n")}\n`;
   }
 
@@ -104,7 +113,7 @@ export class QueryAccounts {
     return false;
   }
 
-  #countName(query: Uint8Array, n: number): void {
+  #countName(query: Uint8Array, n: number, weight: number): void {
     let name: string;
     try {
       ({ name } = readName(query, headerBytes, n));
@@ -114,7 +123,7 @@ export class QueryAccounts {
     name = name.toLowerCase();
     const known = this.#names.get(name);
     if (known !== undefined || this.#names.size < maxNames) {
-      this.#names.set(name, (known ?? 0) + 1);
+      this.#names.set(name, (known ?? 0) + weight);
       return;
     }
     // a new name takes the place of the rarest, and its count (Metwally and others, Efficient computation of frequent and top-k
@@ -123,7 +132,7 @@ export class QueryAccounts {
     for (const entry of this.#names) if (least === undefined || entry[1] < least[1]) least = entry;
     if (least === undefined) return;
     this.#names.delete(least[0]);
-    this.#names.set(name, least[1] + 1);
+    this.#names.set(name, least[1] + weight);
   }
 
   #forgetQuiet(): void {

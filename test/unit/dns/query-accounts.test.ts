@@ -56,3 +56,18 @@ test("names that are asked for often stand out of any number of others", () => {
   expect(count).toBeLessThanOrEqual(19_200 + 96_000 / 512 + 64);
   expect(others.length).toBe(49);
 });
+
+test("of few queries names are counted one by one, and of many those of a search path alike", () => {
+  const own = accounts();
+  const path = ["www.shop.svc.cluster.local.", "www.svc.cluster.local.", "www.cluster.local.", "www."];
+  const asked = (times: number): void => {
+    // A and AAAA of each
+    for (let i = 0; i < times; i++) for (const name of path) for (let type = 0; type < 2; type++) ask(own, name, 3);
+  };
+  const counts = (): readonly number[] => linesOf(own, "fairway_dns_name_queries_total").map((line) => Number(line.split(" ").at(-1)));
+  asked(3);
+  expect(counts()).toEqual([6, 6, 6, 6]);
+  asked(19_997);
+  expect(counts()).toHaveLength(4);
+  for (const count of counts()) expect(Math.abs(count - 40_000)).toBeLessThan(800);
+});
