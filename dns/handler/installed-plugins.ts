@@ -1,6 +1,7 @@
 import type { Running } from "../../src/base/running.ts";
 import { unreachable } from "../../src/base/unreachable.ts";
 import { MessageCache } from "../cache/message-cache.ts";
+import { clusterZones } from "../config/served-zones.ts";
 import type { PluginConfig } from "../corefile/plugin-order.ts";
 import type { DnsBlock } from "../corefile/server-blocks.ts";
 import { parseResolvConf } from "../forward/resolv-conf.ts";
@@ -105,7 +106,7 @@ export function installPlugins(block: DnsBlock, parts: BlockParts): InstalledBlo
         report = consolidateErrors(p, clock, (level, message) => parts.log(level, message));
         break;
       case "metadata":
-        wraps.push(tellMetadata(p, parts.podOf ?? (() => undefined)));
+        wraps.push(tellMetadata(p, clusterZones(parts.zones.kubernetes), parts.podOf ?? (() => undefined)));
         break;
       case "cancel":
         wraps.push(cancelLate(p));

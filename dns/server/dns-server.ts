@@ -23,6 +23,7 @@ import type { RecordDelta } from "../zone/record-delta.ts";
 import { type BlockEndpoints, openBlockEndpoints } from "./block-endpoints.ts";
 import { blockListeners } from "./block-listeners.ts";
 import { ChainGeneration } from "./chain-generation.ts";
+import { ClientNamespaces } from "./client-namespaces.ts";
 import { DnsMetrics } from "./dns-metrics.ts";
 import { createEngine, type QueryEngine } from "./engine.ts";
 import { type BoundSockets, type Listeners, type ListenersConfig, rangePolicy, startListeners } from "./listeners.ts";
@@ -106,6 +107,8 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
   const transfers = new ZoneTransfers(answerer, transferRules);
   const metrics = new DnsMetrics();
   const accounts = new QueryAccounts(clusterZones(blocks.zones.kubernetes).map(encodeName));
+  const isVerified = blocks.zones.kubernetes?.pods === "verified";
+  const namespaces = new ClientNamespaces(isVerified ? clusterZones(blocks.zones.kubernetes)[0] : undefined);
   const caches = new Set<MessageCache>();
   /** Of zones of files and other servers. */
   const zoneNotifiers = new Map<string, Notifier>();
@@ -143,6 +146,10 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
       checkFailed: (upstream) => metrics.countFailure(upstream, "checkFailed"),
       allDown: () => metrics.countSingle("allDown"),
       rejected: () => metrics.countSingle("rejected"),
+    },
+    podOf: ({ client }) => {
+      const namespace = namespaces.of(client);
+      return namespace === undefined ? undefined : { namespace };
     },
     readText: (file) => readFile(file, "utf8"),
     background: (task) => {
@@ -303,6 +310,7 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
     },
     apply: (delta) => {
       const { revision } = answerer;
+      if (isVerified) namespaces.apply(delta);
       answerer.apply(delta);
       if (answerer.revision !== revision) notifier.changed();
     },

@@ -1,4 +1,4 @@
-import type { ConfigMap, Secret, Service } from "../api/types/core-v1.generated.ts";
+import type { ConfigMap, Pod, Secret, Service } from "../api/types/core-v1.generated.ts";
 import type { Endpoint, EndpointConditions, EndpointSlice } from "../api/types/discovery-v1.generated.ts";
 import type { ObjectMeta } from "../api/types/meta-v1.generated.ts";
 import type { Kind, SnapshotKinds } from "../snapshot/cluster-snapshot.ts";
@@ -14,6 +14,7 @@ export function trimObject<K extends Kind>(kind: K, given: SnapshotKinds[K], tex
   if (metadata === undefined) return object;
   const trimmed = { ...object, metadata: trimMetadata(metadata) };
   if (kind === "EndpointSlice") return trimSlice(trimmed as EndpointSlice) as SnapshotKinds[K];
+  if (kind === "Pod") return trimPod(trimmed as Pod) as SnapshotKinds[K];
   if (kind === "Service") return trimService(trimmed as Service) as SnapshotKinds[K];
   if (kind === "ConfigMap") return trimConfigMap(trimmed as ConfigMap) as SnapshotKinds[K];
   if (kind !== "Secret") return trimmed;
@@ -40,6 +41,26 @@ function trimMetadata(m: ObjectMeta): ObjectMeta {
   if (!Object.hasOwn(annotations, lastApplied)) return { ...rest, annotations };
   const { [lastApplied]: ___, ...others } = annotations;
   return { ...rest, annotations: others };
+}
+
+/** Names of addresses are made of Pods, and nothing else: which it has, and whether it has them still. */
+function trimPod({ metadata, spec, status }: Pod): Pod {
+  const { name, namespace, resourceVersion, deletionTimestamp, labels } = metadata ?? {};
+  return {
+    metadata: {
+      ...(name === undefined ? {} : { name }),
+      ...(namespace === undefined ? {} : { namespace: share(namespace) }),
+      ...(resourceVersion === undefined ? {} : { resourceVersion }),
+      ...(deletionTimestamp === undefined ? {} : { deletionTimestamp }),
+      ...(labels === undefined ? {} : { labels }),
+    },
+    ...(spec?.hostNetwork === true ? { spec: { containers: [], hostNetwork: true } } : {}),
+    status: {
+      ...(status?.phase === undefined ? {} : { phase: share(status.phase) }),
+      ...(status?.podIP === undefined ? {} : { podIP: status.podIP }),
+      ...((status?.podIPs?.length ?? 0) < 2 ? {} : { podIPs: status?.podIPs ?? [] }),
+    },
+  };
 }
 
 function trimService({ apiVersion: _, kind: __, status, ...service }: Service): Service {

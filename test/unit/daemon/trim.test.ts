@@ -55,6 +55,24 @@ test.each(["alone", "with its text"])("null says what an absent field says: %s",
   });
 });
 
+test("of a Pod its addresses are kept, and what says whether it has them still", () => {
+  const metadata = { name: "a", namespace: "x", resourceVersion: "7", labels: { app: "a" } };
+  const containers = [{ name: "c", image: "i", env: [{ name: "A", value: "B" }] }];
+  const pod = (spec: object, status: object, more = {}) =>
+    trimObject("Pod", { metadata: { ...metadata, uid: "u", annotations: { a: "b" }, ...more }, spec: { containers, ...spec }, status });
+  const conditions = [{ type: "Ready", status: "True" }];
+  expect(pod({ nodeName: "n" }, { phase: "Running", podIP: "10.0.0.1", podIPs: [{ ip: "10.0.0.1" }], conditions })).toEqual({
+    metadata,
+    status: { phase: "Running", podIP: "10.0.0.1" },
+  });
+  const both = [{ ip: "10.0.0.1" }, { ip: "fd00::1" }];
+  expect(pod({ hostNetwork: true }, { podIP: "10.0.0.1", podIPs: both }, { deletionTimestamp: "2030-01-01T00:00:00Z" })).toEqual({
+    metadata: { ...metadata, deletionTimestamp: "2030-01-01T00:00:00Z" },
+    spec: { containers: [], hostNetwork: true },
+    status: { podIP: "10.0.0.1", podIPs: both },
+  });
+});
+
 test("only Secrets that an Ingress can name keep their data", () => {
   const data = { "tls.crt": "YQ==" };
   for (const [type, kept] of [
