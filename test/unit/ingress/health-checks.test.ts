@@ -24,11 +24,13 @@ async function endpoint(name: string): Promise<{ up: RawEndpoint; state: { healt
   return { up, state, checks: () => up.seen.filter((s) => s.head.includes("fairway-health")).length };
 }
 
-const times = { intervalSeconds: 2, timeoutSeconds: 4, failures: 2, successes: 2 };
+const times = { intervalSeconds: 2, timeoutSeconds: 20, failures: 2, successes: 2 };
 const health: HealthCheck = { asks: { kind: "http", path: "/healthz" }, tls: false, host: "h.test", ...times };
 
 async function lab(ports: readonly number[], protocol: Forwarding["protocol"] = "http", check: Partial<HealthCheck> = {}) {
-  const routes = [makeRoute({ action: makeForward({ protocol }) })];
+  // seconds pass fifty times as fast, on a machine that may be busy
+  const timeouts = { connectSeconds: 1000, sendSeconds: 1000, readSeconds: 1000 };
+  const routes = [makeRoute({ action: makeForward({ protocol, timeouts }) })];
   const { ingress, http } = await startLab(ports, { clock: fastClock(50), random: Math.random, routes });
   open.push(() => ingress.close());
   const pools = (pool: Pool, revision: number): void =>
@@ -164,7 +166,7 @@ test.for<
   ["grpcs", { ...byGrpc, asks: { kind: "grpc", service: "" }, tls: true }, { serving: 0 }, "0000000000 h.test"],
 ])("over %s: %o, unwell is %o", async ([protocol, check, unwell, question]) => {
   const [a, b] = [await endpointOf(protocol, "a"), await endpointOf(protocol, "b")];
-  const { until } = await lab([a.port, b.port], protocol, check);
+  const { until } = await lab([a.port, b.port], protocol, { timeoutSeconds: 250, intervalSeconds: 5, ...check });
   await until((names) => names.includes("a") && names.includes("b") && a.asked.length > 1);
   expect(a.asked[0]).toBe(question);
   const well = { ...a.state };

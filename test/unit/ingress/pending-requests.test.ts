@@ -61,7 +61,7 @@ test("with the endpoint at its limit, a request waits for its turn, and one more
 });
 
 test("who waits longer than it may is refused, and the endpoint is not blamed", async () => {
-  const { held, log, ask, metric } = await lab(50);
+  const { held, log, ask, metric } = await lab(10);
   ask("/1");
   await until(() => held.length === 1);
   expect(await ask("/2").until(whole)).toMatch(/^HTTP\/1\.1 503 /);

@@ -88,7 +88,7 @@ describe.for(["auto", "portable"] as const)("tcp over the transport %s", (transp
 
   test("a connection on which nothing moves for as long as the cluster says is closed", async () => {
     const up = await echoServer("one");
-    const { ingress } = await startLab([up], { config: { transport, tcp: [{ port: 9000, at: here }] }, clock: fastClock(50) });
+    const { ingress } = await startLab([up], { config: { transport, tcp: [{ port: 9000, at: here }] }, clock: fastClock(10) });
     open.push(() => ingress.close());
     const streams = { upserts: [stream()], deletes: [] };
     ingress.apply({ ...makeTable([up]), full: false, streams, settings: { streamIdleSeconds: 10 } });
