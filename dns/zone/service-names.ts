@@ -1,6 +1,6 @@
 import type { Service } from "../../src/api/types/core-v1.generated.ts";
 import { isPort, parseIp } from "../../src/base/ip.ts";
-import { type Batch, type ObjectKey, type Snapshot, serviceOfSlice } from "../../src/snapshot/cluster-snapshot.ts";
+import { type Batch, changedServices, type ObjectKey, type Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
 import type { Derivation } from "../../src/snapshot/derivation.ts";
 import type { Compiled, Problem } from "../../src/snapshot/problem.ts";
 import type { KubernetesConfig } from "../config/zone-config.ts";
@@ -39,15 +39,7 @@ export function serviceNamesDerivation(config: ServiceNamesConfig): Derivation<O
 
 /** Services whose names a batch may change. */
 export function affectedServices(batch: Batch, exposure: Exposure): Iterable<ObjectKey> {
-  const keys = new Set<ObjectKey>(batch.dirty.get("Service"));
-  for (const slice of batch.dirty.get("EndpointSlice") ?? []) {
-    const before = batch.before.tables.EndpointSlice.get(slice);
-    const after = batch.after.tables.EndpointSlice.get(slice);
-    const owner = before === undefined ? undefined : serviceOfSlice(before);
-    if (owner !== undefined) keys.add(owner);
-    const now = after === undefined || after === before ? undefined : serviceOfSlice(after);
-    if (now !== undefined) keys.add(now);
-  }
+  const keys = changedServices(batch);
   const turned = new Set(exposure.turned(batch));
   if (turned.size > 0) {
     for (const table of [batch.before, batch.after].map((s) => s.tables.Service))

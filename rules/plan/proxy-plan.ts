@@ -1,6 +1,5 @@
 import type { Node } from "../../src/api/types/core-v1.generated.ts";
-import type { Batch, ObjectKey, Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
-import { serviceOfSlice } from "../../src/snapshot/cluster-snapshot.ts";
+import { type Batch, changedServices, type ObjectKey, type Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
 import { type Delta, type Derivation, Derived, type ProblemDelta, problemDelta } from "../../src/snapshot/derivation.ts";
 import type { Compiled, Problem } from "../../src/snapshot/problem.ts";
 import { type NodeView, nodeProblems, nodeViewOf, sameNodeView } from "../model/node-view.ts";
@@ -37,16 +36,7 @@ export function serviceDerivation(nodeName: string, options: PlanOptions): Deriv
           return new Set([...batch.before.tables.Service.keys(), ...batch.after.tables.Service.keys()]);
         }
       }
-      const keys = new Set<ObjectKey>(batch.dirty.get("Service"));
-      for (const slice of batch.dirty.get("EndpointSlice") ?? []) {
-        const before = batch.before.tables.EndpointSlice.get(slice);
-        const after = batch.after.tables.EndpointSlice.get(slice);
-        const owner = before === undefined ? undefined : serviceOfSlice(before);
-        if (owner !== undefined) keys.add(owner);
-        const now = after === undefined || after === before ? undefined : serviceOfSlice(after);
-        if (now !== undefined) keys.add(now);
-      }
-      return keys;
+      return changedServices(batch);
     },
     compute: (snapshot, key) => planService(snapshot, key, viewOf(snapshot), options),
     equal: sameServicePlan,

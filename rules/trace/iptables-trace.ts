@@ -1,30 +1,20 @@
-import { type Ip, ipFamily, printHostPort } from "../../src/base/ip.ts";
+import { type Ip, ipFamily } from "../../src/base/ip.ts";
 import { type ExecutedRule, executeRules } from "../iptables/execute.ts";
 import { chains } from "../iptables/names.ts";
 import { type IptablesProgram, ruleSetOf } from "../iptables/program.ts";
-import { compareEndpoints } from "../model/endpoint.ts";
 import type { Packet, TraceStep, Verdict } from "../model/packet.ts";
 import { printServicePort } from "../model/service-port.ts";
 import { type Frontend, frontendKey, nodePortKey } from "../plan/frontend.ts";
+import { passes, verdictOf } from "./outcome.ts";
 
 /** What the iptables rules of a node do with a packet, and why. `localIps`: addresses of that node. */
 export function traceIptables(programs: readonly IptablesProgram[], packet: Packet, localIps: readonly Ip[]): Verdict {
-  const nothing: Verdict = { verdict: "pass", endpoints: [], masquerade: false, service: null, affinitySeconds: null, steps: [] };
   const program = programs.find((p) => p.family === ipFamily(packet.to));
-  if (program === undefined) return nothing;
+  if (program === undefined) return verdictOf({ outcome: "accept", endpoints: [] }, undefined, []);
   const execution = executeRules(ruleSetOf(program), packet, localIps);
-  const decided = execution.outcome !== "accept" && execution.outcome !== "untracked";
-  const owner = decided ? ownerOf(program, packet, execution.rules) : undefined;
+  const owner = passes(execution) ? undefined : ownerOf(program, packet, execution.rules);
   const steps = execution.rules.map((r) => explain(r, owner));
-  if (!decided) return { ...nothing, steps };
-  return {
-    verdict: execution.outcome === "translated" ? "deliver" : execution.outcome === "reject" ? "reject" : "drop",
-    endpoints: [...execution.endpoints].sort(compareEndpoints).map((e) => printHostPort(e.ip, e.port)),
-    masquerade: execution.endpoints.some((e) => e.masquerade),
-    service: owner === undefined ? null : printServicePort(owner.owner),
-    affinitySeconds: owner?.action.kind === "balance" ? (owner.action.affinitySeconds ?? null) : null,
-    steps,
-  };
+  return verdictOf(execution, owner, steps);
 }
 
 /** Whose rule chose: the only ones that name a single port. */

@@ -1,31 +1,20 @@
-import { type Ip, ipFamily, printHostPort } from "../../src/base/ip.ts";
+import { type Ip, ipFamily } from "../../src/base/ip.ts";
 import type { ExecutedRule } from "../iptables/execute.ts";
 import { chains } from "../iptables/names.ts";
 import { executeServers, type ServerExecution } from "../ipvs/execute.ts";
 import type { IpvsProgram } from "../ipvs/program.ts";
 import { type SetRole, setName } from "../ipvs/sets.ts";
 import { matchKey, type VirtualService } from "../ipvs/values.ts";
-import { compareEndpoints } from "../model/endpoint.ts";
 import type { Packet, TraceStep, Verdict } from "../model/packet.ts";
 import { printServicePort } from "../model/service-port.ts";
 import { type Frontend, frontendKey, nodePortKey } from "../plan/frontend.ts";
+import { passes, verdictOf } from "./outcome.ts";
 
 /** What the virtual servers of a node, and the rules beside them, do with a packet, and why. `localIps`: addresses of that node. */
 export function traceIpvs(program: IpvsProgram, packet: Packet, localIps: readonly Ip[]): Verdict {
-  const nothing: Verdict = { verdict: "pass", endpoints: [], masquerade: false, service: null, affinitySeconds: null, steps: [] };
   const execution = executeServers(program, packet, localIps);
-  const decided = execution.outcome !== "accept" && execution.outcome !== "untracked";
-  const owner = decided ? ownerOf(program, packet) : undefined;
-  const steps = stepsOf(program, execution, owner);
-  if (!decided) return { ...nothing, steps };
-  return {
-    verdict: execution.outcome === "translated" ? "deliver" : execution.outcome === "reject" ? "reject" : "drop",
-    endpoints: [...execution.endpoints].sort(compareEndpoints).map((e) => printHostPort(e.ip, e.port)),
-    masquerade: execution.endpoints.some((e) => e.masquerade),
-    service: owner === undefined ? null : printServicePort(owner.owner),
-    affinitySeconds: owner?.action.kind === "balance" ? (owner.action.affinitySeconds ?? null) : null,
-    steps,
-  };
+  const owner = passes(execution) ? undefined : ownerOf(program, packet);
+  return verdictOf(execution, owner, stepsOf(program, execution, owner));
 }
 
 /** Whose address it is; at an address of this node, whose node port. */

@@ -1,4 +1,5 @@
 import type { ContainerStateTerminated, ContainerStatus } from "../api/types/core-v1.generated.ts";
+import { unseenExit } from "./container-exit.ts";
 import { type ContainerView, noView } from "./pod-lifecycle.ts";
 import type { ContainerExit } from "./pod-runtime.ts";
 
@@ -17,13 +18,7 @@ type End = NonNullable<ContainerView["lastEnd"]>;
 export function recallContainer(status: ContainerStatus, policy: string, now: number): Recalled | undefined {
   const { running, terminated = status.lastState?.terminated } = status.state ?? {};
   if (running === undefined && terminated === undefined) return undefined;
-  const unknown: ContainerExit = {
-    code: 137,
-    reason: "ContainerStatusUnknown",
-    message: "The container could not be located when the pod was restarted",
-    at: now,
-  };
-  const exit = terminated === undefined || running !== undefined ? unknown : exitOf(terminated, now);
+  const exit = terminated === undefined || running !== undefined ? unseenExit(now, "restarted") : exitOf(terminated, now);
   const startedAt = Date.parse(running?.startedAt ?? terminated?.startedAt ?? "") || now;
   const end: End = { kind: "ended", id: idOf(status.containerID), startedAt, exit };
   const over = policy === "Never" || (policy === "OnFailure" && exit.code === 0);

@@ -8,6 +8,7 @@ import { type CgroupVersion, detectCgroups, oomKills, removeCgroup } from "../ke
 import { type RunCommand, runOrThrow } from "../kernel/command.ts";
 import { type MemoryMount, mountMemory, unmountBelow } from "../kernel/memory-mount.ts";
 import { netnsPath, readNetnsNames } from "../kernel/netns.ts";
+import { containerExit } from "./container-exit.ts";
 import type { ContainerPlan, SandboxPlan } from "./container-plan.ts";
 import { ContainerProcess, catchesSignal, killShim } from "./container-process.ts";
 import { inputOf, type RootLayer } from "./container-shim.ts";
@@ -18,16 +19,7 @@ import { type HostPortUse, printHostPorts } from "./host-ports.ts";
 import { compileOciSpec } from "./oci-spec.ts";
 import { containerFolder, containerId, nodeCgroup, podFolder, podNetnsName } from "./pod-names.ts";
 import { createPodLink, PodAddresses, podLinkName, removePodLink } from "./pod-network.ts";
-import type {
-  AdoptedPod,
-  AttachOptions,
-  ContainerExit,
-  ContainerRun,
-  ExecOptions,
-  ExecSession,
-  PodFolders,
-  PodRuntime,
-} from "./pod-runtime.ts";
+import type { AdoptedPod, AttachOptions, ContainerRun, ExecOptions, ExecSession, PodFolders, PodRuntime } from "./pod-runtime.ts";
 import { foldersIn, readLastAttempts, readSandbox, writeSandbox } from "./sandbox-record.ts";
 
 export interface CrunRuntimeConfig {
@@ -239,14 +231,10 @@ export class CrunRuntime implements PodRuntime {
 
   #keep(started: ContainerProcess, podUid: string, name: string, attempt: number): ContainerRun {
     const id = containerId(podUid, name, attempt);
-    const exited = started.exited.then(({ code, at }): ContainerExit => {
-      const oom = oomKills(this.#cgroups, this.#cgroupPath(id)) > 0;
+    const exited = started.exited.then((end) => {
+      const outOfMemory = oomKills(this.#cgroups, this.#cgroupPath(id)) > 0;
       removeCgroup(this.#cgroups, this.#cgroupPath(id));
-      if (code === undefined) {
-        const message = "The container could not be located when the pod was terminated";
-        return { code: 137, reason: "ContainerStatusUnknown", message, at };
-      }
-      return { code, reason: oom ? "OOMKilled" : code === 0 ? "Completed" : "Error", message: "", at };
+      return containerExit(end, outOfMemory);
     });
     const run: ContainerRun = { id, podUid, name, attempt, startedAt: started.startedAt, exited };
     this.#known.set(id, { run, process: started });

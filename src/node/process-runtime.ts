@@ -4,6 +4,7 @@ import { type Cidr, cidrContains, parseCidr } from "../base/cidr.ts";
 import type { Clock } from "../base/clock.ts";
 import { type Ip, printHostPort } from "../base/ip.ts";
 import { boundAddresses } from "./bound-addresses.ts";
+import { containerExit } from "./container-exit.ts";
 import type { ContainerPlan, SandboxPlan } from "./container-plan.ts";
 import { ContainerProcess, killShim } from "./container-process.ts";
 import { inputOf } from "./container-shim.ts";
@@ -11,16 +12,7 @@ import { isNodeError } from "./errors.ts";
 import { attachTo, onTerminal, startExec } from "./exec-session.ts";
 import { containerFolder, containerId, podFolder } from "./pod-names.ts";
 import { PodAddresses } from "./pod-network.ts";
-import type {
-  AdoptedPod,
-  AttachOptions,
-  ContainerExit,
-  ContainerRun,
-  ExecOptions,
-  ExecSession,
-  PodFolders,
-  PodRuntime,
-} from "./pod-runtime.ts";
+import type { AdoptedPod, AttachOptions, ContainerRun, ExecOptions, ExecSession, PodFolders, PodRuntime } from "./pod-runtime.ts";
 import { compileProcess, type ProcessPlan } from "./process-plan.ts";
 import { foldersIn, readLastAttempts, readSandbox, writeSandbox } from "./sandbox-record.ts";
 
@@ -183,11 +175,7 @@ export class ProcessRuntime implements PodRuntime {
 
   #keep(started: ContainerProcess, podUid: string, name: string, attempt: number): ContainerRun {
     const id = containerId(podUid, name, attempt);
-    const exited = started.exited.then(({ code, at }): ContainerExit => {
-      if (code !== undefined) return { code, reason: code === 0 ? "Completed" : "Error", message: "", at };
-      const message = "The container could not be located when the pod was terminated";
-      return { code: 137, reason: "ContainerStatusUnknown", message, at };
-    });
+    const exited = started.exited.then((end) => containerExit(end));
     const run: ContainerRun = { id, podUid, name, attempt, startedAt: started.startedAt, exited };
     this.#known.set(id, { run, process: started });
     return run;

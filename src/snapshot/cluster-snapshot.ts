@@ -95,6 +95,20 @@ export function serviceOfSlice(slice: EndpointSlice): ObjectKey | undefined {
   return ownerOf(slice, serviceNameLabel);
 }
 
+/** Services that a batch changes, by themselves or by a slice that is, or was, theirs. */
+export function changedServices(batch: Batch): Set<ObjectKey> {
+  const keys = new Set<ObjectKey>(batch.dirty.get("Service"));
+  for (const slice of batch.dirty.get("EndpointSlice") ?? []) {
+    const before = batch.before.tables.EndpointSlice.get(slice);
+    const after = batch.after.tables.EndpointSlice.get(slice);
+    const owner = before === undefined ? undefined : serviceOfSlice(before);
+    if (owner !== undefined) keys.add(owner);
+    const now = after === undefined || after === before ? undefined : serviceOfSlice(after);
+    if (now !== undefined) keys.add(now);
+  }
+  return keys;
+}
+
 /** The ServiceImport a slice belongs to, or undefined for a slice of this cluster alone. */
 export function importOfSlice(slice: EndpointSlice): ObjectKey | undefined {
   return ownerOf(slice, importNameLabel);

@@ -1,6 +1,6 @@
 import { type FieldError, forbidden, invalid, required, tooLong } from "../field-error.ts";
 import { semanticEqual } from "../json-value.ts";
-import type { LabelSelector, ObjectMeta, OwnerReference } from "../types/meta-v1.generated.ts";
+import type { LabelSelector, LabelSelectorRequirement, ObjectMeta, OwnerReference } from "../types/meta-v1.generated.ts";
 import { dns1123Label, labelValue, qualifiedName, type TextCheck } from "./names.ts";
 
 const maxAnnotationBytes = 256 * 1024;
@@ -88,26 +88,39 @@ export function validateAnnotations(annotations: Readonly<Record<string, string>
 export function validateLabelSelector(selector: LabelSelector | undefined, field: string): readonly FieldError[] {
   if (selector === undefined) return [];
   const errors: FieldError[] = [...validateLabels(selector.matchLabels, `${field}.matchLabels`)];
-  (selector.matchExpressions ?? []).forEach(({ key, operator, values = [] }, i) => {
-    const at = `${field}.matchExpressions[${i}]`;
-    switch (operator) {
-      case "In":
-      case "NotIn":
-        if (values.length === 0) errors.push(required(`${at}.values`, "must be specified when `operator` is 'In' or 'NotIn'"));
-        break;
-      case "Exists":
-      case "DoesNotExist":
-        if (values.length > 0) errors.push(forbidden(`${at}.values`, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"));
-        break;
-      default:
-        errors.push(invalid(`${at}.operator`, operator, "not a valid selector operator"));
-    }
-    errors.push(...qualifiedName(key).map((why) => invalid(`${at}.key`, key, why)));
-    values.forEach((value, j) => {
-      errors.push(...labelValue(value).map((why) => invalid(`${at}.values[${j}]`, value, why)));
-    });
+  (selector.matchExpressions ?? []).forEach((requirement, i) => {
+    errors.push(...validateRequirement(requirement, `${field}.matchExpressions[${i}]`, labelOperators));
   });
   return errors;
+}
+
+const labelOperators: readonly string[] = ["In", "NotIn", "Exists", "DoesNotExist"];
+
+/** A requirement of a selector that knows these operators, of those of labels and nodes. */
+export function validateRequirement(
+  { key, operator, values = [] }: LabelSelectorRequirement,
+  at: string,
+  operators: readonly string[],
+): readonly FieldError[] {
+  const errors: FieldError[] = [];
+  switch (operators.includes(operator) ? operator : undefined) {
+    case "In":
+    case "NotIn":
+      if (values.length === 0) errors.push(required(`${at}.values`, "must be specified when `operator` is 'In' or 'NotIn'"));
+      break;
+    case "Exists":
+    case "DoesNotExist":
+      if (values.length > 0) errors.push(forbidden(`${at}.values`, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"));
+      break;
+    case "Gt":
+    case "Lt":
+      if (values.length !== 1) errors.push(required(`${at}.values`, "must be specified single value when `operator` is 'Lt' or 'Gt'"));
+      break;
+    default:
+      errors.push(invalid(`${at}.operator`, operator, "not a valid selector operator"));
+  }
+  errors.push(...qualifiedName(key).map((why) => invalid(`${at}.key`, key, why)));
+  return [...errors, ...values.flatMap((value, i) => labelValue(value).map((why) => invalid(`${at}.values[${i}]`, value, why)))];
 }
 
 function validateOwners(owners: readonly OwnerReference[], field: string): readonly FieldError[] {

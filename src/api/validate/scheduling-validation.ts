@@ -1,13 +1,6 @@
-import { type FieldError, forbidden, invalid, notSupported, required } from "../field-error.ts";
-import type {
-  Affinity,
-  NodeSelectorRequirement,
-  NodeSelectorTerm,
-  PodAffinityTerm,
-  Toleration,
-  TopologySpreadConstraint,
-} from "../types/core-v1.generated.ts";
-import { validateLabelSelector } from "./metadata.ts";
+import { type FieldError, invalid, notSupported, required } from "../field-error.ts";
+import type { Affinity, NodeSelectorTerm, PodAffinityTerm, Toleration, TopologySpreadConstraint } from "../types/core-v1.generated.ts";
+import { validateLabelSelector, validateRequirement } from "./metadata.ts";
 import { dns1123Label, dns1123Subdomain, labelValue, qualifiedName } from "./names.ts";
 
 export const taintEffects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
@@ -83,9 +76,11 @@ export function validateSpread(constraints: readonly TopologySpreadConstraint[],
   });
 }
 
+const nodeOperators: readonly string[] = ["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"];
+
 function validateTerm({ matchExpressions = [], matchFields = [] }: NodeSelectorTerm, at: string): readonly FieldError[] {
   return [
-    ...matchExpressions.flatMap((requirement, i) => validateRequirement(requirement, `${at}.matchExpressions[${i}]`)),
+    ...matchExpressions.flatMap((requirement, i) => validateRequirement(requirement, `${at}.matchExpressions[${i}]`, nodeOperators)),
     ...matchFields.flatMap(({ key, operator, values = [] }, i) => {
       const field = `${at}.matchFields[${i}]`;
       const errors: FieldError[] = [];
@@ -100,28 +95,6 @@ function validateTerm({ matchExpressions = [], matchFields = [] }: NodeSelectorT
       return errors;
     }),
   ];
-}
-
-function validateRequirement({ key, operator, values = [] }: NodeSelectorRequirement, at: string): readonly FieldError[] {
-  const errors: FieldError[] = [];
-  switch (operator) {
-    case "In":
-    case "NotIn":
-      if (values.length === 0) errors.push(required(`${at}.values`, "must be specified when `operator` is 'In' or 'NotIn'"));
-      break;
-    case "Exists":
-    case "DoesNotExist":
-      if (values.length > 0) errors.push(forbidden(`${at}.values`, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"));
-      break;
-    case "Gt":
-    case "Lt":
-      if (values.length !== 1) errors.push(required(`${at}.values`, "must be specified single value when `operator` is 'Lt' or 'Gt'"));
-      break;
-    default:
-      errors.push(invalid(`${at}.operator`, operator, "not a valid selector operator"));
-  }
-  errors.push(...qualifiedName(key).map((why) => invalid(`${at}.key`, key, why)));
-  return [...errors, ...values.flatMap((value, i) => labelValue(value).map((why) => invalid(`${at}.values[${i}]`, value, why)))];
 }
 
 function validatePodTerm({ labelSelector, namespaces = [], topologyKey }: PodAffinityTerm, at: string): readonly FieldError[] {

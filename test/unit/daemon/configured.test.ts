@@ -4,28 +4,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { configured, readConfigured } from "../../../src/daemon/configured.ts";
 import type { DaemonConfig, ProxyConfigSource } from "../../../src/daemon/daemon-config.ts";
+import { plainConfig as base } from "./daemon-config.ts";
 
-const base: DaemonConfig = {
-  nodeName: "line",
-  runDir: "/r",
-  enable: ["proxy"],
-  clusterDomain: "cluster.local",
-  clusterDns: [],
-  dnsPort: 53,
-  clusterCidrs: [],
-  serviceCidrs: [],
-  nodeCidrs: [],
-  ingress: [],
-  ingressProcesses: 0,
-  ingressStatus: [],
-  observe: { ip: "127.0.0.1", port: 1 },
-  backend: "auto",
-  rules: {},
-  plain: false,
-  upstreams: { resolvConf: "/etc/resolv.conf" },
-  logLevel: "info",
-  logFormat: "text",
-};
 const head = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
 const said = `${head}mode: iptables\nhostnameOverride: file\nmetricsBindAddress: 0.0.0.0:9\nclientConnection: {kubeconfig: /k}\nlogging: {verbosity: 9}\n`;
 

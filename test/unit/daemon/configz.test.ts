@@ -2,35 +2,14 @@ import { expect, test } from "vitest";
 import { parseProxyConfigurationText } from "../../../rules/config/text.ts";
 import { configured } from "../../../src/daemon/configured.ts";
 import { configz } from "../../../src/daemon/configz.ts";
-import type { DaemonConfig } from "../../../src/daemon/daemon-config.ts";
+import { plainConfig as base } from "./daemon-config.ts";
 
-const base: DaemonConfig = {
-  nodeName: "n",
-  runDir: "/r",
-  enable: ["proxy"],
-  clusterDomain: "cluster.local",
-  clusterDns: [],
-  dnsPort: 53,
-  clusterCidrs: [],
-  serviceCidrs: [],
-  nodeCidrs: [],
-  ingress: [],
-  ingressProcesses: 0,
-  ingressStatus: [],
-  observe: { ip: "127.0.0.1", port: 1 },
-  backend: "auto",
-  rules: {},
-  plain: false,
-  upstreams: { resolvConf: "/etc/resolv.conf" },
-  logLevel: "info",
-  logFormat: "text",
-};
 const head = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
 
 test("without a configuration: the Node's ranges, nothing said of what was not", () => {
   expect(configz(base)).toMatchObject({
     mode: "auto",
-    hostnameOverride: "n",
+    hostnameOverride: "line",
     metricsBindAddress: "127.0.0.1:1",
     detectLocalMode: "NodeCIDR",
   });
@@ -59,6 +38,6 @@ test.each([
   const source = { file: "f", told: [] };
   const { config } = configured(base, source, `${head}${text}\n`);
   const again = configured({ ...base, nodeName: "other" }, source, JSON.stringify(configz(config)));
-  expect({ ...again.config, nodeName: "n" }).toEqual({ ...config, nodeName: "n" });
-  expect(again.config.nodeName).toBe("n");
+  expect({ ...again.config, nodeName: "line" }).toEqual({ ...config, nodeName: "line" });
+  expect(again.config.nodeName).toBe("line");
 });
