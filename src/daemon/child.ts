@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { type BackoffPolicy, backoffDelay } from "../base/backoff.ts";
 import type { Running } from "../base/running.ts";
 import type { BoundSocket } from "../kernel/socket.ts";
-import type { Log } from "../observe/log.ts";
+import { type Log, messageOfLine } from "../observe/log.ts";
 
 /** How long a child may take to end by itself once told to. Milliseconds. */
 const stopTimeout = 4000;
@@ -98,7 +98,7 @@ export function startChild(config: ChildConfig, deps: ChildDeps): SupervisedChil
     proc.on("exit", (code, signal) => {
       child = undefined;
       if (closing) return;
-      const said = lastLines.at(-1) ?? "";
+      const said = messageOfLine(lastLines.at(-1) ?? "");
       if (!isReady && code === 2) {
         ready.reject(new Error(`${config.name}: ${said || "refused its arguments"}`));
         return;

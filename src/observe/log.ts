@@ -60,9 +60,14 @@ interface LogLine {
 }
 
 function printJsonLine(line: LogLine, fields: LogFields | undefined): string {
-  const head = { time: new Date(line.time).toISOString(), level: line.level, ...(line.name === undefined ? {} : { name: line.name }) };
+  const own = {
+    time: new Date(line.time).toISOString(),
+    level: line.level,
+    ...(line.name === undefined ? {} : { name: line.name }),
+    msg: redactValue(line.message),
+  };
   // Own keys last, so that a field cannot pass for the time, level or message of the line.
-  return JSON.stringify({ ...head, msg: redactValue(line.message), ...clean(fields), ...head });
+  return JSON.stringify({ ...own, ...clean(fields), ...own });
 }
 
 function printTextLine(line: LogLine, fields: LogFields | undefined, colors: boolean): string {
@@ -72,6 +77,19 @@ function printTextLine(line: LogLine, fields: LogFields | undefined, colors: boo
   const name = line.name === undefined ? "" : ` ${line.name}:`;
   const tail = Object.entries(clean(fields)).map(([k, v]) => ` ${k}=${printTextValue(v)}`);
   return `${time} ${level}${name} ${printable(String(redactValue(line.message)))}${tail.join("")}`;
+}
+
+/** What a line of either format says, without when, who and fields of JSON; a line of another make as it is. */
+export function messageOfLine(line: string): string {
+  if (line.startsWith("{")) {
+    try {
+      const { msg } = JSON.parse(line) as { readonly msg?: unknown };
+      if (typeof msg === "string") return msg;
+    } catch {
+      return line;
+    }
+  }
+  return line.replace(/^\d\d:\d\d:\d\d\.\d{3} \S+ +(?:\S+: )?/, "");
 }
 
 function printTextValue(value: unknown): string {

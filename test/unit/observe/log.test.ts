@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { createLogger, type LogFormat, type LogLevel } from "../../../src/observe/log.ts";
+import { createLogger, type LogFormat, type LogLevel, messageOfLine } from "../../../src/observe/log.ts";
 import { redactValue } from "../../../src/observe/redact.ts";
 
 function capture(level: LogLevel, format: LogFormat) {
@@ -16,11 +16,27 @@ test("a text line has time, level, name, message and fields", () => {
 
 test("a JSON line is one document, and a field cannot pass for its time, level or name", () => {
   const { log, lines } = capture("info", "json");
-  log.child("rules", { node: "node-1" })("warn", "retry", { level: "info", time: "x", n: 2n });
+  log.child("rules", { node: "node-1" })("warn", "retry", { level: "info", time: "x", msg: "y", n: 2n });
   expect(lines.map((l) => JSON.parse(l))).toEqual([
     { time: "1970-01-01T00:00:01.000Z", level: "warn", name: "agent/rules", msg: "retry", node: "node-1", n: "2" },
   ]);
 });
+
+test.each<[line: string, message: string]>([
+  [written("text", "no such kernel"), "no such kernel"],
+  [written("json", 'no "such": kernel'), 'no "such": kernel'],
+  ["nft: table: busy", "nft: table: busy"],
+  ["{ not json", "{ not json"],
+  ["", ""],
+])("what %j says", (line, message) => {
+  expect(messageOfLine(line)).toBe(message);
+});
+
+function written(format: LogFormat, message: string): string {
+  const { log, lines } = capture("info", format);
+  log("error", message);
+  return lines.join("").trimEnd();
+}
 
 test("lines below the level are dropped", () => {
   const { log, lines } = capture("warn", "text");
