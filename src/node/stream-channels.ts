@@ -15,8 +15,9 @@ export function joinStreams(session: ExecSession, socket: WebSocket, wanted: { r
   const send = (channel: number, bytes: Uint8Array): void => {
     if (socket.readyState === socket.OPEN) socket.send(Buffer.concat([Buffer.from([channel]), bytes]));
   };
-  // An empty message says that the other end is there.
-  send(channels.stdout, Buffer.alloc(0));
+  // An empty message says that the other end is there. Not in v5, which is client-go's: it reads before it has made its streams, and
+  // complains of a message on one that it does not have yet.
+  if (socket.protocol !== "v5.channel.k8s.io") send(channels.stdout, Buffer.alloc(0));
   for (const [stream, channel, on] of [
     [session.stdout, channels.stdout, wanted.stdout],
     [session.stderr, channels.stderr, wanted.stderr],

@@ -274,12 +274,15 @@ describe.skipIf(lacking("crun", "ip", "nft", "unshare", "script", "curl") !== un
       const messages: string[] = [];
       socket.on("message", (data: Buffer) => void messages.push(data.toString("latin1")));
       await new Promise((resolve, reject) => void socket.once("close", resolve).once("error", reject));
-      return messages.filter((m) => m !== "\x01");
+      return messages;
     };
-    expect(await spoken(`${exec}${command("echo", "out")}`, "channel.k8s.io")).toEqual(["\x01out\n"]);
+    expect(await spoken(`${exec}${command("echo", "out")}`, "channel.k8s.io")).toEqual(["\x01", "\x01out\n"]);
     expect(await spoken(`${exec}${command("false")}`, "channel.k8s.io")).toEqual([
+      "\x01",
       "\x03command terminated with non-zero exit code: exit status 1",
     ]);
+    const [first] = await spoken(`${exec}${command("echo", "out")}`, "v5.channel.k8s.io");
+    expect(first).toBe("\x01out\n");
     expect((await spoken("/containerLogs/default/api/c?tailLines=2", "binary.k8s.io")).join("")).toBe("line 3\noops\n");
     await expect(spoken("/containerLogs/default/api/c?tailLines=x", "binary.k8s.io")).rejects.toThrow(/400/);
     await lab.client.delete(resources.pods, { namespace: "default", name: "api" }, { gracePeriodSeconds: 0 });
