@@ -149,7 +149,7 @@ async function tour(cluster: RunningCluster): Promise<string> {
     ],
   ];
   const text = lines.map(([what, ...commands]) => `  # ${what}\n${commands.map((c) => `  ${c}`).join("\n")}`).join("\n\n");
-  return `\n  export KUBECONFIG=${shellWord(config.kubeconfig)}\n  PATH="$PATH:"${shellWord(join(shopFolder(), "..", "..", "bin"))}\n\n${text}\n\nCtrl-C ends all of it; what the API keeps stays in ${shellWord(config.dataDir)}, and the next start goes on with it.\n`;
+  return `\n  export KUBECONFIG=${shellWord(config.kubeconfig)}\n  PATH="$PATH:"${shellWord(join(shopFolder(), "..", "..", "bin"))}\n\n${text}\n\nCtrl-C ends it all; what the API keeps stays in ${shellWord(config.dataDir)}, and the next start goes on with it.\n`;
 }
 
 function printDnsServer(cluster: RunningCluster): string {
