@@ -85,6 +85,14 @@ describe.skipIf(lack !== undefined)(`rolling under load${lack === undefined ? ""
     expect(await cluster.kubectlInput(objects.join("\n---\n"), "apply", "-f", "-")).toMatchObject({ code: 0, stderr: "" });
     await Promise.all(["web", "talk", "calls"].map((d) => cluster.kubectl("rollout", "status", `deployment/${d}`, "--timeout=120s")));
     await cluster.kubectl("wait", "pod/shell", "--for=condition=Ready", "--timeout=120s");
+    // a Deployment may say that it is available before its endpoints have come to the tables of the ingress
+    for (const open of [() => openTalk(to, "/ws"), () => openCall(to, "/talk.Talk/Say")]) {
+      const opens = async (): Promise<true> => {
+        const first = open();
+        return await first.open.then(() => true as const).finally(() => first.end());
+      };
+      await eventually(opens, { what: "an endpoint that the ingress reaches" });
+    }
   });
 
   afterAll(async () => {
