@@ -19,8 +19,9 @@ const host = "roll.test";
 const talkImage = {
   match: "test/grpc-talk",
   root: "host",
-  files: { "/talk.ts": join(import.meta.dirname, "../support/grpc-talk.program.ts") },
-  entrypoint: [process.execPath, "/talk.ts"],
+  // a checkout below /tmp is not seen inside
+  files: { "/node": process.execPath, "/talk.ts": join(import.meta.dirname, "../support/grpc-talk.program.ts") },
+  entrypoint: ["/node", "/talk.ts"],
 };
 const load = { kept: 44, fresh: 12, http2: 8 } as const;
 
@@ -83,7 +84,9 @@ describe.skipIf(lack !== undefined)(`rolling under load${lack === undefined ? ""
     const call = deployment("calls", 1, talkImage.match, "tcpSocket: {port: 8080}");
     const objects = [deployment("web", 3), deployment("talk", 1), call, shell, ...others];
     expect(await cluster.kubectlInput(objects.join("\n---\n"), "apply", "-f", "-")).toMatchObject({ code: 0, stderr: "" });
-    await Promise.all(["web", "talk", "calls"].map((d) => cluster.kubectl("rollout", "status", `deployment/${d}`, "--timeout=120s")));
+    const status = (d: string) => cluster.kubectl("rollout", "status", `deployment/${d}`, "--timeout=120s");
+    const rolledOut = await Promise.all(["web", "talk", "calls"].map(status));
+    expect(rolledOut.map((r) => r.stderr + String(r.code))).toEqual(["0", "0", "0"]);
     await cluster.kubectl("wait", "pod/shell", "--for=condition=Ready", "--timeout=120s");
     // a Deployment may say that it is available before its endpoints have come to the tables of the ingress
     for (const open of [() => openTalk(to, "/ws"), () => openCall(to, "/talk.Talk/Say")]) {
