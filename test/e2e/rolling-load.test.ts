@@ -124,7 +124,7 @@ describe.skipIf(lack !== undefined)(`rolling under load${lack === undefined ? ""
     const talks = [openTalk(to, "/ws"), call];
     await Promise.all(talks.map((t) => t.open));
     await roll(withoutApi);
-    await upgrade();
+    await upgrade(new Set(talks.map((t) => t.port())));
     await openPort();
     for (let i = 1; i < rolls; i++) await roll();
     // what is cut is cut at the end of the drain, or when the last pods leave: both after the rollout is called done
@@ -202,8 +202,9 @@ describe.skipIf(lack !== undefined)(`rolling under load${lack === undefined ? ""
   }
 
   /** As after a new version was installed: each daemon starts its ingress anew, and the one of before ends by itself. */
-  async function upgrade(): Promise<void> {
+  async function upgrade(talking: ReadonlySet<number>): Promise<void> {
     const before = await pidsOf(cluster, "process ingress");
+    const serving = before.filter((pid) => !clientPortsOf(pid, to.https).isDisjointFrom(talking));
     for (const pid of await pidsOf(cluster, "process daemon")) process.kill(pid, "SIGUSR2");
     await eventually(
       async () => {
@@ -212,8 +213,9 @@ describe.skipIf(lack !== undefined)(`rolling under load${lack === undefined ? ""
       },
       { what: "a new generation that holds the connections" },
     );
-    // that with the WebSocket stays; the others have nobody to wait for
-    expect(before.filter(isAlive)).not.toEqual([]);
+    // those with the WebSocket and the call stay; the others have nobody to wait for
+    expect(serving).not.toEqual([]);
+    for (const pid of serving) expect(isAlive(pid)).toBe(true);
   }
 
   /** The process that has most of this machine's connections, once they have all those that are kept. */

@@ -124,6 +124,8 @@ export interface Talk {
   /** Why it is no longer open. */
   closed(): string | undefined;
   echoes(): number;
+  /** The client's end of its connection, once it is open. */
+  port(): number;
   end(): void;
 }
 
@@ -133,6 +135,8 @@ export function openTalk(to: IngressAt, path: string): Talk {
   const socket = new WebSocket(`wss://${to.ip}:${to.https}${path}`, [], options);
   let echoes = 0;
   let closed: string | undefined;
+  let port = 0;
+  socket.once("upgrade", (response) => (port = response.socket.localPort ?? 0));
   const open = new Promise<void>((resolve, reject) => {
     socket.once("open", resolve);
     socket.once("error", reject);
@@ -147,6 +151,7 @@ export function openTalk(to: IngressAt, path: string): Talk {
     open,
     closed: () => closed,
     echoes: () => echoes,
+    port: () => port,
     end: () => {
       clearInterval(saying);
       socket.terminate();
@@ -195,6 +200,7 @@ export function openCall(to: IngressAt, path: string): Call {
     open,
     closed: () => closed,
     echoes: () => bytes / message.length,
+    port: () => session.socket.localPort ?? 0,
     end,
     finish: async () => {
       clearInterval(saying);
