@@ -155,7 +155,7 @@ export class IptablesTarget implements RuleTarget {
   }
 
   async apply(signal: AbortSignal): Promise<Applied> {
-    const transaction = this.#states.flatMap(differenceOf);
+    const transaction = this.#difference(this.#pendingFrontends);
     for (const state of this.#states) {
       if (state.found !== undefined) state.kept = keptChains(state.family, state.found, state.desired.chains);
     }
@@ -167,6 +167,16 @@ export class IptablesTarget implements RuleTarget {
       await this.#removeOther(signal);
     });
     return { changes: transactionSize(transaction) };
+  }
+
+  /**
+   * What is asked for again has no rules yet, so that nobody loses any: its translations come first, since they are what was mostly
+   * refused, and no other table shows anything of an attempt that is refused again.
+   */
+  #difference(changed: Iterable<FrontendKey>): Transaction {
+    const transaction = this.#states.flatMap(differenceOf);
+    const keys = [...changed];
+    return keys.length > 0 && keys.every((key) => this.#refusals.isAgain(key)) ? translationsFirst(transaction) : transaction;
   }
 
   async #applyOrBisect(transaction: Transaction, signal: AbortSignal): Promise<void> {
@@ -334,7 +344,7 @@ export class IptablesTarget implements RuleTarget {
         const before = this.#states.map((s) => s.desired);
         for (const state of this.#states) this.#take(state, compileFrontends(some, state.desired));
         try {
-          await this.#programs.apply(this.#states.flatMap(differenceOf), signal);
+          await this.#programs.apply(this.#difference(keys), signal);
         } catch (error) {
           if (isApplyError(error) && error.code === "REFUSED") {
             for (const [i, state] of this.#states.entries()) state.desired = before[i] ?? state.desired;
