@@ -1,10 +1,9 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { makeTestServer, type TestServer } from "./test-server.ts";
+import { makeShopServer, type TestServer } from "./test-server.ts";
 
 let api: TestServer;
 beforeAll(async () => {
-  api = await makeTestServer();
-  await api.call("POST", "/api/v1/namespaces", { metadata: { name: "shop" } });
+  api = await makeShopServer();
 });
 afterAll(() => api.close());
 

@@ -1,12 +1,10 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { encodeProtobuf } from "../../../src/api/protobuf.ts";
-import { makeTestServer, type TestServer } from "./test-server.ts";
+import { makeShopServer, type TestServer } from "./test-server.ts";
 
 let api: TestServer;
 beforeAll(async () => {
-  api = await makeTestServer();
-  await api.call("POST", "/api/v1/namespaces", { metadata: { name: "shop" } });
-  await api.call("POST", "/api/v1/namespaces/shop/serviceaccounts", { metadata: { name: "default" } });
+  api = await makeShopServer();
 });
 afterAll(() => api.close());
 

@@ -147,3 +147,11 @@ function at(value: unknown, path: string): unknown {
   }
   return node;
 }
+
+/** A server with the namespace shop, and its service account, which pods need. */
+export async function makeShopServer(): Promise<TestServer> {
+  const api = await makeTestServer();
+  await api.call("POST", "/api/v1/namespaces", { metadata: { name: "shop" } });
+  await api.call("POST", "/api/v1/namespaces/shop/serviceaccounts", { metadata: { name: "default" } });
+  return api;
+}

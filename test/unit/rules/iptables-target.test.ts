@@ -97,7 +97,12 @@ test("what is refused is asked for again until it is taken", async () => {
   const { proxier, applied } = await start(memory, filled(20));
   const asked = (): number => memory.runs.filter(({ input }) => input.includes("10.244.0.5:")).length;
   const before = asked();
+  const started = memory.runs.length;
   await expect.poll(asked, { timeout: 5000 }).toBeGreaterThan(before);
+  // what refuses comes first, so that no other table has to take anything back
+  const tries = memory.runs.slice(started).filter(({ program }) => program.endsWith("-restore"));
+  expect(tries.map(({ input }) => /^\*(\w+)/.exec(input)?.[1])).toEqual(tries.map(() => "nat"));
+  expect(tries.every(({ input }) => input.includes("10.244.0.5:"))).toBe(true);
   await expect.poll(() => proxier.problems().map((p) => p.object.name)).toEqual(["s4"]);
   expect(applied.length).toBe(1);
   memory.refuses = () => false;
