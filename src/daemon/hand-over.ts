@@ -16,7 +16,10 @@ type FromSuccessor =
   | { readonly type: "take-over"; readonly task: string; readonly at: string }
   /** It serves everything now. */
   | { readonly type: "serving" };
-type ToSuccessor = { readonly type: "handed" } | { readonly type: "refused"; readonly why: string } | { readonly type: "another's" };
+type ToSuccessor =
+  | { readonly type: "handed"; readonly ticketKeys?: string | undefined }
+  | { readonly type: "refused"; readonly why: string }
+  | { readonly type: "another's" };
 
 const door = "hand-over.sock";
 type Place = Pick<DaemonConfig, "runDir" | "nodeName" | "enable">;
@@ -26,9 +29,15 @@ function taskOf({ nodeName, enable }: Place): string {
   return [nodeName, ...enable.toSorted()].join(" ");
 }
 
+export interface Offer {
+  readonly sockets: readonly NamedSocket[];
+  /** Of TLS sessions, so that clients resume them with the successor; absent where none are served. */
+  readonly ticketKeys?: Buffer | undefined;
+}
+
 export interface HandOverDeps {
-  /** Makes room for the other's agent, and names all sockets. */
-  readonly offer: () => Promise<readonly NamedSocket[]>;
+  /** Makes room for the other's agent, and names what is handed over. */
+  readonly offer: () => Promise<Offer>;
   /** The other serves: what is left here may end. */
   readonly gone: () => void;
   /** The other did not get so far. */
@@ -42,8 +51,9 @@ export function startHandOver(place: Place, { offer, gone, keep }: HandOverDeps)
   const tell = (socket: Socket, message: ToSuccessor): void => void socket.write(encodeFrame(message));
   const hand = async (socket: Socket, at: string): Promise<void> => {
     try {
-      passSockets(at, await offer());
-      tell(socket, { type: "handed" });
+      const { sockets, ticketKeys } = await offer();
+      passSockets(at, sockets);
+      tell(socket, { type: "handed", ticketKeys: ticketKeys?.toString("base64") });
     } catch (error) {
       tell(socket, { type: "refused", why: error instanceof Error ? error.message : String(error) });
       socket.end();
@@ -97,6 +107,7 @@ export interface TakenOver {
   /** A socket that was bound to just this, to be bound no more. */
   take(o: Pick<NamedSocket, "name" | "ip" | "port" | "type">): NamedSocket | undefined;
   takeAll(name: string): readonly NamedSocket[];
+  readonly ticketKeys: Buffer | undefined;
   /** Everything is served here; closes what nobody took. */
   serving(): void;
   /** Never came to serve: the one before goes on. */
@@ -113,6 +124,7 @@ export async function takeOver(place: Place): Promise<TakenOver | undefined> {
     const asked: FromSuccessor = { type: "take-over", task: taskOf(place), at };
     socket.write(encodeFrame(asked));
     const answer = await answered(socket);
+    const ticketKeys = answer.type === "handed" && answer.ticketKeys !== undefined ? Buffer.from(answer.ticketKeys, "base64") : undefined;
     if (answer.type === "refused") throw new Error(`${place.runDir}: ${answer.why}`);
     if (answer.type === "another's") {
       socket.destroy();
@@ -133,6 +145,7 @@ export async function takeOver(place: Place): Promise<TakenOver | undefined> {
         for (const s of all) left.splice(left.indexOf(s), 1);
         return all;
       },
+      ticketKeys,
       serving: () => {
         const served: FromSuccessor = { type: "serving" };
         socket.end(encodeFrame(served));

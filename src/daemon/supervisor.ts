@@ -187,10 +187,11 @@ export function startSupervisor(base: DaemonConfig, log: Log): Retiring {
     followConfig();
     if (has("ingress")) {
       const processes = config.ingressProcesses || Math.min(availableParallelism(), mostProcesses);
-      const ticketKeys = new TicketKeys();
-      closing.push(() => ticketKeys.close());
+      const keys = new TicketKeys(taken?.ticketKeys);
+      ticketKeys = keys;
+      closing.push(() => keys.close());
       const onIngressMessage = (m: unknown, from: ChildProcess): void => {
-        if (isTicketKeys(m)) ticketKeys.answer(from);
+        if (isTicketKeys(m)) keys.answer(from);
       };
       const names = Array.from({ length: processes }, (_, i) => `ingress-${i + 1}`);
       const drainMs = 1000 * (config.ingressDrainSeconds ?? defaultDrainSeconds);
@@ -210,7 +211,7 @@ export function startSupervisor(base: DaemonConfig, log: Log): Retiring {
         log("info", "another daemon takes over: the agent ends, DNS and the ingress serve on until it does");
         await agent?.close();
         await changing;
-        return sockets();
+        return { sockets: sockets(), ticketKeys: ticketKeys?.current };
       },
       gone: () => {
         log("info", "the other daemon serves; what is left here drains");
@@ -232,6 +233,7 @@ export function startSupervisor(base: DaemonConfig, log: Log): Retiring {
   let agent: SupervisedChild | undefined;
   let restartAgent = async (_told: DaemonConfig): Promise<void> => undefined;
   let ingress: Generations | undefined;
+  let ticketKeys: TicketKeys | undefined;
   /** What the agent was started with last. */
   let agentConfig = config;
   let changing: Promise<void> = Promise.resolve();

@@ -19,7 +19,7 @@ export interface Asker {
 
 /**
  * The keys that encrypt TLS session tickets, the same for all ingress processes and generations of a node: a client resumes its
- * session whichever of them it comes to. They are in memory only, and new ones twice a day.
+ * session whichever of them it comes to. They are in memory only, go to the supervisor that takes over, and are new twice a day.
  */
 export class TicketKeys {
   readonly #askers = new Set<Asker>();
@@ -27,10 +27,15 @@ export class TicketKeys {
   readonly #timer: NodeJS.Timeout;
   #keys: Buffer;
 
-  constructor(random: (size: number) => Buffer = randomBytes) {
+  /** `before`: of the supervisor whose place is taken. */
+  constructor(before: Buffer | undefined, random: (size: number) => Buffer = randomBytes) {
     this.#random = random;
-    this.#keys = random(keyBytes);
+    this.#keys = before?.length === keyBytes ? before : random(keyBytes);
     this.#timer = setInterval(() => this.rotate(), lifetime).unref();
+  }
+
+  get current(): Buffer {
+    return this.#keys;
   }
 
   answer(asker: Asker): void {

@@ -103,6 +103,17 @@ const ask = () => new Promise((resolve, reject) => get({ host: ip, agent, header
   agent.destroy();
 })();`;
 
+/** One request over TLS, with the session of the one before, if there is one in the file; says whether that was resumed. */
+const requestOfSession = `
+const [ip, file] = process.argv.slice(1);
+const fs = require("node:fs");
+const session = fs.existsSync(file) ? fs.readFileSync(file) : undefined;
+const socket = require("node:tls").connect({ host: ip, port: 443, servername: "hand.test", rejectUnauthorized: false, session });
+socket.on("session", (s) => fs.writeFileSync(file, s));
+socket.on("secureConnect", () => socket.write("GET / HTTP/1.1\\r\\nHost: hand.test\\r\\nConnection: close\\r\\n\\r\\n"));
+socket.on("end", () => console.log(socket.isSessionReused() ? "resumed" : "new"));
+socket.resume();`;
+
 describe.skipIf(lack !== undefined)(`each role a process of its own${lack === undefined ? "" : ` (left out: ${lack})`}`, () => {
   let lab: RoleLab;
   let api: RoleProcess;
@@ -360,6 +371,9 @@ data: {"7402": "default/hand:80", "7403": "default/hand:80"}`;
     const requests = loop("over", `curl -sS -m 30 -o /dev/null -w '%{http_code}\\n' -H 'Host: hand.test' http://${ip}/`);
     const queries = loop("over", "dig +short +time=10 +tries=1 @10.116.0.10 hand.default.svc.cluster.local");
     const kept = lab.run(process.execPath, "-e", twoRequests, ip, lab.file("answers", ""), join(lab.folder, "again"));
+    const ofSession = async (): Promise<string> =>
+      (await lab.run(process.execPath, "-e", requestOfSession, ip, join(lab.folder, "session"))).stdout;
+    expect([await ofSession(), await ofSession()]).toEqual(["new\n", "resumed\n"]);
     const answered = (n: number): Promise<unknown> =>
       eventually(() => readFileSync(join(lab.folder, "answers"), "utf8").split("\n").length > n || undefined, { what: `answer ${n}` });
     await answered(1);
@@ -380,6 +394,7 @@ data: {"7402": "default/hand:80", "7403": "default/hand:80"}`;
     expect(before.process.exitCode).toBe(0);
     expect(existsSync(join(lab.folder, "ready"))).toBe(true);
     await serves("by the next daemon alone");
+    expect(await ofSession()).toBe("resumed\n");
     lab.file("over", "");
     const codes = (await requests).stdout.trim().split("\n");
     expect([...new Set(codes)]).toEqual(["200"]);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { NamedSocket } from "../../../src/daemon/child.ts";
 import type { Part } from "../../../src/daemon/daemon-config.ts";
-import { startHandOver, takeOver } from "../../../src/daemon/hand-over.ts";
+import { type Offer, startHandOver, takeOver } from "../../../src/daemon/hand-over.ts";
 import { bindSocket, closeSocket } from "../../../src/kernel/socket.ts";
 
 let runDir: string;
@@ -23,7 +23,8 @@ afterEach(() => {
   rmSync(runDir, { recursive: true });
 });
 
-const running = async (offer = async (): Promise<readonly NamedSocket[]> => sockets) => {
+const ticketKeys = Buffer.alloc(48, 3);
+const running = async (offer = async (): Promise<Offer> => ({ sockets, ticketKeys })) => {
   const door = startHandOver(place(), { offer, gone: () => void said.push("gone"), keep: () => void said.push("keep") });
   await door.ready;
   return door;
@@ -54,6 +55,7 @@ test("what is asked for by name and address is taken; the rest is closed; the on
   const door = await running();
   const taken = await takeOver(place());
   const [http, , port] = sockets as [NamedSocket, NamedSocket, NamedSocket];
+  expect(taken?.ticketKeys).toEqual(ticketKeys);
   expect(taken?.take({ ...http, name: "https" })).toBeUndefined();
   const mine = taken?.take(http);
   expect(mine).toEqual({ ...http, fd: expect.any(Number) });

@@ -3,7 +3,7 @@ import { TicketKeys } from "../../../src/daemon/ticket-keys.ts";
 
 test("all processes have the same keys, also those that start later, and all get new ones; who has gone is told nothing", () => {
   let drawn = 0;
-  const keys = new TicketKeys((size) => Buffer.alloc(size, ++drawn));
+  const keys = new TicketKeys(undefined, (size) => Buffer.alloc(size, ++drawn));
   const heard: string[] = [];
   const asker = (name: string) => ({
     connected: true,
@@ -23,4 +23,16 @@ test("all processes have the same keys, also those that start later, and all get
   keys.rotate();
   keys.close();
   expect(heard).toEqual(["one 0101", "two 0101", "one 0202", "two 0202", "three 0202", "two 0303", "three 0303"]);
+});
+
+test("who takes another's place goes on with its keys, if they are keys", () => {
+  const before = Buffer.alloc(48, 9);
+  const keys = new TicketKeys(before);
+  expect(keys.current).toBe(before);
+  keys.rotate();
+  expect(keys.current).not.toEqual(before);
+  keys.close();
+  const fresh = new TicketKeys(Buffer.alloc(3));
+  expect(fresh.current).toHaveLength(48);
+  fresh.close();
 });
