@@ -1,6 +1,6 @@
 import type { FilterOf, TextTest } from "../route/filter.ts";
+import { patternOf } from "../route/pattern.ts";
 import { headerValue } from "../route/request-head.ts";
-import { cachedRegExp } from "../route/value-match.ts";
 import type { FilteredRequest, FilterOutcome } from "./outcome.ts";
 
 export function applyAgentBlock(f: FilterOf<"agentBlock">, r: FilteredRequest): FilterOutcome | undefined {
@@ -10,5 +10,5 @@ export function applyAgentBlock(f: FilterOf<"agentBlock">, r: FilteredRequest): 
 
 /** An absent header is the empty text, as at nginx. */
 export function isOneOf(tests: readonly TextTest[], value = ""): boolean {
-  return tests.some((t) => (t.kind === "exact" ? t.text === value : cachedRegExp(t.pattern, t.ignoreCase ? "i" : "").test(value)));
+  return tests.some((t) => (t.kind === "exact" ? t.text === value : patternOf(t.pattern, t.ignoreCase).test(value)));
 }

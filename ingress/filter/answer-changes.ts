@@ -1,6 +1,6 @@
+import { patternOf } from "../route/pattern.ts";
 import { fillText, type TextSource } from "../route/request-text.ts";
 import type { AnswerChanges, TextChange } from "../route/route.ts";
-import { cachedRegExp } from "../route/value-match.ts";
 
 /** The headers of an endpoint's answer (flat: name, value) as the route wants the client to see them. */
 export function changedAnswer(headers: readonly string[], changes: AnswerChanges, source: TextSource): readonly string[] {
@@ -76,8 +76,10 @@ function attempt(value: string, change: TextChange, source: TextSource): string 
       return value.toLowerCase() === from ? fillText(change.to, source) : undefined;
     }
     case "regex": {
-      const groups = cachedRegExp(change.pattern, change.ignoreCase ? "i" : "").exec(value);
-      return groups === null ? undefined : fillText(change.to, source).replace(/\$([1-9])/g, (_, n: string) => groups[Number(n)] ?? "");
+      const groups = patternOf(change.pattern, change.ignoreCase).groups(value);
+      return groups === undefined
+        ? undefined
+        : fillText(change.to, source).replace(/\$([1-9])/g, (_, n: string) => groups[Number(n)] ?? "");
     }
   }
 }

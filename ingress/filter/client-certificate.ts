@@ -1,5 +1,5 @@
 import type { FilterOf, HeaderField } from "../route/filter.ts";
-import { cachedRegExp } from "../route/value-match.ts";
+import { patternOf } from "../route/pattern.ts";
 import type { FilteredRequest, FilterOutcome, ShownCertificate } from "./outcome.ts";
 import { redirect } from "./redirects.ts";
 
@@ -30,7 +30,7 @@ function refusal(f: FilterOf<"clientCertificate">, status: number): FilterOutcom
 /** The pattern must be found in one of the parts of the subject. */
 function fitsName(pattern: string, shown: ShownCertificate | undefined): boolean {
   const name = /(?:^|,)(CN=(?:[^,\\]|\\.)*)/.exec(shown?.subject ?? "")?.[1];
-  return name !== undefined && cachedRegExp(pattern, "").test(name);
+  return name !== undefined && patternOf(pattern, false).test(name);
 }
 
 /** Always all of them: what the client itself sent under these names must not go on. */

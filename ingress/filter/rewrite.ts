@@ -1,7 +1,7 @@
 import type { FilterOf } from "../route/filter.ts";
+import { type Groups, pathPattern } from "../route/pattern.ts";
 import { escapePath, wireText } from "../route/request-head.ts";
 import { partText, type TextPart } from "../route/request-text.ts";
-import { pathRegExp } from "../route/value-match.ts";
 import type { FilteredRequest, FilterOutcome } from "./outcome.ts";
 import { redirect } from "./redirects.ts";
 
@@ -10,8 +10,8 @@ import { redirect } from "./redirects.ts";
  * own query keeps the client's after it, unless it ends in `?`; a target with a scheme is a redirect.
  */
 export function applyRewrite(f: FilterOf<"rewrite">, r: FilteredRequest): FilterOutcome | undefined {
-  const groups = pathRegExp(f.pattern, f.ignoreCase).exec(r.path);
-  if (groups === null) return undefined;
+  const groups = pathPattern(f.pattern, f.ignoreCase).groups(r.path);
+  if (groups === undefined) return undefined;
   const pieces = piecesOf(f.target);
   const filled = fill(pieces.path, groups, r);
   const own = fill(pieces.query, groups, r);
@@ -72,7 +72,7 @@ function groupsApart(template: string): Piece[] {
   return template.split(/\$([1-9])/).map((text, i) => (i % 2 === 0 ? text : Number(text)));
 }
 
-function fill(pieces: readonly Piece[], groups: RegExpExecArray, r: FilteredRequest): string {
+function fill(pieces: readonly Piece[], groups: Groups, r: FilteredRequest): string {
   let text = "";
   for (const piece of pieces) {
     if (typeof piece === "string") text += piece;

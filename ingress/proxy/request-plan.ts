@@ -1,9 +1,10 @@
 import { applyFilters, type ChainResult } from "../filter/chain.ts";
 import type { FilteredRequest, Reply, RequestContext } from "../filter/outcome.ts";
 import { schemeOf } from "../filter/redirects.ts";
-import { normalizeHost, normalizePath } from "../route/request-head.ts";
+import { PathTooLong } from "../route/pattern.ts";
+import { normalizeHost, normalizePath, type RequestHead } from "../route/request-head.ts";
 import type { ClientCertificates, Forwarding, RedirectTarget, Route } from "../route/route.ts";
-import type { RouteTable } from "../route/route-table.ts";
+import type { Match, RouteTable } from "../route/route-table.ts";
 import type { IncomingRequest } from "./downstream.ts";
 import type { ClientIdentity } from "./forwarded.ts";
 
@@ -27,7 +28,8 @@ export function planRequest(
   const query = question < 0 ? "" : request.target.slice(question + 1);
   const path = rawPath === "*" ? "/" : normalizePath(rawPath);
   if (path === undefined) return replied(undefined, 400);
-  const found = table.match({ method: request.method, host: normalizeHost(request.authority), path, query, headers: request.fields });
+  const found = matchOf(table, { method: request.method, host: normalizeHost(request.authority), path, query, headers: request.fields });
+  if (found === "too long") return replied(undefined, 414);
   if (found === undefined) return replied(undefined, 404);
   const { route } = found;
   if (request.tls && !wasAskedBy(route.hostTls?.clientCertificates, request.askedBy)) return replied(route, 421);
@@ -48,6 +50,16 @@ export function planRequest(
   };
   const chain = applyFilters(route.filters, filtered, context);
   return chain instanceof Promise ? chain.then((c) => act(route, c)) : act(route, chain);
+}
+
+/** As `table.match`; a path that no pattern can be held against is nobody's. */
+export function matchOf(table: RouteTable, head: RequestHead): Match | undefined | "too long" {
+  try {
+    return table.match(head);
+  } catch (error) {
+    if (error instanceof PathTooLong) return "too long";
+    throw error;
+  }
 }
 
 /**

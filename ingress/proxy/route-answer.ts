@@ -16,7 +16,7 @@ import { HeaderBlock } from "../upstream/wire/header-block.ts";
 import type { IncomingRequest } from "./downstream.ts";
 import { questionWorld } from "./filter-world.ts";
 import { type ClientIdentity, clientIdentity, forwardingHeaders } from "./forwarded.ts";
-import { planRequest } from "./request-plan.ts";
+import { matchOf, planRequest } from "./request-plan.ts";
 import { textSource } from "./text-source.ts";
 
 export interface RouteQuestion {
@@ -82,7 +82,8 @@ export async function answerRoute(table: RouteTable, question: RouteQuestion): P
     query,
     headers: request.fields,
   };
-  const match = table.match(head);
+  const found = matchOf(table, head);
+  const match = found === "too long" ? undefined : found;
   const plan = await planRequest(table, request, client, {
     now: 0,
     httpsPort: question.httpsPort ?? 443,
@@ -99,7 +100,11 @@ export async function answerRoute(table: RouteTable, question: RouteQuestion): P
   const location = reply?.headers.find((h) => h.name === "Location")?.value;
   const backends = forward === undefined ? [] : shares(table, forward, request.fields);
   const nobody = reply === undefined && backends.every((b) => b.endpoints.length === 0);
-  const why = [...(match?.why() ?? [`no rule for host ${head.host}, and no default backend`])];
+  const why = [
+    ...(match?.why() ?? [
+      found === "too long" ? "the path is too long for a pattern of its host" : `no rule for host ${head.host}, and no default backend`,
+    ]),
+  ];
   if (reply !== undefined && reply.by !== "route") why.push(`answered by ${reply.by}: ${reply.status}`);
   if (action?.kind === "respond") why.push(action.why);
   if (nobody) why.push("no endpoint is ready");

@@ -1,8 +1,9 @@
 import { compareRoutes } from "./match-order.ts";
+import { pathPattern } from "./pattern.ts";
 import type { RequestHead } from "./request-head.ts";
 import { headerValue } from "./request-head.ts";
 import type { Route, RouteId } from "./route.ts";
-import { pathRegExp, queryValue, valueMatches } from "./value-match.ts";
+import { queryValue, valueMatches } from "./value-match.ts";
 
 /** The routes of one host, best first, and indexes for the look-up. Never changed once made. */
 export interface HostRoutes {
@@ -103,7 +104,7 @@ function pathMatches(route: Route, path: string): boolean {
     case "string":
       return path.startsWith(match.path);
     case "regex":
-      return pathRegExp(match.pattern, match.ignoreCase).test(path);
+      return pathPattern(match.pattern, match.ignoreCase).test(path);
     case "fallback":
       return true;
   }

@@ -61,7 +61,7 @@ const keptConnections = "connections to that server are always kept, 256 at most
 export const annotationRows = {
   // where requests go
   "rewrite-target": kept(parseTarget, {
-    note: "makes every path of its host a regular expression, of all Ingresses; expressions are JavaScript's",
+    note: "makes every path of its host a regular expression, of all Ingresses; expressions are RE2's, which run in linear time",
   }),
   "use-regex": kept(parseBoolean, {
     initial: "false",

@@ -1,6 +1,7 @@
 import { parseCidr, printCidr } from "../../src/base/cidr.ts";
 import { ipFamily, parseIp } from "../../src/base/ip.ts";
 import type { TextTest } from "../route/filter.ts";
+import { patternFault } from "../route/pattern.ts";
 import type { TextPart } from "../route/request-text.ts";
 import type { UpstreamTls } from "../route/route.ts";
 import { parseRequestText, parseTemplate } from "./request-text.ts";
@@ -174,14 +175,10 @@ export function parseToken(text: string): Parsed<string> {
   return /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/.test(text) ? text : { expected: "a header or cookie name" };
 }
 
-/** A regular expression as JavaScript reads it. */
+/** A regular expression as RE2 reads it. */
 export function parsePattern(text: string): Parsed<string> {
-  try {
-    new RegExp(text);
-    return text;
-  } catch {
-    return { expected: "a regular expression" };
-  }
+  const fault = patternFault(text);
+  return fault === undefined ? text : { expected: `a regular expression of RE2 (${fault})` };
 }
 
 /** Words, by commas or spaces. */

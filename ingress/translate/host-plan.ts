@@ -2,6 +2,7 @@ import type { Compiled, Problem } from "../../src/snapshot/problem.ts";
 import { inFilterOrder } from "../filter/chain.ts";
 import type { FilledHeader, Filter } from "../route/filter.ts";
 import { compareText } from "../route/match-order.ts";
+import { pathPatternFault } from "../route/pattern.ts";
 import { wireText } from "../route/request-head.ts";
 import type { Forwarding, HostMatch, HostTls, PathMatch, Route, RouteAction } from "../route/route.ts";
 import { annotationField } from "./annotation-table.ts";
@@ -142,30 +143,26 @@ function pathMatch(claim: PathClaim, regex: boolean): PathMatch {
   }
 }
 
-/** As JavaScript writes it; a path that is no regular expression is taken by its letters. */
+/** A path that is no regular expression is taken by its letters. */
 function validPattern(path: string): string {
-  return patternOf(path) ?? path.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+  const pattern = anyCase(path);
+  return pathPatternFault(pattern) === undefined ? pattern : path.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }
 
 /** `(?i)` says what holds for all of them. */
-function patternOf(path: string): string | undefined {
-  const pattern = path.replaceAll("(?i)", "");
-  try {
-    new RegExp(pattern);
-    return pattern;
-  } catch {
-    return undefined;
-  }
+function anyCase(path: string): string {
+  return path.replaceAll("(?i)", "");
 }
 
 function brokenPattern({ plan, claim }: Claimed): readonly Problem[] {
-  if (patternOf(wireText(claim.path)) !== undefined) return [];
+  const fault = pathPatternFault(anyCase(wireText(claim.path)));
+  if (fault === undefined) return [];
   return [
     {
       object: plan.object,
       field: `${claim.field}.path`,
       reason: "InvalidPattern",
-      message: `paths of host ${claim.host === "" ? "*" : claim.host} are regular expressions, and "${claim.path}" is none (of JavaScript): it is compared by its letters`,
+      message: `paths of host ${claim.host === "" ? "*" : claim.host} are regular expressions, and "${claim.path}" is none of RE2 (${fault}): it is compared by its letters`,
     },
   ];
 }

@@ -1,3 +1,4 @@
+import { patternFault } from "../route/pattern.ts";
 import type { TextPart } from "../route/request-text.ts";
 import type { TextChange } from "../route/route.ts";
 import { isBad, type Parsed } from "./annotation-values.ts";
@@ -30,10 +31,5 @@ export function changeOf(kind: "prefix" | "whole", from: ChangeSide, to: ChangeS
   const regex = /^~(\*?)(.*)$/.exec(from.text);
   if (regex === null) return { kind, from: from.parts, to: to.parts };
   const [, star, pattern = ""] = regex;
-  try {
-    new RegExp(pattern);
-  } catch {
-    return undefined;
-  }
-  return { kind: "regex", pattern, ignoreCase: star === "*", to: to.parts };
+  return patternFault(pattern) !== undefined ? undefined : { kind: "regex", pattern, ignoreCase: star === "*", to: to.parts };
 }
