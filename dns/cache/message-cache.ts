@@ -21,6 +21,8 @@ export interface CacheLimits {
   readonly staleTtl?: number;
   /** After a failure an upstream is left alone for so long where an answer stands in; default as long as failures are kept. */
   readonly recheckSeconds?: number;
+  /** A denial does not take the place of an answer that may still be served, be it after its end. Default it does. */
+  readonly prefersPositive?: boolean;
   /** Asked again ahead of the end, when less than `percent` of its life is left and it was asked for `amount` times with gaps of at most `gap` ms. */
   readonly prefetch?: { readonly amount: number; readonly gap: number; readonly percent: number };
   /** Answers keep the TTL they came with. */
@@ -177,14 +179,23 @@ export class MessageCache {
     if (entry.wire !== undefined && this.#byWire.get(entry.wire.key) === entry) this.#byWire.delete(entry.wire.key);
   }
 
+  /** What may still be served, and is not given up for a message of this kind. */
+  #outlives(known: Entry, kind: CacheKind, now: number): boolean {
+    if (known.kind === "failure") return false;
+    if (kind === "failure") return true;
+    const { prefersPositive, staleSeconds } = this.#limits;
+    const isOver = now - known.stored - known.life >= staleSeconds * 1000;
+    return prefersPositive === true && kind === "denial" && known.kind === "success" && !isOver;
+  }
+
   /** Keeps an answer as long as RFC 2308 and the caps allow; says whether it was kept. A failure never takes the place of an answer. */
   set(key: string, message: Message, now: number): boolean {
     const kind = kindOf(message);
     const seconds = kind === undefined ? 0 : lifeSeconds(message, kind, this.#limits);
     if (kind === undefined || seconds <= 0 || message.truncated) return false;
     const known = this.#successes.get(key) ?? this.#denials.get(key);
-    if (kind === "failure" && known !== undefined && known.kind !== "failure") {
-      known.retryAt = now + (this.#limits.recheckSeconds || seconds) * 1000;
+    if (known !== undefined && this.#outlives(known, kind, now)) {
+      known.retryAt = now + ((kind === "failure" && this.#limits.recheckSeconds) || seconds) * 1000;
       return false;
     }
     if (known !== undefined) this.#drop(known);

@@ -8,6 +8,8 @@ export interface TlsCertificate {
   readonly clientCa?: string;
   /** They must. */
   readonly requireClient?: true;
+  /** Where the keys of connections are written, for who debugs them. */
+  readonly keylogFile?: string;
 }
 
 /** Where DNS is served over TLS (RFC 7858); by custom at port 853. */

@@ -1,4 +1,5 @@
 import type { Cidr } from "../../src/base/cidr.ts";
+import type { Ip } from "../../src/base/ip.ts";
 import type { DomainName } from "../wire/name.ts";
 import type { DnsAddress } from "./dns-config.ts";
 
@@ -9,5 +10,10 @@ export interface TransferConfig {
   /** Clients that may have them; `*` for everybody. */
   readonly to: "*" | readonly Cidr[];
   /** Servers that get a NOTIFY when the zones change. */
-  readonly notify?: readonly DnsAddress[];
+  readonly notify?: readonly NotifyAddress[];
+}
+
+export interface NotifyAddress extends DnsAddress {
+  /** Where the NOTIFY comes from; absent: the system's choice. */
+  readonly source?: Ip;
 }

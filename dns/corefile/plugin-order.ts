@@ -45,8 +45,10 @@ import {
   type ChaosConfig,
   type LocalConfig,
   type NsidConfig,
+  type ProxyprotoConfig,
   type ReloadConfig,
   type RootConfig,
+  type RrlConfig,
   readBare,
   readBind,
   readBufsize,
@@ -54,8 +56,10 @@ import {
   readChaos,
   readLocal,
   readNsid,
+  readProxyproto,
   readReload,
   readRoot,
+  readRrl,
   readTls,
   type TlsConfig,
 } from "./plugins/serving.ts";
@@ -87,10 +91,12 @@ export type PluginConfig =
   | MetadataConfig
   | NsidConfig
   | PrometheusConfig
+  | ProxyprotoConfig
   | ReadyConfig
   | ReloadConfig
   | RewriteConfig
   | RootConfig
+  | RrlConfig
   | SecondaryConfig
   | TemplateConfig
   | TlsConfig
@@ -112,6 +118,7 @@ export const pluginOrder: readonly PluginReader[] = [
   { name: "cancel", read: readCancel },
   { name: "tls", read: readTls },
   { name: "reload", read: readReload },
+  { name: "proxyproto", read: readProxyproto },
   { name: "nsid", read: readNsid },
   { name: "bufsize", read: readBufsize },
   { name: "bind", several: true, read: readBind },
@@ -123,6 +130,7 @@ export const pluginOrder: readonly PluginReader[] = [
   { name: "log", several: true, read: readLog },
   { name: "local", read: readLocal },
   { name: "dns64", read: readDns64 },
+  { name: "rrl", read: readRrl },
   { name: "acl", several: true, read: readAcl },
   { name: "any", read: (d) => readBare(d, "any") },
   { name: "chaos", read: readChaos },

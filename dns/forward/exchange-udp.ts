@@ -1,3 +1,4 @@
+import type { Ip } from "../../src/base/ip.ts";
 import type { Message } from "../wire/message.ts";
 import { UdpLines } from "./udp-lines.ts";
 import type { UpstreamAddress } from "./upstream.ts";
@@ -5,9 +6,9 @@ import type { UpstreamAddress } from "./upstream.ts";
 /** Longer than any caller's own limit. Milliseconds. */
 const anyTime = 60_000;
 
-/** Asks once over UDP, from a socket of its own. */
-export async function exchangeUdp(to: UpstreamAddress, query: Message, signal: AbortSignal): Promise<Message> {
-  const lines = new UdpLines(to, Math.random);
+/** Asks once over UDP, from a socket of its own, and from `source` where it is given. */
+export async function exchangeUdp(to: UpstreamAddress, query: Message, signal: AbortSignal, source?: Ip): Promise<Message> {
+  const lines = new UdpLines(to, Math.random, source);
   try {
     const answer = await lines.ask(query, { within: anyTime, signal, letters: "any" });
     if (answer === "letters") throw new Error("letters do not matter here");

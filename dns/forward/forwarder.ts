@@ -1,5 +1,6 @@
 import type { SecureContextOptions } from "node:tls";
 import type { Clock } from "../../src/base/clock.ts";
+import type { Ip } from "../../src/base/ip.ts";
 import type { Running } from "../../src/base/running.ts";
 import type { Message } from "../wire/message.ts";
 import type { ResourceRecord } from "../wire/record.ts";
@@ -20,6 +21,10 @@ export interface ForwardConfig {
   readonly timeout?: number;
   /** Milliseconds an idle connection is kept; default 10000. */
   readonly expire?: number;
+  /** Milliseconds after which a connection is replaced, however busy; 0: never. Default 0. */
+  readonly maxAge?: number;
+  /** Where questions come from, where an upstream is of its family; default the system's choice. */
+  readonly source?: Ip;
   /** Certificates for encrypted upstreams, PEM. */
   readonly tls?: SecureContextOptions;
   /** Codes after which another server is asked. Default none. */
@@ -81,6 +86,8 @@ export class Forwarder implements Running {
           letters: config.randomCase === true ? "same" : "any",
           random: deps.random,
           ...(config.expire === undefined ? {} : { expire: config.expire }),
+          ...(config.maxAge === undefined ? {} : { maxAge: config.maxAge }),
+          ...(config.source === undefined ? {} : { source: config.source }),
           ...(config.tls === undefined ? {} : { tls: config.tls }),
           ...(config.dohMethod === undefined ? {} : { dohMethod: config.dohMethod }),
         }),

@@ -15,6 +15,8 @@ export interface HttpsUpstream {
   /** What its certificate must be for. */
   readonly serverName: string;
   readonly tls: SecureContextOptions;
+  /** Where it comes from; absent: the system's choice. */
+  readonly source?: string | undefined;
   /** Milliseconds without traffic after which the connection is closed. */
   readonly idle: number;
 }
@@ -82,8 +84,10 @@ export class HttpsConnection {
 
   #open(): ClientHttp2Session {
     if (this.#session !== undefined && !this.#session.destroyed && !this.#session.closed) return this.#session;
-    const { where, serverName, tls, idle } = this.#to;
-    const session = connect(`https://${where}`, { ...tls, servername: serverName });
+    const { where, serverName, tls, idle, source } = this.#to;
+    // what node:http2 does not know of, node:tls does
+    const how = { ...tls, servername: serverName, ...(source === undefined ? {} : { localAddress: source }) };
+    const session = connect(`https://${where}`, how);
     session.setTimeout(idle, () => session.close());
     // each stream hears of it too
     session.on("error", () => session.destroy());

@@ -41,6 +41,7 @@ export interface UdpAsk {
  */
 export class UdpLines {
   readonly #to: { readonly ip: Ip; readonly port: number };
+  readonly #source: Ip | undefined;
   readonly #random: () => number;
   readonly #all = new Set<Line>();
   readonly #free: Line[] = [];
@@ -48,8 +49,9 @@ export class UdpLines {
   readonly #signals = new Map<AbortSignal, Ending>();
   #sweep: NodeJS.Timeout | undefined;
 
-  constructor(to: { readonly ip: Ip; readonly port: number }, random: () => number) {
+  constructor(to: { readonly ip: Ip; readonly port: number }, random: () => number, source?: Ip) {
     this.#to = to;
+    this.#source = source;
     this.#random = random;
   }
 
@@ -118,7 +120,7 @@ export class UdpLines {
       if (line.isFresh()) return line;
       this.#drop(line);
     }
-    const line = new Line(this.#to);
+    const line = new Line(this.#to, this.#source);
     this.#all.add(line);
     return line;
   }
@@ -155,16 +157,19 @@ class Line {
   #isOpen = false;
   #isClosed = false;
 
-  constructor(to: { readonly ip: Ip; readonly port: number }) {
+  constructor(to: { readonly ip: Ip; readonly port: number }, source: Ip | undefined) {
     this.where = printHostPort(to.ip, to.port);
     const socket = createUdpSocket(to.ip, "as it is");
     this.#socket = socket;
     socket.on("error", (error) => this.question?.finish(new UpstreamError("unreachable", this.where, error)));
     socket.on("message", (bytes: Buffer) => this.#read(bytes));
-    socket.connect(to.port, to.ip, () => {
-      this.#isOpen = true;
-      this.#send();
-    });
+    const connect = (): void =>
+      socket.connect(to.port, to.ip, () => {
+        this.#isOpen = true;
+        this.#send();
+      });
+    if (source === undefined) connect();
+    else socket.bind({ address: source }, connect);
   }
 
   isFresh(): boolean {

@@ -1,6 +1,6 @@
 import { connect, isIP } from "node:net";
 import { connect as connectTls, type SecureContextOptions } from "node:tls";
-import { type Ip, printHostPort } from "../../src/base/ip.ts";
+import { type Ip, ipFamily, printHostPort } from "../../src/base/ip.ts";
 import type { Message } from "../wire/message.ts";
 import { rcodes } from "../wire/record-type.ts";
 import { isUpstreamError, UpstreamError } from "./errors.ts";
@@ -24,6 +24,10 @@ export interface UpstreamOptions {
   readonly tryTimeout: number;
   /** Milliseconds an idle connection is kept; default 10000. */
   readonly expire?: number;
+  /** Milliseconds after which a connection is replaced, however busy; 0: never. Default 0. */
+  readonly maxAge?: number;
+  /** Where questions come from, where the server is of its family; default the system's choice. */
+  readonly source?: Ip;
   /** Certificates for encrypted upstreams, PEM. */
   readonly tls?: SecureContextOptions;
   /** Default POST. */
@@ -44,7 +48,12 @@ interface Exchange {
 export class Upstream {
   readonly address: UpstreamAddress;
   readonly name: string;
-  readonly #stream: Exchange;
+  readonly #open: () => Exchange;
+  readonly #maxAge: number;
+  #stream: Exchange;
+  #opened = performance.now();
+  /** The one before, which may still have answers to come; it ends when it is idle. */
+  #former: Exchange | undefined;
   readonly #lines: UdpLines;
   readonly #tryTimeout: number;
   readonly #letters: "same" | "any";
@@ -53,8 +62,11 @@ export class Upstream {
   constructor(address: UpstreamAddress, options: UpstreamOptions) {
     this.address = address;
     this.name = printHostPort(address.ip, address.port);
-    this.#stream = openStream(address, this.name, options);
-    this.#lines = new UdpLines(address, options.random);
+    const source = options.source !== undefined && ipFamily(options.source) === ipFamily(address.ip) ? options.source : undefined;
+    this.#open = () => openStream(address, this.name, { ...options, source });
+    this.#stream = this.#open();
+    this.#maxAge = options.maxAge ?? 0;
+    this.#lines = new UdpLines(address, options.random, source);
     this.#tryTimeout = options.tryTimeout;
     this.#letters = options.letters ?? "any";
   }
@@ -85,7 +97,19 @@ export class Upstream {
 
   close(): void {
     this.#lines.close();
+    this.#former?.close();
     this.#stream.close();
+  }
+
+  /** The connection, or a new one in place of one that is too old: behind one address another server may be the right one by now. */
+  #current(): Exchange {
+    if (this.#maxAge > 0 && performance.now() - this.#opened >= this.#maxAge) {
+      this.#former?.close();
+      this.#former = this.#stream;
+      this.#stream = this.#open();
+      this.#opened = performance.now();
+    }
+    return this.#stream;
   }
 
   /** `until` on the clock of `performance.now()`. */
@@ -95,15 +119,20 @@ export class Upstream {
       if (answer !== "letters" && !answer.truncated) return answer;
     }
     const left = Math.max(1, Math.ceil(until - performance.now()));
-    return this.#stream.exchange(query, AbortSignal.any([signal, AbortSignal.timeout(left)]));
+    return this.#current().exchange(query, AbortSignal.any([signal, AbortSignal.timeout(left)]));
   }
 }
 
-function openStream(to: UpstreamAddress, where: string, { expire = 10_000, tls = {}, dohMethod = "POST" }: UpstreamOptions): Exchange {
+function openStream(
+  to: UpstreamAddress,
+  where: string,
+  options: Omit<UpstreamOptions, "source"> & { readonly source: Ip | undefined },
+): Exchange {
+  const { expire = 10_000, tls = {}, dohMethod = "POST", source } = options;
   const serverName = to.serverName ?? to.ip;
   if (to.scheme === "https")
-    return new HttpsConnection({ where, path: to.path ?? "/dns-query", method: dohMethod, serverName, tls, idle: expire });
-  const at = { host: to.ip, port: to.port };
+    return new HttpsConnection({ where, path: to.path ?? "/dns-query", method: dohMethod, serverName, tls, source, idle: expire });
+  const at = { host: to.ip, port: to.port, ...(source === undefined ? {} : { localAddress: source }) };
   if (to.scheme !== "tls") return new TcpConnection(where, () => connect({ ...at, noDelay: true }), expire);
   // an address is checked against the certificate, but is never sent as a name (RFC 6066 section 3)
   const named = isIP(serverName) === 0 ? { servername: serverName } : {};

@@ -4,6 +4,7 @@ import type { Log } from "../../src/observe/log.ts";
 import type { Answerer } from "../answer/answerer.ts";
 import type { MessageCache } from "../cache/message-cache.ts";
 import type { DnsAddress } from "../config/dns-config.ts";
+import type { NotifyAddress } from "../config/transfer-config.ts";
 import type { ZonesConfig } from "../config/zone-config.ts";
 import type { ForwardObserver } from "../forward/forwarder.ts";
 import type { DomainName } from "../wire/name.ts";
@@ -39,7 +40,7 @@ export interface BlockParts {
   /** Where this server answers: no upstream is itself. */
   readonly ownAddresses: () => readonly DnsAddress[];
   /** A zone's records have changed; who wants to hear of it. */
-  readonly zoneChanged: (zone: DomainName, to: readonly DnsAddress[]) => void;
+  readonly zoneChanged: (zone: DomainName, to: readonly NotifyAddress[]) => void;
   /** Who a client is; undefined when it is not known. */
   readonly podOf?: (q: Query) => ClientPod | undefined;
 }

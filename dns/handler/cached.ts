@@ -32,8 +32,10 @@ export interface CachedOptions {
    * How answers whose time is over are served: `verify` when the upstream fails, or says nothing for `patience` ms;
    * `immediate` at once, and the upstream is asked afterwards. Default verify.
    */
-  readonly stale?: { readonly refresh: "immediate" | "verify"; readonly patience: number };
+  readonly stale?: { readonly refresh: "immediate" | "verify"; readonly patience: number; readonly prefersPositive?: boolean };
 }
+
+const defaultStale: NonNullable<CachedOptions["stale"]> = { refresh: "verify", patience: Number.POSITIVE_INFINITY };
 
 /** An answer on its way, and who had a part in it. */
 interface Pending {
@@ -46,7 +48,7 @@ interface Pending {
  * answer whose time is over is better than none (RFC 8767).
  */
 export function answerCached(cache: MessageCache, options: CachedOptions): Wrap {
-  const { clock, observe, background, zones = ["."], stale = { refresh: "verify", patience: Number.POSITIVE_INFINITY } } = options;
+  const { clock, observe, background, zones = ["."], stale = defaultStale } = options;
   return (next) => {
     const pending = new Map<string, Pending>();
     const ask = (key: string, q: Query, c: DnsContext): Pending => {
@@ -69,6 +71,9 @@ export function answerCached(cache: MessageCache, options: CachedOptions): Wrap 
       pending.set(key, started);
       return started;
     };
+    /** Than an answer whose time is over. */
+    const isBetter = ({ rcode, answers }: Message): boolean =>
+      rcode !== rcodes.SERVFAIL && (stale.prefersPositive !== true || (rcode === rcodes.NOERROR && answers.length > 0));
     const told = (hit: CacheHit, q: Query, c: DnsContext): Message => {
       if (hit.stale) observe.stale(hit.over / 1000);
       else observe.hit(hit.kind === "success" ? "success" : "denial");
@@ -92,7 +97,7 @@ export function answerCached(cache: MessageCache, options: CachedOptions): Wrap 
       observe.miss();
       const failed = (fallback: () => Message): Message => {
         const old = cache.get(key, clock.monotonic(), "stale");
-        return old === undefined || old.kind === "failure" ? fallback() : told(old, q, c);
+        return old === undefined || old.kind === "failure" || (old.kind === "denial" && !old.stale) ? fallback() : told(old, q, c);
       };
       const asked = ask(key, q, c);
       try {
@@ -103,7 +108,7 @@ export function answerCached(cache: MessageCache, options: CachedOptions): Wrap 
         );
         if (message === "late") return failed(() => emptyAnswer(q.message, rcodes.SERVFAIL));
         for (const name of asked.took) c.took.add(name);
-        return message.rcode === rcodes.SERVFAIL ? failed(() => forQuery(message, q)) : forQuery(message, q);
+        return isBetter(message) ? forQuery(message, q) : failed(() => forQuery(message, q));
       } catch (error) {
         return failed(() => {
           throw error;

@@ -36,6 +36,8 @@ export function directnessOf(p: PluginConfig, zone: DomainName, hasHost: (zone: 
     case "loop":
     case "metadata":
     case "nsid":
+    case "proxyproto":
+    case "rrl":
     case "prometheus":
     case "ready":
     case "reload":

@@ -33,8 +33,10 @@ export function answerHosts(config: HostsConfig, table: () => HostsTable): Wrap 
       // a table has no SOA, so it cannot deny a name (RFC 2308)
       return emptyAnswer(q.message, rcodes.SERVFAIL);
     }
+    const isAddress = type === typeNumbers.A || type === typeNumbers.AAAA;
+    if (!isAddress && config.leavesOtherTypes && isLeft(name, config.fallthrough)) return next(q, c);
     c.took.add("hosts");
-    if (type !== typeNumbers.A && type !== typeNumbers.AAAA) return recordAnswer(q.message, []);
+    if (!isAddress) return recordAnswer(q.message, []);
     const family = type === typeNumbers.A ? 4 : 6;
     const own = addresses.filter((ip) => ipFamily(ip) === family);
     return recordAnswer(

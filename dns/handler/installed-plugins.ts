@@ -91,6 +91,8 @@ export function installPlugins(block: DnsBlock, parts: BlockParts): InstalledBlo
       case "tls":
       case "reload":
       case "nsid":
+      case "proxyproto":
+      case "rrl":
       case "bind":
       case "bufsize":
       case "ready":
@@ -163,6 +165,7 @@ export function installPlugins(block: DnsBlock, parts: BlockParts): InstalledBlo
           staleSeconds: p.serveStale?.seconds ?? 0,
           staleTtl: p.serveStale?.ttl ?? 0,
           recheckSeconds: p.serveStale?.recheckSeconds ?? 0,
+          prefersPositive: p.serveStale?.prefersPositive ?? false,
           keepTtl: p.keepTtl,
           ...(p.prefetch === undefined ? {} : { prefetch: p.prefetch }),
         });

@@ -1,10 +1,12 @@
 import type { SecureContextOptions } from "node:tls";
 import type { Ip } from "../../src/base/ip.ts";
 import type { Running } from "../../src/base/running.ts";
-import type { DnsAddress } from "../config/dns-config.ts";
-import type { ForwardConfig } from "../corefile/plugins/forward.ts";
-import type { FileConfig, SecondaryConfig, TransferConfig } from "../corefile/plugins/records.ts";
+import { unreachable } from "../../src/base/unreachable.ts";
+import type { NotifyAddress } from "../config/transfer-config.ts";
+import type { ForwardConfig, ForwardTarget } from "../corefile/plugins/forward.ts";
+import { type FileConfig, notifiedBy, type SecondaryConfig, type TransferConfig } from "../corefile/plugins/records.ts";
 import { Forwarder } from "../forward/forwarder.ts";
+import { queryOnce } from "../forward/query-once.ts";
 import { parseResolvConf } from "../forward/resolv-conf.ts";
 import type { UpstreamAddress } from "../forward/upstream.ts";
 import type { DomainName } from "../wire/name.ts";
@@ -57,8 +59,8 @@ export function installFile(p: FileConfig, parts: BlockParts, transfers: readonl
   return { wrap: answerFromZones({ plugin: "file", zones: p.zones, data, ...fallthrough }), running, data };
 }
 
-function notifyAddresses(transfers: readonly TransferConfig[], zone: DomainName): readonly DnsAddress[] {
-  return transfers.filter((t) => t.zones.includes(zone)).flatMap((t) => t.to.flatMap((to) => (to === "*" ? [] : [to])));
+function notifyAddresses(transfers: readonly TransferConfig[], zone: DomainName): readonly NotifyAddress[] {
+  return transfers.filter((t) => t.zones.includes(zone)).flatMap(notifiedBy);
 }
 
 /** Zones of another server, fetched whole and kept current. */
@@ -89,8 +91,11 @@ export interface InstalledForward extends InstalledSource {
 /** Other servers. The forwarder is made when its files have been read and this server's own addresses are known. */
 export function installForward(p: ForwardConfig, parts: BlockParts, isLoop: () => boolean): InstalledForward {
   let forwarder: Forwarder | undefined;
+  const closing = new AbortController();
   const start = async (): Promise<void> => {
-    const upstreams = (await upstreamsOf(p, parts)).filter((u) => {
+    const named = await upstreamsOf(p.to, p, parts);
+    if (named.missing.length > 0) parts.background(retry(named.missing));
+    const upstreams = named.found.filter((u) => {
       const own = parts.ownAddresses().some((a) => a.port === u.port && (a.ip === u.ip || (isAnyAddress(a.ip) && isLoopback(u.ip))));
       if (own) parts.log("warn", "an upstream is this server itself and is left out", { upstream: u.ip });
       return !own;
@@ -100,6 +105,7 @@ export function installForward(p: ForwardConfig, parts: BlockParts, isLoop: () =
       return;
     }
     const tls = await tlsOf(p, parts);
+    const before = forwarder;
     forwarder = new Forwarder(
       {
         upstreams,
@@ -113,6 +119,8 @@ export function installForward(p: ForwardConfig, parts: BlockParts, isLoop: () =
         maxAttempts: p.maxAttempts,
         dohMethod: p.dohMethod,
         expire: p.expire,
+        maxAge: p.maxAge,
+        ...(p.source === undefined ? {} : { source: p.source }),
         failover: p.failover,
         failFast: p.failFast,
         randomCase: p.randomCase,
@@ -121,6 +129,14 @@ export function installForward(p: ForwardConfig, parts: BlockParts, isLoop: () =
       },
       { clock: parts.clock, random: parts.random, observe: parts.forward },
     );
+    if (before !== undefined) parts.background(before.close());
+  };
+  /** Hosts whose addresses nobody told are asked for again until somebody does; who is known serves meanwhile. */
+  const retry = async (hosts: readonly DomainName[]): Promise<void> => {
+    parts.log("warn", "forward: no address of the upstream yet", { hosts });
+    await parts.clock.sleep(hostRetry, closing.signal).catch(() => undefined);
+    if (!closing.signal.aborted)
+      await start().catch((error: unknown) => parts.log("warn", "forward: no upstream", { error: String(error) }));
   };
   const ready = start();
   ready.catch(() => {});
@@ -142,6 +158,7 @@ export function installForward(p: ForwardConfig, parts: BlockParts, isLoop: () =
     running: {
       ready,
       close: async () => {
+        closing.abort();
         await ready.catch(() => {});
         await forwarder?.close();
       },
@@ -149,21 +166,62 @@ export function installForward(p: ForwardConfig, parts: BlockParts, isLoop: () =
   };
 }
 
-async function upstreamsOf(p: ForwardConfig, parts: BlockParts): Promise<readonly UpstreamAddress[]> {
+interface NamedUpstreams {
+  readonly found: readonly UpstreamAddress[];
+  /** Hosts without an address. */
+  readonly missing: readonly DomainName[];
+}
+
+async function upstreamsOf(targets: readonly ForwardTarget[], p: ForwardConfig, parts: BlockParts): Promise<NamedUpstreams> {
   const found: UpstreamAddress[] = [];
-  for (const to of p.to) {
-    if (to.kind === "server") {
-      const serverName = to.serverName ?? p.tlsServerName;
-      found.push({ ...to, ...(serverName === undefined ? {} : { serverName }) });
-      continue;
-    }
-    try {
-      found.push(...parseResolvConf(await parts.readText(to.file)).nameservers.map((ip) => ({ ip, port: dnsPort })));
-    } catch (error) {
-      parts.log("warn", "forward: the file cannot be read", { file: to.file, error: String(error) });
+  const missing: DomainName[] = [];
+  for (const to of targets) {
+    switch (to.kind) {
+      case "server": {
+        const serverName = to.serverName ?? p.tlsServerName;
+        found.push({ ...to, ...(serverName === undefined ? {} : { serverName }) });
+        break;
+      }
+      case "host": {
+        const { host, ...how } = to;
+        const ips = await addressesOf(host, p, parts);
+        if (ips.length === 0) missing.push(host);
+        // its certificate is for the name that was given
+        const serverName = to.serverName ?? p.tlsServerName ?? host.slice(0, -1);
+        found.push(...ips.map((ip) => ({ ...how, ip, serverName })));
+        break;
+      }
+      case "file":
+        try {
+          found.push(...parseResolvConf(await parts.readText(to.file)).nameservers.map((ip) => ({ ip, port: dnsPort })));
+        } catch (error) {
+          parts.log("warn", "forward: the file cannot be read", { file: to.file, error: String(error) });
+        }
+        break;
+      default:
+        unreachable(to);
     }
   }
-  return found;
+  return { found, missing };
+}
+
+/** Of the first resolver that knows any. */
+async function addressesOf(host: DomainName, p: ForwardConfig, parts: BlockParts): Promise<readonly Ip[]> {
+  const resolvers = await upstreamsOf(
+    p.resolvers.filter((r) => r.kind !== "host"),
+    p,
+    parts,
+  );
+  for (const resolver of resolvers.found) {
+    try {
+      const answers = await Promise.all(["A", "AAAA"].map((type) => queryOnce(resolver, host, { type })));
+      const ips = answers.flatMap((m) => m.answers.flatMap(({ data }) => (data.kind === "A" || data.kind === "AAAA" ? [data.ip] : [])));
+      if (ips.length > 0) return ips;
+    } catch (error) {
+      parts.log("debug", "forward: the resolver says nothing", { host, resolver: resolver.ip, error: String(error) });
+    }
+  }
+  return [];
 }
 
 async function tlsOf(p: ForwardConfig, parts: BlockParts): Promise<SecureContextOptions | undefined> {
@@ -177,6 +235,8 @@ async function tlsOf(p: ForwardConfig, parts: BlockParts): Promise<SecureContext
 }
 
 const dnsPort = 53;
+/** Milliseconds between looks for a host's addresses. */
+const hostRetry = 5000;
 
 function isAnyAddress(ip: Ip): boolean {
   return ip === "0.0.0.0" || ip === "::";

@@ -68,5 +68,11 @@ async function certificateOf(block: DnsBlock): Promise<TlsCertificate | undefine
     plugin.caFile === undefined ? undefined : readFile(plugin.caFile, "utf8"),
   ]);
   const isRequired = plugin.clientAuth === "require" || plugin.clientAuth === "require_and_verify";
-  return { cert, key, ...(ca === undefined ? {} : { clientCa: ca }), ...(isRequired ? { requireClient: true as const } : {}) };
+  return {
+    cert,
+    key,
+    ...(ca === undefined ? {} : { clientCa: ca }),
+    ...(isRequired ? { requireClient: true as const } : {}),
+    ...(plugin.keylogFile === undefined ? {} : { keylogFile: plugin.keylogFile }),
+  };
 }

@@ -13,6 +13,7 @@ import { type DnsAddress, type DnsConfig, validateDnsConfig } from "../config/dn
 import { clusterZones, servedZones } from "../config/served-zones.ts";
 import type { TransferConfig } from "../config/transfer-config.ts";
 import { defaultBlocks } from "../corefile/default-blocks.ts";
+import { notifiedBy } from "../corefile/plugins/records.ts";
 import type { DnsBlocks, ListenerScheme } from "../corefile/server-blocks.ts";
 import type { BlockParts } from "../handler/block-parts.ts";
 import { type ListenerChains, startServerChains } from "../handler/server-chains.ts";
@@ -239,10 +240,11 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
     const own = sockets === undefined ? config.listen : sockets.udp.map(addressOf);
     const wanted = config.blocks === undefined ? undefined : await blockListeners(config.blocks, own);
     addedAt = wanted?.dns ?? [];
+    const limited = { ...config, ...clientRules(blocks) };
     const all =
       wanted === undefined
-        ? config
-        : { ...config, extra: wanted.dns, tls: [...(config.tls ?? []), ...wanted.tls], https: [...(config.https ?? []), ...wanted.https] };
+        ? limited
+        : { ...limited, extra: wanted.dns, tls: [...(config.tls ?? []), ...wanted.tls], https: [...(config.https ?? []), ...wanted.https] };
     listeners = startListeners(all, {
       engineAt,
       limits,
@@ -346,6 +348,17 @@ function nsidOf({ blocks }: DnsBlocks): string | undefined {
   return plugin === undefined ? undefined : (plugin.data ?? hostname());
 }
 
+/** Who speaks for others, and how much each gets: as `bufsize`, of the first block that says it. */
+function clientRules({ blocks }: DnsBlocks): Pick<ListenersConfig, "proxyProtocol" | "rateLimit"> {
+  const plugins = blocks.flatMap((b) => b.plugins);
+  const proxies = plugins.find((p) => p.plugin === "proxyproto");
+  const rate = plugins.find((p) => p.plugin === "rrl");
+  return {
+    ...(proxies === undefined ? {} : { proxyProtocol: proxies.allow }),
+    ...(rate === undefined ? {} : { rateLimit: rate.limit }),
+  };
+}
+
 function sumOf(sizes: readonly MessageCache["sizes"][]): MessageCache["sizes"] {
   return sizes.reduce((a, b) => ({ success: a.success + b.success, denial: a.denial + b.denial }), { success: 0, denial: 0 });
 }
@@ -355,8 +368,9 @@ function clusterTransfers(blocks: DnsBlocks): readonly TransferConfig[] {
   return blocks.blocks
     .filter((b) => b.plugins.some((p) => p.plugin === "kubernetes" || p.plugin === "k8s_external"))
     .flatMap((b) => b.plugins.filter((p) => p.plugin === "transfer"))
-    .map(({ zones, to }) => {
-      const servers = to.flatMap((t) => (t === "*" ? [] : [t]));
+    .map((transfer) => {
+      const { zones, to } = transfer;
+      const servers = notifiedBy(transfer);
       const clients = servers.map(({ ip }): Cidr => ({ ip, bits: ipFamily(ip) === 4 ? 32 : 128, family: ipFamily(ip) }));
       return { zones, to: to.includes("*") ? "*" : clients, notify: servers };
     });

@@ -9,7 +9,7 @@ import { type Accepting, acceptConnections } from "./accept.ts";
 import type { QueryEngine } from "./engine.ts";
 import { leastTtl } from "./least-ttl.ts";
 import type { StreamOptions } from "./tcp-listener.ts";
-import { ClientsByPeer, tlsOptions } from "./tls-listener.ts";
+import { ClientsByPeer, tlsOptions, writeKeys } from "./tls-listener.ts";
 
 const mediaType = "application/dns-message";
 const maxMessage = 0xffff;
@@ -85,6 +85,7 @@ function secureServer(certificate: TlsCertificate, limits: HttpsOptions["limits"
   );
   server.on("session", (session) => session.setTimeout(limits.idle, () => session.close()));
   server.on("sessionError", () => {});
+  writeKeys(server, certificate);
   server.on("tlsClientError", (_, socket) => socket.destroy());
   return server;
 }

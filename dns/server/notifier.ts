@@ -1,7 +1,7 @@
 import type { Clock } from "../../src/base/clock.ts";
 import { printHostPort } from "../../src/base/ip.ts";
 import type { Running } from "../../src/base/running.ts";
-import type { DnsAddress } from "../config/dns-config.ts";
+import type { NotifyAddress } from "../config/transfer-config.ts";
 import { exchangeUdp } from "../forward/exchange-udp.ts";
 import type { DomainName } from "../wire/name.ts";
 import { classIn, opcodeNotify, typeNumbers } from "../wire/record-type.ts";
@@ -16,7 +16,7 @@ const firstWaitMs = 2000;
 export interface NotifyTarget {
   /** Canonical. */
   readonly zone: DomainName;
-  readonly to: readonly DnsAddress[];
+  readonly to: readonly NotifyAddress[];
 }
 
 export interface NotifierDeps {
@@ -38,7 +38,7 @@ export function startNotifier(targets: readonly NotifyTarget[], deps: NotifierDe
   let round: Promise<void> | undefined;
   let again = false;
 
-  const tell = async (zone: DomainName, to: DnsAddress): Promise<void> => {
+  const tell = async (zone: DomainName, to: NotifyAddress): Promise<void> => {
     const query = notifyMessage(zone, deps.id());
     for (let i = 0; i < tries && !signal.aborted; i++) {
       const wait = new AbortController();
@@ -46,7 +46,7 @@ export function startNotifier(targets: readonly NotifyTarget[], deps: NotifierDe
         () => wait.abort(new Error("no reply")),
         () => undefined,
       );
-      const heard = await exchangeUdp(to, query, AbortSignal.any([signal, wait.signal])).then(
+      const heard = await exchangeUdp(to, query, AbortSignal.any([signal, wait.signal]), to.source).then(
         () => true,
         () => false,
       );

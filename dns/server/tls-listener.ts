@@ -1,3 +1,4 @@
+import { appendFile } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { createServer, type TlsOptions } from "node:tls";
 import type { Ip } from "../../src/base/ip.ts";
@@ -18,7 +19,9 @@ export function tlsOptions({ cert, key, clientCa, requireClient }: TlsCertificat
     key,
     minVersion: "TLSv1.2",
     handshakeTimeout,
-    ...(clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: requireClient === true }),
+    // without an authority of their own they are checked by those that the system trusts
+    ...(clientCa === undefined && requireClient === undefined ? {} : { requestCert: true, rejectUnauthorized: requireClient === true }),
+    ...(clientCa === undefined ? {} : { ca: clientCa }),
   };
 }
 
@@ -36,12 +39,22 @@ export function startTlsListener(
     if (client === undefined) socket.destroy();
     else serveStream(socket, { client, engine, limits, transport: "tls" });
   });
+  writeKeys(server, certificate);
   server.on("tlsClientError", (_, socket) => socket.destroy());
   return acceptConnections(at, options, (socket, client) => {
     clients.add(socket, client);
     socket.on("error", () => socket.destroy());
     server.emit("connection", socket);
   });
+}
+
+/** Keys of connections, line by line, where the certificate's owner asks for them. A file that cannot be written costs the keys, no connection. */
+export function writeKeys(
+  server: { on(event: "keylog", listener: (line: Buffer) => void): unknown },
+  { keylogFile }: TlsCertificate,
+): void {
+  if (keylogFile === undefined) return;
+  server.on("keylog", (line) => void appendFile(keylogFile, line, { mode: 0o600 }).catch(() => {}));
 }
 
 /** Whom connections are of, by their peer's address and port: behind TLS the socket is another object. */

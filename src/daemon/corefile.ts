@@ -108,7 +108,7 @@ export function isServedAlike(a: DnsBlocks, b: DnsBlocks): boolean {
       passing,
       blocks.map(({ keys, plugins }) => [
         keys.map(({ scheme, port }) => [scheme, port]),
-        plugins.filter((p) => ["bind", "tls", "nsid", "bufsize", "transfer"].includes(p.plugin)),
+        plugins.filter((p) => ["bind", "tls", "nsid", "bufsize", "transfer", "proxyproto", "rrl"].includes(p.plugin)),
       ]),
     ]);
   return outside(a) === outside(b);
@@ -118,12 +118,15 @@ export function isServedAlike(a: DnsBlocks, b: DnsBlocks): boolean {
 export function withUpstreams(blocks: DnsBlocks, upstreams: DaemonConfig["upstreams"]): DnsBlocks {
   if ("resolvConf" in upstreams) return blocks;
   const given = upstreams.map(({ ip, port }): ForwardTarget => ({ kind: "server", scheme: "dns", ip, port }));
+  // names of upstreams are asked for where everything else is
   const instead = (to: ForwardTarget): readonly ForwardTarget[] => (to.kind === "file" && to.file === "/etc/resolv.conf" ? given : [to]);
   return {
     ...blocks,
     blocks: blocks.blocks.map((b) => ({
       ...b,
-      plugins: b.plugins.map((p) => (p.plugin === "forward" ? { ...p, to: p.to.flatMap(instead) } : p)),
+      plugins: b.plugins.map((p) =>
+        p.plugin === "forward" ? { ...p, to: p.to.flatMap(instead), resolvers: p.resolvers.flatMap(instead) } : p,
+      ),
     })),
   };
 }

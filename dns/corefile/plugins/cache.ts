@@ -27,6 +27,8 @@ export interface CacheConfig {
     readonly ttl: number;
     /** Seconds after a failure in which nobody is asked again; 0: as long as failures are kept. */
     readonly recheckSeconds: number;
+    /** An answer that may still be served outlives denials of its name. */
+    readonly prefersPositive: boolean;
   };
   readonly servfailSeconds: number;
   /** Zones whose answers, or denials, are not kept. */
@@ -44,7 +46,8 @@ export function readCache(d: Directive, block: BlockContext): CacheConfig {
   let success: CacheShare = { entries, maxTtl: ttl ?? 3600, minTtl: 0 };
   let denial: CacheShare = { entries, maxTtl: ttl ?? 1800, minTtl: 0 };
   let prefetch: CacheConfig["prefetch"];
-  let serveStale: CacheConfig["serveStale"];
+  let serveStale: Omit<NonNullable<CacheConfig["serveStale"]>, "prefersPositive"> | undefined;
+  let prefersPositive = false;
   let servfailSeconds = 5;
   let keepTtl = false;
   const disabled: { success: readonly DomainName[]; denial: readonly DomainName[] } = { success: [], denial: [] };
@@ -67,6 +70,7 @@ export function readCache(d: Directive, block: BlockContext): CacheConfig {
       const recheckSeconds = w.left === 0 ? 0 : wholeSeconds(w);
       serveStale = { seconds, refresh, patience: patience === 0 ? Number.POSITIVE_INFINITY : patience, ttl, recheckSeconds };
     },
+    serve_stale_policy: (w) => void (prefersPositive = w.choice(["prefer_positive"]) === "prefer_positive"),
     servfail: (w) => {
       servfailSeconds = Math.floor(w.duration("a time") / 1000);
       if (servfailSeconds > 300) w.fail("failures are kept for 5m at most (RFC 2308 section 7.1)");
@@ -86,7 +90,7 @@ export function readCache(d: Directive, block: BlockContext): CacheConfig {
     disabled,
     keepTtl,
     ...(prefetch === undefined ? {} : { prefetch }),
-    ...(serveStale === undefined ? {} : { serveStale }),
+    ...(serveStale === undefined ? {} : { serveStale: { ...serveStale, prefersPositive } }),
   };
 }
 

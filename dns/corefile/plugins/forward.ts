@@ -7,12 +7,20 @@ import type { BlockContext } from "./block-context.ts";
 
 export type UpstreamScheme = "dns" | "tls" | "https";
 
-/** Who is asked: a server, or those that a resolv.conf names. */
+/** Who is asked: a server, those that a resolv.conf names, or the addresses that a host's name has at the start. */
 export type ForwardTarget =
   | {
       readonly kind: "server";
       readonly scheme: UpstreamScheme;
       readonly ip: Ip;
+      readonly port: number;
+      readonly serverName?: string;
+      readonly path?: string;
+    }
+  | {
+      readonly kind: "host";
+      readonly scheme: UpstreamScheme;
+      readonly host: DomainName;
       readonly port: number;
       readonly serverName?: string;
       readonly path?: string;
@@ -32,6 +40,12 @@ export interface ForwardConfig {
   readonly timeout: number;
   /** Milliseconds an idle connection to an upstream is kept. */
   readonly expire: number;
+  /** Milliseconds after which a connection is replaced however busy it is; 0: never. */
+  readonly maxAge: number;
+  /** Where questions come from; absent: the system's choice. */
+  readonly source?: Ip;
+  /** Who is asked for the addresses of hosts. */
+  readonly resolvers: readonly ForwardTarget[];
   /** Failures after which an upstream is passed over; 0: never. */
   readonly maxFails: number;
   readonly healthCheck: { readonly interval: number; readonly recursionDesired: boolean; readonly domain: DomainName };
@@ -54,6 +68,7 @@ export interface ForwardConfig {
   readonly tlsServerName?: string;
 }
 
+const defaultResolvers: readonly ForwardTarget[] = [{ kind: "file", file: "/etc/resolv.conf" }];
 const defaultPorts: Readonly<Record<UpstreamScheme, number>> = { dns: 53, tls: 853, https: 443 };
 
 export function readForward(d: Directive, block: BlockContext): ForwardConfig {
@@ -65,6 +80,9 @@ export function readForward(d: Directive, block: BlockContext): ForwardConfig {
   let forceTcp = false;
   let preferUdp = false;
   let expire = 10_000;
+  let maxAge = 0;
+  let source: Ip | undefined;
+  const resolvers: ForwardTarget[] = [];
   let maxFails = 2;
   let maxConcurrent = 0;
   let failFast = false;
@@ -84,6 +102,12 @@ export function readForward(d: Directive, block: BlockContext): ForwardConfig {
     force_tcp: () => void (forceTcp = true),
     prefer_udp: () => void (preferUdp = true),
     expire: (w) => void (expire = w.duration("a time")),
+    max_age: (w) => void (maxAge = w.duration("a time")),
+    source_address: (w) => void (source = w.ipOf(w.take("an address"))),
+    resolver: (w) => {
+      for (const text of w.some("an address"))
+        resolvers.push({ kind: "server", scheme: "dns", ...(readAddress(text, 53) ?? w.fail(`${text} is not an address`)) });
+    },
     max_fails: (w) => void (maxFails = w.integer("a number", 0, 1_000_000)),
     max_concurrent: (w) => void (maxConcurrent = w.integer("a number", 0, 100_000_000)),
     policy: (w) => void (policy = w.choice(["random", "round_robin", "sequential"])),
@@ -127,6 +151,8 @@ export function readForward(d: Directive, block: BlockContext): ForwardConfig {
     tryTimeout,
     timeout: Math.max(5000, tryTimeout),
     expire,
+    maxAge,
+    resolvers: resolvers.length === 0 ? defaultResolvers : resolvers,
     maxFails,
     healthCheck,
     maxConcurrent,
@@ -137,6 +163,7 @@ export function readForward(d: Directive, block: BlockContext): ForwardConfig {
     failover,
     failFast,
     randomCase,
+    ...(source === undefined ? {} : { source }),
     ...(tls === undefined ? {} : { tls }),
     ...(tlsServerName === undefined ? {} : { tlsServerName }),
   };
@@ -152,19 +179,17 @@ function readTarget(text: string, w: Words, block: BlockContext): ForwardTarget 
   if (scheme !== "dns" && scheme !== "tls" && scheme !== "https") return w.fail(`${text}: upstreams are dns://, tls:// or https://`);
   const slash = scheme === "https" ? rest.indexOf("/") : -1;
   const path = slash < 0 ? undefined : rest.slice(slash);
-  const [address = "", serverName] = (slash < 0 ? rest : rest.slice(0, slash)).split("%");
+  // a port stands behind the name for the certificate: 9.9.9.9%dns.quad9.net:10853
+  const [, ip = "", serverName, port = ""] = /^([^%]*)(?:%([^:]*)(:[0-9]+)?)?$/.exec(slash < 0 ? rest : rest.slice(0, slash)) ?? [];
+  const address = `${ip}${port}`;
+  const more = { ...(serverName === undefined ? {} : { serverName }), ...(path === undefined ? {} : { path }) };
   const found = readAddress(address, defaultPorts[scheme]);
-  if (found !== undefined) {
-    return {
-      kind: "server",
-      scheme,
-      ...found,
-      ...(serverName === undefined ? {} : { serverName }),
-      ...(path === undefined ? {} : { path }),
-    };
-  }
+  if (found !== undefined) return { kind: "server", scheme, ...found, ...more };
   if (given === undefined && text.includes("/")) return { kind: "file", file: block.resolvePath(text) };
-  return w.fail(`${text} is neither an address, such as 10.0.0.10:53, nor a file such as /etc/resolv.conf`);
+  // one label alone is more likely a slip than a host
+  const [, host, hostPort] = /^((?:[a-z0-9_-]+\.)+[a-z][a-z0-9-]*\.?)(?::([0-9]{1,5}))?$/i.exec(address) ?? [];
+  if (host !== undefined) return { kind: "host", scheme, host: w.nameOf(host), port: Number(hostPort ?? defaultPorts[scheme]), ...more };
+  return w.fail(`${text} is neither an address, such as 10.0.0.10:53, nor a host's whole name, nor a file such as /etc/resolv.conf`);
 }
 
 /** `IP`, `IP:PORT`, `[IP6]:PORT`. */

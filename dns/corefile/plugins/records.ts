@@ -1,5 +1,6 @@
 import type { Cidr } from "../../../src/base/cidr.ts";
 import type { Ip } from "../../../src/base/ip.ts";
+import type { NotifyAddress } from "../../config/transfer-config.ts";
 import type { DomainName } from "../../wire/name.ts";
 import type { Directive } from "../corefile.ts";
 import { CorefileError } from "../errors.ts";
@@ -25,6 +26,8 @@ export interface HostsConfig {
   /** Milliseconds between looks at the file; 0: never again. */
   readonly reload: number;
   readonly fallthrough?: Fallthrough;
+  /** The next plugin is asked for other types than addresses of names that are there, too. */
+  readonly leavesOtherTypes: boolean;
 }
 
 export function readHosts(d: Directive, block: BlockContext): HostsConfig {
@@ -38,6 +41,7 @@ export function readHosts(d: Directive, block: BlockContext): HostsConfig {
   let reverse = true;
   let reload = 5000;
   let fallthrough: Fallthrough | undefined;
+  let leavesOtherTypes = false;
   const addresses = Object.fromEntries(d.options.filter((o) => isAddress(o.name)).map((o) => [o.name, () => {}] as const));
   for (const o of d.options) {
     if (!isAddress(o.name)) continue;
@@ -50,7 +54,9 @@ export function readHosts(d: Directive, block: BlockContext): HostsConfig {
     no_reverse: () => void (reverse = false),
     reload: (w) => void (reload = w.duration("a time")),
     fallthrough: (w) => void (fallthrough = readFallthrough(w)),
+    fallthrough_unsupported: () => void (leavesOtherTypes = true),
   });
+  if (leavesOtherTypes && fallthrough === undefined) badValue(d, "hosts: fallthrough_unsupported widens fallthrough, which is missing");
   return {
     plugin: "hosts",
     zones,
@@ -58,6 +64,7 @@ export function readHosts(d: Directive, block: BlockContext): HostsConfig {
     ttl,
     reverse,
     reload,
+    leavesOtherTypes,
     ...(file === undefined ? {} : { file: block.resolvePath(file) }),
     ...(fallthrough === undefined ? {} : { fallthrough }),
   };
@@ -97,17 +104,26 @@ export interface TransferConfig {
   readonly zones: readonly DomainName[];
   /** Who may have the zones, and is told of changes. */
   readonly to: readonly ("*" | { readonly ip: Ip; readonly port: number })[];
+  /** The address that NOTIFY comes from; absent: the system's choice. */
+  readonly source?: Ip;
 }
 
 export function readTransfer(d: Directive, block: BlockContext): TransferConfig {
   const to: TransferConfig["to"][number][] = [];
+  let source: Ip | undefined;
   readOptions(d, {
     to: (w) => {
       for (const text of w.some("an address")) to.push(text === "*" ? "*" : (readAddress(text, 53) ?? w.fail(`${text} is not an address`)));
     },
+    source: (w) => void (source = w.ipOf(w.take("an address"))),
   });
   if (to.length === 0) badValue(d, "transfer: `to` is missing: who may have the zone");
-  return { plugin: "transfer", zones: zonesOr(wordsOf(d), block), to };
+  return { plugin: "transfer", zones: zonesOr(wordsOf(d), block), to, ...(source === undefined ? {} : { source }) };
+}
+
+/** Who is told of changes by a `transfer`, and from where. */
+export function notifiedBy({ to, source }: TransferConfig): readonly NotifyAddress[] {
+  return to.flatMap((t) => (t === "*" ? [] : [{ ...t, ...(source === undefined ? {} : { source }) }]));
 }
 
 export interface SecondaryConfig {

@@ -96,7 +96,9 @@ function readRule(field: string, w: Words, mode: "stop" | "continue"): RewriteRu
       let auto = kind === "exact";
       const answers: AnswerRewrite[] = [];
       while (w.left > 0) {
-        if (w.take("answer") !== "answer") w.fail("only answer may follow");
+        // a further rule may leave the word out
+        if (w.peek() === "answer") w.take("");
+        else if (answers.length === 0) w.fail("only answer may follow");
         const read = readAnswer(w);
         if (read === "auto") auto = true;
         else answers.push(read);
@@ -129,7 +131,8 @@ function readRule(field: string, w: Words, mode: "stop" | "continue"): RewriteRu
       const match = readMatch(readKind(w), w);
       const read = (): number => {
         const text = w.take("a response code");
-        return parseRcode(text) ?? w.fail(`${text} is not a response code`);
+        const code = /^[0-9]{1,2}$/.test(text) ? Number(text) : parseRcode(text);
+        return code ?? w.fail(`${text} is not a response code`);
       };
       return { field, mode, match, from: read(), to: read() };
     }
@@ -155,7 +158,8 @@ function readMatch(kind: NameMatchKind, w: Words): NameMatch {
 
 function readAnswer(w: Words): AnswerRewrite | "auto" {
   const of = w.choice(["name", "value", "auto"]);
-  if (of === "auto") return of;
+  // `answer name auto` is how some write it
+  if (of === "auto" || (of === "name" && w.peek() === "auto" && w.left === 1 && w.take("") === "auto")) return "auto";
   const text = w.take("a pattern");
   try {
     const pattern = parseGoRegex(text);

@@ -1,3 +1,5 @@
+import type { Cidr } from "../../../src/base/cidr.ts";
+import type { RateLimitConfig } from "../../config/rate-config.ts";
 import type { Directive } from "../corefile.ts";
 import { badValue, readOptions, wordsOf } from "../words.ts";
 import type { BlockContext } from "./block-context.ts";
@@ -89,12 +91,54 @@ export interface ReloadConfig {
 export function readReload(d: Directive): ReloadConfig {
   const words = wordsOf(d);
   const interval = words.left === 0 ? 30_000 : words.duration("a time");
-  const jitter = words.left === 0 ? interval / 2 : words.duration("a time");
+  const jitter = Math.min(interval / 2, words.left === 0 ? interval / 2 : words.duration("a time"));
   words.end();
   readOptions(d, {});
   if (interval < 2000) badValue(d, "reload: the interval is 2s or more");
-  if (jitter > interval / 2) badValue(d, "reload: the jitter is half of the interval at most");
   return { plugin: "reload", interval, jitter };
+}
+
+/** Who may speak for others by the PROXY protocol, of all listeners of the server. */
+export interface ProxyprotoConfig {
+  readonly plugin: "proxyproto";
+  readonly allow: readonly Cidr[];
+}
+
+const everybody: readonly Cidr[] = [
+  { ip: "0.0.0.0", bits: 0, family: 4 },
+  { ip: "::", bits: 0, family: 6 },
+];
+
+export function readProxyproto(d: Directive): ProxyprotoConfig {
+  wordsOf(d).end();
+  const allow: Cidr[] = [];
+  readOptions(d, {
+    allow: (w) => void allow.push(...w.some("a range").map((t) => w.cidrOf(t))),
+    // who is not among them speaks for itself, and a header is no query
+    default: (w) => void w.choice(["skip", "reject"]),
+  });
+  return { plugin: "proxyproto", allow: allow.length === 0 ? everybody : allow };
+}
+
+/** Response rate limiting, as CoreDNS's plugin of that name outside its tree is written. */
+export interface RrlConfig {
+  readonly plugin: "rrl";
+  readonly limit: RateLimitConfig;
+}
+
+export function readRrl(d: Directive): RrlConfig {
+  wordsOf(d).end();
+  let perSecond: number | undefined;
+  let more: Omit<RateLimitConfig, "perSecond"> = {};
+  readOptions(d, {
+    "responses-per-second": (w) => void (perSecond = w.integer("a number", 1, 1_000_000)),
+    "slip-ratio": (w) => void (more = { ...more, slip: w.integer("a number", 0, 10) }),
+    "ipv4-prefix-length": (w) => void (more = { ...more, ipv4Bits: w.integer("a length", 1, 32) }),
+    "ipv6-prefix-length": (w) => void (more = { ...more, ipv6Bits: w.integer("a length", 1, 128) }),
+    exempt: (w) => void (more = { ...more, exempt: [...(more.exempt ?? []), ...w.some("a range").map((t) => w.cidrOf(t))] }),
+  });
+  if (perSecond === undefined) return badValue(d, "rrl: responses-per-second is missing");
+  return { plugin: "rrl", limit: { perSecond, ...more } };
 }
 
 export interface TlsConfig {
@@ -102,6 +146,8 @@ export interface TlsConfig {
   readonly certFile: string;
   readonly keyFile: string;
   readonly caFile?: string;
+  /** Where the keys of its connections are written, for who debugs them. */
+  readonly keylogFile?: string;
   readonly clientAuth: "nocert" | "request" | "require" | "verify_if_given" | "require_and_verify";
 }
 
@@ -112,10 +158,19 @@ export function readTls(d: Directive, block: BlockContext): TlsConfig {
   const ca = words.maybe();
   words.end();
   let clientAuth: TlsConfig["clientAuth"] = "nocert";
+  let keylogFile: string | undefined;
   readOptions(d, {
     client_auth: (w) => void (clientAuth = w.choice(["nocert", "request", "require", "verify_if_given", "require_and_verify"])),
+    keylog: (w) => void (keylogFile = block.resolvePath(w.take("a file"))),
   });
-  return { plugin: "tls", certFile, keyFile, clientAuth, ...(ca === undefined ? {} : { caFile: block.resolvePath(ca) }) };
+  return {
+    plugin: "tls",
+    certFile,
+    keyFile,
+    clientAuth,
+    ...(ca === undefined ? {} : { caFile: block.resolvePath(ca) }),
+    ...(keylogFile === undefined ? {} : { keylogFile }),
+  };
 }
 
 export interface ChaosConfig {

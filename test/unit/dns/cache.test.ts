@@ -252,6 +252,33 @@ describe("the cache before an upstream", () => {
     }
   });
 
+  test.each(["verify", "immediate"] as const)(
+    "prefer_positive: an answer outlives denials of its name while it may be served; %s",
+    async (refresh) => {
+      let asked = 0;
+      const { ask, advance, settled } = cachedUpstream(
+        (q, c) => {
+          asked++;
+          return asked === 1 ? good(q, c) : { ...emptyAnswer(q.message, 3), authority: [parseRecord(soa(20, 20))] };
+        },
+        { stale: { refresh, patience: Number.POSITIVE_INFINITY, prefersPositive: true } },
+        { ...limits, prefersPositive: true },
+      );
+      const codes: string[] = [];
+      const seen: number[] = [];
+      await ask();
+      // just over; while the denial lasts nobody is asked again; when the answer may no longer be served, the denial is the answer
+      for (const ms of [100_000, 10_000, 60_000]) {
+        advance(ms);
+        codes.push(printRcode((await ask()).rcode));
+        await settled();
+        seen.push(asked);
+      }
+      expect(codes).toEqual(["NOERROR", "NOERROR", "NXDOMAIN"]);
+      expect(seen).toEqual([2, 2, 3]);
+    },
+  );
+
   test("keepttl leaves the TTL as it came, a least TTL raises it", async () => {
     const kept = cachedUpstream(good, {}, { ...limits, keepTtl: true });
     await kept.ask();

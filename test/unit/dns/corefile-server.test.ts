@@ -1,14 +1,17 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { defaultBlocks, printDefaultCorefile } from "../../../dns/corefile/default-blocks.ts";
 import { type DnsBlocks, readCorefile } from "../../../dns/corefile/server-blocks.ts";
 import { queryOnce } from "../../../dns/forward/query-once.ts";
+import { questionMessage } from "../../../dns/handler/handler.ts";
 import { loadCorefile } from "../../../dns/server/corefile-file.ts";
 import { type DnsServer, startDnsServer } from "../../../dns/server/dns-server.ts";
+import { decodeMessage, encodeMessage } from "../../../dns/wire/message.ts";
 import { DnsZone } from "../../../dns/zone/dns-zone.ts";
 import { systemClock } from "../../../src/base/clock.ts";
 import { batchFromEmpty } from "../../../src/snapshot/snapshot-store.ts";
@@ -140,6 +143,29 @@ test("a block that is bound elsewhere answers there only", async () => {
     [0, 5],
     [0, 0],
   ]);
+});
+
+test("proxyproto: who is named at the beginning of a connection is the client", async () => {
+  const server = await serve(`.:53 {
+  proxyproto {
+    allow 127.0.0.0/8
+  }
+  acl {
+    block net 192.0.2.0/24
+  }
+  hosts {
+    10.7.0.1 a.lan
+  }
+}`);
+  const bytes = encodeMessage(questionMessage({ name: "a.lan.", type: 1, class: 1 }, { id: 4 }));
+  const codeFor = async (header: string): Promise<number> => {
+    const socket = connect(server.addresses()[0]?.port ?? 0, "127.0.0.1");
+    socket.write(Buffer.concat([Buffer.from(header), Buffer.from([0, bytes.length]), bytes]));
+    const [answer] = (await once(socket, "data")) as [Buffer];
+    socket.destroy();
+    return decodeMessage(answer.subarray(2)).rcode;
+  };
+  expect([await codeFor("PROXY TCP4 192.0.2.9 10.0.0.1 4000 53\r\n"), await codeFor("")]).toEqual([5, 0]);
 });
 
 test("an upstream that leads back is found, and nothing is forwarded any more", async () => {

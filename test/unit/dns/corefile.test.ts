@@ -101,6 +101,14 @@ describe("faults tell file, line and what would be right", () => {
     [". {\n reload 1s\n}", "bad-value", "Corefile:2: reload: the interval is 2s or more"],
     [". {\n forward . nowhere\n}", "bad-value", /^Corefile:2: forward: nowhere is neither an address, .* nor a file/],
     [". {\n forward . grpc://10.0.0.1\n}", "bad-value", /upstreams are dns:\/\/, tls:\/\/ or https:\/\//],
+    [". {\n forward . dns..org\n}", "bad-value", /^Corefile:2: forward: dns\.\.org is neither an address, .* nor a host's whole name/],
+    [
+      ". {\n hosts {\n  fallthrough_unsupported\n }\n}",
+      "bad-value",
+      "Corefile:2: hosts: fallthrough_unsupported widens fallthrough, which is missing",
+    ],
+    [". {\n rrl\n}", "bad-value", "Corefile:2: rrl: responses-per-second is missing"],
+    [". {\n proxyproto {\n  default ignore\n }\n}", "bad-value", "Corefile:3: proxyproto: default: ignore is not one of skip, reject"],
     [". {\n forward .\n}", "bad-value", "Corefile:2: forward: an upstream is missing"],
     [". {\n kubernetes cluster.local {\n  ttl 3601\n }\n}", "bad-value", "Corefile:3: kubernetes: ttl: 3601 is not seconds from 0 to 3600"],
     [
@@ -189,16 +197,74 @@ describe("plugins as values", () => {
       "forward . 10.0.0.1 {\n read_timeout 7s\n max_connect_attempts 3\n next_on_nodata\n doh_method GET\n max_idle_conns 8\n}",
       { tryTimeout: 7000, timeout: 7000, maxAttempts: 3, nextOnNoData: true, dohMethod: "GET" },
     ],
+    ["cache {\n serve_stale 1h\n serve_stale_policy prefer_positive\n}", { serveStale: { refresh: "immediate", prefersPositive: true } }],
+    [
+      "forward . 10.0.0.1 {\n max_age 30s\n source_address 10.0.0.9\n}",
+      { maxAge: 30_000, source: "10.0.0.9", resolvers: [{ kind: "file", file: "/etc/resolv.conf" }] },
+    ],
+    [
+      "forward . DNS.example.org tls://dot.example.org%other.example:8853 {\n resolver 10.0.0.2 [fd00::2]:54\n}",
+      {
+        to: [
+          { kind: "host", scheme: "dns", host: "dns.example.org.", port: 53 },
+          { kind: "host", scheme: "tls", host: "dot.example.org.", port: 8853, serverName: "other.example" },
+        ],
+        resolvers: [
+          { ...upstream, ip: "10.0.0.2" },
+          { ...upstream, ip: "fd00::2", port: 54 },
+        ],
+      },
+    ],
+    ["transfer {\n to * 10.0.0.2\n source 10.0.0.9\n}", { to: ["*", { ip: "10.0.0.2", port: 53 }], source: "10.0.0.9" }],
+    ["tls a.crt a.key {\n keylog keys\n}", { clientAuth: "nocert", keylogFile: "/etc/coredns/keys" }],
+    ["reload 10s 8s", { interval: 10_000, jitter: 5000 }],
+    [
+      "proxyproto {\n allow 10.0.0.0/8 fd00::1\n default reject\n}",
+      {
+        allow: [
+          { ip: "10.0.0.0", bits: 8 },
+          { ip: "fd00::1", bits: 128 },
+        ],
+      },
+    ],
+    [
+      "proxyproto",
+      {
+        allow: [
+          { bits: 0, family: 4 },
+          { bits: 0, family: 6 },
+        ],
+      },
+    ],
+    [
+      "rrl {\n responses-per-second 20\n slip-ratio 3\n ipv4-prefix-length 32\n exempt 10.0.0.0/8\n}",
+      { limit: { perSecond: 20, slip: 3, ipv4Bits: 32, exempt: [{ ip: "10.0.0.0", bits: 8 }] } },
+    ],
+    [
+      "rewrite name regex a\\.(.*) b.{1} answer name b\\.(.*) a.{1} value x y",
+      {
+        rule: {
+          answers: [
+            { of: "name", to: "a.{1}" },
+            { of: "value", to: "y" },
+          ],
+          auto: false,
+        },
+      },
+    ],
+    ["rewrite {\n name suffix .arpa .arpa\n answer name auto\n answer value x y\n}", { rule: { auto: true, answers: [{ of: "value" }] } }],
+    ["rewrite rcode regex .* 2 0", { rule: { field: "rcode", from: 2, to: 0 } }],
     ["kubernetes cluster.local {\n zonal\n}", { names: { zonalNames: true } }],
     ["cache {\n serve_stale verify\n}", { serveStale: { seconds: 3600, refresh: "verify" } }],
     ["forward . 10.0.0.1", { from: ".", to: [upstream], policy: "random", expire: 10_000, maxFails: 2, maxConcurrent: 0 }],
     [
-      "forward a.org dns://10.0.0.1:54 tls://[fd00::1]%dns.example https://10.0.0.2/q /etc/resolv.conf {\n policy sequential\n except b.a.org\n force_tcp\n health_check 1s no_rec domain x.org\n failover SERVFAIL REFUSED\n next nxdomain\n}",
+      "forward a.org dns://10.0.0.1:54 tls://[fd00::1]%dns.example tls://9.9.9.9%dns.quad9.net:10853 https://10.0.0.2/q /etc/resolv.conf {\n policy sequential\n except b.a.org\n force_tcp\n health_check 1s no_rec domain x.org\n failover SERVFAIL REFUSED\n next nxdomain\n}",
       {
         from: "a.org.",
         to: [
           { ...upstream, port: 54 },
           { kind: "server", scheme: "tls", ip: "fd00::1", port: 853, serverName: "dns.example" },
+          { kind: "server", scheme: "tls", ip: "9.9.9.9", port: 10853, serverName: "dns.quad9.net" },
           { kind: "server", scheme: "https", ip: "10.0.0.2", port: 443, path: "/q" },
           { kind: "file", file: "/etc/resolv.conf" },
         ],

@@ -163,6 +163,94 @@ describe("one upstream", () => {
   });
 });
 
+test("a connection that is too old is replaced, and what it was asked is answered", async () => {
+  const held: (() => void)[] = [];
+  let connections = 0;
+  const tcp = createServer((socket) => {
+    connections++;
+    socket.on("error", () => socket.destroy());
+    socket.on("data", (chunk: Buffer) => {
+      const m = encodeMessage(good(decodeMessage(chunk.subarray(2))));
+      const say = (): void => void socket.write(Buffer.concat([Buffer.from([m.length >> 8, m.length & 255]), m]));
+      // the first question waits until a second connection has been made
+      if (connections === 1) held.push(say);
+      else {
+        say();
+        for (const first of held.splice(0)) first();
+      }
+    });
+    closing.push(() => void socket.destroy());
+  });
+  const { port, udp } = await bindBoth(tcp);
+  closing.push(
+    () => new Promise<void>((resolve) => udp.close(resolve)),
+    () => new Promise<void>((resolve) => tcp.close(() => resolve())),
+  );
+  const upstream = { ip: "127.0.0.1", port, seen: [], ports: new Set<number>() };
+  const { forwarder } = startForwarder([upstream], { forceTcp: true, maxAge: 1, tryTimeout: 20_000, timeout: 30_000 });
+  const first = ask(forwarder);
+  while (held.length === 0) await systemClock.sleep(5);
+  expect((await Promise.all([ask(forwarder), first])).map((m) => m.answers.length)).toEqual([1, 1]);
+  expect(connections).toBe(2);
+});
+
+test.each([[{}], [{ forceTcp: true }]] as const)(
+  "questions come from the source address, where the upstream is of its family: %j",
+  async (how) => {
+    const from: (string | undefined)[] = [];
+    const udp = createSocket("udp4");
+    const tcp = createServer((socket) => {
+      from.push(socket.remoteAddress);
+      socket.on("error", () => socket.destroy());
+      socket.on("data", (chunk: Buffer) => {
+        const m = encodeMessage(good(decodeMessage(chunk.subarray(2))));
+        socket.write(Buffer.concat([Buffer.from([m.length >> 8, m.length & 255]), m]));
+      });
+      closing.push(() => void socket.destroy());
+    });
+    const { port, udp: bound } = await bindBoth(tcp);
+    udp.close();
+    bound.on("message", (bytes: Buffer, peer: RemoteInfo) => {
+      from.push(peer.address);
+      bound.send(encodeMessage(good(decodeMessage(bytes))), peer.port, peer.address);
+    });
+    closing.push(
+      () => new Promise<void>((resolve) => bound.close(resolve)),
+      () => new Promise<void>((resolve) => tcp.close(() => resolve())),
+    );
+    const upstream = { ip: "127.0.0.1", port, seen: [], ports: new Set<number>() };
+    for (const source of ["127.0.0.7", "::1"]) await ask(startForwarder([upstream], { ...how, source }).forwarder);
+    expect(from).toEqual(["127.0.0.7", "127.0.0.1"]);
+  },
+);
+
+test("an upstream by its name is asked for until its address is known, and then asked", async () => {
+  let isKnown = false;
+  const resolver = await fakeUpstream((q) => {
+    const isAddress = isKnown && q.questions[0]?.type === 1;
+    return [{ ...emptyAnswer(q, 0), answers: isAddress ? [parseRecord("dns.lan. 60 IN A 127.0.0.1")] : [] }];
+  });
+  const upstream = await fakeUpstream((q) => [good(q)]);
+  const text = `. {\n forward . dns.lan:${upstream.port} {\n  resolver 127.0.0.1:${resolver.port}\n }\n}`;
+  const waits: number[] = [];
+  const clock = {
+    ...systemClock,
+    sleep: (ms: number, signal?: AbortSignal) => {
+      waits.push(ms);
+      isKnown = true;
+      return systemClock.sleep(1, signal);
+    },
+  };
+  const listen = [{ ip: "127.0.0.1", port: 0 }];
+  const server = startDnsServer({ listen, blocks: readCorefile(text, "Corefile", { folder: "/" }) }, { clock });
+  closing.push(() => server.close());
+  await server.ready;
+  const at = server.addresses()[0] ?? { ip: "", port: 0 };
+  while ((await queryOnce(at, "www.example.org", { timeout: 20_000 })).answers.length === 0) await systemClock.sleep(10);
+  expect(waits).toEqual([5000]);
+  expect(resolver.seen[0]?.questions[0]?.name).toBe("dns.lan.");
+});
+
 describe("several upstreams", () => {
   test("the next one answers for a dead one, which is passed over until it is back", async () => {
     let dead = true;

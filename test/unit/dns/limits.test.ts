@@ -2,6 +2,7 @@ import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { describe, expect, test } from "vitest";
+import { readCorefile } from "../../../dns/corefile/server-blocks.ts";
 import { questionMessage } from "../../../dns/handler/handler.ts";
 import { limitClients } from "../../../dns/server/client-limit.ts";
 import { startDnsServer } from "../../../dns/server/dns-server.ts";
@@ -9,6 +10,7 @@ import type { QueryEngine } from "../../../dns/server/engine.ts";
 import { ResponseRate, slipAnswer } from "../../../dns/server/response-rate.ts";
 import { decodeMessage, encodeMessage, type Message } from "../../../dns/wire/message.ts";
 import { parseCidr } from "../../../src/base/cidr.ts";
+import { systemClock } from "../../../src/base/clock.ts";
 
 const pods = [parseCidr("10.0.0.0/8")].filter((c) => c !== undefined);
 
@@ -69,24 +71,31 @@ describe("answers over UDP are limited", () => {
     expect(slipAnswer(head, head.length)).toBe(12);
   });
 
-  test("by a running server, whose metrics tell; TCP is not limited", async () => {
-    const server = startDnsServer({
-      listen: [{ ip: "127.0.0.1", port: 0 }],
-      upstreams: [],
-      // none comes back while the test runs
-      rateLimit: { perSecond: 0.0001, slip: 1 },
-    });
+  test.each([
+    // none comes back while the test runs
+    ["configured", { upstreams: [], rateLimit: { perSecond: 0.0001, slip: 1 } }, 1],
+    [
+      "of a Corefile",
+      {
+        blocks: readCorefile(". {\n rrl {\n  responses-per-second 1\n  slip-ratio 1\n }\n kubernetes cluster.local\n}", "Corefile", {
+          folder: "/",
+        }),
+      },
+      2,
+    ],
+  ] as const)("by a running server, %s, whose metrics tell", async (_, config, questions) => {
+    const server = startDnsServer({ listen: [{ ip: "127.0.0.1", port: 0 }], ...config }, { clock: { ...systemClock, monotonic: () => 0 } });
     await server.ready;
     server.setSynced();
     const socket = createSocket("udp4");
-    socket.send(
-      encodeMessage(questionMessage({ name: "nope.cluster.local.", type: 1, class: 1 }, { id: 3 })),
-      server.addresses()[0]?.port ?? 0,
-      "127.0.0.1",
-    );
-    const [bytes] = (await once(socket, "message")) as [Buffer];
+    let last: Buffer = Buffer.alloc(0);
+    for (let i = 0; i < questions; i++) {
+      const asked = encodeMessage(questionMessage({ name: "nope.cluster.local.", type: 1, class: 1 }, { id: 3 }));
+      socket.send(asked, server.addresses()[0]?.port ?? 0, "127.0.0.1");
+      [last] = (await once(socket, "message")) as [Buffer];
+    }
     socket.close();
-    expect(decodeMessage(bytes)).toMatchObject({ truncated: true, answers: [], authority: [] });
+    expect(decodeMessage(last)).toMatchObject({ truncated: true, answers: [], authority: [] });
     expect(server.metrics()).toContain('fairway_dns_rate_limited_total{what="slipped"} 1');
     await server.close();
   });

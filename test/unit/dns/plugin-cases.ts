@@ -52,6 +52,13 @@ export const groups: readonly (readonly [name: string, corefile: string, cases: 
     ],
   ],
   [
+    "hosts that leave other types to the next",
+    block(
+      'hosts {\n 10.8.0.9 inline.lan\n fallthrough lan\n fallthrough_unsupported\n}\ntemplate IN ANY . {\n answer "{{ .Name }} 60 IN TXT next"\n}',
+    ),
+    [["inline.lan. A", ["NOERROR aa", 'inline.lan. 60 IN TXT "next"']]],
+  ],
+  [
     "local without what search domains make of localhost",
     block("local {\n localhost_prefix off\n}\nhosts {\n 10.8.0.9 inline.lan\n fallthrough\n}"),
     [
@@ -155,7 +162,7 @@ export const groups: readonly (readonly [name: string, corefile: string, cases: 
         "rewrite continue ttl suffix .org. 100-200",
         "rewrite type MX TXT",
         "rewrite class CH IN",
-        "rewrite rcode exact gone.org NXDOMAIN NOERROR",
+        "rewrite rcode exact gone.org 3 0",
         "rewrite cname exact away.org. www.example.org.",
         "file db.example example.org",
         'template IN TXT org {\n answer "{{ .Name }} 10 IN TXT a"\n}',
