@@ -33,8 +33,8 @@ export class NameArena {
   #garbage = 0;
   /** By their size, places that blocks have left: where endpoints come and go, new names take those of old ones, and nothing moves. */
   readonly #free = new Map<number, number[]>();
-  #hashes = new Int32Array(firstCapacity);
-  #offsets = new Uint32Array(firstCapacity);
+  /** Of each slot a name's hash and its block's offset: side by side, since each query meets both where no cache has them. */
+  #entries = new Int32Array(2 * firstCapacity);
   /** How many existing names lie one label below the slot's. */
   #children = new Uint32Array(firstCapacity);
   #live = 0;
@@ -61,13 +61,31 @@ export class NameArena {
 
   /** Bytes in use, garbage included, and what the index takes. */
   get memory(): { readonly used: number; readonly garbage: number; readonly index: number } {
-    return { used: this.#used, garbage: this.#garbage, index: this.#offsets.length * 12 };
+    return { used: this.#used, garbage: this.#garbage, index: this.#children.length * 12 };
   }
 
   /** The offset of the block of the name that lies at `[start, start + length)`, in any case; -1 when it does not exist. */
   find(name: Uint8Array, start: number, length: number, hash: number): number {
     const slot = this.#slotOf(name, start, length, hash);
-    return slot < 0 ? -1 : (this.#offsets[slot] ?? -1);
+    return slot < 0 ? -1 : this.#offsetAt(slot);
+  }
+
+  /**
+   * Touches what `find` and the answers to names of these hashes will read. One after the other each name waits twice for memory, for its
+   * entry and its block; loads that do not wait for each other are under way together.
+   */
+  warm(hashes: Int32Array, count: number): void {
+    const entries = this.#entries;
+    const bytes = this.#bytes;
+    const mask = (entries.length >> 1) - 1;
+    for (let i = 0; i < count; i++) warmOffsets[i] = entries[2 * (spread(hashes[i] ?? 0) & mask) + 1] ?? 0;
+    let seen = 0;
+    for (let i = 0; i < count; i++) {
+      const offset = warmOffsets[i] ?? 0;
+      seen ^= (bytes[offset] ?? 0) ^ (bytes[offset + cacheLine] ?? 0);
+    }
+    // kept, so that no compiler leaves the loads out
+    warmOffsets[0] = seen;
   }
 
   /** Makes or replaces a name. Says false for one that is in no zone. */
@@ -75,9 +93,9 @@ export class NameArena {
     const hash = hashName(name, 0, name.length);
     const slot = this.#slotOf(name, 0, name.length, hash);
     if (slot >= 0) {
-      const old = this.#offsets[slot] ?? 0;
+      const old = this.#offsetAt(slot);
       const block = encodeNameBlock(name, this.#zoneAt(old), records);
-      this.#offsets[slot] = this.#replaceBlock(old, block);
+      this.#entries[2 * slot + 1] = this.#replaceBlock(old, block);
       return true;
     }
     const zone = this.#countInParent(name);
@@ -90,8 +108,8 @@ export class NameArena {
   edit(name: Uint8Array, edits: readonly SetEdit[]): void {
     const slot = this.#slotOf(name, 0, name.length, hashName(name, 0, name.length));
     if (slot < 0) return;
-    const offset = this.#roomFor(this.#offsets[slot] ?? 0, growthOf(edits));
-    this.#offsets[slot] = offset;
+    const offset = this.#roomFor(this.#offsetAt(slot), growthOf(edits));
+    this.#entries[2 * slot + 1] = offset;
     const { ttl } = this.#zoneAt(offset);
     for (const edit of edits) editBlock(this.#bytes, offset, edit, ttl);
   }
@@ -100,10 +118,10 @@ export class NameArena {
   remove(name: Uint8Array): void {
     const slot = this.#slotOf(name, 0, name.length, hashName(name, 0, name.length));
     if (slot < 0) return;
-    const offset = this.#offsets[slot] ?? 0;
+    const offset = this.#offsetAt(slot);
     const zone = this.#zoneAt(offset);
     if ((this.#children[slot] ?? 0) > 0 || zone.name.length === name.length) {
-      this.#offsets[slot] = this.#replaceBlock(offset, encodeNameBlock(name, zone, undefined));
+      this.#entries[2 * slot + 1] = this.#replaceBlock(offset, encodeNameBlock(name, zone, undefined));
       return;
     }
     this.#drop(slot);
@@ -126,7 +144,10 @@ export class NameArena {
   }
 
   *#blocks(): Iterable<number> {
-    for (const offset of this.#offsets) if (offset >= firstOffset) yield offset;
+    for (let slot = 0; slot < this.#children.length; slot++) {
+      const offset = this.#offsetAt(slot);
+      if (offset >= firstOffset) yield offset;
+    }
   }
 
   /** The blocks of one zone, by its place among the zones, in bytes that no later change touches. */
@@ -142,12 +163,12 @@ export class NameArena {
     if (this.#garbage < leastGarbageBytes || this.#garbage * 3 < this.#used) return;
     const next = new Uint8Array(Math.max(64 << 10, Math.ceil((this.#used - this.#garbage) * 1.25)));
     let at = firstOffset;
-    for (let slot = 0; slot < this.#offsets.length; slot++) {
-      const offset = this.#offsets[slot] ?? 0;
+    for (let slot = 0; slot < this.#children.length; slot++) {
+      const offset = this.#offsetAt(slot);
       if (offset < firstOffset) continue;
       const size = this.#sizeOf(offset);
       next.set(this.#bytes.subarray(offset, offset + size), at);
-      this.#offsets[slot] = at;
+      this.#entries[2 * slot + 1] = at;
       at += size;
     }
     this.#bytes = next;
@@ -156,12 +177,17 @@ export class NameArena {
     this.#free.clear();
   }
 
+  #offsetAt(slot: number): number {
+    return this.#entries[2 * slot + 1] ?? 0;
+  }
+
   #slotOf(name: Uint8Array, start: number, length: number, hash: number): number {
-    const mask = this.#offsets.length - 1;
+    const entries = this.#entries;
+    const mask = (entries.length >> 1) - 1;
     for (let slot = spread(hash) & mask; ; slot = (slot + 1) & mask) {
-      const offset = this.#offsets[slot] ?? 0;
+      const offset = entries[2 * slot + 1] ?? 0;
       if (offset === emptySlot) return -1;
-      if (offset !== deadSlot && this.#hashes[slot] === hash && this.#isName(offset, name, start, length)) return slot;
+      if (offset !== deadSlot && entries[2 * slot] === hash && this.#isName(offset, name, start, length)) return slot;
     }
   }
 
@@ -174,21 +200,21 @@ export class NameArena {
   }
 
   #insert(name: Uint8Array, hash: number, zone: BlockZone, records: NameRecords | undefined): void {
-    if ((this.#live + this.#dead + 1) * 5 > this.#offsets.length * 3) this.#rehash();
+    if ((this.#live + this.#dead + 1) * 5 > this.#children.length * 3) this.#rehash();
     const offset = this.#append(encodeNameBlock(name, zone, records));
-    const mask = this.#offsets.length - 1;
+    const mask = this.#children.length - 1;
     let slot = spread(hash) & mask;
-    while ((this.#offsets[slot] ?? 0) >= firstOffset) slot = (slot + 1) & mask;
-    if (this.#offsets[slot] === deadSlot) this.#dead--;
-    this.#hashes[slot] = hash;
-    this.#offsets[slot] = offset;
+    while (this.#offsetAt(slot) >= firstOffset) slot = (slot + 1) & mask;
+    if (this.#offsetAt(slot) === deadSlot) this.#dead--;
+    this.#entries[2 * slot] = hash;
+    this.#entries[2 * slot + 1] = offset;
     this.#children[slot] = 0;
     this.#live++;
   }
 
   #drop(slot: number): void {
-    this.#leave(this.#offsets[slot] ?? 0);
-    this.#offsets[slot] = deadSlot;
+    this.#leave(this.#offsetAt(slot));
+    this.#entries[2 * slot + 1] = deadSlot;
     this.#live--;
     this.#dead++;
   }
@@ -209,7 +235,7 @@ export class NameArena {
       slot = this.#slotOf(parent, 0, parent.length, hash);
     }
     this.#children[slot] = (this.#children[slot] ?? 0) + 1;
-    return this.#zoneAt(this.#offsets[slot] ?? 0);
+    return this.#zoneAt(this.#offsetAt(slot));
   }
 
   #zoneAt(offset: number): ArenaZone & BlockZone {
@@ -224,7 +250,7 @@ export class NameArena {
     const slot = this.#slotOf(parent, 0, parent.length, hashName(parent, 0, parent.length));
     const left = (this.#children[slot] ?? 0) - 1;
     this.#children[slot] = left;
-    const isEmpty = (flagsOf(this.#bytes, this.#offsets[slot] ?? 0) & blockFlags.empty) !== 0;
+    const isEmpty = (flagsOf(this.#bytes, this.#offsetAt(slot)) & blockFlags.empty) !== 0;
     if (left === 0 && isEmpty && parent.length !== zoneBytes) {
       this.#drop(slot);
       this.#uncountInParent(parent, zoneBytes);
@@ -299,26 +325,30 @@ export class NameArena {
   #rehash(): void {
     let capacity = firstCapacity;
     while (capacity < (this.#live + 1) * 3) capacity *= 2;
-    const hashes = this.#hashes;
-    const offsets = this.#offsets;
+    const entries = this.#entries;
     const children = this.#children;
-    this.#hashes = new Int32Array(capacity);
-    this.#offsets = new Uint32Array(capacity);
+    this.#entries = new Int32Array(2 * capacity);
     this.#children = new Uint32Array(capacity);
     this.#dead = 0;
     const mask = capacity - 1;
-    for (let old = 0; old < offsets.length; old++) {
-      const offset = offsets[old] ?? 0;
+    for (let old = 0; old < children.length; old++) {
+      const offset = entries[2 * old + 1] ?? 0;
       if (offset < firstOffset) continue;
-      const hash = hashes[old] ?? 0;
+      const hash = entries[2 * old] ?? 0;
       let slot = spread(hash) & mask;
-      while (this.#offsets[slot] !== emptySlot) slot = (slot + 1) & mask;
-      this.#hashes[slot] = hash;
-      this.#offsets[slot] = offset;
+      while (this.#offsetAt(slot) !== emptySlot) slot = (slot + 1) & mask;
+      this.#entries[2 * slot] = hash;
+      this.#entries[2 * slot + 1] = offset;
       this.#children[slot] = children[old] ?? 0;
     }
   }
 }
+
+/** Of names that are looked up together. */
+export const mostWarm = 64;
+const warmOffsets = new Int32Array(mostWarm);
+/** Bytes that memory comes in. */
+const cacheLine = 64;
 
 /** FNV's low bits alone are poor for names that differ only near one end. */
 function spread(hash: number): number {

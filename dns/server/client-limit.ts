@@ -20,6 +20,7 @@ export function limitClients(engine: QueryEngine, most: number): QueryEngine {
     }
   };
   return {
+    warm: (queries, count) => engine.warm(queries, count),
     now: (query, n, client, out, transport) => engine.now(query, n, client, out, transport),
     transfer: (query, client) => engine.transfer(query, client),
     later: (query, client, transport) => limited(client, () => engine.later(query, client, transport), undefined),

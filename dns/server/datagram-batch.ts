@@ -73,6 +73,11 @@ export class DatagramBatch {
     return Math.max(0, this.#libc.recvmmsg(fd, this.#received, batchSize, MSG_DONTWAIT, 0n));
   }
 
+  /** The bytes of all datagrams, each with the rest of its slot. */
+  get queries(): readonly Uint8Array[] {
+    return this.#queries;
+  }
+
   /** The bytes of datagram `i`, behind which the rest of the slot is left over. */
   query(i: number): Uint8Array {
     return this.#queries[i] ?? this.#memory;

@@ -17,6 +17,8 @@ import type { ZoneTransfers } from "./zone-transfers.ts";
 
 /** What a listener needs: answers. */
 export interface QueryEngine {
+  /** To be told before several queries that came together are answered one after the other: each then costs less. */
+  warm(queries: readonly Uint8Array[], count: number): void;
   /**
    * Answers `query[0..n)` into `out`: the length (0 = no answer), or undefined when it will take time; then `later` is asked
    * with bytes of its own.
@@ -73,6 +75,7 @@ const leastUdpAnswer = 512;
 export function createEngine(parts: EngineParts): QueryEngine {
   const { answerer, chain, directness, transfers, edns, metrics, counts, accounts, clock, signal } = parts;
   return {
+    warm: (queries, count) => answerer.warm(queries, count),
     now: (query, n, client, out, transport) => {
       const started = clock.monotonic();
       const length = answerer.answer(query, n, client, out, transport);

@@ -12,6 +12,7 @@ export class InFlight {
   /** The same engine, its slow answers counted. */
   watch(engine: QueryEngine): QueryEngine {
     return {
+      warm: (queries, count) => engine.warm(queries, count),
       now: (query, n, client, out, transport) => engine.now(query, n, client, out, transport),
       transfer: (query, client) => engine.transfer(query, client),
       later: (query, client, transport) => this.#counted(engine.later(query, client, transport)),
@@ -32,8 +33,11 @@ export class InFlight {
     }
   }
 
-  /** Resolves when none waits and all answers have been handed to their sockets, or after so many milliseconds. */
-  async idle(withinMs: number): Promise<void> {
+  /**
+   * Resolves when none waits and all answers have been handed to their sockets, or after so many milliseconds. `settle` has what was read
+   * and not asked yet asked now.
+   */
+  async idle(withinMs: number, settle: () => void): Promise<void> {
     let late = withinMs <= 0;
     const timeout = Promise.withResolvers<void>();
     const timer = setTimeout(() => {
@@ -46,6 +50,7 @@ export class InFlight {
       }
       // who waited for the last answer sends it in this turn
       await new Promise((resolve) => setImmediate(resolve));
+      settle();
       if (this.#count === 0) break;
     }
     clearTimeout(timer);

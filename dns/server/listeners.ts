@@ -162,7 +162,9 @@ export function startListeners(config: ListenersConfig, deps: ListenersDeps): Li
     drain: async (withinMs) => {
       const deadline = deps.monotonic() + withinMs;
       const connections = Promise.all(accepting.map((a) => a.drain(silentMs)));
-      await inFlight.idle(withinMs);
+      await inFlight.idle(withinMs, () => {
+        for (const d of datagrams) d.settle();
+      });
       // nothing is read after this, and nothing was read that has no answer
       await Promise.all(datagrams.map((d) => d.close()));
       const late = new AbortController();

@@ -5,6 +5,7 @@ import { createUdpSocket } from "../../src/kernel/udp-socket.ts";
 import type { DnsAddress } from "../config/dns-config.ts";
 import { parseProxyHeader } from "../wire/proxy-header.ts";
 import { batchSize, type DatagramBatch } from "./datagram-batch.ts";
+import { DatagramTurns } from "./datagram-turns.ts";
 import type { QueryEngine } from "./engine.ts";
 
 /** After so many full batches the event loop gets its turn. */
@@ -12,6 +13,8 @@ const maxRounds = 4;
 
 export interface UdpListener extends Running {
   readonly address: () => DnsAddress;
+  /** Answers what has been read, or hands it to the chain: nothing more is on its way from the socket to the engine. */
+  readonly settle: () => void;
 }
 
 /** A UDP socket, with its file descriptor where that is known: then queries that have queued up are read and answered in batches. */
@@ -45,10 +48,8 @@ export function startUdpListener(at: DnsAddress, engine: QueryEngine, how: UdpLi
       if (length > 0) socket.send(answer, 0, length, port, peer);
     });
   };
-  const drain =
-    bound?.fd === undefined || batch === undefined ? undefined : drainer(bound.fd, batch, { engine, answerLater, isProxy, limit });
   const out = new Uint8Array(answerBytes);
-  socket.on("message", (datagram: Buffer, from: RemoteInfo) => {
+  const answer = (datagram: Buffer, from: RemoteInfo): void => {
     const proxied = isProxy?.(from.address) === true ? proxiedQuery(datagram, datagram.length, from.address) : undefined;
     const query = proxied?.query ?? datagram;
     const client = proxied?.client ?? from.address;
@@ -57,12 +58,28 @@ export function startUdpListener(at: DnsAddress, engine: QueryEngine, how: UdpLi
     if (length === undefined) answerLater(query, from.address, from.port, client);
     else if (length > 0) {
       // where the kernel has no room, node sends it later: each answer has its own bytes, no more than it needs
-      const answer = Buffer.allocUnsafe(length);
-      answer.set(length < out.length ? out.subarray(0, length) : out);
-      socket.send(answer, from.port, from.address);
+      const bytes = Buffer.allocUnsafe(length);
+      bytes.set(length < out.length ? out.subarray(0, length) : out);
+      socket.send(bytes, from.port, from.address);
     }
-    drain?.();
-  });
+  };
+  let turns: DatagramTurns | undefined;
+  if (bound?.fd === undefined || batch === undefined)
+    turns = new DatagramTurns(socket, (datagrams, peers, count) => {
+      if (count > 1) engine.warm(datagrams, count);
+      for (let i = 0; i < count; i++) {
+        const datagram = datagrams[i];
+        const peer = peers[i];
+        if (datagram !== undefined && peer !== undefined) answer(datagram, peer);
+      }
+    });
+  else {
+    const drain = drainer(bound.fd, batch, { engine, answerLater, isProxy, limit });
+    socket.on("message", (datagram: Buffer, from: RemoteInfo) => {
+      answer(datagram, from);
+      drain();
+    });
+  }
   const ready =
     bound === undefined
       ? new Promise<void>((resolve, reject) => {
@@ -86,12 +103,14 @@ export function startUdpListener(at: DnsAddress, engine: QueryEngine, how: UdpLi
   return {
     ready: started,
     address: () => (known ??= address()),
+    settle: () => turns?.end(),
     close: () =>
       new Promise((resolve) => {
         if (!open) {
           resolve();
           return;
         }
+        turns?.end();
         open = false;
         socket.close(() => resolve());
       }),
@@ -151,6 +170,7 @@ function drainer(
   return () => {
     for (let round = 0; round < maxRounds; round++) {
       const count = batch.receive(fd);
+      if (count > 1) engine.warm(batch.queries, count);
       for (let i = 0; i < count; i++) answer(i);
       batch.send(fd);
       if (count < batchSize) return;

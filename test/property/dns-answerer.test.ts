@@ -41,6 +41,8 @@ const query = fc
 
 function answerTo(bytes: Uint8Array): Uint8Array | undefined {
   const out = new Uint8Array(1232);
+  // as a listener does, whatever came
+  answerer.warm([bytes, new Uint8Array(0), bytes.subarray(0, 13)], 3);
   const n = answerer.answer(bytes, bytes.length, "10.0.0.1", out);
   return n === undefined ? undefined : out.subarray(0, n);
 }

@@ -154,6 +154,7 @@ test("of a connection's questions no more wait at once than its limit, and the r
 test("a client has no more questions waiting than its limit, others have theirs", async () => {
   const open: ((answer: Uint8Array) => void)[] = [];
   const inner: QueryEngine = {
+    warm: () => {},
     now: () => undefined,
     transfer: () => undefined,
     later: () => new Promise((resolve) => open.push(resolve)),
