@@ -27,6 +27,7 @@ import {
   transactionSize,
   translationsFirst,
 } from "../iptables/transaction.ts";
+import { suspectsOf, trialOf } from "../iptables/trial.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
 import type { Frontend, FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
@@ -186,7 +187,8 @@ export class IptablesTarget implements RuleTarget {
       if (!isApplyError(error)) throw error;
       if (error.code === "DIVERGED") await this.#reread(signal);
       if (error.code !== "REFUSED") throw error;
-      await this.#withoutRefused(signal);
+      if (this.#states.some((s) => s.applied === undefined)) await this.#overFound(transaction, signal);
+      else await this.#withoutRefused(signal);
     }
   }
 
@@ -199,18 +201,35 @@ export class IptablesTarget implements RuleTarget {
     this.#skippedAudits = 0;
     const transaction = await this.#watch.comparing(async () => {
       const differences = this.#states.map(async (state) => {
-        const found = await this.#programs.read(state.family, signal);
-        state.kept = keptChains(state.family, found, state.desired.chains);
-        return differenceFrom(found, state.desired);
+        state.found = await this.#programs.read(state.family, signal);
+        state.kept = keptChains(state.family, state.found, state.desired.chains);
+        return differenceFrom(state.found, state.desired);
       });
       return (await Promise.all(differences)).flat();
     });
-    if (isEmptyTransaction(transaction)) return { repaired: false };
-    await this.#watch.changing(async () => {
-      await this.#programs.apply(transaction, signal);
+    if (isEmptyTransaction(transaction)) {
       this.#settled();
-    });
+      return { repaired: false };
+    }
+    await this.#watch.changing(() => this.#repair(transaction, signal));
     return { repaired: true, changes: transactionSize(transaction) };
+  }
+
+  async #repair(transaction: Transaction, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#programs.apply(transaction, signal);
+    } catch (error) {
+      if (!isApplyError(error) || error.code !== "REFUSED") throw error;
+      const before = this.#states.map((state) => state.applied);
+      for (const state of this.#states) state.applied = undefined;
+      try {
+        await this.#overFound(transaction, signal);
+      } catch (later) {
+        for (const [i, state] of this.#states.entries()) state.applied ??= before[i];
+        throw later;
+      }
+    }
+    this.#settled();
   }
 
   watch(listener: () => void): () => void {
@@ -316,6 +335,47 @@ export class IptablesTarget implements RuleTarget {
       state.found = found[i];
       state.applied = undefined;
     }
+  }
+
+  /** Makes what was found into what is desired, but for what the kernel refuses of that: none of the rules found goes before it is known. */
+  async #overFound(transaction: Transaction, signal: AbortSignal): Promise<void> {
+    const someFound = this.#states.some(({ found }) => (found?.chains.size ?? 0) > 0);
+    if (someFound && (await this.#leaveOutTried(transaction, signal))) {
+      try {
+        await this.#programs.apply(this.#states.flatMap(differenceOf), signal);
+        return;
+      } catch (error) {
+        if (!isApplyError(error) || error.code !== "REFUSED") throw error;
+      }
+    }
+    await this.#withoutRefused(signal);
+  }
+
+  /** Leaves out the frontends whose rules the kernel refuses in a trial. Whether there are any. */
+  async #leaveOutTried(transaction: Transaction, signal: AbortSignal): Promise<boolean> {
+    const suspects = new Map<FrontendKey, Frontend>();
+    for (const { family, desired } of this.#states) {
+      const ofFamily = transaction.filter((change) => change.family === family);
+      for (const [key, frontend] of suspectsOf(ofFamily, desired)) suspects.set(key, frontend);
+    }
+    const refused = new Map<FrontendKey, ApplyError>();
+    await applyByHalves(byOwner(new Map(Array.from(suspects, ([key, after]) => [key, { after }]))), {
+      apply: (keys) => {
+        const some = keys.flatMap((key) => suspects.get(key) ?? []);
+        return this.#programs.apply(
+          this.#states.flatMap(({ desired }) => trialOf(some, desired)),
+          signal,
+        );
+      },
+      refuse: (key, cause) => void refused.set(key, cause),
+    });
+    for (const [key, cause] of refused) {
+      const frontend = suspects.get(key);
+      if (frontend !== undefined) this.#refusals.refuse(key, frontend, cause);
+    }
+    const left = new Map(Array.from(refused.keys(), (key) => [key, {}]));
+    for (const state of this.#states) this.#take(state, compileFrontends(left, state.desired));
+    return refused.size > 0;
   }
 
   /** Applies all but the frontends the kernel refuses, found by halves; those become problems. */

@@ -155,14 +155,13 @@ export class IpvsTarget implements RuleTarget {
     // links come and go, and node ports answer on all of them
     if (this.#takeSurroundings()) await this.apply(signal);
     await this.#removeKubeProxy(signal);
-    const transaction = await this.#watch.comparing(async () => diffFromFound(await this.#read(signal), this.#desired));
+    const found = await this.#watch.comparing(() => this.#read(signal));
+    const transaction = diffFromFound(found, this.#desired);
     if (isEmptyTransaction(transaction)) return { repaired: false };
-    try {
-      await this.#watch.changing(() => this.#servers.apply(transaction, signal));
-    } catch (error) {
-      if (isApplyError(error)) this.#applied = undefined;
-      throw error;
-    }
+    // a repair starts from what is there, and so does what follows one that failed
+    this.#applied = undefined;
+    this.#found = found;
+    await this.#watch.changing(() => this.#applyOrBisect(transaction, signal));
     this.#settled();
     return { repaired: true, changes: transactionSize(transaction) };
   }

@@ -26,8 +26,6 @@ export interface AppliedSync {
   readonly durationMs: number;
   readonly changes: number;
   readonly index: AppliedIndex;
-  /** Frontends. */
-  readonly refused: number;
   /** Milliseconds since 1970. */
   readonly now: number;
 }
@@ -97,9 +95,13 @@ export class ProxierMetrics {
     this.#elements += sync.changes;
     this.#pendingServices = 0;
     this.#pendingEndpoints = 0;
-    this.#refused = sync.refused;
     this.#frontends = sync.index.frontends;
     this.#noLocal = { ...sync.index.withoutLocal };
+  }
+
+  /** So many frontends are left out now. */
+  refused(frontends: number): void {
+    this.#refused = frontends;
   }
 
   /** What others left could not be removed. */

@@ -56,6 +56,7 @@ export class NftablesTarget implements RuleTarget {
   /** Transactions in a row that found the tables to be otherwise than read. */
   #divergences = 0;
   #surroundings: Surroundings | undefined;
+  #begun = false;
   /** What `foreignCommits` was when the tables were last looked at. */
   #comparedAt: number | undefined;
 
@@ -122,7 +123,13 @@ export class NftablesTarget implements RuleTarget {
   }
 
   async audit(signal: AbortSignal): Promise<Audited> {
-    if (this.#tables.some((t) => t.applied === undefined)) return { repaired: false };
+    if (this.#tables.some((t) => t.applied === undefined)) {
+      if (!this.#begun) return { repaired: false };
+      // an earlier repair failed in the middle
+      await this.#reread(signal);
+      const { changes } = await this.apply(signal);
+      return { repaired: changes > 0, changes };
+    }
     // reading and comparing a large table takes a good part of a second; where nobody else did anything it is not needed
     const commits = this.#applier.foreignCommits();
     if (commits !== undefined && commits === this.#comparedAt) return { repaired: false };
@@ -204,6 +211,7 @@ export class NftablesTarget implements RuleTarget {
   }
 
   #settled(): void {
+    this.#begun = true;
     for (const table of this.#tables) {
       table.applied = table.desired;
       table.found = undefined;

@@ -173,14 +173,13 @@ export class RuleSync {
     this.#tries++;
     const applied = await target.apply(signal);
     const durationMs = clock.monotonic() - started;
-    const refusedNow = target.refused();
-    this.#retry.see(refusedNow.keys(), clock.monotonic());
+    const refusedNow = this.#seeRefused();
     const taken = this.#takeAgain(refusedNow);
     // what is refused as before is no change
     const changes = this.index.pending.length === 0 && taken === 0 && this.#inForce ? 0 : applied.changes;
     this.flows.end();
     const staleFlows = this.flows.takeEnded();
-    const refused = this.#reports.fresh([...refusedNow.values()]).map((p) => ({ object: printObjectRef(p.object), message: p.message }));
+    const refused = this.#newlyRefused(refusedNow);
     if (changes > 0 || refused.length > 0) {
       const outcome = refused.length > 0 ? "refused" : this.#tries > 1 ? "retried" : "applied";
       this.history.add({ ...this.#transaction(started), outcome, durationMs, elements: changes, staleFlows, refused });
@@ -191,7 +190,7 @@ export class RuleSync {
     this.#serviceHealth?.update(this.index.healthChecks, nodePortIps);
     this.#occupied?.look(nodePortIps);
     const { index } = this;
-    metrics.applied({ full: !this.#inForce, families, durationMs, changes, index, refused: refusedNow.size, now: clock.now() });
+    metrics.applied({ full: !this.#inForce, families, durationMs, changes, index, now: clock.now() });
     this.#report();
     if (changes > 0) this.#deps.onApplied?.({ causes, durationMs, elements: changes });
     this.#inForce = true;
@@ -213,6 +212,7 @@ export class RuleSync {
     const { repaired, changes = 0 } = await this.#world.target.audit(signal);
     this.#occupied?.look(this.#surroundings.nodePortIps, "again");
     this.#serviceHealth?.retry();
+    const refused = this.#newlyRefused(this.#seeRefused());
     this.#report();
     this.#world.metrics.audited(repaired);
     if (!repaired) return;
@@ -220,7 +220,8 @@ export class RuleSync {
     const message = `somebody else changed the Service rules; they are repaired${elements}`;
     log("warn", message, {});
     const durationMs = clock.monotonic() - started;
-    this.history.add({ ...this.#transaction(started), ...nothingChanged, outcome: "repaired", tries: 1, durationMs, elements: changes });
+    const outcome = refused.length > 0 ? "refused" : "repaired";
+    this.history.add({ ...this.#transaction(started), ...nothingChanged, outcome, refused, tries: 1, durationMs, elements: changes });
     onEvent?.({ type: "Warning", reason: "RulesRepaired", message });
   }
 
@@ -257,6 +258,19 @@ export class RuleSync {
     const names = new Set(taken.map(([, { owner }]) => `${owner.namespace}/${owner.name}`));
     for (const name of names) this.#deps.log("info", `Service ${name}: what was refused before is in force now`);
     return taken.length;
+  }
+
+  /** All that is left out now: it is asked for again in a while. */
+  #seeRefused(): ReadonlyMap<FrontendKey, Problem> {
+    const refused = this.#world.target.refused();
+    this.#retry.see(refused.keys(), this.#deps.clock.monotonic());
+    this.#world.metrics.refused(refused.size);
+    return refused;
+  }
+
+  /** What of it nobody was told of yet, for the history. */
+  #newlyRefused(refused: ReadonlyMap<FrontendKey, Problem>): HistoryEntry["refused"] {
+    return this.#reports.fresh([...refused.values()]).map((p) => ({ object: printObjectRef(p.object), message: p.message }));
   }
 
   readonly #frontend = (key: FrontendKey): Frontend | undefined => this.plan.frontends.get(key);

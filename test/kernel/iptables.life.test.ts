@@ -106,6 +106,25 @@ describe.each(["legacy", "nft"] as const)("iptables, the %s make", (make) => {
     expect(await lab.agents.a2.probe(web)).toEqual([`b1 ${seenBy}`]);
   });
 
+  test("a start over rules of which the kernel refuses some: no connection of the others misses anything", async () => {
+    const first = await start();
+    const held = await lab.agents.a2.stream({ kind: "held", ...web });
+    const fresh = await lab.agents.client.stream({ kind: "fresh", ...web });
+    await first.proxier.close();
+    for (const n of [61, 62, 63]) {
+      put(store, "Service", makeService(`new${n}`, { clusterIP: `10.96.0.${n}`, ports: [{ name: "t", port: 80, protocol: "TCP" }] }), "2");
+      put(store, "EndpointSlice", slice(`new${n}`, ["b1"]), "2");
+    }
+    const { proxier } = await start({ doors: { refuses: (ip) => ip === "10.96.0.62" } });
+    expect(proxier.problems().map((p) => [p.object.name, p.reason])).toEqual([["new62", "RuleRefused"]]);
+    const ask = (host: string): Promise<readonly string[]> => lab.agents.a2.probe({ ...web, host });
+    expect([await ask("10.96.0.61"), await ask("10.96.0.63"), await ask(web.host)].flat()).toEqual([
+      ...Array<string>(2).fill(`b1 ${seenBy}`),
+      `a1 ${seenBy}`,
+    ]);
+    for (const stream of [held, fresh]) expect(await stream.end()).toMatchObject({ faults: [] });
+  });
+
   test("leftovers of an older start, foreign rules in our chains and jumps in the wrong place are put right", async () => {
     const first = await start();
     const before = save();

@@ -1,7 +1,7 @@
+import type { RuleApplier } from "../../rules/apply/applier.ts";
 import { createIptablesApplier } from "../../rules/apply/iptables-applier.ts";
 import { createNetlinkApplier } from "../../rules/apply/netlink-applier.ts";
 import type { Backend, Proxier } from "../../rules/index.ts";
-import type { Frontend } from "../../rules/plan/frontend.ts";
 import type { ProxierConfig } from "../../rules/sync/config.ts";
 import { IptablesTarget } from "../../rules/sync/iptables-target.ts";
 import { openLeftServers } from "../../rules/sync/ipvs-world.ts";
@@ -19,6 +19,7 @@ import type { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
 import { inNetns } from "./in-netns.ts";
 import { iptablesIn } from "./iptables-in.ts";
 import { nftIn } from "./nft-in.ts";
+import { type RefusingDoors, refusingIptables, refusingTables } from "./refusing-doors.ts";
 
 export type KernelBackend = "nftables" | "iptables-legacy" | "iptables-nft";
 
@@ -43,19 +44,20 @@ export async function startRules(
     readonly routeLocalnet?: () => void;
     /** Take away what others left. */
     readonly takeOver?: boolean;
-    /** What the plan wants of a frontend is asked of the kernel in this form. */
-    readonly spoil?: (frontend: Frontend) => Frontend;
+    /** What the kernel is to refuse. */
+    readonly doors?: RefusingDoors;
   } = {},
 ): Promise<StartedRules> {
-  const { canaryIntervalMs, eyes, counters, noteUncounted = () => undefined, routeLocalnet, takeOver = false, spoil, ...options } = more;
+  const { canaryIntervalMs, eyes, counters, noteUncounted = () => undefined, routeLocalnet, takeOver = false, doors, ...options } = more;
   const config: ProxierConfig = { store, nodeName: "a", backend: backend === "nftables" ? "nftables" : "iptables", ...options };
-  const run = iptablesIn(namespace);
+  const run = doors === undefined ? iptablesIn(namespace) : refusingIptables(iptablesIn(namespace), doors);
+  const tables = (): RuleApplier => inNetns(namespace, () => createNetlinkApplier(nftIn(namespace)));
   const make = backend === "iptables-legacy" ? "legacy" : "nft";
   const target =
     backend === "nftables"
       ? new NftablesTarget(
           { families: [4, 6], tableName: "fairway", skeleton: skeletonOptionsOf(config) },
-          inNetns(namespace, () => createNetlinkApplier(nftIn(namespace))),
+          doors === undefined ? tables() : refusingTables(tables(), doors),
         )
       : new IptablesTarget(
           { nodeName: "a", families: [4, 6], options: iptablesOptionsOf(config), canaryIntervalMs },
@@ -73,18 +75,6 @@ export async function startRules(
             routeLocalnet: routeLocalnet ?? (() => undefined),
           },
         );
-  if (spoil !== undefined) {
-    const change = target.change.bind(target);
-    target.change = (delta, surroundings) => {
-      const changed = new Map(
-        [...delta.frontends.changed].map(([key, { before, after }]) => [
-          key,
-          { ...(before === undefined ? {} : { before: spoil(before) }), ...(after === undefined ? {} : { after: spoil(after) }) },
-        ]),
-      );
-      change({ ...delta, frontends: { ...delta.frontends, changed } }, surroundings);
-    };
-  }
   const applied: number[] = [];
   const log: string[] = [];
   const proxier = runProxier(

@@ -91,6 +91,66 @@ test("a refused change: the Service has no rules, other changes of the burst are
   expect(trace(proxier, 3)).toBe("10.244.0.3:8080");
 });
 
+/** What is in force after each run of the loader. */
+function watched(memory: MemoryIptables): readonly string[] {
+  const seen: string[] = [];
+  const { run } = memory;
+  Object.assign(memory, {
+    run: async (...[program, args, input, signal]: Parameters<typeof run>) => {
+      const result = await run(program, args, input, signal);
+      if (program.endsWith("-restore")) seen.push((await run("iptables-nft-save", [], "", signal)).stdout);
+      return result;
+    },
+  });
+  return seen;
+}
+const translated = (text: string): readonly string[] =>
+  [...text.matchAll(/-A FAIRWAY-P\S+ .*--to-destination (\S+):8080/g)].map((m) => m[1] ?? "").sort();
+const endpoints = (...numbers: readonly number[]): readonly string[] => numbers.map((n) => `10.244.0.${n}`).sort();
+
+test.each([
+  { what: "a Service that was not there", refused: /10\.244\.0\.13:/, out: [13], named: ["s12"] },
+  { what: "a jump to one", refused: /-d 10\.96\.0\.13\/32/, out: [13], named: ["s12"] },
+  { what: "several", refused: /10\.244\.0\.1[134]:/, out: [11, 13, 14], named: ["s10", "s12", "s13"] },
+  { what: "one that was there, changed meanwhile", refused: /10\.244\.0\.99:/, out: [4], named: ["s3"] },
+] as const)("a refusal at a restart takes none of the others' rules away: $what", async ({ refused, out, named }) => {
+  const memory = new MemoryIptables();
+  await (await start(memory, filled(10))).proxier.close();
+  memory.refuses = (line) => refused.test(line);
+  const seen = watched(memory);
+  const store = filled(14);
+  put(store, "EndpointSlice", makeSlice("s3", [refused.test("10.244.0.99:") ? "10.244.0.99" : "10.244.0.4"]), "2");
+  const { proxier } = await start(memory, store);
+  expect(seen.length).toBeGreaterThan(2);
+  const others = [1, 2, 3, 5, 6, 7, 8, 9, 10];
+  for (const text of seen) {
+    expect(translated(text)).toEqual(expect.arrayContaining([...endpoints(...others)]));
+    expect(text).toContain("-A PREROUTING -j FAIRWAY-SERVICES");
+  }
+  const all = [...others, 4, 11, 12, 13, 14].filter((n) => !out.some((o) => o === n));
+  expect(translated(await nat(memory))).toEqual(endpoints(...all));
+  expect(await nat(memory)).not.toContain("TRIAL");
+  expect(
+    proxier
+      .problems()
+      .map((p) => p.object.name)
+      .sort(),
+  ).toEqual(named);
+});
+
+test("a repair that is refused leaves out what is, repairs the rest, and asks for it again", async () => {
+  const memory = new MemoryIptables();
+  const { proxier } = await start(memory, filled(10), 5);
+  memory.refuses = (line) => line.includes("10.244.0.5:");
+  memory.flush("4", "nat");
+  await expect.poll(() => proxier.problems().map((p) => p.object.name)).toEqual(["s4"]);
+  await expect.poll(async () => translated(await nat(memory))).toEqual(endpoints(1, 2, 3, 4, 6, 7, 8, 9, 10));
+  expect(proxier.metrics()).toContain("fairway_rules_refused 1\n");
+  memory.refuses = () => false;
+  await expect.poll(async () => translated(await nat(memory)), { timeout: 10_000 }).toEqual(endpoints(1, 2, 3, 4, 5, 6, 7, 8, 9, 10));
+  expect(proxier.problems()).toEqual([]);
+});
+
 test("what is refused is asked for again until it is taken", async () => {
   const memory = new MemoryIptables();
   memory.refuses = (line) => line.includes("10.244.0.5:");

@@ -209,6 +209,19 @@ test.each([1, 12])("%i that are refused are asked for again until they are taken
   expect(applied.length).toBe(2);
 });
 
+test("a repair that is refused leaves out what is, repairs the rest, and asks for it again", async () => {
+  const world = new World();
+  const { proxier } = await world.start(filled(6), { auditIntervalMs: 30 });
+  const items = world.servers.items;
+  world.servers.refuses = (item) => item.kind === "address" && item.ip === "10.96.0.2";
+  world.servers.items = new Map([...items].filter(([id]) => !/10\.96\.0\.[23]\b/.test(id)));
+  await expect.poll(() => proxier.problems().map((p) => p.object.name), { timeout: 5000 }).toEqual(["s1"]);
+  expect([2, 3].map((n) => world.has(`address 10.96.0.${n}`))).toEqual([false, true]);
+  world.servers.refuses = () => false;
+  await expect.poll(() => proxier.problems(), { timeout: 5000 }).toEqual([]);
+  expect(world.servers.items.size).toBe(items.size);
+});
+
 test("a repair that fails in the middle is tried again", async () => {
   const world = new World();
   const { proxier } = await world.start(filled(3), { auditIntervalMs: 30 });

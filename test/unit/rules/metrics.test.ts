@@ -32,7 +32,7 @@ test("changes are pending until they are applied; the time from the trigger anno
   if (first !== undefined) metrics.changesSeen(first, 7000);
   expect(value(metrics.print("nftables"), "kubeproxy_sync_proxy_rules_endpoint_changes_pending")).toBe(1);
   const now = Date.parse("2026-01-01T00:00:02Z");
-  const sync = { families: [4] as const, durationMs: 3, changes: 4, index: new AppliedIndex(), refused: 0, now };
+  const sync = { families: [4] as const, durationMs: 3, changes: 4, index: new AppliedIndex(), now };
   metrics.applied({ ...sync, full: true });
   expect(value(metrics.print("nftables"), "kubeproxy_sync_proxy_rules_endpoint_changes_pending")).toBe(0);
   expect(value(metrics.print("nftables"), "kubeproxy_sync_proxy_rules_endpoint_changes_total")).toBe(1);
@@ -88,7 +88,7 @@ test("rules of iptables are counted by table and family", () => {
 
 test("what is of one family is counted for it alone; a node of one family has the other's in nothing", () => {
   const metrics = new ProxierMetrics();
-  const sync = { durationMs: 3, changes: 4, index: new AppliedIndex(), refused: 0, now: 5000 };
+  const sync = { durationMs: 3, changes: 4, index: new AppliedIndex(), now: 5000 };
   metrics.applied({ ...sync, families: [4, 6], full: true });
   metrics.applied({ ...sync, families: [6], full: false });
   metrics.flowsLookedFor(6, { ended: 2, tookMs: 4 });
