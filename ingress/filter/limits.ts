@@ -1,5 +1,6 @@
 import type { FilterOf } from "../route/filter.ts";
 import { isInside } from "./address-list.ts";
+import { alone, type LimitNews, NodeBuckets, NodeFlights, type NodeLimitsDeps } from "./node-limits.ts";
 import type { FilterContext, FilteredRequest, FilterOutcome, Limits, SharedLimits } from "./outcome.ts";
 
 export function applyRequestRate(f: FilterOf<"rateLimit">, r: FilteredRequest, c: FilterContext): FilterOutcome | undefined {
@@ -15,63 +16,45 @@ export function applyConnectionLimit(f: FilterOf<"connectionLimit">, r: Filtered
   return release === undefined ? { reply: { status: f.status, headers: [], by: "connectionLimit" } } : { release };
 }
 
-interface Bucket {
-  /** Requests above the rate so far. */
-  excess: number;
-  at: number;
-  /** When it was put last in the order of those seen. */
-  placedAt: number;
-}
+/**
+ * Limits of one node, as each of its processes keeps them: it counts what it lets in itself, hears what the others let in, and so
+ * all together are above a limit by no more than what is under way between them.
+ */
+export class NodeLimits implements Limits {
+  readonly #buckets: NodeBuckets;
+  readonly #flights: NodeFlights;
 
-/** The order of those seen is kept this well; milliseconds. */
-const placeMs = 1_000;
+  constructor(deps: NodeLimitsDeps = alone) {
+    this.#buckets = new NodeBuckets(deps);
+    this.#flights = new NodeFlights(deps);
+  }
 
-/** Clients remembered; past it the longest unseen are forgotten. */
-const maxBuckets = 100_000;
-
-/** Limits of one process: what all its connections share. */
-export class ProcessLimits implements Limits {
-  readonly #buckets = new Map<string, Bucket>();
-  readonly #inFlight = new Map<string, number>();
-
-  /** nginx's leaky bucket: the first request is free, `burst` more may come at once, the rate drains them. */
   takeToken(bucket: string, client: string, rate: { readonly perMinute: number; readonly burst: number }, now: number): boolean {
-    const key = `${bucket} ${client}`;
-    const old = this.#buckets.get(key);
-    const excess = old === undefined ? 0 : Math.max(0, old.excess - ((now - old.at) * rate.perMinute) / 60_000 + 1);
-    if (excess > rate.burst) return false;
-    if (old !== undefined && now - old.placedAt < placeMs) {
-      old.excess = excess;
-      old.at = now;
-      return true;
-    }
-    // put last again: a Map keeps the order of insertion, so the first is the longest unseen
-    if (old !== undefined) this.#buckets.delete(key);
-    else if (this.#buckets.size >= maxBuckets) this.#forgetOldest();
-    this.#buckets.set(key, { excess, at: now, placedAt: now });
-    return true;
+    return this.#buckets.take(`${bucket} ${client}`, rate, now);
   }
 
   enter(bucket: string, client: string, limit: number): (() => void) | undefined {
-    const key = `${bucket} ${client}`;
-    const now = this.#inFlight.get(key) ?? 0;
-    if (now >= limit) return undefined;
-    this.#inFlight.set(key, now + 1);
-    let left = false;
-    return () => {
-      if (left) return;
-      left = true;
-      const rest = (this.#inFlight.get(key) ?? 1) - 1;
-      if (rest === 0) this.#inFlight.delete(key);
-      else this.#inFlight.set(key, rest);
-    };
+    return this.#flights.enter(`${bucket} ${client}`, limit);
   }
 
-  #forgetOldest(): void {
-    for (const key of this.#buckets.keys()) {
-      this.#buckets.delete(key);
-      return;
-    }
+  /** What the others have not heard of. */
+  news(): LimitNews {
+    return { taken: this.#buckets.fresh(), inFlight: this.#flights.fresh() };
+  }
+
+  /** The same, and again what they were told a short while ago. */
+  changes(): LimitNews {
+    return { taken: this.#buckets.all(), inFlight: this.#flights.all() };
+  }
+
+  /** What another process of the node said of itself, in the order in which it said it. */
+  merge(origin: string, { taken, inFlight }: LimitNews, now: number): void {
+    this.#buckets.merge(origin, taken, now);
+    this.#flights.merge(origin, inFlight);
+  }
+
+  forget(origin: string): void {
+    this.#flights.forget(origin);
   }
 }
 

@@ -1,6 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { createSocket, type Socket } from "node:dgram";
 import type { Clock } from "../../src/base/clock.ts";
+import type { NodeLimits } from "../filter/limits.ts";
+import type { LimitNews } from "../filter/node-limits.ts";
 import type { CountEntry, SharedCounts } from "../filter/shared-counts.ts";
 import type { GossipSettings } from "../route/route.ts";
 import { DatagramSeal } from "./sealed-datagram.ts";
@@ -15,6 +17,8 @@ const helloMs = 2_000;
 const aliveMs = 7_000;
 /** Doors knocked at in one turn: a large cluster is not searched all at once. */
 const doorsAtOnce = 50;
+/** Of each kind in one datagram: names of Ingresses may be long, and the node itself is their whole path. */
+const entriesAtOnce = 64;
 /** Bytes of text in a datagram, well below what a path takes whole. */
 const mostText = 1_100;
 
@@ -24,6 +28,8 @@ type Message =
       readonly counts: readonly (readonly [key: string, windowMs: number, window: number, previous: number, current: number])[];
     }
   /** `answer`: the other is asked to say the same. */
+  /** For the processes of the same node. */
+  | { readonly from: string; readonly number: number; readonly limits: LimitNews }
   | { readonly from: string; readonly hello: true; readonly answer: boolean };
 
 interface Door {
@@ -32,7 +38,10 @@ interface Door {
 }
 
 interface Peer extends Door {
+  readonly id: string;
   heardAt: number;
+  /** Of the newest word on limits: those are whole figures, and one that comes late is old. */
+  number: number;
 }
 
 /**
@@ -41,6 +50,7 @@ interface Peer extends Door {
  */
 export class CountGossip {
   readonly #counts: SharedCounts;
+  readonly #limits: NodeLimits;
   readonly #clock: Clock;
   readonly #log: (message: string) => void;
   readonly #id = randomBytes(6).toString("base64url");
@@ -51,9 +61,15 @@ export class CountGossip {
   #port = 0;
   #life: AbortController | undefined;
   #urgent = false;
+  #nodePeerCount = 0;
+  #number = 0;
 
-  constructor(counts: SharedCounts, deps: { readonly clock: Clock; readonly log: (message: string) => void }) {
-    this.#counts = counts;
+  constructor(
+    counts: { readonly shared: SharedCounts; readonly limits: NodeLimits },
+    deps: { readonly clock: Clock; readonly log: (message: string) => void },
+  ) {
+    this.#counts = counts.shared;
+    this.#limits = counts.limits;
     this.#clock = deps.clock;
     this.#log = deps.log;
   }
@@ -63,13 +79,18 @@ export class CountGossip {
     return this.#peers.size;
   }
 
+  /** Those of this node. */
+  get nodePeers(): number {
+    return this.#nodePeerCount;
+  }
+
   /** Who the others may be; `undefined`: nobody, each counts for itself. */
   configure(settings: GossipSettings | undefined): void {
     if (JSON.stringify(settings) === JSON.stringify(this.#settings)) return;
     const moved = settings?.self !== this.#settings?.self;
+    if (moved) this.close();
     this.#settings = settings;
     this.#seal = settings === undefined ? undefined : new DatagramSeal(settings.secret, "fairway ingress counts");
-    if (moved) this.close();
     if (settings === undefined) return;
     if (moved) this.#open(settings.self, firstPort);
   }
@@ -79,7 +100,7 @@ export class CountGossip {
     this.#life = undefined;
     this.#socket?.close();
     this.#socket = undefined;
-    this.#peers.clear();
+    for (const [key, peer] of this.#peers) this.#forget(key, peer);
   }
 
   /** Soon, together with what else is decided in this turn. */
@@ -89,6 +110,7 @@ export class CountGossip {
     setImmediate(() => {
       this.#urgent = false;
       this.#tell(this.#counts.news());
+      this.#tellNode(this.#limits.news());
     });
   }
 
@@ -121,7 +143,7 @@ export class CountGossip {
       const now = this.#clock.monotonic();
       if (doors === undefined && now - helloAt >= helloMs) {
         helloAt = now;
-        for (const [key, peer] of this.#peers) if (now - peer.heardAt > aliveMs) this.#peers.delete(key);
+        for (const [key, peer] of this.#peers) if (now - peer.heardAt > aliveMs) this.#forget(key, peer);
         this.#sayHello(this.#peers.values());
         doors = this.#doors();
         this.#counts.sweep();
@@ -132,6 +154,7 @@ export class CountGossip {
         if (some.length < doorsAtOnce) doors = undefined;
       }
       if (this.#peers.size > 0) this.#tell(this.#counts.changes());
+      if (this.#nodePeerCount > 0) this.#tellNode(this.#limits.changes());
       await this.#clock.sleep(tellMs, signal).catch(() => undefined);
     }
   }
@@ -168,6 +191,33 @@ export class CountGossip {
     send();
   }
 
+  #tellNode({ taken, inFlight }: LimitNews): void {
+    const doors = [...this.#peers.values()].filter((p) => this.#isOfNode(p));
+    for (let at = 0; at < Math.max(taken.length, inFlight.length); at += entriesAtOnce) {
+      const limits = { taken: taken.slice(at, at + entriesAtOnce), inFlight: inFlight.slice(at, at + entriesAtOnce) };
+      const datagram = this.#seal?.seal(JSON.stringify({ from: this.#id, number: this.#number++, limits } satisfies Message));
+      if (datagram !== undefined) for (const peer of doors) this.#send(datagram, peer);
+    }
+  }
+
+  #isOfNode({ ip }: Door): boolean {
+    return ip === this.#settings?.self;
+  }
+
+  #forget(key: string, peer: Peer): void {
+    this.#peers.delete(key);
+    if (!this.#isOfNode(peer)) return;
+    this.#nodePeerCount--;
+    this.#limits.forget(peer.id);
+  }
+
+  #meet(key: string, from: Door, id: string): Peer {
+    const peer = { ...from, id, heardAt: 0, number: -1 };
+    this.#peers.set(key, peer);
+    if (this.#isOfNode(from)) this.#nodePeerCount++;
+    return peer;
+  }
+
   #send(datagram: Buffer, to: Door): void {
     // nobody there is the usual case; one that is there hears the next
     this.#socket?.send(datagram, to.port, to.ip, () => undefined);
@@ -180,9 +230,20 @@ export class CountGossip {
     const message = JSON.parse(text) as Message;
     if (message.from === this.#id) return;
     const key = doorKey(from);
-    const known = this.#peers.get(key);
-    if (known === undefined) this.#peers.set(key, { ...from, heardAt: this.#clock.monotonic() });
-    else known.heardAt = this.#clock.monotonic();
+    const now = this.#clock.monotonic();
+    let known = this.#peers.get(key);
+    if (known !== undefined && known.id !== message.from) {
+      // another process has its port by now
+      this.#forget(key, known);
+      known = undefined;
+    }
+    const peer = known ?? this.#meet(key, from, message.from);
+    peer.heardAt = now;
+    if ("limits" in message) {
+      if (message.number > peer.number) this.#limits.merge(peer.id, message.limits, now);
+      peer.number = Math.max(peer.number, message.number);
+      return;
+    }
     if ("counts" in message) {
       const entries = message.counts.map(([k, windowMs, window, previous, current]) => ({ key: k, windowMs, window, previous, current }));
       this.#counts.merge(message.from, entries);

@@ -1,8 +1,8 @@
 import type { Clock } from "../../src/base/clock.ts";
 import { PasswordChecks } from "../filter/basic-auth.ts";
 import { SealedNonces } from "../filter/digest-nonces.ts";
-import { noLimits, noSharedLimits, ProcessLimits } from "../filter/limits.ts";
-import type { FilterWorld, SharedLimits } from "../filter/outcome.ts";
+import { noLimits, noSharedLimits } from "../filter/limits.ts";
+import type { FilterWorld, Limits, SharedLimits } from "../filter/outcome.ts";
 import { Authorities } from "./authorities.ts";
 import { PublishedKeys } from "./key-sets.ts";
 import type { Subrequests } from "./subrequest.ts";
@@ -12,6 +12,7 @@ export interface FilterWorldDeps {
   readonly random: () => number;
   readonly log: (message: string) => void;
   readonly subrequests: Subrequests;
+  readonly limits: Limits;
   readonly shared: SharedLimits;
 }
 
@@ -19,9 +20,9 @@ export interface FilterWorldDeps {
 const keyBytes = 256 * 1024;
 
 /** What the filters of one process share. */
-export function processWorld({ clock, random, log, subrequests, shared }: FilterWorldDeps): FilterWorld {
+export function processWorld({ clock, random, log, subrequests, limits, shared }: FilterWorldDeps): FilterWorld {
   return {
-    limits: new ProcessLimits(),
+    limits,
     shared,
     passwords: new PasswordChecks(),
     nonces: new SealedNonces(random),

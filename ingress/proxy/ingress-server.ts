@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
 import type { Running } from "../../src/base/running.ts";
+import { NodeLimits } from "../filter/limits.ts";
 import { SharedCounts } from "../filter/shared-counts.ts";
 import type { RouteDelta, StreamService } from "../route/route.ts";
 import { emptyRouteTable, type RouteTable } from "../route/route-table.ts";
@@ -157,7 +158,8 @@ class IngressProcess implements IngressServer {
       peers: () => this.#gossip.peers,
       onUrgent: () => this.#gossip.tellSoon(),
     });
-    this.#gossip = new CountGossip(shared, deps);
+    const limits: NodeLimits = new NodeLimits({ peers: () => this.#gossip.nodePeers, onUrgent: () => this.#gossip.tellSoon() });
+    this.#gossip = new CountGossip({ shared, limits }, deps);
     const metrics = new ProxyMetrics();
     this.#spans = new SpanExporter({
       clock: deps.clock,
@@ -182,7 +184,7 @@ class IngressProcess implements IngressServer {
       picker: new EndpointPicker(),
       pending: new PendingRequests(),
       subrequests: this.#subrequests,
-      world: processWorld({ ...deps, subrequests: this.#subrequests, shared }),
+      world: processWorld({ ...deps, subrequests: this.#subrequests, limits, shared }),
       clock: deps.clock,
       random: deps.random,
       requestIds: new RequestIds(deps.random),

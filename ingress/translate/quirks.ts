@@ -72,7 +72,7 @@ function annotationQuirks(ingress: Ingress): readonly Quirk[] {
     quirks.push({
       quirk: "limit-burst",
       where,
-      message: "a burst of five times the rate is let through, each ingress process counts its own, and the answer is 503",
+      message: "a burst of five times the rate is let through, each node counts its own, and the answer is 503",
     });
   if ((spec?.tls ?? []).length > 0 && !has("ssl-redirect"))
     quirks.push({ quirk: "ssl-redirect", where, message: "plain http of its TLS hosts is a 308 to https, with HSTS of a year behind it" });

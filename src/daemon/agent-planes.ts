@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { type DnsBlocks, DnsZone, reverseZones } from "../../dns/index.ts";
 import { IngressTranslator, type RouteDelta } from "../../ingress/index.ts";
 import { parseCidr } from "../base/cidr.ts";
@@ -52,6 +53,7 @@ export function routesPlane(config: DaemonConfig, onPorts: (ports: readonly Serv
     ...(config.plain ? { allowedEndpoints: [plainRange] } : {}),
     ...(config.ingressScope === undefined ? {} : { scope: config.ingressScope }),
   });
+  const ownSecret = randomBytes(32).toString("base64");
   let gossip: NonNullable<RouteDelta["gossip"]> = "none";
   let zone = "";
   let snapshot = emptySnapshot;
@@ -60,7 +62,7 @@ export function routesPlane(config: DaemonConfig, onPorts: (ports: readonly Serv
     apply: (batch) => {
       const before = gossip;
       snapshot = batch.after;
-      gossip = touchesGossip(batch) ? gossipSettings(batch.after, config.nodeName) : before;
+      gossip = touchesGossip(batch) ? gossipSettings(batch.after, config.nodeName, ownSecret) : before;
       const same = JSON.stringify(gossip) === JSON.stringify(before);
       const zoneBefore = zone;
       if (batch.dirty.has("Node")) zone = batch.after.tables.Node.get(config.nodeName)?.metadata?.labels?.[zoneLabel] ?? "";

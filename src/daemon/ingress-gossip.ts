@@ -11,7 +11,7 @@ const secretKey = `${gossipSecretAt.namespace}/${gossipSecretAt.name}`;
 
 const sharedRate = "nginx.ingress.kubernetes.io/global-rate-limit";
 
-/** Ingresses whose global-rate-limit is not shared: each ingress process lets in the whole of it. */
+/** Ingresses whose global-rate-limit is not shared: each node lets in the whole of it. */
 export function unsharedLimits({ tables }: Snapshot, served: Iterable<ObjectKey>): readonly Problem[] {
   if (tables.Node.size < 2 || (tables.Secret.get(secretKey)?.data?.[gossipSecretKey] ?? "") !== "") return [];
   return Array.from(served).flatMap((key) => {
@@ -21,7 +21,7 @@ export function unsharedLimits({ tables }: Snapshot, served: Iterable<ObjectKey>
       object: { kind: "Ingress", namespace: metadata?.namespace ?? "", name: metadata?.name ?? "" },
       field: `metadata.annotations[${sharedRate}]`,
       reason: "LimitNotShared",
-      message: `each ingress process keeps the limit for itself, since there is no Secret ${secretKey} with a key ${gossipSecretKey} by which they know each other`,
+      message: `the ingress processes of each node keep the limit for themselves, since there is no Secret ${secretKey} with a key ${gossipSecretKey} by which they know each other`,
     };
   });
 }
@@ -30,8 +30,11 @@ export function touchesGossip({ dirty }: Batch): boolean {
   return dirty.has("Node") || dirty.get("Secret")?.has(secretKey) === true;
 }
 
-/** With whom the ingress processes of a node count together; `none` without the Secret, or before the Node has an address. */
-export function gossipSettings(snapshot: Snapshot, nodeName: string): GossipSettings | "none" {
+/**
+ * With whom the ingress processes of a node count together; `none` before the Node has an address. Without the Secret those of one
+ * node know each other by `ownSecret`, which nobody else has.
+ */
+export function gossipSettings(snapshot: Snapshot, nodeName: string, ownSecret: string): GossipSettings | "none" {
   const secret = snapshot.tables.Secret.get(secretKey)?.data?.[gossipSecretKey];
   const addresses = new Map<string, string>();
   for (const node of snapshot.tables.Node.values()) {
@@ -39,6 +42,7 @@ export function gossipSettings(snapshot: Snapshot, nodeName: string): GossipSett
     if (own[0] !== undefined) addresses.set(node.metadata?.name ?? "", own[0]);
   }
   const self = addresses.get(nodeName);
-  if (secret === undefined || secret === "" || self === undefined) return "none";
+  if (self === undefined) return "none";
+  if (secret === undefined || secret === "") return { self, nodes: [self], secret: ownSecret };
   return { self, nodes: [...addresses.values()].toSorted(), secret };
 }

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { affinityCookie, affinityValue } from "../../../ingress/balance/affinity.ts";
 import { cost, joinOthers, newEndpointLoad, observe, slowStartShare } from "../../../ingress/balance/endpoint-load.ts";
 import { pickPeakEwma, pickRoundRobin } from "../../../ingress/balance/pick.ts";
-import { ProcessLimits } from "../../../ingress/filter/limits.ts";
+import { NodeLimits } from "../../../ingress/filter/limits.ts";
 import type { Pool } from "../../../ingress/route/route.ts";
 import { EndpointPicker, endpointKey } from "../../../ingress/upstream/endpoint-picker.ts";
 import { EndpointUses } from "../../../ingress/upstream/endpoint-uses.ts";
@@ -108,7 +108,7 @@ test("an endpoint is gone when no pool names it any more", () => {
 });
 
 test("a bucket drains at its rate; clients do not share theirs", () => {
-  const limits = new ProcessLimits();
+  const limits = new NodeLimits();
   const take = (at: number, client = "c"): boolean => limits.takeToken("b", client, { perMinute: 60, burst: 2 }, at);
   expect([take(0), take(0), take(0), take(0)]).toEqual([true, true, true, false]);
   expect(take(0, "other")).toBe(true);

@@ -132,17 +132,18 @@ const shared: Route["filters"][number] = {
 };
 
 /** Servers on addresses that no other test of this machine uses. */
-async function servers(n: number, secretOf: (i: number) => string) {
+async function servers(n: number, secretOf: (i: number) => string, o: { readonly ofOneNode?: true; readonly filter?: typeof shared } = {}) {
   const up = await RawEndpoint.start((r) => r.socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
   open.push(up);
   const addresses = Array.from(
     { length: n },
-    (_, i) => `127.${100 + ((process.pid >> 12) & 127)}.${(process.pid >> 4) & 255}.${(process.pid & 15) * 16 + i}`,
+    (_, i) =>
+      `127.${100 + ((process.pid >> 12) & 127)}.${(process.pid >> 4) & 255}.${(process.pid & 15) * 16 + (o.ofOneNode === true ? 15 : i)}`,
   );
   const ports: number[] = [];
   const ingresses: IngressServer[] = [];
   for (const [i, self] of addresses.entries()) {
-    const { ingress, http } = await startLab([up.port], { routes: [makeRoute({ filters: [shared] })] });
+    const { ingress, http } = await startLab([up.port], { routes: [makeRoute({ filters: [o.filter ?? shared] })] });
     const none = { upserts: [], deletes: [] };
     ingress.apply({
       revision: 2,
@@ -176,6 +177,18 @@ test("three ingress servers keep one limit", async () => {
   // one request at a time, so that hardly a word is under way while the next is judged
   expect(taken).toBeLessThanOrEqual(66);
   expect(await Promise.all(ports.map(statusAt))).toEqual([429, 429, 429]);
+});
+
+test("two processes of one node keep limit-rps together", async () => {
+  const rate = { kind: "rateLimit", bucket: "b", perMinute: 1, burst: 19, status: 503 } as const;
+  const { ports, ingresses } = await servers(2, () => "the same", { ofOneNode: true, filter: rate });
+  while (!ingresses.every((i) => i.metrics().includes("fairway_ingress_limit_peers 1\n")))
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  let taken = 0;
+  for (let i = 0; i < 60; i++) if ((await statusAt(ports[i % 2] ?? 0)) === 200) taken++;
+  expect(taken).toBeGreaterThanOrEqual(20);
+  // each alone would let in 20
+  expect(taken).toBeLessThanOrEqual(26);
 });
 
 test("who has another secret is not heard", async () => {
