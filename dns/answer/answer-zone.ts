@@ -17,7 +17,7 @@ export interface AnswerZone extends ArenaZone {
 }
 
 /** Serial, refresh, retry, expire, minimum. */
-const soaNumberBytes = 20;
+export const soaNumberBytes = 20;
 
 /** `isPassing`: it is somebody else's. */
 export function answerZone(zone: ServedZone, isPassing: boolean): AnswerZone {

@@ -13,7 +13,7 @@ import { blockFlags, blockHeadBytes, flagsOf, nameBytesOf, setHeadBytes, zoneInd
 import { hashName, hashSeed, hashStep, lowerByte } from "./name-hash.ts";
 import { podAddress } from "./pod-address.ts";
 import { TargetAddresses } from "./target-addresses.ts";
-import type { ZoneCopyParts } from "./zone-copy.ts";
+import type { ZoneCopyParts, ZoneHead } from "./zone-copy.ts";
 
 /** What is answered here is the zones that `DnsZone` makes of the same configuration. */
 export interface AnswererConfig extends ZonesConfig {
@@ -117,12 +117,22 @@ export class Answerer {
     return Array.from(this.#arena.unstated(), (name) => readName(name, 0).name);
   }
 
-  /** A zone as it is now, for a transfer; undefined for names that are no zone here. `name` is in wire form, in any case. */
-  copyZone(name: Uint8Array): ZoneCopyParts | undefined {
+  /** What a zone's transfers begin with; undefined for names that are no zone here. `name` is in wire form, in any case. */
+  zoneHead(name: Uint8Array): ZoneHead | undefined {
     const index = this.#zones.findIndex((zone) => !zone.isPassing && isSameName(zone.name, name));
     const zone = this.#zones[index];
-    if (zone === undefined) return undefined;
-    return { ...this.#arena.copyOf(index), zoneBytes: zone.name.length, soa: wholeSoa(zone), ttl: zone.ttl };
+    return zone === undefined ? undefined : { index, zoneBytes: zone.name.length, soa: wholeSoa(zone), ttl: zone.ttl };
+  }
+
+  /** A zone as it is now, for a transfer. */
+  copyZone(name: Uint8Array): ZoneCopyParts | undefined {
+    const head = this.zoneHead(name);
+    return head === undefined ? undefined : { ...head, ...this.#arena.copyOf(head.index) };
+  }
+
+  /** A copy of a name's block as it is now. */
+  copyBlock(name: DomainName): Uint8Array | undefined {
+    return this.#arena.blockCopy(wireName(name));
   }
 
   /** Has the memory that the answers to these queries lie in come from afar together, before each of them is answered. */

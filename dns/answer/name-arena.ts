@@ -158,6 +158,12 @@ export class NameArena {
     return { bytes, offsets };
   }
 
+  /** A name's block; undefined when it does not exist. */
+  blockCopy(name: Uint8Array): Uint8Array | undefined {
+    const offset = this.find(name, 0, name.length, hashName(name, 0, name.length));
+    return offset < 0 ? undefined : this.#bytes.slice(offset, offset + usedBytesOf(this.#bytes, offset));
+  }
+
   /** Moves the blocks together when more than a third is garbage. */
   compactWhenDue(): void {
     if (this.#garbage < leastGarbageBytes || this.#garbage * 3 < this.#used) return;

@@ -1,21 +1,30 @@
-import { putU16, u16, u32 } from "../wire/big-endian.ts";
+import { putU16, putU32, u16, u32 } from "../wire/big-endian.ts";
 import { flagBits, headerBytes } from "../wire/message.ts";
 import { classIn, typeNumbers } from "../wire/record-type.ts";
+import type { ZoneChange } from "../zone/change-journal.ts";
+import { soaNumberBytes } from "./answer-zone.ts";
+import type { BlockRecord } from "./block-changes.ts";
 import { blockHeadBytes, nameBytesOf, setHeadBytes } from "./name-block.ts";
 
 /** More in one message would make the pointer of an owner's name useless, and one event of the socket long. */
 const messageBytes = 0x3fff;
 
-/** Where the blocks of a zone lie, at one moment: what happens to the zone afterwards does not reach it. */
-export interface ZoneCopyParts {
-  readonly bytes: Uint8Array;
-  readonly offsets: readonly number[];
+/** What a transfer begins and ends with, at one moment. */
+export interface ZoneHead {
+  /** The zone's place among the zones. */
+  readonly index: number;
   /** Bytes of the zone's name on the wire. */
   readonly zoneBytes: number;
   /** Data of its SOA. */
   readonly soa: Uint8Array;
   /** Seconds. */
   readonly ttl: number;
+}
+
+/** Where the blocks of a zone lie, at one moment: what happens to the zone afterwards does not reach it. */
+export interface ZoneCopyParts extends ZoneHead {
+  readonly bytes: Uint8Array;
+  readonly offsets: readonly number[];
 }
 
 /** The question of a transfer, as it came. */
@@ -57,10 +66,40 @@ export function* transferMessages(zone: ZoneCopyParts, question: TransferQuestio
 }
 
 /** The answer to a transfer that has nothing to tell: the SOA alone (RFC 1995 section 2). */
-export function soaMessage(zone: ZoneCopyParts, question: TransferQuestion): Uint8Array {
+export function soaMessage(zone: ZoneHead, question: TransferQuestion): Uint8Array {
   const message = new TransferMessage(question);
   message.soa(zone);
   return message.take();
+}
+
+/**
+ * The messages of an incremental transfer (RFC 1995 section 4): the SOA, the SOA of before and what went, the SOA and what came, and the
+ * SOA again.
+ */
+export function* changeMessages(
+  zone: ZoneHead,
+  change: ZoneChange<BlockRecord> & { readonly from: number },
+  question: TransferQuestion,
+): Iterable<Uint8Array> {
+  const message = new TransferMessage(question);
+  const before = Uint8Array.from(zone.soa);
+  putU32(before, before.length - soaNumberBytes, change.from);
+  message.soa(zone);
+  for (const [soa, records] of [
+    [before, change.removed],
+    [zone.soa, change.added],
+  ] as const) {
+    if (!message.fits(soa.length + 12)) yield message.take();
+    message.soa({ ...zone, soa });
+    for (const { bytes, nameBytes } of records) {
+      const tailBytes = bytes.length - nameBytes;
+      if (!message.fits(nameBytes + tailBytes)) yield message.take();
+      message.record(bytes, { owner: 0, ownerBytes: nameBytes - zone.zoneBytes, tail: nameBytes, tailBytes });
+    }
+  }
+  if (!message.fits(zone.soa.length + 12)) yield message.take();
+  message.soa(zone);
+  yield message.take();
 }
 
 class TransferMessage {
@@ -78,7 +117,7 @@ class TransferMessage {
     return this.#at + bytes + 2 <= messageBytes || this.#answers === 0;
   }
 
-  soa(zone: ZoneCopyParts): void {
+  soa(zone: ZoneHead): void {
     const out = this.#room(12 + zone.soa.length);
     putU16(out, this.#at, 0xc000 | headerBytes);
     putU16(out, this.#at + 2, typeNumbers.SOA);

@@ -6,6 +6,8 @@ import type { PluginConfig } from "../corefile/plugin-order.ts";
 import type { DnsBlock } from "../corefile/server-blocks.ts";
 import { parseResolvConf } from "../forward/resolv-conf.ts";
 import { type DomainName, isInZone } from "../wire/name.ts";
+import type { ResourceRecord } from "../wire/record.ts";
+import type { ZoneChange } from "../zone/change-journal.ts";
 import { reverseName } from "../zone/reverse-zone.ts";
 import { refuseOtherClasses } from "./access.ts";
 import { checkAccess } from "./acl.ts";
@@ -21,7 +23,7 @@ import type { Wrap } from "./handler.ts";
 import { changeHeader } from "./header.ts";
 import { answerHosts } from "./hosts.ts";
 import { type HostsTable, hostsTable, parseHosts } from "./hosts-table.ts";
-import { installFile, installForward, installSecondary } from "./installed-sources.ts";
+import { type InstalledZones, installFile, installForward, installSecondary } from "./installed-sources.ts";
 import { type AddressWeights, balanceAnswers, parseWeights } from "./loadbalance.ts";
 import { answerLocal } from "./local.ts";
 import { LoopWatch } from "./loop.ts";
@@ -65,8 +67,10 @@ export function installPlugins(block: DnsBlock, parts: BlockParts): InstalledBlo
   const running: Running[] = [];
   const recursion: (() => boolean)[] = [];
   const hosts: (() => HostsTable)[] = [];
-  const data: ((zone: DomainName) => ZoneData | undefined)[] = [];
-  const dataOf = (of: DomainName): ZoneData | undefined => data.map((find) => find(of)).find((found) => found !== undefined);
+  const stored: InstalledZones[] = [];
+  const dataOf = (of: DomainName): ZoneData | undefined => stored.map((s) => s.data(of)).find((found) => found !== undefined);
+  const changesOf = (of: DomainName, serial: number): ZoneChange<ResourceRecord> | undefined =>
+    stored.find((s) => s.data(of) !== undefined)?.history.since(of, serial);
   const notices: TakeNotice[] = [];
   let report: (message: string) => void = () => {};
   let loop: LoopWatch | undefined;
@@ -102,7 +106,7 @@ export function installPlugins(block: DnsBlock, parts: BlockParts): InstalledBlo
       case "view":
         break;
       case "transfer":
-        if (isFirst(p)) wraps.push(answerTransfers(all("transfer"), dataOf));
+        if (isFirst(p)) wraps.push(answerTransfers(all("transfer"), dataOf, changesOf));
         break;
       case "errors":
         report = consolidateErrors(p, clock, (level, message) => parts.log(level, message));
@@ -253,7 +257,7 @@ export function installPlugins(block: DnsBlock, parts: BlockParts): InstalledBlo
         const installed = installFile(p, parts, all("transfer"));
         wraps.push(installed.wrap);
         running.push(installed.running);
-        data.push(installed.data);
+        stored.push(installed);
         break;
       }
       case "secondary": {
@@ -261,7 +265,7 @@ export function installPlugins(block: DnsBlock, parts: BlockParts): InstalledBlo
         notices.push(installed.notified);
         wraps.push(installed.wrap);
         running.push(installed.running);
-        data.push(installed.data);
+        stored.push(installed);
         break;
       }
       case "loop":

@@ -19,6 +19,7 @@ import { startSecondary } from "./secondary.ts";
 import { watchFile } from "./watched-file.ts";
 import { answerFromZones } from "./zone-answers.ts";
 import { ZoneData } from "./zone-data.ts";
+import { ZoneHistory } from "./zone-history.ts";
 import type { TakeNotice } from "./zone-notify.ts";
 import { parseZoneText } from "./zone-text.ts";
 
@@ -30,6 +31,7 @@ export interface InstalledSource {
 
 export interface InstalledZones extends InstalledSource {
   readonly data: (zone: DomainName) => ZoneData | undefined;
+  readonly history: ZoneHistory;
 }
 
 export interface InstalledSecondary extends InstalledZones {
@@ -39,6 +41,7 @@ export interface InstalledSecondary extends InstalledZones {
 /** Zones of a master file. A file that cannot be read leaves what was read before; at the start, SERVFAIL. */
 export function installFile(p: FileConfig, parts: BlockParts, transfers: readonly TransferConfig[]): InstalledZones {
   const zones = new Map<DomainName, ZoneData>();
+  const history = new ZoneHistory();
   const running = watchFile({
     file: p.file,
     every: p.reload,
@@ -49,6 +52,7 @@ export function installFile(p: FileConfig, parts: BlockParts, transfers: readonl
       for (const data of read) {
         const before = zones.get(data.origin);
         zones.set(data.origin, data);
+        if (mayBeCopied(transfers, data.origin)) history.changed(before, data);
         if (before !== undefined && before.serial !== data.serial) parts.zoneChanged(data.origin, notifyAddresses(transfers, data.origin));
       }
     },
@@ -56,7 +60,11 @@ export function installFile(p: FileConfig, parts: BlockParts, transfers: readonl
   });
   const data = (zone: DomainName): ZoneData | undefined => zones.get(zone);
   const fallthrough = p.fallthrough === undefined ? {} : { fallthrough: p.fallthrough };
-  return { wrap: answerFromZones({ plugin: "file", zones: p.zones, data, ...fallthrough }), running, data };
+  return { wrap: answerFromZones({ plugin: "file", zones: p.zones, data, ...fallthrough }), running, data, history };
+}
+
+function mayBeCopied(transfers: readonly TransferConfig[], zone: DomainName): boolean {
+  return transfers.some((t) => t.zones.includes(zone));
 }
 
 function notifyAddresses(transfers: readonly TransferConfig[], zone: DomainName): readonly NotifyAddress[] {
@@ -65,9 +73,13 @@ function notifyAddresses(transfers: readonly TransferConfig[], zone: DomainName)
 
 /** Zones of another server, fetched whole and kept current. */
 export function installSecondary(p: SecondaryConfig, parts: BlockParts, transfers: readonly TransferConfig[]): InstalledSecondary {
+  const history = new ZoneHistory();
   const secondaries = new Map(
     p.zones.map((zone) => {
-      const changed = (): void => parts.zoneChanged(zone, notifyAddresses(transfers, zone));
+      const changed = (now: ZoneData, before: ZoneData | undefined): void => {
+        if (mayBeCopied(transfers, zone)) history.changed(before, now);
+        parts.zoneChanged(zone, notifyAddresses(transfers, zone));
+      };
       return [zone, startSecondary({ zone, from: p.from, changed }, parts)] as const;
     }),
   );
@@ -76,6 +88,7 @@ export function installSecondary(p: SecondaryConfig, parts: BlockParts, transfer
   return {
     wrap: answerFromZones({ plugin: "secondary", zones: p.zones, data, ...fallthrough }),
     data,
+    history,
     notified: (zone, from) => secondaries.get(zone)?.notified(from),
     running: {
       ready: Promise.all(Array.from(secondaries.values(), (s) => s.ready)).then(() => undefined),

@@ -36,7 +36,7 @@ export interface SecondaryConfig {
   /** Its primaries, in the order in which they are asked. */
   readonly from: readonly DnsAddress[];
   /** The zone is another one now. */
-  readonly changed: () => void;
+  readonly changed: (now: ZoneData, before: ZoneData | undefined) => void;
 }
 
 /** Keeps a zone as its primaries have it, by the times of its SOA (RFC 1034 section 4.3.5) and by their NOTIFY (RFC 1996). */
@@ -63,12 +63,13 @@ export function startSecondary(config: SecondaryConfig, parts: Pick<BlockParts, 
     const limit = AbortSignal.any([signal, AbortSignal.timeout(transferTimeout)]);
     const open = (): Socket => connect({ host: from.ip, port: from.port });
     const records = (data === undefined ? undefined : await changesOf(data, open, limit)) ?? (await fetchZone(open, config.zone, limit));
+    const before = data;
     data = new ZoneData(
       config.zone,
       records.filter((r) => isInZone(canonicalName(r.name), config.zone)),
     );
     log("info", "secondary: the zone was transferred", { zone: config.zone, from: printHostPort(from.ip, from.port), serial: data.serial });
-    config.changed();
+    config.changed(data, before);
   };
   /** Undefined where only the whole zone tells: the server has no changes, or they are not of what is known here. */
   const changesOf = async (known: ZoneData, open: () => Socket, limit: AbortSignal): Promise<readonly ResourceRecord[] | undefined> => {

@@ -313,7 +313,7 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
     apply: (delta) => {
       const { revision } = answerer;
       if (isVerified) namespaces.apply(delta);
-      answerer.apply(delta);
+      transfers.apply(delta);
       if (answerer.revision !== revision) notifier.changed();
     },
     restate: () => answerer.restate(),

@@ -2,7 +2,10 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Answerer } from "../../dns/answer/answerer.ts";
 import { questionMessage } from "../../dns/handler/handler.ts";
+import { ZoneTransfers } from "../../dns/server/zone-transfers.ts";
 import { decodeMessage, encodeMessage } from "../../dns/wire/message.ts";
+import type { ResourceRecord } from "../../dns/wire/record.ts";
+import { parseRecord, printRecord } from "../../dns/wire/zone-file.ts";
 import { DnsZone } from "../../dns/zone/dns-zone.ts";
 import type { RecordDelta } from "../../dns/zone/record-delta.ts";
 import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
@@ -69,6 +72,49 @@ const asked = [
   "small.a.svc.cluster.local.",
   "h-3.big.a.svc.cluster.local.",
 ];
+
+test("what IXFR tells of any serial before makes the zone of what it was", () => {
+  const everybody = { zones: ["cluster.local."], to: "*" } as const;
+  fc.assert(
+    fc.property(steps, (all) => {
+      const answerer = new Answerer();
+      const transfers = new ZoneTransfers(answerer, [everybody]);
+      const ask = (type: number, serial: number): readonly ResourceRecord[] => {
+        const { edns: _, ...query } = questionMessage({ name: "cluster.local.", type, class: 1 }, { id: 1 });
+        const soa = parseRecord(`cluster.local. 0 IN SOA a. b. ${serial} 0 0 0 0`);
+        const bytes = encodeMessage({ ...query, authority: type === 251 ? [soa] : [] });
+        return Array.from(transfers.answer(bytes, "10.0.0.1", "stream") ?? []).flatMap((m) => decodeMessage(m).answers);
+      };
+      const whole = (): Set<string> => new Set(ask(252, 0).slice(0, -1).map(printRecord));
+      const serialOf = (r: ResourceRecord | undefined): number => (r?.data.kind === "SOA" ? r.data.serial : -1);
+      const copies: { readonly serial: number; readonly records: Set<string> }[] = [];
+      for (const [i, delta] of follow(all).deltas.entries()) {
+        transfers.apply(delta);
+        if (i % 4 === 1) copies.push({ serial: answerer.revision, records: whole() });
+      }
+      const now = whole();
+      for (const { serial, records } of copies.filter((c) => c.serial !== answerer.revision)) {
+        const told = ask(251, serial);
+        const soas = told.flatMap((r, at) => (r.data.kind === "SOA" ? [at] : []));
+        // where more has changed than there is, the whole zone is told
+        if (soas.length === 2) continue;
+        const [, before = 0, after = 0, end] = soas;
+        expect([soas.length, before, end, serialOf(told[before]), serialOf(told[after])]).toEqual([
+          4,
+          1,
+          told.length - 1,
+          serial,
+          answerer.revision,
+        ]);
+        for (const r of told.slice(before, after)) expect(records.delete(printRecord(r))).toBe(true);
+        for (const r of told.slice(after, -1)) records.add(printRecord(r));
+        expect(Array.from(records).sort()).toEqual(Array.from(now).sort());
+      }
+      expect(ask(251, answerer.revision).length).toBe(1);
+    }),
+    runs(15),
+  );
+});
 
 /** Everything that is answered to these names, whatever its order. */
 function answers(answerer: Answerer): unknown {

@@ -15,6 +15,7 @@ import { type DnsServer, startDnsServer } from "../../../dns/server/dns-server.t
 import { decodeMessage, encodeMessage, type Message } from "../../../dns/wire/message.ts";
 import { opcodeNotify, printRcode, printType, typeNumbers } from "../../../dns/wire/record-type.ts";
 import { parseRecord, printRecord } from "../../../dns/wire/zone-file.ts";
+import { systemClock } from "../../../src/base/clock.ts";
 import { silentLog } from "../../../src/observe/log.ts";
 import { coreDnsProgram, startCoreDns } from "../../support/coredns.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
@@ -98,6 +99,28 @@ test("IXFR of the current serial, and over UDP, is the SOA alone; of another the
   expect(kinds(await whole(port, typeNumbers.IXFR, 6))).toEqual(["SOA", "NS", "A", "A", "A", "A", "A", "A", "SOA"]);
   expect(kinds(await queryOnce({ ip: "127.0.0.1", port }, origin, { type: "IXFR", transport: "udp" }))).toEqual(["SOA"]);
   expect((await queryOnce({ ip: "127.0.0.1", port }, origin, { type: "AXFR", transport: "udp" })).rcode).toBe(5);
+});
+
+test("IXFR of a serial that the file had is what changed since", async () => {
+  write(7, 5);
+  const port = await primary("*");
+  expect((await whole(port, typeNumbers.IXFR, 7)).answers.length).toBe(1);
+  const later = zoneText(7, 4).replace(" 7 3600", " 9 3600");
+  writeFileSync(join(dir, "db.big"), `${later}more 60 IN A 10.9.9.9\n`);
+  const serialNow = async (): Promise<number> => {
+    const [soa] = (await queryOnce({ ip: "127.0.0.1", port }, origin, { type: "SOA", timeout: 20_000 })).answers;
+    return soa?.data.kind === "SOA" ? soa.data.serial : 0;
+  };
+  while ((await serialNow()) !== 9) await systemClock.sleep(50);
+  const { answers } = await whole(port, typeNumbers.IXFR, 7);
+  expect(answers.map((r) => (r.data.kind === "SOA" ? r.data.serial : r.name))).toEqual([
+    9,
+    7,
+    "host-number-4-of-a-large-zone.big.test.",
+    9,
+    "more.big.test.",
+    9,
+  ]);
 });
 
 /** One port for UDP and TCP: nobody else has this address. */

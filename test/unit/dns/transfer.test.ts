@@ -88,6 +88,51 @@ describe("IXFR", () => {
   });
 });
 
+test("IXFR tells what went and came since a serial that this server had", async () => {
+  const own = startDnsServer({
+    kubernetes,
+    listen: [{ ip: "127.0.0.1", port: 0 }],
+    upstreams: [],
+    transfer: [{ zones: ["cluster.local"], to: loopback }],
+  });
+  await own.ready;
+  const full = zone.full();
+  own.apply(full);
+  const web = full.upserts.find((u) => u.key === "web.shop.svc.cluster.local.");
+  own.apply({ revision: zone.revision + 1, upserts: [], deletes: ["web.shop.svc.cluster.local."] });
+  const moved = { sets: [{ data: [{ kind: "A", ip: "10.96.0.99" }] as const }] };
+  own.apply({ revision: zone.revision + 2, upserts: [{ key: "web.shop.svc.cluster.local.", records: moved }], deletes: [] });
+  const dig = async (serial: number): Promise<readonly string[]> => {
+    const { stdout } = await run("dig", [
+      "@127.0.0.1",
+      "-p",
+      String(own.addresses()[0]?.port),
+      "+noall",
+      "+answer",
+      "cluster.local",
+      `IXFR=${serial}`,
+    ]);
+    return stdout.split("\n").filter((line) => line !== "");
+  };
+  expect(web?.records.sets.length).toBeGreaterThan(0);
+  const lines = (await dig(zone.revision)).map((line) => printRecord(parseRecord(line.replaceAll(/\s+/g, " "))));
+  await own.close();
+  const isSoa = (line: string): boolean => line.includes(" SOA ");
+  const parts = lines
+    .join("\n")
+    .split(/\n?.* SOA .*\n?/)
+    .map((part) => part.split("\n").filter((l) => l !== ""));
+  expect(lines.filter(isSoa).map((l) => Number(l.split(" ")[6]))).toEqual([2, 0, 2, 2].map((n) => zone.revision + n));
+  expect(parts.flat().sort()).toEqual(
+    [
+      ...(web?.records.sets ?? []).flatMap((s) =>
+        s.data.map((data) => printRecord({ name: web?.key ?? "", class: 1, ttl: s.ttl ?? 5, data })),
+      ),
+      "web.shop.svc.cluster.local. 5 IN A 10.96.0.99",
+    ].sort(),
+  );
+});
+
 const has = async (command: string, ...args: string[]): Promise<boolean> =>
   run(command, args).then(
     () => true,
