@@ -1,6 +1,7 @@
 import type { IpFamily } from "../../src/base/ip.ts";
 import type { CommandResult } from "../../src/kernel/command.ts";
 import { type IptablesMake, iptablesProgram, type RunIptables, runIptables } from "../../src/kernel/iptables-command.ts";
+import { watchedTables } from "../../src/kernel/iptables-watch.ts";
 import { keepJumpedTo, keptChains } from "../iptables/foreign.ts";
 import { chainPrefix, chains } from "../iptables/names.ts";
 import { type Found, parseSaved } from "../iptables/read.ts";
@@ -11,8 +12,8 @@ import { ApplyError, isApplyError } from "./errors.ts";
 /** The door to one make of iptables. */
 export interface IptablesApplier {
   readonly make: IptablesMake;
-  /** How many changes of a table this applier has made. */
-  commits(): number;
+  /** What this applier's changes added to the tally of the make's `ForeignEyes`. */
+  tally(): number;
   /** Throws ApplyError UNUSABLE, with what to do, where rules cannot be programmed from here. */
   probe(families: readonly IpFamily[], signal: AbortSignal): Promise<void>;
   read(family: IpFamily, signal: AbortSignal): Promise<Found>;
@@ -41,7 +42,8 @@ export function createIptablesApplier(make: IptablesMake, run: RunIptables = run
       throw new ApplyError("UNUSABLE", `${program} cannot be run: install the package iptables`, { cause });
     }
   };
-  let commits = 0;
+  let tally = 0;
+  const count = make === "nft" ? (t: Transaction): number => t.length : entriesAdded;
   const save = async (family: IpFamily, signal: AbortSignal): Promise<Found> => {
     const result = await command(iptablesProgram(family, make, "save"), [], "", signal);
     if (result.code !== 0) throw failure(result, []);
@@ -51,7 +53,7 @@ export function createIptablesApplier(make: IptablesMake, run: RunIptables = run
     const text = printTransaction(transaction);
     const result = await command(iptablesProgram(family, make, "restore"), ["--noflush", "-w", lockWait], text, signal);
     if (result.code === 0) {
-      commits += transaction.length;
+      tally += count(transaction);
       return;
     }
     const lines = text.split("\n");
@@ -59,15 +61,16 @@ export function createIptablesApplier(make: IptablesMake, run: RunIptables = run
     // a table is committed at the end of its part; those before the one that failed are in force
     const at = failedLine(result.stderr);
     const committed = at === undefined ? transaction : transaction.slice(0, commitsBefore(lines, at));
-    if (at !== undefined) commits += committed.length;
+    if (at !== undefined) tally += count(committed);
     if (committed.length > 0) {
+      const inverted = [...committed].reverse().map(inverse);
       const back = await command(
         iptablesProgram(family, make, "restore"),
         ["--noflush", "-w", lockWait],
-        printTransaction([...committed].reverse().map(inverse)),
+        printTransaction(inverted),
         signal,
       );
-      if (back.code === 0) commits += committed.length;
+      if (back.code === 0) tally += count(inverted);
       if (back.code !== 0 || at === undefined)
         throw new ApplyError("DIVERGED", `${failed.message}; what was changed before is to be read again`, { cause: failed });
     }
@@ -75,7 +78,7 @@ export function createIptablesApplier(make: IptablesMake, run: RunIptables = run
   };
   return {
     make,
-    commits: () => commits,
+    tally: () => tally,
     async probe(families, signal) {
       for (const family of families) {
         // an empty change of the table that everything needs
@@ -137,6 +140,18 @@ export async function removeAllOf(applier: IptablesApplier, family: IpFamily, si
   const kept = keptChains(family, await applier.read(family, signal));
   if (kept.length > 0) throw new ApplyError("REFUSED", kept.join("; "));
   return removed;
+}
+
+/** Entries of the watched tables of the legacy make: one a rule, and two that begin and end a chain. */
+function entriesAdded(transaction: Transaction): number {
+  const entries = (chain: readonly Rule[] | undefined): number => (chain === undefined ? 0 : 2 + chain.length);
+  let added = 0;
+  for (const { table, chains: changed, hook, unhook } of transaction) {
+    if (!watchedTables.some((watched) => watched === table)) continue;
+    added += hook.length - unhook.length;
+    for (const { before, after } of changed) added += entries(after) - entries(before);
+  }
+  return added;
 }
 
 const canaryTables: readonly TableName[] = ["nat", "filter"];

@@ -303,8 +303,8 @@ export class IptablesTarget implements RuleTarget {
       }
       return true;
     };
-    const commits = (): number => this.#applier?.commits() ?? 0;
-    return new RuleWatch({ eyes, intact, commits, canaryIntervalMs: this.#config.canaryIntervalMs });
+    const tally = (): number => this.#applier?.tally() ?? 0;
+    return new RuleWatch({ eyes, intact, tally, canaryIntervalMs: this.#config.canaryIntervalMs });
   }
 
   #take(state: FamilyState, { program, touched }: CompiledRules): void {

@@ -212,8 +212,8 @@ export class IpvsTarget implements RuleTarget {
       for (const family of this.#config.options.families) if (!(await rules.intact(family, signal))) return false;
       return true;
     };
-    const commits = (): number => this.#doors?.rules.commits() ?? 0;
-    return new RuleWatch({ eyes, intact, commits, canaryIntervalMs: this.#config.canaryIntervalMs });
+    const tally = (): number => this.#doors?.rules.tally() ?? 0;
+    return new RuleWatch({ eyes, intact, tally, canaryIntervalMs: this.#config.canaryIntervalMs });
   }
 
   #take({ program, touched }: CompiledServers): boolean {

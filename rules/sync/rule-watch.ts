@@ -8,8 +8,8 @@ export interface RuleWatchOptions {
   intact(signal: AbortSignal): Promise<boolean>;
   /** How often the canaries are looked for, without eyes; default 10 s. */
   readonly canaryIntervalMs?: number | undefined;
-  /** How many changes of tables were ours so far. */
-  commits(): number;
+  /** How much of what the eyes tally is of our own changes so far. */
+  tally(): number;
 }
 
 const defaultCanaryInterval = 10_000;
@@ -19,7 +19,9 @@ const eyesInterval = 250;
 export class RuleWatch {
   readonly #options: RuleWatchOptions;
   #changing = false;
-  /** While we changed rules ourselves, somebody else did too: what was seen of it cannot be told apart. */
+  /** The eyes were once told that all is as it should be. */
+  #settled = false;
+  /** Around a change of our own somebody else made one too: what was seen of it cannot be told apart. */
   #mixed = false;
   /** When the last comparison ended, and how long it took, in ms. */
   #compared = { at: 0, tookMs: 0 };
@@ -36,16 +38,16 @@ export class RuleWatch {
 
   /** A change of our own: what is seen until it ends is none of others, unless there were more changes than ours. */
   async changing<T>(work: () => Promise<T>): Promise<T> {
-    const { eyes, commits } = this.#options;
-    const foreign = (): number | undefined => {
-      const all = eyes?.commits();
-      return all === undefined ? undefined : all - commits();
-    };
+    const { eyes, tally } = this.#options;
+    const foreign = (): number | undefined => (eyes === undefined ? undefined : eyes.tally() - tally());
+    // what was seen just now would be taken for ours
+    if (this.#settled && eyes?.changed() === true) this.#mixed = true;
     this.#changing = true;
     const before = foreign();
     try {
       const done = await work();
       eyes?.settle();
+      this.#settled = true;
       if (foreign() !== before) this.#mixed = true;
       return done;
     } finally {
@@ -56,6 +58,7 @@ export class RuleWatch {
   /** A comparison with what there is; what is changed from its start on is seen anew. */
   async comparing<T>(work: () => Promise<T>): Promise<T> {
     this.#options.eyes?.settle();
+    this.#settled = true;
     this.#mixed = false;
     const started = performance.now();
     const found = await work();

@@ -11,12 +11,16 @@ export interface ForeignEyes {
   changed(): boolean;
   /** What there is now is as it should be. */
   settle(): void;
-  /** Counts changes of tables by anybody, ours or not; undefined: the kernel does not. */
-  commits(): number | undefined;
+  /**
+   * What anybody's changes add to: commits, or entries of the tables where the kernel counts no commits. Less what our own added it is
+   * the same before and after a change of ours, unless others changed something meanwhile.
+   */
+  tally(): number;
   close(): void;
 }
 
-const tables = ["nat", "filter"];
+/** Of the legacy make: asking for another would make it. */
+export const watchedTables = ["nat", "filter"] as const;
 
 /** For the network namespace of the thread that opens it. Throws where FFI is missing or this process may not look. */
 export function openForeignEyes(make: IptablesMake, families: readonly IpFamily[]): ForeignEyes {
@@ -34,7 +38,7 @@ class NftEyes implements ForeignEyes {
 
   changed(): boolean {
     for (const table of this.#nft.foreignTables()) {
-      if (table === undefined || table === "raw" || tables.includes(table)) this.#changed = true;
+      if (table === undefined || table === "raw" || watchedTables.some((t) => t === table)) this.#changed = true;
     }
     return this.#changed;
   }
@@ -44,7 +48,7 @@ class NftEyes implements ForeignEyes {
     this.#changed = false;
   }
 
-  commits(): number {
+  tally(): number {
     return this.#nft.generation();
   }
 
@@ -64,6 +68,8 @@ const infoOption: Readonly<Record<IpFamily, { readonly level: number; readonly o
 };
 /** struct ipt_getinfo and ip6t_getinfo: the table's name, its hooks, where they start and end, how many entries, how many bytes. */
 const infoSize = 84;
+const validHooksAt = 32;
+const entriesAt = 76;
 
 /** Nothing tells of changes to legacy tables, but the kernel says how many entries and bytes each has. */
 class LegacyEyes implements ForeignEyes {
@@ -86,8 +92,8 @@ class LegacyEyes implements ForeignEyes {
     this.#settled = this.#look();
   }
 
-  commits(): undefined {
-    return undefined;
+  tally(): number {
+    return this.#tables().reduce((sum, info) => sum + (info === undefined ? 0 : entriesIn(info)), 0);
   }
 
   close(): void {
@@ -95,20 +101,31 @@ class LegacyEyes implements ForeignEyes {
   }
 
   #look(): string {
-    const seen: string[] = [];
-    for (const [family, fd] of this.#sockets) {
+    return this.#tables()
+      .map((info) => info?.toString("base64") ?? "none")
+      .join(" ");
+  }
+
+  /** What the kernel tells of each; undefined: there is no such table. */
+  #tables(): readonly (Buffer | undefined)[] {
+    return this.#sockets.flatMap(([family, fd]) => {
       const { level, option } = infoOption[family];
-      for (const table of tables) {
+      return watchedTables.map((table) => {
         const info = Buffer.alloc(infoSize);
         info.write(table, "latin1");
         const length = Buffer.alloc(4);
         length.writeUInt32LE(infoSize);
-        const found = libc().getsockopt(fd, level, option, info, length) === 0;
-        seen.push(found ? info.toString("base64") : "none");
-      }
-    }
-    return seen.join(" ");
+        return libc().getsockopt(fd, level, option, info, length) === 0 ? info : undefined;
+      });
+    });
   }
+}
+
+/** Beyond those of an empty table: the policy of each hook, and one that ends it. */
+function entriesIn(info: Buffer): number {
+  let hooks = 0;
+  for (let bits = info.readUInt32LE(validHooksAt); bits !== 0; bits &= bits - 1) hooks++;
+  return info.readUInt32LE(entriesAt) - hooks - 1;
 }
 
 function failure(call: string): KernelError {

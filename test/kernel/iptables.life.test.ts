@@ -174,6 +174,36 @@ describe.each(["legacy", "nft"] as const)("iptables, the %s make", (make) => {
     expect(save()).toEqual(before);
   });
 
+  test("what others do while a change of ours is written is noticed and repaired", async () => {
+    const run = iptablesIn(lab.namespace("a"));
+    let meanwhile: (() => void) | undefined;
+    const { proxier, applied } = await start({
+      auditIntervalMs: 0,
+      runIptables: async (program, args, input, stop) => {
+        const result = await run(program, args, input, stop);
+        // the last table's rules are in, and the program has not ended
+        if (program.endsWith("-restore") && input.includes("10.244.7.")) meanwhile?.();
+        return result;
+      },
+    });
+    const before = save();
+    const repairs = (): number => counter(proxier, "fairway_rules_repairs_total");
+    for (const [i, act] of [
+      () => iptables("-t", "nat", "-D", "FAIRWAY-SERVICES", "1"),
+      () => iptables("-t", "filter", "-I", "FAIRWAY-REFUSALS", "-j", "DROP"),
+    ].entries()) {
+      const done = applied.length;
+      meanwhile = act;
+      put(store, "EndpointSlice", { ...slice("web", ["a1"]), endpoints: [{ addresses: [`10.244.7.${i + 1}`] }] }, `${i}-2`);
+      await expect.poll(() => applied.length, { timeout: 30_000 }).toBe(done + 1);
+      await expect.poll(repairs, { timeout: 30_000 }).toBe(i + 1);
+    }
+    meanwhile = undefined;
+    put(store, "EndpointSlice", slice("web", ["a1"]), "5");
+    await expect.poll(save, { timeout: 30_000 }).toEqual(before);
+    expect(repairs()).toBe(2);
+  });
+
   test("what others do in chains of their own is no change of ours", async () => {
     const { proxier } = await start({ auditIntervalMs: 0 });
     iptables("-t", "nat", "-N", "OTHER");

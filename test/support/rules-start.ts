@@ -13,7 +13,7 @@ import type { KernelCounters } from "../../rules/sync/rule-counters.ts";
 import { iptablesOptionsOf, skeletonOptionsOf } from "../../rules/sync/surroundings.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { Conntrack } from "../../src/kernel/conntrack.ts";
-import { legacyTables } from "../../src/kernel/iptables-command.ts";
+import { legacyTables, type RunIptables } from "../../src/kernel/iptables-command.ts";
 import { openForeignEyes } from "../../src/kernel/iptables-watch.ts";
 import type { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
 import { inNetns } from "./in-netns.ts";
@@ -44,13 +44,25 @@ export async function startRules(
     readonly routeLocalnet?: () => void;
     /** Take away what others left. */
     readonly takeOver?: boolean;
+    /** Runs programs of iptables; default in the namespace. */
+    readonly runIptables?: RunIptables;
     /** What the kernel is to refuse. */
     readonly doors?: RefusingDoors;
   } = {},
 ): Promise<StartedRules> {
-  const { canaryIntervalMs, eyes, counters, noteUncounted = () => undefined, routeLocalnet, takeOver = false, doors, ...options } = more;
+  const {
+    canaryIntervalMs,
+    eyes,
+    counters,
+    noteUncounted = () => undefined,
+    routeLocalnet,
+    takeOver = false,
+    doors,
+    runIptables = iptablesIn(namespace),
+    ...options
+  } = more;
   const config: ProxierConfig = { store, nodeName: "a", backend: backend === "nftables" ? "nftables" : "iptables", ...options };
-  const run = doors === undefined ? iptablesIn(namespace) : refusingIptables(iptablesIn(namespace), doors);
+  const run = doors === undefined ? runIptables : refusingIptables(runIptables, doors);
   const tables = (): RuleApplier => inNetns(namespace, () => createNetlinkApplier(nftIn(namespace)));
   const make = backend === "iptables-legacy" ? "legacy" : "nft";
   const target =

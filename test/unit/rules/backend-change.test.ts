@@ -63,7 +63,7 @@ test("the applier keeps that order, and takes all of it back", async () => {
   const fails = { at: "" };
   const rules: IptablesApplier = {
     make: "nft",
-    commits: () => 0,
+    tally: () => 0,
     probe: () => Promise.resolve(),
     read: () => Promise.resolve({ chains: new Map(), builtIns: new Map(), foreignJumps: new Map() }),
     apply(transaction) {

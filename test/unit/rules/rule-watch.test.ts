@@ -1,13 +1,13 @@
 import { expect, test } from "vitest";
 import { RuleWatch } from "../../../rules/sync/rule-watch.ts";
 
-/** A kernel that counts changes, or does not. */
-function world({ counts }: { readonly counts: boolean }) {
+/** A kernel that tallies changes: each of one, or of what it added. */
+function world() {
   let all = 0;
   let own = 0;
   let seen = false;
-  const change = (): void => {
-    all++;
+  const others = (added = 1): void => {
+    all += added;
     seen = true;
   };
   const watch = new RuleWatch({
@@ -16,29 +16,36 @@ function world({ counts }: { readonly counts: boolean }) {
       settle: () => {
         seen = false;
       },
-      commits: () => (counts ? all : undefined),
+      tally: () => all,
       close: () => undefined,
     },
     intact: () => Promise.resolve(true),
-    commits: () => own,
+    tally: () => own,
   });
-  const ours = (): void => {
-    change();
-    own++;
+  const ours = (added = 1): void => {
+    others(added);
+    own += added;
   };
-  return { watch, others: change, ours };
+  return { watch, others, ours };
 }
+type World = ReturnType<typeof world>;
 
 test.each([
-  { name: "ours alone", others: 0, counts: true, changed: false },
-  { name: "others' between ours", others: 1, counts: true, changed: true },
-  { name: "others' where nobody counts", others: 1, counts: false, changed: false },
-])("after a change of $name: changed is $changed, until a comparison", async ({ others, counts, changed }) => {
-  const w = world({ counts });
+  { name: "ours alone", before: () => undefined, within: () => undefined, changed: false },
+  { name: "others' between ours", before: () => undefined, within: (w: World) => w.others(), changed: true },
+  { name: "others' that take away", before: () => undefined, within: (w: World) => w.others(-2), changed: true },
+  { name: "others' just before ours", before: (w: World) => w.others(), within: () => undefined, changed: true },
+])("after a change of $name: changed is $changed, until a comparison", async ({ before, within, changed }) => {
+  const w = world();
+  // whatever was before the first change of ours is none that it could hide
+  w.others();
+  await w.watch.changing(() => Promise.resolve(w.ours()));
+  expect(w.watch.changed()).toBe(false);
+  before(w);
   await w.watch.changing(() => {
-    w.ours();
-    for (let i = 0; i < others; i++) w.others();
-    w.ours();
+    w.ours(3);
+    within(w);
+    w.ours(-1);
     return Promise.resolve();
   });
   expect(w.watch.changed()).toBe(changed);
@@ -49,7 +56,7 @@ test.each([
 });
 
 test("a change of ours that fails half way is seen as anybody's", async () => {
-  const w = world({ counts: true });
+  const w = world();
   const failing = w.watch.changing(() => {
     w.ours();
     return Promise.reject(new Error("refused"));
