@@ -10,7 +10,7 @@ export function applySslRedirect(f: FilterOf<"sslRedirect">, r: FilteredRequest,
 }
 
 export function applyAppRoot(f: FilterOf<"appRoot">, r: FilteredRequest): FilterOutcome | undefined {
-  return r.path === "/" ? redirect("appRoot", 302, `${schemeOf(r)}://${r.authority}${f.path}`) : undefined;
+  return r.path === "/" ? redirect("appRoot", 302, `${schemeOf(r)}://${r.authority}${fillText(f.path, r)}`) : undefined;
 }
 
 /** A location that is a path becomes one of the host that was asked for, as nginx makes it. */

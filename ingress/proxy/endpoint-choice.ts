@@ -2,6 +2,7 @@ import { affinityCookie, affinityValue, type CookieOccasion, newSessionKey, sess
 import { hashOf } from "../balance/hash-ring.ts";
 import { backendsFor, pickBackend } from "../route/backend-choice.ts";
 import { cookieValue, headerValue, normalizeHost } from "../route/request-head.ts";
+import type { TextPart } from "../route/request-text.ts";
 import type { CookieAffinity, Forwarding, HashBalance, Pool, PoolId, WeightedBackend } from "../route/route.ts";
 import type { UpstreamAddress } from "../upstream/connection.ts";
 import type { HashChoice, Picked } from "../upstream/endpoint-picker.ts";
@@ -116,12 +117,25 @@ function hashChoice({ clock }: ProxyContext, hash: HashBalance, { request, clien
   };
 }
 
-/** Where a connection to the endpoint leads, on the route's terms; `host` is what the request will ask for. */
-export function upstreamAddress(picked: Picked, forward: Forwarding, host: string): UpstreamAddress {
+/** What texts of a route give for one request. */
+export interface FilledTexts {
+  /** What the request will ask for. */
+  readonly host: string;
+  fill(text: readonly TextPart[]): string;
+}
+
+/** Where a connection to the endpoint leads, on the route's terms. */
+export function upstreamAddress(picked: Picked, forward: Forwarding, texts: FilledTexts): UpstreamAddress {
   const { protocol, tls } = forward;
   if (protocol === "http" || protocol === "grpc") return picked.plain;
   const { ip, port } = picked.endpoint;
-  const name = tls?.name ?? normalizeHost(host);
+  const name = expectedName(tls?.name, texts);
   if (tls === undefined) return { ip, port, tls: true, serverName: name };
   return { ip, port, tls: true, tlsOptions: tls, expectedName: name, ...(tls.sendServerName ? { serverName: name } : {}) };
+}
+
+/** The client may have a say in what variables give: what is no name is not put into a handshake. */
+function expectedName(wanted: readonly TextPart[] | undefined, texts: FilledTexts): string {
+  const name = wanted === undefined ? "" : texts.fill(wanted);
+  return /^[\w.:-]{1,255}$/.test(name) ? name : normalizeHost(texts.host);
 }

@@ -1,4 +1,4 @@
-import { fillText } from "../route/request-text.ts";
+import { fillText, type TextPart } from "../route/request-text.ts";
 import type { Forwarding, Pool, PoolEndpoint } from "../route/route.ts";
 import type { UpstreamAddress } from "../upstream/connection.ts";
 import { endpointKey, type Picked } from "../upstream/endpoint-picker.ts";
@@ -148,7 +148,7 @@ export class UpstreamTries {
     this.count++;
     this.startedAt = now;
     this.#enter(picked);
-    const address = upstreamAddress(picked, forward, this.host);
+    const address = upstreamAddress(picked, forward, this);
     if (forward.protocol === "grpc" || forward.protocol === "grpcs") {
       this.#open(address, forward, now);
       return true;
@@ -169,7 +169,7 @@ export class UpstreamTries {
     this.#abandon();
     picked.load.inFlight++;
     this.#record(picked.endpoint, now);
-    this.#connect(upstreamAddress(picked, forward, this.host), forward, now);
+    this.#connect(upstreamAddress(picked, forward, this), forward, now);
   }
 
   /** The endpoint of this try answered. */
@@ -238,8 +238,12 @@ export class UpstreamTries {
   }
 
   #hostFor({ host }: Forwarding): string {
-    if (host === undefined) return this.#request.authority;
-    return fillText(host, textSource(this.#request, this.#client, { requestId: this.#requestId, clock: this.#context.clock }));
+    return host === undefined ? this.#request.authority : this.fill(host);
+  }
+
+  /** A text of the route, filled from the request. */
+  fill(text: readonly TextPart[]): string {
+    return fillText(text, textSource(this.#request, this.#client, { requestId: this.#requestId, clock: this.#context.clock }));
   }
 
   #enter(picked: Picked): void {

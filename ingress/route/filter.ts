@@ -32,7 +32,7 @@ export interface SslRedirect {
 /** `/` is sent to another path. */
 export interface AppRoot {
   readonly kind: "appRoot";
-  readonly path: string;
+  readonly path: readonly TextPart[];
 }
 
 export interface Redirect {

@@ -1,3 +1,4 @@
+import { pathPattern } from "./pattern.ts";
 import { cookieValue, escapePath, headerValue, normalizeHost, normalizePath } from "./request-head.ts";
 
 /** What a text may say of the route itself; known to who makes it, and filled in there (translate/route-texts.ts). */
@@ -14,7 +15,9 @@ export type TextPart =
   | { readonly kind: "clientIp" | "scheme" | "authority" | "host" | "path" | "uri" | "escapedUri" | "queryString" | "method" }
   | { readonly kind: "isArgs" | "port" | "https" | "requestId" | "seconds" }
   | { readonly kind: "header" | "cookie" | "query"; readonly name: string }
-  | { readonly kind: "route"; readonly name: RouteVariable };
+  | { readonly kind: "route"; readonly name: RouteVariable }
+  /** What a group of the route's pattern found in the path; nothing where its path is no pattern. Bound as `route`. */
+  | { readonly kind: "group"; readonly number: number; readonly pattern?: string };
 
 /** What texts are filled from. `authority` is Host as the client wrote it, `headers` flat, names in lower case. */
 export interface TextSource {
@@ -78,7 +81,14 @@ export function partText(part: TextPart, s: TextSource): string {
       return (s.time() / 1000).toFixed(3);
     case "route":
       return "";
+    case "group":
+      return groupText(part, s);
   }
+}
+
+function groupText({ number, pattern }: Extract<TextPart, { kind: "group" }>, s: TextSource): string {
+  if (pattern === undefined) return "";
+  return escapePath(pathPattern(pattern, true).groups(normalizedPath(s))?.[number] ?? "");
 }
 
 /** The path that rules were compared with. */

@@ -149,7 +149,7 @@ export interface UpstreamTls {
   /** The endpoint's certificate must be good for `name`, by `ca` (the system's authorities when absent). */
   readonly verify: boolean;
   /** Absent: the host that is asked for. */
-  readonly name?: string;
+  readonly name?: readonly TextPart[];
   /** Send the name in the handshake (SNI). */
   readonly sendServerName: boolean;
   /** How many certificates may stand between the endpoint's and an authority; absent: any. */

@@ -148,6 +148,12 @@ export function parsePath(text: string): Parsed<string> {
   return /^\/[!-~]*$/.test(text) ? text : { expected: "a path that begins with /" };
 }
 
+/** The same, in which variables may stand. */
+export function parseRequestPath(text: string): Parsed<readonly TextPart[]> {
+  const path = parsePath(text);
+  return isBad(path) ? path : parseRequestText(path);
+}
+
 export function parseHostName(text: string): Parsed<string> {
   return /^[A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?(:[0-9]{1,5})?$/.test(text) ? text : { expected: "a host name" };
 }

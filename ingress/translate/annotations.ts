@@ -24,7 +24,7 @@ export const defaultBodyBytes = 1024 * 1024;
 export interface IngressOptions extends RedirectOptions, AnswerOptions {
   readonly rewriteTarget?: { readonly text: string; readonly parts: readonly TextPart[] };
   readonly useRegex: boolean;
-  readonly appRoot?: string;
+  readonly appRoot?: readonly TextPart[];
   readonly sslPassthrough: boolean;
   readonly xForwardedPrefix?: readonly TextPart[];
   readonly serverAliases: readonly string[];

@@ -97,13 +97,14 @@ function routeOf(
   o: { readonly key: string; readonly regex: boolean; readonly canaries: readonly Claimed[]; readonly hostTls: HostTls | undefined },
 ): Route {
   const { plan, claim } = c;
-  const facts = factsOf(h, c);
+  const path = pathMatch(claim, o.regex);
+  const facts = { ...factsOf(h, c), ...(path.kind === "regex" ? { pattern: path.pattern } : {}) };
   return {
     id: `${h.host} ${o.key}`,
     object: plan.object,
     rule: `${h.host === "" ? "*" : h.host}${claim.path}`,
     host: hostMatch(h.host),
-    path: pathMatch(claim, o.regex),
+    path,
     created: plan.created,
     filters: bindTexts(filtersOf(h, c, o.regex), facts),
     action: bindTexts(actionOf(c, o.canaries), facts),

@@ -35,7 +35,7 @@ const variables: Readonly<Record<string, TextPart>> = {
   server_name: { kind: "route", name: "server" },
 };
 
-/** Text with nginx's variables, of which those that tell of the request and of its route are known. */
+/** Text with nginx's variables, of which those that tell of the request and of its route are known, and `$1`…`$9` of its path. */
 export function parseRequestText(text: string): Parsed<readonly TextPart[]> {
   return parseParts(text, () => false);
 }
@@ -46,7 +46,10 @@ export function parseTemplate(text: string): Parsed<readonly TextPart[]> {
 }
 
 function parseParts(text: string, stays: (name: string) => boolean): Parsed<readonly TextPart[]> {
-  return parseWith(text, (name, piece): TextPart | undefined => (stays(name) ? { kind: "text", text: piece } : requestPart(name)));
+  return parseWith(text, (name, piece): TextPart | undefined => {
+    if (stays(name)) return { kind: "text", text: piece };
+    return /^[1-9]$/.test(name) ? { kind: "group", number: Number(name) } : requestPart(name);
+  });
 }
 
 /** Text whose variables are what `partOf` gives for their names, in lower case; one that gives nothing is not known. */

@@ -10,6 +10,8 @@ export type ChangeSide = { readonly kind: "off" } | { readonly kind: "text"; rea
 export function parseChange(text: string): Parsed<ChangeSide> {
   if (text === "off" || text === "default") return { kind: "off" };
   if (!/^[!-~]+$/.test(text)) return { expected: "off, or text without spaces" };
+  const fault = text.startsWith("~") ? patternFault(text.replace(/^~\*?/, "")) : undefined;
+  if (fault !== undefined) return { expected: `a regular expression of RE2 behind its ~ (${fault})` };
   const parts = parseTemplate(text);
   return isBad(parts) ? parts : { kind: "text", text, parts };
 }
@@ -25,11 +27,11 @@ export function parsePairChange(text: string): Parsed<{ readonly from: ChangeSid
   return isBad(to) ? to : { from, to };
 }
 
-/** `~` begins a regular expression, `~*` one in any case; `undefined` for a change that is off. A bad expression is nobody's text. */
+/** `~` begins a regular expression, `~*` one in any case; `undefined` for a change that is off. */
 export function changeOf(kind: "prefix" | "whole", from: ChangeSide, to: ChangeSide): TextChange | undefined {
   if (from.kind === "off" || to.kind === "off") return undefined;
   const regex = /^~(\*?)(.*)$/.exec(from.text);
   if (regex === null) return { kind, from: from.parts, to: to.parts };
   const [, star, pattern = ""] = regex;
-  return patternFault(pattern) !== undefined ? undefined : { kind: "regex", pattern, ignoreCase: star === "*", to: to.parts };
+  return { kind: "regex", pattern, ignoreCase: star === "*", to: to.parts };
 }

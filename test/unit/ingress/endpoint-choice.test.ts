@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { affinityValue, sessionValue } from "../../../ingress/balance/affinity.ts";
 import type { ProxyContext } from "../../../ingress/proxy/context.ts";
 import type { IncomingRequest } from "../../../ingress/proxy/downstream.ts";
-import { chooseEndpoint } from "../../../ingress/proxy/endpoint-choice.ts";
+import { chooseEndpoint, upstreamAddress } from "../../../ingress/proxy/endpoint-choice.ts";
 import type { ClientIdentity } from "../../../ingress/proxy/forwarded.ts";
 import { RequestIds } from "../../../ingress/proxy/request-id.ts";
 import type { CookieAffinity, Forwarding, Pool, WeightedBackend } from "../../../ingress/route/route.ts";
@@ -131,4 +131,16 @@ test("a cookie that is none of ours is answered with one that is", () => {
   for (const mode of ["persistent", "balanced"] as const)
     for (const cookie of ["A=", "A=x", `A=${sessionValue("q", "0123456789abcdef")}`, `A=${"0".repeat(16)}`])
       expect(choose(forwardTo([{ pool: "p", weight: 1 }], { mode }), { cookie })?.setCookie).toMatch(/^A=[0-9a-f]{16,24};/);
+});
+
+test.for<[name: string, filled: string, want: string]>([
+  ["is what its variables give", "blue.inner.test", "blue.inner.test"],
+  ["is the host that is asked for where they give nothing", "", "h.test"],
+  ["or what is no name", "a b\0.test", "h.test"],
+])("the name of an endpoint's certificate %s", ([, filled, want]) => {
+  const picked = new EndpointPicker().pick(main, { balance: "round_robin", tried: new Set(), now: 0, random: 0 });
+  const name = [{ kind: "header", name: "x-shard" }] as const;
+  const forward = makeForward({ protocol: "https", tls: { verify: true, sendServerName: true, name } }) as Forwarding;
+  const address = upstreamAddress(picked!, forward, { host: "H.test:80", fill: () => filled });
+  expect(address).toMatchObject({ serverName: want, expectedName: want });
 });

@@ -64,11 +64,22 @@ test.for<[name: string, annotations: Readonly<Record<string, string>>, want: obj
     {
       "backend-protocol": "HTTPS",
       "proxy-ssl-verify": "on",
-      "proxy-ssl-name": "inner.test",
+      "proxy-ssl-name": "$http_x_shard.inner.test",
       "proxy-ssl-server-name": "on",
       "proxy-ssl-protocols": "TLSv1.3",
     },
-    { tls: { verify: true, sendServerName: true, name: "inner.test", minVersion: "TLSv1.3", maxVersion: "TLSv1.3" } },
+    {
+      tls: {
+        verify: true,
+        sendServerName: true,
+        name: [
+          { kind: "header", name: "x-shard" },
+          { kind: "text", text: ".inner.test" },
+        ],
+        minVersion: "TLSv1.3",
+        maxVersion: "TLSv1.3",
+      },
+    },
   ],
 ])("%s", ([, annotations, want]) => {
   const { forwarding, complaints } = parse(annotations);

@@ -76,7 +76,7 @@ const met: { readonly [K in FilterKind]: readonly [filter: FilterOf<K>, want: ob
     { outcome: "forward" },
   ],
   appRoot: [
-    { kind: "appRoot", path: "/app" },
+    { kind: "appRoot", path: [{ kind: "text", text: "/app" }] },
     { outcome: "redirect", status: 302, location: "http://a.test/app" },
   ],
   redirect: [

@@ -116,6 +116,35 @@ const cases: readonly Case[] = [
     want: { "http://h.test/y": "302 https://t.test" },
   },
   {
+    name: "app-root may have variables",
+    ingresses: one(makeRules("h.test", ["/", "Prefix", "a"]), "@app-root: '/app/$http_x_tenant?from=$host'"),
+    headers: [["X-Tenant", "blue"]],
+    want: { "http://h.test/": "302 http://h.test/app/blue?from=h.test" },
+  },
+  {
+    name: "groups of the path stand in texts that are filled from the request",
+    ingresses: one(
+      makeRules("h.test", ["/old/(\\w+)/(.*)", "ImplementationSpecific", "a"]),
+      "@use-regex: 'true', @permanent-redirect: 'https://$1.new.test/$2'",
+    ),
+    want: { "http://h.test/old/blue/x%20y": "301 https://blue.new.test/x%20y" },
+  },
+  {
+    name: "look-ahead behind letters is understood; what only a backtracking matcher runs is told, and what to write instead",
+    ingresses: one(
+      makeRules("h.test", ["/(?!admin)(.*)", "ImplementationSpecific", "a"], ["/x(.*)(?!y)", "ImplementationSpecific", "b"]),
+      "@rewrite-target: /$1",
+    ),
+    want: { "http://h.test/web": "a /web", "http://h.test/admin/x": "404" },
+    problems: ["InvalidPattern shop/one"],
+  },
+  {
+    name: "a pattern of a redirect that is none is told",
+    ingresses: one(makeRules("h.test", ["/", "Prefix", "a"]), "@proxy-redirect-from: '~(', @proxy-redirect-to: /x"),
+    want: { "http://h.test/": "a" },
+    problems: ["InvalidAnnotation shop/one"],
+  },
+  {
     name: "app-root",
     ingresses: one(makeRules("h.test", ["/", "Prefix", "a"]), "@app-root: /app"),
     want: { "http://h.test/": "302 http://h.test/app", "http://h.test/x": "a" },
@@ -270,7 +299,7 @@ const cases: readonly Case[] = [
     name: "variables that are not known are told by name, and the annotation is ignored",
     ingresses: one(
       makeRules("h.test", ["/x", "Prefix", "a"]),
-      "@rewrite-target: /$geoip_country, @upstream-vhost: $upstream_addr.test, @x-forwarded-prefix: $1",
+      "@rewrite-target: /$geoip_country, @upstream-vhost: $upstream_addr.test, @x-forwarded-prefix: $nginx_version",
     ),
     want: { "http://h.test/x": "a /x" },
     problems: ["InvalidAnnotation shop/one", "InvalidAnnotation shop/one", "InvalidAnnotation shop/one"],
@@ -460,4 +489,11 @@ test("the zones of hints, and what a Service wishes for its endpoints, come with
   expect(plain).not.toHaveProperty("health");
   for (const other of [pool("", "west"), wished]) expect(samePool(plain!, other!)).toBe(false);
   expect(samePool(wished!, { ...wished! })).toBe(true);
+});
+
+test("X-Forwarded-Prefix may have groups of the path", async () => {
+  const rules = makeRules("h.test", ["/(v\\d+)/(.*)", "ImplementationSpecific", "a"]);
+  const snapshot = makeSnapshot(services + one(rules, "@rewrite-target: /$2, @x-forwarded-prefix: /$1"));
+  const { request } = await routeOffline(snapshot, { url: "http://h.test/v12/x", headers: [] });
+  expect(request).toMatchObject({ path: "/x", setHeaders: { "X-Forwarded-Prefix": "/v12" } });
 });
