@@ -34,6 +34,8 @@ export interface ResponseStep extends ResponseOutlet {
 export interface ResponseSource {
   /** There is room again, after body gave false. */
   drained(): void;
+  /** A step sends what it held: the response goes on, though its source waits. */
+  progressed(): void;
   /** The rest of the endpoint's response is not wanted: nothing more comes of it, and the step completes it in its own way. */
   cancel(): void;
 }
@@ -69,7 +71,11 @@ export function joinSteps(makers: readonly MakeResponseStep[], client: ResponseO
   for (let i = makers.length - 1; i >= 0; i--) {
     // made from the last to the first: the one before comes after this one in the list
     const place = steps.length + 1;
-    const step = makers[i]?.(next, { drained: () => (steps[place] ?? source).drained(), cancel: () => source.cancel() });
+    const step = makers[i]?.(next, {
+      drained: () => (steps[place] ?? source).drained(),
+      progressed: () => source.progressed(),
+      cancel: () => source.cancel(),
+    });
     if (step === undefined) continue;
     steps.push(step);
     next = step;

@@ -1,38 +1,22 @@
 import type { ResponseHead, ResponseOutlet, ResponseSource } from "../filter/response-step.ts";
-import type { Forwarding } from "../route/route.ts";
-import type { ProxyContext } from "./context.ts";
 import type { Downstream, HeadFacts } from "./downstream.ts";
-
-/** A slow-down ends by itself: it holds nothing that would have to be let go. */
-const throttleLife = new AbortController().signal;
 
 /** Told before the client's side hears of the end. */
 export type OnResponseEnd = (now: number | undefined) => void;
 
-/** The last of a response's way: counts what the client gets, and holds it back to the route's rate. */
+/** The last of a response's way: counts what the client gets. */
 export class ClientResponse implements ResponseOutlet {
   /** 0 before the head. */
   status = 0;
   /** Of the body. */
   bytes = 0;
-  /** Of the route, once it is known. */
-  rate: Forwarding["responseRate"];
   /** Whom room is told to. */
   source: Pick<ResponseSource, "drained">;
-  readonly #context: ProxyContext;
   readonly #down: Downstream;
   readonly #onEnd: OnResponseEnd;
   #ended = false;
-  #full = false;
-  #throttled = false;
-  #rateStartedAt: number | undefined;
 
-  constructor(
-    context: ProxyContext,
-    down: Downstream,
-    o: { readonly source: Pick<ResponseSource, "drained">; readonly onEnd: OnResponseEnd },
-  ) {
-    this.#context = context;
+  constructor(down: Downstream, o: { readonly source: Pick<ResponseSource, "drained">; readonly onEnd: OnResponseEnd }) {
     this.#down = down;
     this.source = o.source;
     this.#onEnd = o.onEnd;
@@ -58,9 +42,7 @@ export class ClientResponse implements ResponseOutlet {
   body(bytes: Buffer): boolean {
     if (this.#ended) return true;
     this.bytes += bytes.length;
-    if (!this.#down.body(bytes)) this.#full = true;
-    if (this.rate !== undefined) this.#slowDown(this.rate);
-    return !this.#full && !this.#throttled;
+    return this.#down.body(bytes);
   }
 
   flush(): void {
@@ -88,24 +70,6 @@ export class ClientResponse implements ResponseOutlet {
 
   /** The client has room again. */
   drained(): void {
-    this.#full = false;
-    if (!this.#throttled && !this.#ended) this.source.drained();
-  }
-
-  /** Holds the source back until what was sent so far is due. */
-  #slowDown(rate: { readonly bytesPerSecond: number; readonly afterBytes: number }): void {
-    const counted = this.bytes - rate.afterBytes;
-    if (counted <= 0 || this.#throttled) return;
-    const { clock } = this.#context;
-    const now = clock.monotonic();
-    this.#rateStartedAt ??= now;
-    const wait = this.#rateStartedAt + (counted / rate.bytesPerSecond) * 1000 - now;
-    if (wait < 1) return;
-    this.#throttled = true;
-    const goOn = (): void => {
-      this.#throttled = false;
-      if (!this.#ended && !this.#full) this.source.drained();
-    };
-    void clock.sleep(wait, throttleLife).then(goOn, goOn);
+    if (!this.#ended) this.source.drained();
   }
 }

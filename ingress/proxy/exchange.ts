@@ -388,6 +388,11 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     this.#tries.channel?.resume();
   }
 
+  /** A step of the response sends what it held. */
+  progressed(): void {
+    if (this.#phase === "responding") this.#touch(this.#context.clock.monotonic());
+  }
+
   /** A step of the response answers by itself. */
   cancel(): void {
     this.#tries.drop();

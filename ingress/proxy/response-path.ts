@@ -42,7 +42,7 @@ export class ResponsePath {
   constructor(context: ProxyContext, owner: ResponseOwner) {
     this.#context = context;
     this.#owner = owner;
-    this.#last = new ClientResponse(context, owner.down, owner);
+    this.#last = new ClientResponse(owner.down, owner);
     this.#first = this.#last;
   }
 
@@ -60,7 +60,6 @@ export class ResponsePath {
   follow(plan: RequestPlan): void {
     const { request, requestId, client, source } = this.#owner;
     this.#plan = plan;
-    this.#last.rate = plan.forward?.responseRate;
     const makers = responseSteps(this.#context, plan, { request, requestId, clientIp: client.ip });
     if (makers.length === 0) return;
     const steps = joinSteps(makers, this.#last, source);

@@ -1,4 +1,5 @@
 import { compressionStep } from "../filter/compression.ts";
+import { paceStep } from "../filter/pace.ts";
 import type { MakeResponseStep } from "../filter/response-step.ts";
 import type { ProxyContext } from "./context.ts";
 import type { IncomingRequest } from "./downstream.ts";
@@ -17,10 +18,13 @@ export function responseSteps(
   const filters = chain?.responseSteps ?? none;
   const { compression } = context.table.settings;
   const pages = route?.action.kind === "forward" ? route.action.errorPages : undefined;
-  if ((compression === undefined && pages === undefined) || isGrpc(o.request.fields)) return filters;
+  const pace = forward?.responseRate;
+  if (compression === undefined && pages === undefined && pace === undefined) return filters;
   const steps = [...filters];
+  // an answer of gRPC has its status in trailers, and codes its messages itself
+  const plain = !isGrpc(o.request.fields);
   // first, so that pages go the way of all answers
-  if (pages !== undefined && route !== undefined) {
+  if (plain && pages !== undefined && route !== undefined) {
     const main = route.action.kind === "forward" ? route.action.backends[0]?.pool : undefined;
     const page = errorPageStep(pages, {
       clock: context.clock,
@@ -32,8 +36,10 @@ export function responseSteps(
     });
     steps.unshift(page);
   }
-  // last, when nothing changes a body any more
-  if (compression !== undefined && forward !== undefined)
+  // when nothing changes a body any more
+  if (plain && compression !== undefined && forward !== undefined)
     steps.push(compressionStep(compression, { method: o.request.method, headers: o.request.fields }));
+  // last: what the client gets has its pace
+  if (pace !== undefined) steps.push(paceStep(pace, context.clock));
   return steps;
 }

@@ -44,13 +44,20 @@ export class ResponseWriter {
     const before = this.#chunked ? `${this.#head}${bytes.length.toString(16)}\r\n` : this.#head;
     this.#head = "";
     if (before === "") return connection.write(bytes);
-    // short parts leave with their head at the end of the turn
-    const isShort = bytes.length <= joinedBytes;
-    if (!isShort) connection.cork();
+    if (this.#chunked) return this.#chunk(before, bytes);
     connection.write(before);
-    let room = connection.write(bytes);
-    if (this.#chunked) room = connection.write("\r\n");
-    if (!isShort) connection.uncork();
+    return connection.write(bytes);
+  }
+
+  /** Short ones leave at the end of the turn, long ones at once: all three parts together. */
+  #chunk(before: string, bytes: Buffer): boolean {
+    const connection = this.#connection;
+    const isLong = bytes.length > joinedBytes;
+    if (isLong) connection.cork();
+    connection.write(before);
+    connection.write(bytes);
+    const room = connection.write("\r\n");
+    if (isLong) connection.uncork();
     return room;
   }
 

@@ -24,7 +24,7 @@ export interface Connection {
   readonly unsent: boolean;
   /** Text is latin1. False: wait for onDrain. What is written on a closed connection is dropped. */
   write(data: Buffer | string): boolean;
-  /** Writes between the two go out together. */
+  /** Writes between the two go out together; bytes of them must live until then. */
   cork(): void;
   uncork(): void;
   pause(): void;

@@ -4,7 +4,7 @@ import { getSystemErrorName } from "node:util";
 import type { Connection, ConnectionEvents, ConnectionFactory, Peer } from "./connection.ts";
 import { HandleWriter, type WriterOwner } from "./handle-writer.ts";
 import { listenForSockets, netConnections, type OnFault, plainIp, silent } from "./net-connection.ts";
-import { ReadBuffer, sharedBuffer } from "./read-buffer.ts";
+import { sharedBuffer } from "./read-buffer.ts";
 import { handleOf, holds, type StreamBindings, type StreamHandle, streamBindings } from "./stream-handles.ts";
 import { TurnWrites } from "./turn-writes.ts";
 
@@ -20,7 +20,7 @@ export function handleConnections(onFault: OnFault): ConnectionFactory | undefin
   const adopt = (socket: Socket, peer?: Peer): Connection => {
     const handle = handleOf(socket);
     if (handle === undefined) return portable.adopt(socket, peer);
-    return new HandleConnection(socket, handle, { bindings, turn, onFault, reads: "shared", ...(peer === undefined ? {} : { peer }) });
+    return new HandleConnection(socket, handle, { bindings, turn, onFault, ...(peer === undefined ? {} : { peer }) });
   };
   return {
     listen: (at, accept) => listenForSockets(at, (socket) => accept(adopt(socket))),
@@ -34,7 +34,7 @@ export function handleConnections(onFault: OnFault): ConnectionFactory | undefin
         return portable.connect(to, events, onReady);
       }
       socket.once("connect", onReady);
-      return new HandleConnection(socket, handle, { bindings, turn, onFault, reads: "own", events });
+      return new HandleConnection(socket, handle, { bindings, turn, onFault, events });
     },
   };
 }
@@ -46,8 +46,6 @@ interface HandleOptions {
   readonly bindings: StreamBindings;
   readonly turn: TurnWrites;
   readonly onFault: OnFault;
-  /** Idle clients are many: they read into one buffer. An upstream connection has its own. */
-  readonly reads: "shared" | "own";
   readonly events?: ConnectionEvents;
   readonly peer?: Peer;
 }
@@ -63,9 +61,6 @@ class HandleConnection implements Connection, WriterOwner {
   readonly #bindings: StreamBindings;
   readonly #onFault: OnFault;
   readonly #writer: HandleWriter;
-  readonly #mayShare: boolean;
-  /** Absent while the shared one is read into. */
-  #own: ReadBuffer | undefined;
   #paused = false;
   #ended = false;
   #gone = false;
@@ -81,15 +76,13 @@ class HandleConnection implements Connection, WriterOwner {
     this.remoteIp = o.peer?.ip ?? plainIp(socket.remoteAddress ?? "");
     this.remotePort = o.peer?.port ?? socket.remotePort ?? 0;
     this.localPort = socket.localPort ?? 0;
-    this.#own = o.reads === "own" ? new ReadBuffer() : undefined;
-    this.#mayShare = o.reads === "shared";
     socket.setNoDelay(true);
     socket.on("error", (e: Error) => {
       this.#error ??= e;
     });
     socket.on("close", () => this.#closed());
     handle.onread = () => this.#read();
-    handle.useUserBuffer(this.#own?.next() ?? sharedBuffer());
+    handle.useUserBuffer(sharedBuffer);
     // node:net begins to read when the connection is there
     if (socket.connecting) return;
     // what the stream had read before the handle was taken
@@ -108,35 +101,19 @@ class HandleConnection implements Connection, WriterOwner {
     return this.#writer.unsent;
   }
 
-  /** Called by the handle; what it gives is where the next read goes. */
-  #read(): Uint8Array | undefined {
+  /** Called by the handle. What was read has been written on, or copied, when it returns: the next read goes to the same memory. */
+  #read(): undefined {
     const n = this.#bindings.state[this.#bindings.readBytesOrError] ?? 0;
-    if (n > 0) {
-      const bytes = this.#own?.next() ?? sharedBuffer();
-      this.#own?.read(n);
-      this.#deliver(bytes.subarray(0, n));
-      return this.#nextBuffer(n, bytes.length);
-    }
-    if (n === 0) return undefined;
-    this.#handle.reading = false;
-    this.#handle.readStop();
-    if (n === endOfFile) this.#readEnd();
-    else this.#fail(n);
+    if (n > 0) this.#deliver(sharedBuffer.subarray(0, n));
+    else if (n < 0) this.#readFailed(n);
     return undefined;
   }
 
-  /** A client with much to say gets a buffer of its own for as long as it says much. */
-  #nextBuffer(read: number, room: number): Buffer | undefined {
-    if (this.#mayShare) {
-      if (this.#own === undefined) {
-        if (read < room) return undefined;
-        this.#own = new ReadBuffer();
-      } else if (read < room >> 3) {
-        this.#own = undefined;
-        return sharedBuffer();
-      }
-    }
-    return this.#own?.next();
+  #readFailed(code: number): void {
+    this.#handle.reading = false;
+    this.#handle.readStop();
+    if (code === endOfFile) this.#readEnd();
+    else this.#fail(code);
   }
 
   #deliver(bytes: Buffer): void {
@@ -261,7 +238,7 @@ class HandleConnection implements Connection, WriterOwner {
   #readForSocket(): undefined {
     const n = this.#bindings.state[this.#bindings.readBytesOrError] ?? 0;
     if (n === 0) return undefined;
-    if (n > 0 && this.#socket.push(Buffer.from((this.#own?.next() ?? sharedBuffer()).subarray(0, n)))) return undefined;
+    if (n > 0 && this.#socket.push(Buffer.from(sharedBuffer.subarray(0, n)))) return undefined;
     this.#handle.reading = false;
     this.#handle.readStop();
     if (n === endOfFile) this.#socket.push(null);

@@ -1,4 +1,4 @@
-import { isShared, ReadBuffer } from "./read-buffer.ts";
+import { sendNow } from "./send-now.ts";
 import type { StreamBindings, StreamHandle, WriteRequest } from "./stream-handles.ts";
 import { joinedBytes, type TurnWriter, type TurnWrites } from "./turn-writes.ts";
 
@@ -21,7 +21,10 @@ export interface WriterOptions {
   readonly tls: boolean;
 }
 
-/** What is written on the handle of one socket: text at the end of the turn, bytes at once, one write under way at a time. */
+/**
+ * What is written on the handle of one socket: text at the end of the turn, bytes at once, one write under way at a time. The
+ * bytes of others are offered to the kernel where they are; only what it does not take, or what has to wait, is copied.
+ */
 export class HandleWriter implements TurnWriter {
   readonly #handle: StreamHandle;
   readonly #bindings: StreamBindings;
@@ -33,8 +36,8 @@ export class HandleWriter implements TurnWriter {
   #to = 0;
   /** Used again after each write that was done at once. */
   #request: WriteRequest | undefined;
-  /** Waits for the end of the turn, or for the write that is under way: a second one on a TLS handle would abort the process. */
-  #queue: (Buffer | string)[] = [];
+  /** Waits to be uncorked, for the end of the turn, or for the write that is under way: a second one on a TLS handle would abort the process. */
+  #queue: Buffer[] = [];
   #queued = 0;
   #writing = false;
   #corks = 0;
@@ -50,10 +53,6 @@ export class HandleWriter implements TurnWriter {
     this.#tls = o.tls;
   }
 
-  get ending(): boolean {
-    return this.#ending;
-  }
-
   /** Something waits, and no write is under way. */
   get unsent(): boolean {
     return (this.#to > this.#from || this.#queue.length > 0) && !this.#writing;
@@ -64,12 +63,10 @@ export class HandleWriter implements TurnWriter {
     if (this.#ending || this.#closed) return true;
     if (data.length === 0) return this.#queued < highWaterMark;
     if (this.#writeThisTurn(data)) return true;
-    this.#spill();
-    if (typeof data === "string") this.#writeText(data);
-    else if (this.#writing || this.#corks > 0 || this.#queue.length > 0) {
-      this.#keep(data);
-      this.#flush();
-    } else this.#start(data);
+    this.#queueTurn();
+    this.#keep(data);
+    if (typeof data !== "string") this.#flush();
+    else if (!this.#writing && this.#corks === 0) this.#turn.add(this);
     if (this.#queued < highWaterMark) return true;
     this.#waiting = true;
     return false;
@@ -91,64 +88,67 @@ export class HandleWriter implements TurnWriter {
     return true;
   }
 
-  /** What was said this turn waits with what comes now: the memory of the turn is not there for longer. */
-  #spill(): void {
+  /** What was said this turn goes before what comes now. */
+  #queueTurn(): void {
     if (this.#to === this.#from) return;
-    const text = this.#turn.text.text(this.#from, this.#to);
+    const said = this.#turn.text.view(this.#from, this.#to);
     this.#from = this.#to;
-    this.#queue.push(text);
-    this.#queued += text.length;
+    this.#enqueue(this.#corks > 0 ? Buffer.from(said) : said);
   }
 
-  #writeText(text: string): void {
-    const queue = this.#queue;
-    const last = queue.length - 1;
-    // not asked below 0: that is a property by name, which takes long to find absent
-    const before = last < 0 ? undefined : queue[last];
-    this.#queued += text.length;
-    if (typeof before === "string") queue[last] = before + text;
-    else {
-      queue.push(text);
-      if (last < 0 && !this.#writing && this.#corks === 0) this.#turn.add(this);
+  /** Bytes behind a write that is under way must live until it is done; what is flushed or uncorked in this turn need not. */
+  #keep(data: Buffer | string): void {
+    if (typeof data === "string") this.#enqueue(Buffer.from(data, "latin1"));
+    else this.#enqueue(this.#writing ? Buffer.from(data) : data);
+  }
+
+  #enqueue(data: Buffer): void {
+    this.#queue.push(data);
+    this.#queued += data.length;
+  }
+
+  #flush(): void {
+    if (this.#writing || this.#corks > 0 || this.#closed) return;
+    if (this.#to > this.#from) this.#sendTurn();
+    else if (this.#queue.length > 0) {
+      const parts = this.#queue;
+      this.#queue = [];
+      this.#queued = 0;
+      this.#send(parts);
     }
+    if (this.#writing || this.#closed) return;
+    // not from within the write that found no room: its caller has yet to hear that
+    if (this.#waiting) this.#turn.add(this);
+    if (this.#ending) this.#owner.onAllWritten();
   }
 
-  /** Bytes that wait for another write must live until they are sent; what is only corked leaves before its reader returns. */
-  #keep(data: Buffer): void {
-    const lasting = this.#lasting(data);
-    this.#queue.push(lasting);
-    this.#queued += lasting.length;
-    if (this.#writing) ReadBuffer.pin(lasting);
-  }
-
-  /** The shared buffer is read into by others: what may stay in it for longer is copied. */
-  #lasting(data: Buffer): Buffer {
-    return isShared(data) ? Buffer.from(data) : data;
-  }
-
-  #start(data: Buffer | string): void {
-    const request = this.#nextRequest();
-    if (typeof data === "string") this.#sent(request, this.#handle.writeLatin1String(request, data), data);
-    else {
-      const lasting = this.#tls ? data : this.#lasting(data);
-      this.#sent(request, this.#handle.writeBuffer(request, lasting), lasting);
-    }
-  }
-
-  #startTurn(): void {
+  #sendTurn(): void {
     const { text } = this.#turn;
     const bytes = text.view(this.#from, this.#to);
     this.#from = this.#to;
-    const request = this.#nextRequest();
-    this.#sent(request, this.#handle.writeBuffer(request, bytes), bytes);
+    this.#start(bytes);
     if (this.#writing && !this.#tls) text.handOver();
   }
 
-  #startMany(all: readonly (Buffer | string)[]): void {
-    const chunks: unknown[] = [];
-    for (const data of all) chunks.push(data, typeof data === "string" ? "latin1" : "buffer");
+  #send(parts: readonly Buffer[]): void {
+    if (this.#tls) {
+      const [only] = parts;
+      if (only !== undefined && parts.length === 1) this.#start(only);
+      else this.#startMany(parts);
+      return;
+    }
+    const rest = sendNow(this.#handle.fd, parts);
+    if (rest !== undefined) this.#start(rest);
+  }
+
+  #start(data: Buffer): void {
     const request = this.#nextRequest();
-    this.#sent(request, this.#handle.writev(request, chunks, false), all);
+    this.#started(request, this.#handle.writeBuffer(request, data), [data]);
+  }
+
+  #startMany(parts: readonly Buffer[]): void {
+    const request = this.#nextRequest();
+    this.#started(request, this.#handle.writev(request, parts, true), parts);
   }
 
   #nextRequest(): WriteRequest {
@@ -158,7 +158,7 @@ export class HandleWriter implements TurnWriter {
     return request;
   }
 
-  #sent(request: WriteRequest, code: number, data: Buffer | string | readonly (Buffer | string)[]): void {
+  #started(request: WriteRequest, code: number, parts: readonly Buffer[]): void {
     if (code !== 0) {
       this.#owner.onWriteError(code);
       return;
@@ -168,12 +168,9 @@ export class HandleWriter implements TurnWriter {
       return;
     }
     this.#writing = true;
-    request.data = data;
+    request.data = parts;
     let bytes = 0;
-    for (const one of typeof data === "string" || Buffer.isBuffer(data) ? [data] : data) {
-      bytes += one.length;
-      if (typeof one !== "string" && !this.#tls) ReadBuffer.pin(one);
-    }
+    for (const part of parts) bytes += part.length;
     this.#queued += bytes;
     request.oncomplete = (status) => {
       this.#writing = false;
@@ -184,27 +181,6 @@ export class HandleWriter implements TurnWriter {
     };
   }
 
-  #flush(): void {
-    if (this.#writing || this.#corks > 0 || this.#closed) return;
-    const queue = this.#queue;
-    if (this.#to > this.#from) this.#startTurn();
-    else if (queue.length > 1) {
-      this.#queue = [];
-      for (const data of queue) this.#queued -= data.length;
-      this.#startMany(queue);
-    } else {
-      const only = queue.pop();
-      if (only !== undefined) {
-        this.#queued -= only.length;
-        this.#start(only);
-      }
-    }
-    if (this.#writing || this.#closed) return;
-    // not from within the write that found no room: its caller has yet to hear that
-    if (this.#waiting) this.#turn.add(this);
-    if (this.#ending) this.#owner.onAllWritten();
-  }
-
   endTurn(): void {
     if (this.#waiting && this.#queued === 0 && !this.#closed) {
       this.#waiting = false;
@@ -212,9 +188,10 @@ export class HandleWriter implements TurnWriter {
     } else this.#flush();
   }
 
+  /** Bytes written until uncork must live until then. */
   cork(): void {
-    this.#spill();
     this.#corks++;
+    this.#queueTurn();
   }
 
   uncork(): void {

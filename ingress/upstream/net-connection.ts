@@ -1,7 +1,7 @@
 import { createServer, connect as netConnect, type Server, type Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import type { Connection, ConnectionEvents, ConnectionFactory, ListenAt, Listening, Peer, UpstreamAddress } from "./connection.ts";
-import { ReadBuffer } from "./read-buffer.ts";
+import { lasting, ReadBuffer } from "./read-buffer.ts";
 import { joinedBytes, type TurnWriter, TurnWrites } from "./turn-writes.ts";
 import { connectTls } from "./upstream-tls.ts";
 
@@ -123,7 +123,7 @@ class NetConnection implements Connection, TurnWriter {
   #write(data: Buffer | string): boolean {
     const socket = this.#socket;
     if (typeof data === "string") socket.write(data, "latin1");
-    else socket.write(data);
+    else socket.write(lasting(data));
     const waiting = socket.writableLength;
     if (waiting === 0) return true;
     if (typeof data !== "string") {

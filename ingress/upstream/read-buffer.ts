@@ -51,13 +51,13 @@ export class ReadBuffer {
   }
 }
 
-/** For connections that say little: one buffer for all of them. What is to outlive the read must be copied. */
-const shared = Buffer.allocUnsafeSlow(largeBytes);
+/**
+ * What all connections of the fast transport read into. It stays in the processor's cache, and a response of usual size is one read.
+ * What is to outlive the read must be copied.
+ */
+export const sharedBuffer: Buffer = Buffer.allocUnsafeSlow(256 * 1024);
 
-export function sharedBuffer(): Buffer {
-  return shared;
-}
-
-export function isShared(bytes: Buffer): boolean {
-  return bytes.buffer === shared.buffer;
+/** These bytes, or a copy of them where other connections read over them as soon as the reader returns. */
+export function lasting(bytes: Buffer): Buffer {
+  return bytes.buffer === sharedBuffer.buffer ? Buffer.from(bytes) : bytes;
 }

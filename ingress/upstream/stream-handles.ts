@@ -4,13 +4,13 @@ import type { Socket } from "node:net";
 export interface StreamHandle {
   onread: ((this: StreamHandle, bytes: unknown) => unknown) | undefined;
   reading: boolean;
+  /** The socket's descriptor; -1 when it is closed. */
+  readonly fd: number;
   readStart(): number;
   readStop(): number;
   useUserBuffer(buffer: Uint8Array): void;
   writeBuffer(request: WriteRequest, data: Uint8Array): number;
-  writeLatin1String(request: WriteRequest, data: string): number;
-  /** Alternating data and encoding, unless all are buffers. */
-  writev(request: WriteRequest, chunks: readonly unknown[], allBuffers: boolean): number;
+  writev(request: WriteRequest, chunks: readonly Uint8Array[], allBuffers: true): number;
 }
 
 export interface WriteRequest {
@@ -65,7 +65,7 @@ function isBinding(b: unknown): b is RawBinding {
   );
 }
 
-const methods = ["readStart", "readStop", "useUserBuffer", "writeBuffer", "writeLatin1String", "writev"];
+const methods = ["readStart", "readStop", "useUserBuffer", "writeBuffer", "writev"];
 
 /** The handle below an open socket, if it can do what is needed. */
 export function handleOf(socket: Socket): StreamHandle | undefined {
@@ -79,5 +79,10 @@ export function holds(socket: Socket & { readonly _handle?: unknown }, handle: S
 }
 
 function isHandle(h: unknown): h is StreamHandle {
-  return typeof h === "object" && h !== null && methods.every((m) => typeof Reflect.get(h, m) === "function");
+  return (
+    typeof h === "object" &&
+    h !== null &&
+    typeof Reflect.get(h, "fd") === "number" &&
+    methods.every((m) => typeof Reflect.get(h, m) === "function")
+  );
 }

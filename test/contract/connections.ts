@@ -501,4 +501,37 @@ export function connectionContract(name: string, make: (onFault: (error: unknown
     await client.until((h) => h.bytes === bytes.length);
     expect(client.digest.digest("hex")).toBe(hashOf(bytes));
   });
+
+  test(`${name}: bodies in parts for an endpoint over TLS are not read over before they are sent`, async () => {
+    const size = 600_000;
+    const pair = selfSignedCertificate(Date.now());
+    const got: Heard[] = [];
+    const tls = createTlsServer({ cert: pair.certificate, key: pair.key }, (s) => void got.push(received(s)));
+    const listening = listenForSockets(here, (s) => tls.emit("connection", s));
+    await listening.ready;
+    open.push(() => void listening.close());
+    const to = { ip: "127.0.0.1", port: listening.address().port, tls: true };
+    const lanes = await Promise.all(
+      Array.from({ length: 4 }, async (_, i) => {
+        const down = await accepted();
+        const ready = Promise.withResolvers<void>();
+        const heard = new Heard();
+        const up = factory.connect(to, heard, () => ready.resolve());
+        open.push(() => up.abort());
+        await ready.promise;
+        heard.onDrain = () => down.connection.resume();
+        down.heard.onBytes = (b) => {
+          let room = true;
+          for (let at = 0; at < b.length; at += 20_000) room = up.write(b.subarray(at, at + 20_000));
+          if (!room) down.connection.pause();
+        };
+        down.heard.onEnd = () => up.end();
+        return { i, down };
+      }),
+    );
+    for (const { i, down } of lanes) down.socket.end(pattern(size, i));
+    while (got.length < lanes.length) await new Promise((resolve) => setImmediate(resolve));
+    await Promise.all(got.map((g) => g.until((h) => h.bytes === size)));
+    expect(got.map((g) => g.digest.digest("hex")).sort()).toEqual(lanes.map(({ i }) => hashOf(pattern(size, i))).sort());
+  });
 }

@@ -25,7 +25,11 @@ function client(heard: string[], room = true): ResponseOutlet {
 }
 
 function source(heard: string[]): ResponseSource {
-  return { drained: () => heard.push("source drained"), cancel: () => heard.push("source cancelled") };
+  return {
+    drained: () => heard.push("source drained"),
+    progressed: () => heard.push("source progressed"),
+    cancel: () => heard.push("source cancelled"),
+  };
 }
 
 const named = (name: string): MakeResponseStep => headStep((h) => ({ ...h, headers: [...h.headers, name, String(h.headers.length)] }));
