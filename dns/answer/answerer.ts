@@ -296,7 +296,8 @@ export class Answerer {
       const type = u16(bytes, head);
       copy(bytes, data, setBytes, out, at);
       if (type !== typeNumbers.SRV && type !== typeNumbers.NS) return this.#finish(out, at + setBytes, count, 0, 0);
-      const end = this.#addresses.write(this.#arena, out, at, at + setBytes, at + room);
+      const set = { head, hash: labelHashes[0] ?? 0, count };
+      const end = this.#addresses.write(this.#arena, set, out, at, at + setBytes, at + room);
       return this.#finish(out, end, count, 0, this.#addresses.count);
     }
     // what fits, for clients that cannot use TCP

@@ -15,6 +15,8 @@ const leastGarbageBytes = 1 << 20;
 const sizeStep = 8;
 /** A block takes a free place that is so much larger at most. */
 const mostSpare = 16;
+/** A power of two. */
+const changeCounts = 1 << 12;
 
 export interface ArenaZone {
   /** On the wire, lower case. */
@@ -37,6 +39,8 @@ export class NameArena {
   #entries = new Int32Array(2 * firstCapacity);
   /** How many existing names lie one label below the slot's. */
   #children = new Uint32Array(firstCapacity);
+  /** How often names have changed, by a part of their hash or their parent's. */
+  readonly #changes = new Uint32Array(changeCounts);
   #live = 0;
   #dead = 0;
   readonly #zones: readonly (ArenaZone & BlockZone)[];
@@ -88,9 +92,14 @@ export class NameArena {
     warmOffsets[0] = seen;
   }
 
+  /** Another number after each change of the name of this hash, of a name right below it, or of where blocks lie (and by chance of others). */
+  changesOf(hash: number): number {
+    return this.#changes[hash & (changeCounts - 1)] ?? 0;
+  }
+
   /** Makes or replaces a name. Says false for one that is in no zone. */
   put(name: Uint8Array, records: NameRecords): boolean {
-    const hash = hashName(name, 0, name.length);
+    const hash = this.#countChange(name);
     const slot = this.#slotOf(name, 0, name.length, hash);
     if (slot >= 0) {
       const old = this.#offsetAt(slot);
@@ -106,7 +115,7 @@ export class NameArena {
 
   /** Changes some records of a name; one that is not there stays away. */
   edit(name: Uint8Array, edits: readonly SetEdit[]): void {
-    const slot = this.#slotOf(name, 0, name.length, hashName(name, 0, name.length));
+    const slot = this.#slotOf(name, 0, name.length, this.#countChange(name));
     if (slot < 0) return;
     const offset = this.#roomFor(this.#offsetAt(slot), growthOf(edits));
     this.#entries[2 * slot + 1] = offset;
@@ -116,7 +125,7 @@ export class NameArena {
 
   /** Takes a name's records away; the name stays while there are names below it, and a zone's own name always. */
   remove(name: Uint8Array): void {
-    const slot = this.#slotOf(name, 0, name.length, hashName(name, 0, name.length));
+    const slot = this.#slotOf(name, 0, name.length, this.#countChange(name));
     if (slot < 0) return;
     const offset = this.#offsetAt(slot);
     const zone = this.#zoneAt(offset);
@@ -181,6 +190,19 @@ export class NameArena {
     this.#used = at;
     this.#garbage = 0;
     this.#free.clear();
+    for (let i = 0; i < changeCounts; i++) this.#changes[i] = (this.#changes[i] ?? 0) + 1;
+  }
+
+  /** The name's hash. */
+  #countChange(name: Uint8Array): number {
+    const below = 1 + (name[0] ?? 0);
+    const parent = hashName(name, below, name.length);
+    const hash = hashName(name, 0, below, parent);
+    for (const own of [parent, hash]) {
+      const at = own & (changeCounts - 1);
+      this.#changes[at] = (this.#changes[at] ?? 0) + 1;
+    }
+    return hash;
   }
 
   #offsetAt(slot: number): number {

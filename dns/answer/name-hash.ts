@@ -11,9 +11,9 @@ export function hashStep(hash: number, byte: number): number {
   return Math.imul(hash ^ (lowerByte[byte] ?? 0), 0x01000193);
 }
 
-/** `name` is a wire name with its root byte at `end - 1`. */
-export function hashName(name: Uint8Array, start: number, end: number): number {
-  let hash = hashSeed;
+/** `name` is a wire name with its root byte at `end - 1`; or that of a name's first labels, with the hash of what is behind them. */
+export function hashName(name: Uint8Array, start: number, end: number, behind: number = hashSeed): number {
+  let hash = behind;
   for (let i = end - 1; i >= start; i--) hash = hashStep(hash, name[i] ?? 0);
   return hash;
 }

@@ -166,3 +166,55 @@ test("changes that are told again after the names they led to do no harm", () =>
     runs(40),
   );
 });
+
+/** Endpoints of a small headless Service, by hostname: their addresses change, come and go. */
+const fewEndpoints = fc.array(fc.option(fc.integer({ min: 1, max: 3 }), { nil: undefined, freq: 4 }), { minLength: 8, maxLength: 8 });
+const fewSteps = fc.array(fc.record({ service: fc.nat(1), endpoints: fewEndpoints, asked: fc.boolean() }), { minLength: 1, maxLength: 12 });
+
+test("addresses that are kept for SRV answers are those that their targets have now", () => {
+  fc.assert(
+    fc.property(fewSteps, (all) => {
+      const store = new SnapshotStore();
+      const cursor = store.cursor(() => {});
+      const zone = new DnsZone();
+      const kept = new Answerer();
+      const services = ["one", "two"];
+      const take = (): void => {
+        const batch = cursor.take();
+        if (batch !== undefined) kept.apply(zone.apply(batch).delta);
+      };
+      const srvAnswers = (answerer: Answerer): unknown =>
+        services.flatMap((name) =>
+          [`_x._tcp.${name}.a.svc.cluster.local.`, `${name}.a.svc.cluster.local.`].map((asks) => {
+            const query = encodeMessage(questionMessage({ name: asks, type: 33, class: 1 }, { id: 1 }));
+            const out = new Uint8Array(1232);
+            const m = decodeMessage(out.subarray(0, answerer.answer(query, query.length, "10.0.0.1", out)));
+            return [m.rcode, m.answers, m.additional];
+          }),
+        );
+      kept.apply(zone.full());
+      for (const name of services)
+        store.apply("Service", `a/${name}`, { metadata: { namespace: "a", name }, spec: { clusterIP: "None" } }, "");
+      for (const { service, endpoints, asked: isAsked } of all) {
+        const name = services[service] ?? "";
+        const slice = {
+          metadata: { namespace: "a", name, labels: { "kubernetes.io/service-name": name } },
+          addressType: "IPv4",
+          endpoints: endpoints.flatMap((ip, i) =>
+            ip === undefined ? [] : [{ addresses: [`10.${service}.${i}.${ip}`], hostname: `h-${i}` }],
+          ),
+          ports: [{ name: "x", port: 8080, protocol: "TCP" }],
+        };
+        store.apply("EndpointSlice", `a/${name}`, slice, "");
+        take();
+        // what is kept is of any moment before
+        if (!isAsked) continue;
+        const fresh = new Answerer();
+        fresh.apply(zone.full());
+        expect(srvAnswers(kept)).toEqual(srvAnswers(fresh));
+        expect(srvAnswers(kept)).toEqual(srvAnswers(fresh));
+      }
+    }),
+    runs(100),
+  );
+});
