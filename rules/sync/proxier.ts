@@ -58,7 +58,7 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, world: Prox
   const pause = new Pause(clock, stop.signal);
   const removal = new LeftoverRemoval(world.leftovers ?? (() => []), { ...deps, onFailure: () => metrics.cleanupFailed() });
   const ready = Promise.withResolvers<void>();
-  ready.promise.catch(() => undefined); // also told through the log; nobody has to wait for it
+  ready.promise.catch(() => undefined); // nobody has to wait for it
   let broken = false;
 
   const longestWait = config.patienceMs ?? Math.max(patience, 2 * (config.minIntervalMs ?? 0));
@@ -75,7 +75,8 @@ export function runProxier(config: ProxierConfig, deps: ProxierDeps, world: Prox
   const running = runSyncLoop({ config, deps, target, sync, removal, pause, takeBatch, onReady }, stop.signal).catch((error: unknown) => {
     if (stop.signal.aborted) return;
     broken = true;
-    log("error", `Service rules stopped: ${error instanceof Error ? error.message : String(error)}`, {});
+    // before the first rules it is for who waits for them to tell
+    if (sync.inForce) log("error", `Service rules stopped: ${error instanceof Error ? error.message : String(error)}`, {});
     ready.reject(error);
   });
 

@@ -38,6 +38,11 @@ export interface SupervisedChild extends Running {
   stop(message: object, within: number): Promise<void>;
 }
 
+/** A child that would only fail again did not start: what it said last, which its own lines have told already. */
+export class ChildRefusal extends Error {
+  readonly code = "UNUSABLE";
+}
+
 /** The program this process runs: the bundle, or the sources in tests. */
 function selfProgram(): string {
   const main = process.env["FAIRWAY_MAIN"] ?? process.argv[1];
@@ -47,7 +52,7 @@ function selfProgram(): string {
 
 /**
  * Starts `fairway <args>` and starts it again when it dies, with growing delays. `ready` settles with the child's first
- * message `{type: "ready"}`, and rejects when it exits with status 2 (wrong usage: it would only fail again) before that.
+ * message `{type: "ready"}`, and rejects when it exits with status 2 before that (it would only fail again: wrong usage, or what this machine cannot do).
  */
 export function startChild(config: ChildConfig, deps: ChildDeps): SupervisedChild {
   let child: ChildProcess | undefined;
@@ -100,7 +105,7 @@ export function startChild(config: ChildConfig, deps: ChildDeps): SupervisedChil
       if (closing) return;
       const said = messageOfLine(lastLines.at(-1) ?? "");
       if (!isReady && code === 2) {
-        ready.reject(new Error(`${config.name}: ${said || "refused its arguments"}`));
+        ready.reject(said === "" ? new Error(`${config.name}: refused its arguments`) : new ChildRefusal(`${config.name}: ${said}`));
         return;
       }
       attempt = performance.now() - started > stableAfter ? 0 : attempt + 1;

@@ -1,5 +1,6 @@
 import type { Running } from "../base/running.ts";
 import type { Log } from "../observe/log.ts";
+import { ChildRefusal } from "./child.ts";
 
 /** What the parent of a role's process (a supervisor or `up`) may tell it. */
 export type FromParent = { readonly type: "stop" } | { readonly type: "retire" };
@@ -38,17 +39,17 @@ export async function runRole(log: Log, start: () => Retiring | Promise<Retiring
     const why = await end.promise;
     if (why === "stop") await onStop?.();
   } catch (error) {
-    log("error", error instanceof Error ? error.message : String(error));
+    if (!(error instanceof ChildRefusal)) log("error", error instanceof Error ? error.message : String(error));
     process.exitCode = onlyFailsAgain(error) ? 2 : 1;
   }
   await running?.close();
   process.exit();
 }
 
-/** A backend that this machine cannot have, and what was configured wrong, stay so: the parent gives up instead of trying on. */
+/** A backend that this machine cannot have, and what was configured wrong, stay so: a parent gives up instead of trying on. */
 function onlyFailsAgain(error: unknown): boolean {
   const code = typeof error === "object" && error !== null && "code" in error ? error.code : undefined;
-  return code === "UNUSABLE" || code === "Input";
+  return code === "Input" || (code === "UNUSABLE" && process.send !== undefined);
 }
 
 /** Nothing happens without a parent that listens. */
