@@ -28,6 +28,7 @@ import { Listeners, type StreamAt } from "./listeners.ts";
 import { ProxyMetrics } from "./metrics.ts";
 import { OcspStapler } from "./ocsp-stapler.ts";
 import { Passthrough, type PassthroughOptions } from "./passthrough.ts";
+import { processFigures } from "./process-figures.ts";
 import { printProxyHeader } from "./proxy-protocol.ts";
 import { RequestIds } from "./request-id.ts";
 import { SpanExporter } from "./span-exporter.ts";
@@ -250,6 +251,7 @@ class IngressProcess implements IngressServer {
       pending: this.#context.pending.count,
       busy: [...this.#clients].filter((c) => c.busy).length,
       changedAt: this.#changedAt,
+      process: processFigures(this.#deps.clock.now()),
     });
   }
 

@@ -1,8 +1,10 @@
-import { X509Certificate } from "node:crypto";
-import type { Certificate, Route } from "../route/route.ts";
+import type { Route } from "../route/route.ts";
 import type { RouteTable } from "../route/route-table.ts";
+import { certificateFigures } from "./certificate-metrics.ts";
+import { configHash } from "./config-hash.ts";
 import type { LimitReason } from "./context.ts";
 import { histograms, printLabels, Series } from "./metric-series.ts";
+import type { ProcessFigures } from "./process-figures.ts";
 
 /** One finished request, for counting. Times in milliseconds; those of the endpoint are of the last that was asked. */
 export interface RequestFacts {
@@ -31,6 +33,7 @@ export interface MetricsContext {
   readonly busy: number;
   /** When the table was last changed; milliseconds since 1970. */
   readonly changedAt: number;
+  readonly process: ProcessFigures;
 }
 
 interface Recent {
@@ -132,6 +135,8 @@ export class ProxyMetrics {
     const controller = "nginx_ingress_controller_";
     const all = [...this.#series.values()];
     const { mirrors, spans } = this;
+    const certificates = certificateFigures(c.table);
+    const hash = configHash(c.table);
     const lines = [
       ...family(
         `${controller}requests`,
@@ -150,7 +155,20 @@ export class ProxyMetrics {
         ['state="handled"', this.accepted],
       ]),
       ...family(`${controller}nginx_process_requests_total`, "counter", "Requests that have ended", [["", this.#requests]]),
-      ...family(`${controller}ssl_expire_time_seconds`, "gauge", "When certificates expire, in seconds since 1970", expiries(c.table)),
+      ...processFamilies(`${controller}nginx_process_`, c.process),
+      ...family(
+        `${controller}ssl_expire_time_seconds`,
+        "gauge",
+        "When certificates expire, in seconds since 1970",
+        certificates.map(({ expiry }) => [expiry.labels, expiry.seconds] as const),
+      ),
+      ...family(
+        `${controller}ssl_certificate_info`,
+        "gauge",
+        "Certificates that are served",
+        certificates.map(({ info }) => [info, 1] as const),
+      ),
+      ...(hash === undefined ? [] : family(`${controller}config_hash`, "gauge", "What routes and settings come to", [["", hash]])),
       ...family(`${controller}config_last_reload_successful`, "gauge", "1: routes are never reloaded, only changed", [["", 1]]),
       ...family(`${controller}config_last_reload_successful_timestamp_seconds`, "gauge", "When routes last changed", [
         ["", c.changedAt / 1000],
@@ -193,27 +211,14 @@ function family(
   ];
 }
 
-const expiry = new WeakMap<Certificate, number>();
-
-function expiries(table: RouteTable): readonly (readonly [labels: string, value: number])[] {
-  const samples: (readonly [string, number])[] = [];
-  for (const certificate of table.certificates.values()) {
-    let seconds = expiry.get(certificate);
-    if (seconds === undefined) {
-      seconds = expirySeconds(certificate.certificate);
-      expiry.set(certificate, seconds);
-    }
-    const { namespace = "", name } = certificate.object;
-    if (seconds > 0) samples.push([printLabels({ host: certificate.host, namespace, secret_name: name }), seconds]);
-  }
-  return samples;
-}
-
-/** 0 for what is no certificate: that is told elsewhere. */
-function expirySeconds(pem: string): number {
-  try {
-    return Math.floor(new X509Certificate(pem).validToDate.getTime() / 1000);
-  } catch {
-    return 0;
-  }
+function processFamilies(prefix: string, p: ProcessFigures): readonly string[] {
+  return [
+    ...family(`${prefix}num_procs`, "gauge", "Processes", [["", 1]]),
+    ...family(`${prefix}cpu_seconds_total`, "counter", "Processor time, in seconds", [["", p.cpuSeconds]]),
+    ...family(`${prefix}oldest_start_time_seconds`, "gauge", "When it began, in seconds since 1970", [["", p.startedAt]]),
+    ...family(`${prefix}read_bytes_total`, "counter", "Bytes read from storage", [["", p.readBytes]]),
+    ...family(`${prefix}write_bytes_total`, "counter", "Bytes written to storage", [["", p.writeBytes]]),
+    ...family(`${prefix}resident_memory_bytes`, "gauge", "Memory in use", [["", p.residentBytes]]),
+    ...family(`${prefix}virtual_memory_bytes`, "gauge", "Address space in use", [["", p.virtualBytes]]),
+  ];
 }

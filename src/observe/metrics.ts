@@ -76,7 +76,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
 /**
  * One Prometheus text from several: samples of a family that more than one of them has are put together under the first
  * HELP and TYPE, because scrapers refuse a family that comes twice; and so are samples with the same labels: of counters,
- * histograms and gauges that count connections the sum, of other gauges the largest.
+ * histograms and gauges that count connections or tell of processes the sum, of the oldest the smallest, of other gauges the largest.
  */
 export function mergeMetricsText(texts: readonly string[]): string {
   const families = new Map<string, { readonly head: Map<string, string>; readonly samples: Map<string, string> }>();
@@ -94,7 +94,7 @@ export function mergeMetricsText(texts: readonly string[]): string {
         entry = { head: new Map(), samples: new Map() };
         families.set(family, entry);
       }
-      if (head === null) addSample(entry.samples, line, isSummed(family, entry.head.get("TYPE")));
+      if (head === null) addSample(entry.samples, line, jointly(family, entry.head.get("TYPE")));
       else if (!entry.head.has(head[1] ?? "")) entry.head.set(head[1] ?? "", line);
     }
   }
@@ -104,17 +104,23 @@ export function mergeMetricsText(texts: readonly string[]): string {
 }
 
 /** `name{labels} value`, without a time. */
-function addSample(samples: Map<string, string>, line: string, summed: boolean): void {
+function addSample(samples: Map<string, string>, line: string, join: Join): void {
   const at = line.lastIndexOf(" ");
   const series = line.slice(0, at);
   const value = line.slice(at + 1);
   const before = samples.get(series);
   if (before === undefined) samples.set(series, value);
-  else samples.set(series, String(summed ? Number(before) + Number(value) : Math.max(Number(before), Number(value))));
+  else samples.set(series, String(join(Number(before), Number(value))));
 }
 
-function isSummed(family: string, type: string | undefined): boolean {
-  return type === undefined || !type.endsWith(" gauge") || family.endsWith("_connections");
+type Join = (a: number, b: number) => number;
+
+const sum: Join = (a, b) => a + b;
+
+function jointly(family: string, type: string | undefined): Join {
+  if (type === undefined || !type.endsWith(" gauge") || family.endsWith("_connections")) return sum;
+  if (family.endsWith("_oldest_start_time_seconds")) return Math.min;
+  return family.startsWith("nginx_ingress_controller_nginx_process_") ? sum : Math.max;
 }
 
 function belongsTo(sample: string, family: string): boolean {

@@ -1,10 +1,12 @@
 import { expect, test } from "vitest";
+import { configHash } from "../../../ingress/proxy/config-hash.ts";
 import { selfSignedCertificate } from "../../../ingress/proxy/default-certificate.ts";
 import { ProxyMetrics, type RequestFacts } from "../../../ingress/proxy/metrics.ts";
 import { emptyRouteTable } from "../../../ingress/route/route-table.ts";
 import { makeRoute } from "./proxy-lab.ts";
 
-const context = { table: emptyRouteTable, limitPeers: 2, pending: 3, busy: 1, changedAt: 1_800_000_000_000 };
+const process = { cpuSeconds: 1.5, startedAt: 1_700_000_000, residentBytes: 50e6, virtualBytes: 90e6, readBytes: 0, writeBytes: 4096 };
+const context = { table: emptyRouteTable, limitPeers: 2, pending: 3, busy: 1, changedAt: 1_800_000_000_000, process };
 const fact: RequestFacts = {
   route: makeRoute(),
   service: "shop/web",
@@ -52,6 +54,10 @@ test("a request is in each of ingress-nginx's histograms once", () => {
     ["nginx_ingress_controller_nginx_process_requests_total", 2],
     ['nginx_ingress_controller_nginx_process_connections{state="writing"}', 1],
     ["nginx_ingress_controller_config_last_reload_successful_timestamp_seconds", 1_800_000_000],
+    ["nginx_ingress_controller_nginx_process_num_procs", 1],
+    ["nginx_ingress_controller_nginx_process_cpu_seconds_total", 1.5],
+    ["nginx_ingress_controller_nginx_process_oldest_start_time_seconds", 1_700_000_000],
+    ["nginx_ingress_controller_nginx_process_write_bytes_total", 4096],
     ["fairway_ingress_limit_peers", 2],
     ["fairway_ingress_pending_requests", 3],
   ] as const)
@@ -110,4 +116,37 @@ test("when certificates expire", () => {
     'nginx_ingress_controller_ssl_expire_time_seconds{host="a.test",namespace="shop",secret_name="tls"}',
   ]);
   expect(expiry[0]?.[1]).toBeGreaterThan(Date.UTC(2026, 0, 2) / 1000);
+  const info = [...samples(new ProxyMetrics(), { ...context, table }).keys()].filter((s) => s.includes("ssl_certificate_info"));
+  expect(info).toHaveLength(1);
+  expect(info[0]).toMatch(
+    /\{host="a.test",identifier="tls-[0-9]+",issuer_common_name="[^"]+",.*namespace="shop",public_key_algorithm="ECDSA"/,
+  );
+});
+
+test("the hash of a configuration is that of what is served, whatever its order and its endpoints", () => {
+  const none = { upserts: [], deletes: [] };
+  const tableOf = (ids: readonly string[], change: Partial<Parameters<typeof emptyRouteTable.with>[0]> = {}) =>
+    emptyRouteTable.with({
+      revision: 1,
+      full: true,
+      routes: { upserts: ids.map((id) => makeRoute({ id })), deletes: [] },
+      pools: none,
+      certificates: none,
+      ...change,
+    });
+  const hash = configHash(tableOf(["a", "b"]));
+  expect(hash).toBeGreaterThan(0);
+  expect(configHash(tableOf(["b", "a"]))).toBe(hash);
+  const pool = { id: "p", service: "shop/web", port: 80, endpoints: [{ ip: "10.0.0.1", port: 80 }] };
+  expect(configHash(tableOf(["a", "b"], { pools: { upserts: [pool], deletes: [] } }))).toBe(hash);
+  expect(configHash(tableOf(["a", "c"]))).not.toBe(hash);
+  expect(configHash(tableOf(["a", "b"], { settings: { drainSeconds: 1 } }))).not.toBe(hash);
+});
+
+test("a large table's hash is there after some scrapes", () => {
+  const upserts = Array.from({ length: 12_000 }, (_, i) => makeRoute({ id: String(i) }));
+  const none = { upserts: [], deletes: [] };
+  const table = emptyRouteTable.with({ revision: 1, full: true, routes: { upserts, deletes: [] }, pools: none, certificates: none });
+  expect([configHash(table), configHash(table)]).toEqual([undefined, undefined]);
+  expect(configHash(table)).toBeGreaterThan(0);
 });

@@ -48,3 +48,15 @@ test("samples that several processes have are one: sums of counts, the largest o
     '# TYPE r counter\nr{a="b"} 3\n# TYPE c_connections gauge\nc_connections 3\n# TYPE t_seconds gauge\nt_seconds 2\n',
   );
 });
+
+test("of processes of the ingress: how many, what they use together, and when the oldest began", () => {
+  const name = "nginx_ingress_controller_nginx_process_";
+  const process = (n: number): string =>
+    [
+      `# TYPE ${name}num_procs gauge\n${name}num_procs 1`,
+      `# TYPE ${name}oldest_start_time_seconds gauge\n${name}oldest_start_time_seconds ${n}`,
+    ].join("\n");
+  const merged = mergeMetricsText([process(70), process(50)]);
+  expect(merged).toContain(`\n${name}num_procs 2\n`);
+  expect(merged).toContain(`\n${name}oldest_start_time_seconds 50\n`);
+});
