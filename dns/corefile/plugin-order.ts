@@ -64,6 +64,7 @@ import {
   type TlsConfig,
 } from "./plugins/serving.ts";
 import { readTemplate, type TemplateConfig } from "./plugins/template.ts";
+import { readTsig, type TsigConfig } from "./plugins/tsig.ts";
 import { readView, type ViewConfig } from "./plugins/view.ts";
 
 /** A plugin's line, read. */
@@ -101,6 +102,7 @@ export type PluginConfig =
   | TemplateConfig
   | TlsConfig
   | TransferConfig
+  | TsigConfig
   | ViewConfig;
 export type PluginName = PluginConfig["plugin"];
 
@@ -130,6 +132,7 @@ export const pluginOrder: readonly PluginReader[] = [
   { name: "log", several: true, read: readLog },
   { name: "local", read: readLocal },
   { name: "dns64", read: readDns64 },
+  { name: "tsig", read: readTsig },
   { name: "rrl", read: readRrl },
   { name: "acl", several: true, read: readAcl },
   { name: "any", read: (d) => readBare(d, "any") },

@@ -38,6 +38,7 @@ export function directnessOf(p: PluginConfig, zone: DomainName, hasHost: (zone: 
     case "nsid":
     case "proxyproto":
     case "rrl":
+    case "tsig":
     case "prometheus":
     case "ready":
     case "reload":

@@ -97,6 +97,7 @@ export function installPlugins(block: DnsBlock, parts: BlockParts): InstalledBlo
       case "nsid":
       case "proxyproto":
       case "rrl":
+      case "tsig":
       case "bind":
       case "bufsize":
       case "ready":

@@ -22,6 +22,7 @@ import { ZoneData } from "./zone-data.ts";
 import { ZoneHistory } from "./zone-history.ts";
 import type { TakeNotice } from "./zone-notify.ts";
 import { parseZoneText } from "./zone-text.ts";
+import { transfersOf } from "./zone-transfer.ts";
 
 /** A plugin that gets its answers from elsewhere. */
 export interface InstalledSource {
@@ -64,11 +65,11 @@ export function installFile(p: FileConfig, parts: BlockParts, transfers: readonl
 }
 
 function mayBeCopied(transfers: readonly TransferConfig[], zone: DomainName): boolean {
-  return transfers.some((t) => t.zones.includes(zone));
+  return transfersOf(transfers, zone).length > 0;
 }
 
 function notifyAddresses(transfers: readonly TransferConfig[], zone: DomainName): readonly NotifyAddress[] {
-  return transfers.filter((t) => t.zones.includes(zone)).flatMap(notifiedBy);
+  return transfersOf(transfers, zone).flatMap(notifiedBy);
 }
 
 /** Zones of another server, fetched whole and kept current. */

@@ -6,6 +6,7 @@ import { rcodes, typeNumbers } from "../wire/record-type.ts";
 import type { ZoneChange } from "../zone/change-journal.ts";
 import { emptyAnswer, recordAnswer, type Wrap } from "./handler.ts";
 import type { ZoneData } from "./zone-data.ts";
+import { closestZone } from "./zone-match.ts";
 
 /**
  * Whole zones of files and other servers, for those who may have them; the cluster's zones are the server's own affair. IXFR gets
@@ -20,7 +21,7 @@ export function answerTransfers(
     const { type } = q.question;
     if (type !== typeNumbers.AXFR && type !== typeNumbers.IXFR) return next(q, c);
     const zone = canonicalName(q.question.name);
-    const isAllowed = configs.some((t) => t.zones.includes(zone) && t.to.some((to) => to === "*" || to.ip === q.client));
+    const isAllowed = transfersOf(configs, zone).some((t) => t.to.some((to) => to === "*" || to.ip === q.client));
     const data = isAllowed ? dataOf(zone) : undefined;
     const isStream = q.transport === "tcp" || q.transport === "tls";
     if (data === undefined || !(isStream || type === typeNumbers.IXFR)) return emptyAnswer(q.message, rcodes.REFUSED);
@@ -33,6 +34,15 @@ export function answerTransfers(
       return recordAnswer(q.message, [data.soa, ...soaFirst(change.removed), ...soaFirst(change.added), data.soa]);
     return recordAnswer(q.message, [data.soa, ...data.records.filter((r) => r !== data.soa), data.soa]);
   };
+}
+
+/** Those that say something of a zone: whose own zone is the closest at it or above. */
+export function transfersOf(all: readonly TransferConfig[], zone: DomainName): readonly TransferConfig[] {
+  const closest = closestZone(
+    zone,
+    all.flatMap((t) => t.zones),
+  );
+  return closest === undefined ? [] : all.filter((t) => t.zones.includes(closest));
 }
 
 function serialOf({ authority }: Message): number | undefined {

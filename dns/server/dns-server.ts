@@ -18,8 +18,10 @@ import type { DnsBlocks, ListenerScheme } from "../corefile/server-blocks.ts";
 import type { BlockParts } from "../handler/block-parts.ts";
 import { type ListenerChains, startServerChains } from "../handler/server-chains.ts";
 import { refuseRest } from "../handler/zone-names.ts";
+import { transfersOf } from "../handler/zone-transfer.ts";
 import { canonicalName, type DomainName, encodeName } from "../wire/name.ts";
 import { ServerCookies } from "../wire/server-cookie.ts";
+import type { TsigKeys } from "../wire/tsig.ts";
 import type { RecordDelta } from "../zone/record-delta.ts";
 import { type BlockEndpoints, openBlockEndpoints } from "./block-endpoints.ts";
 import { blockListeners } from "./block-listeners.ts";
@@ -31,6 +33,7 @@ import { type BoundSockets, type Listeners, type ListenersConfig, rangePolicy, s
 import { type Notifier, type NotifierDeps, type NotifyTarget, startNotifier } from "./notifier.ts";
 import { QueryAccounts } from "./query-accounts.ts";
 import type { QueryCounts } from "./query-counts.ts";
+import { answerSigned, readKeys } from "./signed-queries.ts";
 import { defaultTcpLimits } from "./tcp-listener.ts";
 import { ZoneTransfers } from "./zone-transfers.ts";
 
@@ -93,6 +96,9 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
     ...(config.cookies === false ? {} : { cookies: new ServerCookies(cookieSecret.length === 16 ? cookieSecret : randomBytes(16)) }),
     ...(nsid === undefined ? {} : { nsid }),
   });
+  const tsigs = blocks.blocks.flatMap((b) => b.plugins).filter((p) => p.plugin === "tsig");
+  /** Of signed queries; absent: signatures are nothing to this server. */
+  let keys: TsigKeys | undefined;
   let generation: ChainGeneration | undefined;
   let addedAt: readonly DnsAddress[] = [];
   /** The chains have read their files, and know whom to ask. */
@@ -212,7 +218,7 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
       }
       return own;
     };
-    return createEngine({
+    const engine = createEngine({
       answerer,
       chain: async (q, c) => {
         await known.promise;
@@ -231,11 +237,13 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
       clock,
       signal: closing.signal,
     });
+    return keys === undefined ? engine : answerSigned(engine, { keys, configs: tsigs, now: () => clock.now(), udpBytes });
   };
 
   const start = async (): Promise<void> => {
     const wrong = validateDnsConfig(config);
     if (wrong.length > 0) throw new RangeError(`DNS configuration: ${wrong.join("; ")}`);
+    if (tsigs.length > 0) keys = await readKeys(tsigs);
     const sockets = await deps.sockets;
     const own = sockets === undefined ? config.listen : sockets.udp.map(addressOf);
     const wanted = config.blocks === undefined ? undefined : await blockListeners(config.blocks, own);
@@ -363,16 +371,19 @@ function sumOf(sizes: readonly MessageCache["sizes"][]): MessageCache["sizes"] {
   return sizes.reduce((a, b) => ({ success: a.success + b.success, denial: a.denial + b.denial }), { success: 0, denial: 0 });
 }
 
-/** `transfer` of blocks that serve the cluster's zones. */
+/** `transfer` of blocks that serve the cluster's zones, each with those that it is for. */
 function clusterTransfers(blocks: DnsBlocks): readonly TransferConfig[] {
+  const served = servedZones(blocks.zones).map((zone) => zone.name);
   return blocks.blocks
     .filter((b) => b.plugins.some((p) => p.plugin === "kubernetes" || p.plugin === "k8s_external"))
-    .flatMap((b) => b.plugins.filter((p) => p.plugin === "transfer"))
-    .map((transfer) => {
-      const { zones, to } = transfer;
-      const servers = notifiedBy(transfer);
-      const clients = servers.map(({ ip }): Cidr => ({ ip, bits: ipFamily(ip) === 4 ? 32 : 128, family: ipFamily(ip) }));
-      return { zones, to: to.includes("*") ? "*" : clients, notify: servers };
+    .flatMap((b) => {
+      const all = b.plugins.filter((p) => p.plugin === "transfer");
+      return all.map((transfer) => {
+        const zones = served.filter((zone) => transfersOf(all, zone).includes(transfer));
+        const servers = notifiedBy(transfer);
+        const clients = servers.map(({ ip }): Cidr => ({ ip, bits: ipFamily(ip) === 4 ? 32 : 128, family: ipFamily(ip) }));
+        return { zones, to: transfer.to.includes("*") ? ("*" as const) : clients, notify: servers };
+      });
     });
 }
 

@@ -225,7 +225,7 @@ function readQuery(bytes: Uint8Array): Message | undefined {
 }
 
 /** A header alone: what can be said to a query whose rest cannot be read. */
-function refuseBytes(query: Uint8Array, rcode: number): Uint8Array | undefined {
+export function refuseBytes(query: Uint8Array, rcode: number): Uint8Array | undefined {
   if (query.length < headerBytes) return undefined;
   const out = new Uint8Array(headerBytes);
   out[0] = query[0] ?? 0;

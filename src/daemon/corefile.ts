@@ -108,7 +108,7 @@ export function isServedAlike(a: DnsBlocks, b: DnsBlocks): boolean {
       passing,
       blocks.map(({ keys, plugins }) => [
         keys.map(({ scheme, port }) => [scheme, port]),
-        plugins.filter((p) => ["bind", "tls", "nsid", "bufsize", "transfer", "proxyproto", "rrl"].includes(p.plugin)),
+        plugins.filter((p) => ["bind", "tls", "nsid", "bufsize", "transfer", "proxyproto", "rrl", "tsig"].includes(p.plugin)),
       ]),
     ]);
   return outside(a) === outside(b);

@@ -107,6 +107,7 @@ describe("faults tell file, line and what would be right", () => {
       "bad-value",
       "Corefile:2: hosts: fallthrough_unsupported widens fallthrough, which is missing",
     ],
+    [". {\n tsig {\n  secret k {}\n }\n}", "bad-value", "Corefile:3: tsig: secret: the secret of k. is not in base64"],
     [". {\n rrl\n}", "bad-value", "Corefile:2: rrl: responses-per-second is missing"],
     [". {\n proxyproto {\n  default ignore\n }\n}", "bad-value", "Corefile:3: proxyproto: default: ignore is not one of skip, reject"],
     [". {\n forward .\n}", "bad-value", "Corefile:2: forward: an upstream is missing"],
@@ -217,6 +218,17 @@ describe("plugins as values", () => {
     ],
     ["transfer {\n to * 10.0.0.2\n source 10.0.0.9\n}", { to: ["*", { ip: "10.0.0.2", port: 53 }], source: "10.0.0.9" }],
     ["tls a.crt a.key {\n keylog keys\n}", { clientAuth: "nocert", keylogFile: "/etc/coredns/keys" }],
+    [
+      "tsig a.org {\n secret K.a.org c2VjcmV0\n secrets keys.conf\n require AXFR IXFR\n require_opcode all\n}",
+      {
+        zones: ["a.org."],
+        secrets: [{ name: "k.a.org.", secret: "c2VjcmV0" }],
+        files: ["/etc/coredns/keys.conf"],
+        types: [252, 251],
+        opcodes: "all",
+      },
+    ],
+    ["tsig {\n require none\n}", { zones: ["example.org."], types: [], opcodes: [] }],
     ["reload 10s 8s", { interval: 10_000, jitter: 5000 }],
     [
       "proxyproto {\n allow 10.0.0.0/8 fd00::1\n default reject\n}",

@@ -107,6 +107,16 @@ describe.each(groups)("%s", (_, corefile, cases) => {
   });
 });
 
+test.each([
+  ["", "NOERROR aa"],
+  ["transfer org {\n to 10.0.0.1\n}\n", "REFUSED"],
+])("transfer is for zones at or below its own, where none is closer: with %j %s", async (closer, want) => {
+  const world = await startWorld(block(`transfer . {\n to *\n}\n${closer}file db.example example.org`), files);
+  const [code] = await world.ask("example.org. AXFR +tcp");
+  await world.close();
+  expect(code).toBe(want);
+});
+
 test("a whole zone of a file begins and ends with its SOA", async () => {
   const world = await startWorld(block("transfer {\n to *\n}\nfile db.example example.org", "example.org"), files);
   const lines = await world.ask("example.org. AXFR +tcp");
