@@ -17,6 +17,8 @@ export interface Scene {
   readonly tls: boolean;
   /** Each request on a connection of its own. */
   readonly fresh: boolean;
+  /** No head comes twice: path, query, agent and cookie differ. */
+  readonly varied?: boolean;
   readonly proxies: readonly string[];
 }
 
@@ -24,13 +26,16 @@ export interface Scene {
 export async function load(port: number, scene: Scene, o: { readonly seconds: number; readonly dir: string }): Promise<number> {
   const seconds = Math.ceil(o.seconds);
   const url = `${scene.tls ? "https" : "http"}://127.0.0.1:${port}${scene.path}`;
-  return scene.by === "wrk" ? wrk(url, scene, seconds) : h2load(url, scene, { seconds, dir: o.dir });
+  return scene.by === "wrk" ? wrk(url, scene, { seconds, dir: o.dir }) : h2load(url, scene, { seconds, dir: o.dir });
 }
 
-async function wrk(url: string, scene: Scene, seconds: number): Promise<number> {
+async function wrk(url: string, scene: Scene, o: { readonly seconds: number; readonly dir: string }): Promise<number> {
   const close = scene.fresh ? ["-H", "Connection: close"] : [];
   const host = ["-H", `Host: ${sceneHosts[scene.host]}`];
-  const { stdout } = await run("taskset", ["-c", cores.load, "wrk", "-t1", "-c64", `-d${seconds}s`, ...host, ...close, url]);
+  const script = join(o.dir, "varied.lua");
+  if (scene.varied === true) writeFileSync(script, variedRequests);
+  const asks = scene.varied === true ? ["-s", script] : [];
+  const { stdout } = await run("taskset", ["-c", cores.load, "wrk", "-t1", "-c64", `-d${o.seconds}s`, ...host, ...close, ...asks, url]);
   if (/Non-2xx/.test(stdout)) throw new Error(stdout);
   return Number(/([0-9]+) requests in/.exec(stdout)?.[1] ?? 0);
 }
@@ -48,6 +53,18 @@ async function h2load(url: string, scene: Scene, o: { readonly seconds: number; 
   if (good === 0 || bad + worse > good / 1000) throw new Error(stdout);
   return good;
 }
+
+/** What wrk runs to make each request: its own headers, and ours that differ each time. */
+const variedRequests = `
+local n = os.time() % 100000 * 1000
+function request()
+  n = n + 1
+  wrk.headers["User-Agent"] = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/" .. n
+  wrk.headers["Cookie"] = "session=" .. (n * 7919) .. "; theme=dark"
+  wrk.headers["Accept"] = "text/html"
+  return wrk.format("GET", "/a/item/" .. n .. "?page=" .. n % 7)
+end
+`;
 
 /** Milliseconds of processor time since the start of a process, with all its threads. */
 export function cpuMs(pid: number): { readonly user: number; readonly system: number } {
