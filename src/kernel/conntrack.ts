@@ -1,5 +1,16 @@
 import { type Ip, type IpFamily, ipBytes, ipFromBytes } from "../base/ip.ts";
-import { NetlinkSocket, NetlinkWriter, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, nested, netlinkFamily, readAttributes } from "./netlink.ts";
+import {
+  findAttribute,
+  NetlinkSocket,
+  NetlinkWriter,
+  NLM_F_ACK,
+  NLM_F_DUMP,
+  NLM_F_REQUEST,
+  nested,
+  netlinkFamily,
+  readAttributes,
+  type Span,
+} from "./netlink.ts";
 import { readSysctl } from "./sysctl.ts";
 
 // linux/netfilter/nfnetlink.h, nfnetlink_conntrack.h
@@ -16,6 +27,8 @@ const CTA_FILTER_REPLY_FLAGS = 2;
 const CTA_TUPLE_IP = 1;
 const CTA_IP_V4_SRC = 1;
 const CTA_IP_V4_DST = 2;
+const CTA_IP_V6_SRC = 3;
+const CTA_IP_V6_DST = 4;
 const CTA_TUPLE_PROTO = 2;
 const CTA_PROTO_NUM = 1;
 const CTA_PROTO_SRC_PORT = 2;
@@ -96,21 +109,24 @@ export class Conntrack {
     return entries === undefined || limit === undefined ? undefined : { entries: Number(entries), limit: Number(limit) };
   }
 
-  /** Every connection, a few at a time. Nothing else may be asked of this object before the last one. Throws NetlinkFault. */
+  /**
+   * Every connection, a few at a time. Nothing else may be asked of this object before the last one. Throws NetlinkFault. A busy
+   * node has a quarter of a million: nothing is made of the rest of an entry, and addresses that come again are made once.
+   */
   *connections(): Iterable<readonly TrackedConnection[]> {
     const w = new NetlinkWriter(64);
     w.begin((NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_GET, NLM_F_REQUEST | NLM_F_DUMP, this.#socket.nextSequence());
     w.u8(0, 0, 0, 0);
     w.end();
+    const addresses = new AddressTexts();
     for (const messages of this.#socket.dumpParts(w.bytes())) {
       const found: TrackedConnection[] = [];
       for (const { body } of messages) {
-        for (const [type, value] of readAttributes(body, 4)) {
-          if (type !== CTA_TUPLE_ORIG) continue;
-          const tuple = readTuple(value);
-          if (tuple !== undefined) found.push({ protocol: tuple.protocol, to: tuple.destination, toPort: tuple.destinationPort });
-          break;
-        }
+        const tuple = findAttribute(body, CTA_TUPLE_ORIG, { start: 4, end: body.length });
+        const to = tuple === undefined ? undefined : addressIn(body, tuple, "destination");
+        if (tuple === undefined || to === undefined) continue;
+        const { protocol, destinationPort } = portsIn(body, tuple);
+        found.push({ protocol, to: addresses.textOf(body, to), toPort: destinationPort });
       }
       yield found;
     }
@@ -166,27 +182,64 @@ function writeFilter(w: NetlinkWriter, family: IpFamily, part: FlowPart | undefi
   w.close(tuple);
 }
 
-interface Tuple {
+interface Ports {
   readonly protocol: number;
-  readonly source: Ip;
-  readonly destination: Ip;
+  /** 0 where the protocol has none. */
   readonly sourcePort: number;
   readonly destinationPort: number;
 }
 
+interface Tuple extends Ports {
+  readonly source: Ip;
+  readonly destination: Ip;
+}
+
 function readTuple(tuple: Buffer | undefined): Tuple | undefined {
   if (tuple === undefined) return undefined;
-  const parts = new Map(readAttributes(tuple, 0));
-  // source first, then destination, in either family
-  const addresses = [...readAttributes(parts.get(CTA_TUPLE_IP) ?? Buffer.alloc(0), 0)];
-  const [source, destination] = addresses.sort(([a], [b]) => a - b).map(([, value]) => ipFromBytes(value));
-  const ports = new Map(readAttributes(parts.get(CTA_TUPLE_PROTO) ?? Buffer.alloc(0), 0));
+  const all = { start: 0, end: tuple.length };
+  const [source, destination] = [addressIn(tuple, all, "source"), addressIn(tuple, all, "destination")];
   if (source === undefined || destination === undefined) return undefined;
-  return {
-    protocol: ports.get(CTA_PROTO_NUM)?.[0] ?? 0,
-    source,
-    destination,
-    sourcePort: ports.get(CTA_PROTO_SRC_PORT)?.readUInt16BE(0) ?? 0,
-    destinationPort: ports.get(CTA_PROTO_DST_PORT)?.readUInt16BE(0) ?? 0,
+  const text = ({ start, end }: Span): Ip => ipFromBytes(tuple.subarray(start, end));
+  return { ...portsIn(tuple, all), source: text(source), destination: text(destination) };
+}
+
+const addressTypes = { source: [CTA_IP_V4_SRC, CTA_IP_V6_SRC], destination: [CTA_IP_V4_DST, CTA_IP_V6_DST] } as const;
+
+function addressIn(body: Buffer, tuple: Span, end: "source" | "destination"): Span | undefined {
+  const ips = findAttribute(body, CTA_TUPLE_IP, tuple);
+  if (ips === undefined) return undefined;
+  const [v4, v6] = addressTypes[end];
+  return findAttribute(body, v4, ips) ?? findAttribute(body, v6, ips);
+}
+
+function portsIn(body: Buffer, tuple: Span): Ports {
+  const of = findAttribute(body, CTA_TUPLE_PROTO, tuple) ?? { start: 0, end: 0 };
+  const port = (type: number): number => {
+    const at = findAttribute(body, type, of);
+    return at === undefined ? 0 : body.readUInt16BE(at.start);
   };
+  const number = findAttribute(body, CTA_PROTO_NUM, of);
+  return {
+    protocol: number === undefined ? 0 : (body[number.start] ?? 0),
+    sourcePort: port(CTA_PROTO_SRC_PORT),
+    destinationPort: port(CTA_PROTO_DST_PORT),
+  };
+}
+
+/** More than most nodes send to; then it begins anew. */
+const mostAddresses = 10_000;
+
+/** The text of an address, made once. */
+class AddressTexts {
+  readonly #texts = new Map<string, Ip>();
+
+  textOf(body: Buffer, { start, end }: Span): Ip {
+    const key = body.toString("latin1", start, end);
+    const known = this.#texts.get(key);
+    if (known !== undefined) return known;
+    if (this.#texts.size >= mostAddresses) this.#texts.clear();
+    const text = ipFromBytes(body.subarray(start, end));
+    this.#texts.set(key, text);
+    return text;
+  }
 }

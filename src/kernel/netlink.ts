@@ -251,6 +251,23 @@ export function* readAttributes(body: Buffer, start: number): Iterable<readonly 
   }
 }
 
+/** A part of a message, as the attributes in it say; where many messages are looked into, cheaper than a Buffer for each. */
+export interface Span {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The payload of the first attribute of a type. */
+export function findAttribute(body: Buffer, type: number, { start, end }: Span): Span | undefined {
+  for (let at = start; at + 4 <= end; ) {
+    const length = body.readUInt16LE(at);
+    if (length < 4 || at + length > end) return undefined;
+    if ((body.readUInt16LE(at + 2) & 0x3fff) === type) return { start: at + 4, end: at + length };
+    at += (length + 3) & ~3;
+  }
+  return undefined;
+}
+
 export function readString(value: Buffer): string {
   const end = value.indexOf(0);
   return value.toString("latin1", 0, end < 0 ? value.length : end);
