@@ -74,3 +74,31 @@ test("short trouble is sat out; the same identity goes on with its own lease aft
   await again.close();
   await a.close();
 });
+
+test("a leader renews without reading; a Lease that others touched, took or deleted is read again", async () => {
+  const [api, clock, log] = [new MemoryApi(), new FakeClock(), [] as string[]];
+  const client = createClient(api);
+  const a = candidate(api, clock, "a", log);
+  await clock.advance(10);
+  const requestsOf = async (ms: number): Promise<readonly string[]> => {
+    const before = api.requests.length;
+    await clock.advance(ms);
+    return api.requests.slice(before).map((r) => r.split(" ")[0] ?? "");
+  };
+  expect(await requestsOf(6_000)).toEqual(["PUT", "PUT", "PUT"]);
+
+  await client.patch(resources.leases, at, { type: "merge", body: { metadata: { annotations: { touched: "yes" } } } });
+  expect(await requestsOf(2_000)).toEqual(["PUT", "GET", "PUT"]);
+  expect(await client.get(resources.leases, at)).toMatchObject({
+    metadata: { annotations: { touched: "yes" } },
+    spec: { holderIdentity: "a" },
+  });
+  await client.delete(resources.leases, at);
+  expect(await requestsOf(2_000)).toEqual(["PUT", "GET", "POST"]);
+  expect(log).toEqual(["a leads"]);
+
+  await client.patch(resources.leases, at, { type: "merge", body: { spec: { holderIdentity: "b" } } });
+  expect(await requestsOf(4_000)).toEqual(["PUT", "GET", "GET"]);
+  expect(log).toEqual(["a leads", "a stops"]);
+  await a.close();
+});
