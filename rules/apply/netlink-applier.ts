@@ -152,7 +152,8 @@ export function createNetlinkApplier(runNft?: RunNft): RuleApplier {
       made?.catch(() => undefined); // told below
       // a cold start's elements are written while the command makes their chains
       const batches = write(elements, chains);
-      await made;
+      // a change of elements alone, as nearly all are, is in force before this call returns
+      if (made !== undefined) await made;
       await commit(batches);
       if (listeners.size > 0) tell();
     },

@@ -73,7 +73,9 @@ export function emptyRuleset(
 }
 
 /** The ruleset after a change of frontends; other families' are skipped. Cost is by the change. */
-export function compileFrontends(changed: Delta<FrontendKey, Frontend>["changed"], before: Ruleset): Compiled<Ruleset> {
+export function compileFrontends(changed: Changed, before: Ruleset): Compiled<Ruleset> {
+  // of two families most changes are of one: the other's ruleset stays the very same, which says that nothing of it differs
+  if (before.adopted.size === 0 && !hasFamily(changed, before.family)) return { plan: before, problems: [] };
   let { limits } = before;
   let { skeleton, stickyPools, nextAffinityId } = before;
   const shared = before.shared.asMutable();
@@ -115,7 +117,7 @@ export function compileFrontends(changed: Delta<FrontendKey, Frontend>["changed"
     return slots;
   };
   for (const [key, change] of changed) {
-    if ((change.after ?? change.before)?.family !== before.family) continue;
+    if (familyOf(change) !== before.family) continue;
     const old = frontends.get(key);
     const adopted = old === undefined ? before.adopted.get(key) : undefined;
     if (change.after === undefined) {
@@ -189,6 +191,17 @@ export function compileFrontends(changed: Delta<FrontendKey, Frontend>["changed"
   };
 }
 
+type Changed = Delta<FrontendKey, Frontend>["changed"];
+
+function hasFamily(changed: Changed, family: IpFamily): boolean {
+  for (const change of changed.values()) if (familyOf(change) === family) return true;
+  return false;
+}
+
+function familyOf({ before, after }: { readonly before?: Frontend; readonly after?: Frontend }): IpFamily | undefined {
+  return (after ?? before)?.family;
+}
+
 /** The ruleset with other surroundings: addresses of the node, ranges of pods and Services. */
 export function compileSurroundings(s: Surroundings, before: Ruleset): Ruleset {
   const { family } = before;
@@ -228,10 +241,7 @@ function stickyKey(pool: Pool, part: Part): string {
 }
 
 /** Ids and slots that the kernel has for pools: any of their frontends may name them. An id goes to one pool only. */
-function adoptedPools(
-  changed: Delta<FrontendKey, Frontend>["changed"],
-  { adopted }: Ruleset,
-): ReadonlyMap<string, { readonly id: number; readonly slots: Slots }> {
+function adoptedPools(changed: Changed, { adopted }: Ruleset): ReadonlyMap<string, { readonly id: number; readonly slots: Slots }> {
   const found = new Map<string, { readonly id: number; readonly slots: Slots }>();
   if (adopted.size === 0) return found;
   const taken = new Set<number>();

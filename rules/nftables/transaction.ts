@@ -66,6 +66,7 @@ export function diffFromNothing(after: Ruleset): TableTransaction {
  * replaced, and everything with it.
  */
 export function diffRulesets(before: Ruleset, after: Ruleset, keys?: Iterable<FrontendKey>): TableTransaction {
+  if (before === after) return { family: after.family, table: after.table, groups: [] };
   const extension = extendSkeleton(before, after);
   if (extension === "impossible") return diffFromNothing(after);
   const groups: ChangeGroup[] = [];

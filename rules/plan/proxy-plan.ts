@@ -47,7 +47,10 @@ function sameServicePlan(a: ServicePlan, b: ServicePlan): boolean {
   return (
     a.frontends.length === b.frontends.length &&
     compareSeniority(a.seniority, b.seniority) === 0 &&
-    JSON.stringify([a.healthCheck, a.withoutLocal]) === JSON.stringify([b.healthCheck, b.withoutLocal]) &&
+    a.healthCheck?.port === b.healthCheck?.port &&
+    a.healthCheck?.localEndpoints === b.healthCheck?.localEndpoints &&
+    a.withoutLocal.length === b.withoutLocal.length &&
+    a.withoutLocal.every((gap, i) => b.withoutLocal[i] === gap) &&
     a.frontends.every((f, i) => b.frontends[i] !== undefined && sameFrontend(f, b.frontends[i]))
   );
 }

@@ -160,7 +160,8 @@ export class NftablesTarget implements RuleTarget {
   }
 
   problems(): readonly Problem[] {
-    const limits = this.#tables.flatMap((table) => Array.from(table.desired.limits.values()).flat());
+    const limits = this.#tables.flatMap(({ desired: { limits } }) => (limits.isEmpty() ? [] : Array.from(limits.values()).flat()));
+    if (limits.length === 0) return [...this.#refusals.problems().values()];
     // the frontends of a Service say the same of its balancing
     return distinctProblems([...this.#refusals.problems().values(), ...limits]);
   }

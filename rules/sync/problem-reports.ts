@@ -12,6 +12,8 @@ export class ProblemReports {
 
   /** These are all there are now. */
   report(problems: readonly Problem[]): void {
+    // asked after each transaction, and there is hardly ever one
+    if (problems.length === 0 && this.#reported.length === 0) return;
     const now = distinctProblems(problems);
     const { gained, lost } = problemDelta(this.#reported, now);
     this.#reported = now;

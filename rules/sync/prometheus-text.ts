@@ -32,7 +32,7 @@ export class Histogram {
   observe(seconds: number): void {
     this.#sum += seconds;
     this.#count++;
-    for (const [i, le] of buckets.entries()) if (seconds <= le) this.#counts[i] = (this.#counts[i] ?? 0) + 1;
+    for (let i = buckets.length - 1; i >= 0 && seconds <= (buckets[i] ?? 0); i--) this.#counts[i] = (this.#counts[i] ?? 0) + 1;
   }
 
   samples(labels: Readonly<Record<string, string>>): readonly Sample[] {

@@ -2,7 +2,7 @@ import type { Batch, Cause, Kind } from "../../src/snapshot/cluster-snapshot.ts"
 import { type Problem, printObjectRef } from "../../src/snapshot/problem.ts";
 import type { ApplyError } from "../apply/errors.ts";
 import type { Frontend, FrontendKey } from "../plan/frontend.ts";
-import { type ChangedFrontends, ProxyPlan } from "../plan/proxy-plan.ts";
+import { type ChangedFrontends, type PlanDelta, ProxyPlan } from "../plan/proxy-plan.ts";
 import { AppliedIndex } from "./applied-index.ts";
 import { causesOf, joinCauses, noCauses } from "./causes.ts";
 import type { ProxierConfig, ProxierDeps } from "./config.ts";
@@ -61,6 +61,8 @@ export class RuleSync {
   /** What of it was taken: beside the changes of the plan. */
   #taken: readonly ChangedFrontends[] = [];
   #connectionWatch: ConnectionWatch | undefined;
+  /** What was taken and neither counted nor explained yet: within one turn only. */
+  readonly #unaccounted: { readonly batch: Batch; readonly delta: PlanDelta }[] = [];
   /** Of the changes that are not in force yet: what they were, how often they were tried, and what the last try said. */
   #pending = noCauses;
   #tries = 0;
@@ -132,25 +134,34 @@ export class RuleSync {
     this.#connectionWatch = startConnectionWatch({ clock, table, nodeName, frontend: this.#frontend, isNodePortIp, onEvent });
   }
 
+  /** What the rules need of it; `apply`, or where that has to wait `account`, is to be called in the same turn. */
   take(batch: Batch): void {
-    const { target, metrics } = this.#world;
+    const { target } = this.#world;
     if (this.#inForce && !relevantKinds.some((kind) => batch.dirty.has(kind))) {
       if (!this.#dirty) this.#waitingSince = undefined;
       return;
     }
-    metrics.changesSeen(batch, this.#deps.clock.now());
     const delta = this.plan.apply(batch);
     for (const key of delta.frontends.changed.keys()) this.#again.delete(key);
     this.index.add(delta);
     target.change(delta, this.#surroundings.look(batch, this.plan.node, target.backend));
-    this.flows.notice(delta);
-    // userspace listens itself, and says when it cannot
-    if (target.backend !== "userspace") this.#occupied?.notice(delta);
-    this.#pending = joinCauses(this.#pending, causesOf(batch, relevantKinds));
-    this.#causes.push(...batch.causes);
-    this.#causes = this.#causes.slice(-32);
+    this.#unaccounted.push({ batch, delta });
     this.#dirty = true;
     if (delta.problems.gained.length > 0 || delta.problems.lost.length > 0) this.#deps.onProblems?.(delta.problems);
+  }
+
+  /** Counts and explains what was taken. The kernel does not wait for it. */
+  account(): void {
+    const { target, metrics } = this.#world;
+    for (const { batch, delta } of this.#unaccounted.splice(0)) {
+      metrics.changesSeen(batch, this.#deps.clock.now());
+      this.flows.notice(delta);
+      // userspace listens itself, and says when it cannot
+      if (target.backend !== "userspace") this.#occupied?.notice(delta);
+      this.#pending = joinCauses(this.#pending, causesOf(batch, relevantKinds));
+      this.#causes.push(...batch.causes);
+      this.#causes = this.#causes.slice(-32);
+    }
   }
 
   /** When what was refused is to be asked for again; undefined: nothing is refused. Of the monotonic clock. */
@@ -171,7 +182,9 @@ export class RuleSync {
     const { clock } = this.#deps;
     const started = clock.monotonic();
     this.#tries++;
-    const applied = await target.apply(signal);
+    const applying = target.apply(signal);
+    this.account();
+    const applied = await applying;
     const durationMs = clock.monotonic() - started;
     const refusedNow = this.#seeRefused();
     const taken = this.#takeAgain(refusedNow);

@@ -66,7 +66,10 @@ export async function runSyncLoop({ config, deps, target, sync, removal, pause, 
     const removalDue = sync.inForce ? (removal.due() ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
     if (sync.dirty) {
       const tooEarly = lastApplied + Math.max(config.minIntervalMs ?? 0, restAfter(lastCost)) - clock.monotonic();
-      if (tooEarly > 0) return tooEarly;
+      if (tooEarly > 0) {
+        sync.account();
+        return tooEarly;
+      }
       await apply();
       return "again";
     }

@@ -20,7 +20,7 @@ export interface ProblemDelta {
 
 /** By `problemKey`. */
 export function problemDelta(before: readonly Problem[], after: readonly Problem[]): ProblemDelta {
-  if (before === after) return { gained: noProblems, lost: noProblems };
+  if (before === after || (before.length === 0 && after.length === 0)) return nothingChanged;
   const had = new Set(before.map(problemKey));
   const has = new Set(after.map(problemKey));
   return { gained: after.filter((p) => !had.has(problemKey(p))), lost: before.filter((p) => !has.has(problemKey(p))) };
@@ -33,6 +33,7 @@ export interface Delta<K, V> {
 }
 
 const noProblems: readonly Problem[] = [];
+const nothingChanged: ProblemDelta = { gained: noProblems, lost: noProblems };
 
 /** A derived table, kept current batch by batch. */
 export class Derived<K, V> {

@@ -139,9 +139,11 @@ test("a burst is one transaction; the next waits for the interval", async () => 
   for (let i = 0; i < 3; i++) put(store, "EndpointSlice", makeSlice(`s${i}`, [`10.244.0.${i + 101}`]), "2");
   await settle();
   expect(applied.length).toBe(1);
+  expect(proxier.metrics()).toContain("kubeproxy_sync_proxy_rules_endpoint_changes_pending 3\n");
   clock.step(1000);
   await settle();
   expect(applied.length).toBe(2);
+  expect(proxier.metrics()).toContain("kubeproxy_sync_proxy_rules_endpoint_changes_pending 0\n");
   expect(applied[1]?.elements).toBe(6);
   expect(applied[1]?.causes.map((c) => c.key)).toEqual(["test/s0-4", "test/s1-4", "test/s2-4"]);
 });
