@@ -299,16 +299,14 @@ export class NetlinkWriter {
   begin(type: number, flags: number, sequence: number): void {
     this.#reserve(16);
     this.#message = this.#at;
-    this.#buffer.writeUInt32LE(0, this.#at);
-    this.#buffer.writeUInt16LE(type, this.#at + 4);
-    this.#buffer.writeUInt16LE(flags, this.#at + 6);
-    this.#buffer.writeUInt32LE(sequence, this.#at + 8);
-    this.#buffer.writeUInt32LE(0, this.#at + 12);
-    this.#at += 16;
+    this.u32(0);
+    this.u32((flags << 16) | type);
+    this.u32(sequence);
+    this.u32(0);
   }
 
   end(): void {
-    this.#buffer.writeUInt32LE(this.#at - this.#message, this.#message);
+    this.#store32(this.#message, this.#at - this.#message);
   }
 
   /** Adds flags to the message that was last begun. */
@@ -335,18 +333,14 @@ export class NetlinkWriter {
   }
 
   u32be(value: number): void {
-    this.#reserve(4);
-    this.#buffer.writeUInt32BE(value >>> 0, this.#at);
-    this.#at += 4;
+    this.u16be(value >>> 16);
+    this.u16be(value);
   }
 
   u32(value: number): void {
     this.#reserve(4);
-    const buffer = this.#buffer;
-    buffer[this.#at++] = value;
-    buffer[this.#at++] = value >>> 8;
-    buffer[this.#at++] = value >>> 16;
-    buffer[this.#at++] = value >>> 24;
+    this.#store32(this.#at, value);
+    this.#at += 4;
   }
 
   raw(bytes: Uint8Array): void {
@@ -377,8 +371,19 @@ export class NetlinkWriter {
 
   string(type: number, text: string): void {
     const at = this.open(type);
-    this.raw(Buffer.from(`${text}\0`, "latin1"));
+    this.#reserve(text.length + 1);
+    for (let i = 0; i < text.length; i++) this.#buffer[this.#at++] = text.charCodeAt(i);
+    this.#buffer[this.#at++] = 0;
     this.close(at);
+  }
+
+  /** Byte by byte: what Buffer has for it checks its arguments, which is most of the time of a small message. */
+  #store32(at: number, value: number): void {
+    const buffer = this.#buffer;
+    buffer[at] = value;
+    buffer[at + 1] = value >>> 8;
+    buffer[at + 2] = value >>> 16;
+    buffer[at + 3] = value >>> 24;
   }
 
   #reserve(n: number): void {
