@@ -18,6 +18,7 @@ import { SnapshotStore } from "../snapshot/snapshot-store.ts";
 import { type AgentPlane, batchSize, feedPlanes, namesPlane, routesPlane } from "./agent-planes.ts";
 import { agentSocket } from "./agent-socket.ts";
 import { startSnapshotFeed } from "./api-access.ts";
+import { ApiAge } from "./api-age.ts";
 import { figuresOf, printFigures } from "./backend-figures.ts";
 import { startCheckpointFallback } from "./checkpoint-fallback.ts";
 import { claimAddresses, clusterDnsOf } from "./cluster-dns.ts";
@@ -67,6 +68,7 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
   const kinds = [...new Set([...config.enable.flatMap((part) => kindsOf[part]), ...(has("dns") ? zoneKinds(corefile?.blocks.zones) : [])])];
 
   // The lists are asked for first: they are what everything else waits for, and the rest is made while they come.
+  const apiAge = new ApiAge(systemClock);
   startRememberedFeed();
   const nodeLocalDns = has("dns") ? (config.nodeLocalDns ?? []) : [];
   await claimAddresses(nodeLocalDns, runCommand, log);
@@ -138,6 +140,7 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
     proxyHealth,
     problems,
     configMap,
+    apiAge,
   });
   const servers = [config.observe, ...(config.metrics === undefined ? [] : [config.metrics])].map(({ ip, port }) =>
     startSteadyServer({ ...observed, what: "metrics", bind: ip, port, hardFail: config.hardFail }, log),
@@ -171,8 +174,15 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
   function startRememberedFeed(): void {
     const remembered = startCheckpointFallback(join(config.runDir, "snapshot.json.gz"), store, kinds, { clock: systemClock, log });
     closing.push(() => remembered.close());
-    const { heard, failed } = remembered;
-    const started = startSnapshotFeed(transport, store, kinds, { clock: systemClock, log, onHeard: heard, onFailure: failed });
+    const onHeard = (): void => {
+      remembered.heard();
+      apiAge.heard();
+    };
+    const onFailure = (_: Kind, error: unknown): void => {
+      remembered.failed();
+      apiAge.failed(error);
+    };
+    const started = startSnapshotFeed(transport, store, kinds, { clock: systemClock, log, onHeard, onFailure });
     closing.push(() => started.close());
   }
 
@@ -247,12 +257,14 @@ interface Observed {
   readonly proxyHealth: ProxyHealth | undefined;
   readonly problems: () => readonly Problem[];
   readonly configMap: CorefileConfigMap | undefined;
+  readonly apiAge: ApiAge;
 }
 
 /** Health, metrics, problems, and the question that a node asks before it ends a pod. */
 function observation(o: Observed): Omit<ObserveServerOptions, "bind" | "port"> {
-  const { config, synced, clusterDns, publisher, planeFeed, proxier, proxyHealth, problems, configMap } = o;
+  const { config, synced, clusterDns, publisher, planeFeed, proxier, proxyHealth, problems, configMap, apiAge } = o;
   const metrics = createMetrics({ processMetrics: true });
+  metrics.collect(() => apiAge.metrics());
   if (configMap !== undefined) metrics.collect(() => configMap.metrics());
   const health = createHealth();
   if (proxier !== undefined) {
