@@ -1,7 +1,7 @@
 import { isOneOf } from "../filter/agent-block.ts";
 import type { ProxySettings } from "../route/proxy-settings.ts";
 import { headerValue } from "../route/request-head.ts";
-import type { Route } from "../route/route.ts";
+import type { PoolEndpoint, Route } from "../route/route.ts";
 import { endpointKey } from "../upstream/endpoint-picker.ts";
 import type { ProxyContext } from "./context.ts";
 import type { IncomingRequest } from "./downstream.ts";
@@ -48,7 +48,6 @@ export function recordExchange(context: ProxyContext, e: EndedExchange): void {
   });
   if (e.trace?.sampled === true) for (const span of spansOf(e.trace, e, context.clock.now())) context.spans.add(span);
   if (context.accessLog === undefined || !isLogged(context.table.settings, e)) return;
-  const endpoint = e.tries?.endpoint;
   context.accessLog({
     time: context.clock.now(),
     clientIp: e.client.ip,
@@ -62,7 +61,7 @@ export function recordExchange(context: ProxyContext, e: EndedExchange): void {
     milliseconds: e.milliseconds,
     route: route?.rule ?? "",
     service,
-    upstream: endpoint === undefined ? "" : endpointKey(endpoint),
+    upstream: endpointText(e.tries?.endpoint),
     reason: e.tries?.refusal ?? "",
     referer: headerValue(request.fields, "referer") ?? "",
     userAgent: headerValue(request.fields, "user-agent") ?? "",
@@ -78,6 +77,19 @@ export function recordExchange(context: ProxyContext, e: EndedExchange): void {
     source: textSource(request, e.client, { requestId: e.requestId, clock: context.clock }),
     format: context.table.settings.logFormat,
   });
+}
+
+/** Spelt out once each: lines are put together from texts that are known again. */
+const endpointTexts = new WeakMap<PoolEndpoint, string>();
+
+function endpointText(endpoint: PoolEndpoint | undefined): string {
+  if (endpoint === undefined) return "";
+  let text = endpointTexts.get(endpoint);
+  if (text === undefined) {
+    text = endpointKey(endpoint);
+    endpointTexts.set(endpoint, text);
+  }
+  return text;
 }
 
 /** Neither the cluster nor the route, nor a list of URLs, wants it left out. */

@@ -1,6 +1,7 @@
 import type { LogFormat, LoggedName, LogPart } from "../route/log-format.ts";
 import { normalizedPath, partText, type TextPart } from "../route/request-text.ts";
 import type { AccessEntry } from "./context.ts";
+import { seconds } from "./log-numbers.ts";
 
 const text = (t: string): TextPart => ({ kind: "text", text: t });
 const logged = (name: LoggedName): LogPart => ({ kind: "logged", name });
@@ -136,10 +137,6 @@ function loggedText(name: LoggedName, e: AccessEntry): string {
     case "opentelemetry_span_id":
       return e.spanId;
   }
-}
-
-function seconds(ms: number): string {
-  return (ms / 1000).toFixed(3);
 }
 
 const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

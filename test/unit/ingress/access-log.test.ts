@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from "vitest";
 import type { AccessEntry, ProxySettings } from "../../../ingress/index.ts";
 import { AccessLog, printAccess } from "../../../ingress/proxy/access-log.ts";
+import { seconds, thousandths } from "../../../ingress/proxy/log-numbers.ts";
 import type { LogFormat } from "../../../ingress/route/log-format.ts";
 import { parseLogFormat } from "../../../ingress/translate/log-format.ts";
 import { filteredRequest } from "../../support/filtered-request.ts";
@@ -69,6 +70,35 @@ test.for<[name: string, text: string]>([
   expect(line).toBe(JSON.stringify(want));
   expect(JSON.parse(printAccess({ ...entry, upstreamTimes: undefined }, "json"))).not.toHaveProperty("upstreamMilliseconds");
 });
+
+test("lines of one route tell each its own Service, object and canary", () => {
+  const changes: Partial<AccessEntry>[] = [
+    { service: "shop/web-2" },
+    { servicePort: 81 },
+    { namespace: "shop-2" },
+    { ingress: "web-2" },
+    { canary: "shop-web-2-80" },
+    {},
+  ];
+  for (const change of [...changes, ...changes])
+    expect(JSON.parse(printAccess({ ...entry, ...change }, "json"))).toMatchObject({
+      route: "a.test/",
+      service: "shop/web",
+      servicePort: 80,
+      namespace: "shop",
+      ingress: "web",
+      canary: "",
+      ...change,
+    });
+});
+
+test.each([0, 0.0004, 0.0006, 0.01, 0.1, 0.9994, 0.9996, 1, 12.3, 12.05, 999.9999, 60_000.25, 3_600_000.001])(
+  "%d is rounded to three places as numbers are written",
+  (n) => {
+    expect(thousandths(n)).toBe(String(Math.round(n * 1000) / 1000));
+    expect(seconds(n)).toBe((Math.round(n) / 1000).toFixed(3));
+  },
+);
 
 test.for<[format: string, how: LogFormat["escape"], want: string | undefined]>([
   ["$remote_addr|$remote_user|$status|$request_method", "default", "192.0.2.1|-|200|GET"],
