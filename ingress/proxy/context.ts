@@ -8,6 +8,7 @@ import type { Http2Upstreams } from "../upstream/http2-upstreams.ts";
 import type { PendingRequests } from "../upstream/pending-requests.ts";
 import type { UpstreamPool } from "../upstream/upstream-pool.ts";
 import type { HeadLimits } from "../upstream/wire/request-parser.ts";
+import type { SpoolBudget } from "./body-spool.ts";
 import type { ProxyMetrics } from "./metrics.ts";
 import type { RequestIds } from "./request-id.ts";
 import type { SpanExporter } from "./span-exporter.ts";
@@ -81,6 +82,8 @@ export interface ProxyContext {
   draining: boolean;
   /** Requests whose bodies are being read before an endpoint is asked. */
   buffering: number;
+  /** What waits of them on a disk. */
+  readonly spools: SpoolBudget;
   /** Where https is served beside an http port, for redirects. */
   httpsPortBeside: (httpPort: number) => number;
   /** Set once the transport is chosen, before the first connection. */

@@ -8,6 +8,7 @@ import type { ResponseSink, UpstreamChannel, UpstreamFailure } from "../upstream
 import { noBody } from "../upstream/wire/body-framing.ts";
 import { safeTrailers } from "../upstream/wire/hop-headers.ts";
 import type { Http1Response } from "../upstream/wire/response-parser.ts";
+import { BodySpool } from "./body-spool.ts";
 import type { ProxyContext } from "./context.ts";
 import type { Downstream, IncomingRequest } from "./downstream.ts";
 import { recordExchange } from "./exchange-record.ts";
@@ -23,7 +24,7 @@ import { type Trace, traceHeaders, traceOf } from "./trace-context.ts";
 import { upstreamHead } from "./upstream-request.ts";
 import { type TriesOwner, UpstreamTries } from "./upstream-tries.ts";
 
-/** Of one request's body, where it is asked to be read before an endpoint is: what is longer goes on as it comes. */
+/** In memory of one request's body, where it is asked to be read before an endpoint is: what is longer waits on a disk. */
 const bufferedBytes = 1024 * 1024;
 /** Bodies read so at once; past it, they go on as they come. */
 const mostBuffering = 128;
@@ -47,6 +48,10 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
   readonly #body: RequestBody;
   readonly #response: ResponsePath;
   readonly #tries: UpstreamTries;
+  /** The body follows from a disk: its end has not been sent. */
+  #spooling = false;
+  /** Goes on with that once the endpoint has room. */
+  #onRoom: (() => void) | undefined;
   #phase: Phase = "planning";
   #plan: RequestPlan | undefined;
   #trace: Trace | undefined;
@@ -116,6 +121,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     const { channel } = this.#tries;
     this.#body.keep(bytes, channel !== undefined);
     if (channel !== undefined) this.#sendBody(channel, bytes);
+    else if (this.#body.spool !== undefined) this.#waitForDisk(this.#body.spool);
     else if (this.#body.full) {
       this.#pauseRequest();
       this.#tryBuffered();
@@ -141,8 +147,23 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
 
   /** What was waited for is there. */
   #tryBuffered(): void {
+    const { spool } = this.#body;
+    if (spool === undefined || spool.size === 0) this.#tryPlanned();
+    else void spool.written().then(() => (spool.failed ? this.#fail(503) : this.#tryPlanned()));
+  }
+
+  #tryPlanned(): void {
     const forward = this.#plan?.forward;
     if (forward !== undefined && this.#buffers && this.#phase === "planning") this.#try(forward);
+  }
+
+  /** No more is read of a client than the disk takes. */
+  #waitForDisk(spool: BodySpool): void {
+    if (spool.failed) this.#fail(503);
+    else if (spool.isBehind && !this.#requestPaused) {
+      this.#pauseRequest();
+      void spool.written().then(() => this.#resumeRequest());
+    }
   }
 
   /** The client has room again. */
@@ -205,7 +226,8 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
 
   /** Asks no endpoint before the body is there, or is more than is kept of one. */
   #awaitBody(): void {
-    this.#body.mostKept = bufferedBytes;
+    this.#body.mostKept = Math.min(bufferedBytes, this.#plan?.forward?.bodyBufferBytes ?? bufferedBytes);
+    this.#body.spool = new BodySpool(this.#context.spools);
     this.#context.buffering++;
     this.#buffers = true;
     this.#waited = true;
@@ -286,7 +308,10 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     upstream.cork();
     upstream.begin(head, this);
     for (const bytes of this.#body.kept ?? []) this.#sendBody(upstream, bytes);
-    if (this.#body.done) this.#sendBodyEnd(upstream);
+    const { spool } = this.#body;
+    this.#spooling = spool !== undefined && spool.size > 0;
+    if (spool !== undefined && this.#spooling) void this.#sendSpooled(upstream, spool);
+    else if (this.#body.done) this.#sendBodyEnd(upstream);
     upstream.uncork();
     if (!this.#body.done) this.#down.continue();
   }
@@ -294,6 +319,27 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
   #sendBody(upstream: UpstreamChannel, bytes: Buffer): void {
     if (!upstream.sendBody(bytes)) this.#pauseRequest();
     this.#expectProgress(this.#context.clock.monotonic());
+  }
+
+  /** What waits on a disk, after what was kept in memory, as fast as the endpoint takes it. */
+  async #sendSpooled(upstream: UpstreamChannel, spool: BodySpool): Promise<void> {
+    const isOver = (): boolean => this.#tries.channel !== upstream || this.#phase === "done";
+    for (let at = 0; at < spool.size; ) {
+      const bytes = await spool.read(at).catch(() => undefined);
+      if (isOver()) return;
+      if (bytes === undefined) {
+        this.#fail(503);
+        return;
+      }
+      at += bytes.length;
+      const room = Promise.withResolvers<void>();
+      this.#onRoom = room.resolve;
+      if (!upstream.sendBody(bytes)) await room.promise;
+      if (isOver()) return;
+      this.#expectProgress(this.#context.clock.monotonic());
+    }
+    this.#spooling = false;
+    this.#sendBodyEnd(upstream);
   }
 
   #sendBodyEnd(upstream: UpstreamChannel): void {
@@ -324,6 +370,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
 
   onDrain(): void {
     this.#resumeRequest();
+    this.#onRoom?.();
   }
 
   // the way down
@@ -361,7 +408,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
 
   onComplete(): void {
     const now = this.#readAt ?? this.#context.clock.monotonic();
-    this.#tries.completed(this.#body.done, now);
+    this.#tries.completed(this.#body.done && !this.#spooling, now);
     this.#response.complete(this.#trailers, now);
   }
 
@@ -473,6 +520,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     this.#response.close();
     this.#tries.drop();
     if (this.#buffers) this.#context.buffering--;
+    this.#body.spool?.close();
     const releases = this.#plan?.chain?.releases;
     if (releases !== undefined) for (const release of releases) release();
     const endedAt = now ?? this.#context.clock.monotonic();

@@ -179,6 +179,7 @@ class IngressProcess implements IngressServer {
       table: emptyRouteTable,
       draining: false,
       buffering: 0,
+      spools: { bytes: 0 },
       httpsPortBeside: () => config.httpsPort ?? 443,
       pool: new UpstreamPool(this.#connections),
       http2: new Http2Upstreams(),

@@ -30,7 +30,7 @@ export function mirrorRequest(context: ProxyContext, forward: Forwarding, o: Mir
   const { mirror } = forward;
   if (mirror === undefined) return;
   const { mirrors } = context.metrics;
-  const kept = mirror.withBody ? o.body.kept : noBytes;
+  const kept = mirror.withBody ? o.body.inMemory : noBytes;
   if (kept === undefined || mirrors.underWay >= most) {
     mirrors.skipped++;
     return;

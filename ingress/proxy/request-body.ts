@@ -1,4 +1,5 @@
 import type { BodyFraming } from "../upstream/wire/body-framing.ts";
+import type { BodySpool } from "./body-spool.ts";
 
 /** Bytes of a request body kept until the response begins, so that it can be sent to another endpoint. */
 const maxReplayBytes = 64 * 1024;
@@ -15,6 +16,8 @@ export class RequestBody {
   trailers = "";
   /** Bytes; more than so many are not kept. */
   mostKept = maxReplayBytes;
+  /** Set: what is above that waits on a disk, until an endpoint is there. */
+  spool: BodySpool | undefined;
   readonly #framing: BodyFraming;
   #kept: Buffer[] | undefined = noBuffers;
   #keptBytes = 0;
@@ -35,6 +38,10 @@ export class RequestBody {
   /** Keeps a copy; once `sent` elsewhere, what grows too long is kept no more. */
   keep(bytes: Buffer, sent: boolean): void {
     if (this.#kept === undefined) return;
+    if (this.spool !== undefined && !sent && (this.spool.size > 0 || this.#keptBytes + bytes.length > this.mostKept)) {
+      this.spool.append(Buffer.from(bytes));
+      return;
+    }
     if (sent && this.#keptBytes + bytes.length > this.mostKept) {
       this.#kept = undefined;
       return;
@@ -56,9 +63,14 @@ export class RequestBody {
     return this.#keptBytes >= this.mostKept;
   }
 
-  /** All that has come; undefined when it is no longer there. */
+  /** All that has come and does not wait on a disk; undefined when it is no longer there. */
   get kept(): readonly Buffer[] | undefined {
     return this.#kept;
+  }
+
+  /** All that has come, where it is in memory. */
+  get inMemory(): readonly Buffer[] | undefined {
+    return this.spool !== undefined && this.spool.size > 0 ? undefined : this.#kept;
   }
 
   /** It will not be sent again. */

@@ -192,6 +192,8 @@ export interface Forwarding {
   readonly errorPages?: ErrorPages;
   /** The whole body is read before an endpoint is asked (true), or goes on as it comes (false, the default). */
   readonly bufferRequest?: boolean;
+  /** Bytes of it that are kept in memory, 1 MiB at most and where it is absent; the rest waits on a disk. */
+  readonly bodyBufferBytes?: number;
   /** Sent as Connection to endpoints of HTTP/1 instead of what keeps connections; `close` ends each after one request. */
   readonly connectionHeader?: string;
 }

@@ -49,7 +49,6 @@ export function wholeName(name: string): string {
 
 const streamed =
   "answers are never kept, only slowed down: a client that reads slowly slows its endpoint down; nothing is written to a disk";
-const kept1M = "where proxy-request-buffering is on, up to 1 MiB of a body is kept in memory, and nothing is written to a disk";
 const instead = "use the annotations for redirects, rewrites, headers, CORS and limits";
 const snippet = `snippets of nginx configuration are refused for good; ${instead}`;
 const firewall = "there is no ModSecurity here; put a firewall in front, or behind as a Service of its own";
@@ -150,7 +149,7 @@ export const annotationRows = {
   "limit-rate": kept(parseKiB, { initial: "0", config: true, note: "KiB a second of one response" }),
   "limit-rate-after": kept(parseKiB, { initial: "0", config: true, note: "KiB" }),
   "proxy-body-size": kept(parseSize, { initial: "1m", config: true }),
-  "client-body-buffer-size": inert(kept1M, { config: true }),
+  "client-body-buffer-size": kept(parseSize, { initial: "1m", config: true, note: "1 MiB at most" }),
 
   // between this proxy and the endpoints
   "proxy-connect-timeout": kept(parseSeconds, { initial: "5", config: true }),
@@ -166,7 +165,7 @@ export const annotationRows = {
   "proxy-max-temp-file-size": inert(streamed, { config: true }),
   "proxy-request-buffering": differs(
     parseOnOff,
-    "off by default; on: an endpoint is asked once the body is there, or 1 MiB of it, which is kept in memory, of 128 requests at once",
+    "off by default; on: an endpoint is asked once the body is there, of 128 requests at once; above client-body-buffer-size it waits on a disk, 1 GiB of all",
     {
       initial: "off",
       config: true,

@@ -5,7 +5,7 @@ import type { RetryConditions } from "./forwarding-values.ts";
 
 /** What annotations say of the way to the endpoints. */
 export type ForwardingOptions = Pick<Forwarding, "protocol" | "tries" | "balance"> &
-  Partial<Pick<Forwarding, "tls" | "hash" | "retry" | "responseRate" | "connectionHeader" | "bufferRequest">> & {
+  Partial<Pick<Forwarding, "tls" | "hash" | "retry" | "responseRate" | "connectionHeader" | "bufferRequest" | "bodyBufferBytes">> & {
     /** A Secret with what this proxy shows of itself to endpoints, and the authorities of theirs. */
     readonly tlsSecret?: string;
   };
@@ -22,6 +22,7 @@ export function parseForwarding(a: AnnotationReader): ForwardingOptions {
   const rate = a.get("limit-rate") ?? 0;
   const after = a.get("limit-rate-after") ?? 0;
   const tls = parseTls(a, protocol);
+  const bodyBufferBytes = a.get("client-body-buffer-size");
   return {
     protocol,
     // nginx has no limit at 0; each endpoint is tried once at most in any case
@@ -30,7 +31,7 @@ export function parseForwarding(a: AnnotationReader): ForwardingOptions {
     ...(key === undefined ? {} : { hash: { ...key, ...(subset && subsetSize > 0 ? { subsetSize } : {}) } }),
     ...(retry === undefined ? {} : { retry }),
     ...(rate > 0 ? { responseRate: { bytesPerSecond: rate, afterBytes: after } } : {}),
-    ...(a.get("proxy-request-buffering") === true ? { bufferRequest: true } : {}),
+    ...(a.get("proxy-request-buffering") === true ? { bufferRequest: true, ...present("bodyBufferBytes", bodyBufferBytes) } : {}),
     ...present("connectionHeader", a.get("connection-proxy-header")),
     ...tls,
   };

@@ -14,6 +14,11 @@ function parse(annotations: Readonly<Record<string, string>>) {
 
 test.for<[name: string, annotations: Readonly<Record<string, string>>, want: object]>([
   ["nothing", {}, { protocol: "http", tries: 3, balance: "round_robin" }],
+  [
+    "what is kept of them in memory",
+    { "proxy-request-buffering": "on", "client-body-buffer-size": "64k" },
+    { bufferRequest: true, bodyBufferBytes: 65_536 },
+  ],
   ["buffered requests", { "proxy-request-buffering": "on" }, { bufferRequest: true }],
   ["a Connection of one's own", { "connection-proxy-header": "close" }, { connectionHeader: "close" }],
   ["gRPC", { "backend-protocol": "GRPC" }, { protocol: "grpc" }],

@@ -1,3 +1,5 @@
+import { readdirSync, readlinkSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import type { Route } from "../../../ingress/index.ts";
 import { type Answer, fastClock, get, makeForward, makeRoute, poolOf, RawClient, RawEndpoint, startLab } from "./proxy-lab.ts";
@@ -156,14 +158,82 @@ test.for([
   expect(up.seen[1]?.body.replaceAll(/(^|\r\n)\d\r\n|\r\n/g, "")).toBe("abcdef");
 });
 
-test("a body longer than what is kept of one goes on as it comes", async () => {
+const letters = Buffer.from(Array.from({ length: 3_000_000 }, (_, i) => 97 + (i % 23) + (i % 3)));
+
+/** Files of bodies that this process has open. */
+function spoolsOpen(): number {
+  const links = readdirSync("/proc/self/fd").map((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      return "";
+    }
+  });
+  return links.filter((l) => l.includes("fairway-body-")).length;
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+test.for<[name: string, framing: string, coded: (bytes: Buffer) => string]>([
+  ["of a length", `Content-Length: ${letters.length}`, (bytes) => bytes.toString()],
+  ["in chunks", "Transfer-Encoding: chunked", (bytes) => `${bytes.length.toString(16)}\r\n${bytes.toString()}\r\n`],
+])("a long body %s waits on a disk for its end, and comes whole", async ([, framing, coded]) => {
   const up = await endpoint(say(200));
-  const { http } = await lab([up.port], { bufferRequest: true });
-  const size = 3_000_000;
-  expect(await ask(http, `POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: ${size}\r\n\r\n${"x".repeat(size)}`)).toMatch(
-    /^HTTP\/1\.1 200 /,
-  );
-  expect(up.seen[0]?.body).toHaveLength(size);
+  const { http } = await lab([up.port], { bufferRequest: true, bodyBufferBytes: 4096 });
+  const c = RawClient.connect(http);
+  open.push(() => void c.socket.destroy());
+  c.send(`POST / HTTP/1.1\r\nHost: a.test\r\n${framing}\r\n\r\n${coded(letters.subarray(0, 2_000_000))}`);
+  await until(() => spoolsOpen() > 0);
+  expect(up.accepted).toBe(0);
+  c.send(`${coded(letters.subarray(2_000_000))}${framing.startsWith("T") ? "0\r\n\r\n" : ""}`);
+  expect(await c.until((t) => t.endsWith("200"))).toMatch(/^HTTP\/1\.1 200 /);
+  expect(up.seen[0]?.head).toMatch(new RegExp(`^content-length: ${letters.length}$`, "im"));
+  expect(up.seen[0]?.body === letters.toString()).toBe(true);
+  await until(() => spoolsOpen() === 0);
+});
+
+test("a body that waits on a disk is sent again to another endpoint", async () => {
+  const down = await endpoint((r) => r.socket.destroy());
+  const up = await endpoint(say(200));
+  const retry = { on: ["error"], nonIdempotent: true, withinSeconds: 0 } as const;
+  const { http } = await lab([down.port, up.port], { bufferRequest: true, bodyBufferBytes: 4096, retry });
+  const ask1 = (): Promise<string> =>
+    ask(http, `PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: ${letters.length}\r\n\r\n${letters.toString()}`);
+  for (let i = 0; i < 2; i++) expect(await ask1()).toMatch(/^HTTP\/1\.1 200 /);
+  expect(down.seen.length).toBeGreaterThan(0);
+  expect(up.seen.map((s) => s.body === letters.toString())).toEqual([true, true]);
+  await until(() => spoolsOpen() === 0);
+});
+
+test("an endpoint that answers in the middle of such a body: its answer goes on, its connection is not used again", async () => {
+  let asked = 0;
+  const server = createServer((socket) => {
+    asked++;
+    socket.once("data", () => socket.write("HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n"));
+    socket.on("error", () => undefined);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  open.push(() => new Promise<void>((resolve) => void server.close(() => resolve())));
+  const { http } = await lab([(server.address() as AddressInfo).port], { bufferRequest: true, bodyBufferBytes: 4096 });
+  const post = `POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: ${letters.length}\r\n\r\n${letters.toString()}`;
+  for (let i = 1; i < 3; i++) {
+    expect(await ask(http, post)).toMatch(/^HTTP\/1\.1 413 /);
+    expect(asked).toBe(i);
+  }
+  await until(() => spoolsOpen() === 0);
+});
+
+test("a client that goes away leaves nothing on the disk", async () => {
+  const up = await endpoint(say(200));
+  const { http } = await lab([up.port], { bufferRequest: true, bodyBufferBytes: 4096 });
+  const c = RawClient.connect(http);
+  c.send(`POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: ${letters.length}\r\n\r\n${letters.subarray(0, 1_000_000).toString()}`);
+  await until(() => spoolsOpen() > 0);
+  c.socket.destroy();
+  await until(() => spoolsOpen() === 0);
+  expect(up.accepted).toBe(0);
 });
 
 function mirrorRoute(withBody: boolean): Route {
