@@ -1,5 +1,6 @@
 import { type Ip, type IpFamily, ipBytes, ipFromBytes } from "../base/ip.ts";
 import {
+  endOfAttribute,
   findAttribute,
   NetlinkSocket,
   NetlinkWriter,
@@ -9,7 +10,6 @@ import {
   nested,
   netlinkFamily,
   readAttributes,
-  type Span,
 } from "./netlink.ts";
 import { readSysctl } from "./sysctl.ts";
 
@@ -122,11 +122,13 @@ export class Conntrack {
     for (const messages of this.#socket.dumpParts(w.bytes())) {
       const found: TrackedConnection[] = [];
       for (const { body } of messages) {
-        const tuple = findAttribute(body, CTA_TUPLE_ORIG, { start: 4, end: body.length });
-        const to = tuple === undefined ? undefined : addressIn(body, tuple, "destination");
-        if (tuple === undefined || to === undefined) continue;
-        const { protocol, destinationPort } = portsIn(body, tuple);
-        found.push({ protocol, to: addresses.textOf(body, to), toPort: destinationPort });
+        const tuple = findAttribute(body, CTA_TUPLE_ORIG, 4, body.length);
+        if (tuple < 0) continue;
+        const end = endOfAttribute(body, tuple);
+        const to = addressAt(body, tuple, end, destinations);
+        if (to < 0) continue;
+        const protocol = protocolAt(body, tuple, end);
+        found.push({ protocol, to: addresses.textOf(body, to), toPort: portAt(body, tuple, end, CTA_PROTO_DST_PORT) });
       }
       yield found;
     }
@@ -182,48 +184,52 @@ function writeFilter(w: NetlinkWriter, family: IpFamily, part: FlowPart | undefi
   w.close(tuple);
 }
 
-interface Ports {
+interface Tuple {
   readonly protocol: number;
-  /** 0 where the protocol has none. */
+  readonly source: Ip;
+  readonly destination: Ip;
   readonly sourcePort: number;
   readonly destinationPort: number;
 }
 
-interface Tuple extends Ports {
-  readonly source: Ip;
-  readonly destination: Ip;
-}
-
 function readTuple(tuple: Buffer | undefined): Tuple | undefined {
   if (tuple === undefined) return undefined;
-  const all = { start: 0, end: tuple.length };
-  const [source, destination] = [addressIn(tuple, all, "source"), addressIn(tuple, all, "destination")];
-  if (source === undefined || destination === undefined) return undefined;
-  const text = ({ start, end }: Span): Ip => ipFromBytes(tuple.subarray(start, end));
-  return { ...portsIn(tuple, all), source: text(source), destination: text(destination) };
-}
-
-const addressTypes = { source: [CTA_IP_V4_SRC, CTA_IP_V6_SRC], destination: [CTA_IP_V4_DST, CTA_IP_V6_DST] } as const;
-
-function addressIn(body: Buffer, tuple: Span, end: "source" | "destination"): Span | undefined {
-  const ips = findAttribute(body, CTA_TUPLE_IP, tuple);
-  if (ips === undefined) return undefined;
-  const [v4, v6] = addressTypes[end];
-  return findAttribute(body, v4, ips) ?? findAttribute(body, v6, ips);
-}
-
-function portsIn(body: Buffer, tuple: Span): Ports {
-  const of = findAttribute(body, CTA_TUPLE_PROTO, tuple) ?? { start: 0, end: 0 };
-  const port = (type: number): number => {
-    const at = findAttribute(body, type, of);
-    return at === undefined ? 0 : body.readUInt16BE(at.start);
-  };
-  const number = findAttribute(body, CTA_PROTO_NUM, of);
+  const end = tuple.length;
+  const [source, destination] = [addressAt(tuple, 0, end, sources), addressAt(tuple, 0, end, destinations)];
+  if (source < 0 || destination < 0) return undefined;
+  const text = (at: number): Ip => ipFromBytes(tuple.subarray(at, endOfAttribute(tuple, at)));
   return {
-    protocol: number === undefined ? 0 : (body[number.start] ?? 0),
-    sourcePort: port(CTA_PROTO_SRC_PORT),
-    destinationPort: port(CTA_PROTO_DST_PORT),
+    protocol: protocolAt(tuple, 0, end),
+    source: text(source),
+    destination: text(destination),
+    sourcePort: portAt(tuple, 0, end, CTA_PROTO_SRC_PORT),
+    destinationPort: portAt(tuple, 0, end, CTA_PROTO_DST_PORT),
   };
+}
+
+/** The attributes of one end's address, in either family. */
+const sources = [CTA_IP_V4_SRC, CTA_IP_V6_SRC] as const;
+const destinations = [CTA_IP_V4_DST, CTA_IP_V6_DST] as const;
+
+/** Where the address is, in the tuple from `start` to `end`; -1: it has none. */
+function addressAt(body: Buffer, start: number, end: number, [v4, v6]: typeof sources | typeof destinations): number {
+  const ips = findAttribute(body, CTA_TUPLE_IP, start, end);
+  if (ips < 0) return -1;
+  const at = findAttribute(body, v4, ips, endOfAttribute(body, ips));
+  return at < 0 ? findAttribute(body, v6, ips, endOfAttribute(body, ips)) : at;
+}
+
+function protocolAt(body: Buffer, start: number, end: number): number {
+  const of = findAttribute(body, CTA_TUPLE_PROTO, start, end);
+  const at = of < 0 ? -1 : findAttribute(body, CTA_PROTO_NUM, of, endOfAttribute(body, of));
+  return at < 0 ? 0 : (body[at] ?? 0);
+}
+
+/** 0 where the protocol has none. */
+function portAt(body: Buffer, start: number, end: number, type: number): number {
+  const of = findAttribute(body, CTA_TUPLE_PROTO, start, end);
+  const at = of < 0 ? -1 : findAttribute(body, type, of, endOfAttribute(body, of));
+  return at < 0 ? 0 : body.readUInt16BE(at);
 }
 
 /** More than most nodes send to; then it begins anew. */
@@ -233,7 +239,9 @@ const mostAddresses = 10_000;
 class AddressTexts {
   readonly #texts = new Map<string, Ip>();
 
-  textOf(body: Buffer, { start, end }: Span): Ip {
+  /** Of the address at `start`. */
+  textOf(body: Buffer, start: number): Ip {
+    const end = endOfAttribute(body, start);
     const key = body.toString("latin1", start, end);
     const known = this.#texts.get(key);
     if (known !== undefined) return known;

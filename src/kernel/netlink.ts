@@ -124,6 +124,11 @@ export class NetlinkSocket {
 
   /** What has arrived, without waiting: one datagram's messages, or undefined when there is nothing. Throws ENOBUFS where some were lost. */
   receive(): readonly NetlinkMessage[] | undefined {
+    return this.#receive("kept");
+  }
+
+  /** Bodies that are not to be kept are read where they lie, until the next datagram is asked for. */
+  #receive(bodies: "kept" | "read"): readonly NetlinkMessage[] | undefined {
     const n = Number(this.#c.recv(this.#fd, this.#buffer, this.#buffer.length, MSG_DONTWAIT));
     if (n < 0) {
       const errno = this.#c.errno();
@@ -139,7 +144,7 @@ export class NetlinkSocket {
         flags: this.#buffer.readUInt16LE(at + 6),
         sequence: this.#buffer.readUInt32LE(at + 8),
         port: this.#buffer.readUInt32LE(at + 12),
-        body: Buffer.from(this.#buffer.subarray(at + 16, at + length)),
+        body: bodies === "read" ? this.#buffer.subarray(at + 16, at + length) : Buffer.from(this.#buffer.subarray(at + 16, at + length)),
       });
       at += (length + 3) & ~3;
     }
@@ -191,12 +196,12 @@ export class NetlinkSocket {
 
   /**
    * The messages of a dump, a datagram at a time: the kernel goes on with its table when the next one is asked for, and other work
-   * may be done between. Nothing else may use the socket meanwhile. What changes under way is told or not. Throws a NetlinkFault.
+   * may be done between. Nothing else may use the socket meanwhile, and bodies hold until the next part is asked for. What changes under way is told or not. Throws a NetlinkFault.
    */
   *dumpParts(bytes: Uint8Array): Iterable<readonly NetlinkMessage[]> {
     this.drain();
     this.send(bytes);
-    for (let messages = this.receive(); messages !== undefined; messages = this.receive()) {
+    for (let messages = this.#receive("read"); messages !== undefined; messages = this.#receive("read")) {
       for (const message of messages) {
         if (message.type === NLMSG_DONE) return;
         if (message.type !== NLMSG_ERROR) continue;
@@ -251,21 +256,27 @@ export function* readAttributes(body: Buffer, start: number): Iterable<readonly 
   }
 }
 
-/** A part of a message, as the attributes in it say; where many messages are looked into, cheaper than a Buffer for each. */
-export interface Span {
-  readonly start: number;
-  readonly end: number;
-}
-
-/** The payload of the first attribute of a type. */
-export function findAttribute(body: Buffer, type: number, { start, end }: Span): Span | undefined {
+/**
+ * Where the payload of the first attribute of a type starts, among those from `start` to `end`; -1: there is none. Makes nothing: for
+ * dumps of hundreds of thousands of messages, of which little is wanted.
+ */
+export function findAttribute(body: Buffer, type: number, start: number, end: number): number {
   for (let at = start; at + 4 <= end; ) {
-    const length = body.readUInt16LE(at);
-    if (length < 4 || at + length > end) return undefined;
-    if ((body.readUInt16LE(at + 2) & 0x3fff) === type) return { start: at + 4, end: at + length };
+    const length = uint16At(body, at);
+    if (length < 4 || at + length > end) return -1;
+    if ((uint16At(body, at + 2) & 0x3fff) === type) return at + 4;
     at += (length + 3) & ~3;
   }
-  return undefined;
+  return -1;
+}
+
+/** Of the attribute whose payload starts at `start`. */
+export function endOfAttribute(body: Buffer, start: number): number {
+  return start - 4 + uint16At(body, start - 4);
+}
+
+function uint16At(body: Buffer, at: number): number {
+  return (body[at] ?? 0) | ((body[at + 1] ?? 0) << 8);
 }
 
 export function readString(value: Buffer): string {
