@@ -1,7 +1,7 @@
 import { printCidr } from "../../src/base/cidr.ts";
 import { printHostPort } from "../../src/base/ip.ts";
 import { printServicePort } from "../model/service-port.ts";
-import type { Action, Frontend, Pool } from "./frontend.ts";
+import type { Action, Frontend, Member } from "./frontend.ts";
 
 /** What happens to a new connection there; `local` means policy Local: this node's endpoints only, for most senders. */
 export type Fate = "balance" | "local" | "reject" | "drop";
@@ -24,8 +24,7 @@ export interface FrontendChange {
 
 /** Costs by the endpoints of the two. */
 export function compareFrontends(before: Frontend | undefined, after: Frontend | undefined): FrontendChange {
-  const had = before === undefined ? noEndpoints : endpointsOf(before.action);
-  const has = after === undefined ? noEndpoints : endpointsOf(after.action);
+  const [had, has] = endpointsApart(before?.action, after?.action);
   const kind = before === undefined ? "added" : after === undefined ? "removed" : "changed";
   return {
     kind,
@@ -42,15 +41,39 @@ export function fateOf(action: Action): Fate {
 /** All that may get a new connection, from whomever. */
 export function endpointsOf(action: Action): readonly string[] {
   if (action.kind !== "balance") return noEndpoints;
-  const cluster = memberNames(action.pool);
-  return action.localPool === undefined ? cluster : [...new Set([...cluster, ...memberNames(action.localPool)])];
+  const cluster = memberNames(action.pool.members);
+  return action.localPool === undefined ? cluster : [...new Set([...cluster, ...memberNames(action.localPool.members)])];
 }
 
 const noEndpoints: readonly string[] = [];
 const noSettings: readonly SettingChange[] = [];
 
-function memberNames(pool: Pool): readonly string[] {
-  return pool.members.map((m) => printHostPort(m.ip, m.port));
+/** The endpoints of the two, but for what both lists begin and end with: one of many changes mostly, and only that is printed. */
+function endpointsApart(a: Action | undefined, b: Action | undefined): readonly [had: readonly string[], has: readonly string[]] {
+  const [before, after] = [onlyPool(a), onlyPool(b)];
+  if (before === undefined || after === undefined) {
+    return [a === undefined ? noEndpoints : endpointsOf(a), b === undefined ? noEndpoints : endpointsOf(b)];
+  }
+  const shorter = Math.min(before.length, after.length);
+  let start = 0;
+  while (start < shorter && isSame(before[start], after[start])) start++;
+  let end = 0;
+  while (end < shorter - start && isSame(before[before.length - 1 - end], after[after.length - 1 - end])) end++;
+  const rest = (members: readonly Member[]): readonly string[] => memberNames(members.slice(start, members.length - end));
+  return [rest(before), rest(after)];
+}
+
+/** Undefined where endpoints are in two pools, or in none. */
+function onlyPool(action: Action | undefined): readonly Member[] | undefined {
+  return action?.kind === "balance" && action.localPool === undefined ? action.pool.members : undefined;
+}
+
+function isSame(a: Member | undefined, b: Member | undefined): boolean {
+  return a?.ip === b?.ip && a?.port === b?.port;
+}
+
+function memberNames(members: readonly Member[]): readonly string[] {
+  return members.map((m) => printHostPort(m.ip, m.port));
 }
 
 function without(all: readonly string[], those: readonly string[]): readonly string[] {

@@ -42,8 +42,9 @@ export class FlowEnding {
   /** Once the rules are in, or a client could make the flow anew to the endpoint that is gone. */
   end(): void {
     const { clock, metrics, frontend, isNodePortIp } = this.#deps;
+    if (!this.#udp.due) return;
     const started = clock.monotonic();
-    if (!this.#udp.due || started < this.#restUntil - restAhead) return;
+    if (started < this.#restUntil - restAhead) return;
     let looked = started;
     this.#ended += this.#udp.end(frontend, isNodePortIp, (family, ended) => {
       const now = clock.monotonic();

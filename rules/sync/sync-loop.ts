@@ -45,8 +45,8 @@ export async function runSyncLoop({ config, deps, target, sync, removal, pause, 
     });
   };
 
-  const apply = async (): Promise<void> => {
-    lastApplied = clock.monotonic();
+  const apply = async (now: number): Promise<void> => {
+    lastApplied = now;
     const first = !sync.inForce;
     await sync.apply(signal);
     if (first) onReady();
@@ -64,30 +64,31 @@ export async function runSyncLoop({ config, deps, target, sync, removal, pause, 
     const auditDue = auditInterval === 0 ? Number.POSITIVE_INFINITY : lastAudit + auditInterval;
     const retryDue = sync.inForce ? (sync.retryDue ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
     const removalDue = sync.inForce ? (removal.due() ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
+    const now = clock.monotonic();
     if (sync.dirty) {
-      const tooEarly = lastApplied + Math.max(config.minIntervalMs ?? 0, restAfter(lastCost)) - clock.monotonic();
+      const tooEarly = lastApplied + Math.max(config.minIntervalMs ?? 0, restAfter(lastCost)) - now;
       if (tooEarly > 0) {
         sync.account();
         return tooEarly;
       }
-      await apply();
+      await apply(now);
       return "again";
     }
-    if (removalDue <= clock.monotonic()) {
+    if (removalDue <= now) {
       await removal.look(target.backend, signal);
       return "again";
     }
-    if (retryDue <= clock.monotonic()) {
+    if (retryDue <= now) {
       sync.askAgain();
       return "again";
     }
-    if (sync.inForce && (auditWanted || auditDue <= clock.monotonic())) {
-      lastAudit = clock.monotonic();
+    if (sync.inForce && (auditWanted || auditDue <= now)) {
+      lastAudit = now;
       auditWanted = false;
       await sync.audit(signal);
       return "again";
     }
-    return Math.max(0, Math.min(auditDue, removalDue, retryDue) - clock.monotonic());
+    return Math.max(0, Math.min(auditDue, removalDue, retryDue) - now);
   };
 
   /** How long until the next try. */
