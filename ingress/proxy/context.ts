@@ -9,6 +9,7 @@ import type { PendingRequests } from "../upstream/pending-requests.ts";
 import type { UpstreamPool } from "../upstream/upstream-pool.ts";
 import type { HeadLimits } from "../upstream/wire/request-parser.ts";
 import type { SpoolBudget } from "./body-spool.ts";
+import type { HeldBytes } from "./held-bytes.ts";
 import type { ProxyMetrics } from "./metrics.ts";
 import type { RequestIds } from "./request-id.ts";
 import type { SpanExporter } from "./span-exporter.ts";
@@ -91,6 +92,7 @@ export interface ProxyContext {
   readonly http2: Http2Upstreams;
   readonly picker: EndpointPicker;
   readonly pending: PendingRequests;
+  readonly held: HeldBytes;
   readonly subrequests: Subrequests;
   readonly spans: SpanExporter;
   /** What the filters of all requests share. */

@@ -18,6 +18,8 @@ export interface SwitchOptions {
 
 /** The client's side of one request: HTTP/1 and HTTP/2 each have theirs. After complete, abort or switched nothing is called. */
 export interface Downstream extends ResponseOutlet {
+  /** Bytes of responses that the client has not taken. */
+  readonly queuedBytes: number;
   /** As head, for who speaks HTTP/1: its headers as lines, each with its CRLF. Absent where text is of no use. */
   headLines?(head: HeadFacts, lines: string): void;
   /** 100 Continue, once, if the client waits for it. */

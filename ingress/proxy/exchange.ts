@@ -14,6 +14,7 @@ import type { Downstream, IncomingRequest } from "./downstream.ts";
 import { recordExchange } from "./exchange-record.ts";
 import { type ClientIdentity, clientIdentity } from "./forwarded.ts";
 import { grpcTimeoutMs, isGrpc } from "./grpc.ts";
+import { type Holder, leastHeld, waitingBytes } from "./held-bytes.ts";
 import { mirrorRequest } from "./mirror.ts";
 import { outgoingHead } from "./outgoing-response.ts";
 import { RequestBody } from "./request-body.ts";
@@ -29,6 +30,9 @@ const bufferedBytes = 1024 * 1024;
 /** Bodies read so at once; past it, they go on as they come. */
 const mostBuffering = 128;
 
+/** What endpoint and client have on the way of a body that the endpoint does not take. */
+const pausedBytes = 64 * 1024 + waitingBytes;
+
 const noHeaders: readonly HeaderField[] = [];
 
 /** `responding`: the endpoint's head, or an answer of this proxy, is on its way to the client. */
@@ -38,7 +42,7 @@ type Phase = "planning" | "pending" | "connecting" | "waiting" | "responding" | 
  * One request from its head to the end of its response, whatever protocol the client speaks: what comes of its body goes
  * through RequestBody, its way up through UpstreamTries, its response through the steps of its route and ClientResponse.
  */
-export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
+export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holder {
   readonly #context: ProxyContext;
   readonly #request: IncomingRequest;
   readonly #down: Downstream;
@@ -61,6 +65,10 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
   /** The end of all tries and of the response. */
   #overallDeadline = Number.POSITIVE_INFINITY;
   #requestPaused = false;
+  /** The client has no room: the endpoint is not read. */
+  #stalled = false;
+  /** Counted among what this process holds. */
+  #isHeld = false;
   /** The body is read before an endpoint is asked. */
   #buffers = false;
   #lastStatus = 502;
@@ -126,6 +134,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
       this.#pauseRequest();
       this.#tryBuffered();
     }
+    if (this.#body.keptBytes >= leastHeld) this.#hold();
   }
 
   /** Lines of the request's trailers, before bodyEnd. */
@@ -360,12 +369,14 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     if (this.#requestPaused || this.#body.done) return;
     this.#requestPaused = true;
     this.#down.pauseRequest();
+    this.#hold();
   }
 
   #resumeRequest(): void {
     if (!this.#requestPaused) return;
     this.#requestPaused = false;
     this.#down.resumeRequest();
+    this.#hold();
   }
 
   onDrain(): void {
@@ -387,12 +398,16 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     this.#tries.answered(now, response.status);
     this.#phase = "responding";
     this.#body.forget();
+    if (this.#isHeld) this.#hold();
     this.#touch(now);
     this.#response.head(response, this.#tries.setCookie);
   }
 
   onBody(bytes: Buffer): void {
-    if (this.#phase === "responding" && !this.#response.body(bytes)) this.#tries.channel?.pause();
+    if (this.#phase !== "responding" || this.#response.body(bytes)) return;
+    this.#tries.channel?.pause();
+    this.#stalled = true;
+    this.#hold();
   }
 
   onTrailers(text: string): void {
@@ -432,12 +447,35 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
   drained(): void {
     if (this.#phase !== "responding") return;
     this.#touch(this.#context.clock.monotonic());
+    if (this.#stalled) {
+      this.#stalled = false;
+      this.#hold();
+    }
     this.#tries.channel?.resume();
   }
 
   /** A step of the response sends what it held. */
   progressed(): void {
     if (this.#phase === "responding") this.#touch(this.#context.clock.monotonic());
+  }
+
+  /** What is only kept to be sent again is forgotten; a request that cannot go on without what it holds fails. */
+  letGo(): void {
+    if (this.#stalled || this.#requestPaused || this.#tries.channel === undefined) this.#fail(503);
+    else {
+      this.#body.forget();
+      this.#hold();
+    }
+  }
+
+  #hold(): void {
+    if (this.#phase === "done") return;
+    const { keptBytes } = this.#body;
+    let bytes = keptBytes < leastHeld ? 0 : keptBytes;
+    if (this.#stalled) bytes += waitingBytes + this.#down.queuedBytes;
+    if (this.#requestPaused) bytes += pausedBytes;
+    this.#isHeld = bytes > 0;
+    this.#context.held.set(this, bytes);
   }
 
   /** A step of the response answers by itself. */
@@ -519,6 +557,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource {
     this.#deadline = Number.POSITIVE_INFINITY;
     this.#response.close();
     this.#tries.drop();
+    if (this.#isHeld) this.#context.held.set(this, 0);
     if (this.#buffers) this.#context.buffering--;
     this.#body.spool?.close();
     const releases = this.#plan?.chain?.releases;

@@ -12,6 +12,7 @@ import type { ClientConnection } from "./client-connection.ts";
 import type { ProxyContext } from "./context.ts";
 import type { Downstream, HeadFacts, SwitchOptions } from "./downstream.ts";
 import { Exchange } from "./exchange.ts";
+import { type Holder, leastHeld } from "./held-bytes.ts";
 import { printLines, ResponseWriter } from "./response-writer.ts";
 import { Tunnel } from "./tunnel.ts";
 
@@ -19,7 +20,7 @@ import { Tunnel } from "./tunnel.ts";
 type State = "head" | "body" | "waiting" | "lingering" | "tunnel" | "closed";
 
 /** One client connection that speaks HTTP/1: requests one after the other, each an Exchange. */
-export class Http1Client implements ClientConnection, Downstream, ChunkSink {
+export class Http1Client implements ClientConnection, Downstream, ChunkSink, Holder {
   readonly #context: ProxyContext;
   readonly #connection: Connection;
   readonly #response: ResponseWriter;
@@ -31,6 +32,8 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
   #held: Buffer | undefined;
   #reading = false;
   #pausedForHeld = false;
+  /** Counted among what this process holds. */
+  #isHeld = false;
   #deadline: number;
   #served = 0;
   // the request being read
@@ -85,6 +88,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
 
   sweep(now: number): void {
     this.#exchange?.sweep(now);
+    if (this.#isHeld) this.#count();
     if (now < this.#deadline) return;
     if (this.#state === "head" && this.#held !== undefined) this.#refuse(408);
     else if (this.#state === "body") {
@@ -111,6 +115,23 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     this.#connection.abort();
   }
 
+  get queuedBytes(): number {
+    return this.#connection.queuedBytes;
+  }
+
+  letGo(): void {
+    this.abortConnection();
+  }
+
+  /** Counts what is held for no exchange: what came of later requests, and what is left of an answer that is complete. */
+  #count(): void {
+    const written = this.#exchange === undefined && this.#state !== "tunnel" ? this.#connection.queuedBytes : 0;
+    const bytes = this.#state === "closed" ? 0 : (this.#held?.length ?? 0) + written;
+    if (bytes < leastHeld && !this.#isHeld) return;
+    this.#isHeld = bytes >= leastHeld;
+    this.#context.held.set(this, this.#isHeld ? bytes : 0);
+  }
+
   // reading
 
   #read(bytes: Buffer): void {
@@ -134,6 +155,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
       this.#pausedForHeld = true;
       this.#connection.pause();
     }
+    this.#count();
   }
 
   /** Reads requests and bodies from `bytes` as far as they go; keeps the rest. */
@@ -166,9 +188,11 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
       else if (all.length > 0) {
         if (held === undefined) this.#deadline = clock.monotonic() + timeouts.head;
         this.#held = Buffer.from(all);
+        this.#count();
       }
       return undefined;
     }
+    if (this.#isHeld) this.#count();
     const request = parseRequestHead(all.toString("latin1", 0, end), wire);
     if ("status" in request) {
       this.#refuse(request.status);
@@ -280,6 +304,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     if (this.#state === "closed") return;
     this.#state = "closed";
     this.#exchange?.clientGone();
+    if (this.#isHeld) this.#count();
     this.#context.metrics.connections--;
     this.#onClosed(this);
   }
@@ -326,6 +351,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     }
     this.#state = "head";
     this.#deadline = now + this.#context.timeouts.idle;
+    this.#count();
     if (this.#held !== undefined && !this.#reading) this.#next();
   }
 
@@ -333,6 +359,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
   #next(): void {
     const held = this.#held;
     this.#held = undefined;
+    if (this.#isHeld) this.#count();
     if (this.#pausedForHeld) {
       this.#pausedForHeld = false;
       this.#connection.resume();
@@ -366,6 +393,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
     this.#tunnel = new Tunnel(this.#connection, upstream, {
       idleMs: o.idleMs,
       clock: this.#context.clock,
+      held: this.#context.held,
       onClosed: () => {
         o.onClosed();
         this.#closed();
@@ -391,6 +419,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink {
   #linger(): void {
     this.#state = "lingering";
     this.#held = undefined;
+    if (this.#isHeld) this.#count();
     this.#deadline = this.#context.clock.monotonic() + this.#context.timeouts.linger;
     this.#connection.end();
     this.#connection.resume();

@@ -13,6 +13,7 @@ import { isFieldValue, isToken } from "../upstream/wire/tokens.ts";
 import type { ProxyContext } from "./context.ts";
 import type { Downstream, IncomingRequest, SwitchOptions } from "./downstream.ts";
 import { Exchange } from "./exchange.ts";
+import { type Holder, waitingBytes } from "./held-bytes.ts";
 import { StreamConnection } from "./stream-connection.ts";
 import { Tunnel } from "./tunnel.ts";
 
@@ -25,7 +26,7 @@ export interface Http2Facts {
 }
 
 /** One stream of an HTTP/2 client, as an Exchange sees its client. */
-export class Http2Request implements Downstream {
+export class Http2Request implements Downstream, Holder {
   readonly #context: ProxyContext;
   readonly #stream: ServerHttp2Stream;
   readonly #exchange: Exchange;
@@ -34,6 +35,9 @@ export class Http2Request implements Downstream {
   #trailers: Record<string, string> = {};
   #expectContinue: boolean;
   #answeredEarly = false;
+  #answered = false;
+  /** Of an answer that is complete: what the client had not taken when it last took some, and by when it must take more. */
+  #left = { bytes: 0, deadline: Number.POSITIVE_INFINITY };
 
   #tunnel: Tunnel | undefined;
 
@@ -82,6 +86,7 @@ export class Http2Request implements Downstream {
   sweep(now: number): void {
     this.#exchange.sweep(now);
     this.#tunnel?.sweep(now);
+    if (this.#answered) this.#awaitReader(now);
     if (this.#answeredEarly) this.#stream.close(constants.NGHTTP2_NO_ERROR);
     if (now >= this.#deadline && !this.#exchange.requestComplete) this.#stream.close(constants.NGHTTP2_CANCEL);
   }
@@ -92,6 +97,24 @@ export class Http2Request implements Downstream {
 
   clientGone(): void {
     this.#exchange.clientGone();
+    if (this.#left.bytes > 0) this.#context.held.set(this, 0);
+  }
+
+  get queuedBytes(): number {
+    return this.#stream.writableLength;
+  }
+
+  letGo(): void {
+    this.abort();
+  }
+
+  /** A client that takes nothing of an answer that is complete must not keep it here for good. */
+  #awaitReader(now: number): void {
+    const bytes = this.queuedBytes;
+    if (bytes !== this.#left.bytes) {
+      this.#left = { bytes, deadline: now + this.#context.timeouts.body };
+      this.#context.held.set(this, bytes === 0 ? 0 : bytes + waitingBytes);
+    } else if (bytes > 0 && now >= this.#left.deadline) this.abort();
   }
 
   continue(): void {
@@ -130,6 +153,7 @@ export class Http2Request implements Downstream {
     }
     if (!this.#open()) return;
     this.#stream.end();
+    this.#answered = true;
     // an answer before the end of the question: the rest of it is not wanted (RFC 9113 section 8.1). The next sweep says
     // so: said at once, it would overtake the answer
     if (!this.#exchange.requestComplete) this.#answeredEarly = true;
@@ -137,6 +161,8 @@ export class Http2Request implements Downstream {
 
   abort(): void {
     this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    // the reset waits for a connection that takes nothing; what was to be sent before it does not
+    this.#stream.destroy();
   }
 
   pauseRequest(): void {
@@ -163,6 +189,7 @@ export class Http2Request implements Downstream {
     this.#tunnel = new Tunnel(new StreamConnection(this.#stream, this.#facts), upstream, {
       idleMs: o.idleMs,
       clock: this.#context.clock,
+      held: this.#context.held,
       onClosed: o.onClosed,
     });
     this.#tunnel.start({ fromClient: undefined, fromUpstream: rest, clientEnded: false });

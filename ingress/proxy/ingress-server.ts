@@ -22,6 +22,7 @@ import { selfSignedCertificate } from "./default-certificate.ts";
 import { type Changeable, effectiveSettings, poolLimits } from "./effective-settings.ts";
 import { processWorld } from "./filter-world.ts";
 import { HealthChecks } from "./health-checks.ts";
+import { defaultHeldBytes, HeldBytes } from "./held-bytes.ts";
 import { Http1Client } from "./http1-client.ts";
 import { Http2Client } from "./http2-client.ts";
 import { Listeners, type StreamAt } from "./listeners.ts";
@@ -45,6 +46,8 @@ export interface IngressServerConfig {
   readonly udp?: readonly { readonly port: number; readonly at: DatagramsAt }[];
   /** Connections of clients that this process has at once; 16384 by default, as ingress-nginx. */
   readonly maxConnections?: number;
+  /** Bytes that this process holds at once for those who are slow: see HeldBytes. */
+  readonly heldBytes?: number;
   /** Shown to clients whose name has no certificate; a self-signed one when absent. */
   readonly defaultCertificate?: KeyPair;
   /** Ranges (`address/bits`) whose X-Forwarded-* headers are believed; none by default. */
@@ -185,6 +188,7 @@ class IngressProcess implements IngressServer {
       http2: new Http2Upstreams(),
       picker: new EndpointPicker(),
       pending: new PendingRequests(),
+      held: new HeldBytes(config.heldBytes ?? defaultHeldBytes),
       subrequests: this.#subrequests,
       world: processWorld({ ...deps, subrequests: this.#subrequests, limits, shared }),
       clock: deps.clock,
@@ -250,6 +254,7 @@ class IngressProcess implements IngressServer {
       table: this.#context.table,
       limitPeers: this.#gossip.peers,
       pending: this.#context.pending.count,
+      held: this.#context.held,
       busy: [...this.#clients].filter((c) => c.busy).length,
       changedAt: this.#changedAt,
       process: processFigures(this.#deps.clock.now()),

@@ -29,6 +29,8 @@ export interface MetricsContext {
   readonly limitPeers: number;
   /** Requests that wait for an endpoint. */
   readonly pending: number;
+  /** Of who is slow, and how many such were let go. */
+  readonly held: { readonly bytes: number; readonly letGo: number };
   /** Connections with a request under way. */
   readonly busy: number;
   /** When the table was last changed; milliseconds since 1970. */
@@ -184,6 +186,8 @@ export class ProxyMetrics {
       ]),
       ...family("fairway_ingress_retries_total", "counter", "Further tries of requests", [["", this.retries]]),
       ...family("fairway_ingress_upstream_failures_total", "counter", "Tries that failed", [["", this.upstreamFailures]]),
+      ...family("fairway_ingress_held_bytes", "gauge", "Bytes held for clients and endpoints that are slow", [["", c.held.bytes]]),
+      ...family("fairway_ingress_held_let_go_total", "counter", "Slow ones that were let go since too much was held", [["", c.held.letGo]]),
       ...family("fairway_ingress_pending_requests", "gauge", "Requests that wait for an endpoint with room", [["", c.pending]]),
       ...family(
         "fairway_ingress_pending_refused_total",

@@ -111,9 +111,9 @@ export class Passthrough implements ClientConnection {
       return;
     }
     if (this.#preamble !== undefined) upstream.write(this.#preamble);
-    const { table, clock } = this.#context;
+    const { table, clock, held } = this.#context;
     const idleMs = (table.settings.streamIdleSeconds ?? idleSeconds) * 1000;
-    this.#tunnel = new Tunnel(this.#client, upstream, { idleMs, clock, onClosed: () => this.#end() });
+    this.#tunnel = new Tunnel(this.#client, upstream, { idleMs, clock, held, onClosed: () => this.#end() });
     this.#tunnel.start({ fromClient: Buffer.concat(this.#early.splice(0)), fromUpstream: undefined, clientEnded: false });
   }
 

@@ -43,7 +43,7 @@ export class RequestBody {
       return;
     }
     if (sent && this.#keptBytes + bytes.length > this.mostKept) {
-      this.#kept = undefined;
+      this.forget();
       return;
     }
     if (this.#kept === noBuffers) this.#kept = [];
@@ -56,6 +56,11 @@ export class RequestBody {
     if (this.#framing.kind === "length" && this.bytes < this.#framing.bytes) return false;
     this.done = true;
     return true;
+  }
+
+  /** Of what is kept. */
+  get keptBytes(): number {
+    return this.#keptBytes;
   }
 
   /** No more than this is kept before an endpoint is there to take it. */
@@ -76,5 +81,6 @@ export class RequestBody {
   /** It will not be sent again. */
   forget(): void {
     this.#kept = undefined;
+    this.#keptBytes = 0;
   }
 }

@@ -28,6 +28,10 @@ export class StreamConnection implements Connection {
     stream.on("close", () => this.events.onClose(error));
   }
 
+  get queuedBytes(): number {
+    return this.#stream.writableLength;
+  }
+
   write(data: Buffer | string): boolean {
     if (this.#stream.destroyed || this.#stream.writableEnded) return true;
     // the stream sends later, the buffer is not ours to keep

@@ -1,10 +1,12 @@
 import type { Clock } from "../../src/base/clock.ts";
 import type { Connection, ConnectionEvents } from "../upstream/connection.ts";
+import { type HeldBytes, type Holder, waitingBytes } from "./held-bytes.ts";
 
 export interface TunnelOptions {
   /** Milliseconds without a byte either way, after which it is closed. */
   readonly idleMs: number;
   readonly clock: Clock;
+  readonly held: HeldBytes;
   readonly onClosed: () => void;
 }
 
@@ -12,11 +14,13 @@ export interface TunnelOptions {
 const goneMs = 5_000;
 
 /** Bytes both ways after a switch of protocols; each direction ends by itself. */
-export class Tunnel {
+export class Tunnel implements Holder {
   readonly #client: Connection;
   readonly #upstream: Connection;
   readonly #options: TunnelOptions;
   #openSides = 2;
+  /** Sides that have not taken what they were told. */
+  readonly #slow = new Set<Connection>();
   #movedAt: number;
 
   constructor(client: Connection, upstream: Connection, options: TunnelOptions) {
@@ -46,6 +50,10 @@ export class Tunnel {
     this.abort();
   }
 
+  letGo(): void {
+    this.abort();
+  }
+
   abort(): void {
     this.#client.abort();
     this.#upstream.abort();
@@ -55,15 +63,29 @@ export class Tunnel {
     return {
       onData: (bytes) => {
         this.#movedAt = this.#options.clock.monotonic();
-        if (!to.write(bytes)) from.pause();
+        if (to.write(bytes)) return;
+        from.pause();
+        this.#slow.add(to);
+        this.#hold();
       },
-      onDrain: () => to.resume(),
+      onDrain: () => {
+        to.resume();
+        this.#slow.delete(from);
+        this.#hold();
+      },
       onEnd: () => to.end(),
       onClose: (error) => {
         if (error !== undefined) to.abort();
         else to.end();
-        if (--this.#openSides === 0) this.#options.onClosed();
+        if (--this.#openSides > 0) return;
+        this.#options.held.set(this, 0);
+        this.#options.onClosed();
       },
     };
+  }
+
+  #hold(): void {
+    const bytes = this.#slow.size === 0 ? 0 : waitingBytes + this.#client.queuedBytes + this.#upstream.queuedBytes;
+    if (this.#openSides > 0) this.#options.held.set(this, bytes);
   }
 }

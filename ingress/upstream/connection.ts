@@ -22,6 +22,8 @@ export interface Connection {
   readonly localPort: number;
   /** What was written in this turn of the event loop has not left yet. */
   readonly unsent: boolean;
+  /** Bytes that were written and that the kernel has not taken. */
+  readonly queuedBytes: number;
   /** Text is latin1. False: wait for onDrain. What is written on a closed connection is dropped. */
   write(data: Buffer | string): boolean;
   /** Writes between the two go out together; bytes of them must live until then. */

@@ -4,7 +4,7 @@ import { getSystemErrorName } from "node:util";
 import type { Connection, ConnectionEvents, ConnectionFactory, Peer } from "./connection.ts";
 import { HandleWriter, type WriterOwner } from "./handle-writer.ts";
 import { listenForSockets, netConnections, type OnFault, plainIp, silent } from "./net-connection.ts";
-import { sharedBuffer } from "./read-buffer.ts";
+import { sharedBuffer, sharedRoom } from "./read-buffer.ts";
 import { handleOf, holds, type StreamBindings, type StreamHandle, streamBindings } from "./stream-handles.ts";
 import { TurnWrites } from "./turn-writes.ts";
 
@@ -61,6 +61,7 @@ class HandleConnection implements Connection, WriterOwner {
   readonly #bindings: StreamBindings;
   readonly #onFault: OnFault;
   readonly #writer: HandleWriter;
+  #room = sharedRoom();
   #paused = false;
   #ended = false;
   #gone = false;
@@ -82,7 +83,7 @@ class HandleConnection implements Connection, WriterOwner {
     });
     socket.on("close", () => this.#closed());
     handle.onread = () => this.#read();
-    handle.useUserBuffer(sharedBuffer);
+    handle.useUserBuffer(this.#room);
     // node:net begins to read when the connection is there
     if (socket.connecting) return;
     // what the stream had read before the handle was taken
@@ -101,12 +102,19 @@ class HandleConnection implements Connection, WriterOwner {
     return this.#writer.unsent;
   }
 
-  /** Called by the handle. What was read has been written on, or copied, when it returns: the next read goes to the same memory. */
-  #read(): undefined {
+  get queuedBytes(): number {
+    return this.#writer.queuedBytes;
+  }
+
+  /** Called by the handle. What was read has been written on, or copied, when it returns: the next read goes to the same memory, or the part it gives. */
+  #read(): Uint8Array | undefined {
     const n = this.#bindings.state[this.#bindings.readBytesOrError] ?? 0;
     if (n > 0) this.#deliver(sharedBuffer.subarray(0, n));
     else if (n < 0) this.#readFailed(n);
-    return undefined;
+    const room = sharedRoom();
+    if (room === this.#room) return undefined;
+    this.#room = room;
+    return room;
   }
 
   #readFailed(code: number): void {

@@ -1,9 +1,7 @@
 import { sendNow } from "./send-now.ts";
 import type { StreamBindings, StreamHandle, WriteRequest } from "./stream-handles.ts";
+import { highWaterMark } from "./thrift.ts";
 import { joinedBytes, type TurnWriter, type TurnWrites } from "./turn-writes.ts";
-
-/** Bytes the kernel has not taken yet, above which writers wait. */
-const highWaterMark = 128 * 1024;
 
 /** Told of what comes of writes. */
 export interface WriterOwner {
@@ -58,16 +56,21 @@ export class HandleWriter implements TurnWriter {
     return (this.#to > this.#from || this.#queue.length > 0) && !this.#writing;
   }
 
+  /** Written, and not with the kernel yet. */
+  get queuedBytes(): number {
+    return this.#queued;
+  }
+
   /** Text is latin1. False: wait for onDrain. */
   write(data: Buffer | string): boolean {
     if (this.#ending || this.#closed) return true;
-    if (data.length === 0) return this.#queued < highWaterMark;
+    if (data.length === 0) return this.#queued < highWaterMark();
     if (this.#writeThisTurn(data)) return true;
     this.#queueTurn();
     this.#keep(data);
     if (typeof data !== "string") this.#flush();
     else if (!this.#writing && this.#corks === 0) this.#turn.add(this);
-    if (this.#queued < highWaterMark) return true;
+    if (this.#queued < highWaterMark()) return true;
     this.#waiting = true;
     return false;
   }

@@ -2,6 +2,7 @@ import { createServer, connect as netConnect, type Server, type Socket } from "n
 import { TLSSocket } from "node:tls";
 import type { Connection, ConnectionEvents, ConnectionFactory, ListenAt, Listening, Peer, UpstreamAddress } from "./connection.ts";
 import { lasting, ReadBuffer } from "./read-buffer.ts";
+import { highWaterMark } from "./thrift.ts";
 import { joinedBytes, type TurnWriter, TurnWrites } from "./turn-writes.ts";
 import { connectTls } from "./upstream-tls.ts";
 
@@ -17,9 +18,6 @@ export function netConnections(onFault: OnFault): ConnectionFactory {
     connect: (to, events, onReady) => connect(to, { ...o, events, onReady }),
   };
 }
-
-/** Bytes the kernel has not taken yet, above which writers wait. */
-const highWaterMark = 128 * 1024;
 
 /** For who has nobody yet. */
 export const silent: ConnectionEvents = { onData: () => {}, onDrain: () => {}, onEnd: () => {}, onClose: () => {} };
@@ -77,6 +75,10 @@ class NetConnection implements Connection, TurnWriter {
     return this.#text !== "";
   }
 
+  get queuedBytes(): number {
+    return this.#socket.writableLength;
+  }
+
   deliver(bytes: Buffer): void {
     // as #guard, without a closure: this is called for every read
     try {
@@ -131,7 +133,7 @@ class NetConnection implements Connection, TurnWriter {
       if (socket.writableCorked > 0) this.#corked.push(data);
       else ReadBuffer.pin(data);
     }
-    if (waiting < highWaterMark) return true;
+    if (waiting < highWaterMark()) return true;
     this.#waiting = true;
     return false;
   }

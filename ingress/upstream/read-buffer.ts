@@ -1,3 +1,5 @@
+import { thrift } from "./thrift.ts";
+
 /** A response of usual size; what fills it gets the larger one. */
 const smallBytes = 16 * 1024;
 const largeBytes = 64 * 1024;
@@ -13,7 +15,8 @@ const owners = new WeakMap<ArrayBufferLike, ReadBuffer>();
 export class ReadBuffer {
   #buffer: Buffer;
   #pinned = false;
-  #grow = false;
+  /** Settled by what was read: where the next read goes must not change before it comes. */
+  #nextBytes = smallBytes;
 
   constructor() {
     this.#buffer = this.#fresh(smallBytes);
@@ -21,17 +24,17 @@ export class ReadBuffer {
 
   /** Where the next read goes. */
   next(): Buffer {
-    if (this.#pinned || this.#grow) {
-      this.#buffer = this.#fresh(this.#grow ? largeBytes : this.#buffer.length);
+    if (this.#pinned || this.#nextBytes !== this.#buffer.length) {
+      this.#buffer = this.#fresh(this.#nextBytes);
       this.#pinned = false;
-      this.#grow = false;
     }
     return this.#buffer;
   }
 
   /** So many bytes of it were filled. */
   read(bytes: number): void {
-    if (bytes === this.#buffer.length && bytes < largeBytes) this.#grow = true;
+    if (thrift.isOn) this.#nextBytes = smallBytes;
+    else if (bytes === this.#buffer.length) this.#nextBytes = largeBytes;
   }
 
   #fresh(bytes: number): Buffer {
@@ -56,6 +59,13 @@ export class ReadBuffer {
  * What is to outlive the read must be copied.
  */
 export const sharedBuffer: Buffer = Buffer.allocUnsafeSlow(256 * 1024);
+
+const thriftyPart = sharedBuffer.subarray(0, smallBytes);
+
+/** Where the next read goes: a part of it while memory is short, since what a slow reader does not take is copied whole. */
+export function sharedRoom(): Buffer {
+  return thrift.isOn ? thriftyPart : sharedBuffer;
+}
 
 /** These bytes, or a copy of them where other connections read over them as soon as the reader returns. */
 export function lasting(bytes: Buffer): Buffer {

@@ -6,7 +6,15 @@ import { emptyRouteTable } from "../../../ingress/route/route-table.ts";
 import { makeRoute } from "./proxy-lab.ts";
 
 const process = { cpuSeconds: 1.5, startedAt: 1_700_000_000, residentBytes: 50e6, virtualBytes: 90e6, readBytes: 0, writeBytes: 4096 };
-const context = { table: emptyRouteTable, limitPeers: 2, pending: 3, busy: 1, changedAt: 1_800_000_000_000, process };
+const context = {
+  table: emptyRouteTable,
+  limitPeers: 2,
+  pending: 3,
+  busy: 1,
+  held: { bytes: 4, letGo: 5 },
+  changedAt: 1_800_000_000_000,
+  process,
+};
 const fact: RequestFacts = {
   route: makeRoute(),
   service: "shop/web",
@@ -60,6 +68,8 @@ test("a request is in each of ingress-nginx's histograms once", () => {
     ["nginx_ingress_controller_nginx_process_write_bytes_total", 4096],
     ["fairway_ingress_limit_peers", 2],
     ["fairway_ingress_pending_requests", 3],
+    ["fairway_ingress_held_bytes", 4],
+    ["fairway_ingress_held_let_go_total", 5],
   ] as const)
     expect([sample, got.get(sample)]).toEqual([sample, value]);
 });

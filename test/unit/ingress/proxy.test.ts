@@ -431,6 +431,7 @@ describe.for(["auto", "portable"] as const)("over the transport %s", (transport)
           remotePort: 0,
           localPort: 0,
           unsent: false,
+          queuedBytes: 0,
           write: () => true,
           cork() {},
           uncork() {},

@@ -11,6 +11,7 @@ function lab() {
     remoteIp: "",
     remotePort: 0,
     localPort: 0,
+    queuedBytes: 0,
     get unsent() {
       return unsent;
     },
