@@ -5,8 +5,10 @@ import type { DnsBlocks } from "../corefile/server-blocks.ts";
 
 /** What the endpoints of `health`, `ready` and `prometheus` say. */
 export interface EndpointSources {
-  /** Names are known, and the server is not about to end. */
+  /** Names are known. */
   readonly isReady: () => boolean;
+  /** The server is about to end, and clients are to go elsewhere: whatever it was before, it is not ready. */
+  readonly isLeaving: () => boolean;
   readonly metrics: () => string;
 }
 
@@ -47,7 +49,8 @@ export function openBlockEndpoints(sources: EndpointSources, isShared = false): 
         add(p.address, "/ready", () => {
           const isReady = sources.isReady();
           wasReady ||= isReady;
-          return isReady || (wasReady && p.monitor === "until-ready") ? { status: 200, text: "OK" } : { status: 503, text: "kubernetes" };
+          const isServing = isReady || (wasReady && p.monitor === "until-ready");
+          return isServing && !sources.isLeaving() ? { status: 200, text: "OK" } : { status: 503, text: "kubernetes" };
         });
       }
     }

@@ -195,7 +195,7 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
       ),
     });
   const endpoints = openBlockEndpoints(
-    { isReady: () => isSynced && !isLeaving && generation !== undefined, metrics: print },
+    { isReady: () => isSynced && generation !== undefined, isLeaving: () => isLeaving, metrics: print },
     deps.sockets !== undefined,
   );
   running.push(endpoints);

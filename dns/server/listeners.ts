@@ -168,7 +168,7 @@ export function startListeners(config: ListenersConfig, deps: ListenersDeps): Li
       // nothing is read after this, and nothing was read that has no answer
       await Promise.all(datagrams.map((d) => d.close()));
       const late = new AbortController();
-      const timer = setTimeout(() => late.abort(), deadline - deps.monotonic());
+      const timer = setTimeout(() => late.abort(), Math.max(1, deadline - deps.monotonic()));
       await Promise.race([connections, once(late.signal, "abort")]);
       clearTimeout(timer);
     },

@@ -98,6 +98,33 @@ test("ready and prometheus are served where the Corefile says, and ready waits f
   expect(await get("/metrics")).toMatch(/^200 # HELP coredns_dns_requests_total/);
 });
 
+test.each(["until-ready", "continuously"])("a lame server is healthy, answers, and is not ready; monitor %s", async (monitor) => {
+  const lame = Promise.withResolvers<void>();
+  const gone = Promise.withResolvers<void>();
+  const clock = {
+    ...systemClock,
+    sleep: (ms: number, signal?: AbortSignal) => {
+      if (ms !== 1500) return systemClock.sleep(ms, signal);
+      lame.resolve();
+      return gone.promise;
+    },
+  };
+  const text = `.:53 {\n health 127.0.0.1:0 {\n  lameduck 1500ms\n }\n ready 127.0.0.1:0 {\n  monitor ${monitor}\n }\n hosts {\n  10.8.0.1 a.lan\n }\n}`;
+  const server = startDnsServer({ listen: [{ ip: "127.0.0.1", port: 0 }], blocks: blocksOf(text) }, { clock });
+  await server.ready;
+  server.setSynced();
+  const get = async (path: string): Promise<number> => {
+    const at = server.endpoints().find((e) => e.path === path);
+    return (await fetch(`http://127.0.0.1:${at?.port}${path}`, { headers: { connection: "close" } })).status;
+  };
+  expect([await get("/health"), await get("/ready")]).toEqual([200, 200]);
+  const closed = server.close();
+  await lame.promise;
+  expect([await get("/health"), await get("/ready"), await addressOf(server)]).toEqual([200, 503, "10.8.0.1"]);
+  gone.resolve();
+  await closed;
+});
+
 test("a server that takes another's place opens the same endpoints and addresses while that one answers; one of both is always ready", async () => {
   const at = ownAddress;
   const text = `.:53 {\n whoami\n health ${at}:8080\n ready ${at}:8181\n}\na.lan:5300 {\n bind ${at}\n hosts {\n  10.8.0.1 a.lan\n }\n}`;
