@@ -1,11 +1,12 @@
 import type { Clock } from "../../src/base/clock.ts";
 import type { TracingSettings } from "../route/proxy-settings.ts";
+import { encodeExport } from "./otlp-protobuf.ts";
 import { type OtlpSpan, printExport } from "./otlp-span.ts";
 import type { Subrequests } from "./subrequest.ts";
 
 export interface SpanExporterDeps {
   readonly clock: Clock;
-  readonly subrequests: Pick<Subrequests, "send">;
+  readonly subrequests: Pick<Subrequests, "send" | "call">;
   readonly log: (message: string) => void;
   /** Counts of what became of spans. */
   readonly counts: { sent: number; dropped: number };
@@ -23,9 +24,12 @@ const tries = 3;
 const firstPauseMs = 1_000;
 /** OTLP/HTTP: these may be tried again. */
 const again: ReadonlySet<number> = new Set([429, 502, 503, 504]);
+/** OTLP/gRPC: cancelled, deadline exceeded, resource exhausted, aborted, out of range, unavailable, data loss. */
+const againByGrpc: ReadonlySet<number> = new Set([1, 4, 8, 10, 11, 14, 15]);
+const method = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
 /**
- * Brings spans to their collector (OTLP over HTTP, JSON) in batches, one at a time. A request only adds to a list; where the
+ * Brings spans to their collector (OTLP) in batches, one at a time. A request only adds to a list; where the
  * collector is slow or away, spans are dropped when the list is full.
  */
 export class SpanExporter {
@@ -89,22 +93,45 @@ export class SpanExporter {
       return "done";
     }
     try {
-      const { status } = await this.#deps.subrequests.send({
-        method: "POST",
-        url: `${endpoint}/v1/traces`,
-        ...(settings.pool === undefined ? {} : { pool: settings.pool }),
-        headers: [{ name: "content-type", value: "application/json" }],
-        body: Buffer.from(printExport(batch, settings.serviceName ?? "fairway")),
-        bodyBytes: 0,
-        timeoutMs,
-      });
-      if (again.has(status)) return "again";
-      if (status >= 200 && status < 300) this.#deps.counts.sent += batch.length;
+      const { good, status, mayHelp } = await this.#export(batch, { ...settings, endpoint, timeoutMs });
+      if (mayHelp) return "again";
+      if (good) this.#deps.counts.sent += batch.length;
       else this.#drop(batch, `it said ${status}`);
       return "done";
     } catch {
       return "again";
     }
+  }
+
+  /** What the collector said, and whether it may be asked again. */
+  async #export(
+    batch: readonly OtlpSpan[],
+    o: TracingSettings & { readonly endpoint: string; readonly timeoutMs: number },
+  ): Promise<{ readonly good: boolean; readonly status: number; readonly mayHelp: boolean }> {
+    const { subrequests } = this.#deps;
+    const { protocol = "grpc", serviceName = "fairway", timeoutMs } = o;
+    const pool = o.pool === undefined ? {} : { pool: o.pool };
+    if (protocol === "grpc") {
+      const status = await subrequests.call({
+        url: o.endpoint,
+        ...pool,
+        path: method,
+        message: encodeExport(batch, serviceName),
+        timeoutMs,
+      });
+      return { good: status === 0, status, mayHelp: againByGrpc.has(status) };
+    }
+    const json = protocol === "http/json";
+    const { status } = await subrequests.send({
+      method: "POST",
+      url: `${o.endpoint}/v1/traces`,
+      ...pool,
+      headers: [{ name: "content-type", value: json ? "application/json" : "application/x-protobuf" }],
+      body: json ? Buffer.from(printExport(batch, serviceName)) : encodeExport(batch, serviceName),
+      bodyBytes: 0,
+      timeoutMs,
+    });
+    return { good: status >= 200 && status < 300, status, mayHelp: again.has(status) };
   }
 
   #drop(batch: readonly OtlpSpan[], why: string): void {

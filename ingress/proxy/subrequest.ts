@@ -2,6 +2,7 @@ import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import type { HeaderField } from "../route/filter.ts";
 import type { PoolEndpoint, PoolId } from "../route/route.ts";
+import { callGrpc, type GrpcCall } from "./grpc-call.ts";
 
 export interface SubrequestsDeps {
   /** An endpoint of a pool, another one each time; `undefined` when it has none. */
@@ -50,13 +51,26 @@ export class Subrequests {
     this.#https.destroy();
   }
 
+  /** How a call of gRPC ended, over HTTP/2 without TLS; rejects where there was no end in time. */
+  async call(o: Pick<Subrequest, "url" | "pool"> & Pick<GrpcCall, "path" | "message" | "timeoutMs">): Promise<number> {
+    const url = new URL(o.url);
+    const { ip, port } = this.#addressOf(url, o.pool);
+    return callGrpc({ address: { ip, port }, authority: url.host, path: o.path, message: o.message, timeoutMs: o.timeoutMs });
+  }
+
+  #addressOf(url: URL, pool: PoolId | undefined): { readonly ip: string; readonly port: number } {
+    const endpoint = pool === undefined ? undefined : this.#deps.endpointOf(pool);
+    if (pool !== undefined && endpoint === undefined) throw new Error("its Service has no endpoint");
+    const port = url.port === "" ? (url.protocol === "https:" ? 443 : 80) : Number(url.port);
+    return endpoint ?? { ip: url.hostname.replace(/^\[|\]$/g, ""), port };
+  }
+
   /** Rejects where there is no whole answer in time. */
   async send(o: Subrequest): Promise<SubrequestAnswer> {
     const url = new URL(o.url);
     const secure = url.protocol === "https:";
     if (!secure && url.protocol !== "http:") throw new TypeError("its scheme is neither http nor https");
-    const endpoint = o.pool === undefined ? undefined : this.#deps.endpointOf(o.pool);
-    if (o.pool !== undefined && endpoint === undefined) throw new Error("its Service has no endpoint");
+    const { ip: host, port } = this.#addressOf(url, o.pool);
     const headers: Record<string, string | string[]> = {};
     for (const { name, value } of o.headers) {
       const before = headers[name];
@@ -66,8 +80,8 @@ export class Subrequests {
     return new Promise((resolve, reject) => {
       const request = (secure ? httpsRequest : httpRequest)({
         agent: secure ? this.#https : this.#http,
-        host: endpoint?.ip ?? url.hostname.replace(/^\[|\]$/g, ""),
-        port: endpoint?.port ?? (url.port === "" ? (secure ? 443 : 80) : Number(url.port)),
+        host,
+        port,
         method: o.method,
         path: `${url.pathname}${url.search}`,
         headers,

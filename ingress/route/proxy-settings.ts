@@ -59,10 +59,14 @@ export interface CompressionSettings {
   readonly minBytes: number;
 }
 
+export type OtlpProtocol = "grpc" | "http/protobuf" | "http/json";
+
 export interface TracingSettings {
   readonly enabled: boolean;
-  /** Where spans go: OTLP over HTTP, `http://collector:4318`. */
+  /** Where spans go: `http://collector:4317`. */
   readonly endpoint?: string;
+  /** How they do, as OTEL_EXPORTER_OTLP_PROTOCOL names it; absent: grpc. */
+  readonly protocol?: OtlpProtocol;
   readonly serviceName?: string;
   /** A share in [0, 1] of the requests whose client did not decide. */
   readonly ratio?: number;

@@ -27,7 +27,7 @@ const workers = "processes, sockets and buffers are this proxy's own business";
 const logs = "the access log is a line a request in the log of the daemon: --access-log json|nginx";
 const snippet = "snippets of nginx configuration are refused for good";
 const readByValue = "annotations are read by value, never put into a text that is read again";
-const otel = "spans go out in batches of OTLP over HTTP";
+const otel = "spans go out in batches of OTLP";
 const jaeger = "Jaeger takes OTLP: name it by otlp-collector-host";
 const tls = "OpenSSL's own choice";
 
@@ -158,7 +158,10 @@ export const configRows = {
   "syslog-host": inert("see enable-syslog"),
   "syslog-port": inert("see enable-syslog"),
   "otlp-collector-host": kept(parseText),
-  "otlp-collector-port": differs(parseCount, "OTLP over HTTP, not gRPC", { initial: "4318" }),
+  "otlp-collector-port": kept(parseCount, { initial: "4317" }),
+  "otlp-protocol": kept(oneOf("grpc", "http/protobuf", "http/json"), {
+    note: "ours, which ingress-nginx has not: grpc by default, http/protobuf where the port is 4318",
+  }),
   "otel-service-name": kept(parseText, { initial: "nginx" }),
   "otel-sampler": kept(oneOf("AlwaysOn", "AlwaysOff", "TraceIdRatioBased"), { initial: "AlwaysOff" }),
   "otel-sampler-ratio": kept(parseShare, { initial: "0.01" }),

@@ -99,7 +99,9 @@ function compressionOf(r: ConfigReader): CompressionSettings | undefined {
 function tracingOf(r: ConfigReader, defaults: AnnotationDefaults): TracingSettings | undefined {
   const on = flag(defaults, "enable-opentelemetry");
   const host = r.get("otlp-collector-host");
-  const port = r.get("otlp-collector-port") ?? 4318;
+  const port = r.get("otlp-collector-port") ?? 4317;
+  // the port that collectors have for HTTP
+  const protocol = r.get("otlp-protocol") ?? (port === 4318 ? "http/protobuf" : "grpc");
   const serviceName = r.get("otel-service-name");
   const sampler = r.get("otel-sampler");
   const share = r.get("otel-sampler-ratio") ?? 0.01;
@@ -114,7 +116,7 @@ function tracingOf(r: ConfigReader, defaults: AnnotationDefaults): TracingSettin
   };
   return {
     enabled: on ?? false,
-    ...present("endpoint", endpoint),
+    ...(endpoint === undefined ? {} : { endpoint, protocol }),
     ...present("serviceName", serviceName),
     ...(sampler === undefined ? {} : { ratio: sampler === "AlwaysOn" ? 1 : sampler === "AlwaysOff" ? 0 : share }),
     ...(service === undefined ? {} : { pool: poolId(service.service, service.port, { serviceUpstream: false }) }),

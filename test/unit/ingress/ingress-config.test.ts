@@ -136,7 +136,7 @@ test("settings of processes", () => {
   const data = [
     'use-forwarded-headers: "true", proxy-real-ip-cidr: "10.0.0.0/8", keep-alive: "10", large-client-header-buffers: "4 16k"',
     'use-gzip: "true", gzip-level: "20", ssl-protocols: TLSv1.3, worker-shutdown-timeout: 30s, enable-opentelemetry: "true"',
-    'otlp-collector-host: "otel.test", otel-sampler: TraceIdRatioBased, otel-sampler-ratio: "0.5"',
+    'otlp-collector-host: "otel.test", otlp-collector-port: "4318", otel-sampler: TraceIdRatioBased, otel-sampler-ratio: "0.5"',
   ].join(", ");
   expect(translate(configMap(data)).delta.settings).toMatchObject({
     trustedProxies: ["10.0.0.0/8"],
@@ -145,7 +145,7 @@ test("settings of processes", () => {
     drainSeconds: 30,
     compression: { gzip: { level: 9 }, minBytes: 256 },
     tls: { minVersion: "TLSv1.3", maxVersion: "TLSv1.3" },
-    tracing: { enabled: true, endpoint: "http://otel.test:4318", ratio: 0.5 },
+    tracing: { enabled: true, endpoint: "http://otel.test:4318", protocol: "http/protobuf", ratio: 0.5 },
   });
   expect(translate("").delta.settings).toEqual({});
 });

@@ -104,7 +104,7 @@ async function lab(settings: Partial<NonNullable<ProxySettings["tracing"]>> = {}
   if (up === undefined) throw new Error("no endpoint");
   const none = { upserts: [], deletes: [] };
   const endpoint = `http://127.0.0.1:${collector.port}`;
-  const tracing = { ...on, endpoint, serviceName: "edge", batch: { delayMs: 1 }, ...settings };
+  const tracing = { ...on, protocol: "http/json" as const, endpoint, serviceName: "edge", batch: { delayMs: 1 }, ...settings };
   ingress.apply({ revision: 2, full: false, routes: none, pools: none, certificates: none, settings: { tracing } });
   return { up, ups, collector, http, ingress };
 }
@@ -226,8 +226,9 @@ function makeExporter(answers: readonly (number | "away")[], batch: NonNullable<
     clock,
     log: () => undefined,
     counts,
-    settings: () => ({ ...on, endpoint: "http://c.test", batch }),
+    settings: () => ({ ...on, protocol: "http/json", endpoint: "http://c.test", batch }),
     subrequests: {
+      call: () => Promise.reject(new Error("nothing is called")),
       send: async ({ body }) => {
         sent.push((JSON.parse(String(body)) as Sent).resourceSpans[0].scopeSpans[0].spans.length);
         const answer = answers[n++] ?? 200;
@@ -264,7 +265,7 @@ test("what waits is brought before the end", async () => {
 });
 
 test("the ConfigMap says where spans go; a Service of the cluster is asked at its endpoints", () => {
-  const yaml = `${makeService("otel", ["10.0.9.1:4318"], 4318)}
+  const yaml = `${makeService("otel", ["10.0.9.1:4317"], 4317)}
 kind: ConfigMap
 metadata: {name: fairway-ingress, namespace: kube-system}
 data: {enable-opentelemetry: "true", otlp-collector-host: otel.shop.svc, otel-sampler: TraceIdRatioBased, otel-sampler-ratio: "0.25", otel-service-name: edge, otel-max-queuesize: "9"}
@@ -274,12 +275,13 @@ data: {enable-opentelemetry: "true", otlp-collector-host: otel.shop.svc, otel-sa
   const { settings, pools } = translator.full();
   expect(settings?.tracing).toEqual({
     enabled: true,
-    endpoint: "http://otel.shop.svc:4318",
+    endpoint: "http://otel.shop.svc:4317",
+    protocol: "grpc",
     serviceName: "edge",
     ratio: 0.25,
     trustIncoming: true,
-    pool: "shop/otel:4318",
+    pool: "shop/otel:4317",
     batch: { queueSize: 9 },
   });
-  expect(pools.upserts).toMatchObject([{ id: "shop/otel:4318", endpoints: [{ ip: "10.0.9.1", port: 4318 }] }]);
+  expect(pools.upserts).toMatchObject([{ id: "shop/otel:4317", endpoints: [{ ip: "10.0.9.1", port: 4317 }] }]);
 });
