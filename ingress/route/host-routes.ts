@@ -2,12 +2,11 @@ import { compareRoutes } from "./match-order.ts";
 import { pathPattern } from "./pattern.ts";
 import type { RequestHead } from "./request-head.ts";
 import { headerValue } from "./request-head.ts";
-import type { Route, RouteId } from "./route.ts";
+import type { Route } from "./route.ts";
 import { queryValue, valueMatches } from "./value-match.ts";
 
 /** The routes of one host, best first, and indexes for the look-up. Never changed once made. */
 export interface HostRoutes {
-  readonly byId: ReadonlyMap<RouteId, Route>;
   readonly ordered: readonly Route[];
   readonly exact: ReadonlyMap<string, readonly Placed[]>;
   /** Keyed by the path without its closing slash; the root is "". */
@@ -26,18 +25,22 @@ interface Placed {
 
 export function hostRoutes(routes: Iterable<Route>): HostRoutes {
   const ordered = [...routes].sort(compareRoutes);
-  const exact = new Map<string, Placed[]>();
-  const prefix = new Map<string, Placed[]>();
-  const scanned: Placed[] = [];
+  let exact: Map<string, Placed[]> | undefined;
+  let prefix: Map<string, Placed[]> | undefined;
+  let scanned: Placed[] | undefined;
   for (const [at, route] of ordered.entries()) {
-    if (route.path.kind === "exact") add(exact, route.path.path, { route, at });
-    else if (route.path.kind === "prefix") add(prefix, withoutSlash(route.path.path), { route, at });
-    else scanned.push({ route, at });
+    if (route.path.kind === "exact") exact = added(exact, route.path.path, { route, at });
+    else if (route.path.kind === "prefix") prefix = added(prefix, withoutSlash(route.path.path), { route, at });
+    else (scanned ??= []).push({ route, at });
   }
   let longestPrefix = -1;
-  for (const key of prefix.keys()) longestPrefix = Math.max(longestPrefix, key.length);
-  return { byId: new Map(ordered.map((r) => [r.id, r])), ordered, exact, prefix, longestPrefix, scanned };
+  for (const key of prefix?.keys() ?? []) longestPrefix = Math.max(longestPrefix, key.length);
+  return { ordered, exact: exact ?? noneKeyed, prefix: prefix ?? noneKeyed, longestPrefix, scanned: scanned ?? none };
 }
+
+// hosts are many, and most have one kind of path
+const noneKeyed: ReadonlyMap<string, readonly Placed[]> = new Map();
+const none: readonly Placed[] = [];
 
 /** The best route of the host: exact paths, then prefixes from the longest, then what must be tried one by one. */
 export function findRoute(routes: HostRoutes, head: RequestHead): Route | undefined {
@@ -119,8 +122,10 @@ function withoutSlash(path: string): string {
   return path.endsWith("/") ? path.slice(0, -1) : path;
 }
 
-function add(map: Map<string, Placed[]>, key: string, placed: Placed): void {
-  const list = map.get(key);
-  if (list === undefined) map.set(key, [placed]);
+function added(map: Map<string, Placed[]> | undefined, key: string, placed: Placed): Map<string, Placed[]> {
+  const all = map ?? new Map<string, Placed[]>();
+  const list = all.get(key);
+  if (list === undefined) all.set(key, [placed]);
   else list.push(placed);
+  return all;
 }

@@ -168,7 +168,7 @@ function nextState(state: State, delta: RouteDelta): State {
   const passthrough = (base?.passthrough ?? PersistentMap<string, PoolId>()).asMutable();
   const hostTls = (base?.hostTls ?? PersistentMap<string, HostTls>()).asMutable();
   for (const [key, changes] of touched) {
-    const merged = new Map(hosts.get(key)?.byId);
+    const merged = new Map(hosts.get(key)?.ordered.map((r) => [r.id, r]));
     for (const [id, route] of changes) {
       if (route === undefined) merged.delete(id);
       else merged.set(id, route);
