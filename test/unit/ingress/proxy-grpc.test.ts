@@ -10,6 +10,8 @@ import {
 import { afterEach, expect, test } from "vitest";
 import type { IngressServer, Route } from "../../../ingress/index.ts";
 import { selfSignedCertificate } from "../../../ingress/proxy/default-certificate.ts";
+import type { TextPart } from "../../../ingress/route/request-text.ts";
+import type { UpstreamTls } from "../../../ingress/route/route.ts";
 import { fastClock, makeForward, makeRoute, RawClient, RawEndpoint, startLab } from "./proxy-lab.ts";
 
 const open: (() => void | Promise<void>)[] = [];
@@ -257,11 +259,17 @@ test("an endpoint that speaks HTTP/1 only is 502", async () => {
   expect(await c.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").until((t) => t.includes("</html>"))).toMatch(/^HTTP\/1\.1 502 /);
 });
 
-test.for<[name: string, tls: object, status: number]>([
+const text = (t: string): readonly TextPart[] => [{ kind: "text", text: t }];
+
+test.for<[name: string, tls: Partial<UpstreamTls>, status: number]>([
   ["not verified", { verify: false, sendServerName: false }, 200],
-  ["verified by the right authority and name", { verify: true, sendServerName: true, ca: pair.certificate, name: "ingress.local" }, 200],
-  ["verified without its authority", { verify: true, sendServerName: true, name: "ingress.local" }, 502],
-  ["verified with another name", { verify: true, sendServerName: true, ca: pair.certificate, name: "b.test" }, 502],
+  [
+    "verified by the right authority and name",
+    { verify: true, sendServerName: true, ca: pair.certificate, name: text("ingress.local") },
+    200,
+  ],
+  ["verified without its authority", { verify: true, sendServerName: true, name: text("ingress.local") }, 502],
+  ["verified with another name", { verify: true, sendServerName: true, ca: pair.certificate, name: text("b.test") }, 502],
   ["terms that cannot be used", { verify: true, sendServerName: true, ca: "no PEM" }, 502],
 ])("TLS to endpoints: %s", async ([, tls, status]) => {
   const up = await endpoint(echo, { tls: true });
