@@ -31,7 +31,7 @@ const maxWork = 1 << 19;
 /** Some 20 KiB each. */
 const maxCached = 1024;
 
-/** Compiled when first asked for; past so many, all are forgotten: a table has far more than are in use at a time. */
+/** Made when first asked for; past so many, all are forgotten: a table has far more than are in use at a time. */
 class PatternCache {
   readonly #compile: (source: string, ignoreCase: boolean) => Pattern;
   /** By source alone: requests ask for them, and a key put together for each would cost more than the rest of it. */
@@ -117,25 +117,31 @@ const insteadOf: Readonly<Record<string, { readonly is: RegExp; readonly write: 
   },
 };
 
-/** A path pattern, of which most are told apart by the letters that they begin with. */
+/** A path pattern: most are told apart by the letters that they begin with, and compiled only for a path that begins so. */
 function pathStart(source: string, ignoreCase: boolean): Pattern {
-  const pattern = compilePath(source, ignoreCase);
+  let compiled: Pattern | undefined;
+  const pattern = (): Pattern => {
+    compiled ??= compilePath(source, ignoreCase);
+    return compiled;
+  };
   const letters = leadingLetters(source);
   const { length } = letters;
-  const { longest } = pattern;
   const wanted = ignoreCase ? letters.toLowerCase() : letters;
   const begins = ignoreCase
     ? (text: string): boolean => text.slice(0, length).toLowerCase() === wanted
     : (text: string): boolean => text.startsWith(wanted);
   const isFor = (text: string): boolean => {
     if (!begins(text)) return false;
+    const { longest } = pattern();
     if (text.length > longest) throw new PathTooLong(source, longest);
     return true;
   };
   return {
-    longest,
-    test: (text) => isFor(text) && pattern.test(text),
-    groups: (text) => (isFor(text) ? pattern.groups(text) : undefined),
+    get longest() {
+      return pattern().longest;
+    },
+    test: (text) => isFor(text) && pattern().test(text),
+    groups: (text) => (isFor(text) ? pattern().groups(text) : undefined),
   };
 }
 

@@ -52,6 +52,6 @@ function readStream(snapshot: Snapshot, entry: { readonly protocol: "tcp" | "udp
     reason: found === undefined ? "ServiceNotFound" : "ServicePortNotFound",
     fault: there
       ? undefined
-      : `there is no ${found === undefined ? "" : `${protocol.toUpperCase()} port ${servicePort} of `}Service ${service}; connections are closed until there is`,
+      : `there is no ${found === undefined ? "" : `${protocol.toUpperCase()} port ${servicePort} of `}Service ${service}; ${protocol === "tcp" ? "connections are closed" : "datagrams are dropped"} until there is`,
   };
 }
