@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { makeCertificate } from "../../src/apiserver/x509.ts";
 import { createClient } from "../../src/client/client.ts";
 import { loadKubeconfig } from "../../src/client/kubeconfig.ts";
@@ -119,6 +119,13 @@ describe.skipIf(lack !== undefined)(`rolling under load${lack === undefined ? ""
     const answered = Promise.all(clients.map((kind) => askUntil(stop.signal, to, kind)));
     const fresh = cluster.kubectl("exec", "shell", "--", "sh", "-c", freshConnections);
     const changing = changeUntil(stop.signal);
+    // where a step below fails, these end with the test, and what becomes of them is no other failure
+    const running = Promise.allSettled([answered, fresh, changing]);
+    onTestFinished(async () => {
+      stop.abort();
+      await cluster.kubectl("exec", "shell", "--", "touch", "/tmp/stop");
+      await running;
+    });
     const killed = await killServing();
     const call = openCall(to, "/talk.Talk/Say");
     const talks = [openTalk(to, "/ws"), call];
