@@ -15,12 +15,23 @@ const goawayMs = 1_000;
 /** Streams a client may have open at once. */
 const maxStreams = 128;
 
+/** A client whose headers are more than may be does not go on so for long: what is refused still has to be unpacked. */
+const mostUntold = 500;
+
+interface BegunStream {
+  readonly stream: ServerHttp2Stream;
+  readonly headers: Readonly<Record<string, unknown>>;
+}
+
 /** One client connection that speaks HTTP/2: each stream is an Exchange of its own; upstreams get HTTP/1.1. */
 export class Http2Client implements ClientConnection {
   readonly #context: ProxyContext;
   readonly #session: ServerHttp2Session;
   readonly #socket: Socket;
   readonly #requests = new Set<Http2Request>();
+  /** Streams that the client has begun in this turn of the event loop, and may have reset in it. */
+  #begun: BegunStream[] = [];
+  #told = 0;
   #idleSince: number;
   /** When the client was told to take its next requests elsewhere. */
   #drainingSince = Number.POSITIVE_INFINITY;
@@ -59,13 +70,22 @@ export class Http2Client implements ClientConnection {
       maxOutstandingPings: 10,
     });
     this.#session = session;
-    session.on("stream", (stream, headers) => {
-      try {
-        this.#begin(stream, headers, facts);
-      } catch (error) {
-        o.onFault(error);
-        stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    const beginAll = (): void => {
+      for (const { stream, headers } of this.#begun.splice(0)) {
+        if (stream.destroyed) continue;
+        try {
+          this.#begin(stream, headers, facts);
+        } catch (error) {
+          o.onFault(error);
+          stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+        }
       }
+    };
+    // what is reset as soon as it has begun costs no plan, and no endpoint a connection
+    session.on("stream", (stream, headers) => {
+      stream.on("error", () => undefined);
+      this.#told++;
+      if (this.#begun.push({ stream, headers }) === 1) setImmediate(beginAll);
     });
     // what goes wrong ends the session; its streams tell their exchanges
     session.on("error", () => undefined);
@@ -81,13 +101,20 @@ export class Http2Client implements ClientConnection {
   }
 
   get busy(): boolean {
-    return this.#requests.size > 0;
+    return this.#requests.size > 0 || this.#begun.length > 0;
   }
 
   sweep(now: number): void {
     for (const r of this.#requests) r.sweep(now);
+    if (this.#untold() > mostUntold) this.abortConnection();
     if (!this.busy && now - this.#idleSince > this.#context.timeouts.idle) this.drain();
     if (now - this.#drainingSince > goawayMs) this.#close();
+  }
+
+  /** Streams whose headers were more than may be: node:http2 resets them without a word, and reads on. */
+  #untold(): number {
+    const { lastProcStreamID } = this.#session.state;
+    return lastProcStreamID === undefined ? 0 : (lastProcStreamID + 1) / 2 - this.#told;
   }
 
   endpointsGone(gone: ReadonlySet<string>): void {
@@ -120,7 +147,6 @@ export class Http2Client implements ClientConnection {
   }
 
   #begin(stream: ServerHttp2Stream, headers: Readonly<Record<string, unknown>>, facts: Http2Facts): void {
-    stream.on("error", () => undefined);
     const request = Http2Request.begin(this.#context, stream, headers, facts);
     if (request === undefined) {
       stream.close(constants.NGHTTP2_PROTOCOL_ERROR);

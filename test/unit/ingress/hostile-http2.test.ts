@@ -1,7 +1,7 @@
 import { type ClientHttp2Session, connect } from "node:http2";
 import { connect as netConnect, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
-import { frame, http2Preface, literal, requestFields } from "./http2-frames.ts";
+import { FrameClient, frame, http2Preface, literal, requestFields } from "./http2-frames.ts";
 import { type Answer, get, RawClient, RawEndpoint, startLab } from "./proxy-lab.ts";
 
 const open: (() => void | Promise<void>)[] = [];
@@ -219,4 +219,21 @@ test("a header table turned into a bomb: its streams are refused one by one, in 
   expect(await bystander.send(get()).until((t) => t.endsWith("ok"))).toMatch(/^HTTP\/1\.1 200/);
   expect(memory() - before).toBeLessThan(200 * 1024 * 1024);
   expect(up.seen).toHaveLength(1);
+});
+
+test("who goes on with such bombs is cut off", { timeout: 60_000 }, async () => {
+  const { http } = await lab();
+  const socket = hostile(http);
+  socket.write(Buffer.concat([preface, settings]));
+  expect(await floodUntilClosed(socket, (i) => frame(1, 5, 2 * i + 1, Buffer.concat([fields, bomb])), 100_000)).toBe(true);
+});
+
+test("streams that are reset as soon as they have begun cost no endpoint a connection; one that is not is answered", async () => {
+  const { http, up } = await lab();
+  const c = new FrameClient(http);
+  open.push(() => void c.socket.destroy());
+  const reset = (i: number): Buffer => Buffer.concat([frame(1, 5, i, fields), frame(3, 0, i, Buffer.from([0, 0, 0, 8]))]);
+  c.send(preface, settings, ...Array.from({ length: 100 }, (_, i) => reset(2 * i + 1)), frame(1, 5, 201, fields));
+  expect((await c.until((f) => f.type === 0))?.stream).toBe(201);
+  expect([up.accepted, up.seen.length]).toEqual([1, 1]);
 });
