@@ -5,7 +5,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Running } from "../base/running.ts";
 import type { Log } from "../observe/log.ts";
 import { encodeFrame, readFrames } from "./frames.ts";
-import type { FromAgent, KeyedDelta, StateSource, ToAgent } from "./state-stream.ts";
+import { type FromAgent, type KeyedDelta, type StateSource, streamVersion, type ToAgent, withoutEdits } from "./state-stream.ts";
 import { SwitchRounds, switchWithinMs } from "./switch-rounds.ts";
 
 /** A full state goes in parts of this many keys, so that a child answers between them. */
@@ -17,6 +17,8 @@ interface Child {
   readonly socket: Socket;
   readonly table: string;
   readonly pid: number;
+  /** What it understands: see `streamVersion`. */
+  readonly version: number;
   /** Changes that came while it was given its full state, in their order; undefined before and after. */
   held: Uint8Array[] | undefined;
   acked: number;
@@ -50,6 +52,7 @@ export function startStatePublisher(path: string, sources: readonly StateSource[
   /** Connected before the state was known. */
   const waiting = new Set<Child>();
   const revisions = new Map<string, number>();
+  const sourceOf = (table: string): StateSource | undefined => sources.find((s) => s.name === table);
   const revisionOf = (table: string): number => revisions.get(table) ?? 0;
   let synced = false;
   const pass = (child: Child, frame: Uint8Array): void => {
@@ -62,7 +65,13 @@ export function startStatePublisher(path: string, sources: readonly StateSource[
   };
   const passAll = (to: Iterable<Child>, delta: KeyedDelta): void => {
     let frame: Uint8Array | undefined;
+    let plain: Uint8Array | undefined;
     for (const child of to) {
+      if (child.version < streamVersion && delta.edits !== undefined) {
+        plain ??= encodeFrame({ type: "delta", delta: withoutEdits(delta, sourceOf(child.table)?.full() ?? []) } satisfies FromAgent);
+        pass(child, plain);
+        continue;
+      }
       frame ??= encodeFrame({ type: "delta", delta } satisfies FromAgent);
       pass(child, frame);
     }
@@ -98,7 +107,7 @@ export function startStatePublisher(path: string, sources: readonly StateSource[
 
   const giveFull = async (child: Child): Promise<void> => {
     const { socket, table } = child;
-    const source = sources.find((s) => s.name === table);
+    const source = sourceOf(table);
     if (source === undefined) return;
     const revision = revisionOf(table);
     const tag = source.tag === undefined ? {} : { tag: source.tag() };
@@ -125,11 +134,19 @@ export function startStatePublisher(path: string, sources: readonly StateSource[
     readFrames(socket, (message) => {
       const m = message as ToAgent;
       if (m.type === "hello") {
-        if (!sources.some((s) => s.name === m.table)) {
+        if (sourceOf(m.table) === undefined) {
           socket.destroy();
           return;
         }
-        const child: Child = { socket, table: m.table, held: undefined, pid: m.pid, acked: -1, onMetrics: undefined };
+        const child: Child = {
+          socket,
+          table: m.table,
+          held: undefined,
+          pid: m.pid,
+          version: m.version ?? 1,
+          acked: -1,
+          onMetrics: undefined,
+        };
         socket.on("close", () => gone(child));
         if (synced) greet(child);
         else waiting.add(child);

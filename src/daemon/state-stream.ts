@@ -23,8 +23,14 @@ export interface StateSource {
   full(): Iterable<readonly [key: string, value: unknown]>;
 }
 
+/**
+ * What a child understands: 2 has `edits`, which version 1 (of children that name none) does not know. A child of before an upgrade may
+ * serve under a new agent for long, where the new version of it does not start.
+ */
+export const streamVersion = 2;
+
 export type ToAgent =
-  | { readonly type: "hello"; readonly table: string; readonly pid: number }
+  | { readonly type: "hello"; readonly table: string; readonly pid: number; readonly version?: number }
   /** It could serve this revision now; it waits to be told. */
   | { readonly type: "prepared"; readonly revision: number }
   /** This revision is in force. */
@@ -41,6 +47,14 @@ export type FromAgent =
   /** The agent has heard from the API: what is not there does not exist. */
   | { readonly type: "synced" }
   | { readonly type: "metrics?" };
+
+/** The same change for a child of version 1: names that were edited with all they have now. */
+export function withoutEdits(delta: KeyedDelta, full: Iterable<readonly [key: string, value: unknown]>): KeyedDelta {
+  const { edits = [], ...rest } = delta;
+  if (edits.length === 0) return rest;
+  const edited = new Set(edits.map(([key]) => key));
+  return { ...rest, upserts: [...delta.upserts, ...Array.from(full).filter(([key]) => edited.has(key))] };
+}
 
 /** The two changes as one: of what both name, the later word counts. */
 export function mergeDeltas(before: KeyedDelta, after: KeyedDelta): KeyedDelta {

@@ -2,7 +2,7 @@ import { createConnection, type Socket } from "node:net";
 import type { Running } from "../base/running.ts";
 import type { Log } from "../observe/log.ts";
 import { encodeFrame, readFrames } from "./frames.ts";
-import type { FromAgent, KeyedDelta, ToAgent } from "./state-stream.ts";
+import { type FromAgent, type KeyedDelta, streamVersion, type ToAgent } from "./state-stream.ts";
 
 /** Which keys a child has, so that a new agent's full state ends those that it does not name. */
 export interface KnownKeys {
@@ -118,7 +118,7 @@ export function startStateSubscriber(path: string, table: string, deps: Subscrib
   const connect = (): void => {
     const s = createConnection(path);
     socket = s;
-    s.on("connect", () => s.write(encodeFrame({ type: "hello", table, pid: process.pid } satisfies ToAgent)));
+    s.on("connect", () => s.write(encodeFrame({ type: "hello", table, pid: process.pid, version: streamVersion } satisfies ToAgent)));
     s.on("error", () => undefined);
     s.on("close", () => {
       inFull = false;

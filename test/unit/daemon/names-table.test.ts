@@ -1,11 +1,14 @@
 import { mkdtempSync, rmSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { Answerer, DnsZone } from "../../../dns/index.ts";
 import { systemClock } from "../../../src/base/clock.ts";
+import { encodeFrame, readFrames } from "../../../src/daemon/frames.ts";
 import { keyedNames, recordDelta, zoneEntries } from "../../../src/daemon/names-table.ts";
 import { startStatePublisher } from "../../../src/daemon/state-publisher.ts";
+import type { FromAgent, KeyedDelta } from "../../../src/daemon/state-stream.ts";
 import { startStateSubscriber } from "../../../src/daemon/state-subscriber.ts";
 import { silentLog } from "../../../src/observe/log.ts";
 import { SnapshotStore } from "../../../src/snapshot/snapshot-store.ts";
@@ -47,6 +50,20 @@ test("one endpoint less of many reaches the DNS process as an edit, and leaves w
   });
   await state.ready;
   const before = answerer.size;
+  // one of before an upgrade, that says no version of the stream
+  const old = connect(path);
+  const oldDeltas: KeyedDelta[] = [];
+  const oldSynced = Promise.withResolvers<void>();
+  const oldTold = Promise.withResolvers<void>();
+  old.write(encodeFrame({ type: "hello", table: "dns", pid: 1 }));
+  readFrames(old, (message) => {
+    const m = message as FromAgent;
+    if (m.type === "synced") oldSynced.resolve();
+    if (m.type !== "delta") return;
+    oldDeltas.push(m.delta);
+    if (m.delta.deletes.length > 0) oldTold.resolve();
+  });
+  await oldSynced.promise;
 
   publisher.publish("dns", deltaOf(299));
   // the names of one endpoint, not those of three hundred
@@ -54,17 +71,25 @@ test("one endpoint less of many reaches the DNS process as an edit, and leaves w
   expect([before - answerer.size, answerer.revision]).toEqual([1, zone.revision]);
   const built = new Answerer();
   built.apply(zone.full());
+  await oldTold.promise;
+  const outdated = new Answerer();
+  for (const { edits, ...delta } of oldDeltas) {
+    expect(edits).toBeUndefined();
+    outdated.apply(recordDelta(delta));
+  }
   const query = Buffer.from(
     "\x00\x01\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03big\x01a\x03svc\x07cluster\x05local\x00\x00\x01\x00\x01",
     "latin1",
   );
-  const answers = [answerer, built].map((a) => {
+  const answers = [answerer, built, outdated].map((a) => {
     const out = new Uint8Array(0xffff);
     return out.slice(0, a.answer(query, query.length, "10.0.0.1", out, "tcp"));
   });
   expect(answers[0]).toEqual(answers[1]);
+  expect(answers[2]).toEqual(answers[1]);
   expect(answers[0]?.[7]).toBe(299 & 255);
 
+  old.destroy();
   await state.close();
   await publisher.close();
   rmSync(folder, { recursive: true });
