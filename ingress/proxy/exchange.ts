@@ -11,6 +11,7 @@ import type { Http1Response } from "../upstream/wire/response-parser.ts";
 import { BodySpool } from "./body-spool.ts";
 import type { ProxyContext } from "./context.ts";
 import type { Downstream, IncomingRequest } from "./downstream.ts";
+import { ExchangeDeadlines } from "./exchange-deadlines.ts";
 import { recordExchange } from "./exchange-record.ts";
 import { type ClientIdentity, clientIdentity } from "./forwarded.ts";
 import { grpcTimeoutMs, isGrpc } from "./grpc.ts";
@@ -61,9 +62,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
   #trace: Trace | undefined;
   /** The plan was not made at once: time has passed since the start. */
   #waited = false;
-  #deadline = Number.POSITIVE_INFINITY;
-  /** The end of all tries and of the response. */
-  #overallDeadline = Number.POSITIVE_INFINITY;
+  readonly #deadlines = new ExchangeDeadlines();
   #requestPaused = false;
   /** The client has no room: the endpoint is not read. */
   #stalled = false;
@@ -82,7 +81,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
     this.#down = down;
     this.#startedAt = context.clock.monotonic();
     this.#body = new RequestBody(request.framing);
-    if (isGrpc(request.fields)) this.#overallDeadline = this.#startedAt + (grpcTimeoutMs(request.fields) ?? Number.POSITIVE_INFINITY);
+    if (isGrpc(request.fields)) this.#deadlines.endBy(this.#startedAt + (grpcTimeoutMs(request.fields) ?? Number.POSITIVE_INFINITY));
     this.#client = clientIdentity(request, request.fields, context);
     this.#requestId = context.requestIds.of(request.fields);
     this.#tries = new UpstreamTries(context, { request, client: this.#client, requestId: this.#requestId }, this);
@@ -177,7 +176,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
 
   /** The client has room again. */
   clientDrained(): void {
-    if (this.#phase === "responding") this.#touch(this.#context.clock.monotonic());
+    this.progressed();
     this.#response.drained();
   }
 
@@ -196,8 +195,8 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
   /** Called now and then; `now` is monotonic. */
   sweep(now: number): void {
     if (this.#phase === "done") return;
-    if (now >= this.#overallDeadline) this.#fail(504);
-    else if (now >= this.#deadline) {
+    if (this.#deadlines.isOver(now)) this.#fail(504);
+    else if (this.#deadlines.isLate(now)) {
       if (this.#phase === "pending") this.#waitedInVain();
       else if (this.#phase === "connecting") this.#retryOr("connect", 504);
       else if (this.#phase === "waiting") this.#retryOr("timeout", 504);
@@ -215,11 +214,10 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
     const { tracing } = this.#context.table.settings;
     if (tracing !== undefined || plan.route?.tracing !== undefined) this.#startTrace(tracing, plan.route);
     this.#response.follow(plan);
+    if (forward !== undefined) this.#deadlines.follow(forward.timeouts, this.#startedAt);
     if (plan.reply !== undefined) this.#reply(plan.reply);
     else if (this.#bodyLimit > 0 && this.#body.bytes > this.#bodyLimit) this.#fail(413);
     else if (forward !== undefined) {
-      const { requestSeconds } = forward.timeouts;
-      if (requestSeconds !== undefined) this.#overallDeadline = Math.min(this.#overallDeadline, this.#startedAt + requestSeconds * 1000);
       if (forward.bufferRequest === true && !this.#body.done && this.#context.buffering < mostBuffering) this.#awaitBody();
       else this.#try(forward);
       // after the request itself; one that carries the body waits for its end, and is sent there (see bodyEnd)
@@ -271,7 +269,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
 
   onPending(deadline: number): void {
     this.#phase = "pending";
-    this.#deadline = deadline;
+    this.#deadlines.waitUntil(deadline);
   }
 
   #waitedInVain(): void {
@@ -281,7 +279,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
 
   onConnecting(deadline: number): void {
     this.#phase = "connecting";
-    this.#deadline = deadline;
+    this.#deadlines.waitUntil(deadline);
   }
 
   onNoChannel(): void {
@@ -357,12 +355,11 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
   }
 
   #expectProgress(now: number): void {
-    const timeouts = this.#plan?.forward?.timeouts;
-    if (timeouts === undefined) return;
-    const seconds = this.#body.done ? timeouts.readSeconds : Math.max(timeouts.sendSeconds, timeouts.readSeconds);
-    this.#deadline = now + seconds * 1000;
-    if (timeouts.trySeconds !== undefined && this.#phase === "waiting")
-      this.#deadline = Math.min(this.#deadline, this.#tries.startedAt + timeouts.trySeconds * 1000);
+    this.#deadlines.expect({
+      now,
+      bodySent: this.#body.done,
+      tryStartedAt: this.#phase === "waiting" ? this.#tries.startedAt : undefined,
+    });
   }
 
   #pauseRequest(): void {
@@ -399,7 +396,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
     this.#phase = "responding";
     this.#body.forget();
     if (this.#isHeld) this.#hold();
-    this.#touch(now);
+    this.#deadlines.progressed(now);
     this.#response.head(response, this.#tries.setCookie);
   }
 
@@ -417,7 +414,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
   onBatchEnd(): void {
     if (this.#phase === "done") return;
     this.#readAt = undefined;
-    this.#touch(this.#context.clock.monotonic());
+    this.#deadlines.progressed(this.#context.clock.monotonic());
     this.#response.flush();
   }
 
@@ -431,10 +428,9 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
     this.#response.endWith(101);
     this.#tries.detached();
     this.#phase = "responding";
-    this.#deadline = Number.POSITIVE_INFINITY;
-    const idleMs = (this.#plan?.forward?.timeouts.readSeconds ?? 60) * 1000;
+    this.#deadlines.stop();
     // limits count a tunnel as long as it is open
-    this.#down.switched(response, connection, rest, { idleMs, onClosed: () => this.clientGone() });
+    this.#down.switched(response, connection, rest, { idleMs: this.#deadlines.idleMs, onClosed: () => this.clientGone() });
   }
 
   onFailure(failure: UpstreamFailure): void {
@@ -446,7 +442,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
   /** What comes after has room again. */
   drained(): void {
     if (this.#phase !== "responding") return;
-    this.#touch(this.#context.clock.monotonic());
+    this.#deadlines.progressed(this.#context.clock.monotonic());
     if (this.#stalled) {
       this.#stalled = false;
       this.#hold();
@@ -456,7 +452,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
 
   /** A step of the response sends what it held. */
   progressed(): void {
-    if (this.#phase === "responding") this.#touch(this.#context.clock.monotonic());
+    if (this.#phase === "responding") this.#deadlines.progressed(this.#context.clock.monotonic());
   }
 
   /** What is only kept to be sent again is forgotten; a request that cannot go on without what it holds fails. */
@@ -481,10 +477,6 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
   /** A step of the response answers by itself. */
   cancel(): void {
     this.#tries.drop();
-  }
-
-  #touch(now: number): void {
-    this.#deadline = now + (this.#plan?.forward?.timeouts.readSeconds ?? 60) * 1000;
   }
 
   // another try
@@ -547,14 +539,14 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
   #reply(reply: Reply): void {
     this.#phase = "responding";
     const now = this.#context.clock.monotonic();
-    this.#touch(now);
+    this.#deadlines.progressed(now);
     this.#response.reply(reply, now);
   }
 
   #finish(now: number | undefined): void {
     if (this.#phase === "done") return;
     this.#phase = "done";
-    this.#deadline = Number.POSITIVE_INFINITY;
+    this.#deadlines.stop();
     this.#response.close();
     this.#tries.drop();
     if (this.#isHeld) this.#context.held.set(this, 0);
