@@ -1,5 +1,5 @@
 import { u16 } from "../wire/big-endian.ts";
-import { encodeMessage, headerBytes, type Message } from "../wire/message.ts";
+import { encodeMessage, headerBytes, type Message, withoutEdns } from "../wire/message.ts";
 import { typeNumbers } from "../wire/record-type.ts";
 
 /** A larger answer is made from its records each time. */
@@ -21,8 +21,7 @@ export interface WireForm {
 /** Undefined for what is not worth it, or has no such form. */
 export function wireFormOf(message: Message): WireForm | undefined {
   if (message.questions.length !== 1 || message.rcode > 15) return undefined;
-  const { edns: _, ...plain } = message;
-  const bytes = encodeMessage({ ...plain, id: 0 });
+  const bytes = encodeMessage({ ...withoutEdns(message), id: 0 });
   if (bytes.length > maxBytes) return undefined;
   let at = headerBytes;
   at = nameEnd(bytes, at) + 4;

@@ -95,17 +95,12 @@ export class Forwarder implements Running {
   }
 
   /** The answer of the first server that gives one, with the id of `query`. Throws an UpstreamError when none does. */
-  async ask(query: Message, signal: AbortSignal): Promise<Message | "too-many"> {
+  ask(query: Message, signal: AbortSignal): Promise<Message | "too-many"> {
     if (this.#active >= (this.#config.maxConcurrent || (this.#config.maxConcurrent === 0 ? Number.POSITIVE_INFINITY : 1000))) {
       this.#deps.observe.rejected();
-      return "too-many";
+      return Promise.resolve("too-many");
     }
-    this.#active++;
-    try {
-      return await this.#askInTurn(query, signal);
-    } finally {
-      this.#active--;
-    }
+    return this.#askInTurn(query, signal);
   }
 
   async close(): Promise<void> {
@@ -119,25 +114,30 @@ export class Forwarder implements Running {
     const deadline = clock.monotonic() + (this.#config.timeout ?? 5000);
     let lastAnswer: Message | undefined;
     let failure: unknown;
-    // none while all are down: to wait for servers known to be down would cost clients seconds for each name they try
-    for (const upstream of this.#order()) {
-      if (clock.monotonic() >= deadline) break;
-      const started = clock.monotonic();
-      const sent = this.#disguise(query);
-      try {
-        const answer = await upstream.ask(sent, this.#transport, signal);
-        observe.answered(upstream.name, answer.rcode, clock.monotonic() - started);
-        lastAnswer = undisguise(answer, query, sent);
-        if (this.#config.failover?.includes(answer.rcode) !== true) return lastAnswer;
-      } catch (error) {
-        if (signal.aborted || this.#closing.signal.aborted) throw error;
-        failure = error;
-        observe.failed(upstream.name);
-        if (this.#isDown(upstream)) this.#check(upstream);
+    this.#active++;
+    try {
+      // none while all are down: to wait for servers known to be down would cost clients seconds for each name they try
+      for (const upstream of this.#order()) {
+        if (clock.monotonic() >= deadline) break;
+        const started = clock.monotonic();
+        const sent = this.#disguise(query);
+        try {
+          const answer = await upstream.ask(sent, this.#transport, signal);
+          observe.answered(upstream.name, answer.rcode, clock.monotonic() - started);
+          lastAnswer = undisguise(answer, query, sent);
+          if (this.#config.failover?.includes(answer.rcode) !== true) return lastAnswer;
+        } catch (error) {
+          if (signal.aborted || this.#closing.signal.aborted) throw error;
+          failure = error;
+          observe.failed(upstream.name);
+          if (this.#isDown(upstream)) this.#check(upstream);
+        }
       }
+      if (lastAnswer !== undefined) return lastAnswer;
+      throw failure ?? new UpstreamError("unreachable", this.#upstreams.map((u) => u.name).join(", ") || "none is configured");
+    } finally {
+      this.#active--;
     }
-    if (lastAnswer !== undefined) return lastAnswer;
-    throw failure ?? new UpstreamError("unreachable", this.#upstreams.map((u) => u.name).join(", ") || "none is configured");
   }
 
   /** Another id, and letters in another case: what a forger must guess. */

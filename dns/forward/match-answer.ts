@@ -23,6 +23,6 @@ export function matchAnswer(query: Message, bytes: Uint8Array, letters: "same" |
   const same =
     got.type === asked.type &&
     got.class === asked.class &&
-    (letters === "same" ? got.name === asked.name : canonicalName(got.name) === canonicalName(asked.name));
+    (got.name === asked.name || (letters === "any" && canonicalName(got.name) === canonicalName(asked.name)));
   return same ? answer : undefined;
 }

@@ -1,7 +1,7 @@
 import { connect, isIP } from "node:net";
 import { connect as connectTls, type SecureContextOptions } from "node:tls";
 import { type Ip, ipFamily, printHostPort } from "../../src/base/ip.ts";
-import type { Message } from "../wire/message.ts";
+import { type Message, withoutEdns } from "../wire/message.ts";
 import { rcodes } from "../wire/record-type.ts";
 import { isUpstreamError, UpstreamError } from "./errors.ts";
 import { HttpsConnection } from "./https-connection.ts";
@@ -82,8 +82,7 @@ export class Upstream {
     try {
       let answer = await this.#exchange(query, transport, until, signal);
       if (answer.rcode === rcodes.FORMERR && answer.edns === undefined && query.edns !== undefined) {
-        const { edns: _, ...plain } = query;
-        answer = await this.#exchange(plain, transport, until, signal);
+        answer = await this.#exchange(withoutEdns(query), transport, until, signal);
       }
       this.#failures = 0;
       return answer;

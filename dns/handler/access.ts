@@ -1,4 +1,5 @@
 import type { Ip } from "../../src/base/ip.ts";
+import type { Message } from "../wire/message.ts";
 import { classIn, rcodes, typeNumbers } from "../wire/record-type.ts";
 import { emptyAnswer, type Wrap } from "./handler.ts";
 
@@ -9,7 +10,14 @@ export function refuseForeign(isAllowed: (client: Ip) => boolean): Wrap {
 
 /** Says in each answer whether its client gets recursion (RA). */
 export function offerRecursion(isAllowed: (client: Ip) => boolean): Wrap {
-  return (next) => async (q, c) => ({ ...(await next(q, c)), recursionAvailable: isAllowed(q.client) });
+  return (next) => (q, c) => {
+    const offer = (answer: Message): Message => {
+      const recursionAvailable = isAllowed(q.client);
+      return answer.recursionAvailable === recursionAvailable ? answer : { ...answer, recursionAvailable };
+    };
+    const answer = next(q, c);
+    return answer instanceof Promise ? answer.then(offer) : offer(answer);
+  };
 }
 
 /** What is let through although most servers have no answer to it. */

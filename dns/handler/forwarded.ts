@@ -1,5 +1,5 @@
 import type { Forwarder } from "../forward/forwarder.ts";
-import type { Message } from "../wire/message.ts";
+import { type Message, withoutEdns } from "../wire/message.ts";
 import { canonicalName, type DomainName } from "../wire/name.ts";
 import { rcodes } from "../wire/record-type.ts";
 import { type DnsContext, emptyAnswer, type Query, questionMessage, type Wrap } from "./handler.ts";
@@ -32,8 +32,7 @@ export function forwardQueries(options: ForwardedOptions): Wrap {
     const isNoData = answer.rcode === rcodes.NOERROR && answer.answers.length === 0;
     if (options.next.includes(answer.rcode) || (options.nextOnNoData && isNoData)) return next(q, c);
     // EDNS is between neighbours: the upstream's OPT record is not the client's business
-    const { edns: _, ...plain } = answer;
-    return { ...plain, questions: q.message.questions, authoritative: false, recursionDesired: q.message.recursionDesired };
+    return { ...withoutEdns(answer), questions: q.message.questions, authoritative: false, recursionDesired: q.message.recursionDesired };
   };
 }
 

@@ -1,7 +1,7 @@
 import type { Answerer } from "../answer/answerer.ts";
 import { fallsThrough, servedZones } from "../config/served-zones.ts";
 import type { ZonesConfig } from "../config/zone-config.ts";
-import { decodeMessage, encodeMessage, type Message } from "../wire/message.ts";
+import { decodeMessage, encodeMessage, type Message, withoutEdns } from "../wire/message.ts";
 import { canonicalName, type DomainName, isInZone } from "../wire/name.ts";
 import { rcodes, typeNumbers } from "../wire/record-type.ts";
 import { askInstead, type DnsContext, type DnsHandler, emptyAnswer, type Query, type Wrap } from "./handler.ts";
@@ -34,7 +34,8 @@ export function answerZones(answerer: Answerer, config: ZonesConfig, passing: re
         additional: target.additional,
       };
     };
-    return (q, c) => answerName(q, c, 0);
+    // most queries of a chain are for names elsewhere: nothing is made for those
+    return (q, c) => (zones.some((zone) => isInZone(canonicalName(q.question.name), zone)) ? answerName(q, c, 0) : next(q, c));
   };
 }
 
@@ -47,8 +48,7 @@ async function followAlias(ask: (q: Query) => Promise<Message>, q: Query): Promi
 }
 
 function answerOwn(answerer: Answerer, q: Query): Message | undefined {
-  const { edns: _, ...plain } = q.message;
-  const query = encodeMessage({ ...plain, authority: [], additional: [] });
+  const query = encodeMessage({ ...withoutEdns(q.message), authority: [], additional: [] });
   const out = new Uint8Array(0xffff);
   const length = answerer.answerAlias(query, query.length, q.client, out);
   return length === undefined || length === 0 ? undefined : decodeMessage(out.subarray(0, length));

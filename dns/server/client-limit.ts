@@ -7,17 +7,18 @@ import type { QueryEngine } from "./engine.ts";
  */
 export function limitClients(engine: QueryEngine, most: number): QueryEngine {
   const waiting = new Map<Ip, number>();
-  const limited = async <T>(client: Ip, ask: () => Promise<T>, none: T): Promise<T> => {
+  /** What an engine promises is never rejected. */
+  const limited = <T>(client: Ip, ask: () => Promise<T>, none: T): Promise<T> => {
     const own = waiting.get(client) ?? 0;
-    if (own >= most) return none;
+    if (own >= most) return Promise.resolve(none);
     waiting.set(client, own + 1);
-    try {
-      return await ask();
-    } finally {
+    const answer = ask();
+    void answer.then(() => {
       const left = (waiting.get(client) ?? 1) - 1;
       if (left === 0) waiting.delete(client);
       else waiting.set(client, left);
-    }
+    });
+    return answer;
   };
   return {
     warm: (queries, count) => engine.warm(queries, count),

@@ -108,6 +108,12 @@ export class DatagramBatch {
     return this.#view.getUint16(this.#namesAt + i * addressStride + 2);
   }
 
+  /** Where datagram `i` came from, for `setAddress`: bytes of its own. */
+  address(i: number): Uint8Array {
+    const name = this.#namesAt + i * addressStride;
+    return Uint8Array.from(this.#memory.subarray(name, name + this.#view.getUint32(i * mmsghdrBytes + at.nameLength, true)));
+  }
+
   /** Puts the answer of datagram `i` into the next `send`. */
   queue(i: number, length: number): void {
     const header = this.#sentAt + this.#queued * mmsghdrBytes;

@@ -19,6 +19,7 @@ import type { BlockParts } from "../handler/block-parts.ts";
 import { type ListenerChains, startServerChains } from "../handler/server-chains.ts";
 import { refuseRest } from "../handler/zone-names.ts";
 import { transfersOf } from "../handler/zone-transfer.ts";
+import type { Message } from "../wire/message.ts";
 import { canonicalName, type DomainName, encodeName } from "../wire/name.ts";
 import { ServerCookies } from "../wire/server-cookie.ts";
 import type { TsigKeys } from "../wire/tsig.ts";
@@ -220,10 +221,12 @@ export function startDnsServer(config: DnsServerConfig, deps: DnsServerDeps = {}
     };
     const engine = createEngine({
       answerer,
-      chain: async (q, c) => {
-        await known.promise;
-        const now = current();
-        return now === undefined ? refuseRest(q, c) : now.of.run(() => now.chains.handler(q, c));
+      chain: (q, c) => {
+        const serve = (): Message | Promise<Message> => {
+          const now = current();
+          return now === undefined ? refuseRest(q, c) : now.of.run(() => now.chains.handler(q, c));
+        };
+        return generation === undefined ? known.promise.then(serve) : serve();
       },
       cachedNow: (query, out) => current()?.chains.cachedNow(query, out),
       directness: () => current()?.chains.directness() ?? "none",

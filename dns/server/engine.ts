@@ -7,7 +7,7 @@ import type { CachedNow } from "../handler/cached-now.ts";
 import type { Directness } from "../handler/directness.ts";
 import { createContext, type DnsHandler, emptyAnswer } from "../handler/handler.ts";
 import { isParseError } from "../wire/errors.ts";
-import { decodeMessage, encodeMessage, headerBytes, type Message } from "../wire/message.ts";
+import { decodeMessage, encodeMessage, headerBytes, type Message, withoutEdns } from "../wire/message.ts";
 import { encodeSeries } from "../wire/message-series.ts";
 import { rcodes, typeNumbers } from "../wire/record-type.ts";
 import type { DnsMetrics } from "./dns-metrics.ts";
@@ -182,7 +182,7 @@ export function createEngine(parts: EngineParts): QueryEngine {
     for (const option of answer.edns?.options ?? []) edns.add(option);
     // without OPT there is no place for the upper bits of the code
     const rcode = answer.rcode > 15 && !edns.present ? rcodes.SERVFAIL : answer.rcode;
-    const { edns: _, ...plain } = { ...answer, rcode: rcode & 15 };
+    const plain = { ...withoutEdns(answer), rcode: rcode & 15 };
     const limit = transport === "udp" ? Math.min(Math.max(query.edns?.udpSize ?? 0, leastUdpAnswer), parts.udpBytes) : 0xffff;
     const body = encodeMessage(plain, limit - edns.bytes);
     if (!edns.present) return body;

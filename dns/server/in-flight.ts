@@ -20,18 +20,19 @@ export class InFlight {
     };
   }
 
-  async #counted<T>(answer: Promise<T>): Promise<T> {
+  /** What an engine promises is never rejected. */
+  #counted<T>(answer: Promise<T>): Promise<T> {
     this.#count++;
-    try {
-      return await answer;
-    } finally {
-      this.#count--;
-      if (this.#count === 0) {
-        for (const tell of this.#idle) tell();
-        this.#idle.clear();
-      }
-    }
+    void answer.then(this.#countDown);
+    return answer;
   }
+
+  readonly #countDown = (): void => {
+    this.#count--;
+    if (this.#count > 0) return;
+    for (const tell of this.#idle) tell();
+    this.#idle.clear();
+  };
 
   /**
    * Resolves when none waits and all answers have been handed to their sockets, or after so many milliseconds. `settle` has what was read

@@ -7,6 +7,7 @@ import { parseProxyHeader } from "../wire/proxy-header.ts";
 import { batchSize, type DatagramBatch } from "./datagram-batch.ts";
 import { DatagramTurns } from "./datagram-turns.ts";
 import type { QueryEngine } from "./engine.ts";
+import { type BatchSending, type DatagramPeer, LateAnswers } from "./late-answers.ts";
 
 /** After so many full batches the event loop gets its turn. */
 const maxRounds = 4;
@@ -41,11 +42,13 @@ export function startUdpListener(at: DnsAddress, engine: QueryEngine, how: UdpLi
   const { bound, batch, answerBytes, isProxy, limit } = how;
   const socket = bound?.socket ?? createUdpSocket(at.ip);
   let open = true;
-  const answerLater = (query: Uint8Array, peer: Ip, port: number, client: Ip): void => {
+  const sending = bound?.fd === undefined || batch === undefined ? undefined : { fd: bound.fd, batch };
+  const late = new LateAnswers(socket, sending);
+  const answerLater = (query: Uint8Array, to: DatagramPeer, client: Ip): void => {
     void engine.later(query, client, "udp").then((answer) => {
       if (answer === undefined || !open) return;
       const length = limit === undefined ? answer.length : limit(answer, answer.length, client);
-      if (length > 0) socket.send(answer, 0, length, port, peer);
+      if (length > 0) late.add(length < answer.length ? answer.subarray(0, length) : answer, to);
     });
   };
   const out = new Uint8Array(answerBytes);
@@ -55,7 +58,7 @@ export function startUdpListener(at: DnsAddress, engine: QueryEngine, how: UdpLi
     const client = proxied?.client ?? from.address;
     const answered = engine.now(query, query.length, client, out, "udp");
     const length = limit === undefined || !answered ? answered : limit(out, answered, client);
-    if (length === undefined) answerLater(query, from.address, from.port, client);
+    if (length === undefined) answerLater(query, { ip: from.address, port: from.port }, client);
     else if (length > 0) {
       // where the kernel has no room, node sends it later: each answer has its own bytes, no more than it needs
       const bytes = Buffer.allocUnsafe(length);
@@ -64,7 +67,7 @@ export function startUdpListener(at: DnsAddress, engine: QueryEngine, how: UdpLi
     }
   };
   let turns: DatagramTurns | undefined;
-  if (bound?.fd === undefined || batch === undefined)
+  if (sending === undefined)
     turns = new DatagramTurns(socket, (datagrams, peers, count) => {
       if (count > 1) engine.warm(datagrams, count);
       for (let i = 0; i < count; i++) {
@@ -74,7 +77,7 @@ export function startUdpListener(at: DnsAddress, engine: QueryEngine, how: UdpLi
       }
     });
   else {
-    const drain = drainer(bound.fd, batch, { engine, answerLater, isProxy, limit });
+    const drain = drainer(sending, { engine, answerLater, isProxy, limit });
     socket.on("message", (datagram: Buffer, from: RemoteInfo) => {
       answer(datagram, from);
       drain();
@@ -103,7 +106,10 @@ export function startUdpListener(at: DnsAddress, engine: QueryEngine, how: UdpLi
   return {
     ready: started,
     address: () => (known ??= address()),
-    settle: () => turns?.end(),
+    settle: () => {
+      turns?.end();
+      late.end();
+    },
     close: () =>
       new Promise((resolve) => {
         if (!open) {
@@ -111,6 +117,7 @@ export function startUdpListener(at: DnsAddress, engine: QueryEngine, how: UdpLi
           return;
         }
         turns?.end();
+        late.end();
         open = false;
         socket.close(() => resolve());
       }),
@@ -129,8 +136,7 @@ function proxiedQuery(bytes: Uint8Array, n: number, peer: Ip): { readonly query:
  * Halves the cost of a query.
  */
 function drainer(
-  fd: number,
-  batch: DatagramBatch,
+  { fd, batch }: BatchSending,
   {
     engine,
     answerLater,
@@ -138,7 +144,7 @@ function drainer(
     limit,
   }: Pick<UdpListenerOptions, "isProxy" | "limit"> & {
     readonly engine: QueryEngine;
-    readonly answerLater: (query: Uint8Array, peer: Ip, port: number, client: Ip) => void;
+    readonly answerLater: (query: Uint8Array, to: DatagramPeer, client: Ip) => void;
   },
 ): () => void {
   const clients = new Map<number, Ip>();
@@ -161,7 +167,7 @@ function drainer(
     const out = batch.answer(i);
     const answered = engine.now(query, length, client, out, "udp");
     if (answered === undefined) {
-      answerLater(Uint8Array.from(query.subarray(0, length)), peer, batch.port(i), client);
+      answerLater(Uint8Array.from(query.subarray(0, length)), { ip: peer, port: batch.port(i), address: batch.address(i) }, client);
       return;
     }
     const sent = limit === undefined || answered === 0 ? answered : limit(out, answered, client);

@@ -72,10 +72,13 @@ export function readName(bytes: Uint8Array, start: number, end: number = bytes.l
   let lowest = start;
   let total = 1;
   let name = "";
+  /** Bytes of the name that are in `plain` and not in `name` yet: it is made of few pieces, not of letters. */
+  let gathered = 0;
   for (;;) {
     if (at >= end) throw new ParseError("truncated");
     const length = bytes[at] ?? 0;
     if (length === 0) {
+      if (gathered > 0) name += plain.toString("latin1", 0, gathered);
       return { name: name === "" ? "." : name, next: next < 0 ? at + 1 : next };
     }
     if (length >= 0xc0) {
@@ -91,13 +94,29 @@ export function readName(bytes: Uint8Array, start: number, end: number = bytes.l
     if (at + 1 + length > end) throw new ParseError("truncated");
     total += length + 1;
     if (total > maxNameBytes) throw new ParseError("name-too-long");
-    name += printLabel(bytes, at + 1, length);
+    if (isPlainLabel(bytes, at + 1, length)) {
+      for (let i = at + 1; i <= at + length; i++) plain[gathered++] = bytes[i] ?? 0;
+      plain[gathered++] = 0x2e;
+    } else {
+      name += plain.toString("latin1", 0, gathered) + printLabel(bytes, at + 1, length);
+      gathered = 0;
+    }
     at += length + 1;
   }
 }
 
 /** What means something in zone files: `. \\ " ; ( ) @ $`. */
 const escapedBytes: ReadonlySet<number> = new Set([0x2e, 0x5c, 0x22, 0x3b, 0x28, 0x29, 0x40, 0x24]);
+
+/** By byte, whether it stands for itself in text. */
+const plainBytes = Uint8Array.from({ length: 256 }, (_, c) => (c > 0x20 && c < 0x7f && !escapedBytes.has(c) ? 1 : 0));
+/** Of the name that is being read. */
+const plain = Buffer.alloc(maxNameBytes);
+
+function isPlainLabel(bytes: Uint8Array, at: number, length: number): boolean {
+  for (let i = at; i < at + length; i++) if (plainBytes[bytes[i] ?? 0] === 0) return false;
+  return true;
+}
 
 function printLabel(bytes: Uint8Array, at: number, length: number): string {
   let text = "";
@@ -112,7 +131,8 @@ function printLabel(bytes: Uint8Array, at: number, length: number): string {
 
 /** Lower case (ASCII letters only, as DNS compares), with the last dot. */
 export function canonicalName(name: DomainName): DomainName {
-  const lower = name.replace(/[A-Z]/g, (c) => c.toLowerCase());
+  // where nothing of any alphabet is in upper case, nothing is to do: an expression costs more than that
+  const lower = name.toLowerCase() === name ? name : name.replace(/[A-Z]/g, (c) => c.toLowerCase());
   if (lower === "") return ".";
   // most names: an expression over the whole name costs more than all else here
   if (lower.endsWith(".") && lower.at(-2) !== "\\") return lower;
