@@ -26,11 +26,11 @@ export function pinned(cpu: string, command: string, args: readonly string[]): r
   return taskset === undefined ? [command, args] : [taskset, ["-c", cpu, command, ...args]];
 }
 
-function start(command: string, args: readonly string[]): ChildProcess {
+function start(command: string, args: readonly string[], more: Readonly<Record<string, string>> = {}): ChildProcess {
   const [program, all] = pinned(serverCpu, command, args);
   return spawn(program, all, {
     stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, GOMAXPROCS: "1", NODE_PATH: join(import.meta.dirname, "../../node_modules") },
+    env: { ...process.env, GOMAXPROCS: "1", NODE_PATH: join(import.meta.dirname, "../../node_modules"), ...more },
   });
 }
 
@@ -56,7 +56,8 @@ export async function startOwn(
   what: readonly string[],
   kinds: readonly (keyof Candidate["ports"])[],
 ): Promise<Candidate> {
-  const child = start(process.execPath, [...dnsRuntime, program, ...what]);
+  // as the supervisor does
+  const child = start(process.execPath, [...dnsRuntime, program, ...what], { MALLOC_ARENA_MAX: "1" });
   child.stderr?.pipe(process.stderr);
   const [line] = (await once(createInterface({ input: child.stdout ?? process.stdin }), "line")) as [string];
   return { name, ports: Object.fromEntries(kinds.map((kind) => [kind, Number(line)])), process: child };
