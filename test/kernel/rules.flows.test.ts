@@ -189,6 +189,43 @@ test("settings of connection tracking are made in the namespace; those of the ma
   expect(log.at(-1)).toMatch(/^warn connection tracking is not as configured: net.netfilter.nf_conntrack_max stays \d+, not 1234 \(.*\)$/);
 });
 
+test("before the table of connections is full it is told by which Service, and when it has room again", async () => {
+  const store = new SnapshotStore();
+  fillStore(store, [
+    makeNode("a", [labAddresses.a[4]], labPodCidrs.a),
+    makeService("web", { clusterIP: address[4], ports }),
+    ...slices({ b1: "ready" }),
+  ]);
+  const namespace = lab.namespace("a");
+  const table = inNetns(namespace, () => new Conntrack());
+  // what is made stays, however slow this machine is
+  const lasting = ["tcp_timeout_time_wait", "tcp_timeout_close", "udp_timeout"].map((name) => `net.netfilter.nf_conntrack_${name}=600`);
+  lab.run("a", "sysctl", ["-q", "-w", ...lasting]);
+  // the limit is the machine's, and not to be set here; what is in the table is real
+  const limit = 50;
+  const { proxier, events } = await startRules(namespace, store, "nftables", {
+    connections: () => ({
+      size: () => ({ entries: inNetns(namespace, () => table.size())?.entries ?? Number.NaN, limit }),
+      connections: () => table.connections(),
+      close: () => table.close(),
+    }),
+  });
+  running.push(proxier);
+  lab.run("a", "conntrack", ["-F"]);
+  const alarms = (): readonly string[] => proxier.problems().flatMap((p) => (p.reason === "ConntrackNearlyFull" ? [p.message] : []));
+  await lab.agents.a2.probe({ protocol: "udp", host: address[4], port: 80, count: 30 });
+  await expect.poll(() => proxier.connections()?.entries).toBeGreaterThanOrEqual(30);
+  expect(alarms()).toEqual([]);
+  await lab.agents.a2.probe({ protocol: "tcp", host: address[4], port: 80, count: 60 });
+  await expect
+    .poll(alarms)
+    .toEqual([expect.stringMatching(/^connection tracking held \d+ of 50 entries; most are of test\/web:t \(\d+\)/)]);
+  expect(proxier.metrics()).toMatch(/^fairway_service_connections\{service="test\/web:t"\} [6-9]\d$/m);
+  lab.run("a", "conntrack", ["-F"]);
+  await expect.poll(alarms).toEqual([]);
+  expect(events).toEqual(["ConntrackRelieved"]);
+});
+
 test("flows of one address are told by the kernel, at either end", async () => {
   const flows = inNetns(lab.namespace("a"), () => new Conntrack());
   try {

@@ -3,6 +3,7 @@ import { createIptablesApplier } from "../../rules/apply/iptables-applier.ts";
 import { createNetlinkApplier } from "../../rules/apply/netlink-applier.ts";
 import type { Backend, Proxier } from "../../rules/index.ts";
 import type { ProxierConfig } from "../../rules/sync/config.ts";
+import type { ConnectionTable } from "../../rules/sync/connection-use.ts";
 import { IptablesTarget } from "../../rules/sync/iptables-target.ts";
 import { openLeftServers } from "../../rules/sync/ipvs-world.ts";
 import { type LeftoverDoors, leftoversOf } from "../../rules/sync/leftovers.ts";
@@ -28,6 +29,8 @@ export interface StartedRules {
   /** Changes of each transaction. */
   readonly applied: readonly number[];
   readonly log: readonly string[];
+  /** Reasons of Events on the Node. */
+  readonly events: readonly string[];
 }
 
 /** A proxier that programs a named network namespace. `routeLocalnet` is told instead of set. */
@@ -46,6 +49,8 @@ export async function startRules(
     readonly takeOver?: boolean;
     /** Runs programs of iptables; default in the namespace. */
     readonly runIptables?: RunIptables;
+    /** Whose connections are counted; default nobody's. */
+    readonly connections?: () => ConnectionTable;
     /** What the kernel is to refuse. */
     readonly doors?: RefusingDoors;
   } = {},
@@ -57,6 +62,7 @@ export async function startRules(
     noteUncounted = () => undefined,
     routeLocalnet,
     takeOver = false,
+    connections,
     doors,
     runIptables = iptablesIn(namespace),
     ...options
@@ -89,18 +95,25 @@ export async function startRules(
         );
   const applied: number[] = [];
   const log: string[] = [];
+  const events: string[] = [];
   const proxier = runProxier(
     config,
-    { clock: systemClock, log: (_, message) => log.push(message), onApplied: (info) => applied.push(info.elements) },
+    {
+      clock: systemClock,
+      log: (_, message) => log.push(message),
+      onApplied: (info) => applied.push(info.elements),
+      onEvent: (event) => events.push(event.reason),
+    },
     {
       target,
       metrics: new ProxierMetrics(),
       flows: () => inNetns(namespace, () => new Conntrack()),
+      connections,
       ...(takeOver ? { leftovers: (chosen: Backend) => leftoversOf(chosen, "fairway", leftoversIn(namespace)) } : {}),
     },
   );
   await proxier.ready;
-  return { proxier, applied, log };
+  return { proxier, applied, log, events };
 }
 
 /** How leftovers of a named network namespace are reached. */
