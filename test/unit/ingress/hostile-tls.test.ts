@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { connect } from "node:net";
+import { connect, createServer } from "node:net";
 import { connect as tlsConnect } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { IngressServer } from "../../../ingress/index.ts";
@@ -10,6 +10,7 @@ describe.for(["decided by the first bytes", "decided by the handshake"] as const
   let up: RawEndpoint;
   let ingress: IngressServer;
   let port = 0;
+  let plain = 0;
   let bystander: RawClient;
 
   beforeAll(async () => {
@@ -18,7 +19,7 @@ describe.for(["decided by the first bytes", "decided by the handshake"] as const
     const unopened = makeRoute({ id: "t", host: { kind: "exact", name: "t.test" }, passthrough: "none" });
     const routes = how === "decided by the first bytes" ? [makeRoute(), unopened] : [makeRoute()];
     const config = { https: [{ ip: "127.0.0.1", port: 0 }], timeouts: { head: 1_000 } };
-    ({ ingress, https: port } = await startLab([up.port], { routes, config }));
+    ({ ingress, https: port, http: plain } = await startLab([up.port], { routes, config }));
     bystander = new RawClient(tlsConnect({ port, host: "127.0.0.1", rejectUnauthorized: false }));
   });
   afterAll(async () => {
@@ -74,6 +75,67 @@ describe.for(["decided by the first bytes", "decided by the handshake"] as const
     socket.destroy();
     bystander.text = "";
     expect(await bystander.send(get()).until((t) => t.endsWith("ok"))).toMatch(/^HTTP\/1\.1 200/);
+  });
+
+  test("TLS on the port without it: 400, and closed", async () => {
+    const c = RawClient.connect(plain);
+    c.socket.write(plainHello(0x0303));
+    c.send("\r\n\r\n");
+    expect(await c.untilEnd()).toMatch(/^HTTP\/1\.1 400 /);
+    c.socket.destroy();
+  });
+
+  test.for<[name: string, servername: string]>([
+    ["none", ""],
+    ["with a dot at its end", "a.test."],
+    ["in capitals", "A.TEST"],
+    ["nobody's", "nobody.test"],
+    ["a wildcard", "*.test"],
+    ["with an underscore", "a_b.test"],
+    ["with empty labels", "a..test"],
+    ["as long as a label may be", `${"a".repeat(63)}.test`],
+    ["longer than a name may be", `${"a.".repeat(127)}test`],
+  ])("a server name that is %s: served as its Host says", async ([, servername]) => {
+    const c = new RawClient(tlsConnect({ port, host: "127.0.0.1", rejectUnauthorized: false, servername }));
+    expect(await c.send(get()).until((t) => t.endsWith("ok"))).toMatch(/^HTTP\/1\.1 200/);
+    c.socket.destroy();
+  });
+
+  /** The bytes of one record as many, of so many bytes each. */
+  const inRecords = (bytes: Buffer, size: number): Buffer =>
+    Buffer.concat(
+      Array.from({ length: Math.ceil((bytes.length - 5) / size) }, (_, i) =>
+        record(22, bytes.subarray(5 + i * size, Math.min(bytes.length, 5 + (i + 1) * size))),
+      ),
+    );
+  test.for<[name: string, pieces: (hello: Buffer) => readonly Buffer[]]>([
+    ["byte by byte for a while", (hello) => [...Array.from(hello.subarray(0, 60), (byte) => Buffer.from([byte])), hello.subarray(60)]],
+    ["in records of 40 bytes", (hello) => [inRecords(hello, 40)]],
+    ["in records of 8 bytes", (hello) => [inRecords(hello, 8)]],
+  ])("a ClientHello that comes %s is one", async ([, pieces]) => {
+    const relay = createServer((from) => {
+      const to = connect(port, "127.0.0.1");
+      for (const s of [from, to]) s.on("error", () => s.destroy());
+      to.setNoDelay(true);
+      to.pipe(from);
+      from.once("data", (hello: Buffer) => {
+        from.pause();
+        void (async () => {
+          for (const piece of pieces(hello)) {
+            to.write(piece);
+            await new Promise((resolve) => setImmediate(resolve));
+          }
+          from.pipe(to);
+        })();
+      });
+    });
+    await new Promise<void>((resolve) => relay.listen(0, "127.0.0.1", resolve));
+    const at = relay.address();
+    const through = typeof at === "object" && at !== null ? at.port : 0;
+    const c = new RawClient(tlsConnect({ port: through, host: "127.0.0.1", rejectUnauthorized: false, servername: "a.test" }));
+    expect(await c.send(get()).until((t) => t.endsWith("ok"))).toMatch(/^HTTP\/1\.1 200/);
+    c.socket.destroy();
+    await new Promise((resolve) => relay.close(resolve));
   });
 
   test("who says nothing, or a byte now and then, is closed when its time is up", async () => {
