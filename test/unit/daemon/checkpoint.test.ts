@@ -29,8 +29,8 @@ const keysOf = (store: SnapshotStore): readonly string[] => [
   ...store.current.tables.Namespace.keys(),
 ];
 
-test("a new store gets what was written, in a file for its user only", () => {
-  writeCheckpoint(file, storeOf(["a"], ["n"]), ["Service", "Namespace"]);
+test("a new store gets what was written, in a file for its user only", async () => {
+  await writeCheckpoint(file, storeOf(["a"], ["n"]), ["Service", "Namespace"]);
   const store = new SnapshotStore();
   expect(readCheckpoint(file, store, ["Service", "Namespace"])).toBe(true);
   expect(keysOf(store)).toEqual(["default/a", "n"]);
@@ -39,8 +39,26 @@ test("a new store gets what was written, in a file for its user only", () => {
   expect(readdirSync(folder)).toEqual(["snapshot.json.gz"]);
 });
 
-test("what the API has told already stays", () => {
-  writeCheckpoint(file, storeOf(["old"], ["n"]), ["Service", "Namespace"]);
+test("what changes while it is written is not in it, and need not wait for it", async () => {
+  const before = storeOf(
+    Array.from({ length: 20_000 }, (_, i) => `s-${i}`),
+    ["n"],
+  );
+  let written = false;
+  const writing = writeCheckpoint(file, before, ["Service", "Namespace"]).then(() => {
+    written = true;
+  });
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(written).toBe(false);
+  before.apply("Namespace", "n", undefined, "9");
+  await writing;
+  const store = new SnapshotStore();
+  expect(readCheckpoint(file, store, ["Service", "Namespace"])).toBe(true);
+  expect(keysOf(store).length).toBe(20_001);
+});
+
+test("what the API has told already stays", async () => {
+  await writeCheckpoint(file, storeOf(["old"], ["n"]), ["Service", "Namespace"]);
   const store = new SnapshotStore();
   store.replace("Service", [{ metadata: { namespace: "default", name: "new" } }]);
   expect(readCheckpoint(file, store, ["Service", "Namespace"])).toBe(true);
