@@ -3,7 +3,7 @@ import type { Frontend, Member, Pool } from "../../../rules/plan/frontend.ts";
 import { compareFrontends } from "../../../rules/plan/frontend-change.ts";
 
 /** A pool as a word: a letter an endpoint. */
-const pool = (word: string): Pool => ({ id: "p", members: [...word].map((ip): Member => ({ ip, port: 80, local: false })) });
+const pool = (word: string): Pool => ({ id: "p", members: word.split("").map((ip): Member => ({ ip, port: 80, local: false })) });
 const frontend = (word: string, local?: string): Frontend => ({
   key: "10.96.0.1:80/tcp",
   scope: "clusterIP",
@@ -33,6 +33,6 @@ test.each([
   ["a policy that becomes Local", frontend("ab"), frontend("ab", "bc"), "c", ""],
 ])("endpoints gained and lost: %s", (_, before, after, gained, lost) => {
   const change = compareFrontends(before, after);
-  expect(change.gained).toEqual([...gained].map((ip) => `${ip}:80`));
-  expect(change.lost).toEqual([...lost].map((ip) => `${ip}:80`));
+  expect(change.gained).toEqual(gained.split("").map((ip) => `${ip}:80`));
+  expect(change.lost).toEqual(lost.split("").map((ip) => `${ip}:80`));
 });
