@@ -8,31 +8,22 @@ import type { ResponseSink, UpstreamChannel, UpstreamFailure } from "../upstream
 import { noBody } from "../upstream/wire/body-framing.ts";
 import { safeTrailers } from "../upstream/wire/hop-headers.ts";
 import type { Http1Response } from "../upstream/wire/response-parser.ts";
-import { BodySpool } from "./body-spool.ts";
 import type { ProxyContext } from "./context.ts";
 import type { Downstream, IncomingRequest } from "./downstream.ts";
 import { ExchangeDeadlines } from "./exchange-deadlines.ts";
 import { recordExchange } from "./exchange-record.ts";
 import { type ClientIdentity, clientIdentity } from "./forwarded.ts";
 import { grpcTimeoutMs, isGrpc } from "./grpc.ts";
-import { type Holder, leastHeld, waitingBytes } from "./held-bytes.ts";
+import { type Holder, waitingBytes } from "./held-bytes.ts";
 import { mirrorRequest } from "./mirror.ts";
 import { outgoingHead } from "./outgoing-response.ts";
-import { RequestBody } from "./request-body.ts";
 import { planRequest, type RequestPlan } from "./request-plan.ts";
+import { RequestUpload, type UploadOwner } from "./request-upload.ts";
 import { ResponsePath } from "./response-path.ts";
 import { afterFailure, afterStatus, type RetryVerdict, type SpentTry } from "./retry-decision.ts";
 import { type Trace, traceHeaders, traceOf } from "./trace-context.ts";
 import { upstreamHead } from "./upstream-request.ts";
 import { type TriesOwner, UpstreamTries } from "./upstream-tries.ts";
-
-/** In memory of one request's body, where it is asked to be read before an endpoint is: what is longer waits on a disk. */
-const bufferedBytes = 1024 * 1024;
-/** Bodies read so at once; past it, they go on as they come. */
-const mostBuffering = 128;
-
-/** What endpoint and client have on the way of a body that the endpoint does not take. */
-const pausedBytes = 64 * 1024 + waitingBytes;
 
 const noHeaders: readonly HeaderField[] = [];
 
@@ -41,35 +32,28 @@ type Phase = "planning" | "pending" | "connecting" | "waiting" | "responding" | 
 
 /**
  * One request from its head to the end of its response, whatever protocol the client speaks: what comes of its body goes
- * through RequestBody, its way up through UpstreamTries, its response through the steps of its route and ClientResponse.
+ * through RequestUpload, its way up through UpstreamTries, its response through the steps of its route and ClientResponse.
  */
-export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holder {
+export class Exchange implements ResponseSink, TriesOwner, UploadOwner, ResponseSource, Holder {
   readonly #context: ProxyContext;
   readonly #request: IncomingRequest;
   readonly #down: Downstream;
   readonly #client: ClientIdentity;
   readonly #requestId: string;
   readonly #startedAt: number;
-  readonly #body: RequestBody;
+  readonly #upload: RequestUpload;
   readonly #response: ResponsePath;
   readonly #tries: UpstreamTries;
-  /** The body follows from a disk: its end has not been sent. */
-  #spooling = false;
-  /** Goes on with that once the endpoint has room. */
-  #onRoom: (() => void) | undefined;
   #phase: Phase = "planning";
   #plan: RequestPlan | undefined;
   #trace: Trace | undefined;
   /** The plan was not made at once: time has passed since the start. */
   #waited = false;
   readonly #deadlines = new ExchangeDeadlines();
-  #requestPaused = false;
   /** The client has no room: the endpoint is not read. */
   #stalled = false;
   /** Counted among what this process holds. */
   #isHeld = false;
-  /** The body is read before an endpoint is asked. */
-  #buffers = false;
   #lastStatus = 502;
   #trailers = "";
   /** When the bytes in hand were read; the clock is asked once for all of them. */
@@ -80,7 +64,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
     this.#request = request;
     this.#down = down;
     this.#startedAt = context.clock.monotonic();
-    this.#body = new RequestBody(request.framing);
+    this.#upload = new RequestUpload(context, request, down, this);
     if (isGrpc(request.fields)) this.#deadlines.endBy(this.#startedAt + (grpcTimeoutMs(request.fields) ?? Number.POSITIVE_INFINITY));
     this.#client = clientIdentity(request, request.fields, context);
     this.#requestId = context.requestIds.of(request.fields);
@@ -97,7 +81,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
 
   /** True once the whole request has been read: only then may the connection carry another. */
   get requestComplete(): boolean {
-    return this.#body.done;
+    return this.#upload.body.done;
   }
 
   start(): void {
@@ -120,58 +104,44 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
   /** Bytes of the body, decoded from their transfer coding. */
   body(bytes: Buffer): void {
     if (this.#phase === "done") return;
-    const refused = this.#body.count(bytes.length, this.#bodyLimit);
-    if (refused !== undefined) {
-      this.#fail(refused);
-      return;
-    }
-    const { channel } = this.#tries;
-    this.#body.keep(bytes, channel !== undefined);
-    if (channel !== undefined) this.#sendBody(channel, bytes);
-    else if (this.#body.spool !== undefined) this.#waitForDisk(this.#body.spool);
-    else if (this.#body.full) {
-      this.#pauseRequest();
-      this.#tryBuffered();
-    }
-    if (this.#body.keptBytes >= leastHeld) this.#hold();
+    this.#upload.take(bytes, this.#bodyLimit);
   }
 
   /** Lines of the request's trailers, before bodyEnd. */
   bodyTrailers(text: string): void {
-    this.#body.trailers = safeTrailers(text);
+    this.#upload.body.trailers = safeTrailers(text);
   }
 
   bodyEnd(): void {
-    if (this.#body.done || this.#phase === "done") return;
-    if (!this.#body.end()) {
+    const { body } = this.#upload;
+    if (body.done || this.#phase === "done") return;
+    if (!body.end()) {
       this.#fail(400);
       return;
     }
-    const { channel } = this.#tries;
     if (this.#plan?.forward?.mirror?.withBody === true) this.#mirror(this.#plan.forward);
-    if (channel !== undefined) this.#sendBodyEnd(channel);
-    else this.#tryBuffered();
+    this.#upload.end();
   }
 
-  /** What was waited for is there. */
-  #tryBuffered(): void {
-    const { spool } = this.#body;
-    if (spool === undefined || spool.size === 0) this.#tryPlanned();
-    else void spool.written().then(() => (spool.failed ? this.#fail(503) : this.#tryPlanned()));
+  get channel(): UpstreamChannel | undefined {
+    return this.#tries.channel;
   }
 
-  #tryPlanned(): void {
+  onBodyReady(): void {
     const forward = this.#plan?.forward;
-    if (forward !== undefined && this.#buffers && this.#phase === "planning") this.#try(forward);
+    if (forward !== undefined && this.#phase === "planning") this.#try(forward);
   }
 
-  /** No more is read of a client than the disk takes. */
-  #waitForDisk(spool: BodySpool): void {
-    if (spool.failed) this.#fail(503);
-    else if (spool.isBehind && !this.#requestPaused) {
-      this.#pauseRequest();
-      void spool.written().then(() => this.#resumeRequest());
-    }
+  onBodyMoved(): void {
+    this.#expectProgress(this.#context.clock.monotonic());
+  }
+
+  onBodyHeld(): void {
+    this.#hold();
+  }
+
+  onBodyFailed(status: number): void {
+    this.#fail(status);
   }
 
   /** The client has room again. */
@@ -207,6 +177,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
   #act(plan: RequestPlan): void {
     this.#plan = plan;
     const { chain, forward } = plan;
+    const { body } = this.#upload;
     if (this.#phase === "done") {
       for (const release of chain?.releases ?? []) release();
       return;
@@ -216,12 +187,12 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
     this.#response.follow(plan);
     if (forward !== undefined) this.#deadlines.follow(forward.timeouts, this.#startedAt);
     if (plan.reply !== undefined) this.#reply(plan.reply);
-    else if (this.#bodyLimit > 0 && this.#body.bytes > this.#bodyLimit) this.#fail(413);
+    else if (this.#bodyLimit > 0 && body.bytes > this.#bodyLimit) this.#fail(413);
     else if (forward !== undefined) {
-      if (forward.bufferRequest === true && !this.#body.done && this.#context.buffering < mostBuffering) this.#awaitBody();
+      if (forward.bufferRequest === true && this.#upload.awaitWhole(forward.bodyBufferBytes)) this.#waited = true;
       else this.#try(forward);
       // after the request itself; one that carries the body waits for its end, and is sent there (see bodyEnd)
-      if (forward.mirror !== undefined && (this.#body.done || !forward.mirror.withBody)) this.#mirror(forward);
+      if (forward.mirror !== undefined && (body.done || !forward.mirror.withBody)) this.#mirror(forward);
     }
   }
 
@@ -229,17 +200,6 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
     const newId = (): string => this.#context.requestIds.next();
     this.#trace = traceOf(tracing, route, { fields: this.#request.fields, newId });
     if (this.#trace?.sampled === true) this.#tries.trace(() => newId().slice(0, 16));
-  }
-
-  /** Asks no endpoint before the body is there, or is more than is kept of one. */
-  #awaitBody(): void {
-    this.#body.mostKept = Math.min(bufferedBytes, this.#plan?.forward?.bodyBufferBytes ?? bufferedBytes);
-    this.#body.spool = new BodySpool(this.#context.spools);
-    this.#context.buffering++;
-    this.#buffers = true;
-    this.#waited = true;
-    this.#resumeRequest();
-    this.#down.continue();
   }
 
   get #bodyLimit(): number {
@@ -253,7 +213,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
       request: this.#request,
       client: this.#client,
       requestId: this.#requestId,
-      body: this.#body,
+      body: this.#upload.body,
       target: chain.request.target,
       set: chain.requestHeaders,
     });
@@ -291,10 +251,8 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
     if (forward === undefined || chain === undefined) return;
     this.#phase = "waiting";
     const request = this.#request;
-    const { bytes, trailers } = this.#body;
-    // what has been read wholly has a length, which more endpoints understand than chunks
-    const whole = this.#buffers && this.#body.done && request.framing.kind === "chunked" && trailers === "";
-    const head = upstreamHead(whole ? { ...request, framing: { kind: "length", bytes } } : request, {
+    const { framing } = this.#upload;
+    const head = upstreamHead(framing === request.framing ? request : { ...request, framing }, {
       target: chain.request.target,
       host: this.#tries.host,
       client: this.#client,
@@ -306,79 +264,20 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
       underscores: this.#context.table.settings.underscoresInHeaders,
       connection: forward.connectionHeader,
     });
-    this.#resumeRequest();
     this.#expectProgress(now);
-    if (request.framing.kind === "none") {
-      upstream.begin(head, this);
-      return;
-    }
-    upstream.cork();
-    upstream.begin(head, this);
-    for (const bytes of this.#body.kept ?? []) this.#sendBody(upstream, bytes);
-    const { spool } = this.#body;
-    this.#spooling = spool !== undefined && spool.size > 0;
-    if (spool !== undefined && this.#spooling) void this.#sendSpooled(upstream, spool);
-    else if (this.#body.done) this.#sendBodyEnd(upstream);
-    upstream.uncork();
-    if (!this.#body.done) this.#down.continue();
-  }
-
-  #sendBody(upstream: UpstreamChannel, bytes: Buffer): void {
-    if (!upstream.sendBody(bytes)) this.#pauseRequest();
-    this.#expectProgress(this.#context.clock.monotonic());
-  }
-
-  /** What waits on a disk, after what was kept in memory, as fast as the endpoint takes it. */
-  async #sendSpooled(upstream: UpstreamChannel, spool: BodySpool): Promise<void> {
-    const isOver = (): boolean => this.#tries.channel !== upstream || this.#phase === "done";
-    for (let at = 0; at < spool.size; ) {
-      const bytes = await spool.read(at).catch(() => undefined);
-      if (isOver()) return;
-      if (bytes === undefined) {
-        this.#fail(503);
-        return;
-      }
-      at += bytes.length;
-      const room = Promise.withResolvers<void>();
-      this.#onRoom = room.resolve;
-      if (!upstream.sendBody(bytes)) await room.promise;
-      if (isOver()) return;
-      this.#expectProgress(this.#context.clock.monotonic());
-    }
-    this.#spooling = false;
-    this.#sendBodyEnd(upstream);
-  }
-
-  #sendBodyEnd(upstream: UpstreamChannel): void {
-    upstream.sendEnd(this.#body.trailers);
-    this.#expectProgress(this.#context.clock.monotonic());
+    this.#upload.begin(upstream, head, this);
   }
 
   #expectProgress(now: number): void {
     this.#deadlines.expect({
       now,
-      bodySent: this.#body.done,
+      bodySent: this.#upload.body.done,
       tryStartedAt: this.#phase === "waiting" ? this.#tries.startedAt : undefined,
     });
   }
 
-  #pauseRequest(): void {
-    if (this.#requestPaused || this.#body.done) return;
-    this.#requestPaused = true;
-    this.#down.pauseRequest();
-    this.#hold();
-  }
-
-  #resumeRequest(): void {
-    if (!this.#requestPaused) return;
-    this.#requestPaused = false;
-    this.#down.resumeRequest();
-    this.#hold();
-  }
-
   onDrain(): void {
-    this.#resumeRequest();
-    this.#onRoom?.();
+    this.#upload.drained();
   }
 
   // the way down
@@ -394,7 +293,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
     this.#readAt = now;
     this.#tries.answered(now, response.status);
     this.#phase = "responding";
-    this.#body.forget();
+    this.#upload.body.forget();
     if (this.#isHeld) this.#hold();
     this.#deadlines.progressed(now);
     this.#response.head(response, this.#tries.setCookie);
@@ -420,7 +319,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
 
   onComplete(): void {
     const now = this.#readAt ?? this.#context.clock.monotonic();
-    this.#tries.completed(this.#body.done && !this.#spooling, now);
+    this.#tries.completed(this.#upload.sent, now);
     this.#response.complete(this.#trailers, now);
   }
 
@@ -457,19 +356,16 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
 
   /** What is only kept to be sent again is forgotten; a request that cannot go on without what it holds fails. */
   letGo(): void {
-    if (this.#stalled || this.#requestPaused || this.#tries.channel === undefined) this.#fail(503);
+    if (this.#stalled || this.#upload.paused || this.#tries.channel === undefined) this.#fail(503);
     else {
-      this.#body.forget();
+      this.#upload.body.forget();
       this.#hold();
     }
   }
 
   #hold(): void {
     if (this.#phase === "done") return;
-    const { keptBytes } = this.#body;
-    let bytes = keptBytes < leastHeld ? 0 : keptBytes;
-    if (this.#stalled) bytes += waitingBytes + this.#down.queuedBytes;
-    if (this.#requestPaused) bytes += pausedBytes;
+    const bytes = this.#upload.heldBytes + (this.#stalled ? waitingBytes + this.#down.queuedBytes : 0);
     this.#isHeld = bytes > 0;
     this.#context.held.set(this, bytes);
   }
@@ -484,7 +380,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
   #spent(now: number): SpentTry {
     return {
       method: this.#request.method,
-      replayable: this.#body.kept !== undefined,
+      replayable: this.#upload.body.kept !== undefined,
       tries: this.#tries.count,
       elapsedMs: now - this.#startedAt,
     };
@@ -550,8 +446,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
     this.#response.close();
     this.#tries.drop();
     if (this.#isHeld) this.#context.held.set(this, 0);
-    if (this.#buffers) this.#context.buffering--;
-    this.#body.spool?.close();
+    this.#upload.close();
     const releases = this.#plan?.chain?.releases;
     if (releases !== undefined) for (const release of releases) release();
     const endedAt = now ?? this.#context.clock.monotonic();
@@ -563,7 +458,7 @@ export class Exchange implements ResponseSink, TriesOwner, ResponseSource, Holde
       route: this.#plan?.route,
       tries: this.#tries,
       status: this.#response.status,
-      requestBytes: this.#body.bytes,
+      requestBytes: this.#upload.body.bytes,
       responseBytes: this.#response.bytes,
       endedAt,
       trace: this.#trace,
