@@ -154,9 +154,12 @@ export class NftablesTarget implements RuleTarget {
   }
 
   watch(listener: () => void): () => void {
-    return this.#applier.watch((change) => {
+    const unwatch = this.#applier.watch((change) => {
       if (change.table === undefined || change.table === this.#config.tableName) listener();
     });
+    // of what others did between the reading of the tables and now nobody tells
+    if (this.#applier.foreignCommits() !== this.#comparedAt) listener();
+    return unwatch;
   }
 
   problems(): readonly Problem[] {

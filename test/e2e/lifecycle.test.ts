@@ -182,7 +182,8 @@ describe.skipIf(lack !== undefined)(`a cluster's life${lack === undefined ? "" :
     expect(await ask()).toContain("200");
     await eventually(async () => ((await answers()) ? true : undefined));
     await command("ip", ["netns", "exec", `fw-${name}-node-1`, "nft", "flush", "ruleset"]);
-    await eventually(async () => ((await answers()) ? true : undefined), { what: "rules repaired" });
+    // sooner than an audit, which comes once a minute
+    await eventually(async () => ((await answers()) ? true : undefined), { what: "rules repaired", timeout: 40_000 });
     socket.destroy();
   });
 

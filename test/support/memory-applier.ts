@@ -12,6 +12,8 @@ export class MemoryApplier implements RuleApplier {
   refuses: (element: Element) => boolean = () => false;
   /** Thrown by the next calls of `apply`, first to last. */
   readonly failures: ApplyError[] = [];
+  /** Changes that others made; undefined: nobody counts them. */
+  foreign: number | undefined = undefined;
   readonly #listeners = new Set<(change: ForeignChange) => void>();
 
   probe(): Promise<void> {
@@ -68,7 +70,7 @@ export class MemoryApplier implements RuleApplier {
   }
 
   foreignCommits(): number | undefined {
-    return undefined;
+    return this.foreign;
   }
 
   watch(listener: (change: ForeignChange) => void): () => void {

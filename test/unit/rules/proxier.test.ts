@@ -327,6 +327,26 @@ test("waiting for the next change leaves nothing behind", async () => {
   expect(stopping === undefined ? undefined : getEventListeners(stopping, "abort").length).toBe(0);
 });
 
+test("what others take away at a start, when it has been read and nobody hears of it yet, is repaired at once", async () => {
+  const applier = new MemoryApplier();
+  const first = start(applier, filled(3));
+  await settle();
+  await first.proxier.close();
+  const whole = new Set(applier.tables.get(4)?.keys());
+  applier.foreign = 7;
+  const read = applier.read.bind(applier);
+  applier.read = async (family) => {
+    applier.read = read;
+    const found = await read(family);
+    applier.tables.clear();
+    applier.foreign = 8;
+    return found;
+  };
+  start(applier, filled(3));
+  await settle();
+  expect(new Set(applier.tables.get(4)?.keys())).toEqual(whole);
+});
+
 test("foreign changes are repaired when they are told of, and by the periodic audit", async () => {
   const applier = new MemoryApplier();
   const store = filled(2);
