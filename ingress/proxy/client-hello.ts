@@ -10,25 +10,63 @@ export interface ClientHello {
 /** More than this is no ClientHello that anyone sends. */
 const maxBytes = 64 * 1024;
 
-/** Reads the first bytes of a connection (RFC 8446 section 4.1.2): `more` while they may still become one, `none` when they cannot. */
-export function parseClientHello(bytes: Buffer): ClientHello | "more" | "none" {
-  if (bytes.length > maxBytes) return "none";
-  const parts: Buffer[] = [];
-  let total = 0;
-  // the message may be spread over records
-  for (let at = 0; ; ) {
-    if (at + 5 > bytes.length) return at < bytes.length && bytes[at] !== 22 ? "none" : "more";
-    if (bytes[at] !== 22 || bytes[at + 1] !== 3) return "none";
-    const length = bytes.readUInt16BE(at + 3);
-    if (length === 0 || length > 16_640) return "none";
-    const part = bytes.subarray(at + 5, at + 5 + length);
-    parts.push(part);
-    total += part.length;
-    at += 5 + length;
-    const message = parts.length === 1 ? part : Buffer.concat(parts);
-    if (total >= 1 && message[0] !== 1) return "none";
-    if (total >= 4 && total >= 4 + message.readUIntBE(1, 3)) return readHello(message.subarray(4, 4 + message.readUIntBE(1, 3)));
-    if (part.length < length) return "more";
+/**
+ * Reads a ClientHello (RFC 8446 section 4.1.2) from the first bytes of a connection, each of them once, however small the pieces and
+ * the records are that it comes in: whoever sends it chooses both.
+ */
+export class ClientHelloReader {
+  #bytes = 0;
+  /** Of a record that has begun: its header, and how much of its body is still to come. */
+  readonly #header = Buffer.alloc(5);
+  #headerLength = 0;
+  #left = 0;
+  /** What the records carried. */
+  #message = Buffer.alloc(2048);
+  #length = 0;
+
+  /** What comes next; `more` while it may still become one, `none` when it cannot. */
+  push(piece: Buffer): ClientHello | "more" | "none" {
+    this.#bytes += piece.length;
+    if (this.#bytes > maxBytes) return "none";
+    for (let at = 0; at < piece.length; ) {
+      if (this.#left === 0) {
+        const taken = piece.copy(this.#header, this.#headerLength, at);
+        at += taken;
+        this.#headerLength += taken;
+        if (this.#header[0] !== 22 || (this.#headerLength > 1 && this.#header[1] !== 3)) return "none";
+        if (this.#headerLength < 5) return "more";
+        this.#headerLength = 0;
+        this.#left = this.#header.readUInt16BE(3);
+        if (this.#left === 0 || this.#left > 16_640) return "none";
+        continue;
+      }
+      const part = piece.subarray(at, at + this.#left);
+      at += part.length;
+      this.#left -= part.length;
+      this.#append(part);
+      const read = this.#read();
+      if (read !== "more") return read;
+    }
+    return "more";
+  }
+
+  #append(part: Buffer): void {
+    const length = this.#length + part.length;
+    if (length > this.#message.length) {
+      const grown = Buffer.alloc(Math.max(length, 2 * this.#message.length));
+      this.#message.copy(grown, 0, 0, this.#length);
+      this.#message = grown;
+    }
+    part.copy(this.#message, this.#length);
+    this.#length = length;
+  }
+
+  #read(): ClientHello | "more" | "none" {
+    if (this.#message[0] !== 1) return "none";
+    if (this.#length < 4) return "more";
+    const end = 4 + this.#message.readUIntBE(1, 3);
+    if (end > maxBytes) return "none";
+    return this.#length < end ? "more" : readHello(this.#message.subarray(4, end));
   }
 }
 
@@ -67,9 +105,10 @@ function serverNameOf(list: Buffer): string | undefined {
 
 /** Looks at the ClientHello of a connection and leaves its bytes where they were; undefined: there is none. */
 export function peekClientHello(socket: Socket, withinMs: number, done: (hello: ClientHello | undefined) => void): void {
-  let hello: ReturnType<typeof parseClientHello> = "more";
-  const judge = (seen: Buffer): 0 | "more" => {
-    hello = parseClientHello(seen);
+  const reader = new ClientHelloReader();
+  let hello: ReturnType<ClientHelloReader["push"]> = "more";
+  const judge = (_: Buffer, fresh: Buffer): 0 | "more" => {
+    hello = reader.push(fresh);
     return hello === "more" ? "more" : 0;
   };
   readFirstBytes(socket, withinMs, judge, () => done(typeof hello === "string" ? undefined : hello));

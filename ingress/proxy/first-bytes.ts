@@ -1,7 +1,10 @@
 import type { Socket } from "node:net";
 
-/** How many of the bytes are read and done with; `more`: too few to tell; `refused`: the connection is closed. */
-export type FirstBytesJudge = (seen: Buffer) => number | "more" | "refused";
+/**
+ * How many of the bytes are read and done with; `more`: too few to tell; `refused`: the connection is closed. `fresh` are those
+ * that came since it was asked last.
+ */
+export type FirstBytesJudge = (seen: Buffer, fresh: Buffer) => number | "more" | "refused";
 
 /**
  * Looks at the first bytes of a connection and leaves those that are not done with where they were, for who reads next. They
@@ -11,12 +14,13 @@ export function readFirstBytes(socket: Socket, withinMs: number, judge: FirstByt
   let seen = Buffer.alloc(0);
   const refuse = (): void => void socket.destroy();
   const look = (): void => {
+    const before = seen.length;
     for (;;) {
       const chunk: unknown = socket.read();
       if (!Buffer.isBuffer(chunk)) break;
       seen = Buffer.concat([seen, chunk]);
     }
-    const used = judge(seen);
+    const used = judge(seen, seen.subarray(before));
     if (used === "more") return;
     socket.off("readable", look);
     clearTimeout(timer);

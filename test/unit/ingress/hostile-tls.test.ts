@@ -102,16 +102,16 @@ describe.for(["decided by the first bytes", "decided by the handshake"] as const
   });
 
   /** The bytes of one record as many, of so many bytes each. */
-  const inRecords = (bytes: Buffer, size: number): Buffer =>
-    Buffer.concat(
-      Array.from({ length: Math.ceil((bytes.length - 5) / size) }, (_, i) =>
-        record(22, bytes.subarray(5 + i * size, Math.min(bytes.length, 5 + (i + 1) * size))),
-      ),
+  const inRecords = (bytes: Buffer, size: number): readonly Buffer[] =>
+    Array.from({ length: Math.ceil((bytes.length - 5) / size) }, (_, i) =>
+      record(22, bytes.subarray(5 + i * size, Math.min(bytes.length, 5 + (i + 1) * size))),
     );
   test.for<[name: string, pieces: (hello: Buffer) => readonly Buffer[]]>([
     ["byte by byte for a while", (hello) => [...Array.from(hello.subarray(0, 60), (byte) => Buffer.from([byte])), hello.subarray(60)]],
-    ["in records of 40 bytes", (hello) => [inRecords(hello, 40)]],
-    ["in records of 8 bytes", (hello) => [inRecords(hello, 8)]],
+    ["in records of 40 bytes", (hello) => [Buffer.concat(inRecords(hello, 40))]],
+    ["in records of 8 bytes", (hello) => [Buffer.concat(inRecords(hello, 8))]],
+    ["in records of a byte", (hello) => [Buffer.concat(inRecords(hello, 1))]],
+    ["in records of a byte, one at a time", (hello) => inRecords(hello, 1)],
   ])("a ClientHello that comes %s is one", async ([, pieces]) => {
     const relay = createServer((from) => {
       const to = connect(port, "127.0.0.1");

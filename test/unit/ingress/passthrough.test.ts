@@ -2,7 +2,7 @@ import { connect } from "node:net";
 import { createServer as createTlsServer, type TLSSocket, connect as tlsConnect } from "node:tls";
 import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
-import { parseClientHello } from "../../../ingress/proxy/client-hello.ts";
+import { ClientHelloReader } from "../../../ingress/proxy/client-hello.ts";
 import { selfSignedCertificate } from "../../../ingress/proxy/default-certificate.ts";
 import { makeRoute, poolOf, RawClient, RawEndpoint, startLab } from "./proxy-lab.ts";
 
@@ -93,6 +93,18 @@ async function helloOf(servername: string): Promise<Buffer> {
   return got.promise;
 }
 
+/** The pieces, one after the other; what the last one read says. */
+function parseClientHello(...pieces: readonly Buffer[]): ReturnType<ClientHelloReader["push"]> {
+  const reader = new ClientHelloReader();
+  let read: ReturnType<ClientHelloReader["push"]> = "more";
+  for (const piece of pieces) {
+    expect(read).toBe("more");
+    read = reader.push(piece);
+  }
+  return read;
+}
+const singly = (bytes: Buffer): readonly Buffer[] => Array.from(bytes, (byte) => Buffer.from([byte]));
+
 test("a ClientHello is read however it is cut, and never taken for what it is not", async () => {
   const hello = await helloOf("shop.example.com");
   for (let n = 1; n < hello.length; n++) expect(parseClientHello(hello.subarray(0, n))).toBe("more");
@@ -105,6 +117,11 @@ test("a ClientHello is read however it is cut, and never taken for what it is no
   expect(parseClientHello(Buffer.concat([record(body.subarray(0, 50)), record(body.subarray(50))]))).toEqual({
     serverName: "shop.example.com",
   });
+  // and in one for each byte, by each byte
+  expect(parseClientHello(...singly(hello))).toEqual({ serverName: "shop.example.com" });
+  const records = singly(body).map(record);
+  expect(parseClientHello(Buffer.concat(records))).toEqual({ serverName: "shop.example.com" });
+  expect(parseClientHello(...singly(Buffer.concat(records)))).toEqual({ serverName: "shop.example.com" });
   fc.assert(
     fc.property(fc.integer({ min: 0, max: hello.length - 1 }), fc.integer({ min: 0, max: 255 }), (at, value) => {
       const broken = Buffer.from(hello);
@@ -114,4 +131,13 @@ test("a ClientHello is read however it is cut, and never taken for what it is no
     }),
     { numRuns: 2_000 },
   );
+});
+
+test("what is long and comes byte by byte, in a record for each, costs no more than its bytes", () => {
+  const message = Buffer.concat([Buffer.from([1, 0, 0x28, 0]), Buffer.alloc(0x27ff)]);
+  const records = Buffer.concat(singly(message).map((byte) => Buffer.concat([Buffer.from([22, 3, 1, 0, 1]), byte])));
+  // each byte of 61 KiB; where what came before is read again for each, that is a task for hours
+  expect(parseClientHello(...singly(records))).toBe("more");
+  const last = Buffer.from([22, 3, 1, 0, 1, 0]);
+  expect(parseClientHello(...singly(records), ...singly(last))).toEqual({ serverName: undefined });
 });
