@@ -52,7 +52,7 @@ export class UdpListener implements Running {
       this.#socket.once("error", reject);
       this.#socket.once("listening", () => {
         this.#socket.off("error", reject);
-        // a datagram that could not be sent or read is lost, as any may be
+        // a datagram that could not be sent or read is lost, which may happen to each
         this.#socket.on("error", () => undefined);
         resolve();
       });

@@ -3,12 +3,9 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readCorefile } from "../../../dns/corefile/server-blocks.ts";
-import { type DnsServer, startDnsServer } from "../../../dns/server/dns-server.ts";
+import type { DnsServer } from "../../../dns/server/dns-server.ts";
 import { printRcode } from "../../../dns/wire/record-type.ts";
-import { DnsZone } from "../../../dns/zone/dns-zone.ts";
-import { batchFromEmpty } from "../../../src/snapshot/snapshot-store.ts";
-import { snapshotOf } from "../../support/dns-cases.ts";
-import { shop } from "./shop.ts";
+import { startShopServer } from "./shop-server.ts";
 
 const u16 = (...numbers: readonly number[]): Buffer => {
   const out = Buffer.alloc(2 * numbers.length);
@@ -130,13 +127,7 @@ describe.each(corefiles)("with %s", (_, plugins) => {
   let port = 0;
   beforeAll(async () => {
     const blocks = readCorefile(`.:53 {\n${plugins}\n}\n`, "Corefile", { folder: "/" });
-    server = startDnsServer({ listen: [{ ip: "127.0.0.1", port: 0 }], blocks });
-    await server.ready;
-    const zone = new DnsZone(blocks.zones);
-    zone.apply(batchFromEmpty(snapshotOf(shop)));
-    server.apply(zone.full());
-    server.setSynced();
-    port = server.addresses()[0]?.port ?? 0;
+    ({ server, port } = await startShopServer(blocks));
   });
   afterAll(() => server.close());
 

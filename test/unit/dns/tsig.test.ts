@@ -9,16 +9,13 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseKeyFile } from "../../../dns/corefile/plugins/tsig.ts";
 import { readCorefile } from "../../../dns/corefile/server-blocks.ts";
 import { questionMessage } from "../../../dns/handler/handler.ts";
-import { type DnsServer, startDnsServer } from "../../../dns/server/dns-server.ts";
+import type { DnsServer } from "../../../dns/server/dns-server.ts";
 import { putU16, u16 } from "../../../dns/wire/big-endian.ts";
 import { decodeMessage, encodeMessage } from "../../../dns/wire/message.ts";
 import { encodeName } from "../../../dns/wire/name.ts";
 import { printRcode } from "../../../dns/wire/record-type.ts";
 import { takeTsig } from "../../../dns/wire/tsig.ts";
-import { DnsZone } from "../../../dns/zone/dns-zone.ts";
-import { batchFromEmpty } from "../../../src/snapshot/snapshot-store.ts";
-import { snapshotOf } from "../../support/dns-cases.ts";
-import { shop } from "./shop.ts";
+import { startShopServer } from "./shop-server.ts";
 
 const run = promisify(execFile);
 const secret = Buffer.from("a secret of thirty-two bytes, so.").toString("base64");
@@ -46,13 +43,7 @@ beforeAll(async () => {
   const big = ["$ORIGIN big.test.", "@ 60 IN SOA ns h 1 3600 600 86400 60", "@ 60 IN NS ns", ...hosts, ""].join("\n");
   writeFileSync(join(dir, "db.big"), big);
   const blocks = readCorefile(corefile, "Corefile", { folder: dir });
-  server = startDnsServer({ listen: [{ ip: "127.0.0.1", port: 0 }], blocks });
-  await server.ready;
-  const zone = new DnsZone(blocks.zones);
-  zone.apply(batchFromEmpty(snapshotOf(shop)));
-  server.apply(zone.full());
-  server.setSynced();
-  port = server.addresses()[0]?.port ?? 0;
+  ({ server, port } = await startShopServer(blocks));
 });
 afterAll(async () => {
   await server.close();
