@@ -5,7 +5,7 @@ import { fairwayBinary } from "../../test/support/cluster-process.ts";
 import { podRange } from "./namespaces.ts";
 
 /** `ipvs` only where the kernel has it. */
-export const modes = ["nftables", "iptables-legacy", "iptables-nft", "ipvs"] as const;
+export const modes = ["nftables", "iptables-legacy", "iptables-nft", "userspace", "ipvs"] as const;
 export type Mode = (typeof modes)[number];
 
 /** Which make of iptables is used; undefined: none. */
@@ -13,6 +13,7 @@ const makes: Readonly<Record<Mode, "legacy" | "nft" | undefined>> = {
   nftables: undefined,
   "iptables-legacy": "legacy",
   "iptables-nft": "nft",
+  userspace: undefined,
   ipvs: "legacy",
 };
 
@@ -29,7 +30,7 @@ export interface CandidateOptions {
   readonly kubeProxy?: string | undefined;
 }
 
-/** Both with the same configuration file; each change as soon as it is known. */
+/** Both with the same configuration file, each change as soon as it is known; kube-proxy has no userspace mode any more. */
 export function candidatesOf(mode: Mode, o: CandidateOptions): readonly Candidate[] {
   const config = join(o.dir, `${mode}.yaml`);
   writeFileSync(config, configuration(mode, o.kubeconfig));
@@ -52,19 +53,20 @@ export function candidatesOf(mode: Mode, o: CandidateOptions): readonly Candidat
         [
           ...["proxy", "--kubeconfig", o.kubeconfig, "--node-name", "n", "--config", config, "--run-dir", join(o.dir, "run")],
           ...(makes[mode] === undefined ? [] : ["--iptables", makes[mode]]),
+          ...(mode === "userspace" ? ["--backend", mode] : []),
         ],
         process.env["PATH"] ?? "",
       ),
   };
   const { kubeProxy } = o;
-  if (kubeProxy === undefined) return [fairway];
+  if (kubeProxy === undefined || mode === "userspace") return [fairway];
   return [fairway, { name: "kube-proxy", mode, start: () => run(kubeProxy, ["--config", config, "-v", "0"], path) }];
 }
 
 function configuration(mode: Mode, kubeconfig: string): string {
   return `apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
-mode: ${mode.replace(/-.*/, "")}
+${mode === "userspace" ? "" : `mode: ${mode.replace(/-.*/, "")}`}
 hostnameOverride: "n"
 clientConnection:
   kubeconfig: ${kubeconfig}

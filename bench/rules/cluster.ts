@@ -6,7 +6,7 @@ import { loadKubeconfig } from "../../src/client/kubeconfig.ts";
 import { resources } from "../../src/client/resources.ts";
 import { createHttpTransport } from "../../src/client/transport.ts";
 import { fairwayBinary } from "../../test/support/cluster-process.ts";
-import { nodeAddress, podRange } from "./namespaces.ts";
+import { nodeAddress, podRange, serviceRange } from "./namespaces.ts";
 import { listeners, servicePort } from "./prober.ts";
 
 /** Services whose one endpoint is changed and watched; they are among the others in every list. */
@@ -39,7 +39,7 @@ export class BenchCluster {
   static async start(dir: string, of: { readonly services: number; readonly endpoints: number }): Promise<BenchCluster> {
     const kubeconfig = join(dir, "kubeconfig");
     const args = ["apiserver", "--data-dir", join(dir, "data"), "--secure-port", String(apiPort), "--kubeconfig-out", kubeconfig];
-    const more = ["--service-cluster-ip-range", "10.135.0.0/16", "--advertise-address", nodeAddress, "--log-level", "error"];
+    const more = ["--service-cluster-ip-range", serviceRange, "--advertise-address", nodeAddress, "--log-level", "error"];
     const child = spawn(fairwayBinary, [...args, ...more], { stdio: ["ignore", "ignore", "inherit"] });
     try {
       while (!isWhole(kubeconfig)) {

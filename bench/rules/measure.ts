@@ -2,7 +2,7 @@ import { loadavg } from "node:os";
 import type { Candidate } from "./candidates.ts";
 import { type BenchCluster, probed, probedIp } from "./cluster.ts";
 import { cpuMs, cpuWhenQuiet, median, memoryOf } from "./cpu.ts";
-import { flushRules } from "./namespaces.ts";
+import { flushRules, ownServices } from "./namespaces.ts";
 import { listeners, monotonicMs, type Prober } from "./prober.ts";
 
 export interface MeasureOptions {
@@ -27,7 +27,7 @@ export interface Figures {
   readonly change?: { readonly count: number; readonly median: number; readonly worst: number; readonly cpu: number };
   readonly burst?: { readonly wall: number; readonly cpu: number };
   readonly memory?: { readonly mib: number; readonly peakMib: number };
-  /** A new connection through a Service, in microseconds, beside one without any rules right before: medians of rounds. */
+  /** A new connection through a Service, in microseconds, the candidate's own CPU included, beside one without any rules right before: medians of rounds. */
   readonly connection?: { readonly cpu: number; readonly wall: number; readonly withoutCpu: number; readonly withoutWall: number };
 }
 
@@ -42,9 +42,10 @@ export async function measure(candidate: Candidate, cluster: BenchCluster, probe
   const load = loadavg().map((n) => Number(n.toFixed(1)));
   const base = { name, mode, load };
   flushRules();
-  const without = await connections(prober, directIps, o.connections);
+  const without = await connections(prober, directIps, o.connections, () => 0);
   o.say(`${name} ${mode}: full load`);
   await Promise.all(Array.from({ length: probed }, (_, i) => cluster.probe(i, 0)));
+  if (mode === "userspace") ownServices(true);
   const started = monotonicMs();
   const child = candidate.start();
   const pid = child.pid ?? 0;
@@ -63,7 +64,7 @@ export async function measure(candidate: Candidate, cluster: BenchCluster, probe
     const memory = memoryOf(pid);
     o.say(`${name} ${mode}: connections`);
     const ips = Array.from({ length: probed }, (_, i) => probedIp(i));
-    const through = await connections(prober, ips, o.connections);
+    const through = await connections(prober, ips, o.connections, () => cpuMs(pid));
     const connection = { cpu: through.cpu, wall: through.wall, withoutCpu: without.cpu, withoutWall: without.wall };
     return { ...base, full, ...(change === undefined ? {} : { change }), ...(burst === undefined ? {} : { burst }), memory, connection };
   } finally {
@@ -80,13 +81,15 @@ async function connections(
   prober: Prober,
   ips: readonly string[],
   count: number,
+  ownCpuMs: () => number,
 ): Promise<{ readonly cpu: number; readonly wall: number }> {
   const cpu: number[] = [];
   const wall: number[] = [];
   await prober.connect(ips, count);
   for (let n = 0; n < rounds; n++) {
+    const before = ownCpuMs();
     const { cpuMicros, wallMicros } = await prober.connect(ips, count);
-    cpu.push(cpuMicros);
+    cpu.push(cpuMicros + ((ownCpuMs() - before) * 1000) / count);
     wall.push(wallMicros);
   }
   return { cpu: median(cpu), wall: median(wall) };

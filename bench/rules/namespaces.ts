@@ -12,6 +12,7 @@ export const nodeAddress = "192.0.2.1";
 /** The client is a pod of the node: nothing is masqueraded. */
 export const clientAddress = "12.0.0.2";
 export const podRange = "12.0.0.0/24";
+export const serviceRange = "10.135.0.0/16";
 
 export function makeNamespaces(names: Namespaces): void {
   ip(
@@ -52,6 +53,13 @@ export function removeNamespaces(names: Namespaces): void {
   for (const name of Object.values(names) as readonly string[]) spawnSync("ip", ["netns", "delete", name], { stdio: "ignore" });
 }
 
+/** Whether this namespace takes packets to addresses of Services for its own, as a proxy in user space needs it. */
+export function ownServices(own: boolean): void {
+  const args = ["route", own ? "replace" : "delete", "local", serviceRange, "dev", "lo"];
+  if (own) execFileSync("ip", args);
+  else spawnSync("ip", args, { stdio: "ignore" });
+}
+
 /** Takes all rules out of this namespace, whoever made them. */
 export function flushRules(): void {
   spawnSync("nft", ["flush", "ruleset"], { stdio: "ignore" });
@@ -63,6 +71,7 @@ export function flushRules(): void {
   spawnSync("ip", ["link", "delete", "kube-ipvs0"], { stdio: "ignore" });
   spawnSync("ipset", ["destroy"], { stdio: "ignore" });
   spawnSync("conntrack", ["-F"], { stdio: "ignore" });
+  ownServices(false);
 }
 
 function ip(namespace: string | undefined, lines: readonly string[]): void {

@@ -90,8 +90,8 @@ function once(to: Buffer, wait: Buffer): number {
   let taken = -1;
   if (connect(fd, to, 16) === 0) {
     taken = take();
-    // where one processor does everything, the last packet may still be on its way
-    for (const end = now() + 100; taken < 0 && now() < end; taken = take()) Atomics.wait(pause, 0, 0, 0.2);
+    // where one processor does everything, the last packet may still be on its way, or a proxy has to run first
+    for (const end = now() + 1000; taken < 0 && now() < end; taken = take()) Atomics.wait(pause, 0, 0, 0.2);
   }
   close(fd);
   return taken;
