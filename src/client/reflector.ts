@@ -34,6 +34,8 @@ export interface ReflectorOptions {
   readonly clock?: Clock | undefined;
   readonly random?: (() => number) | undefined;
   readonly backoff?: BackoffPolicy | undefined;
+  /** A server that tells its watchers one after the other is asked to begin with this one (RFC 9218). */
+  readonly urgent?: boolean | undefined;
   /** Longest event accepted; etcd's own limit for an object is 1.5 MiB. */
   readonly maxEventBytes?: number | undefined;
   /** Told of every failure before the wait; the reflector goes on by itself. */
@@ -192,7 +194,10 @@ class Reflection<T> {
       () => undefined,
     );
     try {
-      const response = await this.#transport.request({ method: "GET", path }, signal);
+      const response = await this.#transport.request(
+        { method: "GET", path, ...(this.#o.urgent === true ? { headers: { priority: "u=0" } } : {}) },
+        signal,
+      );
       this.#o.onHeard?.();
       if (response.status !== 200) {
         const error = apiError(response, await readText(response));

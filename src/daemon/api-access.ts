@@ -59,6 +59,8 @@ function startKind<K extends Kind>(transport: Transport, store: SnapshotStore, k
     },
     {
       clock: deps.clock,
+      // traffic goes to endpoints that are gone until this node knows; a controller that hears it meanwhile would stand in its way
+      urgent: true,
       onHeard: deps.onHeard,
       onFailure: (error, retryInMs) => {
         // API servers before 1.33 have no ServiceCIDR, those without the custom resource no ServiceImport: then there is simply none.

@@ -114,6 +114,10 @@ const maxEventBytes = 4 << 20;
 /** What an event takes itself, beside the bytes of what it replaced. */
 const eventOverhead = 256;
 
+type Listener = (event: CacheEvent) => void;
+/** Those who are told `first`, before all others: traffic waits for them. */
+export type Turn = "first" | "in-turn";
+
 /** The objects of one resource, sorted by key, and their last events. */
 export class CacheTable {
   readonly head: string;
@@ -126,7 +130,7 @@ export class CacheTable {
   /** Events after this revision are in the ring. */
   #floor: Rev;
   #lastChange: Rev;
-  readonly #listeners = new Set<(event: CacheEvent) => void>();
+  readonly #listeners: Readonly<Record<Turn, Set<Listener>>> = { first: new Set(), "in-turn": new Set() };
 
   constructor(head: string, project: Project) {
     this.head = head;
@@ -145,7 +149,7 @@ export class CacheTable {
   }
 
   get watchers(): number {
-    return this.#listeners.size;
+    return this.#listeners.first.size + this.#listeners["in-turn"].size;
   }
 
   get(key: string): CacheEntry | undefined {
@@ -204,16 +208,18 @@ export class CacheTable {
       ...(previous === undefined ? {} : { previous }),
     });
     this.#remember(event);
-    for (const listener of this.#listeners) listener(event);
+    for (const listener of this.#listeners.first) listener(event);
+    for (const listener of this.#listeners["in-turn"]) listener(event);
     event.told();
   }
 
   /** Calls `listener` for every event after `after`, at once for those that were. "too-old" when some are forgotten. */
-  subscribe(after: Rev, listener: (event: CacheEvent) => void): (() => void) | "too-old" {
+  subscribe(after: Rev, listener: Listener, turn: Turn = "in-turn"): (() => void) | "too-old" {
     if (after < this.#floor) return "too-old";
     for (const event of this.#ring.slice(this.#firstAfter(after))) listener(event);
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    const listeners = this.#listeners[turn];
+    listeners.add(listener);
+    return () => listeners.delete(listener);
   }
 
   get oldest(): Rev {

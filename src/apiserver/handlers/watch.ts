@@ -7,6 +7,7 @@ import type { Answer, Outlet } from "../answer.ts";
 import type { Call } from "../call.ts";
 import { type Form, representObject } from "../representation.ts";
 import { isSelected, type Selection, selectionOf } from "../selection.ts";
+import { turnOf } from "../turn.ts";
 import { shownBytes } from "../view.ts";
 import { formFor } from "./answer-object.ts";
 import { invalidOption } from "./list.ts";
@@ -61,17 +62,21 @@ async function run(watching: Watching, out: Outlet, signal: AbortSignal): Promis
   let held: CacheEvent[] | undefined = watching.initial === "none" ? undefined : [];
   let heldBytes = 0;
   let behind = false;
-  const unsubscribe = table.subscribe(after, (event) => {
-    if (behind) return;
-    if (held === undefined) lines.event(event);
-    else {
-      held.push(event);
-      heldBytes += (event.current ?? event.previous)?.size ?? 0;
-    }
-    if (out.waiting + heldBytes <= maxWaiting) return;
-    behind = true;
-    stop();
-  });
+  const unsubscribe = table.subscribe(
+    after,
+    (event) => {
+      if (behind) return;
+      if (held === undefined) lines.event(event);
+      else {
+        held.push(event);
+        heldBytes += (event.current ?? event.previous)?.size ?? 0;
+      }
+      if (out.waiting + heldBytes <= maxWaiting) return;
+      behind = true;
+      stop();
+    },
+    turnOf(call.headers["priority"]),
+  );
   if (unsubscribe === "too-old") {
     lines.error(gone(`too old resource version: ${after} (${table.oldest})`));
     return;

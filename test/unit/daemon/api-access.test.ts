@@ -7,7 +7,7 @@ import { SnapshotStore } from "../../../src/snapshot/snapshot-store.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 
 /** An API server that has one Service and answers errors as it is told: by the plural's name, an HTTP status or 0 for "not reachable". */
-function scriptedApi(errors: Map<string, number>): Transport {
+function scriptedApi(errors: Map<string, number>, priorities: (string | undefined)[]): Transport {
   const lines = [
     { type: "ADDED", object: { metadata: { namespace: "default", name: "web", resourceVersion: "5" } } },
     { type: "BOOKMARK", object: { metadata: { resourceVersion: "5", annotations: { "k8s.io/initial-events-end": "true" } } } },
@@ -18,6 +18,7 @@ function scriptedApi(errors: Map<string, number>): Transport {
   }
   return {
     async request(r, s) {
+      priorities.push(r.headers?.["priority"]);
       const plural = /\/([a-z]+)\?/.exec(r.path)?.[1] ?? "";
       const status = errors.get(plural) ?? 200;
       if (status === 0) throw new Error("connect ECONNREFUSED");
@@ -40,8 +41,13 @@ function feedOf(errors: Map<string, number>, kinds: Parameters<typeof startSnaps
   const said: string[] = [];
   const log: Log = Object.assign((level: string, message: string) => void said.push(`${level} ${message}`), { child: () => log });
   const failed: string[] = [];
-  const feed = startSnapshotFeed(scriptedApi(errors), store, kinds, { clock, log, onFailure: (kind) => void failed.push(kind) });
-  return { store, clock, said, failed, feed };
+  const priorities: (string | undefined)[] = [];
+  const feed = startSnapshotFeed(scriptedApi(errors, priorities), store, kinds, {
+    clock,
+    log,
+    onFailure: (kind) => void failed.push(kind),
+  });
+  return { store, clock, said, failed, feed, priorities };
 }
 
 test("an API server without ServiceCIDR (before 1.33) is one that has none: no warning, no failure, and ready", async () => {
@@ -76,5 +82,12 @@ test("each thing in the way is said once, and that it is over", async () => {
     "info reading Service objects again",
   ]);
   expect(store.current.tables.Service.size).toBe(1);
+  await feed.close();
+});
+
+test("a node asks to be told before all others", async () => {
+  const { priorities, feed } = feedOf(new Map(), ["Service", "EndpointSlice"]);
+  await feed.ready;
+  expect(priorities).toEqual(["u=0", "u=0"]);
   await feed.close();
 });

@@ -105,6 +105,22 @@ test("an event's line is made once for all watchers", () => {
   expect(text(lines[0] ?? new Uint8Array())).toBe(`{"type":"ADDED","object":${text(pod("x", "a", 1))}}\n`);
 });
 
+test("who is to be told first is, whoever came before", () => {
+  const table = new CacheTable(head, project);
+  table.loaded(0);
+  const told: string[] = [];
+  const stops = [
+    table.subscribe(0, () => told.push("controller")),
+    table.subscribe(0, () => told.push("node"), "first"),
+    table.subscribe(0, () => told.push("person"), "in-turn"),
+  ];
+  table.apply("n/x", 1, pod("x", "a", 1));
+  expect(told).toEqual(["node", "controller", "person"]);
+  expect(table.watchers).toBe(3);
+  for (const stop of stops) if (stop !== "too-old") stop();
+  expect(table.watchers).toBe(0);
+});
+
 test("a watch from what is forgotten is too old; from what is remembered it replays all", () => {
   const table = new CacheTable(head, project);
   table.loaded(10);
