@@ -5,17 +5,18 @@ import type { Connection, ConnectionEvents, ConnectionFactory, Peer } from "./co
 import { HandleWriter, type WriterOwner } from "./handle-writer.ts";
 import { listenForSockets, netConnections, type OnFault, plainIp, silent } from "./net-connection.ts";
 import { sharedBuffer, sharedRoom } from "./read-buffer.ts";
+import type { SendRing } from "./send-ring.ts";
 import { handleOf, holds, type StreamBindings, type StreamHandle, streamBindings } from "./stream-handles.ts";
 import { TurnWrites } from "./turn-writes.ts";
 
 /**
  * The fast transport: sockets are accepted and connected by node:net and node:tls; then reads and writes go past their
- * streams, to the handle below. `undefined` where this Node's handles are not as they are known to be.
+ * streams, to the handle below; what many say in one turn leaves by `ring`. `undefined` where this Node's handles are not as they are known to be.
  */
-export function handleConnections(onFault: OnFault): ConnectionFactory | undefined {
+export function handleConnections(onFault: OnFault, ring?: SendRing): ConnectionFactory | undefined {
   const bindings = streamBindings();
   if (bindings === undefined) return undefined;
-  const turn = new TurnWrites();
+  const turn = new TurnWrites(ring);
   const portable = netConnections(onFault);
   const adopt = (socket: Socket, peer?: Peer): Connection => {
     const handle = handleOf(socket);
@@ -96,6 +97,10 @@ class HandleConnection implements Connection, WriterOwner {
       handle.reading = true;
       handle.readStart();
     }
+  }
+
+  get isOpen(): boolean {
+    return holds(this.#socket, this.#handle);
   }
 
   get unsent(): boolean {

@@ -1,10 +1,13 @@
 import { sendNow } from "./send-now.ts";
+import type { RingSender, SendRing } from "./send-ring.ts";
 import type { StreamBindings, StreamHandle, WriteRequest } from "./stream-handles.ts";
 import { highWaterMark } from "./thrift.ts";
 import { joinedBytes, type TurnWriter, type TurnWrites } from "./turn-writes.ts";
 
 /** Told of what comes of writes. */
 export interface WriterOwner {
+  /** Its descriptor is still its own. */
+  readonly isOpen: boolean;
   /** All is with the kernel, after a write gave false. */
   onDrain(): void;
   /** All is with the kernel, after `end`. */
@@ -23,7 +26,7 @@ export interface WriterOptions {
  * What is written on the handle of one socket: text at the end of the turn, bytes at once, one write under way at a time. The
  * bytes of others are offered to the kernel where they are; only what it does not take, or what has to wait, is copied.
  */
-export class HandleWriter implements TurnWriter {
+export class HandleWriter implements TurnWriter, RingSender {
   readonly #handle: StreamHandle;
   readonly #bindings: StreamBindings;
   readonly #turn: TurnWrites;
@@ -42,6 +45,10 @@ export class HandleWriter implements TurnWriter {
   #waiting = false;
   #ending = false;
   #closed = false;
+  /** What was said this turn is with the ring. */
+  #offered = false;
+  /** The handle is asked for it once. */
+  #descriptor = -1;
 
   constructor(handle: StreamHandle, owner: WriterOwner, o: WriterOptions) {
     this.#handle = handle;
@@ -189,6 +196,24 @@ export class HandleWriter implements TurnWriter {
       this.#waiting = false;
       this.#owner.onDrain();
     } else this.#flush();
+  }
+
+  /** Text only: who waits for room, or for the end, is told when it is sent. */
+  sendBy(ring: SendRing): boolean {
+    // who sent something at once in this turn, and then said more, is due twice
+    if (this.#offered) return true;
+    if (this.#to === this.#from || this.#tls || this.#writing || this.#corks > 0 || this.#waiting || this.#ending) return false;
+    if (this.#closed || !this.#owner.isOpen) return false;
+    if (this.#descriptor < 0) this.#descriptor = this.#handle.fd;
+    this.#offered = ring.add(this, this.#descriptor, this.#turn.text.memory, this.#from, this.#to);
+    return this.#offered;
+  }
+
+  sent(bytes: number): void {
+    this.#offered = false;
+    const from = this.#from + bytes;
+    this.#from = this.#to;
+    if (from < this.#to) this.#start(Buffer.from(this.#turn.text.view(from, this.#to)));
   }
 
   /** Bytes written until uncork must live until then. */

@@ -10,6 +10,11 @@ export class TurnText {
   #end = 0;
   #handedOver = false;
 
+  /** Stays where it is until the turn is over. */
+  get memory(): Uint8Array {
+    return this.#memory;
+  }
+
   /** Where what is added next begins. */
   get end(): number {
     return this.#end;

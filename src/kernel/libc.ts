@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 /** Socket calls of libc. Each returns -1 on failure, with the reason in `errno()` until the next call of this thread. */
 export interface LibC {
   socket(domain: number, type: number, protocol: number): number;
+  socketpair(domain: number, type: number, protocol: number, descriptors: Uint8Array): number;
   bind(fd: number, address: Uint8Array, length: number): number;
   connect(fd: number, address: Uint8Array, length: number): number;
   listen(fd: number, backlog: number): number;
@@ -31,6 +32,7 @@ export function libc(): LibC {
   const lib = koffi.load("libc.so.6");
   loaded = {
     socket: lib.func("int socket(int, int, int)"),
+    socketpair: lib.func("int socketpair(int, int, int, _Out_ uint8_t *)"),
     bind: lib.func("int bind(int, const uint8_t *, uint32_t)"),
     connect: lib.func("int connect(int, const uint8_t *, uint32_t)"),
     listen: lib.func("int listen(int, int)"),

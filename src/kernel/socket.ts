@@ -25,6 +25,7 @@ export class BindError extends Error {
 }
 
 // include/linux/socket.h, asm-generic/socket.h, linux/in6.h
+const AF_UNIX = 1;
 const AF_INET = 2;
 const AF_INET6 = 10;
 const SOCK_STREAM = 1;
@@ -97,4 +98,14 @@ function socketAddress(ip: Ip, port: number): Uint8Array {
   out[3] = port & 255;
   out.set(ipBytes(ip), six ? 8 : 4);
   return out;
+}
+
+/** Two sockets that are each other's peer; they do not wait. `close` closes both. */
+export function socketPair(): { readonly ends: readonly [number, number]; readonly close: () => void } {
+  const c = libc();
+  const descriptors = Buffer.alloc(8);
+  if (c.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, descriptors) !== 0)
+    throw new BindError(getSystemErrorName(-c.errno()), "a pair of sockets");
+  const ends = [descriptors.readInt32LE(0), descriptors.readInt32LE(4)] as const;
+  return { ends, close: () => void ends.map((end) => c.close(end)) };
 }

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { handleConnections } from "../../ingress/upstream/handle-connection.ts";
 import { netConnections } from "../../ingress/upstream/net-connection.ts";
+import { sendRing } from "../../ingress/upstream/send-ring.ts";
 import { connectionContract } from "./connections.ts";
 
 connectionContract("node:net", netConnections);
@@ -10,3 +11,6 @@ test("this Node has the handles that the fast transport knows", () => {
 });
 
 connectionContract("handles", (onFault) => handleConnections(onFault) ?? netConnections(onFault));
+
+const ring = sendRing();
+if (ring !== undefined) connectionContract("handles and a ring", (onFault) => handleConnections(onFault, ring) ?? netConnections(onFault));
