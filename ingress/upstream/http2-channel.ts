@@ -51,6 +51,8 @@ export class Http2Channel implements UpstreamChannel {
     });
     stream.on("trailers", (headers) => this.#sink?.onTrailers(linesOf(headers)));
     stream.on("end", () => {
+      // node:http2 says so of a stream that was reset, or lost its connection, too
+      if (stream.rstCode !== constants.NGHTTP2_NO_ERROR) return;
       this.#ended = true;
       if (this.#responded) this.#complete();
     });

@@ -1,6 +1,7 @@
 import { type ClientHttp2Session, connect, type IncomingHttpHeaders, type OutgoingHttpHeaders } from "node:http2";
 import { afterEach, expect, test } from "vitest";
 import type { IngressServer } from "../../../ingress/index.ts";
+import { FrameClient, frame, http2Preface, requestFields, frameType as T } from "./http2-frames.ts";
 import { type Answer, makeForward, makeRoute, RawEndpoint, startLab } from "./proxy-lab.ts";
 
 const open: { close(): Promise<void> }[] = [];
@@ -107,6 +108,23 @@ test("a response cut short resets the stream, and only that one", async () => {
   );
   expect((await ask(session, { ":path": "/cut" })).code).not.toBe(0);
   expect((await ask(session, { ":method": "POST", "content-length": 2 }, "on")).body).toBe("on");
+});
+
+const token = "half";
+test.for<[name: string, head: string, body: string]>([
+  ["by its length", "Content-Length: 10\r\n", token],
+  ["in a chunk", "Transfer-Encoding: chunked\r\n", `a\r\n${token}`],
+  ["between chunks", "Transfer-Encoding: chunked\r\n", `4\r\n${token}\r\n`],
+  ["by a reset, where the end of the connection would be its own", "", token],
+])("a response cut short %s never comes to an end of its own on the wire", async ([, head, body]) => {
+  const up = await RawEndpoint.start((r) => r.socket.write(`HTTP/1.1 200 OK\r\n${head}\r\n${body}`));
+  const { ingress, http } = await startLab([up.port], { config: { timeouts: { grace: 0 } } });
+  const c = new FrameClient(http);
+  open.push(up, ingress, { close: async () => void c.socket.destroy() });
+  c.send(http2Preface, frame(T.settings, 0, 0), frame(T.headers, 5, 1, requestFields()));
+  await c.until((f) => f.type === T.data && f.payload.includes(token));
+  for (const socket of up.sockets) socket.resetAndDestroy();
+  expect(await c.until((f) => f.stream === 1 && (f.type === T.reset || (f.flags & 1) !== 0))).toMatchObject({ type: T.reset });
 });
 
 test.for<[name: string, headers: OutgoingHttpHeaders]>([
