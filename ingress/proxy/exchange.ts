@@ -283,6 +283,7 @@ export class Exchange implements ResponseSink, TriesOwner, UploadOwner, Response
   // the way down
 
   onInformational(response: Http1Response): void {
+    this.#expectProgress(this.#context.clock.monotonic());
     // 100 was answered here already
     if (response.status !== 100) this.#down.informational({ ...outgoingHead(response, noHeaders, undefined), framing: noBody });
   }
@@ -311,7 +312,8 @@ export class Exchange implements ResponseSink, TriesOwner, UploadOwner, Response
   }
 
   onBatchEnd(): void {
-    if (this.#phase === "done") return;
+    // a piece of a head is no progress: it has to be whole in the time for an answer
+    if (this.#phase !== "responding") return;
     this.#readAt = undefined;
     this.#deadlines.progressed(this.#context.clock.monotonic());
     this.#response.flush();

@@ -103,6 +103,42 @@ test("a try has its own time: the next endpoint answers instead", async () => {
   expect([slow.seen.length, good.seen.length]).toEqual([1, 1]);
 });
 
+/** Says `first`, then `piece` every 20 ms for as long as it is listened to. */
+const drip =
+  (first: string, piece: string): Answer =>
+  (r) => {
+    r.socket.write(first);
+    const timer = setInterval(() => r.socket.write(piece), 20);
+    r.socket.on("close", () => clearInterval(timer));
+  };
+
+test("pieces of a head are no progress", async () => {
+  const slow = await endpoint(drip("HTTP/1.1 200 OK\r\nX-A: ", "a"));
+  const { http } = await lab([slow.port], { timeouts: { ...slowly, readSeconds: 2 }, tries: 1 }, { clock: fastClock(20) });
+  expect(await ask(http, get())).toMatch(/^HTTP\/1\.1 504 /);
+});
+
+test("hints do not prolong a try", async () => {
+  const hint = "HTTP/1.1 103 Early Hints\r\n\r\n";
+  let hints = 0;
+  const slow = await endpoint((r) => {
+    const timer = setInterval(() => {
+      if (++hints < 10) r.socket.write(hint);
+      else clearInterval(timer);
+    }, 10);
+    r.socket.on("close", () => clearInterval(timer));
+  });
+  const good = await endpoint(say(200));
+  const { http } = await lab(
+    [slow.port, good.port],
+    { timeouts: { ...slowly, readSeconds: 6000, trySeconds: 6 } },
+    { clock: fastClock(20) },
+  );
+  const c = RawClient.connect(http);
+  open.push(() => void c.socket.destroy());
+  expect(await c.send(get()).until((t) => t.endsWith("\r\n\r\n200"))).toMatch(/^HTTP\/1\.1 103 /);
+});
+
 test("a request has its time for everything: all tries, and the response to its end", async () => {
   const slow = [await endpoint(() => undefined), await endpoint(() => undefined)];
   const clock = fastClock(20);
