@@ -18,6 +18,8 @@ const largestBatch = 20_000;
 /** Beyond this the notifications of our own change would be most of what the listener reads. */
 const loudBatch = 2_000;
 const pollInterval = 250;
+/** So many elements of ours may wait beside what others did until it is time to look: the listener's buffer holds ten times as many. */
+const unreadElements = 2_000;
 const mayNot = "nf_tables may not be programmed from here: it takes root, or CAP_NET_ADMIN in this network namespace";
 
 /**
@@ -34,13 +36,7 @@ export function createNetlinkApplier(runNft?: RunNft): RuleApplier {
     const runs: ElementRun[] = [];
     for (const verb of ["delete", "add"] as const) {
       const bySet = new Map<string, Element[]>();
-      for (const group of groups) {
-        for (const element of verb === "delete" ? group.deletes : group.adds) {
-          const list = bySet.get(element.set);
-          if (list === undefined) bySet.set(element.set, [element]);
-          else list.push(element);
-        }
-      }
+      for (const group of groups) sortInto(bySet, group[verb === "delete" ? "deletes" : "adds"]);
       for (const [name, elements] of bySet) {
         const set = definitions.get(table.family)?.get(name);
         if (set === undefined) throw new Error(`no set ${name}`);
@@ -76,8 +72,10 @@ export function createNetlinkApplier(runNft?: RunNft): RuleApplier {
   let commandRunning = false;
   const listeners = new Set<(change: ForeignChange) => void>();
   let timer: NodeJS.Timeout | undefined;
+  let unread = 0;
   const tell = (): void => {
     if (commandRunning) return;
+    unread = 0;
     let tables: ReadonlySet<string | undefined>;
     try {
       tables = nft.foreignTables();
@@ -155,7 +153,8 @@ export function createNetlinkApplier(runNft?: RunNft): RuleApplier {
       // a change of elements alone, as nearly all are, is in force before this call returns
       if (made !== undefined) await made;
       await commit(batches);
-      if (listeners.size > 0) tell();
+      for (const { batch } of batches) unread += batch.size;
+      if (listeners.size > 0 && unread > unreadElements) tell();
     },
     foreignCommits: () => guarded(() => nft.generation() - nft.commits - textCommits),
     has: (family, table) => attempt(() => nft.hasTable(family, table)),
@@ -184,6 +183,15 @@ export function createNetlinkApplier(runNft?: RunNft): RuleApplier {
       return Promise.resolve();
     },
   };
+}
+
+/** A function of its own: a loop in a loop was optimized and given up again, some thirty times in a full load. */
+function sortInto(bySet: Map<string, Element[]>, elements: readonly Element[]): void {
+  for (const element of elements) {
+    const list = bySet.get(element.set);
+    if (list === undefined) bySet.set(element.set, [element]);
+    else list.push(element);
+  }
 }
 
 /** No hook, and nothing but what can be written here. */

