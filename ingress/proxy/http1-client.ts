@@ -346,7 +346,8 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink, Hol
     const complete = this.#exchange?.requestComplete === true;
     this.#exchange = undefined;
     if (this.#closeAfter || !complete) {
-      this.#linger();
+      if (complete && this.#promisedLast) this.#finish();
+      else this.#linger();
       return;
     }
     this.#state = "head";
@@ -413,6 +414,17 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink, Hol
     }
     this.#response.refuse(status);
     this.#linger();
+  }
+
+  /** RFC 9112 section 9.6: who says that it is its last request sends no other, and nothing that comes could reset the response. */
+  get #promisedLast(): boolean {
+    return this.#request?.keepAlive === false && this.#held === undefined;
+  }
+
+  #finish(): void {
+    this.#state = "lingering";
+    this.#deadline = this.#context.clock.monotonic() + this.#context.timeouts.body;
+    this.#connection.finish();
   }
 
   /** Closes without a reset that would take the last response from the client: reads on for a while (RFC 9112 section 9.6). */

@@ -366,7 +366,8 @@ class IngressProcess implements IngressServer {
       settings: { ...tls, ...(ticketKeys === undefined ? {} : { ticketKeys }) },
       log: this.#deps.log,
       stapler: new OcspStapler({ clock: this.#deps.clock, subrequests: this.#subrequests, log: this.#deps.log }),
-      onPlain: (socket, peer) => this.#accept(connections.adopt(socket, peer), { tls: false, peer }),
+      connections,
+      onPlain: (connection, peer) => this.#accept(connection, { tls: false, peer }),
       onSecure: (socket, peer, client) => {
         if (socket.alpnProtocol === "h2") this.#acceptHttp2(socket, { client, peer });
         else this.#accept(connections.adopt(socket, peer), { tls: true, client, peer });

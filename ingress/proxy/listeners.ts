@@ -3,7 +3,7 @@ import type { TLSSocket } from "node:tls";
 import { isInside } from "../filter/address-list.ts";
 import type { Pool, StreamService } from "../route/route.ts";
 import type { RouteTable } from "../route/route-table.ts";
-import type { ListenAt, Listening, Peer } from "../upstream/connection.ts";
+import type { Connection, ConnectionFactory, ListenAt, Listening, Peer } from "../upstream/connection.ts";
 import { listenForSockets, plainIp } from "../upstream/net-connection.ts";
 import type { ClientAnswer } from "./client-certificate.ts";
 import { readFirstBytes } from "./first-bytes.ts";
@@ -19,6 +19,7 @@ export interface StreamAt {
 
 export interface ListenersOptions extends Pick<TlsListenerOptions, "pair" | "log" | "settings" | "stapler"> {
   readonly table: () => RouteTable;
+  readonly connections: ConnectionFactory;
   readonly http: readonly ListenAt[];
   readonly https: readonly ListenAt[];
   readonly tcp: readonly StreamAt[];
@@ -26,11 +27,13 @@ export interface ListenersOptions extends Pick<TlsListenerOptions, "pair" | "log
   readonly hasRoom: () => boolean;
   /** How long a client may take to say who it is. Milliseconds. */
   readonly greetingMs: () => number;
-  readonly onPlain: (socket: Socket, peer: Peer | undefined) => void;
+  readonly onPlain: (connection: Connection, peer: Peer | undefined) => void;
   readonly onSecure: (socket: TLSSocket, peer: Peer | undefined, answer: ClientAnswer | undefined) => void;
   /** The socket goes to the pool unopened; for a port of a Service, as that says. */
   readonly onTunnel: (socket: Socket, pool: Pool, peer: Peer | undefined, service?: StreamService) => void;
 }
+
+const nothing = Buffer.alloc(0);
 
 /** The listening sockets of one ingress, and what becomes of a connection until it is known what it speaks, and for whom. */
 export class Listeners {
@@ -57,7 +60,7 @@ export class Listeners {
             onSecure: o.onSecure,
             onPassthrough: (socket, pool, peer) => o.onTunnel(socket, pool, peer),
           });
-    this.#http = o.http.map((at) => listenForSockets(at, (socket) => this.#greet(socket, this.#proxied, o.onPlain)));
+    this.#http = o.http.map((at) => o.connections.listen(at, (connection) => this.#acceptPlain(connection)));
     this.#https = o.https.map((at) =>
       listenForSockets(at, (socket) => this.#greet(socket, this.#proxied, (s, peer) => this.#tls?.accept(s, peer))),
     );
@@ -106,6 +109,18 @@ export class Listeners {
 
   get #proxied(): boolean {
     return this.#o.table().settings.proxyProtocol === true;
+  }
+
+  /** A socket is only made of it where the first bytes are not the client's. */
+  #acceptPlain(connection: Connection): void {
+    if (!this.#proxied) {
+      if (this.#o.hasRoom()) this.#o.onPlain(connection, undefined);
+      else connection.abort();
+      return;
+    }
+    const socket = connection.detach?.(nothing);
+    if (socket === undefined) connection.abort();
+    else this.#greet(socket, true, (s, peer) => this.#o.onPlain(this.#o.connections.adopt(s, peer), peer));
   }
 
   #acceptFor(port: number, socket: Socket): void {

@@ -58,6 +58,10 @@ export class StreamConnection implements Connection {
     this.#stream.end();
   }
 
+  finish(): void {
+    this.end();
+  }
+
   abort(): void {
     this.#stream.close(constants.NGHTTP2_CANCEL);
   }

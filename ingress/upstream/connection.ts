@@ -33,6 +33,8 @@ export interface Connection {
   resume(): void;
   /** No more writes; what was written is sent first. */
   end(): void;
+  /** As end, where the other side has promised to say no more: it is not waited for. */
+  finish(): void;
   abort(): void;
   /** As abort, and the other side cannot take it for an orderly end. */
   reset(): void;

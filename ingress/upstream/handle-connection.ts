@@ -1,41 +1,48 @@
 import { connect as netConnect, type Socket } from "node:net";
-import { TLSSocket } from "node:tls";
 import { getSystemErrorName } from "node:util";
 import type { Connection, ConnectionEvents, ConnectionFactory, Peer } from "./connection.ts";
 import { HandleWriter, type WriterOwner } from "./handle-writer.ts";
-import { listenForSockets, netConnections, type OnFault, plainIp, silent } from "./net-connection.ts";
+import { listenForHandles } from "./listen-for-handles.ts";
+import { netConnections, type OnFault, silent } from "./net-connection.ts";
 import { sharedBuffer, sharedRoom } from "./read-buffer.ts";
 import type { SendRing } from "./send-ring.ts";
-import { handleOf, holds, type StreamBindings, type StreamHandle, streamBindings } from "./stream-handles.ts";
+import { type StreamBindings, type StreamHandle, streamBindings } from "./stream-handles.ts";
+import { lifeOfSocket, type StreamLife } from "./stream-life.ts";
 import { TurnWrites } from "./turn-writes.ts";
 
 /**
- * The fast transport: sockets are accepted and connected by node:net and node:tls; then reads and writes go past their
- * streams, to the handle below; what many say in one turn leaves by `ring`. `undefined` where this Node's handles are not as they are known to be.
+ * The fast transport: sockets are connected by node:net, and secured by node:tls; then reads and writes go past their streams, to the
+ * handle below. Plain connections are accepted as handles, and have no socket. What many say in one turn leaves by `ring`. `undefined`
+ * where this Node's handles are not as they are known to be.
  */
 export function handleConnections(onFault: OnFault, ring?: SendRing): ConnectionFactory | undefined {
   const bindings = streamBindings();
   if (bindings === undefined) return undefined;
   const turn = new TurnWrites(ring);
   const portable = netConnections(onFault);
+  const options = { bindings, turn, onFault };
   const adopt = (socket: Socket, peer?: Peer): Connection => {
-    const handle = handleOf(socket);
-    if (handle === undefined) return portable.adopt(socket, peer);
-    return new HandleConnection(socket, handle, { bindings, turn, onFault, ...(peer === undefined ? {} : { peer }) });
+    const life = lifeOfSocket(socket);
+    if (life === undefined) return portable.adopt(socket, peer);
+    return new HandleConnection(life, peer === undefined ? options : { ...options, peer });
   };
   return {
-    listen: (at, accept) => listenForSockets(at, (socket) => accept(adopt(socket))),
+    listen: (at, accept) =>
+      listenForHandles(at, bindings, {
+        onLife: (life) => accept(new HandleConnection(life, options)),
+        onSocket: (socket) => accept(adopt(socket)),
+      }),
     adopt,
     connect: (to, events, onReady) => {
       if (to.tls) return portable.connect(to, events, onReady);
       const socket = netConnect({ host: to.ip, port: to.port, allowHalfOpen: true, noDelay: true });
-      const handle = handleOf(socket);
-      if (handle === undefined) {
+      const life = lifeOfSocket(socket);
+      if (life === undefined) {
         socket.destroy();
         return portable.connect(to, events, onReady);
       }
       socket.once("connect", onReady);
-      return new HandleConnection(socket, handle, { bindings, turn, onFault, events });
+      return new HandleConnection(life, { ...options, events });
     },
   };
 }
@@ -51,13 +58,13 @@ interface HandleOptions {
   readonly peer?: Peer;
 }
 
-/** A connection whose bytes go through the handle of its socket; the socket keeps its life: end, errors, close. */
+/** A connection whose bytes go through its handle; what it is beside them is its StreamLife's. */
 class HandleConnection implements Connection, WriterOwner {
   events: ConnectionEvents;
   readonly remoteIp: string;
   readonly remotePort: number;
   readonly localPort: number;
-  readonly #socket: Socket;
+  readonly #life: StreamLife;
   readonly #handle: StreamHandle;
   readonly #bindings: StreamBindings;
   readonly #onFault: OnFault;
@@ -65,33 +72,29 @@ class HandleConnection implements Connection, WriterOwner {
   #room = sharedRoom();
   #paused = false;
   #ended = false;
+  #finishing = false;
   #gone = false;
-  #error: Error | undefined;
 
-  constructor(socket: Socket, handle: StreamHandle, o: HandleOptions) {
-    this.#socket = socket;
+  constructor(life: StreamLife, o: HandleOptions) {
+    const { handle } = life;
+    this.#life = life;
     this.#handle = handle;
     this.#bindings = o.bindings;
-    this.#writer = new HandleWriter(handle, this, { ...o, tls: socket instanceof TLSSocket });
+    this.#writer = new HandleWriter(handle, this, { bindings: o.bindings, turn: o.turn, tls: life.tls });
     this.#onFault = o.onFault;
     this.events = o.events ?? silent;
-    this.remoteIp = o.peer?.ip ?? plainIp(socket.remoteAddress ?? "");
-    this.remotePort = o.peer?.port ?? socket.remotePort ?? 0;
-    this.localPort = socket.localPort ?? 0;
-    socket.setNoDelay(true);
-    socket.on("error", (e: Error) => {
-      this.#error ??= e;
-    });
-    socket.on("close", () => this.#closed());
+    this.remoteIp = o.peer?.ip ?? life.remoteIp;
+    this.remotePort = o.peer?.port ?? life.remotePort;
+    this.localPort = life.localPort;
+    life.whenClosed((error) => this.#closed(error));
     handle.onread = () => this.#read();
     handle.useUserBuffer(this.#room);
     // node:net begins to read when the connection is there
-    if (socket.connecting) return;
-    // what the stream had read before the handle was taken
-    const early: unknown = socket.read();
-    if (Buffer.isBuffer(early))
+    if (life.connecting) return;
+    const early = life.early();
+    if (early !== undefined)
       process.nextTick(() => {
-        if (holds(socket, handle)) this.#deliver(early);
+        if (life.open) this.#deliver(early);
       });
     if (!handle.reading) {
       handle.reading = true;
@@ -100,7 +103,7 @@ class HandleConnection implements Connection, WriterOwner {
   }
 
   get isOpen(): boolean {
-    return holds(this.#socket, this.#handle);
+    return this.#life.open;
   }
 
   get unsent(): boolean {
@@ -144,8 +147,8 @@ class HandleConnection implements Connection, WriterOwner {
     this.#guard(() => this.events.onEnd());
     if (this.#gone) return;
     // TLS has no half that lives on
-    if (this.#socket instanceof TLSSocket) this.end();
-    if (this.#socket.writableFinished) this.#socket.destroy();
+    if (this.#life.tls) this.end();
+    if (this.#life.shut) this.#life.destroy();
   }
 
   #guard(tell: () => void): void {
@@ -158,24 +161,24 @@ class HandleConnection implements Connection, WriterOwner {
 
   #fault(error: unknown): void {
     this.#onFault(error);
-    this.#socket.destroy();
+    this.#life.destroy();
   }
 
   #fail(code: number): void {
     if (this.#gone) return;
-    this.#socket.destroy(failure(code));
+    this.#life.destroy(failure(code));
   }
 
-  #closed(): void {
+  #closed(error: Error | undefined): void {
     if (this.#gone) return;
     this.#gone = true;
     this.#handle.onread = ignore;
     this.#writer.close();
-    this.#guard(() => this.events.onClose(this.#error));
+    this.#guard(() => this.events.onClose(error));
   }
 
   write(data: Buffer | string): boolean {
-    return !holds(this.#socket, this.#handle) || this.#writer.write(data);
+    return !this.#life.open || this.#writer.write(data);
   }
 
   cork(): void {
@@ -197,7 +200,7 @@ class HandleConnection implements Connection, WriterOwner {
   pause(): void {
     if (this.#paused || this.#ended) return;
     this.#paused = true;
-    if (this.#socket.destroyed) return;
+    if (!this.#life.open) return;
     this.#handle.reading = false;
     this.#handle.readStop();
   }
@@ -205,42 +208,46 @@ class HandleConnection implements Connection, WriterOwner {
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
-    if (this.#socket.destroyed || this.#ended) return;
+    if (!this.#life.open || this.#ended) return;
     this.#handle.reading = true;
     this.#handle.readStart();
   }
 
   end(): void {
-    if (!this.#socket.destroyed) this.#writer.end();
+    if (this.#life.open) this.#writer.end();
   }
 
-  /** The socket says that it was the last, and goes when the other side has said so too. */
+  finish(): void {
+    this.#finishing = true;
+    this.end();
+  }
+
+  /** The other side is told that it was the last, and the connection goes when that has said so too. */
   onAllWritten(): void {
-    if (this.#socket.writableEnded || this.#socket.destroyed) return;
-    this.#socket.end(() => {
-      if (this.#ended) this.#socket.destroy();
-    });
+    // a close says it as well
+    if (this.#finishing && !this.#life.tls) this.#life.destroy();
+    else
+      this.#life.shutDown(() => {
+        if (this.#ended || this.#finishing) this.#life.destroy();
+      });
   }
 
   abort(): void {
-    this.#socket.destroy();
+    this.#life.destroy();
   }
 
   reset(): void {
-    // a TLS connection that ends without close_notify is truncated already
-    if (this.#socket instanceof TLSSocket) this.#socket.destroy();
-    else this.#socket.resetAndDestroy();
+    this.#life.reset();
   }
 
   detach(unread: Buffer): Socket {
-    const socket = this.#socket;
     this.#writer.flush();
     this.#gone = true;
     this.events = silent;
-    this.#handle.onread = () => this.#readForSocket();
     // the stream believes that a read is under way, as it was when the handle was taken
     this.resume();
-    for (const event of ["error", "close"]) socket.removeAllListeners(event);
+    const socket = this.#life.giveUp();
+    this.#handle.onread = () => this.#readFor(socket);
     socket.pause();
     if (unread.length > 0) socket.unshift(unread);
     if (this.#ended) socket.push(null);
@@ -248,14 +255,14 @@ class HandleConnection implements Connection, WriterOwner {
   }
 
   /** The buffer stays with the handle for good: what comes in it is copied to the stream, whose _read starts the handle again. */
-  #readForSocket(): undefined {
+  #readFor(socket: Socket): undefined {
     const n = this.#bindings.state[this.#bindings.readBytesOrError] ?? 0;
     if (n === 0) return undefined;
-    if (n > 0 && this.#socket.push(Buffer.from(sharedBuffer.subarray(0, n)))) return undefined;
+    if (n > 0 && socket.push(Buffer.from(sharedBuffer.subarray(0, n)))) return undefined;
     this.#handle.reading = false;
     this.#handle.readStop();
-    if (n === endOfFile) this.#socket.push(null);
-    else if (n < 0) this.#socket.destroy(failure(n));
+    if (n === endOfFile) socket.push(null);
+    else if (n < 0) socket.destroy(failure(n));
     return undefined;
   }
 }

@@ -173,6 +173,13 @@ class NetConnection implements Connection, TurnWriter {
     this.#socket.end();
   }
 
+  finish(): void {
+    this.endTurn();
+    // a close says as well that it was the last
+    if (this.#socket.writableLength === 0 && !(this.#socket instanceof TLSSocket)) this.#socket.destroy();
+    else this.#socket.destroySoon();
+  }
+
   abort(): void {
     this.#socket.destroy();
   }
@@ -220,8 +227,11 @@ function connect(to: UpstreamAddress, o: NetOptions & { readonly events: Connect
   return connection;
 }
 
-/** The sockets themselves, for what wraps them (TLS). A server that was handed in is closed with the listening. */
-export function listenForSockets(at: ListenAt, accept: (socket: Socket) => void): Listening {
+/**
+ * The sockets themselves, for what wraps them (TLS). A server that was handed in is closed with the listening. `onListening`: before the
+ * first connection.
+ */
+export function listenForSockets(at: ListenAt, accept: (socket: Socket) => void, onListening?: (server: Server) => void): Listening {
   let server: Server;
   let ready: Promise<void>;
   if ("server" in at) {
@@ -229,6 +239,7 @@ export function listenForSockets(at: ListenAt, accept: (socket: Socket) => void)
     // half-open: an answer may still be under way when the client has said its last
     Object.assign(server, { allowHalfOpen: true });
     server.on("connection", accept);
+    onListening?.(server);
     ready = Promise.resolve();
   } else {
     server = createServer({ allowHalfOpen: true }, accept);
@@ -236,6 +247,7 @@ export function listenForSockets(at: ListenAt, accept: (socket: Socket) => void)
       server.once("error", reject);
       server.once("listening", () => {
         server.off("error", reject);
+        onListening?.(server);
         resolve();
       });
     });

@@ -1,4 +1,4 @@
-import type { Socket } from "node:net";
+import type { Server, Socket } from "node:net";
 
 /** The parts of a socket's libuv handle that the fast transport uses (Node's lib/internal/stream_base_commons.js). */
 export interface StreamHandle {
@@ -20,9 +20,36 @@ export interface WriteRequest {
   data: unknown;
 }
 
+/** Of a plain connection, with what a socket would use to end it and to know its ends. */
+export interface AcceptedHandle extends StreamHandle {
+  getpeername(into: PeerName): number;
+  shutdown(request: ShutdownRequest): number;
+  close(done?: () => void): void;
+  reset(done: () => void): number;
+  setNoDelay(on: boolean): number;
+}
+
+/** Filled by the handle. */
+export interface PeerName {
+  address?: string;
+  port?: number;
+}
+
+export interface ShutdownRequest {
+  handle: StreamHandle | undefined;
+  oncomplete: ((status: number) => void) | undefined;
+}
+
+/** Of a server that listens. */
+export interface ListeningHandle {
+  onconnection: (this: unknown, error: number, client: unknown) => void;
+  setNoDelay(on: boolean): number;
+}
+
 /** What the binding tells of the last call, in cells of one array. */
 export interface StreamBindings {
   readonly WriteWrap: new () => WriteRequest;
+  readonly ShutdownWrap: new () => ShutdownRequest;
   readonly state: Int32Array;
   readonly readBytesOrError: number;
   readonly lastWriteWasAsync: number;
@@ -37,6 +64,7 @@ export function streamBindings(): StreamBindings | undefined {
     if (!isBinding(binding)) return undefined;
     return {
       WriteWrap: binding.WriteWrap,
+      ShutdownWrap: binding.ShutdownWrap,
       state: binding.streamBaseState,
       readBytesOrError: binding.kReadBytesOrError,
       lastWriteWasAsync: binding.kLastWriteWasAsync,
@@ -49,6 +77,7 @@ export function streamBindings(): StreamBindings | undefined {
 
 interface RawBinding {
   readonly WriteWrap: new () => WriteRequest;
+  readonly ShutdownWrap: new () => ShutdownRequest;
   readonly streamBaseState: Int32Array;
   readonly kReadBytesOrError: number;
   readonly kLastWriteWasAsync: number;
@@ -59,6 +88,7 @@ function isBinding(b: unknown): b is RawBinding {
     typeof b === "object" &&
     b !== null &&
     typeof Reflect.get(b, "WriteWrap") === "function" &&
+    typeof Reflect.get(b, "ShutdownWrap") === "function" &&
     Reflect.get(b, "streamBaseState") instanceof Int32Array &&
     typeof Reflect.get(b, "kReadBytesOrError") === "number" &&
     typeof Reflect.get(b, "kLastWriteWasAsync") === "number"
@@ -79,10 +109,26 @@ export function holds(socket: Socket & { readonly _handle?: unknown }, handle: S
 }
 
 function isHandle(h: unknown): h is StreamHandle {
-  return (
-    typeof h === "object" &&
-    h !== null &&
-    typeof Reflect.get(h, "fd") === "number" &&
-    methods.every((m) => typeof Reflect.get(h, m) === "function")
-  );
+  return hasMethods(h, methods) && typeof Reflect.get(h, "fd") === "number";
+}
+
+const acceptedMethods = ["getpeername", "shutdown", "close", "reset", "setNoDelay"];
+
+/** What a listening handle hands over, if it can do what is needed. */
+export function isAcceptedHandle(h: unknown): h is AcceptedHandle {
+  return isHandle(h) && hasMethods(h, acceptedMethods);
+}
+
+/** The handle below a server that listens, if connections can be taken from it. */
+export function listeningHandleOf(server: Server): ListeningHandle | undefined {
+  const handle: unknown = Reflect.get(server, "_handle");
+  return isListeningHandle(handle) ? handle : undefined;
+}
+
+function isListeningHandle(h: unknown): h is ListeningHandle {
+  return hasMethods(h, ["onconnection", "setNoDelay"]);
+}
+
+function hasMethods(h: unknown, names: readonly string[]): h is object {
+  return typeof h === "object" && h !== null && names.every((n) => typeof Reflect.get(h, n) === "function");
 }

@@ -359,6 +359,33 @@ export function connectionContract(name: string, make: (onFault: (error: unknown
     await heard.until((h) => h.closed);
   });
 
+  test(`${name}: who finishes sends all it has said, and does not wait for the other side`, async () => {
+    const { connection, heard, socket } = await accepted();
+    connection.write("last ");
+    connection.write("words");
+    connection.finish();
+    await heard.until((h) => h.closed);
+    expect(heard.error).toBeUndefined();
+    const client = received(socket);
+    await client.until((h) => h.ended);
+    expect(client.text).toBe("last words");
+  });
+
+  test(`${name}: who finishes waits until the kernel has what a slow reader leaves`, async () => {
+    const { connection, heard, socket } = await accepted();
+    const data = pattern(24 * 1024 * 1024, 6);
+    connection.write(data);
+    connection.finish();
+    socket.write("ignored");
+    await heard.until((h) => h.text === "ignored");
+    expect(heard.closed).toBe(false);
+    const client = received(socket);
+    await client.until((h) => h.ended);
+    expect(client.digest.digest("hex")).toBe(hashOf(data));
+    await heard.until((h) => h.closed);
+    expect(heard.error).toBeUndefined();
+  });
+
   test(`${name}: a pause holds bytes back, resume gives them`, async () => {
     const { connection, heard, socket } = await accepted();
     connection.pause();
@@ -481,6 +508,20 @@ export function connectionContract(name: string, make: (onFault: (error: unknown
     expect(client.digest.digest("hex")).toBe(hashOf(Buffer.concat([down, Buffer.from("late")])));
     expect(heard.digest.digest("hex")).toBe(hashOf(Buffer.concat([Buffer.from("early"), up])));
     socket.destroy();
+  });
+
+  test(`${name}: who finishes over TLS says so, and does not wait for the other side`, async () => {
+    const { socket, arrived } = await secured();
+    socket.on("error", () => undefined);
+    const { connection, heard } = await arrived;
+    const data = pattern(3_000_000, 7);
+    connection.write(data);
+    connection.finish();
+    const client = received(socket);
+    await client.until((h) => h.ended);
+    expect([client.digest.digest("hex"), client.error]).toEqual([hashOf(data), undefined]);
+    await heard.until((h) => h.closed);
+    expect(heard.error).toBeUndefined();
   });
 
   test(`${name}: TLS to a slow client: what was read for it is not read over before it is sent`, async () => {

@@ -165,6 +165,25 @@ describe.for(["auto", "portable"] as const)("over the transport %s", (transport)
     expect(text).toMatch(/Connection: close\r\n\r\nok$/);
   });
 
+  test("who said that it was its last request is not waited for", async () => {
+    const up = await endpoint(ok);
+    const { ingress, http } = await lab([up.port], { config: { timeouts: { linger: 1e9, body: 1e9 } } });
+    const c = client(http).send(get("/", "Connection: close\r\n"));
+    expect(await c.untilEnd()).toMatch(/Connection: close\r\n\r\nok$/);
+    // its own side stays open: only this proxy can have closed the connection
+    while (!ingress.metrics().includes('_connections{state="active"} 0')) await new Promise((resolve) => setImmediate(resolve));
+    expect(c.closed).toBe(false);
+  });
+
+  test("who said so and goes on is answered once, and read on: a reset would take its answer away", async () => {
+    const up = await endpoint(ok);
+    const { ingress, http } = await lab([up.port], { config: { timeouts: { linger: 1e9, body: 1e9 } } });
+    const c = client(http).send(get("/", "Connection: close\r\n") + get("/"));
+    expect(await c.untilEnd()).toMatch(/Connection: close\r\n\r\nok$/);
+    expect(ingress.metrics()).toContain('_connections{state="active"} 1');
+    expect(up.seen).toHaveLength(1);
+  });
+
   test("request bodies go up as they are framed: length and chunks", async () => {
     const up = await endpoint(ok);
     const { http } = await lab([up.port]);
@@ -438,6 +457,7 @@ describe.for(["auto", "portable"] as const)("over the transport %s", (transport)
           pause() {},
           resume() {},
           end() {},
+          finish() {},
           abort() {},
           reset() {},
         };

@@ -24,6 +24,7 @@ function lab() {
     pause() {},
     resume() {},
     end() {},
+    finish() {},
     abort: () => void said.push("aborted"),
     reset() {},
   };
