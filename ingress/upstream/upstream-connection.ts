@@ -8,6 +8,17 @@ const maxHeadBytes = 64 * 1024;
 const maxHeaders = 256;
 const maxInformational = 16;
 
+/** A server may say so of a connection that rested, before it closes it. */
+const farewell = /^HTTP\/1\.[01] 408 /;
+
+/** Who keeps connections for the next request. */
+export interface ConnectionKeeper {
+  /** It ended, or said anything, while nobody waits for an answer. */
+  onIdleEnd(c: UpstreamConnection): void;
+  /** Its endpoint said what nobody asked for: what comes over connections that it has answered on may be no answer. */
+  onUnasked(c: UpstreamConnection): void;
+}
+
 /** One connection to an endpoint: one request at a time, then back to the pool or closed. */
 export class UpstreamConnection implements UpstreamChannel {
   readonly key: string;
@@ -18,7 +29,7 @@ export class UpstreamConnection implements UpstreamChannel {
   /** From the server's Keep-Alive header. */
   idleSeconds: number | undefined;
   readonly #connection: Connection;
-  readonly #onIdleEnd: (c: UpstreamConnection) => void;
+  readonly #keeper: ConnectionKeeper;
   #sink: ResponseSink | undefined;
   #method = "GET";
   #switching = false;
@@ -33,11 +44,10 @@ export class UpstreamConnection implements UpstreamChannel {
   /** Nothing of the request that waits for its answer has left. */
   #unsent = false;
 
-  /** `onIdleEnd` when it ends, or says anything, while nobody waits for an answer. */
-  constructor(key: string, connection: Connection, onIdleEnd: (c: UpstreamConnection) => void) {
+  constructor(key: string, connection: Connection, keeper: ConnectionKeeper) {
     this.key = key;
     this.#connection = connection;
-    this.#onIdleEnd = onIdleEnd;
+    this.#keeper = keeper;
     connection.events = {
       onData: (bytes) => this.#read(bytes),
       onDrain: () => this.#sink?.onDrain(),
@@ -114,20 +124,25 @@ export class UpstreamConnection implements UpstreamChannel {
   #read(bytes: Buffer): void {
     if (this.#sink === undefined) {
       // bytes nobody asked for: what follows cannot be told apart from an answer (request smuggling)
-      if (!this.#closed) {
-        this.abort();
-        this.#onIdleEnd(this);
-      }
+      if (this.#closed) return;
+      this.abort();
+      this.#keeper.onIdleEnd(this);
+      this.#tellUnasked(bytes);
       return;
     }
     const sink = this.#sink;
     if (this.#isEarly()) {
+      this.#tellUnasked(bytes);
       this.#fail(sink, "unasked", "the endpoint spoke before it was asked");
       return;
     }
     let rest: Buffer | undefined = bytes;
     while (rest !== undefined && rest.length > 0 && this.#sink === sink) rest = this.#advance(rest, sink);
     if (this.#sink === sink) sink.onBatchEnd();
+  }
+
+  #tellUnasked(bytes: Buffer): void {
+    if (!farewell.test(bytes.toString("latin1", 0, 16))) this.#keeper.onUnasked(this);
   }
 
   /** Uses up a part of `bytes`; what it gives back is still to be read. */
@@ -208,7 +223,10 @@ export class UpstreamConnection implements UpstreamChannel {
 
   #complete(sink: ResponseSink, surplus: boolean): void {
     if (this.#sink !== sink) return;
-    if (surplus) this.#reusable = false;
+    if (surplus) {
+      this.#reusable = false;
+      this.#keeper.onUnasked(this);
+    }
     this.#sink = undefined;
     this.served++;
     sink.onComplete();
@@ -225,7 +243,7 @@ export class UpstreamConnection implements UpstreamChannel {
     const sink = this.#sink;
     if (sink === undefined) {
       this.abort();
-      this.#onIdleEnd(this);
+      this.#keeper.onIdleEnd(this);
     } else if (this.#response?.framing.kind === "close" && error === undefined) {
       this.#reusable = false;
       this.#complete(sink, false);

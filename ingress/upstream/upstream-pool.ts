@@ -1,5 +1,5 @@
 import type { Connection, ConnectionFactory, UpstreamAddress } from "./connection.ts";
-import { UpstreamConnection } from "./upstream-connection.ts";
+import { type ConnectionKeeper, UpstreamConnection } from "./upstream-connection.ts";
 import { termsKey } from "./upstream-tls.ts";
 
 export interface PoolLimits {
@@ -11,16 +11,24 @@ export interface PoolLimits {
 /** As ingress-nginx: 320 connections, 60 seconds. */
 export const defaultPoolLimits: PoolLimits = { idle: 320, idleMs: 60_000 };
 
+/**
+ * After an endpoint said what nobody asked for, connections to it serve one request each for so long: over one that it has
+ * answered on, such bytes may come when the next request has left already, and nothing tells them from its answer.
+ */
+const distrustMs = 600_000;
+
 export interface PendingConnect {
   cancel(): void;
 }
 
 /** Idle connections by endpoint, the freshest first, and the making of new ones. */
-export class UpstreamPool {
+export class UpstreamPool implements ConnectionKeeper {
   readonly #factory: ConnectionFactory;
   #limits: PoolLimits;
   readonly #idle = new Map<string, UpstreamConnection[]>();
   #idleCount = 0;
+  /** Endpoints that are not trusted, until when; the time is of the next sweep after they were found out. */
+  readonly #distrusted = new Map<string, number>();
   #closed = false;
 
   constructor(factory: ConnectionFactory, limits: PoolLimits = defaultPoolLimits) {
@@ -62,7 +70,7 @@ export class UpstreamPool {
       () => {
         if (settled) return;
         settled = true;
-        onReady(new UpstreamConnection(key, connection, (c) => this.#drop(c)));
+        onReady(new UpstreamConnection(key, connection, this));
       },
     );
     return {
@@ -75,7 +83,7 @@ export class UpstreamPool {
 
   /** Takes back a connection whose response is complete; closes it when it cannot serve another. */
   release(c: UpstreamConnection, now: number): void {
-    if (!c.reusable || this.#closed || this.#idleCount >= this.#limits.idle || this.#restMs(c) <= 0) {
+    if (!c.reusable || this.#closed || this.#distrusted.has(c.key) || this.#idleCount >= this.#limits.idle || this.#restMs(c) <= 0) {
       c.abort();
       return;
     }
@@ -89,6 +97,10 @@ export class UpstreamPool {
 
   /** Closes what has rested too long, and what leads to endpoints that are no longer wanted. */
   sweep(now: number, isWanted: (key: string) => boolean): void {
+    for (const [key, until] of this.#distrusted) {
+      if (until === Number.POSITIVE_INFINITY) this.#distrusted.set(key, now + distrustMs);
+      else if (now >= until || !isWanted(key)) this.#distrusted.delete(key);
+    }
     for (const [key, list] of this.#idle) {
       const wanted = isWanted(key);
       const kept = list.filter((c) => wanted && now - c.idleSince <= this.#restMs(c));
@@ -112,7 +124,16 @@ export class UpstreamPool {
     return c.idleSeconds === undefined ? this.#limits.idleMs : Math.min(this.#limits.idleMs, (c.idleSeconds - 1) * 1000);
   }
 
-  #drop(c: UpstreamConnection): void {
+  onUnasked(c: UpstreamConnection): void {
+    this.#distrusted.set(c.key, Number.POSITIVE_INFINITY);
+    for (const idle of this.#idle.get(c.key) ?? []) {
+      idle.abort();
+      this.#idleCount--;
+    }
+    this.#idle.delete(c.key);
+  }
+
+  onIdleEnd(c: UpstreamConnection): void {
     const list = this.#idle.get(c.key);
     const at = list?.indexOf(c) ?? -1;
     if (list === undefined || at < 0) return;

@@ -22,6 +22,8 @@ export interface RoleLab {
   /** `fairway ARGS` to its end. */
   fairway(...args: readonly string[]): Promise<CommandResult>;
   start(...args: readonly string[]): RoleProcess;
+  /** Another program, for as long as the lab is open. */
+  serve(file: string, ...args: readonly string[]): void;
   /** An HTTP server that answers this text to everything, and keeps connections for as long as the client does. */
   serveText(port: number, text: string): void;
   /** Writes a file into the folder; answers its path. */
@@ -64,13 +66,13 @@ export async function openRoleLab(name: string, ip: string): Promise<RoleLab> {
     run: (...argv) => command(...inside(argv)),
     fairway: (...args) => command(...inside([fairwayBinary, ...args])),
     start: (...args) => begin([fairwayBinary, ...args]),
+    serve(...argv) {
+      begin(argv);
+    },
     serveText(port, text) {
       const answer = `(_, r) => r.end(${JSON.stringify(text)})`;
-      begin([
-        process.execPath,
-        "-e",
-        `Object.assign(require("http").createServer(${answer}), { keepAliveTimeout: 0 }).listen(${port}, "${ip}")`,
-      ]);
+      const server = `Object.assign(require("http").createServer(${answer}), { keepAliveTimeout: 0 }).listen(${port}, "${ip}")`;
+      lab.serve(process.execPath, "-e", server);
     },
     file(file, text) {
       writeFileSync(join(folder, file), text, { mode: 0o700 });

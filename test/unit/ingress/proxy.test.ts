@@ -279,6 +279,15 @@ describe.for(["auto", "portable"] as const)("over the transport %s", (transport)
     expect(up.accepted).toBe(2);
   });
 
+  test("an endpoint that said what nobody asked for gets a connection for each request", async () => {
+    const up = await endpoint((r) => r.socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok${up.seen.length === 3 ? "!" : ""}`));
+    const { http } = await lab([up.port]);
+    const c = client(http);
+    for (let i = 1; i <= 6; i++) await c.send(get()).until((t) => t.split("200 OK").length === i + 1 && t.endsWith("ok"));
+    // one for three requests, then one each
+    expect(up.seen.map((r) => r.nth)).toEqual([1, 2, 3, 1, 1, 1]);
+  });
+
   test("a response cut short cuts the client's connection", async () => {
     const up = await endpoint((r) => r.socket.end("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"));
     const { http } = await lab([up.port]);

@@ -28,7 +28,10 @@ function lab() {
     abort: () => void said.push("aborted"),
     reset() {},
   };
-  const upstream = new UpstreamConnection("k", connection, () => void said.push("idle end"));
+  const upstream = new UpstreamConnection("k", connection, {
+    onIdleEnd: () => void said.push("idle end"),
+    onUnasked: () => void said.push("distrusted"),
+  });
   const ask = (): void =>
     upstream.begin(
       { method: "GET", switching: false, framing: { kind: "none" }, text: () => "GET / HTTP/1.1\r\n\r\n", fields: () => [] },
@@ -64,7 +67,21 @@ test("bytes after an answer that come while the next request is being written ar
   expect(said()).toEqual(["200", "own", "complete"]);
   ask();
   hears(answer("wrong"));
-  expect(said()).toEqual(["aborted", "unasked"]);
+  expect(said()).toEqual(["distrusted", "aborted", "unasked"]);
+});
+
+test.for<[name: string, first: string, then: string | undefined, said: readonly string[]]>([
+  ["behind its answer", answer("own") + answer("more"), undefined, ["200", "own", "distrusted", "complete"]],
+  ["behind an answer without a body", `${answer("")}x`, undefined, ["200", "distrusted", "complete"]],
+  ["while it rests", answer("own"), "x", ["200", "own", "complete", "aborted", "idle end", "distrusted"]],
+  ["as a farewell", answer("own"), "HTTP/1.1 408 Request Timeout\r\n\r\n", ["200", "own", "complete", "aborted", "idle end"]],
+])("an endpoint that says what nobody asked for %s", ([, first, then, want]) => {
+  const { ask, sent, hears, said } = lab();
+  ask();
+  sent();
+  hears(first);
+  if (then !== undefined) hears(then);
+  expect(said()).toEqual(want);
 });
 
 test("one that ends before the request has left has done nothing with it; after that nobody knows", () => {
