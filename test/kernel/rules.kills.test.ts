@@ -9,8 +9,8 @@ const lack = lacking("ip", "nft", "conntrack", "iptables");
 test.skipIf(lack !== undefined).each([
   { way: "netlink", kills: 20 },
   { way: "command", kills: 3 },
-  { way: "iptables-legacy", kills: 3 },
-  { way: "iptables-nft", kills: 3 },
+  { way: "iptables-legacy", kills: 20 },
+  { way: "iptables-nft", kills: 20 },
 ] as const)(
   "$kills kills at random moments, by $way: the next start makes the kernel equal to the plan, and no traffic notices",
   {
