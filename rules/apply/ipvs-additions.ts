@@ -6,10 +6,11 @@ import type { ChangeGroup, IpvsTransaction } from "../ipvs/transaction.ts";
 import type { IpvsItem } from "../ipvs/values.ts";
 import { setFailure } from "./address-sets.ts";
 import type { Departures } from "./departures.ts";
+import { ApplyError, isApplyError, joinRefusals } from "./errors.ts";
 import type { IptablesApplier } from "./iptables-applier.ts";
 import type { IpvsDoors } from "./ipvs-doors.ts";
 import type { LinkAddresses } from "./link-addresses.ts";
-import { serverFailure } from "./virtual-servers.ts";
+import { serverFailures } from "./virtual-servers.ts";
 
 /** What was begun is undone whoever waits. */
 const untilDone = new AbortController().signal;
@@ -68,8 +69,8 @@ export class IpvsAdditions {
         const back = made.steps.filter((s) => !failed.has(s)).flatMap((s) => made.backs.get(s) ?? []);
         return this.#deps.servers.commit(back.reverse(), untilDone);
       });
-      const [first] = failures;
-      if (first !== undefined) throw serverFailure(first, made.owners.get(first.step));
+      const failure = serverFailures(failures, (step) => made.owners.get(step));
+      if (failure !== undefined) throw failure;
     };
     // all services first: one that turns out to be there already gets no real servers yet
     const services = new Making();
@@ -111,8 +112,21 @@ export class IpvsAdditions {
     }
     if (fresh.length === 0) return;
     this.#undo.push(() => this.#deps.addresses.delete(fresh, untilDone));
-    await this.#deps.addresses.add(fresh, this.#signal);
+    try {
+      await this.#deps.addresses.add(fresh, this.#signal);
+    } catch (error) {
+      throw isApplyError(error) ? ofGroups(error, groups) : error;
+    }
   }
+}
+
+/** The same of the groups that the addresses are of. */
+function ofGroups(error: ApplyError, groups: readonly ChangeGroup[]): ApplyError {
+  const group = (ip: string | undefined) => groups.find((g) => g.adds.some((item) => item.kind === "address" && item.ip === ip));
+  const [first = error, ...others] = [error, ...error.others].map(
+    (e) => new ApplyError(e.code, e.message, { owner: group(e.owner)?.owner, cause: e.cause }),
+  );
+  return joinRefusals(first, others);
 }
 
 /** Changes of the table of virtual servers, with what takes each back and whom it is for. */

@@ -5,7 +5,7 @@ import { type LinkStep, readLinkAddresses, runLinkSteps } from "../../src/kernel
 import { type AddressFailure, LinkNetlink } from "../../src/kernel/link-netlink.ts";
 import { serviceLink } from "../ipvs/values.ts";
 import { stepsAtOnce } from "./commands.ts";
-import { ApplyError } from "./errors.ts";
+import { ApplyError, joinRefusals } from "./errors.ts";
 
 /** The link that holds Services' addresses. */
 export interface ServiceLink {
@@ -14,7 +14,7 @@ export interface ServiceLink {
   /** Where it is not there. Throws ApplyError UNUSABLE. */
   make(signal: AbortSignal): Promise<void>;
   remove(signal: AbortSignal): Promise<void>;
-  /** All of them, or those before the one that failed. Throws ApplyError. */
+  /** All of them, or some where one failed. Throws ApplyError: the owner of each that is refused is the address. */
   add(ips: readonly Ip[], signal: AbortSignal): Promise<void>;
   /** One that is not there is no error. */
   delete(ips: readonly Ip[], signal: AbortSignal): Promise<void>;
@@ -57,11 +57,8 @@ export function openNetlinkLink(): ServiceLink {
     async add(ips) {
       for (let i = 0; i < ips.length; i += stepsAtOnce) {
         if (i > 0) await new Promise((resolve) => setImmediate(resolve));
-        const [failure] = change("add", ips.slice(i, i + stepsAtOnce));
-        if (failure === undefined) continue;
-        const code =
-          failure.code === "ENODEV" ? "DIVERGED" : failure.code === "ENOBUFS" || failure.code === "ENOMEM" ? "UNAVAILABLE" : "REFUSED";
-        throw new ApplyError(code, `the address ${failure.ip} cannot be had: ${failure.code}`);
+        const failure = failureOf(change("add", ips.slice(i, i + stepsAtOnce)));
+        if (failure !== undefined) throw failure;
       }
     },
     delete(ips) {
@@ -70,6 +67,15 @@ export function openNetlinkLink(): ServiceLink {
     },
     close: () => links.close(),
   };
+}
+
+/** What addresses that could not be added mean: the first of them, and with it the others that are refused like it. */
+function failureOf(failures: readonly AddressFailure[]): ApplyError | undefined {
+  const [first, ...others] = failures.map(({ ip, code }) => {
+    const meaning = code === "ENODEV" ? "DIVERGED" : code === "ENOBUFS" || code === "ENOMEM" ? "UNAVAILABLE" : "REFUSED";
+    return new ApplyError(meaning, `the address ${ip} cannot be had: ${code}`, { owner: ip });
+  });
+  return first && joinRefusals(first, others);
 }
 
 /** The portable way: the command ip. */
@@ -97,7 +103,8 @@ export function openCommandLink(run: RunCommand): ServiceLink {
       } catch (cause) {
         if (!isKernelError(cause)) throw cause;
         const diverged = /Cannot find device|does not exist/.test(cause.message);
-        throw new ApplyError(diverged ? "DIVERGED" : "REFUSED", cause.message, { cause });
+        const failed = ips[Number(/-:(\d+)/.exec(cause.message)?.[1]) - 1];
+        throw new ApplyError(diverged ? "DIVERGED" : "REFUSED", cause.message, { owner: failed, cause });
       }
     },
     delete: (ips, signal) =>

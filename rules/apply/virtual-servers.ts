@@ -3,7 +3,7 @@ import { type IpvsFailure, IpvsNetlink, type IpvsStep, type IpvsTimeouts, type R
 import { parseIpvsSave, parseIpvsUse, printIpvsList, printIpvsStep } from "../../src/kernel/ipvsadm.ts";
 import { matchKey, type RealServer, type ServiceMatch, type VirtualService } from "../ipvs/values.ts";
 import { runKnown, stepsAtOnce } from "./commands.ts";
-import { ApplyError } from "./errors.ts";
+import { ApplyError, joinRefusals } from "./errors.ts";
 
 /** The table of virtual servers. */
 export interface VirtualServers {
@@ -130,6 +130,12 @@ function codeOf(stderr: string): string {
   if (/Permission denied|Operation not permitted/i.test(stderr)) return "EPERM";
   if (/Memory allocation|Cannot allocate/i.test(stderr)) return "ENOMEM";
   return "EINVAL";
+}
+
+/** What changes that failed mean: the first of them, and with it the others that are refused like it. */
+export function serverFailures(failures: readonly IpvsFailure[], ownerOf: (step: IpvsStep) => string | undefined): ApplyError | undefined {
+  const [first, ...others] = failures.map((failure) => serverFailure(failure, ownerOf(failure.step)));
+  return first && joinRefusals(first, others);
 }
 
 /** What a change that failed means. */

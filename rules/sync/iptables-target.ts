@@ -187,7 +187,7 @@ export class IptablesTarget implements RuleTarget {
       if (!isApplyError(error)) throw error;
       if (error.code === "DIVERGED") await this.#reread(signal);
       if (error.code !== "REFUSED") throw error;
-      if (this.#states.some((s) => s.applied === undefined)) await this.#overFound(transaction, signal);
+      if (this.#states.some((s) => s.applied === undefined)) await this.#overFound(transaction, error, signal);
       else await this.#withoutRefused(signal);
     }
   }
@@ -223,7 +223,7 @@ export class IptablesTarget implements RuleTarget {
       const before = this.#states.map((state) => state.applied);
       for (const state of this.#states) state.applied = undefined;
       try {
-        await this.#overFound(transaction, signal);
+        await this.#overFound(transaction, error, signal);
       } catch (later) {
         for (const [i, state] of this.#states.entries()) state.applied ??= before[i];
         throw later;
@@ -337,18 +337,16 @@ export class IptablesTarget implements RuleTarget {
     }
   }
 
-  /** Makes what was found into what is desired, but for what the kernel refuses of that: none of the rules found goes before it is known. */
-  async #overFound(transaction: Transaction, signal: AbortSignal): Promise<void> {
+  /**
+   * Makes what was found into what is desired, but for what the kernel refuses of that: none of the rules found goes before it is known.
+   * A trial names each frontend that is refused. Where it names none, or something else is refused too, that is no Service's doing:
+   * all that was found stays, and it is tried again later.
+   */
+  async #overFound(transaction: Transaction, refusal: ApplyError, signal: AbortSignal): Promise<void> {
     const someFound = this.#states.some(({ found }) => (found?.chains.size ?? 0) > 0);
-    if (someFound && (await this.#leaveOutTried(transaction, signal))) {
-      try {
-        await this.#programs.apply(this.#states.flatMap(differenceOf), signal);
-        return;
-      } catch (error) {
-        if (!isApplyError(error) || error.code !== "REFUSED") throw error;
-      }
-    }
-    await this.#withoutRefused(signal);
+    if (!someFound) await this.#withoutRefused(signal);
+    else if (await this.#leaveOutTried(transaction, signal)) await this.#programs.apply(this.#states.flatMap(differenceOf), signal);
+    else throw refusal;
   }
 
   /** Leaves out the frontends whose rules the kernel refuses in a trial. Whether there are any. */

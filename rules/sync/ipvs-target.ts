@@ -7,7 +7,6 @@ import type { IpvsApplier } from "../apply/ipvs-applier.ts";
 import { keptChainProblems, keptChains } from "../iptables/foreign.ts";
 import type { Found } from "../iptables/read.ts";
 import { diffFromFound, diffPrograms, type FoundState } from "../ipvs/difference.ts";
-import type { Wanted } from "../ipvs/place.ts";
 import {
   type CompiledServers,
   compileFrontends,
@@ -16,12 +15,11 @@ import {
   emptyIpvsProgram,
   type IpvsProgram,
   type IpvsProgramOptions,
-  itemsOf,
   limitOf,
   withAddresses,
 } from "../ipvs/program.ts";
-import { type IpvsState, type IpvsTransaction, isEmptyTransaction, transactionSize } from "../ipvs/transaction.ts";
-import { itemId, matchKey, type ServiceMatch, sameSettings } from "../ipvs/values.ts";
+import { type IpvsTransaction, isEmptyTransaction, transactionSize } from "../ipvs/transaction.ts";
+import { matchKey, type ServiceMatch } from "../ipvs/values.ts";
 import type { Packet, Verdict } from "../model/packet.ts";
 import type { Frontend, FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
@@ -55,9 +53,6 @@ export interface IpvsDoors {
   /** Sees others' changes of rules. Absent: the canaries have to tell. Of the rest only audits tell. */
   readonly eyes?: ForeignEyes | undefined;
 }
-
-/** So many refusals are taken one after the other before they are looked for by halves. */
-const refusedOneByOne = 8;
 
 /** Services as virtual servers of the kernel, with the rules and sets beside them. */
 export class IpvsTarget implements RuleTarget {
@@ -272,22 +267,14 @@ export class IpvsTarget implements RuleTarget {
 
   readonly #isWanted = (match: ServiceMatch): boolean => this.#desired.held.has(`service ${matchKey(match)}`);
 
-  /** Applies all but the frontends the kernel refuses, found by halves; those become problems. */
+  /**
+   * Applies all but the frontends the kernel refuses; those become problems. As long as it names some, they are left out and all the
+   * rest is one transaction, so that nothing that is in force goes. Where it names none, what an earlier process left stays as it is,
+   * to be tried again later; beside what this one made, what changed is applied by halves.
+   */
   async #withoutRefused(first: ApplyError, signal: AbortSignal): Promise<void> {
     let cause = first;
-    const wanted = new Map<FrontendKey, { after?: Frontend }>();
-    for (const key of this.#applied === undefined ? this.#desired.frontends.keys() : this.#pendingFrontends) {
-      const after = this.#desired.frontends.get(key)?.frontend;
-      wanted.set(key, after === undefined ? {} : { after });
-    }
-    // the kernel says which it was: those few are left out, and all the rest is one transaction
-    for (let i = 0; i < refusedOneByOne; i++) {
-      const owner = cause.owner ?? "";
-      const frontend = this.#desired.frontends.get(owner)?.frontend;
-      if (frontend === undefined) break;
-      this.#refusals.refuse(owner, frontend, cause);
-      this.#take(compileFrontends(new Map([[owner, {}]]), this.#desired));
-      wanted.delete(owner);
+    while (this.#leaveOutNamed(cause)) {
       try {
         await this.#applyAll(signal);
         return;
@@ -296,13 +283,16 @@ export class IpvsTarget implements RuleTarget {
         cause = error;
       }
     }
+    if (this.#applied === undefined && (this.#found?.state.items.size ?? 0) > 0) throw cause;
+    const wanted = new Map<FrontendKey, { after?: Frontend }>();
+    for (const key of this.#applied === undefined ? this.#desired.frontends.keys() : this.#pendingFrontends) {
+      const after = this.#desired.frontends.get(key)?.frontend;
+      wanted.set(key, after === undefined ? {} : { after });
+    }
     // first everything but what changed, as it was; then what changed, by halves
     const before = new Map<FrontendKey, { after?: Frontend }>();
-    // at the start, what an earlier process left as it should be stays
-    const found = this.#applied === undefined ? this.#found?.state : undefined;
     for (const key of wanted.keys()) {
-      const placed = this.#applied === undefined ? this.#desired.frontends.get(key) : this.#applied.frontends.get(key);
-      const old = placed === undefined || (found !== undefined && !stands(placed.wanted, found)) ? undefined : placed.frontend;
+      const old = this.#applied?.frontends.get(key)?.frontend;
       before.set(key, old === undefined ? {} : { after: old });
     }
     this.#take(compileFrontends(before, this.#desired));
@@ -322,6 +312,19 @@ export class IpvsTarget implements RuleTarget {
     });
   }
 
+  /** Whether the kernel said of any frontend that is desired that it is refused. */
+  #leaveOutNamed(cause: ApplyError): boolean {
+    const refused = new Set<FrontendKey>();
+    for (const error of [cause, ...cause.others]) {
+      const frontend = this.#desired.frontends.get(error.owner ?? "")?.frontend;
+      if (frontend === undefined || refused.has(frontend.key)) continue;
+      refused.add(frontend.key);
+      this.#refusals.refuse(frontend.key, frontend, error);
+    }
+    if (refused.size > 0) this.#take(compileFrontends(new Map(Array.from(refused, (key) => [key, {}])), this.#desired));
+    return refused.size > 0;
+  }
+
   async #applyAll(signal: AbortSignal): Promise<void> {
     const transaction = this.#difference();
     if (!isEmptyTransaction(transaction)) await this.#servers.apply(transaction, signal);
@@ -334,14 +337,4 @@ export class IpvsTarget implements RuleTarget {
     await this.#applyAll(signal);
     if (frontend !== undefined) this.#refusals.refuse(key, frontend, cause);
   }
-}
-
-/** Whether all that a frontend asks for is there already. */
-function stands(wanted: readonly Wanted[], found: IpvsState): boolean {
-  return wanted.every((one) =>
-    [...itemsOf(one)].every((item) => {
-      const there = found.items.get(itemId(item));
-      return there !== undefined && sameSettings(there, item);
-    }),
-  );
 }

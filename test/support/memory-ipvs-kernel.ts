@@ -80,7 +80,7 @@ export class MemoryIpvsKernel {
           after(() => {
             for (const ip of ips) {
               const code = this.#change(`address add ${ip}`, () => (this.addresses === undefined ? "ENODEV" : void this.addresses.add(ip)));
-              if (code !== undefined) throw new ApplyError(code === "EINVAL" ? "REFUSED" : "DIVERGED", `${ip}: ${code}`);
+              if (code !== undefined) throw new ApplyError(code === "EINVAL" ? "REFUSED" : "DIVERGED", `${ip}: ${code}`, { owner: ip });
             }
           }),
         delete: (ips) => after(() => ips.forEach((ip) => void this.#change(`address delete ${ip}`, () => void this.addresses?.delete(ip)))),

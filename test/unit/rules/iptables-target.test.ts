@@ -18,13 +18,14 @@ afterEach(async () => {
   for (const proxier of running.splice(0)) await proxier.close();
 });
 
-async function start(memory: MemoryIptables, store: SnapshotStore, canaryIntervalMs?: number) {
+function begin(memory: MemoryIptables, store: SnapshotStore, canaryIntervalMs?: number) {
   const applied: number[] = [];
+  const log: string[] = [];
   const config = { store, nodeName: "n", backend: "iptables", auditIntervalMs: 0 } as const;
   const other = new MemoryIptables();
   const proxier = runProxier(
     config,
-    { clock: systemClock, log: () => undefined, onApplied: (info) => applied.push(info.elements) },
+    { clock: systemClock, log: (_, message) => log.push(message), onApplied: (info) => applied.push(info.elements) },
     {
       target: new IptablesTarget(
         { nodeName: "n", families: [4], options: iptablesOptionsOf(config), canaryIntervalMs },
@@ -41,8 +42,13 @@ async function start(memory: MemoryIptables, store: SnapshotStore, canaryInterva
     },
   );
   running.push(proxier);
-  await proxier.ready;
-  return { proxier, applied };
+  return { proxier, applied, log };
+}
+
+async function start(...args: Parameters<typeof begin>) {
+  const begun = begin(...args);
+  await begun.proxier.ready;
+  return begun;
 }
 
 function filled(count: number): SnapshotStore {
@@ -136,6 +142,33 @@ test.each([
       .map((p) => p.object.name)
       .sort(),
   ).toEqual(named);
+});
+
+test("a refusal at a restart that is no single Service's doing leaves all that was found, is told, and is tried again", async () => {
+  const memory = new MemoryIptables();
+  await (await start(memory, filled(10))).proxier.close();
+  // each by itself is taken, in one run they are not
+  const runsOf12 = new Set<number>();
+  let refuses = true;
+  memory.refuses = (line) => {
+    if (line.includes("10.244.0.12:")) runsOf12.add(memory.runs.length);
+    return refuses && line.includes("10.244.0.13:") && runsOf12.has(memory.runs.length);
+  };
+  const seen = watched(memory);
+  const store = filled(14);
+  put(store, "EndpointSlice", makeSlice("s3", ["10.244.0.99"]), "2");
+  const { proxier, log } = begin(memory, store);
+  // two whole tries
+  await expect.poll(() => log.length, { timeout: 10_000 }).toBeGreaterThan(1);
+  expect(log[0]).toMatch(/^Service rules were not applied: .*Invalid argument.*; next try in/);
+  for (const text of seen) {
+    expect(translated(text)).toEqual(endpoints(1, 2, 3, 4, 5, 6, 7, 8, 9, 10));
+    expect(text).toContain("-A PREROUTING -j FAIRWAY-SERVICES");
+  }
+  expect(proxier.problems()).toEqual([]);
+  refuses = false;
+  await proxier.ready;
+  expect(translated(await nat(memory))).toEqual(endpoints(1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 99));
 });
 
 test("a repair that is refused leaves out what is, repairs the rest, and asks for it again", async () => {

@@ -144,6 +144,49 @@ test("Services whose servers are refused are left out and named; all others are 
   }
 });
 
+test("many that are refused at a restart, changed meanwhile, take nothing from the others, which are changed as they should be", async () => {
+  const world = new World();
+  await (await world.start(filled(30))).proxier.close();
+  const transactions = world.servers.transactions.length;
+  const store = filled(30);
+  for (let n = 0; n < 30; n++) put(store, "EndpointSlice", makeSlice(`s${n}`, [`10.244.0.${n + 1}`, `10.244.1.${n + 1}`]), "2");
+  world.servers.refuses = (item) => item.kind === "real" && /^10\.244\.1\.1\d$/.test(item.real.ip);
+  const { proxier } = await world.start(store);
+  const refused = [10, 11, 12, 13, 14, 15, 16, 17, 18, 19];
+  expect(new Set(proxier.problems().map((p) => p.object.name))).toEqual(new Set(refused.map((n) => `s${n - 1}`)));
+  const deleted = world.servers.transactions.slice(transactions).flatMap((t) => t.groups.flatMap((g) => g.deletes.map(itemId)));
+  const left = new RegExp(`10\\.96\\.0\\.(${refused.join("|")})\\b|trial|service fwmark`);
+  expect(deleted.filter((id) => !left.test(id))).toEqual([]);
+  for (let n = 1; n <= 30; n++) {
+    expect(world.has(`real 10.96.0.${n}:80/tcp 10.244.1.${n} 8080`)).toBe(!refused.includes(n));
+    expect(world.has(`service 10.96.0.${n}:80/tcp`)).toBe(!refused.includes(n));
+  }
+});
+
+test("a refusal at a restart that is no single Service's doing leaves all that was found, and is tried again", async () => {
+  const world = new World();
+  await (await world.start(filled(10))).proxier.close();
+  const found = world.servers.items;
+  const store = filled(14);
+  put(store, "EndpointSlice", makeSlice("s3", ["10.244.0.99"]), "2");
+  const { apply } = world.servers;
+  let refusals = 0;
+  const seen = new Set<unknown>();
+  world.servers.apply = (transaction, signal) => {
+    seen.add(world.servers.items);
+    if (refusals === 2 || transaction.groups.some((g) => g.owner === "trial")) return apply.call(world.servers, transaction, signal);
+    refusals++;
+    return Promise.reject(new ApplyError("REFUSED", "no room for any of it"));
+  };
+  const { proxier } = world.begin(store);
+  await proxier.ready;
+  expect(refusals).toBe(2);
+  // what was there when each was tried
+  expect([...seen].at(-1)).toEqual(found);
+  expect(proxier.problems()).toEqual([]);
+  expect([4, 14].map((n) => world.has(`service 10.96.0.${n}:80/tcp`))).toEqual([true, true]);
+});
+
 test("many that are refused at a restart leave alone what stands", async () => {
   const world = new World();
   await (await world.start(filled(8))).proxier.close();

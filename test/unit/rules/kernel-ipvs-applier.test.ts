@@ -117,9 +117,21 @@ test("whichever change is refused, nothing of the transaction stays", async () =
     const { kernel, applier } = await loaded(first);
     kernel.refuses = (text) => text === refused;
     const error: unknown = await applier.apply(difference(await applier.read(signal), [set], second), signal).catch((e: unknown) => e);
-    expect(isApplyError(error) && error.code, refused).toBe("REFUSED");
+    expect(isApplyError(error) && [error.code, error.owner], refused).toEqual(["REFUSED", "all"]);
     assertState(await applier.read(signal), [set], first);
   }
+});
+
+test("of all that is refused together it is said whose it is", async () => {
+  const { kernel, applier } = await loaded(first);
+  kernel.refuses = (text) => /^-[Aa] .*10\.96\.0\.[78]:/.test(text);
+  const groups = [7, 8, 9].map((n) => ({ owner: `s${n}`, deletes: [], changes: [], adds: [address(n), service(at(n))] }));
+  const error: unknown = await applier.apply({ createSets: [], destroySets: [], groups }, signal).catch((e: unknown) => e);
+  expect(isApplyError(error) && [error, ...error.others].map((e) => [e.code, e.owner])).toEqual([
+    ["REFUSED", "s7"],
+    ["REFUSED", "s8"],
+  ]);
+  assertState(await applier.read(signal), [set], first);
 });
 
 test("wherever the process ends, the next one finds what there is and makes it as wanted", async () => {
