@@ -12,6 +12,7 @@ import { type Generations, startGenerations } from "./generations.ts";
 import { startHandOver, type TakenOver, takeOver } from "./hand-over.ts";
 import { IngressPorts, isIngressPorts, type RefusedPortsMessage, type ServicePort, servicePortSocket } from "./ingress-ports.ts";
 import { leave, mayLeave } from "./leave-turn.ts";
+import { promptRuntime } from "./prompt-runtime.ts";
 import { type Retiring, roleEnvironment } from "./role.ts";
 import { isTicketKeys, TicketKeys } from "./ticket-keys.ts";
 
@@ -27,7 +28,7 @@ export interface DnsAddresses {
  * beside one that begins at 16 MiB: 16 MiB less after 400 changes, no more processor time until the rules are in). It grows to 8 MiB at
  * most: with 16 an agent that sees changes all day holds 12 to 14 MiB more, and is hardly faster (within 7 %, either way).
  */
-const agentRuntime = ["--min-semi-space-size=1", "--semi-space-growth-factor=4", "--max-semi-space-size=8"];
+const agentRuntime = [...promptRuntime, "--min-semi-space-size=1", "--semi-space-growth-factor=4", "--max-semi-space-size=8"];
 /**
  * Of malloc, for all threads: what the start has freed in one, another can use (6 MiB at 10,000 Services), and so can what was freed after
  * a load of DNS queries (4 MiB before one and 8 after it, at no more processor time).

@@ -10,7 +10,7 @@ import { createHttpTransport } from "../client/transport.ts";
 import { closeSocket } from "../kernel/socket.ts";
 import type { Log } from "../observe/log.ts";
 import { applyBootstrap, type BootstrapConfig } from "./bootstrap.ts";
-import { type NamedSocket, type SupervisedChild, startChild } from "./child.ts";
+import { type ChildConfig, type NamedSocket, type SupervisedChild, startChild } from "./child.ts";
 import type { ClusterConfig } from "./cluster-config.ts";
 import { type ClusterIdentity, makeIdentity } from "./cluster-identity.ts";
 import { defaultCorefile } from "./corefile-configmap.ts";
@@ -19,6 +19,7 @@ import { startDnsRelay } from "./dns-relay.ts";
 import { type Ground, type GroundNode, makeFullGround, makePlainGround } from "./ground.ts";
 import { plainRange } from "./plain-range.ts";
 import { bindForOption } from "./port-option.ts";
+import { promptRuntime } from "./prompt-runtime.ts";
 import { roleEnvironment } from "./role.ts";
 import type { ApiServerRoleConfig, ControllersRoleConfig, NodeRoleConfig } from "./role-config.ts";
 import { defaultsReady, nodesReady } from "./until-ready.ts";
@@ -195,7 +196,8 @@ class ClusterStart {
       ...(ground.mode === "plain" ? { loopback: printCidr(plainRange) } : {}),
     };
     // One heap for all its threads: what one frees, another can use (measured at 30,000 objects: 18 MiB less).
-    const child = this.#child("apiserver", "apiserver", config, { sockets, env: { MALLOC_ARENA_MAX: "1" } });
+    const env = { MALLOC_ARENA_MAX: "1" };
+    const child = this.#child("apiserver", "apiserver", config, { sockets, env, runtimeOptions: promptRuntime });
     this.#undo.push(() => child.close());
     return child.ready;
   }
@@ -314,7 +316,7 @@ class ClusterStart {
     name: string,
     role: string,
     config: object,
-    o: { readonly netns?: string; readonly sockets?: readonly NamedSocket[]; readonly env?: Readonly<Record<string, string>> } = {},
+    o: Partial<Pick<ChildConfig, "netns" | "sockets" | "env" | "runtimeOptions">> = {},
   ): SupervisedChild {
     const { log, logLevel, logFormat } = this.#deps;
     const args = ["process", role, "--log-level", logLevel, "--log-format", logFormat];
