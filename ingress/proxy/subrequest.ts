@@ -2,7 +2,7 @@ import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import type { HeaderField } from "../route/filter.ts";
 import type { PoolEndpoint, PoolId } from "../route/route.ts";
-import { callGrpc, type GrpcCall } from "./grpc-call.ts";
+import { callGrpc, type GrpcCall, isAddress } from "./grpc-call.ts";
 
 export interface SubrequestsDeps {
   /** An endpoint of a pool, another one each time; `undefined` when it has none. */
@@ -51,11 +51,10 @@ export class Subrequests {
     this.#https.destroy();
   }
 
-  /** How a call of gRPC ended, over HTTP/2 without TLS; rejects where there was no end in time. */
+  /** How a call of gRPC ended, over HTTP/2; rejects where there was no end in time. */
   async call(o: Pick<Subrequest, "url" | "pool"> & Pick<GrpcCall, "path" | "message" | "timeoutMs">): Promise<number> {
     const url = new URL(o.url);
-    const { ip, port } = this.#addressOf(url, o.pool);
-    return callGrpc({ address: { ip, port }, authority: url.host, path: o.path, message: o.message, timeoutMs: o.timeoutMs });
+    return callGrpc({ address: this.#addressOf(url, o.pool), url, path: o.path, message: o.message, timeoutMs: o.timeoutMs });
   }
 
   #addressOf(url: URL, pool: PoolId | undefined): { readonly ip: string; readonly port: number } {
@@ -86,7 +85,7 @@ export class Subrequests {
         path: `${url.pathname}${url.search}`,
         headers,
         signal: AbortSignal.timeout(o.timeoutMs ?? 5_000),
-        ...(secure ? { servername: url.hostname } : {}),
+        ...(secure && !isAddress(url) ? { servername: url.hostname } : {}),
       });
       request.on("error", reject);
       request.on("response", (response: IncomingMessage) => {

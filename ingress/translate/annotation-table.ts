@@ -27,6 +27,7 @@ import {
   parseText,
   parseToken,
   parseUrl,
+  statusFrom,
 } from "./annotation-values.ts";
 import { parseCanaryStatus, parsePercent, parseSteps } from "./canary-progress.ts";
 import { parseHashKey, parseRetryOn } from "./forwarding-values.ts";
@@ -88,9 +89,9 @@ export const annotationRows = {
   "force-ssl-redirect": kept(parseBoolean, { initial: "false", config: true }),
   "preserve-trailing-slash": inert("redirects to https keep the path as it is", { config: true }),
   "permanent-redirect": kept(parseLocation, { note: "variables of the request are filled in" }),
-  "permanent-redirect-code": kept(parseCount, { initial: "301", note: "300 to 308" }),
+  "permanent-redirect-code": kept(statusFrom(300, 308), { initial: "301", note: "300 to 308" }),
   "temporal-redirect": kept(parseLocation, { note: "goes before permanent-redirect" }),
-  "temporal-redirect-code": kept(parseCount, { initial: "302", note: "300 to 307" }),
+  "temporal-redirect-code": kept(statusFrom(300, 307), { initial: "302", note: "300 to 307" }),
   "relative-redirects": kept(parseBoolean, { initial: "false", config: true }),
   "use-port-in-redirects": inert("redirects keep the port that the client asked for", { config: true }),
   "proxy-redirect-from": kept(parseChange, { initial: "off", config: true }),

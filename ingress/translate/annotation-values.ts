@@ -29,6 +29,21 @@ export function parseCount(text: string): Parsed<number> {
   return /^[0-9]{1,9}$/.test(text) ? Number(text) : { expected: "a whole number" };
 }
 
+/** A status of HTTP, from `first` to `last`. */
+export function statusFrom(first: number, last: number): (text: string) => Parsed<number> {
+  return (text) =>
+    /^[0-9]{3}$/.test(text) && Number(text) >= first && Number(text) <= last
+      ? Number(text)
+      : { expected: `a status from ${first} to ${last}` };
+}
+
+/** Where spans go: a name or address, with `https://` before it where it is to be reached over TLS. */
+export function parseCollector(text: string): Parsed<{ readonly scheme: string; readonly host: string }> {
+  const [, scheme = "http", host = ""] = /^(?:(https?):\/\/)?([a-z0-9._-]+|\[?[0-9a-f:.]+\]?)$/i.exec(text) ?? [];
+  if (host === "") return { expected: "a name or an address, with https:// before it or not" };
+  return { scheme: scheme.toLowerCase(), host: host.includes(":") && !host.startsWith("[") ? `[${host}]` : host };
+}
+
 /** `60`, `60s`, `5m`, `1h`: seconds. */
 export function parseSeconds(text: string): Parsed<number> {
   const m = /^([0-9]{1,7})(ms|s|m|h)?$/.exec(text);

@@ -5,6 +5,7 @@ import {
   type ParseValue,
   parseBoolean,
   parseBuffers,
+  parseCollector,
   parseCount,
   parseDurations,
   parseHeaderTests,
@@ -19,6 +20,7 @@ import {
   parseText,
   parseToken,
   parseUrl,
+  statusFrom,
 } from "./annotation-values.ts";
 import { parseLogFormat } from "./log-format.ts";
 import { parseRequestText } from "./request-text.ts";
@@ -86,9 +88,9 @@ export const configRows = {
   "no-auth-locations": kept(parsePaths, { initial: "/.well-known/acme-challenge" }),
   "no-tls-redirect-locations": kept(parsePaths, { initial: "/.well-known/acme-challenge" }),
   "http-redirect-code": kept(oneOf("301", "302", "307", "308"), { initial: "308" }),
-  "limit-req-status-code": kept(parseCount, { initial: "503", note: "400 to 599" }),
-  "limit-conn-status-code": kept(parseCount, { initial: "503", note: "400 to 599" }),
-  "global-rate-limit-status-code": kept(parseCount, { initial: "429", note: "400 to 599" }),
+  "limit-req-status-code": kept(statusFrom(400, 599), { initial: "503", note: "400 to 599" }),
+  "limit-conn-status-code": kept(statusFrom(400, 599), { initial: "503", note: "400 to 599" }),
+  "global-rate-limit-status-code": kept(statusFrom(400, 599), { initial: "429", note: "400 to 599" }),
   "global-rate-limit-memcached-host": inert("counts are shared between ingress processes; nothing else is asked"),
   "global-rate-limit-memcached-port": inert("counts are shared between ingress processes; nothing else is asked"),
   "global-rate-limit-memcached-connect-timeout": inert("counts are shared between ingress processes; nothing else is asked"),
@@ -157,7 +159,9 @@ export const configRows = {
   "enable-syslog": refused(parseBoolean, "the daemon's log is its standard error; send that on"),
   "syslog-host": inert("see enable-syslog"),
   "syslog-port": inert("see enable-syslog"),
-  "otlp-collector-host": kept(parseText),
+  "otlp-collector-host": kept(parseCollector, {
+    note: "ours: https:// before the name for TLS, where its certificate must be good",
+  }),
   "otlp-collector-port": kept(parseCount, { initial: "4317" }),
   "otlp-protocol": kept(oneOf("grpc", "http/protobuf", "http/json"), {
     note: "ours, which ingress-nginx has not: grpc by default, http/protobuf where the port is 4318",

@@ -134,9 +134,9 @@ function routeConfig(r: ConfigReader): RouteConfig {
     defaults: r.shared(),
     ...present("hsts", hstsOf(r)),
     httpsRedirectStatus: Number(r.get("http-redirect-code") ?? "308"),
-    rateStatus: errorStatus(r.get("limit-req-status-code"), 503),
-    connectionStatus: errorStatus(r.get("limit-conn-status-code"), 503),
-    sharedRateStatus: errorStatus(r.get("global-rate-limit-status-code"), 429),
+    rateStatus: r.get("limit-req-status-code") ?? 503,
+    connectionStatus: r.get("limit-conn-status-code") ?? 503,
+    sharedRateStatus: r.get("global-rate-limit-status-code") ?? 429,
     retryNonIdempotent: r.get("retry-non-idempotent") ?? false,
     ...present("globalAuth", globalAuthOf(r)),
     openPaths: r.get("no-auth-locations") ?? acme,
@@ -150,10 +150,6 @@ function routeConfig(r: ConfigReader): RouteConfig {
     ...present("requestHeadersFrom", r.get("proxy-set-headers")),
     originalUri: r.get("proxy-add-original-uri-header") ?? false,
   };
-}
-
-function errorStatus(n: number | undefined, otherwise: number): number {
-  return n !== undefined && n >= 400 && n <= 599 ? n : otherwise;
 }
 
 function hstsOf(r: ConfigReader): string | undefined {

@@ -98,7 +98,7 @@ function compressionOf(r: ConfigReader): CompressionSettings | undefined {
 
 function tracingOf(r: ConfigReader, defaults: AnnotationDefaults): TracingSettings | undefined {
   const on = flag(defaults, "enable-opentelemetry");
-  const host = r.get("otlp-collector-host");
+  const collector = r.get("otlp-collector-host");
   const port = r.get("otlp-collector-port") ?? 4317;
   // the port that collectors have for HTTP
   const protocol = r.get("otlp-protocol") ?? (port === 4318 ? "http/protobuf" : "grpc");
@@ -106,8 +106,8 @@ function tracingOf(r: ConfigReader, defaults: AnnotationDefaults): TracingSettin
   const sampler = r.get("otel-sampler");
   const share = r.get("otel-sampler-ratio") ?? 0.01;
   const byParent = r.get("otel-sampler-parent-based") ?? true;
-  if (on === undefined && host === undefined) return undefined;
-  const endpoint = host === undefined ? undefined : `http://${host.includes(":") && !host.startsWith("[") ? `[${host}]` : host}:${port}`;
+  if (on === undefined && collector === undefined) return undefined;
+  const endpoint = collector === undefined ? undefined : `${collector.scheme}://${collector.host}:${port}`;
   const service = endpoint === undefined ? undefined : serviceOfUrl([{ kind: "text", text: endpoint }]);
   const batch = {
     ...present("queueSize", r.get("otel-max-queuesize")),

@@ -12,9 +12,9 @@ export interface RedirectOptions {
 
 export function parseRedirect(a: AnnotationReader): RedirectOptions {
   const temporal = a.get("temporal-redirect");
-  const temporalStatus = statusWithin(a.get("temporal-redirect-code"), 307) ?? 302;
+  const temporalStatus = a.get("temporal-redirect-code") ?? 302;
   const permanent = a.get("permanent-redirect");
-  const permanentStatus = statusWithin(a.get("permanent-redirect-code"), 308) ?? 301;
+  const permanentStatus = a.get("permanent-redirect-code") ?? 301;
   const redirect =
     temporal !== undefined
       ? { status: temporalStatus, location: temporal }
@@ -28,8 +28,4 @@ export function parseRedirect(a: AnnotationReader): RedirectOptions {
     fromToWww: a.get("from-to-www-redirect") ?? false,
     relativeRedirects: a.get("relative-redirects") ?? false,
   };
-}
-
-function statusWithin(status: number | undefined, last: number): number | undefined {
-  return status !== undefined && status >= 300 && status <= last ? status : undefined;
 }

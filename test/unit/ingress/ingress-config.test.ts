@@ -47,7 +47,7 @@ test.for<[name: string, yaml: string, kind: Filter["kind"], want: object | undef
   ["an annotation goes before", tls("@ssl-redirect: 'true'") + configMap('ssl-redirect: "false"'), "sslRedirect", { status: 308 }],
   ["the size of bodies", plain() + configMap("proxy-body-size: 8m"), "bodyLimit", { bytes: 8 * 1024 * 1024 }],
   ["the status of limits", plain("@limit-rps: '1'") + configMap('limit-req-status-code: "429"'), "rateLimit", { status: 429 }],
-  ["a status that is none", plain("@limit-rps: '1'") + configMap('limit-req-status-code: "200"'), "rateLimit", { status: 503 }],
+  ["a status that is no error", plain("@limit-rps: '1'") + configMap('limit-req-status-code: "200"'), "rateLimit", { status: 503 }],
   [
     "who may not come in at all",
     plain() + configMap('block-user-agents: "curl/1, ~*evil", block-referers: ""'),
@@ -148,6 +148,29 @@ test("settings of processes", () => {
     tracing: { enabled: true, endpoint: "http://otel.test:4318", protocol: "http/protobuf", ratio: 0.5 },
   });
   expect(translate("").delta.settings).toEqual({});
+});
+
+test.for<[host: string, endpoint: string | undefined]>([
+  ["otel.shop.svc", "http://otel.shop.svc:4317"],
+  ["https://otel.test", "https://otel.test:4317"],
+  ["fd00::1", "http://[fd00::1]:4317"],
+  ["https://[fd00::1]", "https://[fd00::1]:4317"],
+  ["ftp://otel.test", undefined],
+  ["https://otel.test/v1", undefined],
+])("a collector %s", ([host, endpoint]) => {
+  const { delta, problems } = translate(configMap(`otlp-collector-host: "${host}"`));
+  expect(delta.settings?.tracing?.endpoint).toBe(endpoint);
+  expect(problems).toEqual(endpoint === undefined ? ["InvalidSetting ConfigMap data[otlp-collector-host]"] : []);
+});
+
+test.for([
+  ["@permanent-redirect: http://x/, @permanent-redirect-code: '999'", 301],
+  ["@permanent-redirect: http://x/, @permanent-redirect-code: '308'", 308],
+  ["@temporal-redirect: http://x/, @temporal-redirect-code: '308'", 302],
+] as const)("a redirect of %s is told where its status is none", ([annotations, status]) => {
+  const { delta, problems } = translate(plain(annotations));
+  expect(JSON.stringify(delta.routes.upserts.find((r) => r.rule === "h.test/"))).toContain(`"status":${status}`);
+  expect(problems.length).toBe(status === 308 ? 0 : 1);
 });
 
 test("what is wrong is told of the ConfigMap, once, and the rest counts", () => {

@@ -1,9 +1,11 @@
-import { createServer, type ServerHttp2Stream } from "node:http2";
+import { createSecureServer, createServer, type ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
+import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { afterEach, expect, test } from "vitest";
 import { encodeExport } from "../../../ingress/proxy/otlp-protobuf.ts";
 import type { OtlpSpan } from "../../../ingress/proxy/otlp-span.ts";
 import { Subrequests } from "../../../ingress/proxy/subrequest.ts";
+import { makeCertificate } from "../../../src/apiserver/x509.ts";
 
 const open: (() => void)[] = [];
 afterEach(() => {
@@ -87,8 +89,10 @@ test("an export as protobuf: the numbers of opentelemetry-proto", () => {
   ]);
 });
 
-async function collector(answer: (stream: ServerHttp2Stream, message: Buffer, path: string) => void): Promise<string> {
-  const server = createServer();
+type Collect = (stream: ServerHttp2Stream, message: Buffer, path: string) => void;
+
+async function collector(answer: Collect, pair?: { readonly keyPem: string; readonly certPem: string }): Promise<string> {
+  const server = pair === undefined ? createServer() : createSecureServer({ key: pair.keyPem, cert: pair.certPem });
   server.on("stream", (stream: ServerHttp2Stream, headers) => {
     const parts: Buffer[] = [];
     stream.on("error", () => undefined);
@@ -97,7 +101,7 @@ async function collector(answer: (stream: ServerHttp2Stream, message: Buffer, pa
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   open.push(() => void server.close());
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return `${pair === undefined ? "http" : "https"}://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
 test("a call of gRPC: one message in, the status of its trailers out", async () => {
@@ -125,4 +129,22 @@ test.for<[name: string, answer: (stream: ServerHttp2Stream) => void, timeoutMs: 
   open.push(() => subrequests.close());
   await expect(subrequests.call({ url, path: "/a.B/C", message: Buffer.alloc(0), timeoutMs })).rejects.toThrow(Error);
   await expect(subrequests.call({ url, pool: "none", path: "/a.B/C", message: Buffer.alloc(0), timeoutMs })).rejects.toThrow(/no endpoint/);
+});
+
+test("over TLS, where the certificate is good for the collector's name", async () => {
+  const valid = { notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 3_600_000) };
+  const ca = await makeCertificate({ commonName: "ca", usage: "ca", ...valid });
+  const pair = await makeCertificate({ commonName: "otel.test", dnsNames: ["otel.test"], usage: "server", issuer: ca, ...valid });
+  const url = new URL(await collector((stream) => stream.respond({ ":status": 200, "grpc-status": "0" }, { endStream: true }), pair));
+  const endpoint = { ip: "127.0.0.1", port: Number(url.port) };
+  const subrequests = new Subrequests({ endpointOf: () => endpoint });
+  open.push(() => subrequests.close());
+  const call = (name: string): Promise<number> =>
+    subrequests.call({ url: `https://${name}:4317`, pool: "p", path: "/a.B/C", message: Buffer.alloc(0), timeoutMs: 10_000 });
+  await expect(call("otel.test")).rejects.toThrow(/certificate/);
+  const before = getCACertificates("default");
+  open.push(() => setDefaultCACertificates(before));
+  setDefaultCACertificates([...before, ca.certPem]);
+  expect(await call("otel.test")).toBe(0);
+  await expect(call("other.test")).rejects.toThrow(/altnames/);
 });
