@@ -3,6 +3,7 @@ import { findRoute, type HostRoutes, hostRoutes, mismatch, printPath } from "./h
 import type { ProxySettings } from "./proxy-settings.ts";
 import type { RequestHead } from "./request-head.ts";
 import type { Certificate, HostMatch, HostTls, Pool, PoolId, Route, RouteDelta, RouteId, StreamService } from "./route.ts";
+import { sharedWith } from "./shared-parts.ts";
 
 /** All routes, pools and certificates at one revision: a value. A delta makes the next one, sharing what did not change. */
 export interface RouteTable {
@@ -158,7 +159,10 @@ function nextState(state: State, delta: RouteDelta): State {
     if (old !== undefined) touch(old, undefined);
     routes.delete(id);
   }
-  for (const route of delta.routes.upserts) {
+  let last: Route | undefined;
+  for (const upsert of delta.routes.upserts) {
+    const route = last === undefined ? upsert : sharedWith(upsert, last);
+    last = route;
     const old = routes.get(route.id);
     if (old !== undefined) touch(old, undefined);
     touch(route, route);
