@@ -6,6 +6,7 @@ import { createIptablesApplier, removeAllOf } from "../apply/iptables-applier.ts
 import { removeOwnNftChains } from "../apply/nft-chains.ts";
 import type { RunNft } from "../apply/text-applier.ts";
 import { counters } from "../iptables/names.ts";
+import { trialTable } from "../nftables/trial.ts";
 import type { LeftoverDoors } from "./leftovers.ts";
 import { bothFamilies } from "./surroundings.ts";
 
@@ -50,7 +51,9 @@ export async function cleanUp(tableName: string, doors: CleanupDoors, signal: Ab
 
 async function removeTables(tableName: string, tables: RuleApplier, signal: AbortSignal): Promise<void> {
   try {
-    for (const family of bothFamilies) await tables.remove(family, tableName, signal);
+    for (const table of [tableName, trialTable(tableName)]) {
+      for (const family of bothFamilies) await tables.remove(family, table, signal);
+    }
   } finally {
     await tables.close();
   }

@@ -18,6 +18,7 @@ import {
   transactionSize,
   versionTransaction,
 } from "../nftables/transaction.ts";
+import { trialOf, trialTable } from "../nftables/trial.ts";
 import type { Frontend, FrontendKey } from "../plan/frontend.ts";
 import type { PlanDelta } from "../plan/proxy-plan.ts";
 import type { Surroundings } from "../plan/surroundings.ts";
@@ -70,6 +71,9 @@ export class NftablesTarget implements RuleTarget {
     this.#comparedAt = this.#applier.foreignCommits();
     const tables: TableState[] = [];
     for (const family of this.#config.families) {
+      // of a process that ended in the middle
+      const trial = trialTable(this.#config.tableName);
+      if (await this.#applier.has(family, trial, signal)) await this.#applier.remove(family, trial, signal);
       const found = await this.#applier.read(family, this.#config.tableName, signal);
       const skeleton = {
         ...defaultSkeletonOptions,
@@ -114,7 +118,7 @@ export class NftablesTarget implements RuleTarget {
       if (!isApplyError(error)) throw error;
       if (error.code === "DIVERGED") await this.#reread(signal);
       if (error.code !== "REFUSED") throw error;
-      await this.#withoutRefused(transaction, signal);
+      await this.#leaveOutRefused(transaction, error, signal);
     }
     this.#divergences = 0;
     this.#settled();
@@ -146,7 +150,7 @@ export class NftablesTarget implements RuleTarget {
       if (!isApplyError(error) || error.code !== "REFUSED") throw error;
       // what of it is there is for the kernel to say
       for (const table of this.#tables) table.applied = undefined;
-      await this.#withoutRefused(transaction, signal);
+      await this.#leaveOutRefused(transaction, error, signal);
     }
     this.#settled();
     await this.#markSkeletons(transaction, signal);
@@ -204,7 +208,7 @@ export class NftablesTarget implements RuleTarget {
     } catch (error) {
       if (!isApplyError(error) || error.code !== "DIVERGED") throw error;
       if (!(onlyAgain && this.#pending.size > 0) && this.#divergences++ < rereadings) throw error;
-      throw new ApplyError("REFUSED", error.message, { owner: error.owner, cause: error });
+      throw refusalFrom(error);
     }
   }
 
@@ -247,10 +251,76 @@ export class NftablesTarget implements RuleTarget {
     }
   }
 
+  /** Applies all but what the kernel refuses, without which nobody is who had rules. */
+  async #leaveOutRefused(transaction: readonly TableTransaction[], refusal: ApplyError, signal: AbortSignal): Promise<void> {
+    for (const { family, table, skeleton } of transaction) {
+      if (skeleton?.kind === "replace" && (await this.#applier.has(family, table, signal)))
+        return this.#replaceWithoutRefused(refusal, signal);
+    }
+    return this.#withoutRefused(transaction, signal);
+  }
+
+  /**
+   * A table that is in force is made anew in one transaction or not at all: what of it the kernel refuses is found in another table. If
+   * that is nothing, no Service is to blame, and all stays as it is, to be tried again later.
+   */
+  async #replaceWithoutRefused(refusal: ApplyError, signal: AbortSignal): Promise<void> {
+    const refused = await this.#tried(signal);
+    if (refused.size === 0) throw refusal;
+    for (const table of this.#tables) {
+      const left = new Map<FrontendKey, { before: Frontend }>();
+      for (const [key, cause] of refused) {
+        const frontend = table.desired.frontends.get(key)?.frontend;
+        if (frontend === undefined) continue;
+        left.set(key, { before: frontend });
+        this.#pending.add(key);
+        this.#refusals.refuse(key, frontend, cause);
+      }
+      table.desired = compileFrontends(left, table.desired).plan;
+      if (table.applied === undefined) table.found = await this.#applier.read(table.family, this.#config.tableName, signal);
+    }
+    await this.#applier.apply(
+      this.#tables.map((t) => this.#difference(t)),
+      signal,
+    );
+  }
+
+  /** The frontends of all that is desired that the kernel refuses, asked in tables that no packet meets and that are gone afterwards. */
+  async #tried(signal: AbortSignal): Promise<ReadonlyMap<FrontendKey, ApplyError>> {
+    const trials = this.#tables.map(({ desired }) => trialOf(desired));
+    const refused = new Map<FrontendKey, ApplyError>();
+    try {
+      await this.#applier.apply(
+        trials.map((t) => ({ ...t, groups: t.groups.filter(isBase) })),
+        signal,
+      );
+      await applyByHalves(
+        trials.flatMap((table) => table.groups.filter((group) => !isBase(group)).map((group) => ({ table, group }))),
+        {
+          apply: async (some) => {
+            const groupsOf = (of: TableTransaction): readonly ChangeGroup[] => some.filter((u) => u.table === of).map((u) => u.group);
+            try {
+              await this.#applier.apply(
+                trials.map((t) => ({ family: t.family, table: t.table, groups: groupsOf(t) })),
+                signal,
+              );
+            } catch (error) {
+              // nobody else has a hand in these tables
+              throw isApplyError(error) && error.code === "DIVERGED" ? refusalFrom(error) : error;
+            }
+          },
+          refuse: ({ group }, cause) => void refused.set(group.owner, cause),
+        },
+      );
+    } finally {
+      for (const { family, table } of trials) await this.#applier.remove(family, table, signal);
+    }
+    return refused;
+  }
+
   /** Applies all but the groups the kernel refuses, found by halves; the refused frontends become problems. */
   async #withoutRefused(transaction: readonly TableTransaction[], signal: AbortSignal): Promise<void> {
     const units = transaction.flatMap((table) => table.groups.map((group) => ({ table, group })));
-    const isBase = (group: ChangeGroup): boolean => ["version", "surroundings", "shared", "skeleton", "leftover"].includes(group.owner);
     const base = transaction.map((t) => ({ ...t, groups: t.groups.filter(isBase) }));
     if (!isEmptyTransaction(base)) await this.#applier.apply(base, signal);
     const refused = new Map<FrontendKey, ApplyError>();
@@ -296,6 +366,16 @@ export class NftablesTarget implements RuleTarget {
     }
     if (!isEmptyTransaction(rest)) await this.#applier.apply(rest, signal);
   }
+}
+
+/** What clashes with nothing but the rest of what is asked. */
+function refusalFrom(divergence: ApplyError): ApplyError {
+  return new ApplyError("REFUSED", divergence.message, { owner: divergence.owner, cause: divergence });
+}
+
+/** Of no frontend's own. */
+function isBase({ owner }: ChangeGroup): boolean {
+  return ["version", "surroundings", "shared", "skeleton", "leftover"].includes(owner);
 }
 
 function differenceFrom(found: AppliedTable | undefined, desired: Ruleset): TableTransaction {

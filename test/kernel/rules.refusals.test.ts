@@ -139,3 +139,31 @@ describe.each(["nftables", "iptables-nft", "iptables-legacy"] as const)("%s", (b
     expect(log).toEqual([]);
   });
 });
+
+test("nftables: a table that is to be made anew over a refusal is in force all the time, with all that is not refused", async () => {
+  const objects = (count: number) =>
+    Array.from({ length: count }, (_, i) => i + 2).flatMap((n) => [balanced(`s${n}`, n), makeSlice(`s${n}`, [`10.244.0.${n}`])]);
+  const before = new SnapshotStore();
+  fillStore(before, [node, ...objects(5)]);
+  await (await startRules(namespace, before, "nftables")).proxier.close();
+  const store = new SnapshotStore();
+  fillStore(store, [node, ...objects(7)]);
+  const seen: string[] = [];
+  const { proxier } = await startRules(namespace, store, "nftables", {
+    masqueradeAll: true,
+    doors: {
+      refuses: (ip) => ip === "198.51.100.4" || ip === "198.51.100.8",
+      asked: () => void seen.push(ip("netns", "exec", namespace, "nft", "list", "table", "ip", "fairway")),
+    },
+  });
+  running.push(proxier);
+  expect(seen.length).toBeGreaterThan(3);
+  for (const text of seen) {
+    for (const n of [2, 3, 5, 6]) for (const listed of [`198.51.100.${n} . tcp`, `10.244.0.${n} . 8080`]) expect(text).toContain(listed);
+    expect(text).toContain("hook prerouting");
+  }
+  const names = proxier.problems().map((p) => `${p.reason} ${p.object.name}`);
+  expect(names.sort()).toEqual(["RuleRefused s4", "RuleRefused s8"]);
+  expect(rulesOf.nftables()).not.toMatch(/198\.51\.100\.[48](?!\d)|fairway-trial/);
+  expect(rulesOf.nftables()).toContain("198.51.100.7 . tcp");
+});

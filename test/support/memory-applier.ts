@@ -7,6 +7,8 @@ import type { IpFamily } from "../../src/base/ip.ts";
 /** Tables in memory that refuse and fail on demand. */
 export class MemoryApplier implements RuleApplier {
   readonly tables = new Map<IpFamily, Map<string, Element>>();
+  /** Beside them, while the kernel is asked what it takes. */
+  readonly trials = new Map<IpFamily, Map<string, Element>>();
   readonly transactions: Transaction[] = [];
   /** What the kernel would refuse. */
   refuses: (element: Element) => boolean = () => false;
@@ -36,8 +38,10 @@ export class MemoryApplier implements RuleApplier {
   apply(transaction: Transaction): Promise<void> {
     const failure = this.failures.shift();
     if (failure !== undefined) return Promise.reject(failure);
-    const next = new Map([...this.tables].map(([family, table]) => [family, new Map(table)]));
-    for (const { family, skeleton, groups } of transaction) {
+    const copy = (of: MemoryApplier["tables"]) => new Map([...of].map(([family, table]) => [family, new Map(table)]));
+    const [tables, trials] = [copy(this.tables), copy(this.trials)];
+    for (const { family, table: name, skeleton, groups } of transaction) {
+      const next = isTrial(name) ? trials : tables;
       const table = skeleton?.kind === "replace" ? new Map<string, Element>() : (next.get(family) ?? new Map<string, Element>());
       next.set(family, table);
       for (const element of skeleton?.table.elements ?? []) table.set(elementId(element), element);
@@ -54,18 +58,18 @@ export class MemoryApplier implements RuleApplier {
         }
       }
     }
-    this.tables.clear();
-    for (const [family, table] of next) this.tables.set(family, table);
+    for (const [family, table] of tables) this.tables.set(family, table);
+    for (const [family, table] of trials) this.trials.set(family, table);
     this.transactions.push(transaction);
     return Promise.resolve();
   }
 
-  has(family: IpFamily): Promise<boolean> {
-    return Promise.resolve(this.tables.has(family));
+  has(family: IpFamily, table: string): Promise<boolean> {
+    return Promise.resolve((isTrial(table) ? this.trials : this.tables).has(family));
   }
 
-  remove(family: IpFamily): Promise<void> {
-    this.tables.delete(family);
+  remove(family: IpFamily, table: string): Promise<void> {
+    (isTrial(table) ? this.trials : this.tables).delete(family);
     return Promise.resolve();
   }
 
@@ -86,4 +90,8 @@ export class MemoryApplier implements RuleApplier {
   close(): Promise<void> {
     return Promise.resolve();
   }
+}
+
+function isTrial(table: string): boolean {
+  return table.endsWith("-trial");
 }

@@ -5,6 +5,8 @@ import type { RunIptables } from "../../src/kernel/iptables-command.ts";
 /** Makes of what is asked for something that this machine's kernel itself refuses, as long as `refuses` holds for its address. */
 export interface RefusingDoors {
   readonly refuses: (ip: string) => boolean;
+  /** Called after each transaction with tables, taken or not. */
+  readonly asked?: () => void;
 }
 
 /** A counter that is not there: iptables takes a rule that counts in it once it is. */
@@ -19,7 +21,7 @@ export function refusingIptables(run: RunIptables, { refuses }: RefusingDoors): 
 }
 
 /** Ranges of which one holds the other cannot be elements of one set. */
-export function refusingTables(applier: RuleApplier, { refuses }: RefusingDoors): RuleApplier {
+export function refusingTables(applier: RuleApplier, { refuses, asked = () => undefined }: RefusingDoors): RuleApplier {
   const overlapping = (owner: string): readonly Element[] => {
     const [, ip, port, protocol] = /^([\d.]+):(\d+)\/(\w+)$/.exec(owner) ?? [];
     if (ip === undefined || protocol === undefined || !refuses(ip)) return [];
@@ -28,12 +30,14 @@ export function refusingTables(applier: RuleApplier, { refuses }: RefusingDoors)
   return {
     ...applier,
     apply: (transaction, signal) =>
-      applier.apply(
-        transaction.map((table) => ({
-          ...table,
-          groups: table.groups.map((g) => (g.adds.length === 0 ? g : { ...g, adds: [...g.adds, ...overlapping(g.owner)] })),
-        })),
-        signal,
-      ),
+      applier
+        .apply(
+          transaction.map((table) => ({
+            ...table,
+            groups: table.groups.map((g) => (g.adds.length === 0 ? g : { ...g, adds: [...g.adds, ...overlapping(g.owner)] })),
+          })),
+          signal,
+        )
+        .finally(asked),
   };
 }

@@ -4,6 +4,7 @@ import { ApplyError } from "../../../rules/apply/errors.ts";
 import type { Proxier } from "../../../rules/index.ts";
 import { adoptAllocations } from "../../../rules/nftables/adopt.ts";
 import { tableOf } from "../../../rules/nftables/ruleset.ts";
+import type { SkeletonOptions } from "../../../rules/nftables/skeleton.ts";
 import { elementId } from "../../../rules/nftables/statement.ts";
 import { transactionSize } from "../../../rules/nftables/transaction.ts";
 import type { AppliedInfo, NodeEvent, ProxierConfig } from "../../../rules/sync/config.ts";
@@ -44,13 +45,17 @@ const settle = async (): Promise<void> => {
   for (let i = 0; i < 10; i++) await new Promise((resolve) => setImmediate(resolve));
 };
 
-function start(applier: MemoryApplier, store: SnapshotStore, { listeners, ...more }: Partial<ProxierConfig & ProxierWorld> = {}) {
+interface Started extends ProxierConfig, ProxierWorld {
+  readonly skeleton: Partial<SkeletonOptions>;
+}
+
+function start(applier: MemoryApplier, store: SnapshotStore, { listeners, skeleton = {}, ...more }: Partial<Started> = {}) {
   const clock = new SteppedClock();
   const problems: Problem[] = [];
   const applied: AppliedInfo[] = [];
   const log: string[] = [];
   const events: NodeEvent[] = [];
-  const target = new NftablesTarget({ families: [4], tableName: "fairway", skeleton: {} }, applier);
+  const target = new NftablesTarget({ families: [4], tableName: "fairway", skeleton }, applier);
   const proxier = runProxier(
     { store, nodeName: "n", backend: "nftables", auditIntervalMs: 0, ...more },
     {
@@ -278,6 +283,65 @@ test("an audit whose repair the kernel refuses in part does the rest", async () 
   const there = [1, 2, 3].map((n) => has(applier, `service-ips 10.96.0.${n} tcp 80`));
   expect(there).toEqual([false, true, true]);
   expect(problems.map((p) => p.object.name)).toEqual(["s0"]);
+});
+
+test.each([
+  { what: "a Service that was there", refused: [3] },
+  { what: "several, some of them new", refused: [2, 5, 9, 10] },
+])("a table that is to be made anew, of which the kernel refuses $what, is in force all the time with all others", async ({ refused }) => {
+  const applier = new MemoryApplier();
+  await start(applier, filled(8)).proxier.ready;
+  const others = [1, 2, 3, 4, 5, 6, 7, 8].filter((n) => !refused.includes(n));
+  const seen: (readonly boolean[])[] = [];
+  const apply = applier.apply.bind(applier);
+  applier.apply = async (transaction) => {
+    try {
+      await apply(transaction);
+    } finally {
+      seen.push(others.map((n) => has(applier, `service-ips 10.96.0.${n} tcp 80`)));
+    }
+  };
+  applier.refuses = (e) => refused.some((n) => e.value?.[0] === `10.244.0.${n}`);
+  const { proxier, problems } = start(applier, filled(10), { skeleton: { masqueradeAll: true } });
+  await proxier.ready;
+  expect(seen.length).toBeGreaterThan(3);
+  expect(seen).toEqual(seen.map(() => others.map(() => true)));
+  expect(problems.map((p) => p.object.name).sort()).toEqual(refused.map((n) => `s${n - 1}`).sort());
+  const there = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10].filter((n) => has(applier, `service-ips 10.96.0.${n} tcp 80`));
+  expect(there).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10].filter((n) => !refused.includes(n)));
+  expect(applier.trials).toEqual(new Map());
+});
+
+test("a table that is to be made anew and is refused for no Service's sake stays as it is, and is tried again", async () => {
+  const applier = new MemoryApplier();
+  await start(applier, filled(4)).proxier.ready;
+  const before = new Map(applier.tables.get(4));
+  const apply = applier.apply.bind(applier);
+  let refusals = 0;
+  applier.apply = (transaction) => {
+    if (refusals === 2 || transaction.some(({ table }) => table !== "fairway")) return apply(transaction);
+    refusals++;
+    return Promise.reject(new ApplyError("REFUSED", "Numerical result out of range"));
+  };
+  const { clock, proxier, problems, log } = start(applier, filled(5), { skeleton: { masqueradeAll: true } });
+  for (const tries of [1, 2]) {
+    await settle();
+    expect([refusals, applier.tables.get(4)]).toEqual([tries, before]);
+    clock.step(1000);
+  }
+  await proxier.ready;
+  expect(log).toEqual(
+    [1, 2].map(() => expect.stringMatching(/^Service rules were not applied: Numerical result out of range; next try in/)),
+  );
+  expect(problems).toEqual([]);
+  expect([1, 5].map((n) => has(applier, `service-ips 10.96.0.${n} tcp 80`))).toEqual([true, true]);
+});
+
+test("tables of a trial that a process left in the middle are gone at the next start", async () => {
+  const applier = new MemoryApplier();
+  applier.trials.set(4, new Map());
+  await start(applier, filled(1)).proxier.ready;
+  expect(applier.trials).toEqual(new Map());
 });
 
 test("a kernel that does not answer at first is asked again; one that cannot be programmed is fatal", async () => {
