@@ -20,7 +20,7 @@ export const waitingBytes = 32 * 1024;
  * thrifty; at the bound, who has not moved for longest is let go. Costs only those who are slow.
  */
 export class HeldBytes {
-  readonly #most: number;
+  #most: number;
   /** Who has not moved for longest stands first. */
   readonly #holders = new Map<Holder, number>();
   #bytes = 0;
@@ -39,12 +39,22 @@ export class HeldBytes {
     return this.#letGo;
   }
 
+  /** The bound is another from now on. */
+  limit(most: number): void {
+    this.#most = most;
+    this.#keepBelow();
+  }
+
   /** So much is held by this one from now on; 0: nothing. It has moved. */
   set(holder: Holder, bytes: number): void {
     const before = this.#holders.get(holder);
     if (before !== undefined) this.#holders.delete(holder);
     if (bytes > 0) this.#holders.set(holder, bytes);
     this.#bytes += bytes - (before ?? 0);
+    this.#keepBelow();
+  }
+
+  #keepBelow(): void {
     thrift.isOn = this.#bytes > this.#most / 4;
     while (this.#bytes > this.#most) this.#letOldestGo();
   }

@@ -233,6 +233,7 @@ class IngressProcess implements IngressServer {
     if (delta.settings !== undefined) {
       Object.assign(this.#context, effectiveSettings(this.#started, delta.settings));
       this.#context.pool.limit(poolLimits(delta.settings));
+      this.#context.held.limit(delta.settings.heldBytes ?? this.#config.heldBytes ?? defaultHeldBytes);
     }
     const after = this.#context.table.pools;
     const touched = new Set([...(delta.full ? before.keys() : []), ...delta.pools.deletes, ...delta.pools.upserts.map((p) => p.id)]);

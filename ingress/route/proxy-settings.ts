@@ -25,6 +25,8 @@ export interface ProxySettings {
   /** How long a connection may go on after the process was asked to end. */
   readonly drainSeconds?: number;
   readonly headBytes?: number;
+  /** What one process holds at most for those who are slow. */
+  readonly heldBytes?: number;
   readonly underscoresInHeaders?: boolean;
   readonly upstreamIdleConnections?: number;
   readonly upstreamIdleSeconds?: number;

@@ -58,6 +58,12 @@ export function parseSize(text: string): Parsed<number> {
   return Number(m[1]) * ({ k: 1024, m: 1024 ** 2, g: 1024 ** 3 }[(m[2] ?? "").toLowerCase()] ?? 1);
 }
 
+/** As a size; with less than 8 MiB a few slow clients would be all there is room for. */
+export function parseHeldBytes(text: string): Parsed<number> {
+  const size = parseSize(text);
+  return isBad(size) || size >= 8 * 1024 ** 2 ? size : { expected: "a size of 8m at least" };
+}
+
 /** Addresses and ranges, comma-separated; all as `address/bits`. */
 export function parseRanges(text: string): Parsed<readonly string[]> {
   const out: string[] = [];

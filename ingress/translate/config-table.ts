@@ -9,6 +9,7 @@ import {
   parseCount,
   parseDurations,
   parseHeaderTests,
+  parseHeldBytes,
   parseList,
   parseNames,
   parseObjectName,
@@ -110,6 +111,12 @@ export const configRows = {
   "ssl-ecdh-curve": inert(tls),
   "ssl-dh-param": inert(tls),
   "enable-ocsp": kept(parseBoolean, { initial: "false" }),
+
+  // memory
+  "held-bytes": kept(parseHeldBytes, {
+    initial: "128m",
+    note: "ours: what one ingress process holds at most for clients and endpoints that are slow; 8m at least",
+  }),
 
   // endpoints
   "retry-non-idempotent": kept(parseBoolean, { initial: "false" }),

@@ -31,6 +31,7 @@ export function settingsOf(r: ConfigReader, defaults: AnnotationDefaults): Proxy
     ...present("bodySeconds", r.get("client-body-timeout")),
     ...present("drainSeconds", r.get("worker-shutdown-timeout")),
     ...present("headBytes", r.get("large-client-header-buffers")),
+    ...present("heldBytes", r.get("held-bytes")),
     ...present("underscoresInHeaders", r.get("enable-underscores-in-headers")),
     ...present("upstreamIdleConnections", r.get("upstream-keepalive-connections")),
     ...present("upstreamIdleSeconds", r.get("upstream-keepalive-timeout")),

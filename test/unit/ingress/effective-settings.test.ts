@@ -27,6 +27,19 @@ test.for<[name: string, settings: Settings, want: { [K in keyof Changeable]?: Pa
   expect(effectiveSettings(started, settings)).toMatchObject(want);
 });
 
+test("a bound of held bytes that changes counts for what is held", async () => {
+  const { ingress, http } = await startLab([]);
+  const c = RawClient.connect(http).send(get("/", `X: ${"x".repeat(8_000)}\r\n`).slice(0, -4));
+  const held = (): string | undefined => /^fairway_ingress_held_bytes (.*)$/m.exec(ingress.metrics())?.[1];
+  while (held() === "0") await new Promise((resolve) => setImmediate(resolve));
+  ingress.apply({ ...makeTable([]), revision: 2, settings: { heldBytes: 8_000_000 } });
+  expect(held()).not.toBe("0");
+  ingress.apply({ ...makeTable([]), revision: 3, settings: { heldBytes: 1_000 } });
+  expect(held()).toBe("0");
+  await c.untilEnd();
+  await ingress.close();
+});
+
 test("settings that change, and that are taken back, count for the connections that are there", async () => {
   const up = await RawEndpoint.start((r) => r.socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
   const { ingress, http } = await startLab([up.port]);

@@ -29,6 +29,19 @@ test("at the bound, who has not moved for longest is let go; who moves is the yo
   expect(thrift.isOn).toBe(false);
 });
 
+test("a bound that is lowered counts for what is held already", () => {
+  const held = new HeldBytes(100);
+  const gone: string[] = [];
+  for (const name of ["a", "b"]) held.set({ letGo: () => void gone.push(name) }, 20);
+  expect(thrift.isOn).toBe(true);
+  held.limit(200);
+  expect([thrift.isOn, gone]).toEqual([false, []]);
+  held.limit(30);
+  expect([gone, held.bytes]).toEqual([["a"], 20]);
+  held.limit(10);
+  expect([gone, held.bytes, thrift.isOn]).toEqual([["a", "b"], 0, false]);
+});
+
 test("who gives up only a part stays with the rest, as young as it was made by that", () => {
   const held = new HeldBytes(100);
   const part: Holder = { letGo: () => held.set(part, 10) };

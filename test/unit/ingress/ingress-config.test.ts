@@ -132,6 +132,16 @@ test.for<[name: string, yaml: string, want: object]>([
   expect(forward(translate(yaml))).toMatchObject(want);
 });
 
+test.for<[size: string, heldBytes: number | undefined]>([
+  ["64m", 64 * 1024 * 1024],
+  ["1m", undefined],
+  ["much", undefined],
+])("held-bytes: %s", ([size, heldBytes]) => {
+  const { delta, problems } = translate(configMap(`held-bytes: "${size}"`));
+  expect(delta.settings?.heldBytes).toBe(heldBytes);
+  expect(problems).toEqual(heldBytes === undefined ? ["InvalidSetting ConfigMap data[held-bytes]"] : []);
+});
+
 test("settings of processes", () => {
   const data = [
     'use-forwarded-headers: "true", proxy-real-ip-cidr: "10.0.0.0/8", keep-alive: "10", large-client-header-buffers: "4 16k"',
