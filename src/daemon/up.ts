@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import type { Node } from "../api/types/core-v1.generated.ts";
 import type { Pki } from "../apiserver/pki.ts";
 import { printCidr } from "../base/cidr.ts";
 import { type Ip, ipFamily } from "../base/ip.ts";
@@ -18,6 +19,7 @@ import type { DaemonConfig } from "./daemon-config.ts";
 import { startDnsRelay } from "./dns-relay.ts";
 import { type Ground, type GroundNode, makeFullGround, makePlainGround } from "./ground.ts";
 import { plainRange } from "./plain-range.ts";
+import { missingPodRanges } from "./pod-ranges.ts";
 import { bindForOption } from "./port-option.ts";
 import { promptRuntime } from "./prompt-runtime.ts";
 import { roleEnvironment } from "./role.ts";
@@ -135,7 +137,8 @@ class ClusterStart {
     progress.begin("control plane");
     const controlPlane = await this.#startControlPlane(identity);
     await applyBootstrap(client, { clusterDns: config.clusterDns, ...bootstrapCorefile(config) });
-    await removeOtherNodes(client, config.nodes);
+    const nodesThere = await removeOtherNodes(client, config.nodes);
+    for (const line of missingPodRanges(nodesThere, config.clusterCidrs)) this.#deps.log("warn", line);
 
     progress.begin("nodes");
     const hostIngress = ground.bindIngress();
@@ -348,13 +351,14 @@ function settled(children: readonly SupervisedChild[]): Started {
   return { ready: all };
 }
 
-/** Nodes of an earlier run with more of them: their machines are gone, and so are their pods. */
-async function removeOtherNodes(client: Client, names: readonly string[]): Promise<void> {
+/** Nodes of an earlier run with more of them go: their machines are gone, and so are their pods. Those that stay. */
+async function removeOtherNodes(client: Client, names: readonly string[]): Promise<readonly Node[]> {
   const { items } = await client.list(resources.nodes);
+  const kept = items.filter((node) => names.includes(node.metadata?.name ?? ""));
   for (const node of items) {
-    const name = node.metadata?.name ?? "";
-    if (!names.includes(name)) await client.delete(resources.nodes, { name });
+    if (!kept.includes(node)) await client.delete(resources.nodes, { name: node.metadata?.name ?? "" });
   }
+  return kept;
 }
 
 /** Who follows a ConfigMap finds one to begin with. */
