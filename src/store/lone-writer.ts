@@ -8,8 +8,13 @@ import type { LogRow } from "./sqlite-messages.ts";
 const small = 64 << 10;
 /** How long a write may hold up all else of this thread. Milliseconds. */
 const quick = 2;
-/** After one that took longer, the worker writes, beside it, for so many times as long: a slow disk holds up little of the time. */
+/** For one that took longer, the worker writes, beside it, for so many times as long: a slow disk holds up little of the time. */
 const spared = 50;
+/**
+ * Time without a slow write that counts for those to come. A quick disk has one now and then: had the worker to write after each, it
+ * would write most of what comes in a row. Milliseconds.
+ */
+const savedUp = 1000;
 /** Its log grows until somebody takes it over into the file: that is the worker's, after so many writes. */
 const writesPerCheckpoint = 200;
 
@@ -22,7 +27,8 @@ export class LoneWriter {
   readonly #append: LogAppend;
   readonly #checkpoint: () => void;
   readonly #now: () => number;
-  #notBefore = Number.NEGATIVE_INFINITY;
+  /** From then on all slow writes are made up for. */
+  #evenAt: number | undefined;
   #writes = 0;
   #closed = false;
 
@@ -40,7 +46,8 @@ export class LoneWriter {
   /** True: it is on disk. False: not its kind, or the disk is slow; nothing was written. Throws SQLite's errors. */
   write(rows: readonly LogRow[]): boolean {
     const started = this.#now();
-    if (this.#closed || started < this.#notBefore || sizeOf(rows) > small) return false;
+    this.#evenAt ??= started;
+    if (this.#closed || started < this.#evenAt || sizeOf(rows) > small) return false;
     try {
       this.#append.append(rows);
     } catch (error) {
@@ -48,7 +55,8 @@ export class LoneWriter {
       throw error;
     }
     const ended = this.#now();
-    if (ended - started > quick) this.#notBefore = ended + (ended - started) * spared;
+    const took = ended - started;
+    if (took > quick) this.#evenAt = Math.max(this.#evenAt, ended - savedUp) + took * (spared + 1);
     if (++this.#writes % writesPerCheckpoint === 0) this.#checkpoint();
     return true;
   }

@@ -13,8 +13,8 @@ const row = (rev: number, size = 10) => ({ key: `/a/${rev}`, rev, value: new Uin
 
 /** `takes` is how long a write takes by the clock, in ms. */
 function opened(o: { readonly maxBytes?: number; readonly takes?: number } = {}) {
-  const { maxBytes, takes = 0 } = o;
-  let now = 0;
+  const { maxBytes } = o;
+  const clock = { now: 0, takes: o.takes ?? 0 };
   const file = join(folder, `${files++}.db`);
   const log = new SqliteLog(file, maxBytes);
   let checkpoints = 0;
@@ -25,13 +25,13 @@ function opened(o: { readonly maxBytes?: number; readonly takes?: number } = {})
       checkpoints++;
       log.checkpoint();
     },
-    () => (now += takes),
+    () => (clock.now += clock.takes),
   );
   const close = (): void => {
     lone.close();
     log.close();
   };
-  return { file, log, lone, close, checkpoints: () => checkpoints };
+  return { file, log, lone, clock, close, checkpoints: () => checkpoints };
 }
 
 test("what it has written, the worker's connection reads, and goes on behind", () => {
@@ -80,5 +80,18 @@ test("on a slow disk it leaves most of the time to the worker", () => {
   const { lone, close } = opened({ takes: 10 });
   const written = Array.from({ length: 110 }, (_, i) => lone.write([row(i + 1)]));
   expect(written.flatMap((yes, i) => (yes ? [i] : []))).toEqual([0, 50, 100]);
+  close();
+});
+
+test("a slow write now and then is made up for before; many in a row are not", () => {
+  const { lone, clock, close } = opened();
+  expect(lone.write([row(1)])).toBe(true);
+  clock.now = 60_000;
+  clock.takes = 5;
+  // a second without any makes up for 20 ms: the fifth of 5 ms is the last
+  const written = Array.from({ length: 8 }, (_, i) => lone.write([row(i + 2)]));
+  expect(written).toEqual([true, true, true, true, true, false, false, false]);
+  clock.now += 1000;
+  expect(lone.write([row(20)])).toBe(true);
   close();
 });
