@@ -2,12 +2,15 @@
 // whenever it is asked to.
 import { startIngressServer } from "../../ingress/index.ts";
 import type { Route } from "../../ingress/route/route.ts";
+import { createMemoryRelease } from "../../src/daemon/release-memory.ts";
 import { benchPool, benchRoute, fullDelta } from "./routes.ts";
 
 const [hosts = 0, paths = 0, backendPort = 0] = process.argv.slice(2).map(Number);
 const server = startIngressServer({ http: [{ ip: "127.0.0.1", port: 0 }], https: [] });
 await server.ready;
 apply();
+// as the ingress process does before it accepts
+createMemoryRelease().release();
 process.on("message", (message: { readonly change: number }) => {
   const path = `/changed-${message.change}`;
   const at = Date.now();

@@ -7,6 +7,7 @@ import { inheritedSockets } from "./child.ts";
 import { type DaemonConfig, defaultDrainSeconds } from "./daemon-config.ts";
 import { servicePortSocket } from "./ingress-ports.ts";
 import { ingressDelta } from "./ingress-table.ts";
+import { createMemoryRelease } from "./release-memory.ts";
 import { type Retiring, tellParent } from "./role.ts";
 import { startStateSubscriber } from "./state-subscriber.ts";
 import { isTicketKeys, type TicketKeysMessage } from "./ticket-keys.ts";
@@ -39,10 +40,17 @@ export async function startIngressProcess(config: DaemonConfig, log: Log): Promi
   };
   process.on("message", onMessage);
   tellParent({ type: "ticket-keys" } satisfies TicketKeysMessage);
+  const memory = createMemoryRelease();
+  let isOpen = false;
   const state = startStateSubscriber(agentSocket(config), "ingress", {
     log,
     take: (delta) => server.prepare(ingressDelta(delta)),
-    synced: routed.resolve,
+    synced: () => {
+      // what the first list of routes needed; later a full collection would make requests wait
+      if (!isOpen) memory.release();
+      isOpen = true;
+      routed.resolve();
+    },
     metrics: () => server.metrics(),
   });
   const drainMs = 1000 * (config.ingressDrainSeconds ?? defaultDrainSeconds);
@@ -53,6 +61,7 @@ export async function startIngressProcess(config: DaemonConfig, log: Log): Promi
       process.off("message", onMessage);
       await server.drain({ withinMs: stopDrainMs });
       await state.close();
+      memory.close();
       accessLog?.flush();
     },
   };
