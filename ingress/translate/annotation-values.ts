@@ -58,6 +58,11 @@ export function parseSize(text: string): Parsed<number> {
   return Number(m[1]) * ({ k: 1024, m: 1024 ** 2, g: 1024 ** 3 }[(m[2] ?? "").toLowerCase()] ?? 1);
 }
 
+/** Which of a list is at fault, where there are others. */
+function culprit(part: string, text: string): string {
+  return part === text.trim() ? "" : `: "${part}" is none`;
+}
+
 /** As a size; with less than 8 MiB a few slow clients would be all there is room for. */
 export function parseHeldBytes(text: string): Parsed<number> {
   const size = parseSize(text);
@@ -71,7 +76,7 @@ export function parseRanges(text: string): Parsed<readonly string[]> {
     if (part === "") continue;
     const ip = parseIp(part);
     const cidr = ip === undefined ? parseCidr(part) : parseCidr(`${ip}/${ipFamily(ip) === 4 ? 32 : 128}`);
-    if (cidr === undefined) return { expected: `addresses or ranges such as 10.0.0.0/8, not "${part}"` };
+    if (cidr === undefined) return { expected: `a list of addresses or ranges such as 10.0.0.0/8${culprit(part, text)}` };
     out.push(printCidr(cidr));
   }
   return out.length > 0 ? out : { expected: "at least one address or range" };
@@ -243,7 +248,7 @@ export function parseHeaderTests(text: string): Parsed<readonly TextTest[]> {
       continue;
     }
     const pattern = parsePattern(regex[2] ?? "");
-    if (isBad(pattern)) return { expected: `texts or regular expressions, not "${word}"` };
+    if (isBad(pattern)) return { expected: `a list of texts or regular expressions${culprit(word, text)}` };
     tests.push({ kind: "regex", pattern, ignoreCase: regex[1] === "*" });
   }
   return tests;

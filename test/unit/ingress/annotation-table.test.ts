@@ -93,3 +93,10 @@ test("docs/ingress-annotations.md is the tables (UPDATE_GOLDEN=1 writes it anew)
   if (process.env["UPDATE_GOLDEN"] === "1") writeFileSync(page, want);
   expect(readFileSync(page, "utf8")).toBe(want);
 });
+
+test.for([
+  ["300.1.1.1", "a list of addresses or ranges such as 10.0.0.0/8"],
+  ["10.0.0.0/8, 300.1.1.1", 'a list of addresses or ranges such as 10.0.0.0/8: "300.1.1.1" is none'],
+] as const)("what is wrong in a list is named where there is more: %s", ([text, expected]) => {
+  expect(annotationRows["allowlist-source-range"].parse(text)).toEqual({ expected });
+});
