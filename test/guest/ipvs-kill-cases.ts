@@ -4,7 +4,7 @@ import { killRules, killsInGuest } from "../support/rules-kills.ts";
 import { sharedLab } from "./lab.ts";
 import { withServersIn } from "./servers.ts";
 
-// a thousand of them: npm run soak -- rules-ipvs
+// twenty more over a kernel in memory: test/unit/rules/ipvs-target.test.ts; a thousand here: npm run soak -- rules-ipvs
 const kills = 3;
 
 export const ipvsKillCases: readonly GuestCase[] = [

@@ -1,17 +1,21 @@
 import { afterEach, expect, test } from "vitest";
 import { ApplyError } from "../../../rules/apply/errors.ts";
 import { createIptablesApplier } from "../../../rules/apply/iptables-applier.ts";
+import { KernelIpvsApplier } from "../../../rules/apply/kernel-ipvs-applier.ts";
 import { compileOffline, type Proxier, type RuleOptions } from "../../../rules/index.ts";
 import { itemId } from "../../../rules/ipvs/values.ts";
-import { IpvsTarget } from "../../../rules/sync/ipvs-target.ts";
+import { type IpvsDoors, IpvsTarget } from "../../../rules/sync/ipvs-target.ts";
 import { ProxierMetrics } from "../../../rules/sync/metrics.ts";
 import { runProxier } from "../../../rules/sync/proxier.ts";
 import { ipvsProgramOptionsOf } from "../../../rules/sync/surroundings.ts";
 import { parseCidr } from "../../../src/base/cidr.ts";
 import { systemClock } from "../../../src/base/clock.ts";
+import type { RunIptables } from "../../../src/kernel/iptables-command.ts";
 import { SnapshotStore } from "../../../src/snapshot/snapshot-store.ts";
 import { MemoryIptables } from "../../support/memory-iptables.ts";
 import { MemoryIpvsApplier } from "../../support/memory-ipvs-applier.ts";
+import { Crash, MemoryIpvsKernel } from "../../support/memory-ipvs-kernel.ts";
+import { seededRandom } from "../../support/random.ts";
 import { fillStore, makeNode, makeService, makeSlice, put } from "../../support/rules-objects.ts";
 
 const running: Proxier[] = [];
@@ -26,7 +30,7 @@ class World {
   machineIps: readonly string[] = ["192.0.2.1"];
 
   /** Starts the backend as a process does; `applied` gets the size of each transaction. */
-  begin(store: SnapshotStore, more: Partial<RuleOptions> & { readonly auditIntervalMs?: number } = {}) {
+  begin(store: SnapshotStore, more: Partial<RuleOptions> & { readonly auditIntervalMs?: number } = {}, doors?: IpvsDoors) {
     const applied: number[] = [];
     const config = { auditIntervalMs: 0, ...more, store, nodeName: "n", backend: "ipvs", families: [4] } as const;
     const proxier = runProxier(
@@ -37,11 +41,13 @@ class World {
           { nodeName: "n", options: ipvsProgramOptionsOf(config), canaryIntervalMs: 20 },
           {
             open: () =>
-              Promise.resolve({
-                servers: this.servers,
-                rules: createIptablesApplier("nft", this.rules.run),
-                other: createIptablesApplier("legacy", this.otherRules.run),
-              }),
+              Promise.resolve(
+                doors ?? {
+                  servers: this.servers,
+                  rules: createIptablesApplier("nft", this.rules.run),
+                  other: createIptablesApplier("legacy", this.otherRules.run),
+                },
+              ),
             machineIps: () => this.machineIps,
           },
         ),
@@ -347,3 +353,70 @@ test("addresses in ranges that are left to others have no servers; the Service i
   const offline = compileOffline(store.current, { nodeName: "n", backend: "ipvs", ipvs: { excludeCidrs } });
   expect(offline.problems.map((p) => p.reason)).toEqual(["AddressExcluded"]);
 });
+
+test("twenty kills at random moments: the next start makes the kernel equal to the plan, and what stays the same is there all the time", async () => {
+  const random = seededRandom(20_260_101);
+  const kernel = new MemoryIpvsKernel();
+  const rules = new MemoryIptables();
+  const run: RunIptables = (program, args, input, signal) => {
+    if (kernel.crashAfter <= 0) return Promise.reject(new Crash());
+    if (program.endsWith("-restore")) kernel.crashAfter--;
+    return rules.run(program, args, input, signal);
+  };
+  /** A process, until its rules are in force or it ends before. */
+  const begin = (store: SnapshotStore): Promise<void> => {
+    const applier = createIptablesApplier("nft", run);
+    const settings = { strictArp: false };
+    const silent = () => Promise.resolve({ code: 0, stdout: "", stderr: "" });
+    const servers = new KernelIpvsApplier({ ...kernel.doors(), rules: applier, run: silent, clock: systemClock, settings });
+    const { proxier } = new World().begin(store, {}, { servers, rules: applier });
+    return proxier.ready.finally(() => proxier.close());
+  };
+  const objects = (): SnapshotStore => {
+    const store = filled(3);
+    for (let n = 4; n < 30; n++) {
+      if (random.below(2) === 0) continue;
+      const nodePort = random.below(3) === 0 ? { type: "NodePort", ports: [{ port: 80, targetPort: 8080, nodePort: 31_000 + n }] } : {};
+      put(store, "Service", makeService(`s${n}`, { clusterIP: `10.96.0.${n}`, ...nodePort }), "2");
+      const ips = Array.from({ length: random.below(4) }, () => `10.244.0.${20 + random.below(200)}`);
+      put(store, "EndpointSlice", makeSlice(`s${n}`, [...new Set(ips)]), "2");
+    }
+    return store;
+  };
+  await begin(filled(3));
+  kernel.onChange = () => {
+    for (const n of [1, 2, 3]) {
+      expect(kernel.addresses?.has(`10.96.0.${n}`), kernel.log.at(-1)).toBe(true);
+      const reals = kernel.services.get(`10.96.0.${n}:80/tcp`)?.reals ?? new Map();
+      expect([...reals.values()], kernel.log.at(-1)).toMatchObject([{ ip: `10.244.0.${n}`, weight: 1 }]);
+    }
+  };
+  let early = 0;
+  for (let kill = 0; kill < 20; kill++) {
+    kernel.crashAfter = random.below(80);
+    await begin(objects()).catch((error: unknown) => {
+      expect(error).toBeInstanceOf(Crash);
+      early++;
+    });
+    kernel.crashAfter = Number.POSITIVE_INFINITY;
+    const store = objects();
+    await begin(store);
+    const fresh = new World();
+    await fresh.start(store);
+    const there = await kernelItems(kernel);
+    expect(there, `kill ${kill}`).toEqual(new Set([...fresh.servers.items.keys()].sort()));
+    const lines = async (of: MemoryIptables) =>
+      new Set((await of.run("iptables-nft-save", [], "", AbortSignal.timeout(5000))).stdout.split("\n"));
+    expect(await lines(rules), `kill ${kill}`).toEqual(await lines(fresh.rules));
+  }
+  expect(early).toBeGreaterThan(5);
+});
+
+async function kernelItems(kernel: MemoryIpvsKernel): Promise<ReadonlySet<string>> {
+  const settings = { strictArp: false };
+  const silent = () => Promise.resolve({ code: 0, stdout: "", stderr: "" });
+  const reader = new KernelIpvsApplier({ ...kernel.doors(), rules: undefined, run: silent, clock: systemClock, settings });
+  const { items } = await reader.read(AbortSignal.timeout(5000), () => true);
+  await reader.close();
+  return new Set([...items.keys()].sort());
+}
