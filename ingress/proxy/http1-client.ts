@@ -1,4 +1,3 @@
-import type { Socket } from "node:net";
 import type { ResponseHead } from "../filter/response-step.ts";
 import type { Connection } from "../upstream/connection.ts";
 import { BodyReader } from "../upstream/wire/body-reader.ts";
@@ -27,7 +26,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink, Hol
   readonly #tls: boolean;
   readonly #client: ClientAnswer | undefined;
   readonly #onClosed: (c: Http1Client) => void;
-  readonly #onHttp2: ((socket: Socket) => void) | undefined;
+  readonly #onHttp2: ((bytes: Buffer) => void) | undefined;
   #state: State = "head";
   #held: Buffer | undefined;
   #reading = false;
@@ -55,8 +54,8 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink, Hol
       /** What the client showed in the handshake, where it was asked to. */
       readonly client?: ClientAnswer | undefined;
       readonly onClosed: (c: Http1Client) => void;
-      /** The client began with the preface of HTTP/2 (prior knowledge); absent: it may not. */
-      readonly onHttp2?: (socket: Socket) => void;
+      /** The client began with the preface of HTTP/2 (prior knowledge): the connection is another's from there on. Absent: it may not. */
+      readonly onHttp2?: (bytes: Buffer) => void;
     },
   ) {
     this.#context = context;
@@ -205,9 +204,8 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink, Hol
 
   /** True when the bytes are the preface of HTTP/2, and were handed on, or may become one, and are held. */
   #isPreface(bytes: Buffer): boolean {
-    const { detach } = this.#connection;
     const onHttp2 = this.#onHttp2;
-    if (onHttp2 === undefined || detach === undefined) return false;
+    if (onHttp2 === undefined) return false;
     const begins = prefaceIn(bytes);
     if (begins === "none") return false;
     if (begins === "begun") {
@@ -219,7 +217,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink, Hol
     this.#context.metrics.connections--;
     this.#context.metrics.accepted--;
     this.#onClosed(this);
-    onHttp2(detach.call(this.#connection, Buffer.from(bytes)));
+    onHttp2(bytes);
     return true;
   }
 

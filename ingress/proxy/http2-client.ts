@@ -1,120 +1,98 @@
-import { constants, performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
-import type { Socket } from "node:net";
-import { TLSSocket } from "node:tls";
-import type { Peer } from "../upstream/connection.ts";
-import { plainIp } from "../upstream/net-connection.ts";
+import type { FieldLine } from "../http2/field-line.ts";
+import { errorCode } from "../http2/frames.ts";
+import { RequestHeads } from "../http2/request-head.ts";
+import { Http2Session, type SessionOwner } from "../http2/session.ts";
+import type { Http2Stream } from "../http2/stream.ts";
+import type { Connection, ConnectionEvents } from "../upstream/connection.ts";
 import type { ClientAnswer } from "./client-certificate.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import type { ProxyContext } from "./context.ts";
+import { type Holder, leastHeld } from "./held-bytes.ts";
 import { type Http2Facts, Http2Request } from "./http2-request.ts";
 
-/** No stream has a higher number: all that the client has begun are taken. */
-const lastStreamId = 2 ** 31 - 1;
 /** A client has heard the first GOAWAY by then, and what it sent before has come. Milliseconds. */
 const goawayMs = 1_000;
 /** Streams a client may have open at once. */
 const maxStreams = 128;
+/** Bytes that are still read, for nothing, of a client that was told why its connection ends. */
+const mostDiscarded = 1024 * 1024;
 
-/** A client whose headers are more than may be does not go on so for long: what is refused still has to be unpacked. */
-const mostUntold = 500;
-
-interface BegunStream {
-  readonly stream: ServerHttp2Stream;
-  readonly headers: Readonly<Record<string, unknown>>;
-}
-
-/** One client connection that speaks HTTP/2: each stream is an Exchange of its own; upstreams get HTTP/1.1. */
-export class Http2Client implements ClientConnection {
+/** One client connection that speaks HTTP/2: each stream is an Exchange of its own. */
+export class Http2Client implements ClientConnection, ConnectionEvents, SessionOwner, Holder {
   readonly #context: ProxyContext;
-  readonly #session: ServerHttp2Session;
-  readonly #socket: Socket;
+  readonly #connection: Connection;
+  readonly #session: Http2Session;
+  readonly #facts: Http2Facts;
+  readonly #heads = new RequestHeads();
   readonly #requests = new Set<Http2Request>();
-  /** Streams that the client has begun in this turn of the event loop, and may have reset in it. */
-  #begun: BegunStream[] = [];
-  #told = 0;
+  readonly #onFault: (error: unknown) => void;
+  readonly #onClosed: (c: Http2Client) => void;
   #idleSince: number;
+  #sweptAt: number;
+  /** Since when the rest of a frame, or of a head, is waited for. */
+  #amidSince = Number.POSITIVE_INFINITY;
   /** When the client was told to take its next requests elsewhere. */
   #drainingSince = Number.POSITIVE_INFINITY;
   #closing = false;
+  /** The connection was ended, and is cut then. */
+  #cutAt = Number.POSITIVE_INFINITY;
+  #discarded = 0;
+  #gone = false;
+  /** Counted among what this process holds. */
+  #isHeld = false;
 
   constructor(
     context: ProxyContext,
-    socket: Socket,
+    connection: Connection,
     o: {
+      readonly tls: boolean;
       /** What the client showed in the handshake, where it was asked to. */
       readonly client?: ClientAnswer | undefined;
-      /** For whom a proxy before us says it speaks. */
-      readonly peer?: Peer | undefined;
       readonly onFault: (error: unknown) => void;
       readonly onClosed: (c: Http2Client) => void;
     },
   ) {
     this.#context = context;
-    this.#socket = socket;
+    this.#connection = connection;
+    this.#onFault = o.onFault;
+    this.#onClosed = o.onClosed;
     this.#idleSince = context.clock.monotonic();
-    const facts: Http2Facts = {
-      remoteIp: o.peer?.ip ?? plainIp(socket.remoteAddress ?? ""),
-      localPort: socket.localPort ?? 0,
-      tls: socket instanceof TLSSocket,
-      ...o.client,
-    };
+    this.#sweptAt = this.#idleSince;
+    this.#facts = { remoteIp: connection.remoteIp, localPort: connection.localPort, tls: o.tls, ...o.client };
     context.metrics.connections++;
     context.metrics.accepted++;
-    const { wire } = context;
-    // node:http2 itself bounds reset floods (streamResetBurst), invalid frames, acknowledgements owed and memory
-    const session = performServerHandshake(socket, {
-      settings: { maxConcurrentStreams: maxStreams, maxHeaderListSize: wire.headBytes, enablePush: false, enableConnectProtocol: true },
-      maxHeaderListPairs: wire.headers + 4,
-      maxSessionMemory: 4,
-      maxSettings: 32,
-      maxOutstandingPings: 10,
+    const { headBytes, headers } = context.wire;
+    this.#session = new Http2Session({
+      outlet: connection,
+      owner: this,
+      // beside its headers a head has four lines of its own
+      limits: { bytes: headBytes, lines: headers + 4 },
+      maxStreams,
     });
-    this.#session = session;
-    const beginAll = (): void => {
-      for (const { stream, headers } of this.#begun.splice(0)) {
-        if (stream.destroyed) continue;
-        try {
-          this.#begin(stream, headers, facts);
-        } catch (error) {
-          o.onFault(error);
-          stream.close(constants.NGHTTP2_INTERNAL_ERROR);
-        }
-      }
-    };
-    // what is reset as soon as it has begun costs no plan, and no endpoint a connection
-    session.on("stream", (stream, headers) => {
-      stream.on("error", () => undefined);
-      this.#told++;
-      if (this.#begun.push({ stream, headers }) === 1) setImmediate(beginAll);
-    });
-    // what goes wrong ends the session; its streams tell their exchanges
-    session.on("error", () => undefined);
-    session.on("sessionError", () => undefined);
-    let open = true;
-    session.on("close", () => {
-      if (!open) return;
-      open = false;
-      for (const r of this.#requests) r.clientGone();
-      context.metrics.connections--;
-      o.onClosed(this);
-    });
+    connection.events = this;
+    this.#session.start();
   }
 
   get busy(): boolean {
-    return this.#requests.size > 0 || this.#begun.length > 0;
+    return this.#session.streamCount > 0;
   }
 
   sweep(now: number): void {
+    this.#session.passed(now - this.#sweptAt);
+    this.#sweptAt = now;
     for (const r of this.#requests) r.sweep(now);
-    if (this.#untold() > mostUntold) this.abortConnection();
+    this.#count();
+    this.#awaitRest(now);
     if (!this.busy && now - this.#idleSince > this.#context.timeouts.idle) this.drain();
     if (now - this.#drainingSince > goawayMs) this.#close();
+    if (now >= this.#cutAt) this.abortConnection();
   }
 
-  /** Streams whose headers were more than may be: node:http2 resets them without a word, and reads on. */
-  #untold(): number {
-    const { lastProcStreamID } = this.#session.state;
-    return lastProcStreamID === undefined ? 0 : (lastProcStreamID + 1) / 2 - this.#told;
+  /** Half a head, or a frame without its end, is not waited for forever. */
+  #awaitRest(now: number): void {
+    if (!this.#session.amid || this.busy) this.#amidSince = Number.POSITIVE_INFINITY;
+    else if (this.#amidSince === Number.POSITIVE_INFINITY) this.#amidSince = now;
+    else if (now - this.#amidSince > this.#context.timeouts.head) this.abortConnection();
   }
 
   endpointsGone(gone: ReadonlySet<string>): void {
@@ -126,9 +104,9 @@ export class Http2Client implements ClientConnection {
    * second, a while later, closes the door. Streams that are open finish.
    */
   drain(): void {
-    if (this.#drainingSince !== Number.POSITIVE_INFINITY || this.#session.destroyed) return;
+    if (this.#drainingSince !== Number.POSITIVE_INFINITY || this.#gone) return;
     this.#drainingSince = this.#context.clock.monotonic();
-    this.#session.goaway(constants.NGHTTP2_NO_ERROR, lastStreamId);
+    this.#session.announceEnd();
   }
 
   endIfIdle(): void {
@@ -136,28 +114,109 @@ export class Http2Client implements ClientConnection {
   }
 
   abortConnection(): void {
-    this.#session.destroy();
-    this.#socket.destroy();
+    this.#session.closed();
+    this.#connection.abort();
+  }
+
+  get queuedBytes(): number {
+    return this.#connection.queuedBytes;
+  }
+
+  letGo(): void {
+    this.abortConnection();
+  }
+
+  /** Counts what is left of answers whose streams are over. */
+  #count(): void {
+    const bytes = this.busy || this.#gone ? 0 : this.#connection.queuedBytes;
+    if (bytes < leastHeld && !this.#isHeld) return;
+    this.#isHeld = bytes >= leastHeld;
+    this.#context.held.set(this, this.#isHeld ? bytes : 0);
   }
 
   #close(): void {
     if (this.#closing) return;
     this.#closing = true;
-    this.#session.close();
+    this.#session.refuseMore();
+    if (!this.busy) this.#end();
   }
 
-  #begin(stream: ServerHttp2Stream, headers: Readonly<Record<string, unknown>>, facts: Http2Facts): void {
-    const request = Http2Request.begin(this.#context, stream, headers, facts);
+  /** What was said goes out; a client that does not close then is cut off. */
+  #end(): void {
+    if (this.#cutAt !== Number.POSITIVE_INFINITY) return;
+    this.#cutAt = this.#context.clock.monotonic() + this.#context.timeouts.linger;
+    this.#connection.end();
+  }
+
+  // the connection
+
+  onData(bytes: Buffer): void {
+    if (this.#cutAt === Number.POSITIVE_INFINITY) this.#session.receive(bytes);
+    else {
+      this.#discarded += bytes.length;
+      if (this.#discarded > mostDiscarded) this.abortConnection();
+    }
+  }
+
+  onDrain(): void {
+    this.#session.drained();
+  }
+
+  onEnd(): void {
+    this.#close();
+  }
+
+  onClose(): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    this.#session.closed();
+    if (this.#isHeld) this.#count();
+    this.#context.metrics.connections--;
+    this.#onClosed(this);
+  }
+
+  // the session
+
+  onStream(stream: Http2Stream, lines: readonly FieldLine[]): void {
+    const head = this.#heads.read(lines);
+    const request =
+      head === undefined
+        ? undefined
+        : Http2Request.begin(this.#context, head, {
+            stream,
+            session: this.#session,
+            facts: this.#facts,
+            connection: this.#connection,
+            onClosed: this.#onRequestClosed,
+          });
     if (request === undefined) {
-      stream.close(constants.NGHTTP2_PROTOCOL_ERROR);
+      this.#session.blame(stream, errorCode.protocol);
       return;
     }
     this.#requests.add(request);
-    stream.on("close", () => {
-      this.#requests.delete(request);
-      request.clientGone();
-      this.#idleSince = this.#context.clock.monotonic();
-    });
-    request.start();
+    try {
+      request.start();
+    } catch (error) {
+      this.#onFault(error);
+      stream.reset(errorCode.internal);
+    }
+  }
+
+  readonly #onRequestClosed = (request: Http2Request): void => void this.#requests.delete(request);
+
+  onOversized(stream: Http2Stream): void {
+    const { encoder } = this.#session;
+    this.#session.sendBlock(stream, encoder.fields([":status", "431", "content-length", "0"]), { last: true });
+    stream.endedWithHead();
+    stream.reset(errorCode.none);
+  }
+
+  onIdle(): void {
+    this.#idleSince = this.#context.clock.monotonic();
+    if (this.#closing) this.#end();
+  }
+
+  onFailed(): void {
+    this.#end();
   }
 }

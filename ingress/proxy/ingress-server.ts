@@ -5,7 +5,7 @@ import { NodeLimits } from "../filter/limits.ts";
 import { SharedCounts } from "../filter/shared-counts.ts";
 import type { RouteDelta, StreamService } from "../route/route.ts";
 import { emptyRouteTable, type RouteTable } from "../route/route-table.ts";
-import type { Connection, ConnectionFactory, ListenAt, Listening, Peer } from "../upstream/connection.ts";
+import type { Connection, ConnectionFactory, ListenAt, Listening } from "../upstream/connection.ts";
 import { EndpointPicker } from "../upstream/endpoint-picker.ts";
 import { EndpointUses } from "../upstream/endpoint-uses.ts";
 import { Http2Upstreams } from "../upstream/http2-upstreams.ts";
@@ -370,8 +370,9 @@ class IngressProcess implements IngressServer {
       connections,
       onPlain: (connection, peer) => this.#accept(connection, { tls: false, peer }),
       onSecure: (socket, peer, client) => {
-        if (socket.alpnProtocol === "h2") this.#acceptHttp2(socket, { client, peer });
-        else this.#accept(connections.adopt(socket, peer), { tls: true, client, peer });
+        const connection = connections.adopt(socket, peer);
+        if (socket.alpnProtocol === "h2") this.#acceptHttp2(connection, { tls: true, client });
+        else this.#accept(connection, { tls: true, client });
       },
       onTunnel: (socket, pool, peer, service) => {
         const client = connections.adopt(socket, peer);
@@ -382,17 +383,19 @@ class IngressProcess implements IngressServer {
     });
   }
 
-  #accept(connection: Connection, o: { readonly tls: boolean } & ConnectionOrigin): void {
+  #accept(connection: Connection, o: ConnectionOrigin): void {
     const onClosed = (c: Http1Client): void => void this.#clients.delete(c);
-    const onHttp2 = (socket: Socket): void => this.#acceptHttp2(socket, o);
+    const onHttp2 = (bytes: Buffer): void => this.#acceptHttp2(connection, o).onData(bytes);
     const { tls, client } = o;
     // over TLS the handshake has settled which protocol is spoken
     this.#add(new Http1Client(this.#context, connection, tls ? { tls, client, onClosed } : { tls, client, onClosed, onHttp2 }));
   }
 
-  #acceptHttp2(socket: Socket, o: ConnectionOrigin): void {
+  #acceptHttp2(connection: Connection, o: ConnectionOrigin): Http2Client {
     const onClosed = (c: Http2Client): void => void this.#clients.delete(c);
-    this.#add(new Http2Client(this.#context, socket, { ...o, onFault: this.#onFault, onClosed }));
+    const client = new Http2Client(this.#context, connection, { ...o, onFault: this.#onFault, onClosed });
+    this.#add(client);
+    return client;
   }
 
   /** As nginx: at the limit the connections that have rested longest make room; where all are busy, the new one is closed. */
@@ -450,11 +453,10 @@ class IngressProcess implements IngressServer {
   }
 }
 
-/** Who began a connection, beyond what its socket says. */
+/** What is known of a client beyond its connection. */
 interface ConnectionOrigin {
+  readonly tls: boolean;
   readonly client?: ClientAnswer | undefined;
-  /** For whom a proxy before us says it speaks. */
-  readonly peer?: Peer | undefined;
 }
 
 function preambleFor(service: StreamService | undefined, socket: Socket, client: Connection): Pick<PassthroughOptions, "preamble"> {

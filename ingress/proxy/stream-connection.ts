@@ -1,49 +1,62 @@
-import { constants, type ServerHttp2Stream } from "node:http2";
+import type { FieldLine } from "../http2/field-line.ts";
+import { errorCode } from "../http2/frames.ts";
+import type { Http2Stream, StreamOwner } from "../http2/stream.ts";
 import type { Connection, ConnectionEvents } from "../upstream/connection.ts";
 import { silent } from "../upstream/net-connection.ts";
 
 /** A stream of HTTP/2 as a connection, for what goes through it after an extended CONNECT (RFC 8441). */
-export class StreamConnection implements Connection {
+export class StreamConnection implements Connection, StreamOwner {
   events: ConnectionEvents = silent;
   readonly remoteIp: string;
   readonly remotePort = 0;
   readonly localPort: number;
   readonly unsent = false;
-  readonly #stream: ServerHttp2Stream;
+  readonly #stream: Http2Stream;
+  readonly #onClosed: () => void;
 
-  constructor(stream: ServerHttp2Stream, facts: { readonly remoteIp: string; readonly localPort: number }) {
+  constructor(stream: Http2Stream, o: { readonly remoteIp: string; readonly localPort: number; readonly onClosed: () => void }) {
     this.#stream = stream;
-    this.remoteIp = facts.remoteIp;
-    this.localPort = facts.localPort;
-    let error: Error | undefined;
-    stream.on("data", (bytes: Buffer) => this.events.onData(bytes));
-    stream.on("end", () => this.events.onEnd());
-    stream.on("drain", () => this.events.onDrain());
-    stream.on("error", (e: Error) => {
-      error = e;
-    });
-    stream.on("aborted", () => {
-      error ??= new Error("the client reset the stream");
-    });
-    stream.on("close", () => this.events.onClose(error));
+    this.#onClosed = o.onClosed;
+    this.remoteIp = o.remoteIp;
+    this.localPort = o.localPort;
+    stream.owner = this;
+  }
+
+  onFields(_trailers: readonly FieldLine[]): void {
+    // a tunnel has none
+  }
+
+  onData(bytes: Buffer): void {
+    this.events.onData(bytes);
+  }
+
+  onEnd(): void {
+    this.events.onEnd();
+  }
+
+  onDrain(): void {
+    this.events.onDrain();
+  }
+
+  onClosed(code: number): void {
+    this.events.onClose(code === errorCode.none ? undefined : new Error("the client reset the stream"));
+    this.#onClosed();
   }
 
   get queuedBytes(): number {
-    return this.#stream.writableLength;
+    return this.#stream.queuedBytes;
   }
 
   write(data: Buffer | string): boolean {
-    if (this.#stream.destroyed || this.#stream.writableEnded) return true;
-    // the stream sends later, the buffer is not ours to keep
-    return this.#stream.write(typeof data === "string" ? Buffer.from(data, "latin1") : Buffer.from(data));
+    return this.#stream.send(typeof data === "string" ? Buffer.from(data, "latin1") : data);
   }
 
   cork(): void {
-    this.#stream.cork();
+    // a turn's writes leave together as they are
   }
 
   uncork(): void {
-    this.#stream.uncork();
+    // see cork
   }
 
   pause(): void {
@@ -55,7 +68,7 @@ export class StreamConnection implements Connection {
   }
 
   end(): void {
-    this.#stream.end();
+    this.#stream.end(undefined);
   }
 
   finish(): void {
@@ -63,7 +76,7 @@ export class StreamConnection implements Connection {
   }
 
   abort(): void {
-    this.#stream.close(constants.NGHTTP2_CANCEL);
+    this.#stream.reset(errorCode.cancel);
   }
 
   reset(): void {

@@ -27,6 +27,7 @@ export const ranks: readonly (readonly [prefix: string, rank: number])[] = [
   ["dns/answer", 31],
   ["dns/corefile", 32],
   ["ingress/upstream/wire", 29],
+  ["ingress/http2", 30],
   ["ingress/route", 30],
   ["ingress/filter", 31],
   ["ingress/balance", 30],

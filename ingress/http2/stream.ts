@@ -1,0 +1,304 @@
+import type { FieldLine } from "./field-line.ts";
+import { errorCode, usualFrameBytes, usualWindow } from "./frames.ts";
+
+/** Whose stream it is. Nothing comes after onClosed. */
+export interface StreamOwner {
+  /** Fields after the first of a stream that the other side began: trailers. Of one that this side began: a response, or trailers. */
+  onFields(lines: readonly FieldLine[]): void;
+  /** `bytes` are not kept beyond the call without a copy. */
+  onData(bytes: Buffer): void;
+  /** The other side has sent all. */
+  onEnd(): void;
+  /** There is room again, after send gave false. */
+  onDrain(): void;
+  /** Once, last: `none` where both sides have ended, else who gave the stream up says why. */
+  onClosed(code: number): void;
+}
+
+/** The connection, as its streams see it. */
+export interface StreamHost {
+  /** What was written has not left: it would only pile up. */
+  readonly full: boolean;
+  /** Sends as much as the windows and the connection let through; how many bytes. `last`: the end of the stream, with the last of them. */
+  sendData(stream: Http2Stream, bytes: Buffer, last: boolean): number;
+  /** An empty block: only the end. */
+  sendFields(stream: Http2Stream, fields: readonly string[] | undefined): void;
+  sendReset(stream: Http2Stream, code: number): void;
+  sendWindow(stream: Http2Stream, bytes: number): void;
+  /** So many bytes of bodies have gone their way. */
+  credit(bytes: number): void;
+  /** It is told when there is room. */
+  awaitRoom(stream: Http2Stream): void;
+  forget(stream: Http2Stream): void;
+}
+
+const noBuffers: readonly Buffer[] = [];
+const nobody: StreamOwner = { onFields: () => {}, onData: () => {}, onEnd: () => {}, onDrain: () => {}, onClosed: () => {} };
+
+/** How its body ends: by itself, or with trailers. */
+interface End {
+  readonly trailers: readonly string[] | undefined;
+}
+
+/** One stream of a connection of HTTP/2: two directions, each with its window and its end. */
+export class Http2Stream {
+  readonly id: number;
+  owner: StreamOwner = nobody;
+  /** What the other side lets this one send. */
+  sendRoom: number;
+  readonly #host: StreamHost;
+  #receiveRoom = usualWindow;
+  /** Received, handed on, and not yet given back to the window. */
+  #owed = 0;
+  /** Of the body, as it was announced; -1: it was not. */
+  #announced = -1;
+  #received = 0;
+  #paused = false;
+  /** Came while paused. */
+  #held: Buffer[] | readonly Buffer[] = noBuffers;
+  /** Trailers, and the end, that wait behind what is held. */
+  #heldFields: readonly FieldLine[] | undefined;
+  #remoteEnded = false;
+  #endTold = false;
+  #pending: Buffer[] | readonly Buffer[] = noBuffers;
+  #pendingBytes = 0;
+  #end: End | undefined;
+  #localEnded = false;
+  /** The owner waits for onDrain. */
+  #awaited = false;
+  #closed = false;
+
+  constructor(host: StreamHost, id: number, sendRoom: number) {
+    this.#host = host;
+    this.id = id;
+    this.sendRoom = sendRoom;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** The other side has ended. */
+  get remoteEnded(): boolean {
+    return this.#remoteEnded;
+  }
+
+  /** Nothing can be sent any more. */
+  get localEnded(): boolean {
+    return this.#localEnded || this.#end !== undefined || this.#closed;
+  }
+
+  /** Bytes that were sent and still wait for a window, or for the connection. */
+  get queuedBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  /** Has something to send, or to tell its owner, once there is room. */
+  get waits(): boolean {
+    return !this.#closed && (this.#pendingBytes > 0 || this.#awaited);
+  }
+
+  /** The head was all: its owner knows that. */
+  endsWithHead(): void {
+    this.#remoteEnded = true;
+    this.#endTold = true;
+  }
+
+  /** Called before any of the body is read. */
+  announce(bytes: number): void {
+    this.#announced = bytes;
+  }
+
+  // sending
+
+  /** False: wait for onDrain. */
+  send(bytes: Buffer): boolean {
+    if (this.localEnded || bytes.length === 0) return true;
+    this.#offer(bytes, false);
+    if (this.#pendingBytes === 0 && !this.#host.full) return true;
+    this.#awaited = true;
+    this.#host.awaitRoom(this);
+    return false;
+  }
+
+  /** The last of what is sent. */
+  sendLast(bytes: Buffer): void {
+    if (this.localEnded) return;
+    this.#offer(bytes, true);
+    if (this.#pendingBytes === 0) this.#ended();
+    else {
+      this.#end = { trailers: undefined };
+      this.#host.awaitRoom(this);
+    }
+  }
+
+  /** No more is sent, but trailers where there are some: flat. */
+  end(trailers: readonly string[] | undefined): void {
+    if (this.localEnded) return;
+    if (this.#pendingBytes > 0) this.#end = { trailers };
+    else this.#sendEnd(trailers);
+  }
+
+  /** The head that was sent was all. */
+  endedWithHead(): void {
+    if (!this.localEnded) this.#ended();
+  }
+
+  #offer(bytes: Buffer, last: boolean): void {
+    const sent = this.#pendingBytes > 0 ? 0 : this.#host.sendData(this, bytes, last);
+    if (sent === bytes.length) return;
+    // it is sent later, the bytes are not ours to keep
+    if (this.#pending === noBuffers) this.#pending = [];
+    (this.#pending as Buffer[]).push(Buffer.from(sent === 0 ? bytes : bytes.subarray(sent)));
+    this.#pendingBytes += bytes.length - sent;
+  }
+
+  /** Sends a frame of what waits; says so when there is room. False: nothing moved. */
+  flush(): boolean {
+    const [first] = this.#pending;
+    if (first === undefined) return this.#tellRoom();
+    const part = first.length > usualFrameBytes ? first.subarray(0, usualFrameBytes) : first;
+    const last = this.#end !== undefined && this.#end.trailers === undefined && part.length === this.#pendingBytes;
+    const sent = this.#host.sendData(this, part, last);
+    if (sent === 0) return false;
+    const pending = this.#pending as Buffer[];
+    if (sent === first.length) pending.shift();
+    else pending[0] = first.subarray(sent);
+    this.#pendingBytes -= sent;
+    if (this.#pendingBytes > 0) return true;
+    if (last) this.#ended();
+    else if (this.#end !== undefined) this.#sendEnd(this.#end.trailers);
+    else this.#tellRoom();
+    return true;
+  }
+
+  #tellRoom(): boolean {
+    if (!this.#awaited || this.#host.full) return false;
+    this.#awaited = false;
+    this.owner.onDrain();
+    return true;
+  }
+
+  #sendEnd(trailers: readonly string[] | undefined): void {
+    this.#host.sendFields(this, trailers);
+    this.#ended();
+  }
+
+  #ended(): void {
+    this.#localEnded = true;
+    this.#awaited = false;
+    this.#closeIfDone();
+  }
+
+  // receiving
+
+  /** A DATA frame of so many bytes begins; false: more than its window lets. */
+  takeRoom(bytes: number): boolean {
+    this.#receiveRoom -= bytes;
+    return this.#receiveRoom >= 0;
+  }
+
+  /** Padding, or what nobody wants. */
+  skip(bytes: number): void {
+    this.#credit(bytes);
+  }
+
+  /** False: more than was announced. */
+  receive(bytes: Buffer): boolean {
+    this.#received += bytes.length;
+    if (this.#announced >= 0 && this.#received > this.#announced) {
+      this.#host.credit(bytes.length);
+      return false;
+    }
+    if (this.#paused) {
+      if (this.#held === noBuffers) this.#held = [];
+      (this.#held as Buffer[]).push(Buffer.from(bytes));
+    } else this.#deliver(bytes);
+    return true;
+  }
+
+  #deliver(bytes: Buffer): void {
+    this.owner.onData(bytes);
+    this.#credit(bytes.length);
+  }
+
+  #credit(bytes: number): void {
+    this.#host.credit(bytes);
+    this.#owed += bytes;
+    if (this.#owed < usualWindow / 2 || this.#remoteEnded || this.#closed) return;
+    this.#receiveRoom += this.#owed;
+    this.#host.sendWindow(this, this.#owed);
+    this.#owed = 0;
+  }
+
+  receiveFields(lines: readonly FieldLine[]): void {
+    if (this.#paused) this.#heldFields = lines;
+    else this.owner.onFields(lines);
+  }
+
+  /** False: less than was announced. */
+  receiveEnd(): boolean {
+    if (this.#announced >= 0 && this.#received !== this.#announced) return false;
+    this.#remoteEnded = true;
+    this.#tellEnd();
+    return true;
+  }
+
+  #tellEnd(): void {
+    if (!this.#remoteEnded || this.#paused || this.#endTold || this.#closed) return;
+    this.#endTold = true;
+    this.owner.onEnd();
+    this.#closeIfDone();
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    while (!this.#isPaused() && !this.#closed) {
+      const bytes = (this.#held as Buffer[]).shift();
+      if (bytes === undefined) break;
+      this.#deliver(bytes);
+    }
+    if (this.#isPaused() || this.#closed) return;
+    const fields = this.#heldFields;
+    this.#heldFields = undefined;
+    if (fields !== undefined) this.owner.onFields(fields);
+    this.#tellEnd();
+  }
+
+  /** The owner may pause while it is told. */
+  #isPaused(): boolean {
+    return this.#paused;
+  }
+
+  // the end
+
+  /** Gives the stream up; what waits is not sent. */
+  reset(code: number): void {
+    if (this.#closed) return;
+    if (!this.#localEnded || !this.#remoteEnded) this.#host.sendReset(this, code);
+    this.close(code);
+  }
+
+  /** It is no more, without a word to the other side. */
+  close(code: number): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    let held = 0;
+    for (const bytes of this.#held) held += bytes.length;
+    this.#held = noBuffers;
+    this.#pending = noBuffers;
+    this.#pendingBytes = 0;
+    this.#host.forget(this);
+    if (held > 0) this.#host.credit(held);
+    this.owner.onClosed(code);
+  }
+
+  #closeIfDone(): void {
+    if (this.#localEnded && this.#endTold) this.close(errorCode.none);
+  }
+}
