@@ -63,7 +63,10 @@ export class Http2Stream {
   #pending: Buffer[] | readonly Buffer[] = noBuffers;
   #pendingBytes = 0;
   #end: End | undefined;
+  /** The end is sent. */
   #localEnded = false;
+  /** The owner has said all: it may have announced how much that is, so that the end was sent before. */
+  #complete = false;
   /** The owner waits for onDrain. */
   #awaited = false;
   #closed = false;
@@ -121,7 +124,7 @@ export class Http2Stream {
     return false;
   }
 
-  /** The last of what is sent. */
+  /** As send, and the end goes with it; the stream is open until its owner says so too. */
   sendLast(bytes: Buffer): void {
     if (this.localEnded) return;
     this.#offer(bytes, true);
@@ -132,16 +135,18 @@ export class Http2Stream {
     }
   }
 
-  /** No more is sent, but trailers where there are some: flat. */
-  end(trailers: readonly string[] | undefined): void {
-    if (this.localEnded) return;
-    if (this.#pendingBytes > 0) this.#end = { trailers };
-    else this.#sendEnd(trailers);
-  }
-
-  /** The head that was sent was all. */
+  /** The end was sent with the head; the stream is open until its owner says so too. */
   endedWithHead(): void {
     if (!this.localEnded) this.#ended();
+  }
+
+  /** No more is sent, but trailers where there are some: flat. */
+  end(trailers: readonly string[] | undefined): void {
+    if (this.#complete || this.#closed) return;
+    this.#complete = true;
+    if (this.localEnded) this.#closeIfDone();
+    else if (this.#pendingBytes > 0) this.#end = { trailers };
+    else this.#sendEnd(trailers);
   }
 
   #offer(bytes: Buffer, last: boolean): void {
@@ -299,6 +304,6 @@ export class Http2Stream {
   }
 
   #closeIfDone(): void {
-    if (this.#localEnded && this.#endTold) this.close(errorCode.none);
+    if (this.#localEnded && this.#complete && this.#endTold) this.close(errorCode.none);
   }
 }

@@ -4,6 +4,7 @@ import { RequestHeads } from "../http2/request-head.ts";
 import { Http2Session, type SessionOwner } from "../http2/session.ts";
 import type { Http2Stream } from "../http2/stream.ts";
 import type { Connection, ConnectionEvents } from "../upstream/connection.ts";
+import { TurnOutlet } from "../upstream/turn-outlet.ts";
 import type { ClientAnswer } from "./client-certificate.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import type { ProxyContext } from "./context.ts";
@@ -21,6 +22,7 @@ const mostDiscarded = 1024 * 1024;
 export class Http2Client implements ClientConnection, ConnectionEvents, SessionOwner, Holder {
   readonly #context: ProxyContext;
   readonly #connection: Connection;
+  readonly #outlet: TurnOutlet;
   readonly #session: Http2Session;
   readonly #facts: Http2Facts;
   readonly #heads = new RequestHeads();
@@ -62,8 +64,9 @@ export class Http2Client implements ClientConnection, ConnectionEvents, SessionO
     context.metrics.connections++;
     context.metrics.accepted++;
     const { headBytes, headers } = context.wire;
+    this.#outlet = new TurnOutlet(connection);
     this.#session = new Http2Session({
-      outlet: connection,
+      outlet: this.#outlet,
       owner: this,
       // beside its headers a head has four lines of its own
       limits: { bytes: headBytes, lines: headers + 4 },
@@ -145,7 +148,7 @@ export class Http2Client implements ClientConnection, ConnectionEvents, SessionO
   #end(): void {
     if (this.#cutAt !== Number.POSITIVE_INFINITY) return;
     this.#cutAt = this.#context.clock.monotonic() + this.#context.timeouts.linger;
-    this.#connection.end();
+    this.#outlet.end();
   }
 
   // the connection
@@ -159,6 +162,7 @@ export class Http2Client implements ClientConnection, ConnectionEvents, SessionO
   }
 
   onDrain(): void {
+    this.#outlet.drained();
     this.#session.drained();
   }
 
@@ -208,6 +212,7 @@ export class Http2Client implements ClientConnection, ConnectionEvents, SessionO
     const { encoder } = this.#session;
     this.#session.sendBlock(stream, encoder.fields([":status", "431", "content-length", "0"]), { last: true });
     stream.endedWithHead();
+    stream.end(undefined);
     stream.reset(errorCode.none);
   }
 
