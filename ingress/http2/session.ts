@@ -1,6 +1,8 @@
+import { type BlockHead, type BlockSink, dependsOn, FieldBlocks } from "./field-blocks.ts";
 import type { FieldLine } from "./field-line.ts";
 import { FloodGuard } from "./flood-guard.ts";
 import { type FrameHead, FrameReader, type FrameSink } from "./frame-reader.ts";
+import { type ByteOutlet, FrameWriter, type StreamKeeper } from "./frame-writer.ts";
 import {
   clientPreface,
   errorCode,
@@ -10,30 +12,14 @@ import {
   kinds,
   largestWindow,
   printGoaway,
-  printHeaders,
   printReset,
   printSettings,
-  printWindowUpdate,
   settingId,
-  usualFrameBytes,
-  usualWindow,
 } from "./frames.ts";
 import { type DecodedFields, type FieldLimits, HpackDecoder } from "./hpack-decoder.ts";
-import { HpackEncoder } from "./hpack-encoder.ts";
 import { PastStreams } from "./past-streams.ts";
 import { PeerSettings } from "./peer-settings.ts";
-import { Http2Stream, type StreamHost } from "./stream.ts";
-
-/** Where the bytes of a connection go. */
-export interface ByteOutlet {
-  /** Written, and not taken yet. */
-  readonly queuedBytes: number;
-  /** Text is latin1. False: what is written piles up; tell the session when there is room. */
-  write(data: Buffer | string): boolean;
-  /** Writes between the two leave together. */
-  cork(): void;
-  uncork(): void;
-}
+import { Http2Stream } from "./stream.ts";
 
 /** Whose connection it is. */
 export interface SessionOwner {
@@ -55,44 +41,22 @@ export interface SessionOptions {
   readonly maxStreams: number;
 }
 
-/** What a connection may have of bodies on its way here; streams have the usual window each. */
-const receiveWindow = 1024 * 1024;
-/** Bytes that connections send as one with the text before them. */
-const joinedBytes = 8 * 1024;
-/** Frames of one field block. */
-const mostContinuations = 32;
-/** Acknowledgements pile up no further, where the other side does not read. */
-const mostUnread = 1024 * 1024;
-/** A DATA frame with more in it is work. */
-const leastWork = 512;
-
-/** Of a field block that comes in several frames. */
-interface OpenBlock {
-  readonly stream: number;
-  readonly last: boolean;
-  readonly selfDependent: boolean;
-  readonly parts: Buffer[];
-  bytes: number;
-}
-
 /**
  * The server's side of one connection of HTTP/2 (RFC 9113), between bytes that come and bytes that go: it knows no socket and no
  * clock. Streams that are begun and given up within one read are never told.
  */
-export class Http2Session implements FrameSink, StreamHost {
-  readonly #outlet: ByteOutlet;
+export class Http2Session implements FrameSink, BlockSink, StreamKeeper {
   readonly #owner: SessionOwner;
   readonly #limits: FieldLimits;
   readonly #maxStreams: number;
   readonly #reader = new FrameReader(this);
+  readonly #blocks: FieldBlocks;
   readonly #decoder: HpackDecoder;
-  readonly encoder = new HpackEncoder();
   readonly #guard = new FloodGuard();
+  readonly writer: FrameWriter;
   readonly #peer = new PeerSettings();
   readonly #past = new PastStreams();
   readonly #streams = new Map<number, Http2Stream>();
-  /** Have something to send, or wait to be told of room. */
-  readonly #waiting = new Set<Http2Stream>();
   /** Letters of the client's preface that have come. */
   #prefaceRead = 0;
   #settled = false;
@@ -101,20 +65,16 @@ export class Http2Session implements FrameSink, StreamHost {
   #lastStream = 0;
   /** Streams above are not taken any more. */
   #mostStream = largestWindow;
-  #block: OpenBlock | undefined;
   #dataStream: Http2Stream | undefined;
-  #sendRoom = usualWindow;
-  #receiveRoom = receiveWindow;
-  #owed = 0;
-  #full = false;
   #failed = false;
 
   constructor(o: SessionOptions) {
-    this.#outlet = o.outlet;
     this.#owner = o.owner;
     this.#limits = o.limits;
     this.#maxStreams = o.maxStreams;
+    this.#blocks = new FieldBlocks(this, 2 * o.limits.bytes);
     this.#decoder = new HpackDecoder(o.limits);
+    this.writer = new FrameWriter(o.outlet, this.#guard, this);
   }
 
   /** Says what this side has to say of itself. */
@@ -124,7 +84,7 @@ export class Http2Session implements FrameSink, StreamHost {
       [settingId.maxHeaderListSize, this.#limits.bytes],
       [settingId.connectProtocol, 1],
     ]);
-    this.#outlet.write(settings + printWindowUpdate(0, receiveWindow - usualWindow));
+    this.writer.start(settings);
   }
 
   get streamCount(): number {
@@ -133,11 +93,7 @@ export class Http2Session implements FrameSink, StreamHost {
 
   /** Waits for the rest of a frame, or of a message's fields. */
   get amid(): boolean {
-    return this.#reader.amid || this.#block !== undefined || this.#prefaceRead < clientPreface.length;
-  }
-
-  get full(): boolean {
-    return this.#full;
+    return this.#reader.amid || this.#blocks.amid || this.#prefaceRead < clientPreface.length;
   }
 
   /** Bytes as they come; nothing of them is kept beyond the call without a copy. */
@@ -155,8 +111,7 @@ export class Http2Session implements FrameSink, StreamHost {
 
   /** There is room again where bytes go. */
   drained(): void {
-    this.#full = false;
-    this.#pump();
+    this.writer.drained();
   }
 
   /** So much time has passed: what is bought from it is there again. */
@@ -166,19 +121,20 @@ export class Http2Session implements FrameSink, StreamHost {
 
   /** Asks for no more streams; those on their way are still taken (RFC 9113 section 6.8). */
   announceEnd(): void {
-    if (!this.#failed) this.#outlet.write(printGoaway(largestWindow, errorCode.none));
+    this.writer.write(printGoaway(largestWindow, errorCode.none));
   }
 
   /** Takes no more streams; those that are open finish. */
   refuseMore(): void {
-    if (this.#failed || this.#mostStream !== largestWindow) return;
+    if (this.#mostStream !== largestWindow) return;
     this.#mostStream = this.#lastStream;
-    this.#outlet.write(printGoaway(this.#lastStream, errorCode.none));
+    this.writer.write(printGoaway(this.#lastStream, errorCode.none));
   }
 
   /** The connection is gone. */
   closed(): void {
     this.#failed = true;
+    this.writer.stop();
     this.#reader.stop();
     this.#begun = [];
     for (const stream of [...this.#streams.values()]) stream.close(errorCode.cancel);
@@ -191,27 +147,25 @@ export class Http2Session implements FrameSink, StreamHost {
   }
 
   onFrame(head: FrameHead, bytes: Buffer, from: number): void {
-    if (this.#block !== undefined && (head.type !== frameType.continuation || head.stream !== this.#block.stream)) {
-      this.#fail(errorCode.protocol);
-      return;
-    }
     // the first frame of a side is its settings (RFC 9113 section 3.4)
-    if (!this.#settled && head.type !== frameType.settings) {
+    const first = !this.#settled && head.type !== frameType.settings;
+    if (first || !this.#blocks.allows(head, head.type === frameType.continuation)) {
       this.#fail(errorCode.protocol);
       return;
     }
     switch (head.type) {
       case frameType.headers:
-        this.#onHeaders(head, bytes, from);
+        if (head.stream % 2 === 0) this.#fail(errorCode.protocol);
+        else this.#blocks.headers(head, bytes, from);
         return;
       case frameType.continuation:
-        this.#onContinuation(head, bytes, from);
+        this.#blocks.continuation(head, bytes, from);
         return;
       case frameType.window:
         this.#onWindow(head, bytes, from);
         return;
       case frameType.reset:
-        this.#onReset(head, bytes, from);
+        this.#onResetFrame(head, bytes, from);
         return;
       case frameType.settings:
         this.#onSettings(head, bytes, from);
@@ -234,46 +188,7 @@ export class Http2Session implements FrameSink, StreamHost {
     }
   }
 
-  #onHeaders(head: FrameHead, bytes: Buffer, from: number): void {
-    const { stream, flags } = head;
-    if (stream === 0 || stream % 2 === 0) {
-      this.#fail(errorCode.protocol);
-      return;
-    }
-    let at = from;
-    let to = from + head.length;
-    if ((flags & frameFlag.padded) !== 0) to -= bytes[at++] ?? 0;
-    let selfDependent = false;
-    if ((flags & frameFlag.priority) !== 0) {
-      selfDependent = at + 5 <= to && (bytes.readUInt32BE(at) & 0x7fff_ffff) === stream;
-      at += 5;
-    }
-    if (at > to) {
-      this.#fail(errorCode.protocol);
-      return;
-    }
-    const last = (flags & frameFlag.endStream) !== 0;
-    if ((flags & frameFlag.endHeaders) !== 0) this.#onBlock({ stream, last, selfDependent }, bytes, at, to);
-    else this.#block = { stream, last, selfDependent, parts: [Buffer.from(bytes.subarray(at, to))], bytes: to - at };
-  }
-
-  #onContinuation(head: FrameHead, bytes: Buffer, from: number): void {
-    const block = this.#block;
-    if (block === undefined) {
-      this.#fail(errorCode.protocol);
-      return;
-    }
-    block.parts.push(Buffer.from(bytes.subarray(from, from + head.length)));
-    block.bytes += head.length;
-    // what is too large is unpacked to be refused, but not at any length
-    if (block.bytes > 2 * this.#limits.bytes || block.parts.length > mostContinuations) this.#fail(errorCode.enhanceYourCalm);
-    else if ((head.flags & frameFlag.endHeaders) !== 0) {
-      this.#block = undefined;
-      this.#onBlock(block, Buffer.concat(block.parts), 0, block.bytes);
-    }
-  }
-
-  #onBlock(head: Pick<OpenBlock, "stream" | "last" | "selfDependent">, bytes: Buffer, from: number, to: number): void {
+  onBlock(head: BlockHead, bytes: Buffer, from: number, to: number): void {
     const open = this.#streams.get(head.stream);
     if (open === undefined && head.stream <= this.#lastStream && !this.#past.wasReset(head.stream)) {
       this.#fail(this.#past.neverBegan(head.stream) ? errorCode.protocol : errorCode.streamClosed);
@@ -287,7 +202,7 @@ export class Http2Session implements FrameSink, StreamHost {
     else this.#idle();
   }
 
-  #begin(head: Pick<OpenBlock, "stream" | "last" | "selfDependent">, fields: DecodedFields): void {
+  #begin(head: BlockHead, fields: DecodedFields): void {
     this.#past.begun(this.#lastStream, head.stream);
     this.#lastStream = head.stream;
     if (head.stream > this.#mostStream || this.#streams.size >= this.#maxStreams) {
@@ -298,7 +213,7 @@ export class Http2Session implements FrameSink, StreamHost {
       this.#refuse(head.stream, errorCode.protocol);
       return;
     }
-    const stream = new Http2Stream(this, head.stream, this.#peer.initialWindow);
+    const stream = new Http2Stream(this.writer, head.stream, this.#peer.initialWindow);
     this.#streams.set(head.stream, stream);
     this.#guard.worked(10);
     if (head.last) stream.endsWithHead();
@@ -308,7 +223,7 @@ export class Http2Session implements FrameSink, StreamHost {
   /** Resets a stream that never became one. */
   #refuse(stream: number, code: number): void {
     this.#past.reset(stream);
-    this.#outlet.write(printReset(stream, code));
+    this.writer.write(printReset(stream, code));
     if (!this.#guard.reset()) this.#fail(errorCode.enhanceYourCalm);
   }
 
@@ -345,12 +260,11 @@ export class Http2Session implements FrameSink, StreamHost {
 
   onDataHead(head: FrameHead): void {
     this.#dataStream = undefined;
-    if (this.#block !== undefined || head.stream === 0 || head.stream > this.#lastStream || head.stream % 2 === 0) {
+    if (this.#blocks.amid || head.stream === 0 || head.stream > this.#lastStream || head.stream % 2 === 0) {
       this.#fail(errorCode.protocol);
       return;
     }
-    this.#receiveRoom -= head.length;
-    if (this.#receiveRoom < 0) {
+    if (!this.writer.takeRoom(head.length)) {
       this.#fail(errorCode.flowControl);
       return;
     }
@@ -371,13 +285,13 @@ export class Http2Session implements FrameSink, StreamHost {
 
   onPadding(_head: FrameHead, padding: number): void {
     const stream = this.#dataStream;
-    if (stream === undefined || stream.closed) this.credit(padding);
+    if (stream === undefined || stream.closed) this.writer.credit(padding);
     else stream.skip(padding);
   }
 
   onData(_head: FrameHead, bytes: Buffer): void {
     const stream = this.#dataStream;
-    if (stream === undefined || stream.closed) this.credit(bytes.length);
+    if (stream === undefined || stream.closed) this.writer.credit(bytes.length);
     else if (stream.receive(bytes)) this.#guard.worked(1);
     else this.blame(stream, errorCode.protocol);
   }
@@ -395,15 +309,12 @@ export class Http2Session implements FrameSink, StreamHost {
     }
     if (!this.#idle()) return;
     const more = bytes.readUInt32BE(from) & 0x7fff_ffff;
-    if (id === 0) this.#widen(more);
-    else this.#widenStream(id, more);
-  }
-
-  #widen(more: number): void {
-    this.#sendRoom += more;
-    if (more === 0) this.#fail(errorCode.protocol);
-    else if (this.#sendRoom > largestWindow) this.#fail(errorCode.flowControl);
-    else this.#pump();
+    if (id !== 0) {
+      this.#widenStream(id, more);
+      return;
+    }
+    const fault = this.writer.widen(more);
+    if (fault !== errorCode.none) this.#fail(fault);
   }
 
   #widenStream(id: number, more: number): void {
@@ -415,7 +326,7 @@ export class Http2Session implements FrameSink, StreamHost {
     stream.sendRoom += more;
     if (more === 0) this.blame(stream, errorCode.protocol);
     else if (stream.sendRoom > largestWindow) this.blame(stream, errorCode.flowControl);
-    else if (stream.waits) this.#pump();
+    else if (stream.waits) this.writer.pump();
   }
 
   /** It was begun once, or can no longer be. */
@@ -423,7 +334,7 @@ export class Http2Session implements FrameSink, StreamHost {
     return id <= this.#lastStream && id % 2 === 1;
   }
 
-  #onReset({ length, stream: id }: FrameHead, bytes: Buffer, from: number): void {
+  #onResetFrame({ length, stream: id }: FrameHead, bytes: Buffer, from: number): void {
     if (id === 0 || !this.#isPast(id)) this.#fail(errorCode.protocol);
     else if (length !== 4) this.#fail(errorCode.frameSize);
     else if (!this.#guard.reset()) this.#fail(errorCode.enhanceYourCalm);
@@ -448,8 +359,8 @@ export class Http2Session implements FrameSink, StreamHost {
       return;
     }
     const { headerTableBytes } = this.#peer;
-    if (headerTableBytes !== undefined) this.encoder.limitTable(headerTableBytes);
-    this.#outlet.write(frameHead(0, kinds.settingsAck, 0));
+    if (headerTableBytes !== undefined) this.writer.encoder.limitTable(headerTableBytes);
+    this.writer.write(frameHead(0, kinds.settingsAck, 0));
     this.#moveWindows(this.#peer.initialWindow - before);
   }
 
@@ -463,14 +374,14 @@ export class Http2Session implements FrameSink, StreamHost {
         return;
       }
     }
-    if (by > 0) this.#pump();
+    if (by > 0) this.writer.pump();
   }
 
   #onPing({ length, stream, flags }: FrameHead, bytes: Buffer, from: number): void {
     if (stream !== 0) this.#fail(errorCode.protocol);
     else if (length !== 8) this.#fail(errorCode.frameSize);
     else if (this.#idle() && (flags & frameFlag.ack) === 0)
-      this.#outlet.write(frameHead(8, kinds.pingAck, 0) + bytes.toString("latin1", from, from + 8));
+      this.writer.write(frameHead(8, kinds.pingAck, 0) + bytes.toString("latin1", from, from + 8));
   }
 
   /** Priorities are deprecated: only what breaks their rules is told (RFC 9113 sections 5.3.2 and 6.3). */
@@ -491,95 +402,26 @@ export class Http2Session implements FrameSink, StreamHost {
 
   /** False: the connection has ended for it. */
   #idle(): boolean {
-    if (this.#guard.idle() && (!this.#full || this.#outlet.queuedBytes < mostUnread)) return true;
+    if (this.#guard.idle() && !this.writer.unread) return true;
     this.#fail(errorCode.enhanceYourCalm);
     return false;
   }
 
   #fail(code: number): void {
     if (this.#failed) return;
-    this.#outlet.write(printGoaway(this.#lastStream, code));
+    this.writer.write(printGoaway(this.#lastStream, code));
     this.closed();
     this.#owner.onFailed(code);
   }
 
-  // writing, as streams ask for it
+  // streams, as the writer tells of them
 
-  /** A message's fields, as a block of this connection's encoder. */
-  sendBlock(stream: Http2Stream, block: string, o: { readonly last: boolean }): void {
-    if (!this.#failed) this.#outlet.write(printHeaders(stream.id, block, o.last ? kinds.onlyHeaders : kinds.headers));
+  onReset(stream: number): void {
+    this.#past.reset(stream);
   }
 
-  sendFields(stream: Http2Stream, fields: readonly string[] | undefined): void {
-    if (this.#failed) return;
-    if (fields === undefined || fields.length === 0) this.#outlet.write(frameHead(0, kinds.lastData, stream.id));
-    else this.#outlet.write(printHeaders(stream.id, this.encoder.fields(fields), kinds.onlyHeaders));
-  }
-
-  sendData(stream: Http2Stream, bytes: Buffer, last: boolean): number {
-    if (this.#full || this.#failed) return 0;
-    const most = Math.min(bytes.length, stream.sendRoom, this.#sendRoom);
-    if (most <= 0) return 0;
-    const outlet = this.#outlet;
-    const alone = most > joinedBytes;
-    let room = true;
-    if (alone) outlet.cork();
-    for (let at = 0; at < most; at += usualFrameBytes) {
-      const to = Math.min(at + usualFrameBytes, most);
-      outlet.write(frameHead(to - at, last && to === bytes.length ? kinds.lastData : kinds.data, stream.id));
-      room = outlet.write(at === 0 && to === bytes.length ? bytes : bytes.subarray(at, to));
-    }
-    if (alone) outlet.uncork();
-    stream.sendRoom -= most;
-    this.#sendRoom -= most;
-    if (most >= leastWork) this.#guard.worked(4 * Math.ceil(most / usualFrameBytes));
-    // what was corked may have left with the uncork
-    this.#full = !room && outlet.queuedBytes > 0;
-    return most;
-  }
-
-  sendReset(stream: Http2Stream, code: number): void {
-    if (this.#failed) return;
-    if (!stream.remoteEnded) this.#past.reset(stream.id);
-    this.#outlet.write(printReset(stream.id, code));
-  }
-
-  sendWindow(stream: Http2Stream, bytes: number): void {
-    if (!this.#failed) this.#outlet.write(printWindowUpdate(stream.id, bytes));
-  }
-
-  credit(bytes: number): void {
-    this.#owed += bytes;
-    if (this.#owed < receiveWindow / 2 || this.#failed) return;
-    this.#receiveRoom += this.#owed;
-    this.#outlet.write(printWindowUpdate(0, this.#owed));
-    this.#owed = 0;
-  }
-
-  awaitRoom(stream: Http2Stream): void {
-    this.#waiting.add(stream);
-  }
-
-  forget(stream: Http2Stream): void {
+  onForgotten(stream: Http2Stream): void {
     this.#streams.delete(stream.id);
-    this.#waiting.delete(stream);
     if (this.#streams.size === 0) this.#owner.onIdle();
   }
-
-  /** A frame of each in turn, as long as there is room. */
-  #pump(): void {
-    let still = 0;
-    while (!this.#full && !this.#failed && still < this.#waiting.size) {
-      const [stream] = this.#waiting;
-      if (stream === undefined) return;
-      this.#waiting.delete(stream);
-      still = stream.flush() ? 0 : still + 1;
-      if (stream.waits) this.#waiting.add(stream);
-    }
-  }
-}
-
-/** RFC 9113 section 6.3; the highest bit says something else. */
-function dependsOn(bytes: Buffer, at: number): number {
-  return bytes.readUInt32BE(at) & 0x7fff_ffff;
 }

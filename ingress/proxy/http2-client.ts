@@ -209,8 +209,8 @@ export class Http2Client implements ClientConnection, ConnectionEvents, SessionO
   readonly #onRequestClosed = (request: Http2Request): void => void this.#requests.delete(request);
 
   onOversized(stream: Http2Stream): void {
-    const { encoder } = this.#session;
-    this.#session.sendBlock(stream, encoder.fields([":status", "431", "content-length", "0"]), { last: true });
+    const { writer } = this.#session;
+    writer.sendBlock(stream, writer.encoder.fields([":status", "431", "content-length", "0"]), { last: true });
     stream.endedWithHead();
     stream.end(undefined);
     stream.reset(errorCode.none);

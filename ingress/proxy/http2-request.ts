@@ -163,23 +163,23 @@ export class Http2Request implements Downstream, StreamOwner, Holder {
 
   head(head: ResponseHead): void {
     const fields = [":status", String(head.status), ...fieldsOfHeaders(head.headers)];
-    if (!this.#stream.closed) this.#sendHead(head, this.#session.encoder.fields(fields));
+    if (!this.#stream.closed) this.#sendHead(head, this.#session.writer.encoder.fields(fields));
   }
 
   headLines(head: HeadFacts, lines: string): void {
-    if (!this.#stream.closed) this.#sendHead(head, this.#session.encoder.response(head.status, fieldsOfLines(lines)));
+    if (!this.#stream.closed) this.#sendHead(head, this.#session.writer.encoder.response(head.status, fieldsOfLines(lines)));
   }
 
   #sendHead({ framing }: HeadFacts, block: string): void {
     const last = framing.kind === "none" || (framing.kind === "length" && framing.bytes === 0);
     this.#headSent = true;
     this.#bodyLeft = framing.kind === "length" ? framing.bytes : -1;
-    this.#session.sendBlock(this.#stream, block, { last });
+    this.#session.writer.sendBlock(this.#stream, block, { last });
     if (last) this.#stream.endedWithHead();
   }
 
   #sendFields(fields: readonly string[]): void {
-    if (!this.#stream.closed) this.#session.sendBlock(this.#stream, this.#session.encoder.fields(fields), { last: false });
+    if (!this.#stream.closed) this.#session.writer.sendBlock(this.#stream, this.#session.writer.encoder.fields(fields), { last: false });
   }
 
   body(bytes: Buffer): boolean {

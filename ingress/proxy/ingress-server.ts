@@ -368,7 +368,7 @@ class IngressProcess implements IngressServer {
       log: this.#deps.log,
       stapler: new OcspStapler({ clock: this.#deps.clock, subrequests: this.#subrequests, log: this.#deps.log }),
       connections,
-      onPlain: (connection, peer) => this.#accept(connection, { tls: false, peer }),
+      onPlain: (connection) => this.#accept(connection, { tls: false }),
       onSecure: (socket, peer, client) => {
         const connection = connections.adopt(socket, peer);
         if (socket.alpnProtocol === "h2") this.#acceptHttp2(connection, { tls: true, client });

@@ -27,7 +27,7 @@ export interface ListenersOptions extends Pick<TlsListenerOptions, "pair" | "log
   readonly hasRoom: () => boolean;
   /** How long a client may take to say who it is. Milliseconds. */
   readonly greetingMs: () => number;
-  readonly onPlain: (connection: Connection, peer: Peer | undefined) => void;
+  readonly onPlain: (connection: Connection) => void;
   readonly onSecure: (socket: TLSSocket, peer: Peer | undefined, answer: ClientAnswer | undefined) => void;
   /** The socket goes to the pool unopened; for a port of a Service, as that says. */
   readonly onTunnel: (socket: Socket, pool: Pool, peer: Peer | undefined, service?: StreamService) => void;
@@ -114,13 +114,13 @@ export class Listeners {
   /** A socket is only made of it where the first bytes are not the client's. */
   #acceptPlain(connection: Connection): void {
     if (!this.#proxied) {
-      if (this.#o.hasRoom()) this.#o.onPlain(connection, undefined);
+      if (this.#o.hasRoom()) this.#o.onPlain(connection);
       else connection.abort();
       return;
     }
     const socket = connection.detach?.(nothing);
     if (socket === undefined) connection.abort();
-    else this.#greet(socket, true, (s, peer) => this.#o.onPlain(this.#o.connections.adopt(s, peer), peer));
+    else this.#greet(socket, true, (s, peer) => this.#o.onPlain(this.#o.connections.adopt(s, peer)));
   }
 
   #acceptFor(port: number, socket: Socket): void {

@@ -1,4 +1,4 @@
-import type { ByteOutlet } from "../http2/session.ts";
+import type { ByteOutlet } from "../http2/frame-writer.ts";
 import type { Connection } from "./connection.ts";
 import { joinedBytes, type TurnWriter, TurnWrites } from "./turn-writes.ts";
 
