@@ -10,12 +10,12 @@ const item: fc.Arbitrary<string> = fc.oneof(
   fc.tuple(atom, quantifier).map((p) => p.join("")),
   fc.constant("(/|$)"),
   fc.tuple(letters, letters).map(([x, y]) => `(${x}|${y})`),
-  fc.constantFrom("(.*)", "([^/]+)"),
+  fc.constantFrom("(.*)", "([^/]+)", "([^/]+)/", "([a-b]*)/", "[a.-]+/", "(\\d+)/"),
 );
 const look = fc.tuple(fc.constantFrom("!", "="), letters, fc.constantFrom("", "(b)", "|a")).map(([kind, x, y]) => `(?${kind}${x}${y})`);
 const source = fc
-  .tuple(letters, fc.option(look, { nil: "" }), fc.array(item, { maxLength: 5 }), fc.constantFrom("", "$"))
-  .map(([first, ahead, items, end]) => `/${first}${ahead}${items.join("")}${end}`);
+  .tuple(fc.constantFrom("", "^"), letters, fc.option(look, { nil: "" }), fc.array(item, { maxLength: 5 }), fc.constantFrom("", "$"))
+  .map(([anchor, first, ahead, items, end]) => `${anchor}/${first}${ahead}${items.join("")}${end}`);
 const text = fc.stringMatching(/^\/[abAB1/.-]{0,10}$/);
 
 test("whichever engine runs it, a pattern finds what the language's own finds, and nothing else", () => {

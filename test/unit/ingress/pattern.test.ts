@@ -26,6 +26,16 @@ const paths: readonly Case[] = [
   { name: "what that excludes", pattern: "/((?!api).*)", text: "/api", want: undefined },
   { name: "look-ahead that must hold", pattern: "/(?=a)(.*)", text: "/ab", want: ["/ab", "ab"] },
   { name: "its groups are counted", pattern: "/(?!(x))(.*)", text: "/ab", want: ["/ab", "", "ab"] },
+  { name: "an anchor of its own", pattern: "^/old/(.*)$", text: "/old/x", want: ["/old/x", "x"] },
+  { name: "one of an alternative", pattern: "^/a|/b", text: "/b", want: ["/b"] },
+  {
+    name: "elements of a path",
+    pattern: "^/older/([a-z]+)/([^/]+)/(.*)$",
+    text: "/older/a/b/c/d",
+    want: ["/older/a/b/c/d", "a", "b", "c/d"],
+  },
+  { name: "one of them that is no word", pattern: "/older/([a-z]+)/(.*)", text: "/older/1/c", want: undefined },
+  { name: "a carriage return is a character like others", pattern: "/a(.*)$", text: "/a\rb", want: ["/a\rb", "\rb"] },
   { name: "two in a row", pattern: "/(?!a)(?!b)(.*)", text: "/b", want: undefined },
 ];
 
@@ -77,7 +87,16 @@ describe("what cannot be run in linear time", () => {
 
 describe("patterns that a backtracking matcher never ends", () => {
   const long = `/${"a".repeat(8000)}!`;
-  for (const pattern of ["/(a+)+$", "/(a|a)*$", "/(a|aa)+$", "/(.*)(.*)(.*)(.*)(.*)x", "/a*a*a*a*a*a*b", "/([a-z]+)*\\d"])
+  for (const pattern of [
+    "/(a+)+$",
+    "/(a|a)*$",
+    "/(a|aa)+$",
+    "/(.*)(.*)(.*)(.*)(.*)x",
+    "/a*a*a*a*a*a*b",
+    "/([a-z]+)*\\d",
+    "/(a*)[^/]*/([^/]+)/(.*)x$",
+    "/([a-z]+)/([^/]+)/(.*)x$",
+  ])
     test(pattern, () => {
       expect(pathPattern(pattern, true).test(long)).toBe(false);
       expect(pathPattern(pattern, true).groups(long)).toBeUndefined();
