@@ -1,26 +1,26 @@
 import { connect as netConnect, type Socket } from "node:net";
-import { getSystemErrorName } from "node:util";
 import type { Connection, ConnectionEvents, ConnectionFactory, Peer } from "./connection.ts";
 import { HandleWriter, type WriterOwner } from "./handle-writer.ts";
 import { listenForHandles } from "./listen-for-handles.ts";
 import { netConnections, type OnFault, silent } from "./net-connection.ts";
-import { sharedBuffer, sharedRoom } from "./read-buffer.ts";
-import type { SendRing } from "./send-ring.ts";
-import { type StreamBindings, type StreamHandle, streamBindings } from "./stream-handles.ts";
+import type { ReadRing } from "./read-ring.ts";
+import type { Rings } from "./rings.ts";
+import { HandleReader, type ReaderOwner, readFailure, SharedReader, type SocketReader } from "./socket-reader.ts";
+import { type StreamBindings, streamBindings } from "./stream-handles.ts";
 import { lifeOfSocket, type StreamLife } from "./stream-life.ts";
 import { TurnWrites } from "./turn-writes.ts";
 
 /**
  * The fast transport: sockets are connected by node:net, and secured by node:tls; then reads and writes go past their streams, to the
- * handle below. Plain connections are accepted as handles, and have no socket. What many say in one turn leaves by `ring`. `undefined`
- * where this Node's handles are not as they are known to be.
+ * handle below. Plain connections are accepted as handles, and have no socket. What many say and are told in one turn passes by `rings`.
+ * `undefined` where this Node's handles are not as they are known to be.
  */
-export function handleConnections(onFault: OnFault, ring?: SendRing): ConnectionFactory | undefined {
+export function handleConnections(onFault: OnFault, rings?: Rings): ConnectionFactory | undefined {
   const bindings = streamBindings();
   if (bindings === undefined) return undefined;
-  const turn = new TurnWrites(ring);
   const portable = netConnections(onFault);
-  const options = { bindings, turn, onFault };
+  const turn = rings?.writes ?? new TurnWrites();
+  const options: HandleOptions = { bindings, turn, onFault, ...(rings === undefined ? {} : { readRing: rings.reads }) };
   const adopt = (socket: Socket, peer?: Peer): Connection => {
     const life = lifeOfSocket(socket);
     if (life === undefined) return portable.adopt(socket, peer);
@@ -42,34 +42,36 @@ export function handleConnections(onFault: OnFault, ring?: SendRing): Connection
         return portable.connect(to, events, onReady);
       }
       socket.once("connect", onReady);
-      return new HandleConnection(life, { ...options, events });
+      const connection = new HandleConnection(life, { ...options, events });
+      if (rings !== undefined) {
+        // node:net would read by itself
+        socket.pause();
+        socket.once("connect", () => connection.read());
+      }
+      return connection;
     },
   };
 }
-
-/** libuv's UV_EOF. */
-const endOfFile = -4095;
 
 interface HandleOptions {
   readonly bindings: StreamBindings;
   readonly turn: TurnWrites;
   readonly onFault: OnFault;
+  readonly readRing?: ReadRing;
   readonly events?: ConnectionEvents;
   readonly peer?: Peer;
 }
 
 /** A connection whose bytes go through its handle; what it is beside them is its StreamLife's. */
-class HandleConnection implements Connection, WriterOwner {
+class HandleConnection implements Connection, WriterOwner, ReaderOwner {
   events: ConnectionEvents;
   readonly remoteIp: string;
   readonly remotePort: number;
   readonly localPort: number;
   readonly #life: StreamLife;
-  readonly #handle: StreamHandle;
-  readonly #bindings: StreamBindings;
+  readonly #reader: SocketReader;
   readonly #onFault: OnFault;
   readonly #writer: HandleWriter;
-  #room = sharedRoom();
   #paused = false;
   #ended = false;
   #finishing = false;
@@ -78,8 +80,6 @@ class HandleConnection implements Connection, WriterOwner {
   constructor(life: StreamLife, o: HandleOptions) {
     const { handle } = life;
     this.#life = life;
-    this.#handle = handle;
-    this.#bindings = o.bindings;
     this.#writer = new HandleWriter(handle, this, { bindings: o.bindings, turn: o.turn, tls: life.tls });
     this.#onFault = o.onFault;
     this.events = o.events ?? silent;
@@ -87,19 +87,23 @@ class HandleConnection implements Connection, WriterOwner {
     this.remotePort = o.peer?.port ?? life.remotePort;
     this.localPort = life.localPort;
     life.whenClosed((error) => this.#closed(error));
-    handle.onread = () => this.#read();
-    handle.useUserBuffer(this.#room);
+    this.#reader =
+      o.readRing === undefined || life.tls
+        ? new HandleReader(handle, this, o.bindings)
+        : new SharedReader(handle, this, { ring: o.readRing, bindings: o.bindings });
     // node:net begins to read when the connection is there
     if (life.connecting) return;
     const early = life.early();
     if (early !== undefined)
       process.nextTick(() => {
-        if (life.open) this.#deliver(early);
+        if (life.open) this.onBytes(early);
       });
-    if (!handle.reading) {
-      handle.reading = true;
-      handle.readStart();
-    }
+    this.#reader.start();
+  }
+
+  /** From now on, where nothing else begins it. */
+  read(): void {
+    this.#reader.start();
   }
 
   get isOpen(): boolean {
@@ -114,25 +118,7 @@ class HandleConnection implements Connection, WriterOwner {
     return this.#writer.queuedBytes;
   }
 
-  /** Called by the handle. What was read has been written on, or copied, when it returns: the next read goes to the same memory, or the part it gives. */
-  #read(): Uint8Array | undefined {
-    const n = this.#bindings.state[this.#bindings.readBytesOrError] ?? 0;
-    if (n > 0) this.#deliver(sharedBuffer.subarray(0, n));
-    else if (n < 0) this.#readFailed(n);
-    const room = sharedRoom();
-    if (room === this.#room) return undefined;
-    this.#room = room;
-    return room;
-  }
-
-  #readFailed(code: number): void {
-    this.#handle.reading = false;
-    this.#handle.readStop();
-    if (code === endOfFile) this.#readEnd();
-    else this.#fail(code);
-  }
-
-  #deliver(bytes: Buffer): void {
+  onBytes(bytes: Buffer): void {
     if (this.#gone) return;
     try {
       this.events.onData(bytes);
@@ -141,7 +127,11 @@ class HandleConnection implements Connection, WriterOwner {
     }
   }
 
-  #readEnd(): void {
+  onReadError(code: number): void {
+    this.#fail(code);
+  }
+
+  onReadEnd(): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#guard(() => this.events.onEnd());
@@ -166,13 +156,13 @@ class HandleConnection implements Connection, WriterOwner {
 
   #fail(code: number): void {
     if (this.#gone) return;
-    this.#life.destroy(failure(code));
+    this.#life.destroy(readFailure(code));
   }
 
   #closed(error: Error | undefined): void {
     if (this.#gone) return;
     this.#gone = true;
-    this.#handle.onread = ignore;
+    this.#reader.close();
     this.#writer.close();
     this.#guard(() => this.events.onClose(error));
   }
@@ -200,17 +190,13 @@ class HandleConnection implements Connection, WriterOwner {
   pause(): void {
     if (this.#paused || this.#ended) return;
     this.#paused = true;
-    if (!this.#life.open) return;
-    this.#handle.reading = false;
-    this.#handle.readStop();
+    if (this.#life.open) this.#reader.pause();
   }
 
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
-    if (!this.#life.open || this.#ended) return;
-    this.#handle.reading = true;
-    this.#handle.readStart();
+    if (this.#life.open && !this.#ended) this.#reader.resume();
   }
 
   end(): void {
@@ -244,35 +230,12 @@ class HandleConnection implements Connection, WriterOwner {
     this.#writer.flush();
     this.#gone = true;
     this.events = silent;
-    // the stream believes that a read is under way, as it was when the handle was taken
-    this.resume();
+    this.#reader.letGo();
     const socket = this.#life.giveUp();
-    this.#handle.onread = () => this.#readFor(socket);
     socket.pause();
     if (unread.length > 0) socket.unshift(unread);
+    this.#reader.handOver(socket, this.#ended);
     if (this.#ended) socket.push(null);
     return socket;
   }
-
-  /** The buffer stays with the handle for good: what comes in it is copied to the stream, whose _read starts the handle again. */
-  #readFor(socket: Socket): undefined {
-    const n = this.#bindings.state[this.#bindings.readBytesOrError] ?? 0;
-    if (n === 0) return undefined;
-    if (n > 0 && socket.push(Buffer.from(sharedBuffer.subarray(0, n)))) return undefined;
-    this.#handle.reading = false;
-    this.#handle.readStop();
-    if (n === endOfFile) socket.push(null);
-    else if (n < 0) socket.destroy(failure(n));
-    return undefined;
-  }
-}
-
-function failure(code: number): Error {
-  const name = getSystemErrorName(code);
-  return Object.assign(new Error(`the connection failed: ${name}`), { code: name });
-}
-
-/** The handle insists on a function to call. */
-function ignore(): undefined {
-  return undefined;
 }

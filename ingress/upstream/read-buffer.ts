@@ -1,3 +1,4 @@
+import { readyMost } from "../../src/kernel/readiness.ts";
 import { thrift } from "./thrift.ts";
 
 /** A response of usual size; what fills it gets the larger one. */
@@ -54,11 +55,20 @@ export class ReadBuffer {
   }
 }
 
+const sharedBytes = 256 * 1024;
+/** Of each connection that a ring reads with others at a time: a head and a short body. */
+export const slotBytes = 8 * 1024;
+
+const sharedMemory = Buffer.allocUnsafeSlow(sharedBytes + readyMost * slotBytes);
+
 /**
  * What all connections of the fast transport read into. It stays in the processor's cache, and a response of usual size is one read.
  * What is to outlive the read must be copied.
  */
-export const sharedBuffer: Buffer = Buffer.allocUnsafeSlow(256 * 1024);
+export const sharedBuffer: Buffer = sharedMemory.subarray(0, sharedBytes);
+
+/** Where a ring reads what came on many at a time. */
+export const slots: Buffer = sharedMemory.subarray(sharedBytes);
 
 const thriftyPart = sharedBuffer.subarray(0, smallBytes);
 

@@ -8,28 +8,17 @@ export interface RingSender {
   sent(bytes: number): void;
 }
 
-// linux/io_uring.h, linux/socket.h
-const IORING_OP_SEND = 26;
-const MSG_DONTWAIT = 0x40;
-const MSG_NOSIGNAL = 0x4000;
-/** Cells of a struct io_uring_sqe; those that are not named stay zero. */
-const cell = { opcode: 0, descriptor: 1, addressLow: 4, addressHigh: 5, length: 6, flags: 7, userData: 8 } as const;
-const fourGiB = 2 ** 32;
-
 /**
  * Sends what many sockets have to say in one system call, and one call out of JavaScript. No send waits: each is over when the call
  * returns, so that nothing is ever under way, and memory and descriptors are their owners' again.
  */
 export class SendRing {
-  readonly #ring: Pick<IoRing, "calls" | "cellOf" | "make" | "addressOf">;
+  readonly #ring: IoRing;
   readonly #senders: RingSender[] = [];
   readonly #outcomes = new Int32Array(ringEntries);
-  #memory: Uint8Array | undefined;
-  #low = 0;
-  #high = 0;
   #works = true;
 
-  constructor(ring: Pick<IoRing, "calls" | "cellOf" | "make" | "addressOf">) {
+  constructor(ring: IoRing) {
     this.#ring = ring;
   }
 
@@ -37,26 +26,9 @@ export class SendRing {
   add(sender: RingSender, descriptor: number, memory: Uint8Array, from: number, to: number): boolean {
     const place = this.#senders.length;
     if (place === ringEntries || !this.#works) return false;
-    if (memory !== this.#memory) this.#lookAt(memory);
-    const { calls } = this.#ring;
-    const at = this.#ring.cellOf(place);
-    const low = this.#low + from;
-    calls[at + cell.opcode] = IORING_OP_SEND;
-    calls[at + cell.descriptor] = descriptor;
-    calls[at + cell.addressLow] = low;
-    calls[at + cell.addressHigh] = low < fourGiB ? this.#high : this.#high + 1;
-    calls[at + cell.length] = to - from;
-    calls[at + cell.flags] = MSG_DONTWAIT | MSG_NOSIGNAL;
-    calls[at + cell.userData] = place;
+    this.#ring.send(place, descriptor, memory, from, to);
     this.#senders.push(sender);
     return true;
-  }
-
-  #lookAt(memory: Uint8Array): void {
-    const address = this.#ring.addressOf(memory);
-    this.#memory = memory;
-    this.#low = Number(BigInt.asUintN(32, address));
-    this.#high = Number(address >> 32n);
   }
 
   /** Sends all that was added, then tells. */
@@ -71,15 +43,10 @@ export class SendRing {
   }
 }
 
-let opened: SendRing | "none" | undefined;
-
-/** The ring of this thread, if it has one that was seen to work. */
-export function sendRing(): SendRing | undefined {
-  if (opened === undefined) {
-    const ring = openIoRing();
-    opened = ring !== undefined && delivers(new SendRing(ring)) ? new SendRing(ring) : "none";
-  }
-  return opened === "none" ? undefined : opened;
+/** Undefined where there is no io_uring for this process, or it was not seen to work. */
+export function openSendRing(): SendRing | undefined {
+  const ring = openIoRing();
+  return ring !== undefined && delivers(new SendRing(ring)) ? new SendRing(ring) : undefined;
 }
 
 /** Sends to two sockets of its own: a word to one, and more than it can hold to the other, which must not make it wait. */

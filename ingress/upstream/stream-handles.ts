@@ -58,9 +58,7 @@ export interface StreamBindings {
 /** The binding of this Node, or undefined where it is not there or has another shape. */
 export function streamBindings(): StreamBindings | undefined {
   try {
-    const load: unknown = Reflect.get(process, "binding");
-    if (typeof load !== "function") return undefined;
-    const binding: unknown = Reflect.apply(load, process, ["stream_wrap"]);
+    const binding = bindingOf("stream_wrap");
     if (!isBinding(binding)) return undefined;
     return {
       WriteWrap: binding.WriteWrap,
@@ -73,6 +71,49 @@ export function streamBindings(): StreamBindings | undefined {
     // a Node that has closed the door
     return undefined;
   }
+}
+
+/** Wakes the event loop; it keeps the process alive while it is ref'ed. */
+export interface WakeHandle {
+  onWake: () => void;
+  ref(): void;
+  unref(): void;
+}
+
+interface PipeHandle {
+  onread: (() => void) | undefined;
+  open(descriptor: number): number;
+  useUserBuffer(buffer: Uint8Array): void;
+  readStart(): number;
+  ref(): void;
+  unref(): void;
+}
+
+/** Of a descriptor that counts (eventfd); not ref'ed yet. Undefined where this Node's handles cannot. */
+export function openWakeHandle(eventfd: number): WakeHandle | undefined {
+  try {
+    const Pipe: unknown = Reflect.get(Object(bindingOf("pipe_wrap")), "Pipe");
+    if (typeof Pipe !== "function") return undefined;
+    const pipe = Reflect.construct(Pipe, [0]) as PipeHandle;
+    if (pipe.open(eventfd) !== 0) return undefined;
+    const count = Buffer.allocUnsafeSlow(16);
+    pipe.useUserBuffer(count);
+    // the handle itself does not keep its buffer
+    const wake = { onWake: () => {}, count, ref: () => pipe.ref(), unref: () => pipe.unref() };
+    pipe.onread = () => wake.onWake();
+    if (pipe.readStart() !== 0) return undefined;
+    pipe.unref();
+    return wake;
+  } catch {
+    // as below
+    return undefined;
+  }
+}
+
+/** Throws from a Node that has closed the door. */
+function bindingOf(name: string): unknown {
+  const load: unknown = Reflect.get(process, "binding");
+  return typeof load === "function" ? Reflect.apply(load, process, [name]) : undefined;
 }
 
 interface RawBinding {

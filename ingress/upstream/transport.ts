@@ -3,7 +3,7 @@ import { createServer as createTlsServer, connect as tlsConnect } from "node:tls
 import type { Connection, ConnectionFactory } from "./connection.ts";
 import { handleConnections } from "./handle-connection.ts";
 import { listenForSockets, netConnections, type OnFault } from "./net-connection.ts";
-import { sendRing } from "./send-ring.ts";
+import { rings } from "./rings.ts";
 
 /** `auto`: the fast one where it works here, else the portable one. */
 export type TransportChoice = "auto" | "portable";
@@ -22,13 +22,17 @@ interface TrialPair {
 const trialBytes = 300_000;
 const trialMs = 3_000;
 
-/** The transport of this process: the fast one only after it has carried something over loopback, plain and over TLS. */
+/** The transport of this process: the fast one only after it has carried something over loopback, plain and over TLS; with rings, else without. */
 export async function chooseTransport(choice: TransportChoice, pair: TrialPair, onFault: OnFault): Promise<Transport> {
-  const portable: Transport = { name: "portable", connections: netConnections(onFault) };
-  const fast = choice === "portable" ? undefined : handleConnections(onFault, sendRing());
-  if (fast === undefined) return portable;
-  const worked = await Promise.all([tryPlain(fast), tryTls(fast, pair)]);
-  return worked.every(Boolean) ? { name: "fast", connections: fast } : portable;
+  if (choice === "auto") {
+    for (const by of new Set([rings(), undefined])) {
+      const fast = handleConnections(onFault, by);
+      if (fast === undefined) break;
+      const worked = await Promise.all([tryPlain(fast), tryTls(fast, pair)]);
+      if (worked.every(Boolean)) return { name: "fast", connections: fast };
+    }
+  }
+  return { name: "portable", connections: netConnections(onFault) };
 }
 
 /** A client of the transport's own sends to its listener, which sends all of it back. */

@@ -27,7 +27,7 @@ export class TurnWrites {
   readonly text = new TurnText();
   readonly #ring: SendRing | undefined;
   #due: TurnWriter[] = [];
-  readonly #end = (): void => this.#flush();
+  readonly #end = (): void => this.flush();
 
   constructor(ring?: SendRing) {
     this.#ring = ring;
@@ -36,10 +36,11 @@ export class TurnWrites {
   add(writer: TurnWriter): void {
     if (this.#due.length === 0) setImmediate(this.#end);
     this.#due.push(writer);
-    if (this.#due.length >= most) this.#flush();
+    if (this.#due.length >= most) this.flush();
   }
 
-  #flush(): void {
+  /** Sends what waits for the end of the turn. */
+  flush(): void {
     const due = this.#due;
     this.#due = [];
     const ring = this.#ring;

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { handleConnections } from "../../ingress/upstream/handle-connection.ts";
 import { listenForHandles } from "../../ingress/upstream/listen-for-handles.ts";
 import { netConnections } from "../../ingress/upstream/net-connection.ts";
-import { sendRing } from "../../ingress/upstream/send-ring.ts";
+import { rings } from "../../ingress/upstream/rings.ts";
 import { streamBindings } from "../../ingress/upstream/stream-handles.ts";
 import { connectionContract } from "./connections.ts";
 
@@ -39,5 +39,5 @@ test("this Node gives connections as handles, before a socket is made for each",
 
 connectionContract("handles", (onFault) => handleConnections(onFault) ?? netConnections(onFault));
 
-const ring = sendRing();
-if (ring !== undefined) connectionContract("handles and a ring", (onFault) => handleConnections(onFault, ring) ?? netConnections(onFault));
+const both = rings();
+if (both !== undefined) connectionContract("rings", (onFault) => handleConnections(onFault, both) ?? netConnections(onFault));

@@ -399,6 +399,68 @@ export function connectionContract(name: string, make: (onFault: (error: unknown
     await heard.until((h) => h.text === "later");
   });
 
+  /** Two, of which each has bytes to read in the same turn. */
+  async function readTogether(act: (other: Awaited<ReturnType<typeof accepted>>) => void): Promise<Awaited<ReturnType<typeof accepted>>> {
+    const lanes = [await accepted(), await accepted()] as const;
+    const [one, two] = lanes;
+    let first: (typeof lanes)[number] | undefined;
+    for (const lane of lanes)
+      lane.heard.onBytes = () => {
+        if (first !== undefined) return;
+        first = lane;
+        act(lane === one ? two : one);
+      };
+    for (const { socket } of lanes) socket.end("said");
+    await Promise.race(lanes.map(({ heard }) => heard.until((h) => h.text === "said")));
+    return first === one ? two : one;
+  }
+
+  test(`${name}: what was read in the turn of a pause is told after it, and its end behind it`, async () => {
+    const { connection, heard } = await readTogether((other) => other.connection.pause());
+    const third = await accepted();
+    third.socket.write("meanwhile");
+    await third.heard.until((h) => h.text === "meanwhile");
+    expect([heard.text, heard.ended]).toEqual(["", false]);
+    connection.resume();
+    connection.pause();
+    connection.resume();
+    await heard.until((h) => h.ended);
+    expect(heard.text).toBe("said");
+  });
+
+  test(`${name}: what was read in the turn of an abort is not told`, async () => {
+    const { heard } = await readTogether((other) => other.connection.abort());
+    await heard.until((h) => h.closed);
+    expect([heard.text, heard.ended, heard.error]).toEqual(["", false, undefined]);
+  });
+
+  test(`${name}: what was read in the turn in which its socket is given up is the socket's`, async () => {
+    let given: Socket | undefined;
+    await readTogether((other) => {
+      given = other.connection.detach?.(Buffer.from("unread, "));
+    });
+    if (given === undefined) throw new Error("there was no socket to give up");
+    const got = received(given);
+    given.resume();
+    await got.until((h) => h.ended);
+    expect(got.text).toBe("unread, said");
+    given.destroy();
+  });
+
+  test(`${name}: what is said because of some bytes leaves before their end is told`, async () => {
+    const [from, to] = [await accepted(), await accepted()];
+    const client = received(to.socket);
+    from.heard.onBytes = () => void to.connection.write("heard");
+    const onEnd = from.heard.onEnd.bind(from.heard);
+    from.heard.onEnd = () => {
+      to.connection.abort();
+      onEnd();
+    };
+    from.socket.end("said");
+    await client.until((h) => h.closed || h.ended);
+    expect(client.text).toBe("heard");
+  });
+
   test(`${name}: abort ends both sides at once, once; what is written then is dropped`, async () => {
     const { connection, heard, socket } = await accepted();
     const client = received(socket);
