@@ -1,3 +1,4 @@
+import { connect } from "node:tls";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { IngressServer } from "../../../ingress/index.ts";
 import { FrameClient, frame, type HeardFrame, http2Preface, literal, requestFields, frameType as T } from "./http2-frames.ts";
@@ -9,9 +10,14 @@ import { RawEndpoint, startLab } from "./proxy-lab.ts";
 let up: RawEndpoint;
 let ingress: IngressServer;
 let port = 0;
+let tlsPort = 0;
 beforeAll(async () => {
   up = await RawEndpoint.start((r) => r.socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
-  ({ ingress, http: port } = await startLab([up.port], { config: { timeouts: { grace: 0 } } }));
+  ({
+    ingress,
+    http: port,
+    https: tlsPort,
+  } = await startLab([up.port], { config: { https: [{ ip: "127.0.0.1", port: 0 }], timeouts: { grace: 0 } } }));
 });
 afterAll(async () => {
   await ingress.close();
@@ -390,6 +396,31 @@ test("section 6.7: a PING comes back as it was, as an acknowledgement", async ()
   } finally {
     client.socket.destroy();
   }
+});
+
+test.for<[name: string, late: Buffer, want: string]>([
+  ["DATA", data("x"), "reset closed"],
+  ["HEADERS", ask(), "goaway closed"],
+])("section 5.1: %s on a stream that both sides have ended", async ([, late, want]) => {
+  const client = new FrameClient(port);
+  try {
+    await client.send(http2Preface, settings(), ask()).until(answered);
+    const last = await client.send(late).until((f) => f.type === T.reset || f.type === T.goaway);
+    expect(outcome(last, client)).toBe(want);
+  } finally {
+    client.socket.destroy();
+  }
+});
+
+test("section 3.4: what is no preface ends a connection that has agreed on HTTP/2", async () => {
+  const socket = connect({ port: tlsPort, host: "127.0.0.1", ALPNProtocols: ["h2"], rejectUnauthorized: false });
+  const parts: Buffer[] = [];
+  socket.on("data", (bytes: Buffer) => parts.push(bytes));
+  socket.on("error", () => undefined);
+  socket.write("INVALID CONNECTION PREFACE\r\n\r\n");
+  await new Promise((resolve) => socket.once("close", resolve));
+  const goaway = frame(T.goaway, 0, 0, Buffer.concat([u32(0), u32(code.protocol)]));
+  expect(Buffer.concat(parts).includes(goaway)).toBe(true);
 });
 
 test.for([

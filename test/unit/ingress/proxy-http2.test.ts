@@ -55,6 +55,14 @@ const echo: Answer = (r) =>
     `HTTP/1.1 200 OK\r\nConnection: x-hop\r\nX-Hop: 1\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: ${r.body.length}\r\n\r\n${r.body}`,
   );
 
+test("requests one after the other go by one connection to the endpoint, however the end of an answer is told", async () => {
+  const ends = ["Content-Length: 2\r\n\r\nok", "Content-Length: 0\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"];
+  let answers = 0;
+  const { up, session } = await lab((r) => r.socket.write(`HTTP/1.1 200 OK\r\n${ends[answers++ % ends.length]}`));
+  for (let i = 0; i < 12; i++) expect((await ask(session, {})).headers[":status"]).toBe(200);
+  expect([answers, up.accepted]).toEqual([12, 1]);
+});
+
 test("streams become HTTP/1.1 requests, several at once", async () => {
   const { up, session } = await lab(echo);
   const all = await Promise.all(
