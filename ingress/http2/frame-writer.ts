@@ -11,10 +11,11 @@ import {
   usualWindow,
 } from "./frames.ts";
 import { HpackEncoder } from "./hpack-encoder.ts";
+import type { BlockSource } from "./pending-bytes.ts";
 import type { Http2Stream, StreamHost } from "./stream.ts";
 
-/** Where the bytes of a connection go. */
-export interface ByteOutlet {
+/** Where the bytes of a connection go; its blocks may be used again once what was written of them has left the call, or the cork. */
+export interface ByteOutlet extends BlockSource {
   /** Written, and not taken yet. */
   readonly queuedBytes: number;
   /** Text is latin1. False: what is written piles up; tell the session when there is room. */
@@ -53,6 +54,10 @@ export class FrameWriter implements StreamHost {
   /** Of bodies, gone their way and not given back to the window. */
   #owed = 0;
   #full = false;
+  /** Writes of one turn of all streams are being put together. */
+  #pumping = false;
+  /** They may still be written from. */
+  readonly #spent: Buffer[] = [];
   #stopped = false;
 
   constructor(outlet: ByteOutlet, guard: FloodGuard, keeper: StreamKeeper) {
@@ -164,8 +169,27 @@ export class FrameWriter implements StreamHost {
     this.#keeper.onForgotten(stream);
   }
 
-  /** A frame of each in turn, as long as there is room. */
+  takeBlock(): Buffer {
+    return this.#outlet.takeBlock();
+  }
+
+  giveBlock(block: Buffer): void {
+    if (this.#pumping) this.#spent.push(block);
+    else this.#outlet.giveBlock(block);
+  }
+
+  /** A frame of each in turn, as long as there is room; they leave together. */
   pump(): void {
+    if (this.#full || this.#pumping || this.#waiting.size === 0) return;
+    this.#pumping = true;
+    this.#outlet.cork();
+    this.#takeTurns();
+    this.#outlet.uncork();
+    this.#pumping = false;
+    for (const block of this.#spent.splice(0)) this.#outlet.giveBlock(block);
+  }
+
+  #takeTurns(): void {
     let still = 0;
     while (!this.#full && !this.#stopped && still < this.#waiting.size) {
       const [stream] = this.#waiting;

@@ -1,5 +1,6 @@
 import type { FieldLine } from "./field-line.ts";
-import { errorCode, usualFrameBytes, usualWindow } from "./frames.ts";
+import { errorCode, usualWindow } from "./frames.ts";
+import { type BlockSource, PendingBytes } from "./pending-bytes.ts";
 
 /** Whose stream it is. Nothing comes after onClosed. */
 export interface StreamOwner {
@@ -16,7 +17,7 @@ export interface StreamOwner {
 }
 
 /** The connection, as its streams see it. */
-export interface StreamHost {
+export interface StreamHost extends BlockSource {
   /** What was written has not left: it would only pile up. */
   readonly full: boolean;
   /** Sends as much as the windows and the connection let through; how many bytes. `last`: the end of the stream, with the last of them. */
@@ -60,8 +61,8 @@ export class Http2Stream {
   #heldFields: readonly FieldLine[] | undefined;
   #remoteEnded = false;
   #endTold = false;
-  #pending: Buffer[] | readonly Buffer[] = noBuffers;
-  #pendingBytes = 0;
+  /** Was sent, and waits for a window, or for the connection. */
+  #pending: PendingBytes | undefined;
   #end: End | undefined;
   /** The end is sent. */
   #localEnded = false;
@@ -93,12 +94,12 @@ export class Http2Stream {
 
   /** Bytes that were sent and still wait for a window, or for the connection. */
   get queuedBytes(): number {
-    return this.#pendingBytes;
+    return this.#pending?.bytes ?? 0;
   }
 
   /** Has something to send, or to tell its owner, once there is room. */
   get waits(): boolean {
-    return !this.#closed && (this.#pendingBytes > 0 || this.#awaited);
+    return !this.#closed && (this.queuedBytes > 0 || this.#awaited);
   }
 
   /** The head was all: its owner knows that. */
@@ -118,7 +119,7 @@ export class Http2Stream {
   send(bytes: Buffer): boolean {
     if (this.localEnded || bytes.length === 0) return true;
     this.#offer(bytes, false);
-    if (this.#pendingBytes === 0 && !this.#host.full) return true;
+    if (this.queuedBytes === 0 && !this.#host.full) return true;
     this.#awaited = true;
     this.#host.awaitRoom(this);
     return false;
@@ -128,7 +129,7 @@ export class Http2Stream {
   sendLast(bytes: Buffer): void {
     if (this.localEnded) return;
     this.#offer(bytes, true);
-    if (this.#pendingBytes === 0) this.#ended();
+    if (this.queuedBytes === 0) this.#ended();
     else {
       this.#end = { trailers: undefined };
       this.#host.awaitRoom(this);
@@ -145,32 +146,28 @@ export class Http2Stream {
     if (this.#complete || this.#closed) return;
     this.#complete = true;
     if (this.localEnded) this.#closeIfDone();
-    else if (this.#pendingBytes > 0) this.#end = { trailers };
+    else if (this.queuedBytes > 0) this.#end = { trailers };
     else this.#sendEnd(trailers);
   }
 
   #offer(bytes: Buffer, last: boolean): void {
-    const sent = this.#pendingBytes > 0 ? 0 : this.#host.sendData(this, bytes, last);
+    const sent = this.queuedBytes > 0 ? 0 : this.#host.sendData(this, bytes, last);
     if (sent === bytes.length) return;
     // it is sent later, the bytes are not ours to keep
-    if (this.#pending === noBuffers) this.#pending = [];
-    (this.#pending as Buffer[]).push(Buffer.from(sent === 0 ? bytes : bytes.subarray(sent)));
-    this.#pendingBytes += bytes.length - sent;
+    this.#pending ??= new PendingBytes(this.#host);
+    this.#pending.append(sent === 0 ? bytes : bytes.subarray(sent));
   }
 
   /** Sends a frame of what waits; says so when there is room. False: nothing moved. */
   flush(): boolean {
-    const [first] = this.#pending;
-    if (first === undefined) return this.#tellRoom();
-    const part = first.length > usualFrameBytes ? first.subarray(0, usualFrameBytes) : first;
-    const last = this.#end !== undefined && this.#end.trailers === undefined && part.length === this.#pendingBytes;
-    const sent = this.#host.sendData(this, part, last);
+    const pending = this.#pending;
+    const first = pending?.first();
+    if (pending === undefined || first === undefined) return this.#tellRoom();
+    const last = this.#end !== undefined && this.#end.trailers === undefined && first.length === pending.bytes;
+    const sent = this.#host.sendData(this, first, last);
     if (sent === 0) return false;
-    const pending = this.#pending as Buffer[];
-    if (sent === first.length) pending.shift();
-    else pending[0] = first.subarray(sent);
-    this.#pendingBytes -= sent;
-    if (this.#pendingBytes > 0) return true;
+    pending.consume(sent);
+    if (pending.bytes > 0) return true;
     if (last) this.#ended();
     else if (this.#end !== undefined) this.#sendEnd(this.#end.trailers);
     else this.#tellRoom();
@@ -296,8 +293,7 @@ export class Http2Stream {
     let held = 0;
     for (const bytes of this.#held) held += bytes.length;
     this.#held = noBuffers;
-    this.#pending = noBuffers;
-    this.#pendingBytes = 0;
+    this.#pending?.clear();
     this.#host.forget(this);
     if (held > 0) this.#host.credit(held);
     this.owner.onClosed(code);

@@ -1,4 +1,5 @@
 import { readyMost } from "../../src/kernel/readiness.ts";
+import { isLent } from "./lent-memory.ts";
 import { thrift } from "./thrift.ts";
 
 /** A response of usual size; what fills it gets the larger one. */
@@ -77,7 +78,7 @@ export function sharedRoom(): Buffer {
   return thrift.isOn ? thriftyPart : sharedBuffer;
 }
 
-/** These bytes, or a copy of them where other connections read over them as soon as the reader returns. */
+/** These bytes, or a copy of them where others write over them as soon as the caller returns. */
 export function lasting(bytes: Buffer): Buffer {
-  return bytes.buffer === sharedBuffer.buffer ? Buffer.from(bytes) : bytes;
+  return bytes.buffer === sharedBuffer.buffer || isLent(bytes.buffer) ? Buffer.from(bytes) : bytes;
 }

@@ -1,5 +1,6 @@
 import type { ByteOutlet } from "../http2/frame-writer.ts";
 import type { Connection } from "./connection.ts";
+import { giveBlock, takeBlock } from "./lent-memory.ts";
 import { joinedBytes, type TurnWriter, TurnWrites } from "./turn-writes.ts";
 
 /** What a session says in one turn of usual size. */
@@ -26,6 +27,14 @@ export class TurnOutlet implements ByteOutlet, TurnWriter {
 
   constructor(connection: Connection) {
     this.#connection = connection;
+  }
+
+  takeBlock(): Buffer {
+    return takeBlock();
+  }
+
+  giveBlock(block: Buffer): void {
+    giveBlock(block);
   }
 
   get queuedBytes(): number {

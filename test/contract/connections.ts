@@ -4,6 +4,7 @@ import { createServer as createTlsServer, type TLSSocket, connect as tlsConnect 
 import { afterEach, expect, test } from "vitest";
 import { selfSignedCertificate } from "../../ingress/proxy/default-certificate.ts";
 import type { Connection, ConnectionEvents, ConnectionFactory, Listening } from "../../ingress/upstream/connection.ts";
+import { giveBlock, takeBlock } from "../../ingress/upstream/lent-memory.ts";
 import { listenForSockets } from "../../ingress/upstream/net-connection.ts";
 
 /** What came of one connection, and a way to wait for it. */
@@ -133,6 +134,11 @@ export function connectionContract(name: string, make: (onFault: (error: unknown
     return { socket, arrived: arrived.promise };
   }
 
+  async function securedClient(): Promise<{ connection: Connection; socket: TLSSocket }> {
+    const { socket, arrived } = await secured();
+    return { connection: (await arrived).connection, socket };
+  }
+
   const received = (socket: Socket): Heard => {
     const h = new Heard();
     socket.on("data", (b: Buffer) => h.onData(b));
@@ -205,6 +211,49 @@ export function connectionContract(name: string, make: (onFault: (error: unknown
     await client.until((h) => h.ended);
     expect(waits).toBeGreaterThan(1);
     expect(client.digest.digest("hex")).toBe(hashOf(data));
+  });
+
+  test.for(["plain", "TLS"])(`${name}: lent memory is its lender's again once it was written, or uncorked, over %s`, async (way) => {
+    const data = pattern(6 * 1024 * 1024, 8);
+    const { connection, socket } = way === "TLS" ? await securedClient() : await accepted();
+    const lent: Buffer[] = [];
+    const takeBack = (): void => {
+      for (const block of lent.splice(0)) {
+        block.fill(0xff);
+        giveBlock(block);
+      }
+    };
+    const writeLent = (from: number): void => {
+      const block = takeBlock();
+      const to = Math.min(data.length, from + block.length);
+      connection.write(`${String(from).padStart(8)}`);
+      connection.write(block.subarray(0, data.copy(block, 0, from, to)));
+      lent.push(block);
+    };
+    const client = received(socket.pause());
+    let corked = false;
+    for (let at = 0, i = 0; at < data.length; at += 16_384, i++) {
+      if (i % 9 === 4) {
+        connection.cork();
+        corked = true;
+      }
+      writeLent(at);
+      if (i % 9 === 8) {
+        connection.uncork();
+        corked = false;
+      }
+      if (!corked) takeBack();
+      if (i % 50 === 49) await new Promise((resolve) => setImmediate(resolve));
+    }
+    if (corked) connection.uncork();
+    takeBack();
+    connection.end();
+    socket.resume();
+    await client.until((h) => h.ended);
+    const want: Buffer[] = [];
+    for (let at = 0; at < data.length; at += 16_384) want.push(Buffer.from(String(at).padStart(8)), data.subarray(at, at + 16_384));
+    expect(client.digest.digest("hex")).toBe(hashOf(Buffer.concat(want)));
+    socket.destroy();
   });
 
   test(`${name}: text and bytes keep their order, corked or not, within a turn and over turns`, async () => {

@@ -27,6 +27,8 @@ function replay(pieces: Iterable<Buffer>): Replayed {
     },
     cork: () => {},
     uncork: () => {},
+    takeBlock: () => Buffer.alloc(16_384),
+    giveBlock: () => {},
   };
   const begin = (stream: Http2Stream, what: string): void => {
     told.push(`${stream.id} ${what}`);
