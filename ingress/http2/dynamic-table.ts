@@ -23,14 +23,6 @@ export class DynamicTable {
     return this.#added;
   }
 
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  get count(): number {
-    return this.#count;
-  }
-
   at(index: number): FieldLine | undefined {
     return index < this.#count ? this.#ring[(this.#added - 1 - index) % places] : undefined;
   }

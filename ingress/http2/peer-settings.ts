@@ -6,7 +6,6 @@ const mostEntries = 32;
 /** What the other side has said of itself. */
 export class PeerSettings {
   initialWindow = usualWindow;
-  maxConcurrentStreams = Number.POSITIVE_INFINITY;
   /** Said in the last frame. */
   headerTableBytes: number | undefined;
 
@@ -29,9 +28,6 @@ export class PeerSettings {
         break;
       case settingId.enablePush:
         if (value > 1) return errorCode.protocol;
-        break;
-      case settingId.maxConcurrentStreams:
-        this.maxConcurrentStreams = value;
         break;
       case settingId.initialWindowSize:
         if (value > largestWindow) return errorCode.flowControl;

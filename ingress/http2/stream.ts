@@ -4,7 +4,7 @@ import { type BlockSource, PendingBytes } from "./pending-bytes.ts";
 
 /** Whose stream it is. Nothing comes after onClosed. */
 export interface StreamOwner {
-  /** Fields after the first of a stream that the other side began: trailers. Of one that this side began: a response, or trailers. */
+  /** Trailers. */
   onFields(lines: readonly FieldLine[]): void;
   /** `bytes` are not kept beyond the call without a copy. */
   onData(bytes: Buffer): void;
