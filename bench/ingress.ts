@@ -2,7 +2,7 @@
 // npm http-proxy), in one run: in each of three rounds each of them in turn, so that what else the machine does meets all; of a
 // proxy the median counts. The proxies run on one core, load and backend on another. Needs nginx, wrk and taskset on the machine;
 // haproxy and h2load where they are there.
-// Usage: npm run bench -- ingress [seconds of a proxy in a round [part of a scene's title]]
+// Usage: [BENCH_PORT_OFFSET=100] npm run bench -- ingress [seconds of a proxy in a round [part of a scene's title]]
 import type { ChildProcess } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { loadavg, tmpdir } from "node:os";
