@@ -1,5 +1,6 @@
 import { Map as PersistentMap } from "immutable";
 import { findRoute, type HostRoutes, hostRoutes, mismatch, printPath } from "./host-routes.ts";
+import { NameIndex } from "./name-index.ts";
 import type { ProxySettings } from "./proxy-settings.ts";
 import type { RequestHead } from "./request-head.ts";
 import type { Certificate, HostMatch, HostTls, Pool, PoolId, Route, RouteDelta, RouteId, StreamService } from "./route.ts";
@@ -9,13 +10,13 @@ import { sharedWith } from "./shared-parts.ts";
 export interface RouteTable {
   readonly revision: number;
   readonly routes: PersistentMap<RouteId, Route>;
-  readonly pools: PersistentMap<PoolId, Pool>;
+  readonly pools: NameIndex<Pool>;
   /** By host: `a.example.com`, `*.example.com`. */
-  readonly certificates: PersistentMap<string, Certificate>;
+  readonly certificates: NameIndex<Certificate>;
   /** Some host's TLS goes unopened to its endpoints. */
   readonly hasPassthrough: boolean;
   /** Ports that go to Services as they are, by id. */
-  readonly streams: PersistentMap<string, StreamService>;
+  readonly streams: NameIndex<StreamService>;
   readonly settings: ProxySettings;
   /** Where TLS for a server name (normalised) goes unopened. */
   passthrough(serverName: string): Pool | undefined;
@@ -36,14 +37,14 @@ export interface Match {
 interface State {
   readonly revision: number;
   readonly routes: PersistentMap<RouteId, Route>;
-  readonly pools: PersistentMap<PoolId, Pool>;
-  readonly certificates: PersistentMap<string, Certificate>;
-  readonly hosts: PersistentMap<string, HostRoutes>;
+  readonly pools: NameIndex<Pool>;
+  readonly certificates: NameIndex<Certificate>;
+  readonly hosts: NameIndex<HostRoutes>;
   /** Keyed as `hosts`. */
-  readonly passthrough: PersistentMap<string, PoolId>;
+  readonly passthrough: NameIndex<PoolId>;
   /** Keyed as `hosts`. */
-  readonly hostTls: PersistentMap<string, HostTls>;
-  readonly streams: PersistentMap<string, StreamService>;
+  readonly hostTls: NameIndex<HostTls>;
+  readonly streams: NameIndex<StreamService>;
   readonly settings: ProxySettings;
 }
 
@@ -62,12 +63,12 @@ function hostKey(host: HostMatch): string {
 export const emptyRouteTable: RouteTable = tableOf({
   revision: 0,
   routes: PersistentMap(),
-  pools: PersistentMap(),
-  certificates: PersistentMap(),
-  hosts: PersistentMap(),
-  passthrough: PersistentMap(),
-  hostTls: PersistentMap(),
-  streams: PersistentMap(),
+  pools: NameIndex.of(),
+  certificates: NameIndex.of(),
+  hosts: NameIndex.of(),
+  passthrough: NameIndex.of(),
+  hostTls: NameIndex.of(),
+  streams: NameIndex.of(),
   settings: {},
 });
 
@@ -103,7 +104,7 @@ function passthroughIn(state: State, serverName: string): Pool | undefined {
   return id === undefined ? undefined : state.pools.get(id);
 }
 
-function byServerName<V>(hosts: PersistentMap<string, V>, serverName: string): V | undefined {
+function byServerName<V>(hosts: NameIndex<V>, serverName: string): V | undefined {
   const dot = serverName.indexOf(".");
   return hosts.get(serverName) ?? (dot > 0 ? hosts.get(serverName.slice(dot)) : undefined);
 }
@@ -168,45 +169,47 @@ function nextState(state: State, delta: RouteDelta): State {
     touch(route, route);
     routes.set(route.id, route);
   }
-  const hosts = (base?.hosts ?? PersistentMap<string, HostRoutes>()).asMutable();
-  const passthrough = (base?.passthrough ?? PersistentMap<string, PoolId>()).asMutable();
-  const hostTls = (base?.hostTls ?? PersistentMap<string, HostTls>()).asMutable();
+  const hosts = new Map<string, HostRoutes | undefined>();
   for (const [key, changes] of touched) {
-    const merged = new Map(hosts.get(key)?.ordered.map((r) => [r.id, r]));
+    const merged = new Map(base?.hosts.get(key)?.ordered.map((r) => [r.id, r]));
     for (const [id, route] of changes) {
       if (route === undefined) merged.delete(id);
       else merged.set(id, route);
     }
-    if (merged.size === 0) hosts.delete(key);
-    else hosts.set(key, hostRoutes(merged.values()));
-    const pool = hosts.get(key)?.ordered.find((r) => r.passthrough !== undefined)?.passthrough;
-    if (pool === undefined) passthrough.delete(key);
-    else passthrough.set(key, pool);
-    const tls = hosts.get(key)?.ordered.find((r) => r.hostTls !== undefined)?.hostTls;
-    if (tls === undefined) hostTls.delete(key);
-    else hostTls.set(key, tls);
+    hosts.set(key, merged.size === 0 ? undefined : hostRoutes(merged.values()));
   }
   return {
     revision: delta.revision,
     routes: routes.asImmutable(),
-    hosts: hosts.asImmutable(),
-    passthrough: passthrough.asImmutable(),
-    hostTls: hostTls.asImmutable(),
-    streams: changed(base?.streams, delta.streams?.upserts ?? [], delta.streams?.deletes ?? [], (s) => s.id),
+    hosts: (base?.hosts ?? NameIndex.of<HostRoutes>()).with(hosts),
+    passthrough: (base?.passthrough ?? NameIndex.of<PoolId>()).with(firstOf(hosts, (r) => r.passthrough)),
+    hostTls: (base?.hostTls ?? NameIndex.of<HostTls>()).with(firstOf(hosts, (r) => r.hostTls)),
+    streams: changed(base?.streams, delta.streams, (s) => s.id),
     settings: delta.settings ?? base?.settings ?? {},
-    pools: changed(base?.pools, delta.pools.upserts, delta.pools.deletes, (p) => p.id),
-    certificates: changed(base?.certificates, delta.certificates.upserts, delta.certificates.deletes, (c) => c.host),
+    pools: changed(base?.pools, delta.pools, (p) => p.id),
+    certificates: changed(base?.certificates, delta.certificates, (c) => c.host),
   };
 }
 
+/** What the best route of each host that says it says. */
+function* firstOf<V>(
+  hosts: ReadonlyMap<string, HostRoutes | undefined>,
+  said: (route: Route) => V | undefined,
+): IterableIterator<readonly [string, V | undefined]> {
+  for (const [key, routes] of hosts) {
+    const route = routes?.ordered.find((r) => said(r) !== undefined);
+    yield [key, route === undefined ? undefined : said(route)];
+  }
+}
+
 function changed<V>(
-  base: PersistentMap<string, V> | undefined,
-  upserts: readonly V[],
-  deletes: readonly string[],
+  base: NameIndex<V> | undefined,
+  delta: { readonly upserts: readonly V[]; readonly deletes: readonly string[] } | undefined,
   keyOf: (value: V) => string,
-): PersistentMap<string, V> {
-  return (base ?? PersistentMap<string, V>()).withMutations((m) => {
-    for (const key of deletes) m.delete(key);
-    for (const value of upserts) m.set(keyOf(value), value);
-  });
+): NameIndex<V> {
+  const before = base ?? NameIndex.of<V>();
+  if (delta === undefined || delta.upserts.length + delta.deletes.length === 0) return before;
+  const changes = new Map<string, V | undefined>(delta.deletes.map((key) => [key, undefined]));
+  for (const value of delta.upserts) changes.set(keyOf(value), value);
+  return before.with(changes);
 }
