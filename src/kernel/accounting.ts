@@ -1,15 +1,6 @@
-import {
-  type NetlinkError,
-  NetlinkSocket,
-  NetlinkWriter,
-  NLM_F_ACK,
-  NLM_F_CREATE,
-  NLM_F_DUMP,
-  NLM_F_REQUEST,
-  netlinkFamily,
-  readAttributes,
-  readString,
-} from "./netlink.ts";
+import { type NetlinkError, NetlinkSocket, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, netlinkFamily } from "./netlink.ts";
+import { readAttributes, readString } from "./netlink-attributes.ts";
+import { NetlinkWriter } from "./netlink-writer.ts";
 
 // linux/netfilter/nfnetlink.h, nfnetlink_acct.h
 const NFNL_SUBSYS_ACCT = 7;

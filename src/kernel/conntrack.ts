@@ -1,16 +1,7 @@
 import { type Ip, type IpFamily, ipBytes, ipFromBytes } from "../base/ip.ts";
-import {
-  endOfAttribute,
-  findAttribute,
-  NetlinkSocket,
-  NetlinkWriter,
-  NLM_F_ACK,
-  NLM_F_DUMP,
-  NLM_F_REQUEST,
-  nested,
-  netlinkFamily,
-  readAttributes,
-} from "./netlink.ts";
+import { NetlinkSocket, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, netlinkFamily } from "./netlink.ts";
+import { endOfAttribute, findAttribute, nested, readAttributes } from "./netlink-attributes.ts";
+import { NetlinkWriter } from "./netlink-writer.ts";
 import { readSysctl } from "./sysctl.ts";
 
 // linux/netfilter/nfnetlink.h, nfnetlink_conntrack.h

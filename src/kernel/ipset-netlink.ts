@@ -6,17 +6,14 @@ import {
   NetlinkFault,
   type NetlinkMessage,
   NetlinkSocket,
-  NetlinkWriter,
   NLM_F_ACK,
   NLM_F_DUMP,
   NLM_F_EXCL,
   NLM_F_REQUEST,
-  nested,
   netlinkFamily,
-  networkOrder,
-  readAttributes,
-  readString,
 } from "./netlink.ts";
+import { nested, networkOrder, readAttributes, readString } from "./netlink-attributes.ts";
+import { NetlinkWriter } from "./netlink-writer.ts";
 
 // linux/netfilter/nfnetlink.h, linux/netfilter/ipset/ip_set.h
 const NFNL_SUBSYS_IPSET = 6;

@@ -1,18 +1,9 @@
 import { matchFamily, type RealServer, type SchedulerFlags, type ServiceMatch, type VirtualService } from "../../rules/ipvs/values.ts";
 import type { Protocol } from "../../rules/model/service-port.ts";
 import { ipBytes, ipFromBytes } from "../base/ip.ts";
-import {
-  NetlinkFault,
-  NetlinkSocket,
-  NetlinkWriter,
-  NLM_F_ACK,
-  NLM_F_DUMP,
-  NLM_F_REQUEST,
-  nested,
-  netlinkFamily,
-  readAttributes,
-  readString,
-} from "./netlink.ts";
+import { NetlinkFault, NetlinkSocket, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, netlinkFamily } from "./netlink.ts";
+import { nested, readAttributes, readString } from "./netlink-attributes.ts";
+import { NetlinkWriter } from "./netlink-writer.ts";
 
 // linux/genetlink.h
 const GENL_ID_CTRL = 0x10;

@@ -2,17 +2,16 @@ import { type Ip, ipBytes, ipFamily, ipFromBytes } from "../base/ip.ts";
 import {
   NetlinkFault,
   NetlinkSocket,
-  NetlinkWriter,
   NLM_F_ACK,
   NLM_F_CREATE,
   NLM_F_DUMP,
   NLM_F_EXCL,
   NLM_F_REPLACE,
   NLM_F_REQUEST,
-  nested,
   netlinkFamily,
-  readAttributes,
 } from "./netlink.ts";
+import { nested, readAttributes } from "./netlink-attributes.ts";
+import { NetlinkWriter } from "./netlink-writer.ts";
 
 // linux/rtnetlink.h, if_link.h, if_addr.h
 const RTM_NEWLINK = 16;

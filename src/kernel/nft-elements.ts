@@ -1,7 +1,8 @@
 import type { Element, Field, FieldType, SetDefinition } from "../../rules/nftables/statement.ts";
 import { type Cidr, parseCidr, printCidr } from "../base/cidr.ts";
 import { type Ip, type IpFamily, ipFromBigInt, ipFromBytes, ipToBigInt } from "../base/ip.ts";
-import { type NetlinkWriter, nested, readAttributes, readString } from "./netlink.ts";
+import { nested, readAttributes, readString } from "./netlink-attributes.ts";
+import type { NetlinkWriter } from "./netlink-writer.ts";
 
 // linux/netfilter/nf_tables.h
 const NFTA_LIST_ELEM = 1;

@@ -1,6 +1,7 @@
 import type { Key, KeyField, Rule, ScratchSource, Statement } from "../../rules/nftables/statement.ts";
 import type { IpFamily } from "../base/ip.ts";
-import { type NetlinkWriter, nested } from "./netlink.ts";
+import { nested } from "./netlink-attributes.ts";
+import type { NetlinkWriter } from "./netlink-writer.ts";
 
 // linux/netfilter/nf_tables.h
 const NFTA_LIST_ELEM = 1;

@@ -6,18 +6,16 @@ import {
   NetlinkFault,
   type NetlinkMessage,
   NetlinkSocket,
-  NetlinkWriter,
   NLM_F_ACK,
   NLM_F_APPEND,
   NLM_F_CREATE,
   NLM_F_DUMP,
   NLM_F_EXCL,
   NLM_F_REQUEST,
-  nested,
   netlinkFamily,
-  readAttributes,
-  readString,
 } from "./netlink.ts";
+import { nested, readAttributes, readString } from "./netlink-attributes.ts";
+import { NetlinkWriter } from "./netlink-writer.ts";
 import { areDistinct, joinElements, type RawElement, readElements, writeElement } from "./nft-elements.ts";
 import { writeRule } from "./nft-expressions.ts";
 
