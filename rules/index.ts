@@ -98,7 +98,7 @@ export function startProxier(config: ProxierConfig, deps: ProxierDeps): Proxier 
   const leftovers = config.allowLoopback === true ? undefined : leftoversHere(config, deps);
   const proxier = runProxier(config, deps, {
     target,
-    metrics: new ProxierMetrics(config.families),
+    metrics: new ProxierMetrics(config.families, deps.clock.now()),
     flows: () => openFlows(deps),
     connections: openConnections,
     leftovers,

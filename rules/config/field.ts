@@ -131,7 +131,7 @@ export function parseDuration(given: string): number | undefined {
 
 /** As Go prints a duration, near enough to be read back as the same. */
 export function printDuration(ms: number): string {
-  if (ms < 1000) return `${ms}ms`;
+  if (ms !== 0 && ms < 1000) return `${ms}ms`;
   const seconds = ms / 1000;
   const [h, m, s] = [Math.floor(seconds / 3600), Math.floor((seconds % 3600) / 60), seconds % 60];
   return `${h === 0 ? "" : `${h}h`}${h + m === 0 ? "" : `${m}m`}${s}s`;

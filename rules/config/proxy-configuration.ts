@@ -28,7 +28,7 @@ export interface HostPort {
 
 export const modes = ["", "auto", "nftables", "iptables", "ipvs", "userspace"] as const;
 export const detectLocalModes = ["", "ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix"] as const;
-export const schedulers = ["", "rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "dh", "sed", "nq", "mh"] as const;
+export const schedulers = ["", "rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "dh", "sed", "nq", "fo", "ovf", "mh", "twos"] as const;
 
 const cidr: Field<Cidr | undefined> = field<Cidr | undefined>(undefined, "a range such as 10.0.0.0/16 or fd00::/64", (v) =>
   typeof v === "string" ? parseCidr(v) : undefined,

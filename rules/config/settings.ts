@@ -1,4 +1,5 @@
 import type { Cidr } from "../../src/base/cidr.ts";
+import type { Ip } from "../../src/base/ip.ts";
 import type { LocalInterface } from "../model/packet.ts";
 import { emptyConfiguration, type HostPort, type ProxyConfiguration } from "./proxy-configuration.ts";
 
@@ -30,6 +31,8 @@ export interface ConntrackOptions {
 
 /** What a configuration says about the rules of one backend. Fields are absent where it says nothing. */
 export interface RuleSettings {
+  /** This node's, before those that its Node has. */
+  readonly primaryAddress?: Ip;
   readonly clusterCidrs?: readonly Cidr[];
   readonly localInterface?: LocalInterface;
   readonly nodePortAddresses?: "primary" | readonly Cidr[];
@@ -73,6 +76,7 @@ export function ruleSettingsOf(c: ProxyConfiguration, backend: ProxyMode, o: { r
   const periods = backend === "ipvs" ? c.ipvs : section;
   return {
     ...(o.ownCluster === true && c.detectLocalMode === "" && c.clusterCIDR.length === 0 ? {} : detectorOf(c)),
+    ...(c.bindAddress === undefined || unspecified.has(c.bindAddress) ? {} : { primaryAddress: c.bindAddress }),
     ...(c.nodePortAddresses === undefined ? {} : { nodePortAddresses: c.nodePortAddresses }),
     masqueradeAll: section.masqueradeAll,
     ...(section.masqueradeBit === undefined ? {} : { masqueradeBit: section.masqueradeBit }),
@@ -99,6 +103,12 @@ export function servingSettingsOf(c: ProxyConfiguration): ServingSettings {
     ...(c.logging.format === "" ? {} : { logFormat: c.logging.format }),
   };
 }
+
+/** kube-proxy's, where nobody says: among the last that are killed. */
+export const kubeProxyOomScore = -999;
+
+/** A `bindAddress` that says nothing about the node. */
+const unspecified: ReadonlySet<Ip> = new Set(["0.0.0.0", "::"]);
 
 /** kube-proxy tells what it does to single Services from here on. */
 const debugVerbosity = 4;

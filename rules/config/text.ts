@@ -1,4 +1,5 @@
 import { LineCounter, parseAllDocuments } from "yaml";
+import { booleanWord, octalNumber } from "../../src/base/yaml-scalars.ts";
 import { type Fault, isObject } from "./field.ts";
 import { parseProxyConfiguration } from "./proxy-configuration.ts";
 
@@ -30,7 +31,14 @@ function parseDocument(text: string): { readonly document?: unknown; readonly fa
   const lines = new LineCounter();
   const problem = (message: string): { readonly fault: Fault } => ({ fault: { field: "", message } });
   try {
-    const parsed = parseAllDocuments(text, { schema: "core", lineCounter: lines, prettyErrors: false, logLevel: "silent" });
+    const parsed = parseAllDocuments(text, {
+      schema: "core",
+      merge: true,
+      customTags: (tags) => [octalNumber, booleanWord, ...tags],
+      lineCounter: lines,
+      prettyErrors: false,
+      logLevel: "silent",
+    });
     const documents = Array.isArray(parsed) ? parsed : [];
     for (const { errors } of documents) {
       const [error] = errors;

@@ -8,7 +8,7 @@ import type { Problem } from "../../src/snapshot/problem.ts";
 export interface NodeView {
   readonly name: string;
   readonly zone: string;
-  /** InternalIPs in the Node's order (ExternalIPs where there are none); the first of a family is its primary address. */
+  /** InternalIPs in the Node's order (ExternalIPs where there are none), behind what configuration says; the first of a family is its primary address. */
   readonly addresses: readonly Ip[];
   readonly podCidrs: readonly Cidr[];
   /** Not there, being deleted, or about to be by the autoscaler: load balancers should stop sending. */
@@ -18,16 +18,17 @@ export interface NodeView {
 const zoneLabel = "topology.kubernetes.io/zone";
 const autoscalerTaint = "ToBeDeletedByClusterAutoscaler";
 
-/** A view without addresses and pod ranges when the snapshot has no such Node (yet). */
-export function nodeViewOf(snapshot: Snapshot, name: string): NodeView {
+/** A view without pod ranges when the snapshot has no such Node (yet). `primary`: an address that goes before the Node's. */
+export function nodeViewOf(snapshot: Snapshot, name: string, primary?: Ip): NodeView {
   const node = snapshot.tables.Node.get(name);
-  if (node === undefined) return { name, zone: "", addresses: [], podCidrs: [], leaving: true };
+  const said = primary === undefined ? [] : [primary];
+  if (node === undefined) return { name, zone: "", addresses: said, podCidrs: [], leaving: true };
   const of = (type: string): Ip[] => (node.status?.addresses ?? []).filter((a) => a.type === type).flatMap((a) => parseIp(a.address) ?? []);
   const internal = of("InternalIP");
   return {
     name,
     zone: node.metadata?.labels?.[zoneLabel] ?? "",
-    addresses: internal.length > 0 ? internal : of("ExternalIP"),
+    addresses: [...new Set([...said, ...(internal.length > 0 ? internal : of("ExternalIP"))])],
     podCidrs: podRanges(node).flatMap(({ text }) => parseCidr(text) ?? []),
     leaving: node.metadata?.deletionTimestamp !== undefined || (node.spec?.taints ?? []).some((t) => t.key === autoscalerTaint),
   };

@@ -1,4 +1,5 @@
 import type { Node } from "../../src/api/types/core-v1.generated.ts";
+import type { Ip } from "../../src/base/ip.ts";
 import { type Batch, changedServices, type ObjectKey, type Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
 import { type Delta, type Derivation, Derived, type ProblemDelta, problemDelta } from "../../src/snapshot/derivation.ts";
 import type { Compiled, Problem } from "../../src/snapshot/problem.ts";
@@ -25,14 +26,14 @@ export function serviceDerivation(nodeName: string, options: PlanOptions): Deriv
   let cached: { readonly of: Node | undefined; readonly node: NodeView } | undefined;
   const viewOf = (snapshot: Snapshot): NodeView => {
     const of = snapshot.tables.Node.get(nodeName);
-    if (cached === undefined || cached.of !== of) cached = { of, node: nodeViewOf(snapshot, nodeName) };
+    if (cached === undefined || cached.of !== of) cached = { of, node: nodeViewOf(snapshot, nodeName, options.primaryAddress) };
     return cached.node;
   };
   return {
     affected(batch) {
       if (batch.dirty.get("Node")?.has(nodeName) === true) {
-        const before = nodeViewOf(batch.before, nodeName);
-        if (!sameNodeView(before, nodeViewOf(batch.after, nodeName))) {
+        const view = (snapshot: Snapshot): NodeView => nodeViewOf(snapshot, nodeName, options.primaryAddress);
+        if (!sameNodeView(view(batch.before), view(batch.after))) {
           return new Set([...batch.before.tables.Service.keys(), ...batch.after.tables.Service.keys()]);
         }
       }
@@ -63,6 +64,7 @@ const unclaimed: Compiled<undefined> = { plan: undefined, problems: noProblems }
 /** Everything this node should do with packets to Services, kept current batch by batch. */
 export class ProxyPlan {
   readonly #nodeName: string;
+  readonly #primaryAddress: Ip | undefined;
   readonly #services: Derived<ObjectKey, ServicePlan>;
   readonly #frontends: Derived<FrontendKey, Frontend>;
   /** Who claims what: the values of the first derivation, turned round. Hardly ever more than one. */
@@ -74,6 +76,7 @@ export class ProxyPlan {
 
   constructor(nodeName: string, options: PlanOptions, derivation = serviceDerivation(nodeName, options)) {
     this.#nodeName = nodeName;
+    this.#primaryAddress = options.primaryAddress;
     this.#node = { name: nodeName, zone: "", addresses: [], podCidrs: [], leaving: true };
     this.#services = new Derived(derivation);
     this.#frontends = new Derived({
@@ -110,7 +113,7 @@ export class ProxyPlan {
 
   apply(batch: Batch): PlanDelta {
     if (batch.dirty.has("Node")) {
-      this.#node = nodeViewOf(batch.after, this.#nodeName);
+      this.#node = nodeViewOf(batch.after, this.#nodeName, this.#primaryAddress);
       this.#nodeProblems = nodeProblems(batch.after, this.#nodeName);
     }
     const ranges = this.#rangeProblems;

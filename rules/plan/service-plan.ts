@@ -25,6 +25,8 @@ import {
 export interface PlanOptions {
   readonly families: readonly IpFamily[];
   readonly masqueradeAll: boolean;
+  /** Goes before the Node's own addresses of its family. */
+  readonly primaryAddress?: Ip | undefined;
   /** Plain mode: endpoints and external addresses may be in 127.64.0.0/10. */
   readonly plain: boolean;
   /** Addresses that this node serves itself (cluster DNS): no frontend for them. */

@@ -17,6 +17,8 @@ export type { LocalInterface } from "../model/packet.ts";
 /** What decides the rules, besides the objects. */
 export interface RuleOptions {
   readonly nodeName: string;
+  /** Goes before the Node's own addresses of its family. */
+  readonly primaryAddress?: Ip | undefined;
   /** Default both. */
   readonly families?: readonly IpFamily[] | undefined;
   /** Addresses of cluster DNS that this node serves itself: not tracked, and exempt from the Service rules. */

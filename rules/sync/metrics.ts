@@ -3,7 +3,7 @@ import type { Batch } from "../../src/snapshot/cluster-snapshot.ts";
 import type { Problem } from "../../src/snapshot/problem.ts";
 import type { Backend } from "../model/backend.ts";
 import type { AppliedIndex } from "./applied-index.ts";
-import { Histogram, printFamily, type Sample } from "./prometheus-text.ts";
+import { Histogram, printFamily, programmingBuckets, type Sample, transactionBuckets } from "./prometheus-text.ts";
 import type { CountedPackets } from "./rule-counters.ts";
 import type { RuleCount } from "./target.ts";
 
@@ -32,11 +32,11 @@ export interface AppliedSync {
 
 /** What kube-proxy counts for each family by itself. */
 class FamilyMetrics {
-  readonly syncs = new Histogram();
-  readonly fullSyncs = new Histogram();
-  readonly partialSyncs = new Histogram();
-  readonly programming = new Histogram();
-  readonly flowLooks = new Histogram();
+  readonly syncs = new Histogram(transactionBuckets);
+  readonly fullSyncs = new Histogram(transactionBuckets);
+  readonly partialSyncs = new Histogram(transactionBuckets);
+  readonly programming = new Histogram(programmingBuckets);
+  readonly flowLooks = new Histogram(transactionBuckets);
   pendingTriggers: number[] = [];
   staleFlows = 0;
   lastSync = 0;
@@ -48,6 +48,8 @@ class FamilyMetrics {
 /** Counters of one proxier under kube-proxy's names, where the meaning is the same, and a few of our own. */
 export class ProxierMetrics {
   readonly #families: ReadonlyMap<IpFamily, FamilyMetrics>;
+  /** Milliseconds since 1970. */
+  readonly #since: number;
   #serviceChanges = 0;
   #endpointChanges = 0;
   #pendingServices = 0;
@@ -60,8 +62,9 @@ export class ProxierMetrics {
   #refused = 0;
   #frontends = 0;
 
-  /** `families`: those that have rules. */
-  constructor(families: readonly IpFamily[] = [4, 6]) {
+  /** `families`: those that have rules. `since`: when this began; how long what was asked for before has waited says nothing of it. */
+  constructor(families: readonly IpFamily[] = [4, 6], since = 0) {
+    this.#since = since;
     this.#families = new Map(families.map((family) => [family, new FamilyMetrics()]));
   }
 
@@ -79,7 +82,7 @@ export class ProxierMetrics {
       const time = trigger === undefined ? Number.NaN : Date.parse(trigger);
       const before = batch.before.tables.EndpointSlice.get(key)?.metadata?.annotations?.[triggerTime];
       const family = slice?.addressType === "IPv6" ? 6 : 4;
-      if (!Number.isNaN(time) && trigger !== before) this.#families.get(family)?.pendingTriggers.push(time);
+      if (time > this.#since && trigger !== before) this.#families.get(family)?.pendingTriggers.push(time);
     }
   }
 

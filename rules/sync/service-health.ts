@@ -107,12 +107,14 @@ export class ServiceHealth {
         return;
       }
       const { status, weight, body } = healthAnswer(check, this.#proxyHealthy());
+      const text = JSON.stringify(body, undefined, "\t");
       response.writeHead(status, {
         "Content-Type": "application/json",
+        "Content-Length": Buffer.byteLength(text),
         "X-Content-Type-Options": "nosniff",
         "X-Load-Balancing-Endpoint-Weight": String(weight),
       });
-      response.end(JSON.stringify(body));
+      response.end(text);
     });
     const listening: Listening = { server, ip, port, error: before, trying: true };
     server.on("listening", () => {

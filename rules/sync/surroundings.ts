@@ -56,6 +56,7 @@ export function planOptionsOf(options: RuleOptions): PlanOptions {
   return {
     families: options.families ?? bothFamilies,
     masqueradeAll: options.masqueradeAll ?? false,
+    primaryAddress: options.primaryAddress,
     plain: options.allowLoopback ?? false,
     localDnsIps: options.localDnsIps ?? [],
   };

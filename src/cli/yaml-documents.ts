@@ -1,18 +1,10 @@
-import { LineCounter, parseAllDocuments, type ScalarTag } from "yaml";
+import { LineCounter, parseAllDocuments } from "yaml";
+import { octalNumber } from "../base/yaml-scalars.ts";
 
 /** One document of a file: its 0-based index and value, or what is wrong and in which line. */
 export type ParsedDocument =
   | { readonly index: number; readonly value: unknown }
   | { readonly index: number; readonly error: string; readonly line: number };
-
-/** YAML 1.1 wrote octal as 0644, and manifests still do (`defaultMode: 0400`). */
-const octal: ScalarTag = {
-  tag: "tag:yaml.org,2002:int",
-  default: true,
-  test: /^[-+]?0[0-7]+$/,
-  resolve: (text) => Number.parseInt(text, 8),
-  stringify: ({ value }) => String(value),
-};
 
 /** Documents of JSON or YAML text; empty documents are left out but counted. Never throws. */
 export function parseDocuments(text: string): readonly ParsedDocument[] {
@@ -36,7 +28,7 @@ function parseYaml(text: string): readonly ParsedDocument[] {
   const documents = parseAllDocuments(text, {
     schema: "core",
     merge: true,
-    customTags: (tags) => [octal, ...tags],
+    customTags: (tags) => [octalNumber, ...tags],
     lineCounter: lines,
     prettyErrors: false,
     logLevel: "silent",

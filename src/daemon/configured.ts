@@ -1,6 +1,6 @@
 import { readFileSync, unwatchFile, watchFile } from "node:fs";
 import { type HostPort, type ProxyConfiguration, printFault } from "../../rules/config/proxy-configuration.ts";
-import { modeOf, remarksOn, ruleSettingsOf, servingSettingsOf } from "../../rules/config/settings.ts";
+import { kubeProxyOomScore, modeOf, remarksOn, ruleSettingsOf, servingSettingsOf } from "../../rules/config/settings.ts";
 import { parseProxyConfigurationText } from "../../rules/config/text.ts";
 import { backendChoices, isBackendChoice } from "../../rules/model/backend.ts";
 import { ipFamily, printHostPort } from "../base/ip.ts";
@@ -49,12 +49,19 @@ export function configured(base: DaemonConfig, { file, told }: ProxyConfigSource
       ...observedAt(base, told, serving.metrics),
       ...(told.includes("nodeName") || serving.nodeName === undefined ? {} : { nodeName: serving.nodeName }),
       ...(base.kubeconfig !== undefined || serving.kubeconfig === undefined ? {} : { kubeconfig: serving.kubeconfig }),
-      ...(serving.oomScoreAdj === undefined ? {} : { oomScoreAdj: serving.oomScoreAdj }),
+      ...oomScore(base, told, serving.oomScoreAdj),
       ...(told.includes("logLevel") || serving.logLevel === undefined ? {} : { logLevel: serving.logLevel }),
       ...(told.includes("logFormat") || serving.logFormat === undefined ? {} : { logFormat: serving.logFormat }),
     },
     remarks: [...remarksOn(configuration, backend), ...plainRemarks(base, configuration)],
   };
+}
+
+/** kube-proxy's own default is for what runs in its place alone: an ingress that grows should not outlive everybody else. */
+function oomScore({ enable }: DaemonConfig, told: ProxyConfigSource["told"], said: number | undefined): Pick<DaemonConfig, "oomScoreAdj"> {
+  if (said !== undefined) return { oomScoreAdj: said };
+  const inItsPlace = enable.every((part) => part === "proxy") && !told.includes("cluster");
+  return inItsPlace ? { oomScoreAdj: kubeProxyOomScore } : {};
 }
 
 /** Where the command line says nothing, as the file says; nodes of `up` are asked where they are, and answer there too. */

@@ -10,7 +10,7 @@ import type { DaemonConfig } from "./daemon-config.ts";
  */
 export function configz(config: DaemonConfig): object {
   const { backend, nodeName, healthz, observe, metrics = observe, rules } = config;
-  const { clusterCidrs, localInterface, nodePortAddresses, ipvs = {}, conntrack = {} } = rules;
+  const { primaryAddress, clusterCidrs, localInterface, nodePortAddresses, ipvs = {}, conntrack = {} } = rules;
   const periods = {
     minSyncPeriod: printDuration(rules.minIntervalMs ?? 0),
     syncPeriod: printDuration(rules.syncIntervalMs ?? 0),
@@ -20,6 +20,7 @@ export function configz(config: DaemonConfig): object {
     kind: configKind,
     mode: backend,
     hostnameOverride: nodeName,
+    ...(primaryAddress === undefined ? {} : { bindAddress: primaryAddress }),
     ...(healthz === undefined ? {} : { healthzBindAddress: printHostPort(healthz.ip, healthz.port) }),
     metricsBindAddress: printHostPort(metrics.ip, metrics.port),
     bindAddressHardFail: config.hardFail ?? false,

@@ -1,6 +1,7 @@
 import type { ChildProcess } from "node:child_process";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import { kubeProxyOomScore } from "../../rules/config/settings.ts";
 import type { Ip } from "../base/ip.ts";
 import { bindSocket, closeSocket } from "../kernel/socket.ts";
 import type { Log } from "../observe/log.ts";
@@ -323,6 +324,7 @@ function setOomScore(score: number, log: Log): void {
   try {
     writeFileSync("/proc/self/oom_score_adj", String(score));
   } catch (error) {
-    log("warn", `oomScoreAdj ${score} could not be set`, { error: String(error) });
+    // nobody may have asked for the usual one
+    log(score === kubeProxyOomScore ? "info" : "warn", `oomScoreAdj ${score} could not be set`, { error: String(error) });
   }
 }

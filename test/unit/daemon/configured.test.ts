@@ -112,6 +112,30 @@ test("in plain mode nothing is served on this machine's own addresses", () => {
   expect(configured({ ...base, plain: true }, { file: "f", told: [] }, head).config).not.toHaveProperty("healthz");
 });
 
+const nodes: readonly {
+  readonly name: string;
+  readonly told?: ProxyConfigSource["told"];
+  readonly base?: object;
+  readonly text: string;
+  readonly want: object;
+}[] = [
+  { name: "kube-proxy's in its place", text: "", want: { oomScoreAdj: -999 } },
+  { name: "as the file says", text: "oomScoreAdj: 0", want: { oomScoreAdj: 0 } },
+  { name: "none of other parts", base: { enable: ["proxy", "ingress"] }, text: "", want: {} },
+  { name: "none in `up`", told: ["cluster"], text: "", want: {} },
+];
+
+test.each(nodes)("who is killed when memory ends: $name", ({ told = [], base: more, text, want }) => {
+  const { oomScoreAdj } = configured({ ...base, ...more }, { file: "f", told }, `${head}${text}`).config;
+  expect(oomScoreAdj === undefined ? {} : { oomScoreAdj }).toEqual(want);
+});
+
+test("words of YAML 1.1, octal numbers and merged keys are read as kube-proxy reads them", () => {
+  const text = `${head}mode: iptables\niptables: {localhostNodePorts: off, <<: {masqueradeAll: yes}, masqueradeBit: 011}\nenableProfiling: y`;
+  const { rules, profiling } = configured(base, { file: "f", told: [] }, text).config;
+  expect({ profiling, ...rules }).toMatchObject({ profiling: true, masqueradeAll: true, localhostNodePorts: false, masqueradeBit: 9 });
+});
+
 let folder = "";
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "fairway-configured-"));

@@ -19,6 +19,7 @@ test("without a configuration: the Node's ranges, nothing said of what was not",
 
 test.each([
   ["nothing", ""],
+  ["an address of the node", "bindAddress: 10.0.0.9"],
   [
     "nftables",
     "mode: nftables\nnftables: {masqueradeAll: true, masqueradeBit: 9, minSyncPeriod: 1s500ms, syncPeriod: 40s}\nclusterCIDR: 10.1.0.0/16,fd01::/64",

@@ -48,6 +48,42 @@ test("changes are pending until they are applied; the time from the trigger anno
   expect(value(metrics.print("nftables"), "kubeproxy_sync_proxy_rules_last_timestamp_seconds")).toBe(now / 1000);
 });
 
+test("buckets are kube-proxy's, and some below", () => {
+  const text = new ProxierMetrics([4]).print("nftables");
+  const buckets = (name: string): readonly number[] =>
+    [...text.matchAll(new RegExp(`^kubeproxy_${name}_bucket\\{ip_family="IPv4",le="([\\d.]+)"`, "gm"))].map((m) => Number(m[1]));
+  const transactions = [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192, 16.384];
+  for (const name of ["", "full_", "partial_"])
+    expect(buckets(`sync_${name}proxy_rules_duration_seconds`).filter((le) => le >= 0.001)).toEqual(transactions);
+  expect(buckets("conntrack_reconciler_sync_duration_seconds").filter((le) => le >= 0.001)).toEqual(transactions);
+  const programming = buckets("network_programming_duration_seconds").filter((le) => le >= 0.25);
+  expect(programming.slice(0, 4)).toEqual([0.25, 0.5, 1, 2]);
+  expect(programming.slice(60, 64)).toEqual([59, 60, 65, 70]);
+  expect(programming.slice(-8)).toEqual([115, 120, 150, 180, 210, 240, 270, 300]);
+  expect(programming).toHaveLength(80);
+});
+
+test("what was changed before this process began says nothing of how long it takes", () => {
+  const start = Date.parse("2026-01-01T00:00:05Z");
+  const metrics = new ProxierMetrics([4], start);
+  const store = new SnapshotStore();
+  const cursor = store.cursor(() => undefined);
+  for (const [name, second] of [
+    ["before", "04"],
+    ["after", "06"],
+  ] as const) {
+    const slice = makeSlice(name, ["10.0.0.1"]);
+    const annotations = { "endpoints.kubernetes.io/last-change-trigger-time": `2026-01-01T00:00:${second}Z` };
+    put(store, "EndpointSlice", { ...slice, metadata: { ...slice.metadata, annotations } });
+  }
+  const batch = cursor.take();
+  if (batch !== undefined) metrics.changesSeen(batch, start + 2000);
+  metrics.applied({ families: [4], durationMs: 1, changes: 1, index: new AppliedIndex(), now: start + 2000, full: true });
+  const text = metrics.print("nftables");
+  expect(value(text, "kubeproxy_network_programming_duration_seconds_count")).toBe(1);
+  expect(value(text, "kubeproxy_network_programming_duration_seconds_sum")).toBe(1);
+});
+
 test.each([
   [undefined, []],
   ["userspace", []],
@@ -97,7 +133,7 @@ test("what is of one family is counted for it alone; a node of one family has th
   for (const line of [
     'kubeproxy_sync_proxy_rules_duration_seconds_count{ip_family="IPv4"} 1',
     'kubeproxy_sync_proxy_rules_duration_seconds_count{ip_family="IPv6"} 2',
-    'kubeproxy_sync_partial_proxy_rules_duration_seconds_bucket{ip_family="IPv6",le="0.005"} 1',
+    'kubeproxy_sync_partial_proxy_rules_duration_seconds_bucket{ip_family="IPv6",le="0.004"} 1',
     'kubeproxy_conntrack_reconciler_sync_duration_seconds_count{ip_family="IPv4"} 0',
     'kubeproxy_conntrack_reconciler_sync_duration_seconds_sum{ip_family="IPv6"} 0.004',
     'kubeproxy_conntrack_reconciler_deleted_entries_total{ip_family="IPv6"} 2',

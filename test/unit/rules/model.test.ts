@@ -186,6 +186,9 @@ test("the node: InternalIPs, else ExternalIPs; ranges; leaving when deleted or t
     leaving: false,
   });
   put(store, "Node", { ...node, status: { addresses: [{ type: "ExternalIP", address: "203.0.113.1" }] } });
+  expect(nodeViewOf(store.current, "n", "203.0.113.7").addresses).toEqual(["203.0.113.7", "203.0.113.1"]);
+  expect(nodeViewOf(store.current, "n", "203.0.113.1").addresses).toEqual(["203.0.113.1"]);
+  expect(nodeViewOf(store.current, "none", "203.0.113.7").addresses).toEqual(["203.0.113.7"]);
   expect(nodeViewOf(store.current, "n").addresses).toEqual(["203.0.113.1"]);
   put(store, "Node", { ...node, spec: { ...node.spec, taints: [{ key: "ToBeDeletedByClusterAutoscaler", effect: "NoSchedule" }] } });
   expect(nodeViewOf(store.current, "n").leaving).toBe(true);

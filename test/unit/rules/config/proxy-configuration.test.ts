@@ -142,7 +142,7 @@ const refused: readonly { readonly given: unknown; readonly want: readonly strin
   },
   {
     given: { ...head, ipvs: { scheduler: "random" } },
-    want: ['ipvs.scheduler: "random": must be one of rr, wrr, lc, wlc, lblc, lblcr, sh, dh, sed, nq, mh, or empty'],
+    want: ['ipvs.scheduler: "random": must be one of rr, wrr, lc, wlc, lblc, lblcr, sh, dh, sed, nq, fo, ovf, mh, twos, or empty'],
   },
   {
     given: { ...head, ipvs: { excludeCIDRs: ["x"] } },

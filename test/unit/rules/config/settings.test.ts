@@ -47,6 +47,8 @@ const rules: readonly { readonly given: object; readonly backend?: ProxyMode; re
     backend: "ipvs",
     want: { clusterCidrs: [], masqueradeAll: false, masqueradeBit: 5, minIntervalMs: 2000 },
   },
+  { given: { bindAddress: "10.0.0.9" }, want: { clusterCidrs: [], masqueradeAll: false, primaryAddress: "10.0.0.9" } },
+  { given: { bindAddress: "::" }, want: { clusterCidrs: [], masqueradeAll: false } },
   { given: { nodePortAddresses: ["primary"] }, want: { clusterCidrs: [], masqueradeAll: false, nodePortAddresses: "primary" } },
 ];
 
