@@ -1,5 +1,4 @@
 import { hostname } from "node:os";
-import { desiredStatus } from "../../ingress/index.ts";
 import { systemClock } from "../base/clock.ts";
 import type { Running } from "../base/running.ts";
 import { type Client, createClient } from "../client/client.ts";
@@ -15,6 +14,7 @@ import type { SnapshotStore } from "../snapshot/snapshot-store.ts";
 import { type CanaryWorld, startCanaryController } from "./canary-controller.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
 import { recordSyncs } from "./ingress-events.ts";
+import { writeIngressStatus } from "./ingress-status-writer.ts";
 import { recordProblems } from "./problem-events.ts";
 
 export interface ReporterConfig {
@@ -67,14 +67,11 @@ function report(c: ReporterConfig, log: Log): Running {
       const ingresses = Array.from(c.servedIngresses()).flatMap((key) => c.store.current.tables.Ingress.get(key) ?? []);
       recordSyncs(ingresses, { record: events.record, synced, problems: c.problems() });
       for (const ingress of ingresses) {
-        const status = desiredStatus(ingress, c.config.ingressStatus);
-        if (status === undefined || closed) continue;
+        if (closed) continue;
         try {
-          await client.updateStatus(resources.ingresses, { ...ingress, status });
+          await writeIngressStatus(client, ingress, c.config.ingressStatus);
         } catch (error) {
-          // A newer version is on its way to the snapshot, and with it the next try.
-          if (!isConflict(error) && !isNotFound(error))
-            log("warn", `Ingress ${objectKey(ingress)}: status could not be written`, { error: String(error) });
+          log("warn", `Ingress ${objectKey(ingress)}: status could not be written`, { error: String(error) });
         }
       }
     }

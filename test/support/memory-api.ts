@@ -142,7 +142,7 @@ export class MemoryApi implements Transport {
     const kept: Meta = { ...(sent["metadata"] as Meta) };
     Object.assign(kept, { uid, creationTimestamp, generation }, deletionTimestamp === undefined ? {} : { deletionTimestamp });
     let after: StoredObject;
-    if (at.subresource === "status") after = { ...before, status: sent["status"] };
+    if (at.subresource === "status") after = { ...before, metadata: kept, status: sent["status"] };
     else if (at.subresource === "finalize") after = { ...before, spec: sent["spec"] };
     else {
       after = { ...sent, metadata: kept };
