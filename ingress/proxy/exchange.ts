@@ -104,7 +104,7 @@ export class Exchange implements ResponseSink, TriesOwner, UploadOwner, Response
   /** Bytes of the body, decoded from their transfer coding. */
   body(bytes: Buffer): void {
     if (this.#phase === "done") return;
-    this.#upload.take(bytes, this.#bodyLimit);
+    this.#upload.take(bytes, this.#bodyLimit());
   }
 
   /** Lines of the request's trailers, before bodyEnd. */
@@ -187,7 +187,7 @@ export class Exchange implements ResponseSink, TriesOwner, UploadOwner, Response
     this.#response.follow(plan);
     if (forward !== undefined) this.#deadlines.follow(forward.timeouts, this.#startedAt);
     if (plan.reply !== undefined) this.#reply(plan.reply);
-    else if (this.#bodyLimit > 0 && body.bytes > this.#bodyLimit) this.#fail(413);
+    else if (this.#bodyLimit() > 0 && body.bytes > this.#bodyLimit()) this.#fail(413);
     else if (forward !== undefined) {
       if (forward.bufferRequest === true && this.#upload.awaitWhole(forward.bodyBufferBytes)) this.#waited = true;
       else this.#try(forward);
@@ -202,7 +202,7 @@ export class Exchange implements ResponseSink, TriesOwner, UploadOwner, Response
     if (this.#trace?.sampled === true) this.#tries.trace(() => newId().slice(0, 16));
   }
 
-  get #bodyLimit(): number {
+  #bodyLimit(): number {
     return this.#plan?.chain?.bodyLimit ?? 0;
   }
 

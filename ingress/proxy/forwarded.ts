@@ -3,6 +3,7 @@ import { isInside } from "../filter/address-list.ts";
 import type { HeaderField } from "../route/filter.ts";
 import type { ProxySettings } from "../route/proxy-settings.ts";
 import { headerValue } from "../route/request-head.ts";
+import { inOnePiece } from "../upstream/wire/latin1.ts";
 
 /** Who the client is, after what trusted proxies in front of us say. */
 export interface ClientIdentity {
@@ -86,8 +87,8 @@ function clientLines(client: ClientIdentity): string {
   const lines = printClient(client);
   if (lines.length > mostKept) return lines;
   // a copy in one piece: the parts would keep the heads they were cut from, and be put together for every request
-  const own = Buffer.from(lines, "latin1").toString("latin1");
-  const [ownIp = "", ownHost = "", ownFor = ""] = [ip, host, client.forwardedFor].map((t) => Buffer.from(t, "latin1").toString("latin1"));
+  const own = inOnePiece(lines);
+  const [ownIp = "", ownHost = "", ownFor = ""] = [ip, host, client.forwardedFor].map(inOnePiece);
   written[place] = { client: { ...client, ip: ownIp, host: ownHost, forwardedFor: ownFor }, lines: own };
   return own;
 }

@@ -4,6 +4,7 @@ import { BodyReader } from "../upstream/wire/body-reader.ts";
 import type { ChunkSink } from "../upstream/wire/chunk-decoder.ts";
 import { hasBareLf, headEnd } from "../upstream/wire/head-end.ts";
 import { prefaceIn } from "../upstream/wire/http2-preface.ts";
+import { readLatin1 } from "../upstream/wire/latin1.ts";
 import { type Http1Request, parseRequestHead } from "../upstream/wire/request-parser.ts";
 import type { Http1Response } from "../upstream/wire/response-parser.ts";
 import type { ClientAnswer } from "./client-certificate.ts";
@@ -192,12 +193,12 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink, Hol
       return undefined;
     }
     if (this.#isHeld) this.#count();
-    const request = parseRequestHead(all.toString("latin1", 0, end), wire);
+    const request = parseRequestHead(readLatin1(all, 0, end), wire);
     if ("status" in request) {
       this.#refuse(request.status);
       return undefined;
     }
-    const rest = all.subarray(end + 4);
+    const rest = all.length > end + 4 ? all.subarray(end + 4) : undefined;
     this.#begin(request);
     return rest;
   }
@@ -344,7 +345,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink, Hol
     const complete = this.#exchange?.requestComplete === true;
     this.#exchange = undefined;
     if (this.#closeAfter || !complete) {
-      if (complete && this.#promisedLast) this.#finish();
+      if (complete && this.#promisedLast()) this.#finish();
       else this.#linger();
       return;
     }
@@ -415,7 +416,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink, Hol
   }
 
   /** RFC 9112 section 9.6: who says that it is its last request sends no other, and nothing that comes could reset the response. */
-  get #promisedLast(): boolean {
+  #promisedLast(): boolean {
     return this.#request?.keepAlive === false && this.#held === undefined;
   }
 

@@ -8,7 +8,10 @@ import { reasonOf, statusPage } from "./status-page.ts";
 /** The responses of one client connection as HTTP/1 text. A head waits for what follows it, so that both leave together. */
 export class ResponseWriter {
   readonly #connection: Connection;
-  #head = "";
+  // apart, as they are: known texts are written faster than a sum of them
+  #statusLine = "";
+  #lines = "";
+  #headEnd = "";
   #chunked = false;
   #underWay = false;
 
@@ -33,28 +36,27 @@ export class ResponseWriter {
     const last = o.last || (unbounded && o.minor === 0);
     const framing = this.#chunked ? "Transfer-Encoding: chunked\r\n" : "";
     const connection = last ? "Connection: close\r\n" : o.minor === 0 ? "Connection: keep-alive\r\n" : "";
-    this.#head = `HTTP/1.1 ${head.status} ${head.reason}\r\n${lines}${framing}${connection}\r\n`;
+    this.#statusLine = statusLine(head.status, head.reason);
+    this.#lines = lines;
+    this.#headEnd = `${framing}${connection}\r\n`;
     return last;
   }
 
   /** False: wait until the connection has drained. */
   body(bytes: Buffer): boolean {
     if (bytes.length === 0) return true;
-    const connection = this.#connection;
-    const before = this.#chunked ? `${this.#head}${bytes.length.toString(16)}\r\n` : this.#head;
-    this.#head = "";
-    if (before === "") return connection.write(bytes);
-    if (this.#chunked) return this.#chunk(before, bytes);
-    connection.write(before);
-    return connection.write(bytes);
+    if (this.#chunked) return this.#chunk(bytes);
+    this.flush();
+    return this.#connection.write(bytes);
   }
 
   /** Short ones leave at the end of the turn, long ones at once: all three parts together. */
-  #chunk(before: string, bytes: Buffer): boolean {
+  #chunk(bytes: Buffer): boolean {
     const connection = this.#connection;
     const isLong = bytes.length > joinedBytes;
     if (isLong) connection.cork();
-    connection.write(before);
+    this.flush();
+    connection.write(`${bytes.length.toString(16)}\r\n`);
     connection.write(bytes);
     const room = connection.write("\r\n");
     if (isLong) connection.uncork();
@@ -62,17 +64,19 @@ export class ResponseWriter {
   }
 
   flush(): void {
-    if (this.#head === "") return;
-    this.#connection.write(this.#head);
-    this.#head = "";
+    if (this.#headEnd === "") return;
+    const connection = this.#connection;
+    connection.write(this.#statusLine);
+    connection.write(this.#lines);
+    connection.write(this.#headEnd);
+    this.#headEnd = "";
   }
 
   /** Trailer lines, each with its CRLF. */
   complete(trailers: string): void {
-    const end = this.#chunked ? `${this.#head}0\r\n${trailers}\r\n` : this.#head;
-    this.#head = "";
+    this.flush();
     this.#underWay = false;
-    if (end !== "") this.#connection.write(end);
+    if (this.#chunked) this.#connection.write(`0\r\n${trailers}\r\n`);
   }
 
   /** The whole answer to what could not even become an exchange; the connection is closed after it. */
@@ -92,6 +96,12 @@ export class ResponseWriter {
     }
     this.#connection.write(`${text}Connection: Upgrade\r\n\r\n`);
   }
+}
+
+const okLine = "HTTP/1.1 200 OK\r\n";
+
+function statusLine(status: number, reason: string): string {
+  return status === 200 && reason === "OK" ? okLine : `HTTP/1.1 ${status} ${reason}\r\n`;
 }
 
 /** Flat headers as lines, each with its CRLF. */

@@ -116,10 +116,10 @@ export class SharedReader implements SocketReader, RingReader {
   }
 
   get wantsBytes(): boolean {
-    return !this.#paused && !this.#holds;
+    return !this.#paused && !this.#holds();
   }
 
-  get #holds(): boolean {
+  #holds(): boolean {
     return this.#held.length > 0 || this.#heldEnd !== undefined;
   }
 
@@ -157,7 +157,7 @@ export class SharedReader implements SocketReader, RingReader {
   resume(): void {
     this.#paused = false;
     // not from within: who resumes may be on its way to something else
-    if (this.#holds) process.nextTick(() => this.#giveHeld());
+    if (this.#holds()) process.nextTick(() => this.#giveHeld());
     else if (this.#read !== undefined) this.#ring.watch(this.#read);
   }
 

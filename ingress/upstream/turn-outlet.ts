@@ -2,6 +2,7 @@ import type { ByteOutlet } from "../http2/frame-writer.ts";
 import type { Connection } from "./connection.ts";
 import { giveBlock, takeBlock } from "./lent-memory.ts";
 import { joinedBytes, type TurnWriter, TurnWrites } from "./turn-writes.ts";
+import { writeLatin1 } from "./wire/latin1.ts";
 
 /** What a session says in one turn of usual size. */
 const memoryBytes = 32 * 1024;
@@ -50,7 +51,7 @@ export class TurnOutlet implements ByteOutlet, TurnWriter {
     }
     if (data.length > memoryBytes) return this.#writeLong(data);
     const memory = this.#memoryFor(data.length);
-    if (typeof data === "string") memory.write(data, this.#to, "latin1");
+    if (typeof data === "string") writeLatin1(data, memory, this.#to);
     else memory.set(data, this.#to);
     this.#to += data.length;
     if (!this.#due) {

@@ -1,3 +1,5 @@
+import { writeLatin1 } from "./wire/latin1.ts";
+
 /** Where so much is written, its connections are made to send first. */
 const bytes = 64 * 1024;
 
@@ -23,7 +25,7 @@ export class TurnText {
   /** Text is latin1. False: there is no room for it. */
   add(data: Buffer | string): boolean {
     if (data.length > bytes - this.#end) return false;
-    if (typeof data === "string") this.#memory.write(data, this.#end, "latin1");
+    if (typeof data === "string") writeLatin1(data, this.#memory, this.#end);
     else this.#memory.set(data, this.#end);
     this.#end += data.length;
     return true;

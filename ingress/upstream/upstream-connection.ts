@@ -2,6 +2,7 @@ import type { Connection } from "./connection.ts";
 import type { ResponseSink, UpstreamChannel, UpstreamFailure, UpstreamHead } from "./upstream-channel.ts";
 import { ChunkDecoder } from "./wire/chunk-decoder.ts";
 import { headEnd } from "./wire/head-end.ts";
+import { readLatin1 } from "./wire/latin1.ts";
 import { type Http1Response, parseResponseHead } from "./wire/response-parser.ts";
 
 const maxHeadBytes = 64 * 1024;
@@ -183,7 +184,7 @@ export class UpstreamConnection implements UpstreamChannel {
     }
     this.#partial = undefined;
     const rest = end + 4 < all.length ? all.subarray(end + 4) : undefined;
-    const response = parseResponseHead(all.toString("latin1", 0, end), this.#method, maxHeaders);
+    const response = parseResponseHead(readLatin1(all, 0, end), this.#method, maxHeaders);
     if ("fault" in response) {
       this.#fail(sink, "malformed", response.fault);
       return undefined;

@@ -1,3 +1,5 @@
+import { performance } from "node:perf_hooks";
+
 /** Time as an argument: milliseconds since the epoch for stamps, a monotonic count for durations. */
 export interface Clock {
   /** Milliseconds since 1970 (UTC); may jump. */
@@ -10,6 +12,7 @@ export interface Clock {
 
 export const systemClock: Clock = {
   now: () => Date.now(),
+  // imported: each look at the global passes a getter
   monotonic: () => performance.now(),
   sleep: (ms, signal) =>
     new Promise((resolve, reject) => {

@@ -1,3 +1,4 @@
+import { inOnePiece } from "./latin1.ts";
 import { headerName, isFieldValue } from "./tokens.ts";
 
 /** Whether a header goes on to the next hop; `named` are the tokens of Connection. */
@@ -13,6 +14,7 @@ export class HeaderBlock {
   // blocks live long (see RecentTexts), and are asked the same each time
   #linesRule: PassRule | undefined;
   #lines = "";
+  #areInOnePiece = false;
   #passingRule: PassRule | undefined;
   #passing: readonly string[] = [];
 
@@ -27,6 +29,10 @@ export class HeaderBlock {
     if (rule !== this.#linesRule) {
       this.#lines = this.#wire === undefined ? this.#printed(rule, named) : this.#cut(rule, named, this.#wire);
       this.#linesRule = rule;
+      this.#areInOnePiece = false;
+    } else if (!this.#areInOnePiece) {
+      this.#lines = inOnePiece(this.#lines);
+      this.#areInOnePiece = true;
     }
     return this.#lines;
   }

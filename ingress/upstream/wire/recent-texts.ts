@@ -1,3 +1,5 @@
+import { inOnePiece } from "./latin1.ts";
+
 /** Texts remembered. */
 const places = 512;
 /** Characters of a text; what is longer is read each time. */
@@ -35,7 +37,7 @@ export class RecentTexts<T> {
       return this.#read(text, terms);
     }
     // a copy: a slice would keep the whole head it was cut from
-    const own = Buffer.from(text, "latin1").toString("latin1");
+    const own = inOnePiece(text);
     const value = this.#read(own, terms);
     this.#kept[place] = { text: own, terms, value };
     return value;

@@ -1,3 +1,5 @@
+import { inOnePiece } from "./latin1.ts";
+
 /** RFC 9110 section 5.6.2: what names of methods and headers are made of. */
 const tokenChars = new Uint8Array(256);
 for (const c of "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") tokenChars[c.charCodeAt(0)] = 1;
@@ -28,7 +30,7 @@ export function headerName(text: string, at: number, end: number): HeaderName | 
   if (!isToken(sent)) return undefined;
   if (length > maxSeenLength) return { sent, lower: sent.toLowerCase() };
   // a copy: a slice would keep the whole head it was cut from
-  const own = Buffer.from(sent, "latin1").toString("latin1");
+  const own = inOnePiece(sent);
   const name = { sent: own, lower: own.toLowerCase() };
   seenNames[place] = name;
   return name;
