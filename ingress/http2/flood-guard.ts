@@ -10,8 +10,15 @@ const idleASecond = 1_000;
  * have to be answered or counted, are bought from a stock that fills with time, and with what is really asked and carried.
  */
 export class FloodGuard {
-  #resets = mostResets;
+  readonly #mostResets: number;
+  #resets: number;
   #idle = mostIdle;
+
+  /** `resets`: in one go; for who begins the streams himself, they need no bound. */
+  constructor(resets = mostResets) {
+    this.#mostResets = resets;
+    this.#resets = resets;
+  }
 
   /** A stream was given up, or had to be. False: too many are. */
   reset(): boolean {
@@ -29,7 +36,7 @@ export class FloodGuard {
   }
 
   passed(milliseconds: number): void {
-    this.#resets = Math.min(mostResets, this.#resets + (resetsASecond * milliseconds) / 1000);
+    this.#resets = Math.min(this.#mostResets, this.#resets + (resetsASecond * milliseconds) / 1000);
     this.#idle = Math.min(mostIdle, this.#idle + (idleASecond * milliseconds) / 1000);
   }
 }

@@ -38,12 +38,13 @@ const receiveWindow = 1024 * 1024;
 const joinedBytes = 8 * 1024;
 /** What is answered piles up no further, where the other side does not read. */
 const mostUnread = 1024 * 1024;
-/** A DATA frame with more in it is work. */
+/** A DATA frame with more in it is work, and so is a shorter one that no window has cut. */
 const leastWork = 512;
 
 /** What one side says on a connection of HTTP/2, and the connection's own windows. */
 export class FrameWriter implements StreamHost {
   readonly encoder = new HpackEncoder();
+  readonly holdsBack: boolean;
   readonly #outlet: ByteOutlet;
   readonly #guard: FloodGuard;
   readonly #keeper: StreamKeeper;
@@ -60,10 +61,11 @@ export class FrameWriter implements StreamHost {
   readonly #spent: Buffer[] = [];
   #stopped = false;
 
-  constructor(outlet: ByteOutlet, guard: FloodGuard, keeper: StreamKeeper) {
+  constructor(outlet: ByteOutlet, o: { readonly guard: FloodGuard; readonly keeper: StreamKeeper; readonly holdsBack: boolean }) {
     this.#outlet = outlet;
-    this.#guard = guard;
-    this.#keeper = keeper;
+    this.#guard = o.guard;
+    this.#keeper = o.keeper;
+    this.holdsBack = o.holdsBack;
   }
 
   get full(): boolean {
@@ -145,7 +147,7 @@ export class FrameWriter implements StreamHost {
     if (alone) outlet.uncork();
     stream.sendRoom -= most;
     this.#sendRoom -= most;
-    if (most >= leastWork) this.#guard.worked(4 * Math.ceil(most / usualFrameBytes));
+    if (most >= leastWork || most === bytes.length) this.#guard.worked(4 * Math.ceil(most / usualFrameBytes));
     // what was corked may have left with the uncork
     this.#full = !room && outlet.queuedBytes > 0;
     return most;

@@ -6,8 +6,16 @@ const mostEntries = 32;
 /** What the other side has said of itself. */
 export class PeerSettings {
   initialWindow = usualWindow;
+  /** Streams that it takes at once. */
+  maxStreams = Number.POSITIVE_INFINITY;
   /** Said in the last frame. */
   headerTableBytes: number | undefined;
+  readonly #takesPush: boolean;
+
+  /** `takesPush`: it may say so, as a client may. */
+  constructor(takesPush: boolean) {
+    this.#takesPush = takesPush;
+  }
 
   /** The payload of a SETTINGS frame; an error code where it breaks the rules, else 0. */
   read(bytes: Buffer, from: number, length: number): number {
@@ -27,7 +35,10 @@ export class PeerSettings {
         this.headerTableBytes = value;
         break;
       case settingId.enablePush:
-        if (value > 1) return errorCode.protocol;
+        if (value > (this.#takesPush ? 1 : 0)) return errorCode.protocol;
+        break;
+      case settingId.maxConcurrentStreams:
+        this.maxStreams = value;
         break;
       case settingId.initialWindowSize:
         if (value > largestWindow) return errorCode.flowControl;

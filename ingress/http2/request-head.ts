@@ -1,8 +1,10 @@
 import { type BodyFraming, declaredFraming } from "../upstream/wire/body-framing.ts";
 import { HeaderBlock } from "../upstream/wire/header-block.ts";
+import { connectionHeaders } from "../upstream/wire/hop-headers.ts";
 import { isAuthority, isOriginTarget } from "../upstream/wire/request-parser.ts";
 import { isToken } from "../upstream/wire/tokens.ts";
 import type { FieldLine } from "./field-line.ts";
+import { RecentFields } from "./recent-fields.ts";
 
 /** The head of one request, checked: it could be sent on as HTTP/1.1. */
 export interface RequestHead {
@@ -24,18 +26,9 @@ export interface SaidByFields {
   readonly expectContinue: boolean;
 }
 
-/** RFC 9113 section 8.2.2: of HTTP/1.1 connections, which this is none of. */
-const connectionHeaders: ReadonlySet<string> = new Set(["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"]);
-
-/** Sets of fields remembered. */
-const places = 8;
-
-/**
- * Fields of one connection's requests, read. A client says the same with most of its requests, by the same lines of its table: so what
- * they say is found out once.
- */
+/** Fields of one connection's requests, read. */
 export class RequestHeads {
-  readonly #recent: ({ readonly lines: readonly FieldLine[]; readonly pseudo: number; readonly said: SaidByFields } | undefined)[] = [];
+  readonly #recent = new RecentFields(readFields);
   #authority = "";
 
   /** Lines that are sound. `undefined`: no request (RFC 9113 section 8.1.1), or none that is served here. */
@@ -60,7 +53,7 @@ export class RequestHeads {
     if (method === "CONNECT" ? protocol === undefined || !isToken(protocol) : protocol !== undefined) return undefined;
     if (method !== "GET" && !isToken(method)) return undefined;
     if (!isOriginTarget(path) && !(path === "*" && method === "OPTIONS")) return undefined;
-    const said = this.#said(lines, pseudo);
+    const said = this.#recent.of(lines, pseudo, 0);
     const authority = named ?? said?.host;
     if (said === undefined || authority === undefined || !this.#isAuthority(authority)) return undefined;
     if (said.host !== undefined && said.host.toLowerCase() !== authority.toLowerCase()) return undefined;
@@ -73,25 +66,6 @@ export class RequestHeads {
     this.#authority = text;
     return true;
   }
-
-  #said(lines: readonly FieldLine[], pseudo: number): SaidByFields | undefined {
-    const place = (lines.length - pseudo) % places;
-    const recent = this.#recent[place];
-    if (recent !== undefined && sameFields(recent.lines, recent.pseudo, lines, pseudo)) return recent.said;
-    const said = readFields(lines, pseudo);
-    if (said !== undefined) this.#recent[place] = { lines, pseudo, said };
-    return said;
-  }
-}
-
-function sameFields(a: readonly FieldLine[], fromA: number, b: readonly FieldLine[], fromB: number): boolean {
-  if (a.length - fromA !== b.length - fromB) return false;
-  for (let i = fromA, j = fromB; i < a.length; i++, j++) {
-    const one = a[i];
-    const other = b[j];
-    if (one !== other && (one?.name !== other?.name || one?.value !== other?.value)) return false;
-  }
-  return true;
 }
 
 function readFields(lines: readonly FieldLine[], from: number): SaidByFields | undefined {

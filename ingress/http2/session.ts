@@ -1,32 +1,40 @@
 import { type BlockHead, type BlockSink, dependsOn, FieldBlocks } from "./field-blocks.ts";
-import type { FieldLine } from "./field-line.ts";
-import { FloodGuard } from "./flood-guard.ts";
+import type { FloodGuard } from "./flood-guard.ts";
 import { type FrameHead, FrameReader, type FrameSink } from "./frame-reader.ts";
 import { type ByteOutlet, FrameWriter, type StreamKeeper } from "./frame-writer.ts";
-import {
-  clientPreface,
-  errorCode,
-  frameFlag,
-  frameHead,
-  frameType,
-  kinds,
-  largestWindow,
-  printGoaway,
-  printReset,
-  printSettings,
-  settingId,
-} from "./frames.ts";
+import { errorCode, frameFlag, frameHead, frameType, kinds, largestWindow, printGoaway, printReset } from "./frames.ts";
 import { type DecodedFields, type FieldLimits, HpackDecoder } from "./hpack-decoder.ts";
 import { PastStreams } from "./past-streams.ts";
 import { PeerSettings } from "./peer-settings.ts";
 import { Http2Stream } from "./stream.ts";
 
-/** Whose connection it is. */
-export interface SessionOwner {
-  /** The other side has begun a stream; its owner has to be set in the call. */
-  onStream(stream: Http2Stream, lines: readonly FieldLine[]): void;
-  /** As onStream, with more fields than may be. */
-  onOversized(stream: Http2Stream): void;
+/** What a server and a client do differently. */
+export interface SessionSide {
+  /** What is said first. */
+  readonly greeting: string;
+  /** Some of what the other side has to say before its frames is still to come. */
+  readonly amid: boolean;
+  /** The last stream that the other side has begun. */
+  readonly lastHeard: number;
+  /** The other side may say that it takes pushes: a client may. */
+  readonly peerTakesPush: boolean;
+  /** What a stream holds counts in the window of its connection: else one that waits would stop all others. */
+  readonly holdsBack: boolean;
+  /** Where frames begin in what came; -1: it is none of HTTP/2. */
+  framesAt(bytes: Buffer): number;
+  /** All of one read was heard. */
+  onRead(): void;
+  /** A field block of a stream that nobody has begun yet. */
+  onNewFields(head: BlockHead, fields: DecodedFields): void;
+  onFields(stream: Http2Stream, head: BlockHead, fields: DecodedFields): void;
+  /** A DATA frame begins. */
+  onBody(): void;
+  /** The other side gave the stream up, or is gone. */
+  onLost(stream: Http2Stream, code: number): void;
+  /** The first settings of the other side, or others. */
+  onSettings(): void;
+  /** The other side takes no stream above this one. */
+  onGoaway(lastStream: number): void;
   /** No stream is open any more. */
   onIdle(): void;
   /** The connection has to be closed: what was wrong is said already. */
@@ -35,78 +43,82 @@ export interface SessionOwner {
 
 export interface SessionOptions {
   readonly outlet: ByteOutlet;
-  readonly owner: SessionOwner;
+  readonly side: SessionSide;
   readonly limits: FieldLimits;
-  /** Streams that the other side may have open at once. */
-  readonly maxStreams: number;
+  readonly guard: FloodGuard;
 }
 
 /**
- * The server's side of one connection of HTTP/2 (RFC 9113), between bytes that come and bytes that go: it knows no socket and no
- * clock. Streams that are begun and given up within one read are never told.
+ * One connection of HTTP/2 (RFC 9113), between bytes that come and bytes that go: what is the same for a server and a client. It knows
+ * no socket and no clock.
  */
 export class Http2Session implements FrameSink, BlockSink, StreamKeeper {
-  readonly #owner: SessionOwner;
-  readonly #limits: FieldLimits;
-  readonly #maxStreams: number;
+  readonly writer: FrameWriter;
+  readonly peer: PeerSettings;
+  readonly #side: SessionSide;
+  readonly #guard: FloodGuard;
   readonly #reader = new FrameReader(this);
   readonly #blocks: FieldBlocks;
   readonly #decoder: HpackDecoder;
-  readonly #guard = new FloodGuard();
-  readonly writer: FrameWriter;
-  readonly #peer = new PeerSettings();
   readonly #past = new PastStreams();
   readonly #streams = new Map<number, Http2Stream>();
-  /** Letters of the client's preface that have come. */
-  #prefaceRead = 0;
   #settled = false;
-  /** Begun in this read, and not told yet. */
-  #begun: { readonly stream: Http2Stream; readonly fields: DecodedFields }[] = [];
   #lastStream = 0;
-  /** Streams above are not taken any more. */
-  #mostStream = largestWindow;
   #dataStream: Http2Stream | undefined;
   #failed = false;
 
   constructor(o: SessionOptions) {
-    this.#owner = o.owner;
-    this.#limits = o.limits;
-    this.#maxStreams = o.maxStreams;
+    this.#side = o.side;
+    this.#guard = o.guard;
+    this.peer = new PeerSettings(o.side.peerTakesPush);
     this.#blocks = new FieldBlocks(this, 2 * o.limits.bytes);
     this.#decoder = new HpackDecoder(o.limits);
-    this.writer = new FrameWriter(o.outlet, this.#guard, this);
+    this.writer = new FrameWriter(o.outlet, { guard: o.guard, keeper: this, holdsBack: o.side.holdsBack });
   }
 
   /** Says what this side has to say of itself. */
   start(): void {
-    const settings = printSettings([
-      [settingId.maxConcurrentStreams, this.#maxStreams],
-      [settingId.maxHeaderListSize, this.#limits.bytes],
-      [settingId.connectProtocol, 1],
-    ]);
-    this.writer.start(settings);
+    this.writer.start(this.#side.greeting);
   }
 
   get streamCount(): number {
     return this.#streams.size;
   }
 
+  get streams(): Iterable<Http2Stream> {
+    return this.#streams.values();
+  }
+
+  /** The last stream that was begun, whether it became one or not. */
+  get lastStream(): number {
+    return this.#lastStream;
+  }
+
+  /** The other side has said its settings. */
+  get settled(): boolean {
+    return this.#settled;
+  }
+
+  /** Nothing is heard or said any more. */
+  get failed(): boolean {
+    return this.#failed;
+  }
+
   /** Waits for the rest of a frame, or of a message's fields. */
   get amid(): boolean {
-    return this.#reader.amid || this.#blocks.amid || this.#prefaceRead < clientPreface.length;
+    return this.#reader.amid || this.#blocks.amid || this.#side.amid;
   }
 
   /** Bytes as they come; nothing of them is kept beyond the call without a copy. */
   receive(bytes: Buffer): void {
     if (this.#failed) return;
-    let at = 0;
-    while (this.#prefaceRead < clientPreface.length && at < bytes.length) {
-      if (bytes[at++] === clientPreface.charCodeAt(this.#prefaceRead++)) continue;
-      this.#fail(errorCode.protocol);
+    const at = this.#side.framesAt(bytes);
+    if (at < 0) {
+      this.fail(errorCode.protocol);
       return;
     }
     this.#reader.read(bytes, at);
-    this.#beginAll();
+    this.#side.onRead();
   }
 
   /** There is room again where bytes go. */
@@ -119,43 +131,89 @@ export class Http2Session implements FrameSink, BlockSink, StreamKeeper {
     this.#guard.passed(milliseconds);
   }
 
-  /** Asks for no more streams; those on their way are still taken (RFC 9113 section 6.8). */
-  announceEnd(): void {
-    this.writer.write(printGoaway(largestWindow, errorCode.none));
-  }
-
-  /** Takes no more streams; those that are open finish. */
-  refuseMore(): void {
-    if (this.#mostStream !== largestWindow) return;
-    this.#mostStream = this.#lastStream;
-    this.writer.write(printGoaway(this.#lastStream, errorCode.none));
-  }
-
   /** The connection is gone. */
   closed(): void {
     this.#failed = true;
     this.writer.stop();
     this.#reader.stop();
-    this.#begun = [];
-    for (const stream of [...this.#streams.values()]) stream.close(errorCode.cancel);
+    for (const stream of [...this.#streams.values()]) this.#side.onLost(stream, errorCode.cancel);
+  }
+
+  /** Ends the connection for what the other side did. */
+  fail(code: number): void {
+    if (this.#failed) return;
+    this.writer.write(printGoaway(this.#side.lastHeard, code));
+    this.closed();
+    this.#side.onFailed(code);
+  }
+
+  // streams
+
+  /** Streams up to this one are begun from here on, or never. */
+  comeTo(stream: number): void {
+    this.#past.begun(this.#lastStream, stream);
+    this.#lastStream = stream;
+  }
+
+  open(id: number): Http2Stream {
+    const stream = new Http2Stream(this.writer, id, this.peer.initialWindow);
+    this.#streams.set(id, stream);
+    this.#guard.worked(10);
+    return stream;
+  }
+
+  /** What the other side did wrong with one stream. */
+  blame(stream: Http2Stream, code: number): void {
+    stream.reset(code);
+    this.countReset();
+  }
+
+  /** Resets a stream that never became one, or is no more. */
+  refuse(stream: number, code: number): void {
+    this.#past.reset(stream);
+    this.writer.write(printReset(stream, code));
+    this.countReset();
+  }
+
+  /** False: the connection has ended, so many streams were given up. */
+  countReset(): boolean {
+    if (this.#guard.reset()) return true;
+    this.fail(errorCode.enhanceYourCalm);
+    return false;
+  }
+
+  /** A frame that brings nothing; false: the connection has ended for it. */
+  countIdle(): boolean {
+    if (this.#guard.idle() && !this.writer.unread) return true;
+    this.fail(errorCode.enhanceYourCalm);
+    return false;
+  }
+
+  onReset(stream: number): void {
+    this.#past.reset(stream);
+  }
+
+  onForgotten(stream: Http2Stream): void {
+    this.#streams.delete(stream.id);
+    if (this.#streams.size === 0) this.#side.onIdle();
   }
 
   // reading frames
 
   onFault(code: number): void {
-    this.#fail(code);
+    this.fail(code);
   }
 
   onFrame(head: FrameHead, bytes: Buffer, from: number): void {
     // the first frame of a side is its settings (RFC 9113 section 3.4)
     const first = !this.#settled && head.type !== frameType.settings;
     if (first || !this.#blocks.allows(head, head.type === frameType.continuation)) {
-      this.#fail(errorCode.protocol);
+      this.fail(errorCode.protocol);
       return;
     }
     switch (head.type) {
       case frameType.headers:
-        if (head.stream % 2 === 0) this.#fail(errorCode.protocol);
+        if (head.stream % 2 === 0) this.fail(errorCode.protocol);
         else this.#blocks.headers(head, bytes, from);
         return;
       case frameType.continuation:
@@ -177,110 +235,66 @@ export class Http2Session implements FrameSink, BlockSink, StreamKeeper {
         this.#onPriority(head, bytes, from);
         return;
       case frameType.goaway:
-        if (head.stream !== 0 || head.length < 8) this.#fail(head.stream !== 0 ? errorCode.protocol : errorCode.frameSize);
-        else this.#idle();
+        if (head.stream !== 0 || head.length < 8) this.fail(head.stream !== 0 ? errorCode.protocol : errorCode.frameSize);
+        else if (this.countIdle()) this.#side.onGoaway(bytes.readUInt32BE(from) & largestWindow);
         return;
       case frameType.push:
-        this.#fail(errorCode.protocol);
+        this.fail(errorCode.protocol);
         return;
       default:
-        this.#idle();
+        this.countIdle();
     }
   }
 
   onBlock(head: BlockHead, bytes: Buffer, from: number, to: number): void {
     const open = this.#streams.get(head.stream);
     if (open === undefined && head.stream <= this.#lastStream && !this.#past.wasReset(head.stream)) {
-      this.#fail(this.#past.neverBegan(head.stream) ? errorCode.protocol : errorCode.streamClosed);
+      this.fail(this.#past.neverBegan(head.stream) ? errorCode.protocol : errorCode.streamClosed);
       return;
     }
     // whatever becomes of the stream, the other side's table has changed
     const fields = this.#decoder.decode(bytes, from, to);
-    if (fields === undefined) this.#fail(errorCode.compression);
-    else if (open !== undefined) this.#onTrailers(open, head.last, fields);
-    else if (head.stream > this.#lastStream) this.#begin(head, fields);
-    else this.#idle();
+    if (fields === undefined) this.fail(errorCode.compression);
+    else if (open !== undefined) this.#side.onFields(open, head, fields);
+    else if (head.stream > this.#lastStream) this.#side.onNewFields(head, fields);
+    else this.countIdle();
   }
 
-  #begin(head: BlockHead, fields: DecodedFields): void {
-    this.#past.begun(this.#lastStream, head.stream);
-    this.#lastStream = head.stream;
-    if (head.stream > this.#mostStream || this.#streams.size >= this.#maxStreams) {
-      this.#refuse(head.stream, errorCode.refusedStream);
-      return;
-    }
-    if (!fields.sound || head.selfDependent) {
-      this.#refuse(head.stream, errorCode.protocol);
-      return;
-    }
-    const stream = new Http2Stream(this.writer, head.stream, this.#peer.initialWindow);
-    this.#streams.set(head.stream, stream);
-    this.#guard.worked(10);
-    if (head.last) stream.endsWithHead();
-    this.#begun.push({ stream, fields });
-  }
-
-  /** Resets a stream that never became one. */
-  #refuse(stream: number, code: number): void {
-    this.#past.reset(stream);
-    this.writer.write(printReset(stream, code));
-    if (!this.#guard.reset()) this.#fail(errorCode.enhanceYourCalm);
-  }
-
-  #onTrailers(stream: Http2Stream, last: boolean, fields: DecodedFields): void {
-    this.#beginAll();
+  /** Fields behind a body, which end the stream. */
+  receiveTrailers(stream: Http2Stream, last: boolean, fields: DecodedFields): void {
     if (stream.remoteEnded) this.blame(stream, errorCode.streamClosed);
     else if (!last || !fields.sound || fields.tooLarge || fields.lines.some((l) => l.name.startsWith(":"))) {
       this.blame(stream, errorCode.protocol);
     } else {
-      stream.receiveFields(fields.lines);
+      stream.receiveFields(fields.lines, true);
       if (!stream.closed && !stream.receiveEnd()) this.blame(stream, errorCode.protocol);
     }
   }
 
-  /** Tells of the streams that were begun and are not given up yet. */
-  #beginAll(): void {
-    if (this.#begun.length === 0) return;
-    const begun = this.#begun;
-    this.#begun = [];
-    for (const { stream, fields } of begun) {
-      if (stream.closed) continue;
-      if (fields.tooLarge) {
-        if (!this.#guard.reset()) this.#fail(errorCode.enhanceYourCalm);
-        else this.#owner.onOversized(stream);
-      } else this.#owner.onStream(stream, fields.lines);
-    }
-  }
-
-  /** What the other side did wrong with one stream. */
-  blame(stream: Http2Stream, code: number): void {
-    stream.reset(code);
-    if (!this.#guard.reset()) this.#fail(errorCode.enhanceYourCalm);
-  }
-
   onDataHead(head: FrameHead): void {
     this.#dataStream = undefined;
-    if (this.#blocks.amid || head.stream === 0 || head.stream > this.#lastStream || head.stream % 2 === 0) {
-      this.#fail(errorCode.protocol);
+    if (!this.#settled || this.#blocks.amid || !this.#isPast(head.stream)) {
+      this.fail(errorCode.protocol);
       return;
     }
     if (!this.writer.takeRoom(head.length)) {
-      this.#fail(errorCode.flowControl);
+      this.fail(errorCode.flowControl);
       return;
     }
-    this.#beginAll();
-    if (head.length === 0 && (head.flags & frameFlag.endStream) === 0) this.#idle();
+    this.#side.onBody();
+    if (head.length === 0 && (head.flags & frameFlag.endStream) === 0) this.countIdle();
     const stream = this.#streams.get(head.stream);
     if (stream === undefined) this.#onPastData(head.stream);
     else if (stream.remoteEnded) this.blame(stream, errorCode.streamClosed);
+    else if (!stream.headed) this.blame(stream, errorCode.protocol);
     else if (!stream.takeRoom(head.length)) this.blame(stream, errorCode.flowControl);
     else this.#dataStream = stream;
   }
 
   #onPastData(stream: number): void {
-    if (this.#past.wasReset(stream)) this.#idle();
-    else if (this.#past.neverBegan(stream)) this.#fail(errorCode.protocol);
-    else this.#refuse(stream, errorCode.streamClosed);
+    if (this.#past.wasReset(stream)) this.countIdle();
+    else if (this.#past.neverBegan(stream)) this.fail(errorCode.protocol);
+    else if (this.countIdle()) this.refuse(stream, errorCode.streamClosed);
   }
 
   onPadding(_head: FrameHead, padding: number): void {
@@ -304,23 +318,23 @@ export class Http2Session implements FrameSink, BlockSink, StreamKeeper {
 
   #onWindow({ length, stream: id }: FrameHead, bytes: Buffer, from: number): void {
     if (length !== 4) {
-      this.#fail(errorCode.frameSize);
+      this.fail(errorCode.frameSize);
       return;
     }
-    if (!this.#idle()) return;
-    const more = bytes.readUInt32BE(from) & 0x7fff_ffff;
+    if (!this.countIdle()) return;
+    const more = bytes.readUInt32BE(from) & largestWindow;
     if (id !== 0) {
       this.#widenStream(id, more);
       return;
     }
     const fault = this.writer.widen(more);
-    if (fault !== errorCode.none) this.#fail(fault);
+    if (fault !== errorCode.none) this.fail(fault);
   }
 
   #widenStream(id: number, more: number): void {
     const stream = this.#streams.get(id);
     if (stream === undefined) {
-      if (!this.#isPast(id)) this.#fail(errorCode.protocol);
+      if (!this.#isPast(id)) this.fail(errorCode.protocol);
       return;
     }
     stream.sendRoom += more;
@@ -335,33 +349,38 @@ export class Http2Session implements FrameSink, BlockSink, StreamKeeper {
   }
 
   #onResetFrame({ length, stream: id }: FrameHead, bytes: Buffer, from: number): void {
-    if (id === 0 || !this.#isPast(id)) this.#fail(errorCode.protocol);
-    else if (length !== 4) this.#fail(errorCode.frameSize);
-    else if (!this.#guard.reset()) this.#fail(errorCode.enhanceYourCalm);
-    else this.#streams.get(id)?.close(bytes.readUInt32BE(from));
+    if (!this.#isPast(id)) this.fail(errorCode.protocol);
+    else if (length !== 4) this.fail(errorCode.frameSize);
+    else if (this.countReset()) {
+      const stream = this.#streams.get(id);
+      if (stream === undefined) this.countIdle();
+      else this.#side.onLost(stream, bytes.readUInt32BE(from));
+    }
   }
 
   #onSettings({ length, stream, flags }: FrameHead, bytes: Buffer, from: number): void {
     if (stream !== 0) {
-      this.#fail(errorCode.protocol);
+      this.fail(errorCode.protocol);
       return;
     }
-    if (!this.#idle()) return;
-    this.#settled = true;
+    if (!this.countIdle()) return;
     if ((flags & frameFlag.ack) !== 0) {
-      if (length !== 0) this.#fail(errorCode.frameSize);
+      // what is acknowledged comes behind what its sender has to say of itself
+      if (length !== 0 || !this.#settled) this.fail(length !== 0 ? errorCode.frameSize : errorCode.protocol);
       return;
     }
-    const before = this.#peer.initialWindow;
-    const fault = this.#peer.read(bytes, from, length);
+    this.#settled = true;
+    const before = this.peer.initialWindow;
+    const fault = this.peer.read(bytes, from, length);
     if (fault !== errorCode.none) {
-      this.#fail(fault);
+      this.fail(fault);
       return;
     }
-    const { headerTableBytes } = this.#peer;
+    const { headerTableBytes } = this.peer;
     if (headerTableBytes !== undefined) this.writer.encoder.limitTable(headerTableBytes);
     this.writer.write(frameHead(0, kinds.settingsAck, 0));
-    this.#moveWindows(this.#peer.initialWindow - before);
+    this.#moveWindows(this.peer.initialWindow - before);
+    if (!this.#failed) this.#side.onSettings();
   }
 
   /** RFC 9113 section 6.9.2. */
@@ -370,7 +389,7 @@ export class Http2Session implements FrameSink, BlockSink, StreamKeeper {
     for (const stream of this.#streams.values()) {
       stream.sendRoom += by;
       if (stream.sendRoom > largestWindow) {
-        this.#fail(errorCode.flowControl);
+        this.fail(errorCode.flowControl);
         return;
       }
     }
@@ -378,50 +397,25 @@ export class Http2Session implements FrameSink, BlockSink, StreamKeeper {
   }
 
   #onPing({ length, stream, flags }: FrameHead, bytes: Buffer, from: number): void {
-    if (stream !== 0) this.#fail(errorCode.protocol);
-    else if (length !== 8) this.#fail(errorCode.frameSize);
-    else if (this.#idle() && (flags & frameFlag.ack) === 0)
+    if (stream !== 0) this.fail(errorCode.protocol);
+    else if (length !== 8) this.fail(errorCode.frameSize);
+    else if (this.countIdle() && (flags & frameFlag.ack) === 0)
       this.writer.write(frameHead(8, kinds.pingAck, 0) + bytes.toString("latin1", from, from + 8));
   }
 
   /** Priorities are deprecated: only what breaks their rules is told (RFC 9113 sections 5.3.2 and 6.3). */
   #onPriority({ length, stream: id }: FrameHead, bytes: Buffer, from: number): void {
     if (id === 0) {
-      this.#fail(errorCode.protocol);
+      this.fail(errorCode.protocol);
       return;
     }
-    if (!this.#idle()) return;
+    if (!this.countIdle()) return;
     const fault = length !== 5 ? errorCode.frameSize : dependsOn(bytes, from) === id ? errorCode.protocol : errorCode.none;
     if (fault === errorCode.none) return;
     const stream = this.#streams.get(id);
     if (stream !== undefined) this.blame(stream, fault);
-    else if (this.#isPast(id)) this.#refuse(id, fault);
+    else if (this.#isPast(id)) this.refuse(id, fault);
     // no stream can be reset that was never begun
-    else this.#fail(fault);
-  }
-
-  /** False: the connection has ended for it. */
-  #idle(): boolean {
-    if (this.#guard.idle() && !this.writer.unread) return true;
-    this.#fail(errorCode.enhanceYourCalm);
-    return false;
-  }
-
-  #fail(code: number): void {
-    if (this.#failed) return;
-    this.writer.write(printGoaway(this.#lastStream, code));
-    this.closed();
-    this.#owner.onFailed(code);
-  }
-
-  // streams, as the writer tells of them
-
-  onReset(stream: number): void {
-    this.#past.reset(stream);
-  }
-
-  onForgotten(stream: Http2Stream): void {
-    this.#streams.delete(stream.id);
-    if (this.#streams.size === 0) this.#owner.onIdle();
+    else this.fail(fault);
   }
 }

@@ -4,8 +4,8 @@ import { type BlockSource, PendingBytes } from "./pending-bytes.ts";
 
 /** Whose stream it is. Nothing comes after onClosed. */
 export interface StreamOwner {
-  /** Trailers. */
-  onFields(lines: readonly FieldLine[]): void;
+  /** Trailers; before them, where it is an answer that is waited for, its heads. `last`: nothing comes behind them. */
+  onFields(lines: readonly FieldLine[], last: boolean): void;
   /** `bytes` are not kept beyond the call without a copy. */
   onData(bytes: Buffer): void;
   /** The other side has sent all. */
@@ -20,6 +20,8 @@ export interface StreamOwner {
 export interface StreamHost extends BlockSource {
   /** What was written has not left: it would only pile up. */
   readonly full: boolean;
+  /** What a stream holds counts in the connection's window, as long as it does. */
+  readonly holdsBack: boolean;
   /** Sends as much as the windows and the connection let through; how many bytes. `last`: the end of the stream, with the last of them. */
   sendData(stream: Http2Stream, bytes: Buffer, last: boolean): number;
   /** An empty block: only the end. */
@@ -45,6 +47,8 @@ interface End {
 export class Http2Stream {
   readonly id: number;
   owner: StreamOwner = nobody;
+  /** The head of what the other side has to say has come. */
+  headed = false;
   /** What the other side lets this one send. */
   sendRoom: number;
   readonly #host: StreamHost;
@@ -71,6 +75,7 @@ export class Http2Stream {
   /** The owner waits for onDrain. */
   #awaited = false;
   #closed = false;
+  #givenUp = false;
 
   constructor(host: StreamHost, id: number, sendRoom: number) {
     this.#host = host;
@@ -80,6 +85,11 @@ export class Http2Stream {
 
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /** This side has reset it. */
+  get givenUp(): boolean {
+    return this.#givenUp;
   }
 
   /** The other side has ended. */
@@ -212,20 +222,33 @@ export class Http2Stream {
       this.#host.credit(bytes.length);
       return false;
     }
-    if (this.#paused) {
-      if (this.#held === noBuffers) this.#held = [];
-      (this.#held as Buffer[]).push(Buffer.from(bytes));
-    } else this.#deliver(bytes);
+    if (this.#paused) this.#hold(bytes);
+    else {
+      this.owner.onData(bytes);
+      this.#credit(bytes.length);
+    }
     return true;
   }
 
-  #deliver(bytes: Buffer): void {
+  #hold(bytes: Buffer): void {
+    if (this.#held === noBuffers) this.#held = [];
+    (this.#held as Buffer[]).push(Buffer.from(bytes));
+    if (!this.#host.holdsBack) this.#host.credit(bytes.length);
+  }
+
+  #deliverHeld(bytes: Buffer): void {
     this.owner.onData(bytes);
-    this.#credit(bytes.length);
+    if (this.#host.holdsBack) this.#host.credit(bytes.length);
+    this.#giveBack(bytes.length);
   }
 
   #credit(bytes: number): void {
     this.#host.credit(bytes);
+    this.#giveBack(bytes);
+  }
+
+  /** To the stream's own window. */
+  #giveBack(bytes: number): void {
     this.#owed += bytes;
     if (this.#owed < usualWindow / 2 || this.#remoteEnded || this.#closed) return;
     this.#receiveRoom += this.#owed;
@@ -233,9 +256,9 @@ export class Http2Stream {
     this.#owed = 0;
   }
 
-  receiveFields(lines: readonly FieldLine[]): void {
+  receiveFields(lines: readonly FieldLine[], last: boolean): void {
     if (this.#paused) this.#heldFields = lines;
-    else this.owner.onFields(lines);
+    else this.owner.onFields(lines, last);
   }
 
   /** False: less than was announced. */
@@ -263,12 +286,12 @@ export class Http2Stream {
     while (!this.#isPaused() && !this.#closed) {
       const bytes = (this.#held as Buffer[]).shift();
       if (bytes === undefined) break;
-      this.#deliver(bytes);
+      this.#deliverHeld(bytes);
     }
     if (this.#isPaused() || this.#closed) return;
     const fields = this.#heldFields;
     this.#heldFields = undefined;
-    if (fields !== undefined) this.owner.onFields(fields);
+    if (fields !== undefined) this.owner.onFields(fields, true);
     this.#tellEnd();
   }
 
@@ -282,6 +305,7 @@ export class Http2Stream {
   /** Gives the stream up; what waits is not sent. */
   reset(code: number): void {
     if (this.#closed) return;
+    this.#givenUp = true;
     if (!this.#localEnded || !this.#remoteEnded) this.#host.sendReset(this, code);
     this.close(code);
   }
@@ -295,8 +319,21 @@ export class Http2Stream {
     this.#held = noBuffers;
     this.#pending?.clear();
     this.#host.forget(this);
-    if (held > 0) this.#host.credit(held);
+    if (held > 0 && this.#host.holdsBack) this.#host.credit(held);
     this.owner.onClosed(code);
+  }
+
+  /** The other side wants no more of it, or is gone: what came whole and is still held goes its way. */
+  lose(code: number): void {
+    if (!this.#remoteEnded || this.#endTold) {
+      this.close(code);
+      return;
+    }
+    this.#localEnded = true;
+    this.#complete = true;
+    this.#awaited = false;
+    this.#end = undefined;
+    this.#pending?.clear();
   }
 
   #closeIfDone(): void {

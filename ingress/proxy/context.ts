@@ -87,9 +87,9 @@ export interface ProxyContext {
   readonly spools: SpoolBudget;
   /** Where https is served beside an http port, for redirects. */
   httpsPortBeside: (httpPort: number) => number;
-  /** Set once the transport is chosen, before the first connection. */
+  /** These two are set once the transport is chosen, before the first connection. */
   pool: UpstreamPool;
-  readonly http2: Http2Upstreams;
+  http2: Http2Upstreams;
   readonly picker: EndpointPicker;
   readonly pending: PendingRequests;
   readonly held: HeldBytes;

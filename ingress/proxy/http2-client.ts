@@ -1,7 +1,8 @@
 import type { FieldLine } from "../http2/field-line.ts";
 import { errorCode } from "../http2/frames.ts";
 import { RequestHeads } from "../http2/request-head.ts";
-import { Http2Session, type SessionOwner } from "../http2/session.ts";
+import { type ServerOwner, ServerSide } from "../http2/server-side.ts";
+import type { Http2Session } from "../http2/session.ts";
 import type { Http2Stream } from "../http2/stream.ts";
 import type { Connection, ConnectionEvents } from "../upstream/connection.ts";
 import { TurnOutlet } from "../upstream/turn-outlet.ts";
@@ -19,10 +20,11 @@ const maxStreams = 128;
 const mostDiscarded = 1024 * 1024;
 
 /** One client connection that speaks HTTP/2: each stream is an Exchange of its own. */
-export class Http2Client implements ClientConnection, ConnectionEvents, SessionOwner, Holder {
+export class Http2Client implements ClientConnection, ConnectionEvents, ServerOwner, Holder {
   readonly #context: ProxyContext;
   readonly #connection: Connection;
   readonly #outlet: TurnOutlet;
+  readonly #side: ServerSide;
   readonly #session: Http2Session;
   readonly #facts: Http2Facts;
   readonly #heads = new RequestHeads();
@@ -65,13 +67,14 @@ export class Http2Client implements ClientConnection, ConnectionEvents, SessionO
     context.metrics.accepted++;
     const { headBytes, headers } = context.wire;
     this.#outlet = new TurnOutlet(connection);
-    this.#session = new Http2Session({
+    this.#side = new ServerSide({
       outlet: this.#outlet,
       owner: this,
       // beside its headers a head has four lines of its own
       limits: { bytes: headBytes, lines: headers + 4 },
       maxStreams,
     });
+    this.#session = this.#side.session;
     connection.events = this;
     this.#session.start();
   }
@@ -109,7 +112,7 @@ export class Http2Client implements ClientConnection, ConnectionEvents, SessionO
   drain(): void {
     if (this.#drainingSince !== Number.POSITIVE_INFINITY || this.#gone) return;
     this.#drainingSince = this.#context.clock.monotonic();
-    this.#session.announceEnd();
+    this.#side.announceEnd();
   }
 
   endIfIdle(): void {
@@ -140,7 +143,7 @@ export class Http2Client implements ClientConnection, ConnectionEvents, SessionO
   #close(): void {
     if (this.#closing) return;
     this.#closing = true;
-    this.#session.refuseMore();
+    this.#side.refuseMore();
     if (!this.busy) this.#end();
   }
 

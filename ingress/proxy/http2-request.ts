@@ -8,6 +8,7 @@ import type { Http2Session } from "../http2/session.ts";
 import type { Http2Stream, StreamOwner } from "../http2/stream.ts";
 import type { ClientCertificates } from "../route/route.ts";
 import type { Connection } from "../upstream/connection.ts";
+import { fieldsOfHeaders, fieldsOfLines, linesOfFields } from "../upstream/http2-fields.ts";
 import { noBody } from "../upstream/wire/body-framing.ts";
 import { HeaderBlock } from "../upstream/wire/header-block.ts";
 import type { Http1Response } from "../upstream/wire/response-parser.ts";
@@ -15,7 +16,6 @@ import type { ProxyContext } from "./context.ts";
 import type { Downstream, HeadFacts, IncomingRequest, SwitchOptions } from "./downstream.ts";
 import { Exchange } from "./exchange.ts";
 import { type Holder, waitingBytes } from "./held-bytes.ts";
-import { fieldsOfHeaders, fieldsOfLines } from "./http2-fields.ts";
 import { StreamConnection } from "./stream-connection.ts";
 import { Tunnel } from "./tunnel.ts";
 
@@ -125,9 +125,7 @@ export class Http2Request implements Downstream, StreamOwner, Holder {
   // the stream
 
   onFields(lines: readonly FieldLine[]): void {
-    let text = "";
-    for (const { name, value } of lines) text += `${text === "" ? "" : "\r\n"}${name}: ${value}`;
-    this.#exchange.bodyTrailers(text);
+    this.#exchange.bodyTrailers(linesOfFields(lines));
   }
 
   onData(bytes: Buffer): void {

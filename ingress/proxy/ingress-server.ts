@@ -185,7 +185,7 @@ class IngressProcess implements IngressServer {
       spools: { bytes: 0 },
       httpsPortBeside: () => config.httpsPort ?? 443,
       pool: new UpstreamPool(this.#connections),
-      http2: new Http2Upstreams(),
+      http2: new Http2Upstreams(this.#connections),
       picker: new EndpointPicker(),
       pending: new PendingRequests(),
       held: new HeldBytes(config.heldBytes ?? defaultHeldBytes),
@@ -332,6 +332,7 @@ class IngressProcess implements IngressServer {
     if (this.#deps.connections === undefined) {
       this.#connections = (await chooseTransport(transport ?? "auto", this.#pair, this.#onFault)).connections;
       this.#context.pool = new UpstreamPool(this.#connections, poolLimits(this.#context.table.settings));
+      this.#context.http2 = new Http2Upstreams(this.#connections);
     }
     await Promise.race([this.#deps.listenAfter, untilAborted(this.#life.signal)]);
     if (this.#life.signal.aborted) return;

@@ -57,6 +57,8 @@ export interface UpstreamAddress {
   readonly tls: boolean;
   /** Name for SNI. */
   readonly serverName?: string;
+  /** Offered by ALPN. */
+  readonly protocols?: readonly string[];
   /** Absent: certificates of endpoints are not verified, as ingress-nginx does by default. */
   readonly tlsOptions?: UpstreamTls;
   /** The name that a verified certificate must have. */

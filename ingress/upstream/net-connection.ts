@@ -203,7 +203,7 @@ class NetConnection implements Connection, TurnWriter {
 
 function connect(to: UpstreamAddress, o: NetOptions & { readonly events: ConnectionEvents; readonly onReady: () => void }): Connection {
   if (to.tls) {
-    const socket = connectTls(to, []);
+    const socket = connectTls(to, to.protocols ?? []);
     socket.once("secureConnect", o.onReady);
     return connectionOf(socket, o.events, o);
   }

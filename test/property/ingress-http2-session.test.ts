@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { ByteOutlet } from "../../ingress/http2/frame-writer.ts";
-import { Http2Session } from "../../ingress/http2/session.ts";
+import { ServerSide } from "../../ingress/http2/server-side.ts";
 import type { Http2Stream } from "../../ingress/http2/stream.ts";
 import { runs } from "../support/runs.ts";
 import { frame, http2Preface, literal, requestFields, frameType as T } from "../unit/ingress/http2-frames.ts";
@@ -40,7 +40,7 @@ function replay(pieces: Iterable<Buffer>): Replayed {
       onClosed: (code) => told.push(`${stream.id} closed ${code}`),
     };
   };
-  const session = new Http2Session({
+  const { session } = new ServerSide({
     outlet,
     owner: {
       onStream: (stream, lines) => begin(stream, lines.map((l) => `${l.name}=${l.value}`).join("&")),

@@ -14,6 +14,15 @@ const hopByHop: ReadonlySet<string> = new Set([
   "http2-settings",
 ]);
 
+/** RFC 9113 section 8.2.2: of connections of HTTP/1.1; a message of HTTP/2 has none of them. */
+export const connectionHeaders: ReadonlySet<string> = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "transfer-encoding",
+  "upgrade",
+]);
+
 /** True when a header goes on to the next hop; `named` are the tokens of Connection. */
 export function goesOn(name: string, named: readonly string[]): boolean {
   return !hopByHop.has(name) && (named.length === 0 || !named.includes(name) || keptAlways.has(name));

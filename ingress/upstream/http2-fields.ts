@@ -1,8 +1,7 @@
-import { RecentTexts } from "../upstream/wire/recent-texts.ts";
-import { headerName } from "../upstream/wire/tokens.ts";
-
-/** RFC 9113 section 8.2.2: what a route sets may be one of them. */
-const connectionHeaders: ReadonlySet<string> = new Set(["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"]);
+import type { FieldLine } from "../http2/field-line.ts";
+import { connectionHeaders } from "./wire/hop-headers.ts";
+import { RecentTexts } from "./wire/recent-texts.ts";
+import { headerName } from "./wire/tokens.ts";
 
 const recentLines = new RecentTexts((text) => readLines(text));
 
@@ -34,4 +33,11 @@ export function fieldsOfHeaders(headers: readonly string[]): readonly string[] {
     if (!connectionHeaders.has(name)) fields.push(name, headers[i + 1] ?? "");
   }
   return fields;
+}
+
+/** Trailers of HTTP/2 as lines of HTTP/1. */
+export function linesOfFields(lines: readonly FieldLine[]): string {
+  let text = "";
+  for (const { name, value } of lines) text += `${text === "" ? "" : "\r\n"}${name}: ${value}`;
+  return text;
 }
