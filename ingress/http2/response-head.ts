@@ -51,6 +51,7 @@ function framingOf(
   const declared = declaredFraming(fields, 1);
   if (declared !== undefined && "fault" in declared) return undefined;
   if (o.answersHead || status < 200 || status === 204 || status === 304) return noBody;
-  if (!o.last) return declared ?? untold;
-  return declared?.kind === "length" && declared.bytes > 0 ? undefined : nothing;
+  const bytes = declared?.kind === "length" ? declared.bytes : undefined;
+  if (o.last) return bytes === undefined || bytes === 0 ? nothing : undefined;
+  return bytes === undefined ? untold : { kind: "length", bytes, trailed: true };
 }

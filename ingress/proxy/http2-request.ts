@@ -9,7 +9,7 @@ import type { Http2Stream, StreamOwner } from "../http2/stream.ts";
 import type { ClientCertificates } from "../route/route.ts";
 import type { Connection } from "../upstream/connection.ts";
 import { fieldsOfHeaders, fieldsOfLines, linesOfFields } from "../upstream/http2-fields.ts";
-import { noBody } from "../upstream/wire/body-framing.ts";
+import { type BodyFraming, noBody } from "../upstream/wire/body-framing.ts";
 import { HeaderBlock } from "../upstream/wire/header-block.ts";
 import type { Http1Response } from "../upstream/wire/response-parser.ts";
 import type { ProxyContext } from "./context.ts";
@@ -46,7 +46,7 @@ export class Http2Request implements Downstream, StreamOwner, Holder {
   #expectContinue: boolean;
   #headSent = false;
   #answered = false;
-  /** Of the body of the answer, as announced; negative: it was not. */
+  /** Of the body of the answer, where its end is known by its length; negative: it is not. */
   #bodyLeft = -1;
   /** Of an answer that is complete: what the client had not taken when it last took some, and by when it must take more. */
   #left = { bytes: 0, deadline: Number.POSITIVE_INFINITY };
@@ -78,7 +78,7 @@ export class Http2Request implements Downstream, StreamOwner, Holder {
       authority: head.authority,
       block,
       fields: block.fields,
-      framing: protocol !== undefined ? noBody : (said.framing ?? (ended ? noBody : { kind: "chunked" })),
+      framing: protocol !== undefined ? noBody : framingOf(said.framing, ended),
       connectionTokens: [],
       upgrade: protocol,
       http2: true,
@@ -169,9 +169,10 @@ export class Http2Request implements Downstream, StreamOwner, Holder {
   }
 
   #sendHead({ framing }: HeadFacts, block: string): void {
-    const last = framing.kind === "none" || (framing.kind === "length" && framing.bytes === 0);
+    const bytes = framing.kind === "length" && framing.trailed !== true ? framing.bytes : -1;
+    const last = framing.kind === "none" || bytes === 0;
     this.#headSent = true;
-    this.#bodyLeft = framing.kind === "length" ? framing.bytes : -1;
+    this.#bodyLeft = bytes;
     this.#session.writer.sendBlock(this.#stream, block, { last });
     if (last) this.#stream.endedWithHead();
   }
@@ -236,6 +237,12 @@ export class Http2Request implements Downstream, StreamOwner, Holder {
   #bodyDeadline(): number {
     return this.#context.clock.monotonic() + this.#context.timeouts.body;
   }
+}
+
+/** As it was announced; trailers may follow whatever length. */
+function framingOf(said: BodyFraming | undefined, ended: boolean): BodyFraming {
+  if (said?.kind === "length") return ended ? said : { ...said, trailed: true };
+  return ended ? noBody : { kind: "chunked" };
 }
 
 /** Headers of a 101 that are about the switch itself. */

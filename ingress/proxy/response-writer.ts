@@ -34,7 +34,7 @@ export class ResponseWriter {
     this.#underWay = true;
     this.#chunked = unbounded && o.minor === 1;
     const last = o.last || (unbounded && o.minor === 0);
-    const framing = this.#chunked ? "Transfer-Encoding: chunked\r\n" : "";
+    const framing = this.#chunked ? "Transfer-Encoding: chunked\r\n" : lengthOf(head, lines);
     const connection = last ? "Connection: close\r\n" : o.minor === 0 ? "Connection: keep-alive\r\n" : "";
     this.#statusLine = statusLine(head.status, head.reason);
     this.#lines = lines;
@@ -102,6 +102,12 @@ const okLine = "HTTP/1.1 200 OK\r\n";
 
 function statusLine(status: number, reason: string): string {
   return status === 200 && reason === "OK" ? okLine : `HTTP/1.1 ${status} ${reason}\r\n`;
+}
+
+/** An answer of HTTP/2 may end with its head and not say that it has no body. */
+function lengthOf({ framing }: HeadFacts, lines: string): string {
+  const untold = framing.kind === "length" && framing.bytes === 0 && !/^content-length:/im.test(lines);
+  return untold ? "Content-Length: 0\r\n" : "";
 }
 
 /** Flat headers as lines, each with its CRLF. */

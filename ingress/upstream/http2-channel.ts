@@ -25,7 +25,7 @@ export class Http2Channel implements UpstreamChannel, StreamOwner {
   #stream: Http2Stream | undefined;
   #sink: ResponseSink | undefined;
   #method = "GET";
-  /** Of the body of the request, as announced; negative: it was not. */
+  /** Of the body of the request, where its end is known by its length; negative: it is not. */
   #bodyLeft = -1;
   #responded = false;
   #informational = 0;
@@ -38,7 +38,7 @@ export class Http2Channel implements UpstreamChannel, StreamOwner {
     this.#sink = sink;
     this.#method = head.method;
     const { framing } = head;
-    if (framing.kind === "length") this.#bodyLeft = framing.bytes;
+    if (framing.kind === "length" && framing.trailed !== true) this.#bodyLeft = framing.bytes;
     const fields = [":scheme", this.#host.scheme, ...head.fields()];
     this.#stream = this.#host.begin(fields, { owner: this, last: framing.kind === "none" });
     if (this.#stream === undefined) process.nextTick(() => this.#fail("refused", "the endpoint takes no more streams"));

@@ -1,7 +1,10 @@
-/** How the length of a body is told. `close`: until the connection ends (responses only). */
+/**
+ * How the length of a body is told. `close`: until the connection ends (responses only). `trailed`: trailers may follow all the same, as
+ * they may in HTTP/2.
+ */
 export type BodyFraming =
   | { readonly kind: "none" }
-  | { readonly kind: "length"; readonly bytes: number }
+  | { readonly kind: "length"; readonly bytes: number; readonly trailed?: true }
   | { readonly kind: "chunked" }
   | { readonly kind: "close" };
 

@@ -70,6 +70,13 @@ test.for<[name: string, bytes: Buffer, last: (socket: Socket) => void, want: str
   ["answers", Buffer.concat([head, half, frame(T.data, endStream, 1)]), stay, "200"],
   ["ends the connection in the middle of the body", Buffer.concat([head, half]), leave, "cut"],
   ["resets the connection in the middle of the body", Buffer.concat([head, half]), (s) => void s.resetAndDestroy(), "cut"],
+  ["resets without an error in the middle of the body", Buffer.concat([head, half, frame(T.reset, 0, 1, code(0))]), stay, "cut"],
+  [
+    "resets without an error behind a whole answer",
+    Buffer.concat([head, half, frame(T.data, endStream, 1), frame(T.reset, 0, 1, code(0))]),
+    stay,
+    "200",
+  ],
   ["cancels in the middle of the body", Buffer.concat([head, half, frame(T.reset, 0, 1, code(8))]), stay, "cut"],
   ["says GOAWAY and ends in the middle of the body", Buffer.concat([head, half, frame(T.goaway, 0, 0, Buffer.alloc(8))]), leave, "cut"],
   ["stops in the middle of the body", Buffer.concat([head, half]), stay, "cut"],

@@ -180,6 +180,20 @@ test("a response of trailers only stays one", async () => {
   expect(await call(session)).toMatchObject({ headers: { ":status": 200, "grpc-status": "5" }, body: "" });
 });
 
+test("trailers behind a body whose length was announced, both ways", async () => {
+  const seen: IncomingHttpHeaders[] = [];
+  const up = await endpoint((stream) => {
+    stream.on("trailers", (t) => seen.push(t));
+    stream.respond({ ":status": 200, "content-type": "application/grpc", "content-length": "5" }, { waitForTrailers: true });
+    stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
+    stream.pipe(stream);
+  });
+  const { session } = await lab([up.port], { action: makeForward({ protocol: "grpc" }) });
+  const got = await call(session, { headers: { "content-length": "5" }, trailers: { "x-sum": "7" } });
+  expect(got).toMatchObject({ body: "hello", trailers: { "grpc-status": "0" } });
+  expect(seen).toMatchObject([{ "x-sum": "7" }]);
+});
+
 test.for<[name: string, serve: Serve | undefined, status: string]>([
   ["no endpoint", undefined, "14"],
   ["a stream that is cut before an answer", (s) => s.close(2), "14"],
@@ -248,6 +262,16 @@ test("a client of HTTP/1.1 reaches an endpoint of HTTP/2, with body and trailers
     .until((t) => t.endsWith("\r\n\r\n") && t.includes("x-sum"));
   expect(text).toMatch(/^HTTP\/1\.1 201 [^\r]*\r\nx-kind: h2\r\n/);
   expect(text).toMatch(/\r\n3\r\nabc\r\n0\r\nx-sum: 9\r\n\r\n$/);
+});
+
+test("a client of HTTP/1.1 is told the end of an answer that is a head only", async () => {
+  const up = await endpoint((s) => s.respond({ ":status": 200, "x-kind": "h2" }, { endStream: true }));
+  const { http } = await lab([up.port], { action: makeForward({ protocol: "grpc" }) });
+  const c = RawClient.connect(http);
+  open.push(() => void c.socket.destroy());
+  const get = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
+  const text = await c.send(get + get).until((t) => t.split("\r\n\r\n").length === 3);
+  expect(text).toMatch(/^(HTTP\/1\.1 200 \r\nx-kind: h2\r\n([A-Z][^\r]*\r\n|date: [^\r]*\r\n)*Content-Length: 0\r\n\r\n){2}$/);
 });
 
 test("an endpoint that speaks HTTP/1 only is 502", async () => {
