@@ -1,5 +1,5 @@
 import type { Ingress } from "../../src/api/types/networking-v1.generated.ts";
-import { objectKey, type Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
+import { type Kind, objectKey, type Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
 import { type Problem, printObjectRef } from "../../src/snapshot/problem.ts";
 import { batchFromEmpty } from "../../src/snapshot/snapshot-store.ts";
 import type { AnnotationRow, RowState } from "./annotation-row.ts";
@@ -40,12 +40,22 @@ export interface MigrationReport {
   readonly settings: readonly (SettingReport & { readonly object: string })[];
   readonly problems: readonly Problem[];
   readonly summary: Readonly<Record<Verdict, number>>;
+  /** Kinds that Ingresses name and of which there is not one among the objects: whether those that are named are there was not judged. */
+  readonly notGiven: readonly Kind[];
   /** How many Ingresses of each other class there are, which ingress-nginx does not serve; "" is no class. */
   readonly otherClasses: Readonly<Record<string, number>>;
 }
 
+export interface MigrationOptions {
+  readonly scope?: IngressScope;
+  /** The objects are all there are; without it they are what somebody has chosen, who may have left out a whole kind. */
+  readonly whole: boolean;
+}
+
 /** What becomes of the Ingresses that ingress-nginx serves, one by one, from objects alone. */
-export function reportMigration(snapshot: Snapshot, scope: IngressScope = nginxScope): MigrationReport {
+export function reportMigration(snapshot: Snapshot, { scope = nginxScope, whole }: MigrationOptions): MigrationReport {
+  const absent = whole ? [] : choosableKinds.filter((kind) => snapshot.tables[kind].size === 0);
+  const unjudged = (p: Problem): boolean => absent.some((kind) => p.reason === `${kind}NotFound`);
   const translator = new IngressTranslator({ scope });
   translator.apply(batchFromEmpty(snapshot));
   const routes = translator.full().routes.upserts;
@@ -55,9 +65,11 @@ export function reportMigration(snapshot: Snapshot, scope: IngressScope = nginxS
     .toSorted((a, b) => (objectKey(a) < objectKey(b) ? -1 : 1))
     .map((ingress): IngressReport => {
       const key = objectKey(ingress);
-      const own = problems.filter((p) => p.object.kind === "Ingress" && `${p.object.namespace ?? ""}/${p.object.name}` === key);
+      const told = problems.filter((p) => p.object.kind === "Ingress" && `${p.object.namespace ?? ""}/${p.object.name}` === key);
+      const own = told.filter((p) => !unjudged(p));
       const annotations = annotationReports(ingress);
-      const shut = routes.some((r) => r.action.kind === "respond" && printObjectRef(r.object) === `Ingress ${key}`);
+      const answered = routes.some((r) => r.action.kind === "respond" && printObjectRef(r.object) === `Ingress ${key}`);
+      const shut = answered && (own.length === told.length || own.some(isOfGuard) || annotations.some((a) => guardsPaths(a.name, a.value)));
       const quirks = quirksOf(ingress, { all: served, routes });
       const others = own.filter(
         (p) =>
@@ -77,12 +89,24 @@ export function reportMigration(snapshot: Snapshot, scope: IngressScope = nginxS
   return {
     ingresses,
     settings: configReports(snapshot, scope),
-    problems: problems.filter((p) => p.object.kind !== "Ingress" && !p.field.startsWith("data[")),
+    problems: problems.filter((p) => p.object.kind !== "Ingress" && !p.field.startsWith("data[") && !unjudged(p)),
     summary,
+    notGiven: absent.filter((kind) => problems.some((p) => p.reason === `${kind}NotFound`)),
     otherClasses: countBy(
       [...snapshot.tables.Ingress.values()].filter((i) => !isOurs(snapshot, i, scope)).map((i) => classNameOf(i) ?? ""),
     ),
   };
+}
+
+/** Of which somebody who asks about files may have given none. */
+const choosableKinds = ["Service", "Secret", "ConfigMap"] as const satisfies readonly Kind[];
+
+/** A guard that cannot be made shuts its paths. */
+function isOfGuard({ field }: Problem): boolean {
+  const name = /^metadata\.annotations\[(.+)\]$/.exec(field)?.[1];
+  if (name === undefined) return false;
+  const short = name.startsWith(annotationPrefix) ? name.slice(annotationPrefix.length) : name;
+  return annotationRow(short)?.guards === true;
 }
 
 function countBy(names: readonly string[]): Readonly<Record<string, number>> {

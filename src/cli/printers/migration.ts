@@ -16,7 +16,7 @@ export function printMigration(format: OutputFormat | undefined, report: Migrati
 /** What is the same everywhere is said with -o wide only. */
 function migrationText(report: MigrationReport, o: { readonly wide: boolean }): string {
   const { same, differs, partly, shut } = report.summary;
-  const head = `${report.ingresses.length} Ingresses: ${same} the same, ${differs} with differences, ${partly} served in part, ${shut} shut\n${otherClasses(report)}`;
+  const head = `${report.ingresses.length} Ingresses: ${same} the same, ${differs} with differences, ${partly} served in part, ${shut} shut\n${otherClasses(report)}${notGiven(report)}`;
   const table =
     report.ingresses.length === 0
       ? ""
@@ -51,6 +51,12 @@ function migrationText(report: MigrationReport, o: { readonly wide: boolean }): 
 function otherClasses({ otherClasses: counts }: MigrationReport): string {
   const list = Object.entries(counts).map(([name, n]) => `${n} of ${name === "" ? "no class" : `class ${oneLine(name)}`}`);
   return list.length === 0 ? "" : `Not looked at: ${list.join(", ")}; --ingress-class and --controller-class name others\n`;
+}
+
+function notGiven({ notGiven: kinds }: MigrationReport): string {
+  if (kinds.length === 0) return "";
+  const names = kinds.map((kind) => kind.toLowerCase()).join(",");
+  return `Not given: ${kinds.map((kind) => `${kind}s`).join(", ")}; whether those that are named are there was not judged (kubectl get ${names} -A -o yaml)\n`;
 }
 
 function section(title: string, lines: readonly string[]): string {

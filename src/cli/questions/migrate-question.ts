@@ -15,12 +15,15 @@ export async function answerMigration(words: readonly string[], options: Migrate
   if (rest.length > 0) throw usageError(`migrate ingress-nginx ${rest.join(" ")}: files are named with --objects`);
   if (!/^[a-z0-9.-]+\/[a-z0-9.-]+$/.test(options.configmap))
     throw usageError(`--configmap ${options.configmap}: write it as NAMESPACE/NAME`);
-  const { snapshot } = await askObjects(options, paths, kinds, io);
+  const { snapshot, cluster } = await askObjects(options, paths, kinds, io);
   const report = reportMigration(snapshot, {
-    ...nginxScope,
-    className: options.ingressClass,
-    controller: options.controllerClass,
-    configMap: options.configmap,
+    whole: cluster !== undefined,
+    scope: {
+      ...nginxScope,
+      className: options.ingressClass,
+      controller: options.controllerClass,
+      configMap: options.configmap,
+    },
   });
   io.stdout(printMigration(options.output, report));
   const { partly, shut } = report.summary;

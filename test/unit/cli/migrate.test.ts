@@ -62,11 +62,19 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(dir, { recursive: true }));
 
-async function migrate(...args: readonly string[]): Promise<{ status: number; out: string; err: string }> {
+interface Told {
+  readonly status: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+const migrate = (...args: readonly string[]): Promise<Told> => migrateObjects("all.json", ...args);
+
+async function migrateObjects(file: string, ...args: readonly string[]): Promise<Told> {
   let out = "";
   let err = "";
   const entries = [{ group: "Questions:", names: ["migrate"], load: async () => ({ register }) }];
-  const all = ["migrate", "ingress-nginx", "--objects", join(dir, "all.json"), ...args];
+  const all = ["migrate", "ingress-nginx", "--objects", join(dir, file), ...args];
   const status = await runCli(all, entries, { stdout: (t) => (out += t), stderr: (t) => (err += t) });
   return { status, out, err };
 }
@@ -116,4 +124,22 @@ test("of another class, and what is no ConfigMap", async () => {
   expect(out).toBe("x/other\n");
   const { status, err } = await migrate("--configmap", "here");
   expect([status, err]).toEqual([2, expect.stringContaining("NAMESPACE/NAME")]);
+});
+
+test.for<[name: string, given: object, want: string]>([
+  ["no Services", ingress("web", "/", { service: "nobody" }), "same Service"],
+  [
+    "neither Services nor Secrets",
+    ingress("web", "/", { annotations: { [`${nginx}/auth-type`]: "basic", [`${nginx}/auth-secret`]: "users" } }),
+    "differs Service,Secret",
+  ],
+  ["a guard that shuts by itself", ingress("web", "/", { annotations: { [`${nginx}/whitelist-source-range`]: "here" } }), "shut Service"],
+  ["another problem", ingress("web", "/", { annotations: { [`${nginx}/proxy-body-size`]: "much" } }), "partly Service"],
+])("of kinds of which nothing was given is told once, and what can be judged is: %s", async ([, given, want]) => {
+  writeFileSync(join(dir, "some.json"), JSON.stringify(given));
+  const report = JSON.parse((await migrateObjects("some.json", "-o", "json")).out) as MigrationReport;
+  expect(`${report.ingresses[0]?.verdict} ${report.notGiven.join()}`).toBe(want);
+  expect(report.ingresses[0]?.problems.filter((p) => p.reason.endsWith("NotFound"))).toEqual([]);
+  const { out } = await migrateObjects("some.json");
+  expect(out.match(/^Not given: Services.*$/gm)).toHaveLength(1);
 });
