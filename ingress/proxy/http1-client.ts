@@ -12,6 +12,7 @@ import type { ClientConnection } from "./client-connection.ts";
 import type { ProxyContext } from "./context.ts";
 import type { Downstream, HeadFacts, SwitchOptions } from "./downstream.ts";
 import { Exchange } from "./exchange.ts";
+import { Farewell } from "./farewell.ts";
 import { type Holder, leastHeld } from "./held-bytes.ts";
 import { printLines, ResponseWriter } from "./response-writer.ts";
 import { Tunnel } from "./tunnel.ts";
@@ -46,6 +47,7 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink, Hol
   // the response being written
   #closeAfter = false;
   #tunnel: Tunnel | undefined;
+  #farewell: Farewell | undefined;
 
   constructor(
     context: ProxyContext,
@@ -89,13 +91,18 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink, Hol
   sweep(now: number): void {
     this.#exchange?.sweep(now);
     if (this.#isHeld) this.#count();
+    if (this.#farewell !== undefined) {
+      if (this.#farewell.isOver(now, this.#connection.queuedBytes)) this.abortConnection();
+      return;
+    }
     if (now < this.#deadline) return;
     if (this.#state === "head" && this.#held !== undefined) this.#refuse(408);
     else if (this.#state === "body") {
       this.#exchange?.clientGone();
       this.#refuse(408);
     } else if (this.#state === "tunnel") this.#tunnel?.sweep(now);
-    else if (this.#state === "head" || this.#state === "lingering") this.abortConnection();
+    else if (this.#state === "head" && this.#connection.queuedBytes > 0) this.#linger();
+    else if (this.#state === "head") this.abortConnection();
   }
 
   endpointsGone(gone: ReadonlySet<string>): void {
@@ -421,18 +428,22 @@ export class Http1Client implements ClientConnection, Downstream, ChunkSink, Hol
   }
 
   #finish(): void {
-    this.#state = "lingering";
-    this.#deadline = this.#context.clock.monotonic() + this.#context.timeouts.body;
+    this.#sayFarewell();
     this.#connection.finish();
   }
 
   /** Closes without a reset that would take the last response from the client: reads on for a while (RFC 9112 section 9.6). */
   #linger(): void {
-    this.#state = "lingering";
     this.#held = undefined;
     if (this.#isHeld) this.#count();
-    this.#deadline = this.#context.clock.monotonic() + this.#context.timeouts.linger;
+    this.#sayFarewell();
     this.#connection.end();
     this.#connection.resume();
+  }
+
+  #sayFarewell(): void {
+    this.#state = "lingering";
+    const { clock, timeouts } = this.#context;
+    this.#farewell = new Farewell({ now: clock.monotonic(), left: this.#connection.queuedBytes, timeouts });
   }
 }

@@ -9,6 +9,7 @@ import { TurnOutlet } from "../upstream/turn-outlet.ts";
 import type { ClientAnswer } from "./client-certificate.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import type { ProxyContext } from "./context.ts";
+import { Farewell } from "./farewell.ts";
 import { type Holder, leastHeld } from "./held-bytes.ts";
 import { type Http2Facts, Http2Request } from "./http2-request.ts";
 
@@ -39,7 +40,7 @@ export class Http2Client implements ClientConnection, ConnectionEvents, ServerOw
   #drainingSince = Number.POSITIVE_INFINITY;
   #closing = false;
   /** The connection was ended, and is cut then. */
-  #cutAt = Number.POSITIVE_INFINITY;
+  #farewell: Farewell | undefined;
   #discarded = 0;
   #gone = false;
   /** Counted among what this process holds. */
@@ -91,7 +92,7 @@ export class Http2Client implements ClientConnection, ConnectionEvents, ServerOw
     this.#awaitRest(now);
     if (!this.busy && now - this.#idleSince > this.#context.timeouts.idle) this.drain();
     if (now - this.#drainingSince > goawayMs) this.#close();
-    if (now >= this.#cutAt) this.abortConnection();
+    if (this.#farewell?.isOver(now, this.#outlet.queuedBytes) === true) this.abortConnection();
   }
 
   /** Half a head, or a frame without its end, is not waited for forever. */
@@ -149,15 +150,16 @@ export class Http2Client implements ClientConnection, ConnectionEvents, ServerOw
 
   /** What was said goes out; a client that does not close then is cut off. */
   #end(): void {
-    if (this.#cutAt !== Number.POSITIVE_INFINITY) return;
-    this.#cutAt = this.#context.clock.monotonic() + this.#context.timeouts.linger;
+    if (this.#farewell !== undefined) return;
+    const { clock, timeouts } = this.#context;
+    this.#farewell = new Farewell({ now: clock.monotonic(), left: this.#outlet.queuedBytes, timeouts });
     this.#outlet.end();
   }
 
   // the connection
 
   onData(bytes: Buffer): void {
-    if (this.#cutAt === Number.POSITIVE_INFINITY) this.#session.receive(bytes);
+    if (this.#farewell === undefined) this.#session.receive(bytes);
     else {
       this.#discarded += bytes.length;
       if (this.#discarded > mostDiscarded) this.abortConnection();
