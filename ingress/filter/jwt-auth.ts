@@ -1,5 +1,5 @@
 import type { FilterOf, HeaderField } from "../route/filter.ts";
-import { cookieValue, headerValue } from "../route/request-head.ts";
+import { cookieValue, headerValue, normalizeHost } from "../route/request-head.ts";
 import { type Claims, type JwtVerdict, readKeys, type VerificationKey, verifyJwt } from "./jwt.ts";
 import type { FilterContext, FilteredRequest, FilterOutcome } from "./outcome.ts";
 
@@ -10,7 +10,7 @@ export function applyJwtAuth(
   c: FilterContext,
 ): FilterOutcome | undefined | Promise<FilterOutcome | undefined> {
   const token = tokenOf(f, r);
-  if (token === undefined) return refusal(f, undefined);
+  if (token === undefined) return refusal(f, r, undefined);
   const time = c.world.time();
   const known = remembered(f, token, time);
   if (known !== undefined) return admission(f, known);
@@ -22,7 +22,7 @@ export function applyJwtAuth(
       ...(f.issuer === undefined ? {} : { issuer: f.issuer }),
     });
   const answer = (verdict: JwtVerdict): FilterOutcome => {
-    if ("fault" in verdict) return refusal(f, verdict.fault);
+    if ("fault" in verdict) return refusal(f, r, verdict.fault);
     remember(f, token, verdict, time);
     return admission(f, verdict.claims);
   };
@@ -42,9 +42,11 @@ function tokenOf(f: FilterOf<"jwt">, r: FilteredRequest): string | undefined {
   return bearer ?? (f.cookie === undefined ? undefined : cookieValue(r.headers, f.cookie));
 }
 
-function refusal(f: FilterOf<"jwt">, fault: string | undefined): FilterOutcome {
+function refusal(f: FilterOf<"jwt">, r: FilteredRequest, fault: string | undefined): FilterOutcome {
   const why = fault === undefined ? "" : `, error="invalid_token", error_description="${fault}"`;
-  return { reply: { status: 401, headers: [{ name: "WWW-Authenticate", value: `Bearer realm="${f.realm}"${why}` }], by: "jwt" } };
+  // RFC 6750 section 3: a challenge has a parameter at least, and an empty realm says nothing (RFC 9110 section 11.5)
+  const realm = f.realm === "" ? normalizeHost(r.authority).replace(/["\\]/g, "") : f.realm;
+  return { reply: { status: 401, headers: [{ name: "WWW-Authenticate", value: `Bearer realm="${realm}"${why}` }], by: "jwt" } };
 }
 
 function admission(f: FilterOf<"jwt">, claims: Claims): FilterOutcome {

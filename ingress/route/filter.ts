@@ -144,7 +144,7 @@ export interface DigestHashes {
 /** A signed token (RFC 7519) in `Authorization: Bearer`, or in a cookie. */
 export interface JwtAuth {
   readonly kind: "jwt";
-  /** Without `"` and `\`. */
+  /** Without `"` and `\`; empty: the host that is asked for. */
   readonly realm: string;
   readonly keys: JwtKeys;
   readonly issuer?: string;

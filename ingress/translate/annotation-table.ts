@@ -270,7 +270,7 @@ export const annotationRows = {
   "fairway.dev/jwt-claims-to-headers": kept(parseClaimHeaders, { guards: true, note: "sub=X-User, realm.roles=X-Roles" }),
   "fairway.dev/jwt-cookie": kept(parseToken, { guards: true, note: "where a token may stand besides Authorization" }),
   "fairway.dev/jwt-leeway": kept(parseCount, { initial: "60", note: "seconds that clocks may be apart" }),
-  "fairway.dev/jwt-realm": kept(parseRealm),
+  "fairway.dev/jwt-realm": kept(parseRealm, { note: "by default the host that is asked for" }),
 
   // snippets
   "configuration-snippet": refused(parseText, snippet),

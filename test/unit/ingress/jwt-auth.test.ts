@@ -129,6 +129,8 @@ test("claims go on as headers, those that are not there as nothing", async () =>
 test("without a token: a challenge without a fault; a cookie counts where it is named", async () => {
   const text = token("EdDSA", "ed");
   expect((await ask(filter, []))?.reply?.headers).toEqual([{ name: "WWW-Authenticate", value: 'Bearer realm="shop"' }]);
+  const unnamed = await ask({ ...filter, realm: "" }, []);
+  expect(unnamed?.reply?.headers).toEqual([{ name: "WWW-Authenticate", value: 'Bearer realm="a.test"' }]);
   expect((await ask(filter, ["cookie", `t=${text}`]))?.reply?.status).toBe(401);
   expect((await ask({ ...filter, cookie: "t" }, ["cookie", `a=b; t=${text}`]))?.user).toBe("ann");
 });
