@@ -26,20 +26,18 @@ export function parseProxyHeader(bytes: Buffer): ProxyHeader | "more" | "none" {
   return parseVersion1(bytes);
 }
 
-/** What an endpoint hears before the client's own words. Neither version can say addresses of two families: then it says no more than that. */
+/** What an endpoint hears before the client's own words. Ends of two families are both told as IPv6: neither version mixes them. */
 export function printProxyHeader(version: 1 | 2, { source, destination }: ProxiedEnds): Buffer {
-  const family = ipFamily(source.ip);
-  const told = family === ipFamily(destination.ip);
-  if (version === 1) {
-    const what = told ? `TCP${family} ${source.ip} ${destination.ip} ${source.port} ${destination.port}` : "UNKNOWN";
-    return Buffer.from(`PROXY ${what}\r\n`, "latin1");
-  }
-  const addresses = told ? [...ipBytes(source.ip), ...ipBytes(destination.ip)] : [];
-  const body = Buffer.alloc(told ? addresses.length + 4 : 0);
+  const family = ipFamily(source.ip) === ipFamily(destination.ip) ? ipFamily(source.ip) : 6;
+  const from = inFamily(source.ip, family);
+  const to = inFamily(destination.ip, family);
+  if (version === 1) return Buffer.from(`PROXY TCP${family} ${from} ${to} ${source.port} ${destination.port}\r\n`, "latin1");
+  const addresses = [...ipBytes(from), ...ipBytes(to)];
+  const body = Buffer.alloc(addresses.length + 4);
   body.set(addresses);
-  if (told) body.writeUInt16BE(destination.port, body.writeUInt16BE(source.port, addresses.length));
-  // version 2 and PROXY; AF_UNSPEC, AF_INET or AF_INET6, over TCP
-  const head = [0x21, told ? (family === 4 ? 0x11 : 0x21) : 0, 0, body.length];
+  body.writeUInt16BE(destination.port, body.writeUInt16BE(source.port, addresses.length));
+  // version 2 and PROXY; AF_INET or AF_INET6, over TCP
+  const head = [0x21, family === 4 ? 0x11 : 0x21, 0, body.length];
   return Buffer.concat([signature, Buffer.from(head), body]);
 }
 
@@ -56,7 +54,8 @@ function parseVersion1(bytes: Buffer): ProxyHeader | "more" | "none" {
   const [from, to] = [Number(m[4]), Number(m[5])];
   if (source === undefined || destination === undefined || from > 65_535 || to > 65_535) return "none";
   if (`${ipFamily(source)}` !== m[1] || `${ipFamily(destination)}` !== m[1]) return "none";
-  return { bytes: end + 2, ends: { source: { ip: source, port: from }, destination: { ip: destination, port: to } } };
+  const ends = { source: { ip: plain(source), port: from }, destination: { ip: plain(destination), port: to } };
+  return { bytes: end + 2, ends };
 }
 
 function parseVersion2(bytes: Buffer): ProxyHeader | "more" | "none" {
@@ -80,8 +79,17 @@ function parseVersion2(bytes: Buffer): ProxyHeader | "more" | "none" {
 
 const addressBytes: Readonly<Record<number, number>> = { 1: 4, 2: 16 };
 
+const mapped = Buffer.from("00000000000000000000ffff", "hex");
+
+function inFamily(ip: Ip, family: 4 | 6): Ip {
+  return ipFamily(ip) === family ? ip : ipFromBytes(Buffer.concat([mapped, ipBytes(ip)]));
+}
+
+function plain(ip: Ip): Ip {
+  return ipFamily(ip) === 4 ? ip : ipOf(ipBytes(ip));
+}
+
 /** An IPv4 address inside of IPv6 is the IPv4 address it stands for. */
 function ipOf(bytes: Uint8Array): Ip {
-  const mapped = bytes.length === 16 && bytes[10] === 0xff && bytes[11] === 0xff && bytes.subarray(0, 10).every((b) => b === 0);
-  return ipFromBytes(mapped ? bytes.subarray(12) : bytes);
+  return ipFromBytes(bytes.length === 16 && mapped.equals(bytes.subarray(0, 12)) ? bytes.subarray(12) : bytes);
 }
