@@ -1,4 +1,4 @@
-import type { Ip } from "../base/ip.ts";
+import { type Ip, printHostPort } from "../base/ip.ts";
 import { findListener } from "../kernel/listener.ts";
 import { type BoundSocket, bindSocket, closeSocket } from "../kernel/socket.ts";
 import type { Log } from "../observe/log.ts";
@@ -85,6 +85,14 @@ export class IngressPorts {
     return [...this.#sockets.values()];
   }
 
+  #whyNot(at: { readonly ip: Ip; readonly port: number; readonly type: "tcp" | "udp" }, error: unknown): string {
+    const who = this.#who(at);
+    if (who?.pid === process.pid)
+      return `${at.type} ${printHostPort(at.ip, at.port)} is this daemon's own (http and https of the ingress, DNS, metrics); choose another port`;
+    const has = who === undefined ? "" : `; process ${who.pid} has it: ${who.command}`;
+    return `${error instanceof Error ? error.message : String(error)}${has}`;
+  }
+
   /** For an ingress process. Datagrams are for the first alone: a client's must all come to one that knows it. */
   socketsFor(process: number): readonly NamedSocket[] {
     return [...this.#sockets.values()].filter((s) => s.type === "tcp" || process === 0);
@@ -112,9 +120,7 @@ export class IngressPorts {
         this.#sockets.set(key, { ...this.#bind({ ...at, freeBind: true }), name: servicePortSocket });
         changed = true;
       } catch (error) {
-        const who = this.#who(at);
-        const has = who === undefined ? "" : `; process ${who.pid} has it: ${who.command}`;
-        refused.push({ wanted: port, why: `${error instanceof Error ? error.message : String(error)}${has}` });
+        refused.push({ wanted: port, why: this.#whyNot(at, error) });
       }
     }
     const before = new Set(this.#refused.map((r) => r.why));

@@ -14,7 +14,12 @@ function lab(taken: number[] = []) {
       return { fd: fd++, ip, port, type };
     },
     close: (socket: BoundSocket) => void closed.push(socket.fd),
-    who: ({ ip }) => (ip === "192.0.2.1" ? { pid: 7, command: "nginx -g" } : undefined),
+    who: ({ ip, port }) =>
+      port === 80
+        ? { pid: process.pid, command: "fairway process daemon" }
+        : ip === "192.0.2.1"
+          ? { pid: 7, command: "nginx -g" }
+          : undefined,
   });
   const shown = (process: number): readonly string[] => ports.socketsFor(process).map((s) => `${s.fd} ${s.type} ${s.ip} ${s.port}`);
   return { ports, said, closed, shown };
@@ -51,6 +56,14 @@ test("sockets of an earlier daemon are served until it is known that they are no
   expect(shown(0)).toEqual(["5 tcp 192.0.2.1 9000", "6 tcp 2001:db8::1 9000", "7 tcp 192.0.2.1 9001"]);
   expect(ports.change([tcp])).toMatchObject({ changed: true, left: [{ fd: 7 }] });
   expect(ports.all.map((s) => s.fd)).toEqual([5, 6]);
+});
+
+test("a port of this daemon itself is said to be that: nobody else is to be ended for it", () => {
+  const { ports } = lab([80]);
+  ports.change([{ ...tcp, port: 80 }]);
+  expect(refusalProblems(ports.refused, "edge")[0]?.message).toBe(
+    "node edge does not serve TCP port 80: tcp 192.0.2.1:80 is this daemon's own (http and https of the ingress, DNS, metrics); choose another port; it is tried again until it is free",
+  );
 });
 
 test("a port that another program has is a Problem that names its ConfigMap's key and who has it; it is tried again, told once", () => {
