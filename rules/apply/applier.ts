@@ -36,7 +36,7 @@ export interface RuleApplier {
   apply(transaction: Transaction, signal: AbortSignal): Promise<void>;
   /** Whether there is such a table, ours or not. */
   has(family: IpFamily, table: string, signal: AbortSignal): Promise<boolean>;
-  /** Removes a table, ours or not; no error when there is none. */
+  /** Removes a table, ours or not, and its rules before all else; no error when there is none. */
   remove(family: IpFamily, table: string, signal: AbortSignal): Promise<void>;
   /** A number that changes when anybody else commits anything; undefined where that cannot be known. Costs microseconds. */
   foreignCommits(): number | undefined;

@@ -1,6 +1,6 @@
 import type { IpFamily } from "../../src/base/ip.ts";
 import { type NftResult, runNft } from "../../src/kernel/nft-command.ts";
-import { familyName, printElements, printSkeleton, printTableRemoval } from "../nftables/print.ts";
+import { familyName, printElements, printSkeleton, printTableFlush, printTableRemoval } from "../nftables/print.ts";
 import { skeletonSets } from "../nftables/skeleton.ts";
 import type { Transaction } from "../nftables/transaction.ts";
 import type { AppliedTable, RuleApplier } from "./applier.ts";
@@ -53,8 +53,10 @@ export function createTextApplier(run: RunNft = runNft): RuleApplier {
       return result.stdout.split("\n").includes(`table ${familyName(family)} ${table}`);
     },
     async remove(family: IpFamily, table, signal) {
-      const result = await nft(["-f", "-"], `${printTableRemoval(family, table).join("\n")}\n`, signal);
-      if (result.code !== 0) throw failure(result);
+      for (const lines of [printTableFlush(family, table), printTableRemoval(family, table)]) {
+        const result = await nft(["-f", "-"], `${lines.join("\n")}\n`, signal);
+        if (result.code !== 0) throw failure(result);
+      }
     },
     foreignCommits: () => undefined,
     watch: () => () => undefined,

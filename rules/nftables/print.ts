@@ -19,6 +19,11 @@ export function printTableRemoval(family: IpFamily, name: string): readonly stri
   return [`add table ${familyName(family)} ${name}`, `delete table ${familyName(family)} ${name}`];
 }
 
+/** All rules of a table, so that its removal in a transaction behind it shows packets no rules without their elements. */
+export function printTableFlush(family: IpFamily, name: string): readonly string[] {
+  return [`add table ${familyName(family)} ${name}`, `flush table ${familyName(family)} ${name}`];
+}
+
 /** The sets and chains of a table, as a block that adds to what is there. */
 export function printSkeleton(table: Pick<Table, "family" | "name" | "sets" | "chains">): readonly string[] {
   const lines = [`table ${familyName(table.family)} ${table.name} {`];

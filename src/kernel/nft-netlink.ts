@@ -30,6 +30,7 @@ const NFT_MSG_NEWCHAIN = 3;
 const NFT_MSG_GETCHAIN = 4;
 const NFT_MSG_NEWRULE = 6;
 const NFT_MSG_GETRULE = 7;
+const NFT_MSG_DELRULE = 8;
 const NFT_MSG_NEWSETELEM = 12;
 const NFT_MSG_GETSETELEM = 13;
 const NFT_MSG_DELSETELEM = 14;
@@ -176,11 +177,18 @@ export class NftNetlink {
     throw new BatchRefused(error.code, error.text, at === undefined ? undefined : elementAt(at, error.offset));
   }
 
-  /** With everything in it. Throws BatchRefused ENOENT when there is no such table. */
+  /**
+   * With everything in it, in two transactions: for some milliseconds of the second the elements are gone and packets still run through rules
+   * that miss them, so the rules go in the first. Throws BatchRefused ENOENT when there is no such table.
+   */
   deleteTable(family: IpFamily, table: string): void {
+    for (const message of [NFT_MSG_DELRULE, NFT_MSG_DELTABLE]) this.#deleteOf(message, family, table);
+  }
+
+  #deleteOf(message: number, family: IpFamily, table: string): void {
     const w = new NetlinkWriter();
     this.#bound(w, NFNL_MSG_BATCH_BEGIN);
-    w.begin((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_DELTABLE, NLM_F_REQUEST | NLM_F_ACK, this.#socket.nextSequence());
+    w.begin((NFNL_SUBSYS_NFTABLES << 8) | message, NLM_F_REQUEST | NLM_F_ACK, this.#socket.nextSequence());
     w.u8(NFPROTO[family], 0, 0, 0);
     w.string(NFTA_TABLE_NAME, table);
     w.end();

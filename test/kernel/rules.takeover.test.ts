@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createIptablesApplier } from "../../rules/apply/iptables-applier.ts";
+import { createTextApplier } from "../../rules/apply/text-applier.ts";
 import type { Proxier } from "../../rules/index.ts";
 import { cleanUp } from "../../rules/sync/cleanup.ts";
 import { SnapshotStore } from "../../src/snapshot/snapshot-store.ts";
@@ -121,6 +122,27 @@ test("backends change at a restart: nftables, iptables in both makes and back, a
       await proxier.close();
     }
   });
+});
+
+test.each(["netlink", "command"] as const)("back to kube-proxy: while our table goes, by %s, its rules serve already", async (nftables) => {
+  leave["kube-proxy in iptables mode, legacy make"]();
+  const all = leftoversIn(lab.namespace("a"));
+  const tables = nftables === "netlink" ? all.tables : () => createTextApplier(nftIn(lab.namespace("a")));
+  await whileServed(async () => {
+    for (let round = 0; round < 8; round++) {
+      await (await startRules(lab.namespace("a"), store, "nftables")).proxier.close();
+      const doors = {
+        ...all,
+        tables,
+        nft: nftIn(lab.namespace("a")),
+        removeServers: () => Promise.resolve(),
+        removeCounters: () => undefined,
+      };
+      expect(await cleanUp("fairway", doors, AbortSignal.timeout(120_000))).toEqual([]);
+      expect(lab.run("a", "nft", ["list", "tables"])).not.toContain("fairway");
+    }
+  });
+  expect(isLeft()).toBe(true);
 });
 
 describe("cleanup", () => {

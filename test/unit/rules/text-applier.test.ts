@@ -24,3 +24,13 @@ test.each([
   const applier = createTextApplier(() => Promise.resolve({ code: 1, stdout: "", stderr }));
   await expect(applier.probe(signal)).rejects.toMatchObject({ code, message: expect.stringContaining(text) });
 });
+
+test("a table's rules go in a transaction before the one that removes it with its elements", async () => {
+  const asked: string[] = [];
+  const applier = createTextApplier((_, input) => {
+    asked.push(input);
+    return Promise.resolve({ code: 0, stdout: "", stderr: "" });
+  });
+  await applier.remove(6, "fairway", signal);
+  expect(asked).toEqual(["add table ip6 fairway\nflush table ip6 fairway\n", "add table ip6 fairway\ndelete table ip6 fairway\n"]);
+});
