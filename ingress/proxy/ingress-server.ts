@@ -35,7 +35,7 @@ import { RequestIds } from "./request-id.ts";
 import { SpanExporter } from "./span-exporter.ts";
 import { Subrequests } from "./subrequest.ts";
 import type { KeyPair } from "./tls-contexts.ts";
-import type { TlsSettings } from "./tls-listener.ts";
+import type { TlsSettings } from "./tls-profile.ts";
 import { type DatagramsAt, UdpListener } from "./udp-listener.ts";
 
 export interface IngressServerConfig {
@@ -370,9 +370,8 @@ class IngressProcess implements IngressServer {
       stapler: new OcspStapler({ clock: this.#deps.clock, subrequests: this.#subrequests, log: this.#deps.log }),
       connections,
       onPlain: (connection) => this.#accept(connection, { tls: false }),
-      onSecure: (socket, peer, client) => {
-        const connection = connections.adopt(socket, peer);
-        if (socket.alpnProtocol === "h2") this.#acceptHttp2(connection, { tls: true, client });
+      onSecure: (connection, protocol, client) => {
+        if (protocol === "h2") this.#acceptHttp2(connection, { tls: true, client });
         else this.#accept(connection, { tls: true, client });
       },
       onTunnel: (socket, pool, peer, service) => {

@@ -1,11 +1,10 @@
 import type { Socket } from "node:net";
-import type { TLSSocket } from "node:tls";
 import { isInside } from "../filter/address-list.ts";
 import type { Pool, StreamService } from "../route/route.ts";
 import type { RouteTable } from "../route/route-table.ts";
+import type { BareClient } from "../upstream/bare-client.ts";
 import type { Connection, ConnectionFactory, ListenAt, Listening, Peer } from "../upstream/connection.ts";
 import { listenForSockets, plainIp } from "../upstream/net-connection.ts";
-import type { ClientAnswer } from "./client-certificate.ts";
 import { readFirstBytes } from "./first-bytes.ts";
 import { type ProxyHeader, parseProxyHeader } from "./proxy-protocol.ts";
 import { TlsListener, type TlsListenerOptions } from "./tls-listener.ts";
@@ -17,7 +16,7 @@ export interface StreamAt {
   readonly at: ListenAt;
 }
 
-export interface ListenersOptions extends Pick<TlsListenerOptions, "pair" | "log" | "settings" | "stapler"> {
+export interface ListenersOptions extends Pick<TlsListenerOptions, "pair" | "log" | "settings" | "stapler" | "onSecure"> {
   readonly table: () => RouteTable;
   readonly connections: ConnectionFactory;
   readonly http: readonly ListenAt[];
@@ -28,7 +27,6 @@ export interface ListenersOptions extends Pick<TlsListenerOptions, "pair" | "log
   /** How long a client may take to say who it is. Milliseconds. */
   readonly greetingMs: () => number;
   readonly onPlain: (connection: Connection) => void;
-  readonly onSecure: (socket: TLSSocket, peer: Peer | undefined, answer: ClientAnswer | undefined) => void;
   /** The socket goes to the pool unopened; for a port of a Service, as that says. */
   readonly onTunnel: (socket: Socket, pool: Pool, peer: Peer | undefined, service?: StreamService) => void;
 }
@@ -57,13 +55,12 @@ export class Listeners {
             settings: o.settings,
             stapler: o.stapler,
             log: o.log,
+            adopt: (socket, peer) => o.connections.adopt(socket, peer),
             onSecure: o.onSecure,
             onPassthrough: (socket, pool, peer) => o.onTunnel(socket, pool, peer),
           });
     this.#http = o.http.map((at) => o.connections.listen(at, (connection) => this.#acceptPlain(connection)));
-    this.#https = o.https.map((at) =>
-      listenForSockets(at, (socket) => this.#greet(socket, this.#proxied, (s, peer) => this.#tls?.accept(s, peer))),
-    );
+    this.#https = o.https.map((at) => this.#listenSecurely(at));
     this.#tcp = o.tcp.map(({ port, at }) => listenForSockets(at, (socket) => this.#acceptFor(port, socket)));
   }
 
@@ -109,6 +106,16 @@ export class Listeners {
 
   get #proxied(): boolean {
     return this.#o.table().settings.proxyProtocol === true;
+  }
+
+  #listenSecurely(at: ListenAt): Listening {
+    const onSocket = (socket: Socket): void => this.#greet(socket, this.#proxied, (s, peer) => this.#tls?.accept(s, peer));
+    const onClient = (client: BareClient): void => {
+      if (this.#proxied) onSocket(client.toSocket());
+      else if (this.#o.hasRoom()) this.#tls?.acceptBare(client);
+      else client.abort();
+    };
+    return this.#o.connections.listenBare?.(at, { onClient, onSocket }) ?? listenForSockets(at, onSocket);
   }
 
   /** A socket is only made of it where the first bytes are not the client's. */

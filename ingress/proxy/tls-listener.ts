@@ -1,14 +1,19 @@
-import { constants } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
-import { createServer, type TLSSocket, type Server as TlsServer } from "node:tls";
+import { createServer, type SecureContext, type TLSSocket, type Server as TlsServer } from "node:tls";
 import { normalizeHost } from "../route/request-head.ts";
 import type { HostTls, Pool } from "../route/route.ts";
 import type { RouteTable } from "../route/route-table.ts";
-import type { Peer } from "../upstream/connection.ts";
+import type { BareClient, SecuredClient } from "../upstream/bare-client.ts";
+import type { Connection, Peer } from "../upstream/connection.ts";
+import { certificateOf } from "../upstream/tls-handles.ts";
+import type { TlsChoice, TlsTerms } from "../upstream/tls-life.ts";
 import { type ClientAnswer, clientAnswerOf } from "./client-certificate.ts";
 import { peekClientHello } from "./client-hello.ts";
 import type { OcspStapler } from "./ocsp-stapler.ts";
-import { type KeyPair, sessionContextOf, TlsContexts } from "./tls-contexts.ts";
+import { TimeLimits } from "./time-limits.ts";
+import { type KeyPair, TlsContexts } from "./tls-contexts.ts";
+import { type TlsDemands, TlsProfile, type TlsSettings } from "./tls-profile.ts";
 
 export interface TlsListenerOptions {
   readonly table: () => RouteTable;
@@ -19,47 +24,67 @@ export interface TlsListenerOptions {
   readonly settings: TlsSettings;
   readonly stapler: OcspStapler;
   readonly log: (message: string) => void;
-  readonly onSecure: (socket: TLSSocket, peer: Peer | undefined, answer: ClientAnswer | undefined) => void;
+  readonly adopt: (socket: TLSSocket, peer: Peer | undefined) => Connection;
+  /** `protocol`: what both sides agreed to speak. */
+  readonly onSecure: (connection: Connection, protocol: string | undefined, answer: ClientAnswer | undefined) => void;
   readonly onPassthrough: (socket: Socket, pool: Pool, peer: Peer | undefined) => void;
 }
 
-/** Of all hosts, where a route says nothing else. */
-export interface TlsSettings {
-  /** By default 1.2 and 1.3. */
-  readonly minVersion?: "TLSv1.2" | "TLSv1.3";
-  readonly maxVersion?: "TLSv1.2" | "TLSv1.3";
-  /** As OpenSSL writes lists of ciphers; of 1.2, but for names that begin with TLS_. */
-  readonly ciphers?: string;
-  /** 48 random bytes that encrypt session tickets; whoever has them too resumes our sessions. */
-  readonly ticketKeys?: Buffer;
+/** Demands of hosts and settings that are in force at once; made again where there are more. */
+const maxProfiles = 256;
+
+/** What handshakes on the same demands are done by: bare clients by the terms, sockets by the server. */
+interface Desk {
+  readonly profile: TlsProfile;
+  terms?: TlsTerms;
+  server?: TlsServer;
 }
 
-/** Demands of hosts and settings that are in force at once; made again where there are more. */
-const maxServers = 256;
-
 /**
- * Turns accepted sockets into TLS connections by what the route table asks for their server name: its certificate, a
+ * Turns accepted clients into TLS connections by what the route table asks for their server name: its certificate, a
  * certificate of the client, ciphers of its own; or hands them on unopened.
  */
 export class TlsListener {
   readonly #o: TlsListenerOptions;
   readonly #contexts: TlsContexts;
-  /** By what the handshake demands; it is settled before the server's SNI callback could change it. */
-  readonly #servers = new Map<string, TlsServer>();
+  /** By what the handshake demands. */
+  readonly #desks = new Map<string, Desk>();
+  /** The desk of most, and the settings it was found by. */
+  #usual: { readonly desk: Desk; readonly told: RouteTable["settings"] } | undefined;
   readonly #handshakes = new Map<string, Handshake>();
-  #ticketKeys: Buffer | undefined;
+  readonly #bare = new TimeLimits<BareClient>((client) => client.abort());
+  #ticketKeys: Buffer;
 
   constructor(o: TlsListenerOptions) {
     this.#o = o;
     this.#contexts = new TlsContexts(o.pair, (pair) => o.stapler.learn(pair.certificate));
-    this.#ticketKeys = o.settings.ticketKeys;
+    this.#ticketKeys = o.settings.ticketKeys ?? randomBytes(48);
     // a pair that cannot be used must fail the start, not the first client
     this.#contexts.contextFor(o.table(), undefined);
   }
 
   /** Connections that are not yet what they will become. */
   get waiting(): number {
-    return this.#handshakes.size;
+    return this.#handshakes.size + this.#bare.size;
+  }
+
+  /** As `accept`, of who has no socket. */
+  acceptBare(client: BareClient): void {
+    const table = this.#o.table();
+    if (table.hasPassthrough || table.hasHostTls) {
+      this.accept(client.toSocket(), undefined);
+      return;
+    }
+    const desk = this.#deskFor(undefined);
+    desk.terms ??= this.#termsOf(desk.profile);
+    this.#bare.add(client, this.#o.handshakeMs());
+    client.secure(desk.terms, {
+      onSecure: (secured) => {
+        this.#bare.delete(client);
+        this.#secured(secured, desk.profile);
+      },
+      onFailed: () => this.#bare.delete(client),
+    });
   }
 
   /** `peer`: for whom a proxy before us says it speaks. */
@@ -96,60 +121,86 @@ export class TlsListener {
   /** Tickets of before are worth nothing any more: their clients shake hands in full. */
   setTicketKeys(keys: Buffer): void {
     this.#ticketKeys = keys;
-    for (const server of this.#servers.values()) server.setTicketKeys(keys);
+    for (const { profile, server } of this.#desks.values()) {
+      profile.setTicketKeys(keys);
+      server?.setTicketKeys(keys);
+    }
   }
 
   close(): void {
     for (const { socket } of this.#handshakes.values()) socket.destroy();
+    this.#bare.endAll();
   }
 
-  #serverFor(tls: HostTls | undefined): TlsServer {
-    const { settings } = this.#o.table();
-    const key = JSON.stringify([
-      sessionContextOf(tls?.clientCertificates),
-      tls?.ciphers,
-      tls?.preferServerCiphers,
-      settings.tls,
-      settings.http2,
-    ]);
-    let server = this.#servers.get(key);
-    if (server === undefined) {
-      server = this.#makeServer(tls);
-      // settings that are no longer in force need no server
-      if (this.#servers.size >= maxServers) this.#servers.clear();
-      this.#servers.set(key, server);
+  #deskFor(host: HostTls | undefined): Desk {
+    const told = this.#o.table().settings;
+    if (host === undefined && this.#usual?.told === told) return this.#usual.desk;
+    const demands: TlsDemands = { host, told, ours: { ...this.#o.settings, ticketKeys: this.#ticketKeys } };
+    const key = TlsProfile.keyOf(demands);
+    let desk = this.#desks.get(key);
+    if (desk === undefined) {
+      const profile = new TlsProfile(this.#o.pair, demands);
+      // settings that are no longer in force need no desk
+      if (this.#desks.size >= maxProfiles) this.#desks.clear();
+      desk = { profile };
+      this.#desks.set(key, desk);
     }
-    return server;
+    if (host === undefined) this.#usual = { desk, told };
+    return desk;
   }
 
-  #makeServer(tls: HostTls | undefined): TlsServer {
-    const { pair } = this.#o;
-    const { http2, tls: told } = this.#o.table().settings;
-    const settings = { ...this.#o.settings, ...told };
-    const ciphers = tls?.ciphers ?? settings.ciphers;
+  #termsOf(profile: TlsProfile): TlsTerms {
+    return {
+      context: profile.context,
+      protocols: Buffer.concat(profile.protocols.map((name) => Buffer.from(`${String.fromCharCode(name.length)}${name}`, "latin1"))),
+      choose: ({ name, wantsStaple }) => this.#choose(profile, name, wantsStaple),
+    };
+  }
+
+  #choose(profile: TlsProfile, name: string | undefined, wantsStaple: boolean): TlsChoice | "refused" {
+    const context = name === undefined ? undefined : this.#contextFor(profile, name);
+    if (context === "refused") return context;
+    if (!wantsStaple || profile.told?.ocsp !== true) return { context, staple: undefined };
+    const shown = certificateOf(context ?? profile.context);
+    return { context, staple: shown === undefined ? undefined : this.#o.stapler.staple(shown) };
+  }
+
+  #contextFor({ told }: TlsProfile, name: string): SecureContext | "refused" {
+    const table = this.#o.table();
+    try {
+      if (told?.rejectUnknownNames === true && !this.#contexts.knows(table, name)) return "refused";
+      return this.#contexts.contextFor(table, name);
+    } catch (e) {
+      this.#o.log(`certificate for ${name} cannot be used: ${e instanceof Error ? e.message : String(e)}`);
+      return this.#contexts.contextFor(table, undefined);
+    }
+  }
+
+  /** Without a name the default certificate was shown already; of a resumed session 1.2 tells no name. */
+  #secured(client: SecuredClient, { told }: TlsProfile): void {
+    if (told?.rejectUnknownNames === true && client.serverName === undefined && !client.isResumed) client.connection.abort();
+    else this.#o.onSecure(client.connection, client.protocol, undefined);
+  }
+
+  #serverFor(host: HostTls | undefined): TlsServer {
+    const desk = this.#deskFor(host);
+    desk.server ??= this.#makeServer(desk.profile);
+    return desk.server;
+  }
+
+  #makeServer(profile: TlsProfile): TlsServer {
+    const { told } = profile;
     const server = createServer({
-      cert: pair.certificate,
-      key: pair.key,
-      minVersion: settings.minVersion ?? "TLSv1.2",
-      ...(settings.maxVersion === undefined ? {} : { maxVersion: settings.maxVersion }),
-      ...(ciphers === undefined ? {} : { ciphers }),
-      ...(tls?.preferServerCiphers === undefined ? {} : { honorCipherOrder: tls.preferServerCiphers }),
-      ...(this.#ticketKeys === undefined ? {} : { ticketKeys: this.#ticketKeys }),
-      sessionIdContext: sessionContextOf(tls?.clientCertificates),
-      ...(told?.sessionTickets === false ? { secureOptions: constants.SSL_OP_NO_TICKET } : {}),
-      ALPNProtocols: http2 === false ? ["http/1.1"] : ["h2", "http/1.1"],
+      ...profile.options,
+      ALPNProtocols: [...profile.protocols],
       handshakeTimeout: this.#o.handshakeMs(),
       // what the client showed is judged by the routes of its host
-      requestCert: tls?.clientCertificates !== undefined,
+      requestCert: profile.asksCertificate,
       rejectUnauthorized: false,
       SNICallback: (name, done) => {
-        try {
-          if (told?.rejectUnknownNames === true && !this.#contexts.knows(this.#o.table(), name)) done(new Error("nobody's name"));
-          else done(null, this.#contexts.contextFor(this.#o.table(), name));
-        } catch (e) {
-          this.#o.log(`certificate for ${name} cannot be used: ${e instanceof Error ? e.message : String(e)}`);
-          done(null, this.#contexts.contextFor(this.#o.table(), undefined));
-        }
+        const context = this.#contextFor(profile, name);
+        if (context === "refused") done(new Error("nobody's name"));
+        else done(null, context);
       },
     });
     if (told?.ocsp === true)
@@ -159,12 +210,13 @@ export class TlsListener {
       const handshake = this.#handshakes.get(key);
       const terms = handshake?.tls?.clientCertificates;
       this.#handshakes.delete(key);
-      // without a name the default certificate was shown already; of a resumed session 1.2 tells no name
       if (told?.rejectUnknownNames === true && typeof socket.servername !== "string" && !socket.isSessionReused()) {
         socket.destroy();
         return;
       }
-      this.#o.onSecure(socket, handshake?.peer, terms === undefined ? undefined : clientAnswerOf(socket, terms));
+      const answer = terms === undefined ? undefined : clientAnswerOf(socket, terms);
+      const protocol = typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : undefined;
+      this.#o.onSecure(this.#o.adopt(socket, handshake?.peer), protocol, answer);
     });
     server.on("tlsClientError", (_error, socket) => socket.destroy());
     return server;

@@ -1,6 +1,7 @@
 import type { Server, Socket } from "node:net";
 import type { Running } from "../../src/base/running.ts";
 import type { UpstreamTls } from "../route/route.ts";
+import type { ListenBare } from "./bare-client.ts";
 
 /** What a connection tells its owner. `bytes` may be written on, but not kept beyond the call without a copy. */
 export interface ConnectionEvents {
@@ -42,7 +43,7 @@ export interface Connection {
    * Gives the socket up, paused, for who speaks another protocol on it; `unread` are bytes of it that were read already.
    * Absent where there is no socket of its own.
    */
-  detach?(unread: Buffer): Socket;
+  readonly detach?: ((unread: Buffer) => Socket) | undefined;
 }
 
 /** Who speaks through a proxy that has said so. */
@@ -67,6 +68,8 @@ export interface UpstreamAddress {
 
 export interface ConnectionFactory {
   listen(at: ListenAt, accept: (c: Connection) => void): Listening;
+  /** Absent where only sockets can be secured. */
+  readonly listenBare?: ListenBare;
   /** Takes over an open socket, plain or TLS; `peer` is who is at its other end where that is not the socket's own. */
   adopt(socket: Socket, peer?: Peer): Connection;
   /** `onReady` or the connection's onClose comes, once; never before connect returns. */

@@ -1,4 +1,5 @@
 import { connect as netConnect, type Socket } from "node:net";
+import { BareClient, type ListenBare } from "./bare-client.ts";
 import type { Connection, ConnectionEvents, ConnectionFactory, Peer } from "./connection.ts";
 import { HandleWriter, type WriterOwner } from "./handle-writer.ts";
 import { listenForHandles } from "./listen-for-handles.ts";
@@ -8,11 +9,13 @@ import type { Rings } from "./rings.ts";
 import { HandleReader, type ReaderOwner, readFailure, SharedReader, type SocketReader } from "./socket-reader.ts";
 import { type StreamBindings, streamBindings } from "./stream-handles.ts";
 import { lifeOfSocket, type StreamLife } from "./stream-life.ts";
+import { tlsBinding } from "./tls-handles.ts";
+import { TlsHandshakes } from "./tls-life.ts";
 import { TurnWrites } from "./turn-writes.ts";
 
 /**
- * The fast transport: sockets are connected by node:net, and secured by node:tls; then reads and writes go past their streams, to the
- * handle below. Plain connections are accepted as handles, and have no socket. What many say and are told in one turn passes by `rings`.
+ * The fast transport: sockets are connected by node:net; then reads and writes go past their streams, to the handle below. Connections are
+ * accepted as handles, and secured there, and have no socket. What many say and are told in one turn passes by `rings`.
  * `undefined` where this Node's handles are not as they are known to be.
  */
 export function handleConnections(onFault: OnFault, rings?: Rings): ConnectionFactory | undefined {
@@ -32,6 +35,7 @@ export function handleConnections(onFault: OnFault, rings?: Rings): ConnectionFa
         onLife: (life) => accept(new HandleConnection(life, options)),
         onSocket: (socket) => accept(adopt(socket)),
       }),
+    ...bareClients(options),
     adopt,
     connect: (to, events, onReady) => {
       if (to.tls) return portable.connect(to, events, onReady);
@@ -50,6 +54,17 @@ export function handleConnections(onFault: OnFault, rings?: Rings): ConnectionFa
       }
       return connection;
     },
+  };
+}
+
+function bareClients(o: HandleOptions): { readonly listenBare?: ListenBare } {
+  const binding = tlsBinding();
+  if (binding === undefined) return {};
+  const handshakes = new TlsHandshakes(binding, o.bindings);
+  const connectionOf = (life: StreamLife): Connection => new HandleConnection(life, o);
+  return {
+    listenBare: (at, { onClient, onSocket }) =>
+      listenForHandles(at, o.bindings, { onLife: (life) => onClient(new BareClient(life, handshakes, connectionOf)), onSocket }),
   };
 }
 
@@ -226,16 +241,26 @@ class HandleConnection implements Connection, WriterOwner, ReaderOwner {
     this.#life.reset();
   }
 
-  detach(unread: Buffer): Socket {
+  /** TLS that never had a socket cannot have one. */
+  get detach(): ((unread: Buffer) => Socket) | undefined {
+    const life = this.#life;
+    return canGiveUp(life) ? (unread) => this.#detach(life, unread) : undefined;
+  }
+
+  #detach(life: Required<StreamLife>, unread: Buffer): Socket {
     this.#writer.flush();
     this.#gone = true;
     this.events = silent;
     this.#reader.letGo();
-    const socket = this.#life.giveUp();
+    const socket = life.giveUp();
     socket.pause();
     if (unread.length > 0) socket.unshift(unread);
     this.#reader.handOver(socket, this.#ended);
     if (this.#ended) socket.push(null);
     return socket;
   }
+}
+
+function canGiveUp(life: StreamLife): life is Required<StreamLife> {
+  return life.giveUp !== undefined;
 }

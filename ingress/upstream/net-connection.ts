@@ -67,6 +67,8 @@ class NetConnection implements Connection, TurnWriter {
     socket.on("end", () => this.#guard(() => this.events.onEnd()));
     socket.on("error", (e: Error) => {
       error = e;
+      // what TLS finds wrong does not end its socket
+      socket.destroy();
     });
     socket.on("close", () => this.#guard(() => this.events.onClose(error)));
   }

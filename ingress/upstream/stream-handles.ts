@@ -27,6 +27,8 @@ export interface AcceptedHandle extends StreamHandle {
   close(done?: () => void): void;
   reset(done: () => void): number;
   setNoDelay(on: boolean): number;
+  /** Whose bytes go through it; alive as long as it. */
+  above?: object;
 }
 
 /** Filled by the handle. */
@@ -111,7 +113,7 @@ export function openWakeHandle(eventfd: number): WakeHandle | undefined {
 }
 
 /** Throws from a Node that has closed the door. */
-function bindingOf(name: string): unknown {
+export function bindingOf(name: string): unknown {
   const load: unknown = Reflect.get(process, "binding");
   return typeof load === "function" ? Reflect.apply(load, process, [name]) : undefined;
 }
@@ -170,6 +172,6 @@ function isListeningHandle(h: unknown): h is ListeningHandle {
   return hasMethods(h, ["onconnection", "setNoDelay"]);
 }
 
-function hasMethods(h: unknown, names: readonly string[]): h is object {
+export function hasMethods(h: unknown, names: readonly string[]): h is object {
   return typeof h === "object" && h !== null && names.every((n) => typeof Reflect.get(h, n) === "function");
 }

@@ -26,8 +26,8 @@ export interface StreamLife {
   destroy(error?: Error): void;
   /** As destroy, and the other side cannot take it for an orderly end. */
   reset(): void;
-  /** The socket, for who goes on with it; nobody else is told anything from here on. */
-  giveUp(): Socket;
+  /** The socket, for who goes on with it; nobody else is told anything from here on. Absent where there can be none. */
+  giveUp?(): Socket;
 }
 
 /** Of a socket of node:net or node:tls, which keeps its life; undefined where its handle cannot do what is needed. */
@@ -81,6 +81,8 @@ class SocketLife implements StreamLife {
     let error: Error | undefined;
     this.#socket.on("error", (e: Error) => {
       error ??= e;
+      // what TLS finds wrong does not end its socket
+      this.#socket.destroy();
     });
     this.#socket.on("close", () => tell(error));
   }
@@ -146,7 +148,8 @@ export class HandleLife implements StreamLife {
     this.#tell = tell;
   }
 
-  shutDown(done: () => void): void {
+  /** `by`: the handle above this one, if it has a word of its own to say. */
+  shutDown(done: () => void, by: Pick<AcceptedHandle, "shutdown"> = this.handle): void {
     if (this.#shutting || !this.open) return;
     this.#shutting = true;
     const request = new this.#ShutdownWrap();
@@ -157,7 +160,7 @@ export class HandleLife implements StreamLife {
     };
     request.oncomplete = finish;
     // a connection that is broken already has nobody to say it to
-    if (this.handle.shutdown(request) !== 0) process.nextTick(finish);
+    if (by.shutdown(request) !== 0) process.nextTick(finish);
   }
 
   destroy(error?: Error): void {

@@ -1,9 +1,11 @@
 import { connect, type Socket } from "node:net";
-import { createServer as createTlsServer, connect as tlsConnect } from "node:tls";
-import type { Connection, ConnectionFactory } from "./connection.ts";
+import { createSecureContext, createServer as createTlsServer, connect as tlsConnect } from "node:tls";
+import type { BareClient } from "./bare-client.ts";
+import type { Connection, ConnectionFactory, Listening } from "./connection.ts";
 import { handleConnections } from "./handle-connection.ts";
 import { listenForSockets, netConnections, type OnFault } from "./net-connection.ts";
 import { rings } from "./rings.ts";
+import type { TlsTerms } from "./tls-life.ts";
 
 /** `auto`: the fast one where it works here, else the portable one. */
 export type TransportChoice = "auto" | "portable";
@@ -60,9 +62,7 @@ async function tryPlain(factory: ConnectionFactory): Promise<boolean> {
 
 async function tryTls(factory: ConnectionFactory, pair: TrialPair): Promise<boolean> {
   const trial = new Trial();
-  const tls = createTlsServer({ cert: pair.certificate, key: pair.key }, (socket) => echo(factory.adopt(socket)));
-  tls.on("tlsClientError", () => trial.ended());
-  const listening = listenForSockets({ ip: "127.0.0.1", port: 0 }, (socket) => tls.emit("connection", socket));
+  const listening = echoOverTls(factory, pair, trial);
   let raw: Socket | undefined;
   try {
     await listening.ready;
@@ -78,6 +78,20 @@ async function tryTls(factory: ConnectionFactory, pair: TrialPair): Promise<bool
     raw?.destroy();
     await listening.close();
   }
+}
+
+/** Clients are secured as they are accepted, or as sockets where they are accepted so. */
+function echoOverTls(factory: ConnectionFactory, pair: TrialPair, trial: Trial): Listening {
+  const at = { ip: "127.0.0.1", port: 0 };
+  const keys = { cert: pair.certificate, key: pair.key };
+  const tls = createTlsServer(keys, (socket) => echo(factory.adopt(socket)));
+  tls.on("tlsClientError", () => trial.ended());
+  const onSocket = (socket: Socket): void => void tls.emit("connection", socket);
+  const context = createSecureContext(keys);
+  const terms: TlsTerms = { context, protocols: Buffer.alloc(0), choose: () => ({ context, staple: undefined }) };
+  const onClient = (client: BareClient): void =>
+    client.secure(terms, { onSecure: ({ connection }) => echo(connection), onFailed: () => trial.ended() });
+  return factory.listenBare?.(at, { onClient, onSocket }) ?? listenForSockets(at, onSocket);
 }
 
 function echo(c: Connection): void {

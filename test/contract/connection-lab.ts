@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { createServer as createTlsServer, type TLSSocket, connect as tlsConnect } from "node:tls";
+import { createSecureContext, createServer as createTlsServer, type TLSSocket, connect as tlsConnect } from "node:tls";
 import { afterEach } from "vitest";
 import { selfSignedCertificate } from "../../ingress/proxy/default-certificate.ts";
+import type { BareClient } from "../../ingress/upstream/bare-client.ts";
 import type { Connection, ConnectionEvents, ConnectionFactory, Listening } from "../../ingress/upstream/connection.ts";
 import { listenForSockets } from "../../ingress/upstream/net-connection.ts";
 
@@ -49,6 +50,8 @@ export class Heard implements ConnectionEvents {
   }
 }
 
+/** The certificate of the terms, whatever name is asked for. */
+const shown = { context: undefined, staple: undefined };
 export const here = { ip: "127.0.0.1", port: 0 };
 /** Bytes that differ at every place, so that one read over another shows. */
 export function pattern(size: number, seed: number): Buffer {
@@ -109,32 +112,44 @@ export function connectionLab(make: (onFault: (error: unknown) => void) => Conne
     return { connection, heard };
   }
 
-  /** A pair over TLS; the listener's side comes with the handshake. */
-  async function secured(): Promise<{ socket: TLSSocket; arrived: Promise<{ connection: Connection; heard: Heard }> }> {
-    const pair = selfSignedCertificate(Date.now());
+  /** A pair over TLS; the listener's side comes with the handshake. Of a socket, or of a client as it was accepted. */
+  async function secured(
+    of: "sockets" | "bare clients" = "sockets",
+  ): Promise<{ socket: TLSSocket; below: Socket; arrived: Promise<{ connection: Connection; heard: Heard }> }> {
+    const { certificate: cert, key } = selfSignedCertificate(Date.now());
     const arrived = Promise.withResolvers<{ connection: Connection; heard: Heard }>();
-    const tls = createTlsServer({ cert: pair.certificate, key: pair.key }, (socket) => {
+    const arrive = (connection: Connection): void => {
       const heard = new Heard();
-      const connection = factory.adopt(socket);
       connection.events = heard;
       open.push(() => connection.abort());
       arrived.resolve({ connection, heard });
-    });
-    const listening = listenForSockets(here, (socket) => {
+    };
+    const tls = createTlsServer({ cert, key }, (socket) => arrive(factory.adopt(socket)));
+    const onSocket = (socket: Socket): void => {
+      if (of === "bare clients") arrived.reject(new Error("it was accepted as a socket"));
       socket.allowHalfOpen = false;
       tls.emit("connection", socket);
-    });
+    };
+    const terms = { context: createSecureContext({ cert, key }), protocols: Buffer.alloc(0), choose: () => shown };
+    const onClient = (client: BareClient): void =>
+      client.secure(terms, {
+        onSecure: ({ connection }) => arrive(connection),
+        onFailed: () => arrived.reject(new Error("the handshake failed")),
+      });
+    const listening =
+      (of === "sockets" ? undefined : factory.listenBare?.(here, { onClient, onSocket })) ?? listenForSockets(here, onSocket);
     await listening.ready;
-    const socket = tlsConnect({ port: listening.address().port, host: "127.0.0.1", rejectUnauthorized: false });
+    const below = connect({ port: listening.address().port, host: "127.0.0.1" });
+    const socket = tlsConnect({ socket: below, rejectUnauthorized: false });
     open.push(
       () => void listening.close(),
-      () => socket.destroy(),
+      () => below.destroy(),
     );
-    return { socket, arrived: arrived.promise };
+    return { socket, below, arrived: arrived.promise };
   }
 
-  async function securedClient(): Promise<{ connection: Connection; socket: TLSSocket }> {
-    const { socket, arrived } = await secured();
+  async function securedClient(of: "sockets" | "bare clients" = "sockets"): Promise<{ connection: Connection; socket: TLSSocket }> {
+    const { socket, arrived } = await secured(of);
     return { connection: (await arrived).connection, socket };
   }
 

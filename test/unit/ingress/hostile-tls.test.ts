@@ -6,7 +6,11 @@ import type { IngressServer } from "../../../ingress/index.ts";
 import { get, makeRoute, RawClient, RawEndpoint, startLab } from "./proxy-lab.ts";
 
 // one ingress for the whole table: what one row does must not be felt by the next
-describe.for(["decided by the first bytes", "decided by the handshake"] as const)("TLS %s", (how) => {
+describe.for([
+  ["decided by the first bytes", "auto"],
+  ["decided by the handshake", "auto"],
+  ["decided by the handshake", "portable"],
+] as const)("TLS %s, over the transport %s", ([how, transport]) => {
   let up: RawEndpoint;
   let ingress: IngressServer;
   let port = 0;
@@ -18,7 +22,7 @@ describe.for(["decided by the first bytes", "decided by the handshake"] as const
     // a host that goes unopened makes every ClientHello be read before node:tls sees it
     const unopened = makeRoute({ id: "t", host: { kind: "exact", name: "t.test" }, passthrough: "none" });
     const routes = how === "decided by the first bytes" ? [makeRoute(), unopened] : [makeRoute()];
-    const config = { https: [{ ip: "127.0.0.1", port: 0 }], timeouts: { head: 1_000 } };
+    const config = { transport, https: [{ ip: "127.0.0.1", port: 0 }], timeouts: { head: 1_000 } };
     ({ ingress, https: port, http: plain } = await startLab([up.port], { routes, config }));
     bystander = new RawClient(tlsConnect({ port, host: "127.0.0.1", rejectUnauthorized: false }));
   });
