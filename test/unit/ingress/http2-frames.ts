@@ -39,6 +39,19 @@ export interface HeardFrame {
   readonly payload: Buffer;
 }
 
+/** The whole frames of these bytes, and what follows them. */
+export function readFrames(bytes: Buffer): { readonly frames: readonly HeardFrame[]; readonly rest: Buffer } {
+  const frames: HeardFrame[] = [];
+  let rest = bytes;
+  for (;;) {
+    const length = rest.length < 9 ? Number.POSITIVE_INFINITY : rest.readUIntBE(0, 3);
+    if (rest.length < 9 + length) return { frames, rest };
+    const [type = 0, flags = 0] = rest.subarray(3, 5);
+    frames.push({ type, flags, stream: rest.readUInt32BE(5) & 0x7fff_ffff, payload: rest.subarray(9, 9 + length) });
+    rest = rest.subarray(9 + length);
+  }
+}
+
 /** A client that sends frames as they are given, and hears them one by one. */
 export class FrameClient {
   readonly socket: Socket;
@@ -72,15 +85,9 @@ export class FrameClient {
   }
 
   #read(bytes: Buffer): void {
-    this.#bytes = Buffer.concat([this.#bytes, bytes]);
-    for (;;) {
-      const length = this.#bytes.length < 9 ? Number.POSITIVE_INFINITY : this.#bytes.readUIntBE(0, 3);
-      if (this.#bytes.length < 9 + length) break;
-      const stream = this.#bytes.readUInt32BE(5) & 0x7fff_ffff;
-      const [type = 0, flags = 0] = this.#bytes.subarray(3, 5);
-      this.heard.push({ type, flags, stream, payload: this.#bytes.subarray(9, 9 + length) });
-      this.#bytes = this.#bytes.subarray(9 + length);
-    }
+    const { frames, rest } = readFrames(Buffer.concat([this.#bytes, bytes]));
+    this.heard.push(...frames);
+    this.#bytes = rest;
     this.#tell();
   }
 
