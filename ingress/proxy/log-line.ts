@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import type { LogFormat, LoggedName, LogPart } from "../route/log-format.ts";
 import { normalizedPath, partText, type TextPart } from "../route/request-text.ts";
 import type { AccessEntry } from "./context.ts";
@@ -59,6 +60,7 @@ export function printLine(format: LogFormat, e: AccessEntry): string {
 
 function logText(part: LogPart, e: AccessEntry): string {
   if (part.kind === "logged") return loggedText(part.name, e);
+  if (part.kind === "unsaid") return "";
   // the line has its own way to write what may not stand in it
   return part.kind === "path" ? normalizedPath(e.source) : partText(part, e.source);
 }
@@ -72,10 +74,17 @@ function escaped(value: string, how: LogFormat["escape"]): string {
         ? value.replace(/[^\x20-\x7e]|["\\]/g, (c) => `\\x${(c.charCodeAt(0) & 255).toString(16).toUpperCase().padStart(2, "0")}`)
         : value;
     case "json":
-      return JSON.stringify(value).slice(1, -1);
+      return JSON.stringify(asSent(value)).slice(1, -1);
     case "none":
-      return value.replace(/[\r\n]/g, " ");
+      return asSent(value).replace(/[\r\n]/g, " ");
   }
+}
+
+/** Text is a character for each byte here; where the bytes are UTF-8 they leave as what was sent. */
+function asSent(value: string): string {
+  if (!/[\x80-\xff]/.test(value)) return value;
+  const bytes = Buffer.from(value, "latin1");
+  return isUtf8(bytes) ? bytes.toString("utf8") : value;
 }
 
 function loggedText(name: LoggedName, e: AccessEntry): string {
@@ -97,6 +106,9 @@ function loggedText(name: LoggedName, e: AccessEntry): string {
     case "proxy_host":
     case "proxy_upstream_name":
       return e.service === "" ? "" : `${e.service.replace("/", "-")}-${e.servicePort}`;
+    case "proxy_protocol_addr":
+      // of those who come by it, clientIp stands in its place (translate/log-format.ts)
+      return "";
     case "remote_user":
       return e.user;
     case "req_id":
@@ -108,6 +120,8 @@ function loggedText(name: LoggedName, e: AccessEntry): string {
       return String(e.requestBytes);
     case "request_time":
       return seconds(e.milliseconds);
+    case "server_name":
+      return e.route.slice(0, Math.max(0, e.route.indexOf("/")));
     case "server_protocol":
       return e.protocol;
     case "service_name":

@@ -10,6 +10,7 @@ export const loggedNames = [
   "namespace",
   "proxy_alternative_upstream_name",
   "proxy_host",
+  "proxy_protocol_addr",
   "proxy_upstream_name",
   "remote_user",
   "req_id",
@@ -17,6 +18,7 @@ export const loggedNames = [
   "request_id",
   "request_length",
   "request_time",
+  "server_name",
   "server_protocol",
   "service_name",
   "service_port",
@@ -35,7 +37,8 @@ export const loggedNames = [
 
 export type LoggedName = (typeof loggedNames)[number];
 
-export type LogPart = TextPart | { readonly kind: "logged"; readonly name: LoggedName };
+/** `unsaid`: what nginx knows and this proxy does not tell; as nginx writes what there is nothing of. */
+export type LogPart = TextPart | { readonly kind: "logged"; readonly name: LoggedName } | { readonly kind: "unsaid" };
 
 export interface LogFormat {
   readonly parts: readonly LogPart[];

@@ -7,13 +7,13 @@ export type RouteVariable = "namespace" | "ingress" | "service" | "servicePort" 
 /**
  * One part of a text that is filled from a request. `path` is the normalised one the client asked for, with what may not stand in
  * a header or a URL escaped; `uri` path and query as sent, `escapedUri` the same for use in a query, `queryString` what is behind the
- * `?`, `isArgs` a `?` where there is that. `port` is the one the client asked for. `seconds` is the time. Headers, cookies and
+ * `?`, `isArgs` a `?` where there is that. `port` is the one the client asked for. `seconds` is the time. `forwardedFor` is X-Forwarded-For as the client sent it, and the client behind it. Headers, cookies and
  * parameters (as they were sent, not decoded) are empty where they are absent.
  */
 export type TextPart =
   | { readonly kind: "text"; readonly text: string }
   | { readonly kind: "clientIp" | "scheme" | "authority" | "host" | "path" | "uri" | "escapedUri" | "queryString" | "method" }
-  | { readonly kind: "isArgs" | "port" | "https" | "requestId" | "seconds" }
+  | { readonly kind: "isArgs" | "port" | "https" | "requestId" | "seconds" | "forwardedFor" }
   | { readonly kind: "header" | "cookie" | "query"; readonly name: string }
   | { readonly kind: "route"; readonly name: RouteVariable }
   /** What a group of the route's pattern found in the path; nothing where its path is no pattern. Bound as `route`. */
@@ -79,6 +79,10 @@ export function partText(part: TextPart, s: TextSource): string {
       return s.requestId;
     case "seconds":
       return (s.time() / 1000).toFixed(3);
+    case "forwardedFor": {
+      const before = headerValue(s.headers, "x-forwarded-for");
+      return before === undefined ? s.clientIp : `${before}, ${s.clientIp}`;
+    }
     case "route":
       return "";
     case "group":

@@ -158,7 +158,10 @@ export const configRows = {
   "enable-access-log-for-default-backend": inert(logs),
   "error-log-path": inert(logs),
   "error-log-level": inert("--log-level"),
-  "log-format-upstream": differs(parseLogFormat, "for --access-log nginx; sizes are of bodies"),
+  "log-format-upstream": differs(
+    parseLogFormat,
+    "for --access-log nginx; sizes are of bodies; of what is not told here (`$ssl_…`, `$connection`, `$upstream_http_…`) there is nothing",
+  ),
   "log-format-stream": inert(logs),
   "log-format-escape-none": kept(parseBoolean, { initial: "false" }),
   "log-format-escape-json": kept(parseBoolean, { initial: "false" }),

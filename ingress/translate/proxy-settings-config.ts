@@ -4,6 +4,7 @@ import { parserOf } from "./annotation-table.ts";
 import { isBad, present } from "./annotation-values.ts";
 import { serviceOfUrl } from "./auth-annotations.ts";
 import type { ConfigReader } from "./ingress-config.ts";
+import { proxiedFormat } from "./log-format.ts";
 import { poolId } from "./pool-plan.ts";
 
 const everybody = ["0.0.0.0/0", "::/0"];
@@ -38,7 +39,10 @@ export function settingsOf(r: ConfigReader, defaults: AnnotationDefaults): Proxy
     ...present("streamIdleSeconds", r.get("proxy-stream-timeout")),
     ...present("tls", tlsOf(r, defaults)),
     ...(withoutLog ? { accessLog: false } : {}),
-    ...present("logFormat", format === undefined ? undefined : { ...format, escape: how }),
+    ...present(
+      "logFormat",
+      format === undefined ? undefined : { ...(r.get("use-proxy-protocol") === true ? proxiedFormat(format) : format), escape: how },
+    ),
     ...present("unlogged", r.get("skip-access-log-urls")),
     ...present("compression", compressionOf(r)),
     ...present("tracing", tracingOf(r, defaults)),

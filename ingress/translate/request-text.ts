@@ -4,6 +4,7 @@ import type { Parsed } from "./annotation-values.ts";
 const variables: Readonly<Record<string, TextPart>> = {
   remote_addr: { kind: "clientIp" },
   binary_remote_addr: { kind: "clientIp" },
+  proxy_add_x_forwarded_for: { kind: "forwardedFor" },
   scheme: { kind: "scheme" },
   pass_access_scheme: { kind: "scheme" },
   host: { kind: "host" },

@@ -3,7 +3,7 @@ import type { AccessEntry, ProxySettings } from "../../../ingress/index.ts";
 import { AccessLog, printAccess } from "../../../ingress/proxy/access-log.ts";
 import { seconds, thousandths } from "../../../ingress/proxy/log-numbers.ts";
 import type { LogFormat } from "../../../ingress/route/log-format.ts";
-import { parseLogFormat } from "../../../ingress/translate/log-format.ts";
+import { parseLogFormat, proxiedFormat } from "../../../ingress/translate/log-format.ts";
 import { filteredRequest } from "../../support/filtered-request.ts";
 import { get, makeRoute, RawClient, RawEndpoint, startLab } from "./proxy-lab.ts";
 
@@ -109,10 +109,48 @@ test.for<[format: string, how: LogFormat["escape"], want: string | undefined]>([
   ["$msec $time_iso8601 $scheme $server_protocol", "default", "1767323045.000 2026-01-02T03:04:05+00:00 https HTTP/1.1"],
   ["$host $http_host $uri $args $arg_a $http_x_a", "default", "a.test a.test /x\\x22y - - b"],
   ["no $$ variable", "default", "no $$ variable"],
-  ["$connection_requests", "default", undefined],
+  ["$server_name $proxy_add_x_forwarded_for", "default", "a.test 192.0.2.1"],
+  ["$ssl_protocol|$connection_requests|$upstream_http_etag", "default", "-|-|-"],
+  ['{"tls": "$ssl_cipher"}', "json", '{"tls": ""}'],
+  ["$no_such", "default", undefined],
 ])("log-format-upstream %s", ([format, how, want]) => {
   const parsed = parseLogFormat(format);
   expect("parts" in parsed ? printAccess({ ...entry, format: { ...parsed, escape: how } }, "nginx") : undefined).toBe(want);
+});
+
+test.for<[how: LogFormat["escape"], want: string]>([
+  ["default", "\\xC3\\xA9"],
+  ["json", "é"],
+  ["none", "é"],
+])("text that was sent as UTF-8 leaves as nginx lets it, escape %s", ([how, want]) => {
+  const source = filteredRequest({ headers: ["x-a", Buffer.from("é").toString("latin1")] });
+  const format: LogFormat = { parts: [{ kind: "header", name: "x-a" }], escape: how };
+  expect(printAccess({ ...entry, source, format }, "nginx")).toBe(want);
+});
+
+/** From the page of ingress-nginx on its log format: what most have who have one. */
+const documented =
+  '{"time": "$time_iso8601", "remote_addr": "$proxy_protocol_addr", "x_forwarded_for": "$proxy_add_x_forwarded_for", "request_id": "$req_id", ' +
+  '"remote_user": "$remote_user", "bytes_sent": $bytes_sent, "request_time": $request_time, "status": $status, "vhost": "$host", ' +
+  '"request_proto": "$server_protocol", "path": "$uri", "request_query": "$args", "request_length": $request_length, "duration": $request_time, ' +
+  '"method": "$request_method", "http_referrer": "$http_referer", "http_user_agent": "$http_user_agent"}';
+
+test.for<[proxied: boolean, address: string]>([
+  [false, ""],
+  [true, "192.0.2.1"],
+])("the format that ingress-nginx documents is a JSON object a line; behind the PROXY protocol: %s", ([proxied, address]) => {
+  const parsed = parseLogFormat(documented);
+  if (!("parts" in parsed)) throw new Error(parsed.expected);
+  const format: LogFormat = { ...(proxied ? proxiedFormat(parsed) : parsed), escape: "json" };
+  const source = filteredRequest({ headers: ["x-forwarded-for", "198.51.100.9"], target: "/a?b=c" });
+  expect(JSON.parse(printAccess({ ...entry, source, format }, "nginx"))).toMatchObject({
+    remote_addr: address,
+    x_forwarded_for: "198.51.100.9, 192.0.2.1",
+    vhost: "a.test",
+    path: "/a",
+    request_query: "b=c",
+    status: 200,
+  });
 });
 
 test("what is left out: a route's requests, a list of URLs, all of them", async () => {

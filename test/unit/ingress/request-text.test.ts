@@ -27,6 +27,7 @@ test.for<[text: string, want: string]>([
   ["plain text, 5$ of it", "plain text, 5$ of it"],
   ["$host $http_host $best_http_host", "a.test A.test:8080 A.test:8080"],
   ["$remote_addr $binary_remote_addr $the_real_ip", "192.0.2.1 192.0.2.1 192.0.2.1"],
+  ["$proxy_add_x_forwarded_for", "192.0.2.1"],
   ["$scheme $pass_access_scheme $https", "https https on"],
   ["$server_port $pass_port $pass_server_port", "8443 8443 8443"],
   ["$request_method $request_uri", "POST /a%20b/../c%0Ad?x=1%0A2&y"],
