@@ -4,11 +4,11 @@ import { printHostPort } from "../../src/base/ip.ts";
 import type { Snapshot } from "../../src/snapshot/cluster-snapshot.ts";
 import { printObjectRef } from "../../src/snapshot/problem.ts";
 import { batchFromEmpty } from "../../src/snapshot/snapshot-store.ts";
-import { backendsFor } from "../route/backend-choice.ts";
+import { backendsFor, overrideFor } from "../route/backend-choice.ts";
 import type { Filter } from "../route/filter.ts";
 import { normalizeHost, normalizePath } from "../route/request-head.ts";
 import { fillText } from "../route/request-text.ts";
-import type { Forwarding } from "../route/route.ts";
+import type { Forwarding, ValueMatch } from "../route/route.ts";
 import { emptyRouteTable, type RouteTable } from "../route/route-table.ts";
 import { defaultBodyBytes } from "../translate/annotations.ts";
 import { IngressTranslator } from "../translate/ingress-translator.ts";
@@ -108,7 +108,7 @@ export async function answerRoute(table: RouteTable, question: RouteQuestion): P
   if (reply !== undefined && reply.by !== "route") why.push(`answered by ${reply.by}: ${reply.status}`);
   if (action?.kind === "respond") why.push(action.why);
   if (nobody) why.push("no endpoint is ready");
-  if (forward !== undefined && reply === undefined) why.push(...besides(forward));
+  if (forward !== undefined && reply === undefined) why.push(...choiceOf(table, forward, request.fields), ...besides(forward));
   const status = reply?.status ?? (nobody ? 503 : undefined);
   return {
     outcome: outcomeOf(action?.kind, status, location),
@@ -142,6 +142,25 @@ function isTold(filter: Filter, secure: boolean): boolean {
     default:
       return true;
   }
+}
+
+/** Why these backends and not the others: which header or cookie chose them, and who stands in for whom. */
+function choiceOf(table: RouteTable, forward: Forwarding, headers: readonly string[]): readonly string[] {
+  const override = overrideFor(forward, headers);
+  const told: string[] = [];
+  if (override !== undefined) told.push(`${override.on} ${override.match.name} ${printWanted(override.match.value)}: it chooses`);
+  else if (forward.overrides.length > 0) {
+    const names = new Set(forward.overrides.map((o) => `${o.on} ${o.match.name}`));
+    told.push(`by weight: of ${[...names].join(", ")} none says which backend`);
+  }
+  for (const b of override?.backends ?? forward.backends)
+    if (b.weight > 0 && b.standIn !== undefined && (table.pools.get(b.pool)?.endpoints.length ?? 0) === 0)
+      told.push(`${b.pool} has no endpoint: ${b.standIn} stands in for it`);
+  return told;
+}
+
+function printWanted(value: ValueMatch["value"]): string {
+  return value.kind === "exact" ? `is ${value.text}` : `matches ${value.pattern}`;
 }
 
 /** What else is done with a request that goes to an endpoint, and with its answer. */

@@ -1,5 +1,5 @@
 import { cookieValue, headerValue } from "./request-head.ts";
-import type { Forwarding, Pool, PoolId, WeightedBackend } from "./route.ts";
+import type { BackendOverride, Forwarding, Pool, PoolId, WeightedBackend } from "./route.ts";
 import { valueMatches } from "./value-match.ts";
 
 /** Pools by id, as a route table has them. */
@@ -30,12 +30,17 @@ function hasStandIn(b: WeightedBackend): boolean {
 }
 
 function chosenBackends(action: Forwarding, headers: readonly string[]): readonly WeightedBackend[] {
+  return overrideFor(action, headers)?.backends ?? action.backends;
+}
+
+/** The first whose condition holds. */
+export function overrideFor(action: Pick<Forwarding, "overrides">, headers: readonly string[]): BackendOverride | undefined {
   for (const override of action.overrides) {
     const { name } = override.match;
     const value = override.on === "header" ? headerValue(headers, name) : cookieValue(headers, name);
-    if (valueMatches(override.match, value)) return override.backends;
+    if (valueMatches(override.match, value)) return override;
   }
-  return action.backends;
+  return undefined;
 }
 
 /** One of them by weight; `random` is in [0, 1). `undefined` when no weight is above 0. */

@@ -36,12 +36,42 @@ test("forwards by weight, with endpoints and reasons", async () => {
     ],
     request: { path: "/cart?x=1" },
   });
-  expect(answer.why.at(-1)).toContain("shop.example/ of Ingress shop/web matches");
+  expect(answer.why.at(-2)).toContain("shop.example/ of Ingress shop/web matches");
+  expect(answer.why.at(-1)).toBe("by weight: of header x-next none says which backend");
 });
 
 test("a header chooses the canary", async () => {
   const answer = await routeOffline(shop, { url: "https://shop.example/", headers: [["x-next", "always"]] });
   expect(answer.backends).toEqual([{ service: "shop/web-next", port: 80, weight: 100, endpoints: ["10.0.2.1:8080"] }]);
+});
+
+test.for<[name: string, canary: string, headers: readonly (readonly [string, string])[], endpoints: string, want: string]>([
+  ["a header that says always", "@canary-by-header: X-N", [["x-n", "always"]], "10.0.2.1:1", "header x-n is always: it chooses"],
+  ["a header that says never", "@canary-by-header: X-N", [["x-n", "never"]], "10.0.2.1:1", "header x-n is never: it chooses"],
+  [
+    "a pattern",
+    "@canary-by-header: X-N, @canary-by-header-pattern: '^b.*'",
+    [["x-n", "beta"]],
+    "10.0.2.1:1",
+    "header x-n matches ^b.*: it chooses",
+  ],
+  ["a cookie", "@canary-by-cookie: c", [["cookie", "c=always"]], "10.0.2.1:1", "cookie c is always: it chooses"],
+  [
+    "none of two",
+    "@canary-by-header: X-N, @canary-by-cookie: c",
+    [],
+    "10.0.2.1:1",
+    "by weight: of header x-n, cookie c none says which backend",
+  ],
+  ["a canary without endpoints", "@canary-weight: '10'", [], "", "shop/next:80 has no endpoint: shop/web:80 stands in for it"],
+])("says why these backends and not the others: %s", async ([, canary, headers, endpoints, want]) => {
+  const snapshot = makeSnapshot(
+    makeService("web", ["10.0.1.1:1"]) +
+      makeService("next", endpoints === "" ? [] : [endpoints]) +
+      makeIngress("web", { spec: makeRules("a.test", ["/", "Prefix", "web"]) }) +
+      makeIngress("next", { annotations: n(`@canary: "true", ${canary}`), spec: makeRules("a.test", ["/", "Prefix", "next"]) }),
+  );
+  expect((await routeOffline(snapshot, { url: "http://a.test/", headers })).why.at(-1)).toBe(want);
 });
 
 test("plain http of a host with TLS is redirected", async () => {
