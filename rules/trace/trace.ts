@@ -52,6 +52,13 @@ function explain(executed: ExecutedRule, owner: PlacedFrontend | undefined): Tra
   return { rule, why, object: `Service ${namespace}/${name}` };
 }
 
+/** Where an annotation asked for what these rules do. */
+function balanceWords(owner: PlacedFrontend | undefined): string {
+  const action = owner?.frontend.action;
+  const policy = action?.kind === "balance" ? action.pool.balance : undefined;
+  return policy === "source-hash" || policy === "maglev" ? `, by ${policy}` : "";
+}
+
 function reason({ chain, statement: s, rule }: ExecutedRule, owner: PlacedFrontend | undefined): string {
   switch (s.kind) {
     case "dispatch":
@@ -65,7 +72,7 @@ function reason({ chain, statement: s, rule }: ExecutedRule, owner: PlacedFronte
         ? "the sender is no pod of this node (or masqueradeAll is set): the endpoint is to see the node's address"
         : "external traffic with policy Cluster, or from this node: the endpoint is to see the node's address";
     case "translate":
-      return "one of the endpoints is chosen";
+      return `one of the endpoints is chosen${balanceWords(owner)}`;
     case "masquerade":
       return rule.includes("hairpin") ? "the endpoint would reach itself: its own address becomes the node's" : "marked for masquerading";
     case "untrack":

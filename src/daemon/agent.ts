@@ -31,6 +31,7 @@ import { type IngressPortsMessage, isRefusedPorts, refusalProblems } from "./ing
 import { leave, mayLeave, startLeaveTurn } from "./leave-turn.ts";
 import { type NodeEvents, startNodeEvents } from "./node-events.ts";
 import { figuresPath, nodeFigures } from "./node-figures.ts";
+import { withoutNode } from "./own-node.ts";
 import { type PlaneFeed, startPlaneFeed } from "./plane-feed.ts";
 import { type ProxyHealth, startProxyHealth } from "./proxy-health.ts";
 import { createMemoryRelease } from "./release-memory.ts";
@@ -163,6 +164,13 @@ export async function startAgent(config: DaemonConfig, log: Log): Promise<Runnin
   // a backend that this machine cannot have ends the agent at once, whether or not the API answers
   const ready = Promise.all([fed, proxier?.ready]).then(() => undefined);
   ready.catch(() => undefined);
+  ready.then(
+    () => {
+      const missing = withoutNode(store.current, config.nodeName);
+      if (missing !== undefined) log("warn", missing);
+    },
+    () => undefined,
+  );
   return {
     ready,
     close: async () => {
