@@ -5,6 +5,7 @@ import { ipvsFlowCases } from "./ipvs-flow-cases.ts";
 import { ipvsKillCases } from "./ipvs-kill-cases.ts";
 import { ipvsLifeCases } from "./ipvs-life-cases.ts";
 import { ipvsPacketCases } from "./ipvs-packet-cases.ts";
+import { ipvsRefusalCases } from "./ipvs-refusal-cases.ts";
 import { ipvsTakeoverCases } from "./ipvs-takeover-cases.ts";
 import { ipvsTrafficCases } from "./ipvs-traffic-cases.ts";
 import { kernelCases } from "./kernel-cases.ts";
@@ -15,7 +16,15 @@ import { kernelCases } from "./kernel-cases.ts";
  */
 const guests: readonly (readonly GuestCase[])[] = [
   [...kernelCases, ...ipvsApplierCases, ...ipvsPacketCases],
-  [...ipvsTrafficCases, ...ipvsBackendCases, ...ipvsLifeCases, ...ipvsTakeoverCases, ...ipvsFlowCases, ...ipvsKillCases],
+  [
+    ...ipvsTrafficCases,
+    ...ipvsBackendCases,
+    ...ipvsLifeCases,
+    ...ipvsTakeoverCases,
+    ...ipvsRefusalCases,
+    ...ipvsFlowCases,
+    ...ipvsKillCases,
+  ],
 ];
 
 /** Everything, or the cases with FAIRWAY_GUEST_CASES in their name; a guest without any is not started. */

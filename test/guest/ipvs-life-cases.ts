@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { createIptablesApplier } from "../../rules/apply/iptables-applier.ts";
+import type { IpvsApplier } from "../../rules/apply/ipvs-applier.ts";
 import { createIpvsApplier } from "../../rules/apply/kernel-ipvs-applier.ts";
 import type { Proxier } from "../../rules/index.ts";
 import type { ProxierConfig } from "../../rules/sync/config.ts";
@@ -41,8 +42,11 @@ function slice(pods: readonly Pod[]) {
 export interface Life {
   readonly lab: RulesLab;
   readonly store: SnapshotStore;
-  /** Starts an agent's rules in node `a`. */
-  start(more?: Partial<ProxierConfig>): Promise<{ readonly proxier: Proxier; readonly applied: readonly number[] }>;
+  /** Starts an agent's rules in node `a`; `through`: the door to its servers, made of the real one. */
+  start(
+    more?: Partial<ProxierConfig>,
+    through?: (servers: IpvsApplier) => IpvsApplier,
+  ): Promise<{ readonly proxier: Proxier; readonly applied: readonly number[] }>;
   /** A command's output in node `a`. */
   inside(command: string, ...args: readonly string[]): string;
 }
@@ -61,13 +65,13 @@ export async function live(work: (life: Life) => Promise<void>, signal: AbortSig
     slice(["b1"]),
   ]);
   const running: Proxier[] = [];
-  const start: Life["start"] = async (more = {}) => {
+  const start: Life["start"] = async (more = {}, through = (servers) => servers) => {
     const config: ProxierConfig = { store, nodeName: "a", backend: "ipvs", auditIntervalMs: 1000, ...more };
     const applied: number[] = [];
     const target = new IpvsTarget(
       { nodeName: "a", options: ipvsProgramOptionsOf(config) },
       {
-        open: () => Promise.resolve({ servers: open(), rules }),
+        open: () => Promise.resolve({ servers: through(open()), rules }),
         machineIps: () => [...Object.values(labAddresses.a), ...Object.values(labAddresses.aSecond)],
       },
     );
