@@ -170,7 +170,7 @@ export class Exchange implements ResponseSink, TriesOwner, UploadOwner, Response
       if (this.#phase === "pending") this.#waitedInVain();
       else if (this.#phase === "connecting") this.#retryOr("connect", 504);
       else if (this.#phase === "waiting") this.#retryOr("timeout", 504);
-      else if (this.#phase === "responding") this.#fail(504);
+      else if (this.#phase === "responding") this.#retryOr("timeout", 504);
     }
   }
 
@@ -336,7 +336,6 @@ export class Exchange implements ResponseSink, TriesOwner, UploadOwner, Response
 
   onFailure(failure: UpstreamFailure): void {
     this.#tries.detached();
-    this.#context.metrics.upstreamFailures++;
     this.#retryOr(failure, 502);
   }
 
@@ -402,13 +401,17 @@ export class Exchange implements ResponseSink, TriesOwner, UploadOwner, Response
 
   #retryOr(failure: UpstreamFailure | "timeout", status: number): void {
     if (this.#phase === "responding" || this.#phase === "done") {
+      if (this.#phase === "responding") this.#context.metrics.upstreamFailures++;
       this.#fail(status);
       return;
     }
     const stale = (failure === "closed" || failure === "unasked") && this.#tries.reused && this.#phase === "waiting";
     this.#lastStatus = status;
     const now = this.#context.clock.monotonic();
-    if (!stale) this.#tries.failed(now);
+    if (!stale) {
+      this.#context.metrics.upstreamFailures++;
+      this.#tries.failed(now);
+    }
     const forward = this.#plan?.forward;
     if (forward === undefined || !this.#affords(afterFailure(forward, this.#spent(now), { failure, stale }), now)) {
       this.#fail(status);

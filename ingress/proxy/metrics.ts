@@ -185,7 +185,12 @@ export class ProxyMetrics {
         ['result="dropped"', spans.dropped],
       ]),
       ...family("fairway_ingress_retries_total", "counter", "Further tries of requests", [["", this.retries]]),
-      ...family("fairway_ingress_upstream_failures_total", "counter", "Tries that failed", [["", this.upstreamFailures]]),
+      ...family(
+        "fairway_ingress_upstream_failures_total",
+        "counter",
+        "Tries for which an endpoint gave no answer, or none in time, or not the whole of it",
+        [["", this.upstreamFailures]],
+      ),
       ...family("fairway_ingress_held_bytes", "gauge", "Bytes held for clients and endpoints that are slow", [["", c.held.bytes]]),
       ...family("fairway_ingress_held_let_go_total", "counter", "Slow ones that were let go since too much was held", [["", c.held.letGo]]),
       ...family("fairway_ingress_pending_requests", "gauge", "Requests that wait for an endpoint with room", [["", c.pending]]),

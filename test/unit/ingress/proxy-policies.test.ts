@@ -51,6 +51,26 @@ test.for<[name: string, request: string, change: Parameters<typeof makeForward>[
   if (status === 200 && request === post) expect(good.seen[0]?.body).toBe("hi");
 });
 
+const cut: Answer = (r) => {
+  r.socket.end("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhal");
+};
+
+test.for<[name: string, answer: Answer, failures: number]>([
+  ["an answer, whatever it says", say(503), 0],
+  ["no answer", (r) => void r.socket.destroy(), 1],
+  ["no answer in time", () => undefined, 1],
+  ["half an answer", cut, 1],
+  ["an answer that does not go on", (r) => void r.socket.write("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhal"), 1],
+])("tries that failed are counted: %s", async ([, answer, failures]) => {
+  const up = await endpoint(answer);
+  const timeouts = { connectSeconds: 100, sendSeconds: 2, readSeconds: 2 };
+  const { ingress, http } = await lab([up.port], { timeouts, tries: 1 }, { clock: fastClock(20) });
+  const c = RawClient.connect(http).send(get("/", "Connection: close\r\n"));
+  open.push(() => void c.socket.destroy());
+  await c.untilEnd();
+  expect(/upstream_failures_total (\d+)/.exec(ingress.metrics())?.[1]).toBe(`${failures}`);
+});
+
 test("the last endpoint's answer is passed on, whatever it is", async () => {
   const [a, b] = [await endpoint(say(503)), await endpoint(say(503))];
   const { http } = await lab([a.port, b.port], { retry: policy });
