@@ -3,7 +3,8 @@ import { FloodGuard } from "./flood-guard.ts";
 import type { ByteOutlet } from "./frame-writer.ts";
 import { clientPreface, errorCode, largestWindow, printGoaway, printSettings, settingId } from "./frames.ts";
 import type { DecodedFields, FieldLimits } from "./hpack-decoder.ts";
-import { Http2Session, type SessionSide } from "./session.ts";
+import { Http2Session } from "./session.ts";
+import type { SessionSide } from "./session-side.ts";
 import type { Http2Stream, StreamOwner } from "./stream.ts";
 
 /** Whose connection it is. */
@@ -126,7 +127,7 @@ export class ClientSide implements SessionSide {
     const { session } = this;
     const first = !this.leaving;
     this.#leaving = true;
-    for (const stream of [...session.streams]) if (stream.id > lastStream) stream.close(errorCode.refusedStream);
+    for (const stream of [...session.streams.values()]) if (stream.id > lastStream) stream.close(errorCode.refusedStream);
     if (first) this.#owner.onLeaving();
   }
 

@@ -4,7 +4,8 @@ import { FloodGuard } from "./flood-guard.ts";
 import type { ByteOutlet } from "./frame-writer.ts";
 import { clientPreface, errorCode, largestWindow, printGoaway, printSettings, settingId } from "./frames.ts";
 import type { DecodedFields, FieldLimits } from "./hpack-decoder.ts";
-import { Http2Session, type SessionSide } from "./session.ts";
+import { Http2Session } from "./session.ts";
+import type { SessionSide } from "./session-side.ts";
 import type { Http2Stream } from "./stream.ts";
 
 /** Whose connection it is. */

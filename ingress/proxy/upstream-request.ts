@@ -1,6 +1,7 @@
 import type { HeaderField } from "../route/filter.ts";
 import type { UpstreamHead } from "../upstream/upstream-channel.ts";
 import type { PassRule } from "../upstream/wire/header-block.ts";
+import { connectionHeaders } from "../upstream/wire/hop-headers.ts";
 import type { IncomingRequest } from "./downstream.ts";
 import { type ClientIdentity, forwardingHeaders, printForwarding } from "./forwarded.ts";
 import { type HeaderEdits, headerEdits } from "./header-edits.ts";
@@ -50,7 +51,11 @@ function http2Fields(r: IncomingRequest, o: UpstreamHeadOptions): readonly strin
     // the one transfer coding that HTTP/2 lets a client speak of; gRPC asks for it
     else if (name === "te" && r.fields[i + 1]?.toLowerCase() === "trailers") out.push("te", "trailers");
   }
-  for (const h of [...forwardingHeaders(o.client, o.requestId), ...o.set]) if (h.value !== "") out.push(h.name.toLowerCase(), h.value);
+  for (const h of [...forwardingHeaders(o.client, o.requestId), ...o.set]) {
+    const name = h.name.toLowerCase();
+    // what a route sets may be of HTTP/1.1 only
+    if (h.value !== "" && !connectionHeaders.has(name)) out.push(name, h.value);
+  }
   if (r.framing.kind === "length") out.push("content-length", String(r.framing.bytes));
   return out;
 }

@@ -49,13 +49,13 @@ const stay = (): void => undefined;
 const leave = (socket: Socket): void => void socket.end();
 
 /** What the client of HTTP/1.1 gets: a page of this proxy's, an answer that is cut, or a whole one. */
-async function outcome(bytes: Buffer, last: (socket: Socket) => void): Promise<string> {
+async function outcome(bytes: Buffer, last: (socket: Socket) => void, transport: "auto" | "portable"): Promise<string> {
   const port = await endpoint(bytes, last);
   const timeouts = { connectSeconds: 5, sendSeconds: 20, readSeconds: 20 };
   const { ingress, http } = await startLab([port], {
     clock: fastClock(20),
     routes: [makeRoute({ action: makeForward({ protocol: "grpc", tries: 1, timeouts }) })],
-    config: { timeouts: { grace: 0 } },
+    config: { timeouts: { grace: 0 }, transport },
   });
   open.push(() => ingress.close());
   const client = RawClient.connect(http).send(get());
@@ -66,7 +66,7 @@ async function outcome(bytes: Buffer, last: (socket: Socket) => void): Promise<s
   return whole.test(text) ? (answered ?? text) : "cut";
 }
 
-test.for<[name: string, bytes: Buffer, last: (socket: Socket) => void, want: string]>([
+const cases: readonly (readonly [name: string, bytes: Buffer, last: (socket: Socket) => void, want: string])[] = [
   ["answers", Buffer.concat([head, half, frame(T.data, endStream, 1)]), stay, "200"],
   ["ends the connection in the middle of the body", Buffer.concat([head, half]), leave, "cut"],
   ["resets the connection in the middle of the body", Buffer.concat([head, half]), (s) => void s.resetAndDestroy(), "cut"],
@@ -111,6 +111,13 @@ test.for<[name: string, bytes: Buffer, last: (socket: Socket) => void, want: str
     stay,
     "502",
   ],
-])("an endpoint of HTTP/2 that %s", async ([, bytes, last, want]) => {
-  expect(await outcome(bytes, last)).toBe(want);
-});
+];
+
+const transports = ["auto", "portable"] as const;
+
+test.for(transports.flatMap((transport) => cases.map(([name, bytes, last, want]) => ({ transport, name, bytes, last, want }))))(
+  "an endpoint of HTTP/2 that $name: $transport",
+  async ({ transport, bytes, last, want }) => {
+    expect(await outcome(bytes, last, transport)).toBe(want);
+  },
+);

@@ -147,6 +147,22 @@ test("request trailers reach the endpoint", async () => {
   expect(trailers).toMatchObject([{ "x-sum": "7" }]);
 });
 
+test("what a route sets for HTTP/1.1 only does not reach an endpoint of HTTP/2", async () => {
+  const seen: IncomingHttpHeaders[] = [];
+  const up = await endpoint((s, h) => {
+    seen.push(h);
+    echo(s, h);
+  });
+  const set = [
+    { name: "Connection", value: text("close") },
+    { name: "X-Team", value: text("shop") },
+  ];
+  const { session } = await lab([up.port], { action: makeForward({ protocol: "grpc" }), filters: [{ kind: "filledHeaders", set }] });
+  expect(await call(session)).toMatchObject({ body: "hello", trailers: { "grpc-status": "0" } });
+  expect(seen).toMatchObject([{ "x-team": "shop" }]);
+  expect(seen[0]).not.toHaveProperty("connection");
+});
+
 test("a stream goes both ways while it is open", async () => {
   const up = await endpoint((stream) => {
     stream.respond({ ":status": 200, "content-type": "application/grpc" });
