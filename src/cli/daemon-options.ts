@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { backendChoices, iptablesFlavours, isBackendChoice } from "../../rules/model/backend.ts";
 import { printCidr } from "../base/cidr.ts";
 import { parseIp } from "../base/ip.ts";
-import { address, cidrList, configMapName, corefileSource, ingressProcesses, integer } from "../daemon/cluster-config.ts";
+import { accessLog, address, cidrList, configMapName, corefileSource, ingressProcesses, integer } from "../daemon/cluster-config.ts";
 import { type DaemonConfig, type Part, type ProxyConfigSource, parts } from "../daemon/daemon-config.ts";
 import { usageError } from "./errors.ts";
 import { globalOptions } from "./global-options.ts";
@@ -141,10 +141,4 @@ function ingressTransport(choice: string): Pick<DaemonConfig, "ingressTransport"
   if (choice === "auto") return {};
   if (choice === "portable") return { ingressTransport: choice };
   throw usageError(`--ingress-transport: ${choice} is neither auto nor portable`);
-}
-
-function accessLog(format: string | undefined): Pick<DaemonConfig, "ingressAccessLog"> {
-  if (format === undefined) return {};
-  if (format === "json" || format === "nginx") return { ingressAccessLog: format };
-  throw usageError(`--access-log: ${format} is neither json nor nginx`);
 }

@@ -29,6 +29,7 @@ export interface UpOptions {
   readonly ingressHttpPort?: string;
   readonly ingressHttpsPort?: string;
   readonly ingressProcesses?: string;
+  readonly accessLog?: string;
   readonly plain?: boolean;
   readonly mode?: string;
 }
@@ -48,6 +49,7 @@ export interface ClusterConfig {
   readonly ingress: { readonly address: Ip; readonly http: number; readonly https: number };
   /** Of each node; see DaemonConfig. */
   readonly ingressProcesses: number;
+  readonly ingressAccessLog?: AccessLogChoice;
   readonly nodes: readonly string[];
   readonly backend: BackendChoice;
   /** A KubeProxyConfiguration for every node's daemon. */
@@ -131,6 +133,7 @@ export function resolveClusterConfig(
       https: integer("--ingress-https-port", o.ingressHttpsPort ?? "443", 0, 65535),
     },
     ingressProcesses: ingressProcesses(o.ingressProcesses ?? "1"),
+    ...accessLog(o.accessLog),
     nodes,
     backend,
     ...(o.config === undefined
@@ -196,6 +199,14 @@ export function integer(option: string, text: string, min: number, max: number):
 /** As DaemonConfig has it: `auto` is 0. */
 export function ingressProcesses(text: string): number {
   return text === "auto" ? 0 : integer("--ingress-processes", text, 1, 64);
+}
+
+type AccessLogChoice = NonNullable<DaemonConfig["ingressAccessLog"]>;
+
+export function accessLog(format: string | undefined): Pick<DaemonConfig, "ingressAccessLog"> {
+  if (format === undefined) return {};
+  if (format === "json" || format === "nginx") return { ingressAccessLog: format };
+  throw new UsageError(`--access-log: ${format} is neither json nor nginx`);
 }
 
 export function address(option: string, text: string): Ip {

@@ -293,6 +293,7 @@ class ClusterStart {
       nodeCidrs: config.nodeCidrs.map(printCidr),
       ingress: plain ? [] : node.ips.map((ip) => ({ ip, http: 80, https: 443 })),
       ingressProcesses: config.ingressProcesses,
+      ...(config.ingressAccessLog === undefined ? {} : { ingressAccessLog: config.ingressAccessLog }),
       ingressStatus: plain
         ? [config.ingress.address]
         : [4, 6].flatMap((family) => ground.nodes.flatMap((n) => n.ips.filter((ip) => ipFamily(ip) === family))),

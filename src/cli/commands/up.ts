@@ -41,6 +41,7 @@ export function addUpOptions(command: Command): Command {
       "--ingress-processes <n|auto>",
       "processes that serve it on each node; auto: one a core (default 1: nodes share this machine's cores)",
     )
+    .option("--access-log <json|nginx>", "one line a request to the ingress, on stderr (default none)")
     .option("--plain", "plain output: no colours, no redrawn lines")
     .option("--mode <mode>", "auto, full (machines and containers), plain (one node, processes, no root) (default auto)");
 }

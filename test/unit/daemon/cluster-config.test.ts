@@ -18,6 +18,7 @@ test("defaults of the command line", () => {
   expect(c.clusterDomain).toBe("cluster.local");
   expect(["1", "3", "auto"].map((ingressProcesses) => resolve({ ingressProcesses }).ingressProcesses)).toEqual([1, 3, 0]);
   expect(c.ingressProcesses).toBe(1);
+  expect([c, resolve({ accessLog: "json" })].map((x) => x.ingressAccessLog)).toEqual([undefined, "json"]);
 });
 
 test("plain mode: one node, this user's folder, everything in 127.64.0.0/10", () => {
@@ -52,6 +53,7 @@ test.each<[UpOptions, RegExp]>([
   [{ nodes: "0" }, /^--nodes 0: give a number from 1 to 100$/],
   [{ nodes: "many" }, /^--nodes many: /],
   [{ ingressProcesses: "0" }, /^--ingress-processes 0: give a number from 1 to 64$/],
+  [{ accessLog: "apache" }, /^--access-log: apache is neither json nor nginx$/],
   [{ apiPort: "70000" }, /^--api-port 70000: give a number from 0 to 65535$/],
   [{ apiAddress: "here" }, /^--api-address here: not an IP address$/],
   [{ serviceCidr: "10.96.0.0" }, /^--service-cidr 10\.96\.0\.0: not a range/],
