@@ -1,5 +1,5 @@
 import { constants } from "node:crypto";
-import { createSecureContext, type SecureContext, type SecureContextOptions } from "node:tls";
+import { createSecureContext, DEFAULT_CIPHERS, type SecureContext, type SecureContextOptions } from "node:tls";
 import type { ProxySettings } from "../route/proxy-settings.ts";
 import type { HostTls } from "../route/route.ts";
 import { nativeContextOf } from "../upstream/tls-handles.ts";
@@ -24,6 +24,15 @@ export interface TlsDemands {
   readonly ours: TlsSettings;
 }
 
+/**
+ * Of 1.3, unless a list names others: 128 bits first, as the lists of 1.2 have it. A handshake derives some forty keys, and many
+ * processors have instructions for the hash of this one.
+ */
+const suites = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
+const ciphersOf12 = DEFAULT_CIPHERS.split(":")
+  .filter((name) => !name.startsWith("TLS_"))
+  .join(":");
+
 /** What handshakes on the same demands have in common; it is settled before a server name could change it. */
 export class TlsProfile {
   readonly told: ProxySettings["tls"];
@@ -37,7 +46,7 @@ export class TlsProfile {
   constructor(pair: KeyPair, { host, told, ours }: TlsDemands) {
     const { http2, tls } = told;
     const { minVersion = "TLSv1.2", maxVersion, ticketKeys, ...settings } = { ...ours, ...tls };
-    const ciphers = host?.ciphers ?? settings.ciphers;
+    const ciphers = host?.ciphers ?? settings.ciphers ?? ciphersOf12;
     // as at nginx, nobody shakes hands again and again over one connection
     const withoutTickets = tls?.sessionTickets === false ? constants.SSL_OP_NO_TICKET : 0;
     this.told = tls;
@@ -48,7 +57,7 @@ export class TlsProfile {
       key: pair.key,
       minVersion,
       ...(maxVersion === undefined ? {} : { maxVersion }),
-      ...(ciphers === undefined ? {} : { ciphers }),
+      ciphers: /(^|:)TLS_/.test(ciphers) ? ciphers : `${suites}:${ciphers}`,
       honorCipherOrder: host?.preferServerCiphers ?? true,
       ...(ticketKeys === undefined ? {} : { ticketKeys }),
       sessionIdContext: sessionContextOf(host?.clientCertificates),
