@@ -290,8 +290,11 @@ export function wwwCounterpart(host: string): string | undefined {
 
 /** from-to-www-redirect: a host that nobody claims, beside one that asks for it. */
 function wwwRedirect(h: HostClaims): Route | undefined {
-  const target = wwwCounterpart(h.host);
-  const plan = h.plans.toSorted(compareAge).find((p) => p.options.fromToWww && p.claims.some((c) => c.host === target && c.alias !== true));
+  // of www.www.x the other is www.x, and of that x: who asks is looked at, not this host
+  const askedBy = (p: IngressPlan): string | undefined =>
+    p.options.fromToWww ? p.claims.find((c) => c.alias !== true && wwwCounterpart(c.host) === h.host)?.host : undefined;
+  const plan = h.plans.toSorted(compareAge).find((p) => askedBy(p) !== undefined);
+  const target = plan === undefined ? undefined : askedBy(plan);
   if (plan === undefined || target === undefined) return undefined;
   return {
     id: `${h.host} www`,

@@ -162,6 +162,11 @@ const cases: readonly Case[] = [
     want: { "http://h.test/": "a", "https://www.h.test/x?y": "308 https://h.test/x?y", "http://i.test/": "308 http://www.i.test/" },
   },
   {
+    name: "from-to-www-redirect of a host whose other begins with www. too",
+    ingresses: one(makeRules("www.www.i.test", ["/", "Prefix", "a"]), "@from-to-www-redirect: 'true'"),
+    want: { "http://www.www.i.test/": "a", "http://www.i.test/x": "308 http://www.www.i.test/x", "http://i.test/": "404" },
+  },
+  {
     name: "a canary by weight of another total",
     ingresses:
       one(makeRules("h.test", ["/", "Prefix", "a"])) +
