@@ -17,7 +17,10 @@ export interface IpvsApplier {
    * what this one had done is undone; after any other code it is as `read` says.
    */
   apply(transaction: IpvsTransaction, signal: AbortSignal): Promise<void>;
-  /** Removes all that is ours and nothing else, the rules beside included; no error when there is none. */
+  /**
+   * Removes all that is ours and nothing else, the rules beside included; no error when there is none. What a kube-proxy has in sets of
+   * its own is its own, whoever made it.
+   */
   remove(signal: AbortSignal): Promise<void>;
   /**
    * What kube-proxy left beside the service link, once its rules no longer name its sets: these, and the virtual servers at

@@ -17,7 +17,7 @@ import { IpvsAdditions } from "./ipvs-additions.ts";
 import type { IpvsApplier } from "./ipvs-applier.ts";
 import { closeIpvsDoors, type IpvsDoors, type IpvsWay, openIpvsDoors } from "./ipvs-doors.ts";
 import { LinkAddresses } from "./link-addresses.ts";
-import { entryPlace, kubeNodePortServers, kubeSetPrefix, ownServers, placeOf } from "./server-owners.ts";
+import { entryPlace, kubeNodePortServers, kubeProxyServers, kubeSetPrefix, ownServers, placeOf } from "./server-owners.ts";
 import { serverFailure, type VirtualServers } from "./virtual-servers.ts";
 
 export interface IpvsApplierDeps extends IpvsDoors {
@@ -121,8 +121,13 @@ export class KernelIpvsApplier implements IpvsApplier {
     return this.#inTurn(async () => {
       const addresses = await this.#addresses.read(signal);
       const { sets, entries } = await this.#deps.sets.read(signal);
-      const own = await this.#services(ownServers(addresses, entries), signal);
-      await this.#addresses.remove(signal);
+      const isOwn = ownServers(addresses, entries);
+      // of a kube-proxy that came back, and took the servers over
+      const theirs = kubeProxyServers((await this.#deps.sets.read(signal, kubeSetPrefix)).entries);
+      const own = await this.#services((match) => isOwn(match) && !theirs.has(match), signal);
+      const leaving = addresses.filter((ip) => !theirs.at.has(ip));
+      if (leaving.length === addresses.length) await this.#addresses.remove(signal);
+      else await this.#addresses.delete(leaving, signal);
       // they name the sets
       for (const family of [4, 6] as const) await this.#deps.rules?.remove(family, signal);
       await this.#deps.servers.commit(

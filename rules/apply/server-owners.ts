@@ -30,6 +30,16 @@ export function kubeNodePortServers(entries: readonly SetEntry[]): (match: Servi
   return (match) => match.kind === "address" && ports.has(`${ipFamily(match.ip)} ${match.protocol}:${match.port}`);
 }
 
+/** What is at addresses that a kube-proxy of ipvs mode has in its sets, of which these are entries, and at its node ports. */
+export function kubeProxyServers(entries: readonly SetEntry[]): {
+  readonly at: ReadonlySet<Ip>;
+  readonly has: (match: ServiceMatch) => boolean;
+} {
+  const at = new Set(entries.flatMap(({ fields: [first] }) => (typeof first === "string" ? [first] : [])));
+  const atNodePorts = kubeNodePortServers(entries);
+  return { at, has: (match) => match.kind === "address" && (at.has(match.ip) || atNodePorts(match)) };
+}
+
 /** `KUBE-NODE-PORT-LOCAL-TCP` and `KUBE-6-NODE-PORT-UDP` are of ports, `KUBE-NODE-PORT-SCTP-HASH` of addresses and ports. */
 function kubeNodePort({ set, fields }: SetEntry): readonly string[] {
   const [, six, name] = /^KUBE-(6-)?NODE-PORT-(?:LOCAL-)?(TCP|UDP|SCTP)(?:-|$)/.exec(set) ?? [];

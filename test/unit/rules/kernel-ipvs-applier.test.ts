@@ -435,4 +435,29 @@ describe("what kube-proxy left beside the service link", () => {
     expect(await applier.removeKubeProxy(wanted, signal)).toBe(true);
     await applier.close();
   });
+
+  test("stays where a kube-proxy came back beside fairway: cleaning up leaves it the servers and addresses that its sets list", async () => {
+    const { kernel, applier } = await left();
+    const { sets } = kernel.doors();
+    const fields = ["10.96.0.1", { protocol: "tcp", port: 80 }] as const;
+    await sets.commit([{ verb: "add", entry: { set: clusterIps.name, fields } }], signal);
+    await applier.remove(signal);
+    expect([...kernel.services.keys()]).toEqual([
+      "10.96.0.1:80/tcp",
+      "172.31.7.1:30001/tcp",
+      "172.31.7.1:30002/tcp",
+      "172.31.7.1:30003/tcp",
+    ]);
+    expect(kernel.addresses).toEqual(new Set(["10.96.0.1"]));
+    expect([...kernel.sets.keys()]).toEqual([ports.name, clusterIps.name]);
+    // and once that is gone
+    await sets.commit(
+      [ports, clusterIps].map((gone) => ({ verb: "destroy", set: gone }) as const),
+      signal,
+    );
+    await applier.remove(signal);
+    expect(kernel.addresses).toBeUndefined();
+    expect([...kernel.services.keys()].filter((key) => key.startsWith("10."))).toEqual([]);
+    await applier.close();
+  });
 });
