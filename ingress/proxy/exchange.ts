@@ -405,7 +405,8 @@ export class Exchange implements ResponseSink, TriesOwner, UploadOwner, Response
       this.#fail(status);
       return;
     }
-    const stale = (failure === "closed" || failure === "unasked") && this.#tries.reused && this.#phase === "waiting";
+    const rested = (failure === "closed" || failure === "unasked") && this.#tries.reused && this.#phase === "waiting";
+    const stale = rested || (failure === "goaway" && this.#tries.mayAskAgain);
     this.#lastStatus = status;
     const now = this.#context.clock.monotonic();
     if (!stale) {

@@ -28,7 +28,7 @@ export function afterFailure(
   if (!spent.replayable) return "no";
   const policy = forward.retry ?? defaultRetry;
   // the endpoint has done nothing with it
-  const untouched = how.failure === "connect" || how.failure === "refused" || how.failure === "unasked";
+  const untouched = untouchedBy.has(how.failure);
   if (!untouched && !(policy.on.includes(wordOf(how.failure)) && mayRepeat(policy, spent.method))) return "no";
   if (how.stale) return "yes";
   if (spent.tries >= forward.tries || !hasTime(policy, spent.elapsedMs)) return "no";
@@ -42,6 +42,8 @@ export function afterStatus(forward: Forwarding, spent: SpentTry, status: number
   const asked = policy.on.some((on) => on === `http_${status}`) && mayRepeat(policy, spent.method);
   return asked && hasTime(policy, spent.elapsedMs) ? "budget" : "no";
 }
+
+const untouchedBy: ReadonlySet<UpstreamFailure | "timeout"> = new Set(["connect", "refused", "goaway", "unasked"]);
 
 function wordOf(failure: UpstreamFailure | "timeout"): RetryOn {
   return failure === "timeout" ? "timeout" : failure === "malformed" ? "invalid_header" : "error";

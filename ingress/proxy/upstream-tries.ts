@@ -15,6 +15,9 @@ import { isIdempotent } from "./upstream-request.ts";
 /** A request that may not be sent twice takes only a connection that rested less than this. */
 const freshMs = 1_000;
 
+/** So often one request goes to the same endpoint again, over another connection. */
+const mostAgain = 3;
+
 const none: ReadonlySet<string> = new Set();
 
 /** Who waits for the way to an endpoint. */
@@ -77,6 +80,7 @@ export class UpstreamTries {
   #tried: ReadonlySet<string> = none;
   #pending: PendingConnect | undefined;
   #channel: UpstreamChannel | undefined;
+  #again = 0;
 
   constructor(context: ProxyContext, asked: Asked, owner: TriesOwner) {
     this.#context = context;
@@ -149,7 +153,7 @@ export class UpstreamTries {
     this.startedAt = now;
     this.#enter(picked);
     const address = upstreamAddress(picked, forward, this);
-    if (forward.protocol === "grpc" || forward.protocol === "grpcs") {
+    if (isHttp2(forward)) {
       this.#open(address, forward, now);
       return true;
     }
@@ -162,14 +166,21 @@ export class UpstreamTries {
     return true;
   }
 
-  /** The same endpoint again, on a new connection: the old one had been closed while it rested. */
+  get mayAskAgain(): boolean {
+    return this.#again < mostAgain;
+  }
+
+  /** The same endpoint again, on a new connection: the old one had been closed while it rested, or takes no more requests. */
   again(forward: Forwarding, now: number): void {
+    this.#again++;
     const picked = this.#picked;
     if (picked === undefined) return;
     this.#abandon();
     picked.load.inFlight++;
     this.#record(picked.endpoint, now);
-    this.#connect(upstreamAddress(picked, forward, this), forward, now);
+    const address = upstreamAddress(picked, forward, this);
+    if (isHttp2(forward)) this.#open(address, forward, now);
+    else this.#connect(address, forward, now);
   }
 
   /** The endpoint of this try answered. */
@@ -312,4 +323,8 @@ export class UpstreamTries {
     this.#channel = channel;
     this.#owner.onChannel(channel, now);
   }
+}
+
+function isHttp2({ protocol }: Forwarding): boolean {
+  return protocol === "grpc" || protocol === "grpcs";
 }

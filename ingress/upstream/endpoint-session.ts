@@ -79,6 +79,10 @@ export class EndpointSession implements ConnectionEvents, ClientOwner, ChannelHo
     return this.#side.session.settled ? Math.min(maxStreams, this.#side.session.peer.maxStreams) : maxStreams;
   }
 
+  get leaving(): boolean {
+    return this.#leaving || this.#side.leaving;
+  }
+
   get streamCount(): number {
     return this.#side.session.streamCount;
   }

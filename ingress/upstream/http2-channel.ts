@@ -11,6 +11,8 @@ const maxInformational = 16;
 export interface ChannelHost {
   readonly heads: ResponseHeads;
   readonly scheme: "http" | "https";
+  /** It takes no more streams. */
+  readonly leaving: boolean;
   /** `undefined`: the endpoint takes no more streams. */
   begin(fields: readonly string[], o: { readonly owner: StreamOwner; readonly last: boolean }): Http2Stream | undefined;
   /** Something was told to the channel's sink: it is told as well when all of the read was. */
@@ -148,7 +150,7 @@ export class Http2Channel implements UpstreamChannel, StreamOwner {
     // a reset says nothing of how much of the answer came, NO_ERROR as little as others
     if (this.#responded) this.#fail("truncated", "the endpoint gave up the stream amid its answer");
     else if (this.#stream?.givenUp === true) this.#fail("malformed", "what the endpoint sent is no answer");
-    else if (code === errorCode.refusedStream) this.#fail("refused", "the endpoint refused the stream");
+    else if (code === errorCode.refusedStream) this.#fail(this.#host.leaving ? "goaway" : "refused", "the endpoint refused the stream");
     else this.#fail("closed", "the endpoint gave up the stream");
   }
 

@@ -2,8 +2,11 @@ import type { Connection } from "./connection.ts";
 import type { BodyFraming } from "./wire/body-framing.ts";
 import type { Http1Response } from "./wire/response-parser.ts";
 
-/** Why a request could not be answered by this channel. `connect`, `refused` and `unasked`: the endpoint has done nothing with it. */
-export type UpstreamFailure = "connect" | "refused" | "unasked" | "closed" | "malformed" | "truncated";
+/**
+ * Why a request could not be answered by this channel. `connect`, `refused`, `goaway` and `unasked`: the endpoint has done nothing with it;
+ * `goaway`: its connection takes no more requests, another may.
+ */
+export type UpstreamFailure = "connect" | "refused" | "goaway" | "unasked" | "closed" | "malformed" | "truncated";
 
 /** Who waits for a response. Nothing comes after onComplete or onFailure. */
 export interface ResponseSink {

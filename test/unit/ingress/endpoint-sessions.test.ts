@@ -225,7 +225,7 @@ test("GOAWAY: what is under way finishes, what comes goes over another connectio
   const connection = endpoint.connection().ready().hear(settings());
   const left = endpoint.ask();
   connection.hear(goaway(1));
-  expect(left.told).toEqual(["failed: refused"]);
+  expect(left.told).toEqual(["failed: goaway"]);
   endpoint.ask();
   expect(endpoint.connections.length).toBe(2);
   expect(connection.ended).toBe(false);

@@ -153,9 +153,9 @@ const cases: readonly Case[] = [
     blamed: "goaway protocol",
   },
   { name: "6.7 PING of another size", frames: [frame(T.ping, 0, 0, Buffer.alloc(7))], told: ["failed: closed"], blamed: "goaway size" },
-  { name: "6.8 GOAWAY that has not looked at the request", frames: [goaway(0)], told: ["failed: refused"] },
+  { name: "6.8 GOAWAY that has not looked at the request", frames: [goaway(0)], told: ["failed: goaway"] },
   { name: "6.8 GOAWAY that goes on with the request", frames: [goaway(1), open, half, end], told: ["head 200", "body half", "complete"] },
-  { name: "6.8 GOAWAY twice, the second lower", frames: [goaway(2 ** 31 - 1), goaway(0)], told: ["failed: refused"] },
+  { name: "6.8 GOAWAY twice, the second lower", frames: [goaway(2 ** 31 - 1), goaway(0)], told: ["failed: goaway"] },
   { name: "6.8 GOAWAY amid the answer that leaves it out", frames: [open, half, goaway(0)], told: cut },
   { name: "6.8 GOAWAY of a stream", frames: [frame(T.goaway, 0, 1, Buffer.alloc(8))], told: ["failed: closed"], blamed: "goaway protocol" },
   {

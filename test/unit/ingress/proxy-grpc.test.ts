@@ -264,6 +264,36 @@ test("GOAWAY: calls under way finish, the next opens a new session", async () =>
   expect(up.sessions()).toBe(2);
 });
 
+test("an endpoint that ends each connection after a few calls, and leaves out those that came too late, loses none", async () => {
+  const up = await endpoint((s, h) => {
+    echo(s, h);
+    // the last that is taken is the fifth
+    if (s.id === 9) s.session?.goaway(0, 9);
+  });
+  const { session } = await lab([up.port], { action: makeForward({ protocol: "grpc", tries: 1 }) });
+  await call(session);
+  for (let round = 0; round < 5; round++) {
+    const got = await Promise.all(Array.from({ length: 12 }, () => call(session)));
+    expect(got.map((g) => g.body)).toEqual(got.map(() => "hello"));
+  }
+  expect(up.sessions()).toBeGreaterThan(5);
+});
+
+test.for<[name: string, way: "goaway" | "reset"]>([
+  ["leaves all calls out", "goaway"],
+  ["refuses all calls", "reset"],
+])("an endpoint that %s is not asked for ever", async ([, way]) => {
+  let asked = 0;
+  const up = await endpoint((s) => {
+    asked++;
+    s.close(7);
+    if (way === "goaway") s.session?.goaway(0);
+  });
+  const { session } = await lab([up.port], { action: makeForward({ protocol: "grpc", tries: 2 }) });
+  expect((await call(session)).headers).toMatchObject({ "grpc-status": "14" });
+  expect(asked).toBeLessThan(8);
+});
+
 test("a client of HTTP/1.1 reaches an endpoint of HTTP/2, with body and trailers", async () => {
   const up = await endpoint((stream) => {
     stream.respond({ ":status": 201, "x-kind": "h2" }, { waitForTrailers: true });
