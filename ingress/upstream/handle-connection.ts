@@ -226,11 +226,14 @@ class HandleConnection implements Connection, WriterOwner, ReaderOwner {
   /** The other side is told that it was the last, and the connection goes when that has said so too. */
   onAllWritten(): void {
     // a close says it as well
-    if (this.#finishing && !this.#life.tls) this.#life.destroy();
-    else
-      this.#life.shutDown(() => {
-        if (this.#ended || this.#finishing) this.#life.destroy();
-      });
+    if (this.#finishing && !this.#life.tls) {
+      this.#life.destroy();
+      return;
+    }
+    this.#life.shutDown(() => {
+      if (this.#ended || this.#finishing) this.#life.destroy();
+    });
+    if (this.#finishing && this.#life.hasLeft === true) this.#life.destroy();
   }
 
   abort(): void {

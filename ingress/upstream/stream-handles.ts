@@ -27,6 +27,8 @@ export interface AcceptedHandle extends StreamHandle {
   close(done?: () => void): void;
   reset(done: () => void): number;
   setNoDelay(on: boolean): number;
+  /** Bytes that the kernel has not taken. */
+  readonly writeQueueSize: number;
   /** Whose bytes go through it; alive as long as it. */
   above?: object;
 }

@@ -17,6 +17,8 @@ export interface StreamLife {
   readonly open: boolean;
   /** Our side has said that it was the last, and the kernel has it. */
   readonly shut: boolean;
+  /** After `shutDown`: our last word is with the kernel, and a close takes nothing of it back. Absent where that is not known so soon. */
+  readonly hasLeft?: boolean;
   /** What was read before the handle was taken. */
   early(): Buffer | undefined;
   /** Told once, last. */

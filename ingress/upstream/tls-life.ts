@@ -179,6 +179,10 @@ export class TlsLife implements StreamLife {
     this.#below.shutDown(done, this.handle);
   }
 
+  get hasLeft(): boolean {
+    return this.#below.handle.writeQueueSize === 0;
+  }
+
   destroy(error?: Error): void {
     this.#below.destroy(error);
   }
