@@ -77,7 +77,7 @@ function compileSlice(
 ): readonly EndpointTarget[] {
   const below = slice.addressType === "FQDN" ? undefined : baseOf(slice, base);
   if (below === undefined) return [];
-  const ports = (slice.ports ?? []).flatMap(srvPort);
+  const ports = srvPortsOf(slice);
   const imported = as === undefined ? undefined : { as };
   const targets: EndpointTarget[] = [];
   for (const endpoint of slice.endpoints ?? []) {
@@ -92,11 +92,20 @@ function compileSlice(
       targets.push(zone === undefined ? { name, ip, ports, ...imported } : { name, ip, ports, zone, ...imported });
     }
   }
-  return distinct(targets);
+  // without the room that a list has that grew: these stay, one for each slice
+  return distinct(targets.slice());
 }
 
-function srvPort(port: EndpointPort): readonly TargetPort[] {
-  return isPort(port.port) ? [{ ...port, port: port.port }] : [];
+const noPorts: readonly EndpointPort[] = [];
+
+/** Mostly all that the slice has, and its own list: nothing is copied for each slice. */
+function srvPortsOf(slice: EndpointSlice): readonly TargetPort[] {
+  const ports = slice.ports ?? noPorts;
+  return ports.every(isSrvPort) ? ports : ports.filter(isSrvPort);
+}
+
+function isSrvPort(port: EndpointPort): port is EndpointPort & TargetPort {
+  return isPort(port.port);
 }
 
 /** The same endpoint may stand in several slices, while it moves or with different ports. */

@@ -38,7 +38,7 @@ export class PointerClaims {
     for (const claim of after) {
       if (known?.has(claim) === true) continue;
       const others = this.#byIp.get(claim.ip);
-      this.#byIp.set(claim.ip, others === undefined || others.length === 0 ? [claim] : [...others, claim]);
+      this.#byIp.set(claim.ip, others === undefined || others.length === 0 ? [claim] : others.concat(claim));
       dirty.add(claim.ip);
     }
     for (const claim of before) if (this.#byIp.get(claim.ip) === none) this.#byIp.delete(claim.ip);

@@ -92,11 +92,13 @@ function compileServiceNames(
   if (own.length > 0 && !isHidden) {
     const ports: readonly TargetPort[] = (service.spec?.ports ?? []).filter((p) => isPort(p.port));
     const pairs = ports.flatMap((port) => own.map(() => ({ target: base, port: port.port, as: port })));
-    names.set(base, made([...addressSets(own), ...srvSets(pairs)]));
+    names.set(base, made(addressSets(own).concat(srvSets(pairs))));
     addPortNames(names, pairs, base);
   }
-  const claims = own.map((ip): PointerClaim => ({ ip, name: base, as: "cluster-ip" }));
-  return { plan: { names, claims: [...targets, ...claims] }, problems };
+  const claims: readonly PointerClaim[] = targets;
+  // put together by `concat`, as records are above: lists that are spread have room for twenty more, and there are thousands
+  const withOwn = claims.concat(own.map((ip): PointerClaim => ({ ip, name: base, as: "cluster-ip" })));
+  return { plan: { names, claims: withOwn }, problems };
 }
 
 function compileAlias(service: Service, base: DomainName): Compiled<ServiceNames | undefined> {
@@ -136,7 +138,7 @@ export function endpointNames(targets: readonly EndpointTarget[]): Map<DomainNam
 export function headlessNames(names: Map<DomainName, NameSource>, targets: readonly EndpointTarget[], base: DomainName): void {
   const pairs = targets.flatMap((t) => t.ports.map((port) => ({ target: t.name, port: port.port, as: port })));
   const services = srvSets(pairs);
-  if (targets.length > 0) names.set(base, made([...addressSets(targets.map((t) => t.ip)), ...services]));
+  if (targets.length > 0) names.set(base, made(addressSets(targets.map((t) => t.ip)).concat(services)));
   addPortNames(names, pairs, base, services);
 }
 

@@ -153,7 +153,8 @@ export function planService(snapshot: Snapshot, key: string, node: NodeView, opt
   return {
     plan: {
       seniority,
-      frontends,
+      // without the room that a list has that grew: it stays, one for each Service
+      frontends: frontends.slice(),
       ...(healthCheckPort === 0 ? {} : { healthCheck: { ...seniority, port: healthCheckPort, localEndpoints: localReady?.size ?? 0 } }),
       withoutLocal,
     },
