@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream";
 import type { ApiError } from "../api/status-error.ts";
+import type { Turn } from "../store/cache-table.ts";
 
 /** Where a stream goes. */
 export interface Outlet {
@@ -21,7 +22,7 @@ export type Answer =
       readonly headers?: Readonly<Record<string, string>>;
     }
   /** Sent as it comes; over when `run` returns. The signal aborts when the client leaves or the server closes. */
-  | { readonly kind: "stream"; readonly type: string; run(out: Outlet, signal: AbortSignal): Promise<void> }
+  | { readonly kind: "stream"; readonly type: string; readonly turn: Turn; run(out: Outlet, signal: AbortSignal): Promise<void> }
   /** Another server's answer, passed on with its own status and headers. */
   | {
       readonly kind: "relay";

@@ -2,6 +2,7 @@ import { type Duplex, Readable } from "node:stream";
 import { createGzip } from "node:zlib";
 import type { Answer } from "./answer.ts";
 import type { Lifetime } from "./lifetime.ts";
+import { drained, ResponseOutlet } from "./outlet.ts";
 import type { WireRequest, WireResponse } from "./wire.ts";
 
 /** Smaller answers are not worth the time, as Kubernetes has it. */
@@ -36,24 +37,7 @@ export async function sendAnswer(
     case "stream": {
       response.writeHead(200, { ...headers, "content-type": answer.type, "cache-control": "no-cache, private" });
       response.flushHeaders?.();
-      let full = false;
-      response.on("drain", () => {
-        full = false;
-      });
-      await answer.run(
-        {
-          get waiting() {
-            return response.writableLength;
-          },
-          write: (bytes) => {
-            full = !response.write(bytes);
-          },
-          drained: async (signal) => {
-            if (full && !life.over && !signal.aborted) await drained(response, signal);
-          },
-        },
-        life.signal,
-      );
+      await answer.run(new ResponseOutlet(response, answer.turn, () => life.over), life.signal);
       response.end();
       return;
     }
@@ -152,18 +136,4 @@ function headText(status: number, headers: Readonly<Record<string, string | stri
 
 function statusText(status: number): string {
   return status < 400 ? "OK" : "Refused";
-}
-
-function drained(response: WireResponse, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      response.off("drain", done);
-      response.off("close", done);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    response.once("drain", done);
-    response.once("close", done);
-    signal.addEventListener("abort", done, { once: true });
-  });
 }

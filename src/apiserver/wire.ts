@@ -17,9 +17,13 @@ export interface WireRequest extends EventEmitter {
 
 export interface WireResponse extends EventEmitter {
   readonly writableLength: number;
+  readonly writableEnded: boolean;
   writeHead(status: number, headers?: OutgoingHttpHeaders): unknown;
   /** HTTP/1.1 only: HTTP/2 sends them at once. */
   flushHeaders?(): void;
+  /** What is written from here on leaves together, by `uncork`: in that very call. */
+  cork(): void;
+  uncork(): void;
   write(bytes: Uint8Array): boolean;
   end(): unknown;
   end(bytes: Uint8Array): unknown;

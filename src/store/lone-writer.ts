@@ -49,7 +49,9 @@ export class LoneWriter {
     this.#evenAt ??= started;
     if (this.#closed || started < this.#evenAt || sizeOf(rows) > small) return false;
     try {
-      this.#append.append(rows);
+      const [first] = rows;
+      if (first !== undefined && rows.length === 1) this.#append.appendOne(first);
+      else this.#append.append(rows);
     } catch (error) {
       if (codeOf(error) === "locked") return false;
       throw error;

@@ -1,3 +1,4 @@
+import { CommitPace } from "./commit-pace.ts";
 import { compactedError, StoreError } from "./errors.ts";
 import { EventQueue } from "./event-queue.ts";
 import { LoneWriter } from "./lone-writer.ts";
@@ -56,6 +57,7 @@ class SqliteStore implements Store {
   #compacted: Rev;
   #queued: Pending[] = [];
   #flight: Promise<void> | undefined;
+  readonly #pace = new CommitPace();
   readonly #watchers = new Set<{ readonly prefix: Key; readonly queue: EventQueue<StoreEvent> }>();
   #closed = false;
 
@@ -107,7 +109,9 @@ class SqliteStore implements Store {
       else this.#heads.set(row.key, rev);
     }
     return new Promise((resolve, reject) => {
-      this.#queued.push({ rev, rows, before, resolve, reject });
+      const pending = { rev, rows, before, resolve, reject };
+      if (this.#flight === undefined && this.#pace.comesAlone() && this.#commitAlone(pending)) return;
+      this.#queued.push(pending);
       this.#flight ??= this.#flush();
     });
   }
@@ -174,6 +178,18 @@ class SqliteStore implements Store {
       for (const pending of batch) this.#publish(pending);
     }
     this.#flight = undefined;
+  }
+
+  /** At once. False: not its kind, it has to queue. */
+  #commitAlone(pending: Pending): boolean {
+    try {
+      if (!this.#writeAlone(pending.rows)) return false;
+    } catch (error) {
+      this.#revert([pending], error);
+      return true;
+    }
+    this.#publish(pending);
+    return true;
   }
 
   /** Returns once it is on disk. */

@@ -1,6 +1,6 @@
 import { apiVersionOf } from "../../api/scheme.ts";
 import { type ApiError, badRequest, gone } from "../../api/status-error.ts";
-import type { CacheEvent } from "../../store/cache-table.ts";
+import type { CacheEvent, Turn } from "../../store/cache-table.ts";
 import { eventLine } from "../../store/cache-table.ts";
 import type { Rev } from "../../store/store.ts";
 import type { Answer, Outlet } from "../answer.ts";
@@ -28,6 +28,7 @@ interface Watching {
   /** Whether what is there comes first, and whether its end is told. */
   readonly initial: "none" | "events" | "events-and-end";
   readonly after: Rev | undefined;
+  readonly turn: Turn;
 }
 
 /** A stream of changes, from a revision on or beginning with what is there. */
@@ -44,8 +45,9 @@ export async function watchObjects(call: Call): Promise<Answer> {
     timeout: timeoutOf(query.get("timeoutSeconds"), call.context.random),
     initial,
     after: rev,
+    turn: turnOf(call.headers["priority"]),
   };
-  return { kind: "stream", type: "application/json", run: (out, signal) => run(watching, out, signal) };
+  return { kind: "stream", type: "application/json", turn: watching.turn, run: (out, signal) => run(watching, out, signal) };
 }
 
 async function run(watching: Watching, out: Outlet, signal: AbortSignal): Promise<void> {
@@ -75,7 +77,7 @@ async function run(watching: Watching, out: Outlet, signal: AbortSignal): Promis
       behind = true;
       stop();
     },
-    turnOf(call.headers["priority"]),
+    watching.turn,
   );
   if (unsubscribe === "too-old") {
     lines.error(gone(`too old resource version: ${after} (${table.oldest})`));

@@ -15,6 +15,18 @@ class SlowClient extends EventEmitter implements WireResponse {
   most = 0;
   ended = false;
 
+  get writableEnded(): boolean {
+    return this.ended;
+  }
+
+  cork(): void {
+    // it takes all as it comes
+  }
+
+  uncork(): void {
+    // as cork
+  }
+
   writeHead(_status: number, headers: OutgoingHttpHeaders = {}): void {
     this.headers = headers;
   }

@@ -41,6 +41,17 @@ test("revisions go on where they were, also when the newest row was compacted aw
   await second.close();
 });
 
+test("a commit that stands alone is on disk and seen within the turn in which it came", async () => {
+  const store = await openSqliteStore(join(folder, "turn.db"));
+  let turnEnded = false;
+  const written = store.commit([{ key: "/a", expect: "absent", encode: () => bytes("v") }]).then(() => turnEnded);
+  setImmediate(() => {
+    turnEnded = true;
+  });
+  expect(await written).toBe(false);
+  await store.close();
+});
+
 test("a full disk refuses what does not fit, keeps what was acknowledged, and goes on when there is room", async () => {
   const file = join(folder, "full.db");
   const store = await openSqliteStore(file, { maxBytes: 200_000 });
