@@ -40,8 +40,8 @@ async function runFairway(): Promise<void> {
 
 function logTo(file: string): AccessLog {
   const fd = openSync(file, "a");
-  return new AccessLog("json", (text) => {
-    writeSync(fd, text);
+  return new AccessLog("json", (lines) => {
+    writeSync(fd, lines);
     return undefined;
   });
 }

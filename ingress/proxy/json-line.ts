@@ -1,17 +1,25 @@
 import type { AccessEntry } from "./context.ts";
 import { isoTime, thousandths } from "./log-numbers.ts";
 
-/** Put together by hand: JSON.stringify takes several times as long, and this stands in every request's way. */
+/**
+ * Put together by hand: JSON.stringify takes several times as long, and this stands in every request's way. What lines have in common
+ * stands together, as one text that is known.
+ */
 export function printJson(e: AccessEntry): string {
-  const { route, object } = placeOf(e);
+  const place = placeOf(e);
   return (
-    `{"time":"${isoTime(e.time)}","clientIp":${quoted(e.clientIp)},"method":${shared(e.method)},"host":${shared(e.host)},` +
-    `"target":${quoted(e.target)},"protocol":${shared(e.protocol)},"status":${e.status},"requestBytes":${e.requestBytes},` +
-    `"responseBytes":${e.responseBytes}${route}${shared(e.upstream)},"reason":${shared(e.reason)},` +
-    `"referer":${quoted(e.referer)},"userAgent":${quoted(e.userAgent)},"requestId":${quoted(e.requestId)},"user":${quoted(e.user)}${object}` +
-    `,"traceId":${quoted(e.traceId)},"spanId":${quoted(e.spanId)},"milliseconds":${thousandths(e.milliseconds)}` +
-    `${e.upstreamTimes === undefined ? "}" : `,"upstreamMilliseconds":${thousandths(e.upstreamTimes.wholeMs)}}`}`
+    `{"time":"${isoTime(e.time)}","clientIp":${shared(e.clientIp)},"target":${quoted(e.target)},"status":${e.status},` +
+    `"requestBytes":${e.requestBytes},"responseBytes":${e.responseBytes},"milliseconds":${thousandths(e.milliseconds)}` +
+    `${e.upstreamTimes === undefined ? "" : `,"upstreamMilliseconds":${thousandths(e.upstreamTimes.wholeMs)}`}` +
+    `,"upstream":${shared(e.upstream)},"userAgent":${quoted(e.userAgent)},"requestId":${quoted(e.requestId)}${place.text}${restOf(e)}}`
   );
+}
+
+const noRest = ',"reason":"","referer":"","user":"","traceId":"","spanId":""';
+
+function restOf({ reason, referer, user, traceId, spanId }: AccessEntry): string {
+  if (reason === "" && referer === "" && user === "" && traceId === "" && spanId === "") return noRest;
+  return `,"reason":${shared(reason)},"referer":${quoted(referer)},"user":${quoted(user)},"traceId":${quoted(traceId)},"spanId":${quoted(spanId)}`;
 }
 
 function quoted(text: string): string {
@@ -24,9 +32,18 @@ const most = 1_000;
 
 const known = new Map<string, string>();
 
+/** Characters; what is longer is quoted each time. */
+const mostShared = 256;
+
 /** As quoted, for what many lines have in common. */
 function shared(text: string): string {
-  return known.get(text) ?? remember(known, text, quoted(text));
+  if (text.length > mostShared) return quoted(text);
+  return known.get(text) ?? remember(known, copied(text), copied(quoted(text)));
+}
+
+/** In one piece: what is cut from a head keeps all of it. */
+function copied(text: string): string {
+  return Buffer.from(text).toString();
 }
 
 function remember<T>(all: Map<string, T>, key: string, value: T): T {
@@ -36,26 +53,32 @@ function remember<T>(all: Map<string, T>, key: string, value: T): T {
 }
 
 /** What the lines of one route have in common, the Service it goes to included. */
-interface Place extends Pick<AccessEntry, "service" | "namespace" | "ingress" | "servicePort" | "canary"> {
-  /** From route to where the endpoint is named. */
-  readonly route: string;
-  readonly object: string;
+interface Place extends Pick<AccessEntry, "method" | "host" | "protocol" | "service" | "namespace" | "ingress" | "servicePort" | "canary"> {
+  readonly text: string;
 }
 
 const places = new Map<string, Place>();
 
 function placeOf(e: AccessEntry): Place {
-  const { service, namespace, ingress, servicePort, canary } = e;
-  const p = places.get(e.route);
-  if (p?.service === service && p.servicePort === servicePort && p.ingress === ingress && p.namespace === namespace && p.canary === canary)
-    return p;
-  return remember(places, e.route, {
-    service,
-    namespace,
-    ingress,
-    servicePort,
-    canary,
-    route: `,"route":${quoted(e.route)},"service":${quoted(service)},"upstream":`,
-    object: `,"namespace":${quoted(namespace)},"ingress":${quoted(ingress)},"servicePort":${servicePort},"canary":${quoted(canary)}`,
-  });
+  const known = places.get(e.route);
+  return known !== undefined && isOf(known, e) ? known : remember(places, e.route, printPlace(e));
+}
+
+function isOf(p: Place, e: AccessEntry): boolean {
+  if (p.method !== e.method || p.host !== e.host || p.protocol !== e.protocol) return false;
+  return (
+    p.service === e.service &&
+    p.servicePort === e.servicePort &&
+    p.ingress === e.ingress &&
+    p.namespace === e.namespace &&
+    p.canary === e.canary
+  );
+}
+
+function printPlace({ method, host, protocol, route, service, namespace, ingress, servicePort, canary }: AccessEntry): Place {
+  const asked = `,"method":${shared(method)},"host":${shared(host)},"protocol":${shared(protocol)}`;
+  const chosen = `,"route":${quoted(route)},"service":${quoted(service)},"namespace":${quoted(namespace)},"ingress":${quoted(ingress)}`;
+  const text = `${asked}${chosen},"servicePort":${servicePort},"canary":${quoted(canary)}`;
+  const own = { method: copied(method), host: copied(host), protocol };
+  return { ...own, service, namespace, ingress, servicePort, canary, text: copied(text) };
 }

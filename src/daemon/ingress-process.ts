@@ -67,7 +67,9 @@ export async function startIngressProcess(config: DaemonConfig, log: Log): Promi
   };
 }
 
-function toStandardOutput(text: string): Promise<void> | undefined {
-  if (process.stdout.write(text)) return undefined;
-  return new Promise((resolve) => process.stdout.once("drain", () => resolve()));
+function toStandardOutput(lines: Buffer): Promise<void> | undefined {
+  const { stdout } = process;
+  const written = Promise.withResolvers<void>();
+  stdout.write(lines, () => written.resolve());
+  return stdout.writableLength === 0 ? undefined : written.promise;
 }

@@ -57,27 +57,42 @@ test.for<[name: string, change: Partial<AccessEntry>, want: string]>([
   expect(printAccess({ ...entry, ...change }, "nginx")).toBe(want);
 });
 
+const inOrder =
+  "time clientIp target status requestBytes responseBytes milliseconds upstreamMilliseconds upstream userAgent requestId method host protocol route service namespace ingress servicePort canary reason referer user traceId spanId".split(
+    " ",
+  );
+
 test.for<[name: string, text: string]>([
   ["plain", "GET"],
   ["nothing", ""],
   ["what JSON escapes", 'a"b\\c\n\u0000\u001f'],
   ["what it does not", " !#[]^~\x7f\xff\u2028"],
 ])("an object a line has all there is of a request, as JSON has it: %s", ([, text]) => {
-  const { source: _, format: __, milliseconds: ___, upstreamTimes, time, ...rest } = { ...entry, time: entry.time + 7 };
-  const texts = Object.fromEntries(Object.entries(rest).map(([k, v]) => [k, typeof v === "string" ? text : v]));
+  const time = entry.time + 7;
+  const texts = Object.fromEntries(Object.entries(entry).flatMap(([k, v]) => (typeof v === "string" ? [[k, text]] : [])));
   const line = printAccess({ ...entry, ...texts, time }, "json");
-  const want = { time: "2026-01-02T03:04:05.007Z", ...texts, milliseconds: 12.346, upstreamMilliseconds: upstreamTimes?.wholeMs };
-  expect(line).toBe(JSON.stringify(want));
+  const written = { time: "2026-01-02T03:04:05.007Z", milliseconds: 12.346, upstreamMilliseconds: entry.upstreamTimes?.wholeMs };
+  const values: Readonly<Record<string, unknown>> = { ...entry, ...texts, ...written };
+  expect(line).toBe(JSON.stringify(Object.fromEntries(inOrder.map((name) => [name, values[name]]))));
+  const { source: _, format: __, upstreamTimes: ___, ...told } = { ...entry, ...written };
+  expect(inOrder.toSorted()).toEqual(Object.keys(told).toSorted());
   expect(JSON.parse(printAccess({ ...entry, upstreamTimes: undefined }, "json"))).not.toHaveProperty("upstreamMilliseconds");
 });
 
-test("lines of one route tell each its own Service, object and canary", () => {
+test("lines of one route tell each its own Service, object and canary, and what else they rarely differ in", () => {
   const changes: Partial<AccessEntry>[] = [
     { service: "shop/web-2" },
     { servicePort: 81 },
     { namespace: "shop-2" },
     { ingress: "web-2" },
     { canary: "shop-web-2-80" },
+    { method: "HEAD" },
+    { host: "b.test" },
+    { protocol: "HTTP/2.0" },
+    { referer: "https://a.test/" },
+    { user: "ada" },
+    { reason: "pending-full" },
+    { spanId: "1" },
     {},
   ];
   for (const change of [...changes, ...changes])
@@ -194,8 +209,8 @@ test("JSON: one object, one line, whatever clients send", () => {
 test("lines are written together, in order, and not over a reader that is behind", async () => {
   const written: string[] = [];
   let letGo: () => void = () => undefined;
-  const log = new AccessLog("json", (text) => {
-    written.push(text);
+  const log = new AccessLog("json", (lines) => {
+    written.push(lines.toString());
     return new Promise((resolve) => {
       letGo = resolve;
     });
@@ -215,6 +230,50 @@ test("lines are written together, in order, and not over a reader that is behind
     .map((l) => (JSON.parse(l) as AccessEntry).status);
   expect(statuses).toEqual([201, 202, 203]);
   letGo();
+});
+
+test("lines longer than the memory they are gathered in, and lines while nobody reads, come whole and in order", async () => {
+  const written: Buffer[] = [];
+  const letGo: (() => void)[] = [];
+  const log = new AccessLog("json", (lines) => {
+    written.push(lines);
+    return new Promise((resolve) => letGo.push(resolve));
+  });
+  const targets = [`/${"a".repeat(30_000)}`, "/b", `/${"c".repeat(100_000)}`, "/d"];
+  for (const target of targets) log.add({ ...entry, target, userAgent: "\u00e9".repeat(20_000) });
+  log.flush();
+  for (let i = 0; i < targets.length; i++) {
+    letGo[i]?.();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  // not a copy: what was given must not have been written over since
+  const seen = Buffer.concat(written).toString().trim().split("\n");
+  expect(seen.map((l) => (JSON.parse(l) as AccessEntry).target)).toEqual(targets);
+});
+
+test("lines that nobody takes are dropped, and counted, before they fill the memory", () => {
+  const log = new AccessLog("json", () => new Promise(() => undefined));
+  const target = `/${"a".repeat(10_000)}`;
+  for (let i = 0; i < 1_000; i++) log.add({ ...entry, target });
+  const keptMiB = ((1_000 - log.dropped) * target.length) / 2 ** 20;
+  expect(keptMiB).toBeGreaterThan(1);
+  expect(keptMiB).toBeLessThan(5);
+});
+
+test("memory that a sink has read is used again", () => {
+  const seen: string[] = [];
+  const memory = new Set<ArrayBufferLike>();
+  const log = new AccessLog("json", (lines) => {
+    seen.push(lines.toString());
+    memory.add(lines.buffer);
+    return undefined;
+  });
+  for (let i = 0; i < 1_000; i++) log.add({ ...entry, status: i });
+  log.flush();
+  const lines = seen.join("").trim().split("\n");
+  expect(lines.map((l) => (JSON.parse(l) as AccessEntry).status)).toEqual(Array.from({ length: 1_000 }, (_, i) => i));
+  expect(seen.length).toBeGreaterThan(1);
+  expect(memory.size).toBe(1);
 });
 
 test("each request is told once, with its endpoint", async () => {
