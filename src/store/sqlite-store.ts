@@ -110,7 +110,9 @@ class SqliteStore implements Store {
     }
     return new Promise((resolve, reject) => {
       const pending = { rev, rows, before, resolve, reject };
-      if (this.#flight === undefined && this.#pace.comesAlone() && this.#commitAlone(pending)) return;
+      // told of each commit, also of those that queue: else a burst would seem to come one by one
+      const alone = this.#pace.comesAlone();
+      if (alone && this.#flight === undefined && this.#commitAlone(pending)) return;
       this.#queued.push(pending);
       this.#flight ??= this.#flush();
     });

@@ -44,11 +44,26 @@ test("revisions go on where they were, also when the newest row was compacted aw
 test("a commit that stands alone is on disk and seen within the turn in which it came", async () => {
   const store = await openSqliteStore(join(folder, "turn.db"));
   let turnEnded = false;
-  const written = store.commit([{ key: "/a", expect: "absent", encode: () => bytes("v") }]).then(() => turnEnded);
   setImmediate(() => {
     turnEnded = true;
   });
+  const written = store.commit([{ key: "/a", expect: "absent", encode: () => bytes("v") }]).then(() => turnEnded);
   expect(await written).toBe(false);
+  await store.close();
+});
+
+test("a commit after many in a turn waits for others of its turn, though those queued behind a large one", async () => {
+  const store = await openSqliteStore(join(folder, "burst.db"));
+  const put = (key: string, size: number) => store.commit([{ key, expect: "absent", encode: () => new Uint8Array(size) }]);
+  const large = put("/large", 1 << 20);
+  await new Promise((resolve) => setImmediate(resolve));
+  await Promise.all([large, ...["/a", "/b", "/c"].map((key) => put(key, 10))]);
+  let turnEnded = false;
+  setImmediate(() => {
+    turnEnded = true;
+  });
+  const written = put("/d", 10).then(() => turnEnded);
+  expect(await written).toBe(true);
   await store.close();
 });
 
