@@ -15,7 +15,7 @@ import { chooseTransport, type TransportChoice } from "../upstream/transport.ts"
 import { UpstreamPool } from "../upstream/upstream-pool.ts";
 import { defaultHeadLimits } from "../upstream/wire/request-parser.ts";
 import type { ClientAnswer } from "./client-certificate.ts";
-import type { ClientConnection } from "./client-connection.ts";
+import { ClientConnections } from "./client-connections.ts";
 import type { AccessEntry, ProxyContext, ProxyTimeouts } from "./context.ts";
 import { CountGossip } from "./count-gossip.ts";
 import { selfSignedCertificate } from "./default-certificate.ts";
@@ -103,8 +103,6 @@ export interface Address {
 
 const defaultTimeouts: ProxyTimeouts = { head: 60_000, idle: 75_000, body: 60_000, linger: 5_000, grace: 1_000 };
 const defaultMaxConnections = 16_384;
-/** Of the oldest connections, so many are looked at for one that is idle. */
-const mostLooked = 256;
 const sweepMs = 500;
 const drainStepMs = 20;
 
@@ -125,7 +123,7 @@ class IngressProcess implements IngressServer {
   readonly #config: IngressServerConfig;
   readonly #deps: IngressServerDeps;
   readonly #context: ProxyContext;
-  readonly #clients = new Set<ClientConnection>();
+  readonly #clients = new ClientConnections((error) => this.#onFault(error));
   readonly #pair: KeyPair;
   #connections: ConnectionFactory;
   readonly #life = new AbortController();
@@ -246,7 +244,7 @@ class IngressProcess implements IngressServer {
     if (gone.length === 0) return;
     this.#sweepPool();
     const left = new Set(gone);
-    for (const client of this.#clients) client.endpointsGone(left);
+    this.#clients.endpointsGone(left);
     for (const udp of this.#udp) udp.endpointsGone(left);
   }
 
@@ -256,7 +254,7 @@ class IngressProcess implements IngressServer {
       limitPeers: this.#gossip.peers,
       pending: this.#context.pending.count,
       held: this.#context.held,
-      busy: [...this.#clients].filter((c) => c.busy).length,
+      busy: this.#clients.busy,
       changedAt: this.#changedAt,
       process: processFigures(this.#deps.clock.now()),
     });
@@ -281,7 +279,7 @@ class IngressProcess implements IngressServer {
     this.#context.draining = true;
     await this.ready.catch(() => {});
     await this.#listeners?.stop();
-    for (const client of this.#clients) client.drain();
+    this.#clients.drain();
     void this.#endUdp();
     const { clock } = this.#deps;
     const until = async (end: () => number, done: () => boolean): Promise<void> => {
@@ -291,17 +289,17 @@ class IngressProcess implements IngressServer {
     const shakingHands = (): boolean => (this.#listeners?.waiting ?? 0) > 0;
     await until(
       () => this.#idleEndAt,
-      () => this.#clients.size === 0 && !shakingHands(),
+      () => this.#clients.count === 0 && !shakingHands(),
     );
     await until(
       () => this.#endAt,
-      () => ![...this.#clients].some((c) => c.busy) && !shakingHands(),
+      () => this.#clients.busy === 0 && !shakingHands(),
     );
-    for (const client of this.#clients) client.endIfIdle();
+    this.#clients.endIdle();
     const farewell = clock.monotonic() + this.#context.timeouts.grace / 2;
     await until(
       () => farewell,
-      () => this.#clients.size === 0,
+      () => this.#clients.count === 0,
     );
     await this.close();
   }
@@ -318,7 +316,7 @@ class IngressProcess implements IngressServer {
     await this.ready.catch(() => {});
     await this.#listeners?.close();
     await Promise.all(this.#udp.map((u) => u.close()));
-    for (const client of this.#clients) client.abortConnection();
+    this.#clients.abort();
     this.#context.pool.close();
     this.#context.http2.close();
     await this.#spans.close();
@@ -376,47 +374,32 @@ class IngressProcess implements IngressServer {
       },
       onTunnel: (socket, pool, peer, service) => {
         const client = connections.adopt(socket, peer);
-        const onClosed = (c: Passthrough): void => void this.#clients.delete(c);
+        const { onClosed } = this.#clients;
         const preamble = preambleFor(service, socket, client);
-        this.#add(new Passthrough(this.#context, client, { pool, connections, ...preamble, onClosed }));
+        this.#clients.add(new Passthrough(this.#context, client, { pool, connections, ...preamble, onClosed }));
       },
     });
   }
 
   #accept(connection: Connection, o: ConnectionOrigin): void {
-    const onClosed = (c: Http1Client): void => void this.#clients.delete(c);
+    const { onClosed } = this.#clients;
     const onHttp2 = (bytes: Buffer): void => this.#acceptHttp2(connection, o).onData(bytes);
     const { tls, client } = o;
     // over TLS the handshake has settled which protocol is spoken
-    this.#add(new Http1Client(this.#context, connection, tls ? { tls, client, onClosed } : { tls, client, onClosed, onHttp2 }));
+    this.#clients.add(new Http1Client(this.#context, connection, tls ? { tls, client, onClosed } : { tls, client, onClosed, onHttp2 }));
   }
 
   #acceptHttp2(connection: Connection, o: ConnectionOrigin): Http2Client {
-    const onClosed = (c: Http2Client): void => void this.#clients.delete(c);
+    const { onClosed } = this.#clients;
     const client = new Http2Client(this.#context, connection, { ...o, onFault: this.#onFault, onClosed });
-    this.#add(client);
+    this.#clients.add(client);
     return client;
   }
 
-  /** As nginx: at the limit the connections that have rested longest make room; where all are busy, the new one is closed. */
+  /** At the limit idle connections make room; where all are busy, the new one is closed. */
   #hasRoom(): boolean {
     const limit = this.#config.maxConnections ?? defaultMaxConnections;
-    if (this.#clients.size + (this.#listeners?.waiting ?? 0) < limit) return true;
-    let looked = 0;
-    for (const client of this.#clients) {
-      if (!client.busy) {
-        client.abortConnection();
-        return true;
-      }
-      if (++looked === mostLooked) break;
-    }
-    return false;
-  }
-
-  #add(client: ClientConnection): void {
-    this.#clients.add(client);
-    // its handshake was under way when the drain began
-    if (this.#context.draining) client.drain();
+    return this.#clients.count + (this.#listeners?.waiting ?? 0) < limit || this.#clients.makeRoom();
   }
 
   readonly #onFault = (error: unknown): void => this.#deps.log(printFault(error));
@@ -428,14 +411,7 @@ class IngressProcess implements IngressServer {
     while (!signal.aborted) {
       await clock.sleep(sweepMs, signal).catch(() => {});
       const now = clock.monotonic();
-      for (const client of this.#clients) {
-        try {
-          client.sweep(now);
-        } catch (error) {
-          this.#onFault(error);
-          client.abortConnection();
-        }
-      }
+      this.#clients.sweep(now);
       for (const udp of this.#udp) udp.sweep(now);
       this.#health.sweep(now);
       this.#sweepPool();

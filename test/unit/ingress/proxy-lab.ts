@@ -1,4 +1,5 @@
 import { connect, createServer, type Server, type Socket } from "node:net";
+import { afterEach } from "vitest";
 import {
   type ConnectionFactory,
   type IngressServer,
@@ -233,3 +234,37 @@ export function printProxyHeader2({ source, destination }: ProxiedEnds): Buffer 
 }
 
 export const get = (path = "/", more = ""): string => `GET ${path} HTTP/1.1\r\nHost: a.test\r\n${more}\r\n`;
+
+/** Endpoints, an ingress on a transport, and its clients; a test's are closed after it, the last one first. */
+export function proxyScene(transport: "auto" | "portable"): {
+  readonly endpoint: (answer: Answer, port?: number) => Promise<RawEndpoint>;
+  readonly lab: typeof startLab;
+  readonly client: (port: number) => RawClient;
+  readonly closeLater: (one: { close(): Promise<void> }) => void;
+} {
+  const open: { close(): Promise<void> }[] = [];
+  afterEach(async () => {
+    for (const one of open.splice(0).reverse()) await one.close();
+  });
+  return {
+    endpoint: async (answer, port) => {
+      const e = await RawEndpoint.start(answer, port);
+      open.push(e);
+      return e;
+    },
+    lab: async (ports, o = {}) => {
+      const l = await startLab(ports, { ...o, config: { transport, ...o.config } });
+      open.push(l.ingress);
+      return l;
+    },
+    client: (port) => {
+      const c = RawClient.connect(port);
+      open.push({ close: async () => void c.socket.destroy() });
+      return c;
+    },
+    closeLater: (one) => void open.push(one),
+  };
+}
+
+/** Two bytes of an answer, whatever was asked. */
+export const ok: Answer = (r) => r.socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
