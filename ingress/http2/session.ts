@@ -245,6 +245,7 @@ export class Http2Session implements FrameSink, BlockSink, StreamKeeper, Control
     else if (stream.remoteEnded) this.blame(stream, errorCode.streamClosed);
     else if (!stream.headed) this.blame(stream, errorCode.protocol);
     else if (!stream.takeRoom(head.length)) this.blame(stream, errorCode.flowControl);
+    else if ((head.flags & frameFlag.padded) === 0 && !stream.expect(head.length)) this.blame(stream, errorCode.protocol);
     else this.#dataStream = stream;
   }
 
@@ -254,17 +255,23 @@ export class Http2Session implements FrameSink, BlockSink, StreamKeeper, Control
     else if (this.countIdle()) this.refuse(stream, errorCode.streamClosed);
   }
 
-  onPadding(_head: FrameHead, padding: number): void {
+  onPadding(head: FrameHead, padding: number): void {
     const stream = this.#dataStream;
-    if (stream === undefined || stream.closed) this.writer.credit(padding);
-    else stream.skip(padding);
+    if (stream === undefined || stream.closed) {
+      this.writer.credit(padding);
+      return;
+    }
+    stream.skip(padding);
+    if (!stream.expect(head.length - padding)) this.blame(stream, errorCode.protocol);
   }
 
   onData(_head: FrameHead, bytes: Buffer): void {
     const stream = this.#dataStream;
     if (stream === undefined || stream.closed) this.writer.credit(bytes.length);
-    else if (stream.receive(bytes)) this.#guard.worked(1);
-    else this.blame(stream, errorCode.protocol);
+    else {
+      stream.receive(bytes);
+      this.#guard.worked(1);
+    }
   }
 
   onDataEnd(head: FrameHead): void {

@@ -215,19 +215,18 @@ export class Http2Stream {
     this.#credit(bytes);
   }
 
-  /** False: more than was announced. */
-  receive(bytes: Buffer): boolean {
-    this.#received += bytes.length;
-    if (this.#announced >= 0 && this.#received > this.#announced) {
-      this.#host.credit(bytes.length);
-      return false;
-    }
+  /** A frame has so many bytes of the body, which follow; false: more than was announced, and none of them may be told. */
+  expect(bytes: number): boolean {
+    this.#received += bytes;
+    return this.#announced < 0 || this.#received <= this.#announced;
+  }
+
+  receive(bytes: Buffer): void {
     if (this.#paused) this.#hold(bytes);
     else {
       this.owner.onData(bytes);
       this.#credit(bytes.length);
     }
-    return true;
   }
 
   #hold(bytes: Buffer): void {

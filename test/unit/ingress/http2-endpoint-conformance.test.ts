@@ -247,6 +247,12 @@ const cases: readonly Case[] = [
     blamed: protocol,
   },
   { name: "8.1.1 more than announced", frames: [head(1, 4, ok, ["content-length", "5"]), half, half], told: cut, blamed: protocol },
+  {
+    name: "8.1.1 more than announced, in one frame",
+    frames: [head(1, 4, ok, ["content-length", "3"]), half],
+    told: ["head 200", "failed: truncated"],
+    blamed: protocol,
+  },
   { name: "8.1.1 announced, and the end", frames: [head(1, 5, ok, ["content-length", "5"])], told: malformed, blamed: protocol },
   { name: "8.1.1 a length of nothing, and the end", frames: [head(1, 5, ok, ["content-length", "0"])], told: answered },
   {

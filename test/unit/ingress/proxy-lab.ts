@@ -252,8 +252,8 @@ export function proxyScene(transport: "auto" | "portable"): {
       open.push(e);
       return e;
     },
-    lab: async (ports, o = {}) => {
-      const l = await startLab(ports, { ...o, config: { transport, ...o.config } });
+    lab: async (ports, o) => {
+      const l = await startLab(ports, { ...o, config: { transport, ...o?.config } });
       open.push(l.ingress);
       return l;
     },
