@@ -76,6 +76,7 @@ try {
   await kernel.close();
   // what a burst needed is given back when it is over
   await new Promise((resolve) => setTimeout(resolve, settleMs));
+  const behind = latencies.map((ms, n) => ms - (answers[n] ?? 0));
   const at = (times: readonly number[], q: number): number => {
     const sorted = [...times].sort((a, b) => a - b);
     return Number((sorted[Math.floor((sorted.length - 1) * q)] ?? 0).toFixed(2));
@@ -90,6 +91,8 @@ try {
       oneEndpointApiToKernelMs: { median: at(latencies, 0.5), p99: at(latencies, 0.99), max: at(latencies, 1) },
       // of that, until the write itself is answered: validation, the log on disk, the way there and back
       oneEndpointApiAnswerMs: { median: at(answers, 0.5), p99: at(answers, 0.99) },
+      // who has been told that the write is done waits so long for the kernel; below zero where the kernel was first
+      kernelAfterAnswerMs: { median: at(behind, 0.5), p99: at(behind, 0.99) },
       residentMiB: residentMiB(),
     })}\n`,
   );
